@@ -1,0 +1,13 @@
+//! Tercel trains two-tower retrieval models and finds the top items of every user.
+
+mod backend;
+pub mod config;
+pub mod data;
+pub mod device;
+mod error;
+#[allow(dead_code)]
+mod files;
+
+pub use config::Config;
+pub use device::Device;
+pub use error::{Error, Result};
