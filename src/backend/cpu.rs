@@ -12,6 +12,8 @@ pub(crate) mod simd;
 mod threads;
 mod topk;
 
+use std::borrow::Cow;
+
 use simd::Isa;
 use threads::Threads;
 
@@ -72,6 +74,19 @@ impl Backend for Cpu {
 
     fn zeros<T: Elem>(&self, len: usize) -> Result<Vec<T>> {
         Ok(vec![T::zeroed(); len])
+    }
+
+    fn from_host<T: Elem>(&self, host: Vec<T>) -> Result<Vec<T>> {
+        Ok(host)
+    }
+
+    fn host<'a, T: Elem>(&self, from: &'a Vec<T>, len: usize) -> Result<Cow<'a, [T]>> {
+        need_len("host", "the buffer", from.len(), len)?;
+        Ok(Cow::Borrowed(&from[..len]))
+    }
+
+    fn len<T: Elem>(&self, buf: &Vec<T>) -> usize {
+        buf.len()
     }
 
     fn write<T: Elem>(&self, to: &mut Vec<T>, host: &[T]) -> Result<()> {
