@@ -2,9 +2,56 @@
 
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::{Error, Result};
+
+/// A file that comes to be when it is [committed](AtomicFile::commit): until then it is a temp file in the same folder,
+/// which goes when this is dropped, and a file that was there before stays as it was.
+pub(crate) struct AtomicFile {
+    temp: tempfile::NamedTempFile,
+    path: PathBuf,
+}
+
+impl AtomicFile {
+    /// Starts a file that will be at `path`.
+    ///
+    /// # Errors
+    /// [`Error::Io`] naming `path`.
+    pub(crate) fn create(path: &Path) -> Result<AtomicFile> {
+        tempfile::Builder::new()
+            .prefix(".tercel-")
+            .suffix(".tmp")
+            .tempfile_in(folder_of(path))
+            .map(|temp| AtomicFile { temp, path: path.to_owned() })
+            .map_err(|source| Error::io(path, source))
+    }
+
+    /// The temp file, to be written.
+    pub(crate) fn file(&self) -> &File {
+        self.temp.as_file()
+    }
+
+    /// Makes it durable under its name: fsync, rename, fsync of the folder.
+    ///
+    /// # Errors
+    /// [`Error::Io`] naming the path.
+    pub(crate) fn commit(self) -> Result<()> {
+        let AtomicFile { temp, path } = self;
+        let work = || {
+            keep_default_mode(temp.as_file())?;
+            temp.as_file().sync_all()?;
+            temp.persist(&path).map_err(|e| e.error)?;
+            sync_folder(folder_of(&path))
+        };
+        work().map_err(|source| Error::io(&path, source))
+    }
+}
+
+/// The folder that a path lies in.
+pub(crate) fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
 
 /// Writes `path` through a temp file in the same folder: write, fsync, rename, fsync of the folder. On an error the
 /// file that was there stays as it was.
@@ -15,22 +62,11 @@ pub(crate) fn write_atomic(
     path: &Path,
     write: impl FnOnce(&mut BufWriter<&File>) -> std::io::Result<()>,
 ) -> Result<()> {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    let work = || -> std::io::Result<()> {
-        let temp = tempfile::Builder::new().prefix(".tercel-").suffix(".tmp").tempfile_in(folder)?;
-        let mut out = BufWriter::with_capacity(1 << 20, temp.as_file());
-        write(&mut out)?;
-        out.flush()?;
-        drop(out);
-        keep_default_mode(temp.as_file())?;
-        temp.as_file().sync_all()?;
-        temp.persist(path).map_err(|e| e.error)?;
-        sync_folder(folder)
-    };
-    work().map_err(|source| Error::io(path, source))
+    let target = AtomicFile::create(path)?;
+    let mut out = BufWriter::with_capacity(1 << 20, target.file());
+    write(&mut out).and_then(|()| out.flush()).map_err(|source| Error::io(path, source))?;
+    drop(out);
+    target.commit()
 }
 
 /// Makes a folder's entries durable: what a rename needs to survive a power cut.
