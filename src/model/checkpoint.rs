@@ -44,7 +44,7 @@ pub struct ModelInfo {
     /// The items (`items.arrow`).
     pub items: EntityInfo,
     /// The training rows by user: seen items and histories.
-    pub history: Vec<FileInfo>,
+    pub history: Option<FileInfo>,
     /// The xxh3-64 of the dataset's `dataset.json`.
     pub dataset: String,
 }
