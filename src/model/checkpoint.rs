@@ -193,6 +193,22 @@ impl ModelDir {
         }
     }
 
+    /// Before training goes on: gives files their names that a kill left under `NAME.new`, and removes unfinished ones.
+    pub(crate) fn recover(&self, state: &TrainerState) -> Result<()> {
+        for name in [MODEL, TRAINER] {
+            let (path, new) = (self.file(name), self.file(&format!("{name}.new")));
+            let step = if self.locate(Some(state), name)? == new {
+                fs::rename(&new, &path)
+            } else if new.exists() {
+                fs::remove_file(&new)
+            } else {
+                Ok(())
+            };
+            step.map_err(|e| Error::io(&new, e))?;
+        }
+        sync_folder(&self.dir).map_err(|e| Error::io(&self.dir, e))
+    }
+
     /// Opens the parameters.
     pub(crate) fn parameters(&self) -> Result<TensorFile> {
         TensorFile::open(&self.locate(self.state()?.as_ref(), MODEL)?)

@@ -345,6 +345,7 @@ fn resumable(dir: &ModelDir, dataset: &Dataset, config: &Config, resume: bool) -
             format!("was started with another {field}: give the same settings, or train without --resume"),
         ));
     }
+    dir.recover(&state)?;
     Ok(Some(state))
 }
 
