@@ -2,7 +2,7 @@
 
 pub mod batch;
 pub mod dataset;
-//pub mod history;
+pub mod history;
 //pub mod ingest;
 pub mod loader;
 pub mod shard;

@@ -21,9 +21,6 @@ pub use pool::Pooled;
 
 use window::Unit;
 
-/// Rows that the loader reads together from a shard without checksums; with them it reads record batches whole.
-const UNIT_ROWS: u64 = 16 << 10;
-
 /// How batches are cut, ordered and made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoaderConfig {
@@ -176,14 +173,7 @@ impl Inner {
             }
         }
         let shard = self.shards.len() as u32;
-        for (number, block) in index.blocks.iter().enumerate() {
-            let mut start = 0;
-            while start < block.rows {
-                let rows = if index.checked { block.rows } else { UNIT_ROWS.min(block.rows - start) };
-                self.units.push(Unit { shard, block: number as u32, start, rows });
-                start += rows;
-            }
-        }
+        self.units.extend(index.pieces().map(|(block, start, rows)| Unit { shard, block: block as u32, start, rows }));
         self.rows = self
             .rows
             .checked_add(index.rows)

@@ -1,7 +1,5 @@
 //! Windows: consecutive rows of an epoch's order, read and shuffled.
 
-use std::sync::Arc;
-
 use super::Inner;
 use crate::data::batch::Rows;
 use crate::data::shard::{Shard, ShardIndex};
@@ -104,7 +102,7 @@ impl Window {
             let shard = match &mapped {
                 Some((number, shard)) if *number == piece.shard => shard,
                 // The shard before is unmapped here: pages of finished shards do not pile up.
-                _ => &mapped.insert((piece.shard, open(index)?)).1,
+                _ => &mapped.insert((piece.shard, index.map()?)).1,
             };
             let range = piece.start as usize..(piece.start + piece.rows) as usize;
             let rows = shard.part(piece.block as usize, range)?;
@@ -156,10 +154,6 @@ impl Window {
             self.weights[at..to].copy_from_slice(weights);
         }
     }
-}
-
-fn open(index: &Arc<ShardIndex>) -> Result<Shard> {
-    index.map()
 }
 
 /// Every id must be below its vocabulary's rows.
