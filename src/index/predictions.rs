@@ -83,8 +83,8 @@ impl PredictionWriter {
         if !folder.is_dir() {
             return Err(Error::input(path, format!("there is no folder {}; create it first", folder.display())));
         }
-        let target = AtomicFile::create(path).map_err(|e| Error::io(path, e))?;
-        let file = target.as_file().try_clone().map_err(|e| Error::io(path, e))?;
+        let target = AtomicFile::create(path)?;
+        let file = target.file().try_clone().map_err(|e| Error::io(path, e))?;
         let sink = Sink::start(format, BufWriter::with_capacity(1 << 20, file), users, items)
             .map_err(|e| Error::io(path, e))?;
         Ok(PredictionWriter { path: path.to_owned(), target, sink, rows: 0 })
@@ -105,7 +105,8 @@ impl PredictionWriter {
     /// [`Error::Io`].
     pub fn finish(self) -> Result<u64> {
         let PredictionWriter { path, target, sink, rows } = self;
-        sink.finish().and_then(|()| target.commit()).map_err(|e| Error::io(&path, e))?;
+        sink.finish().map_err(|e| Error::io(&path, e))?;
+        target.commit()?;
         Ok(rows)
     }
 
