@@ -6,8 +6,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arrow_array::{
-    ArrayRef, BooleanArray, DictionaryArray, Float32Array, Int32Array, Int64Array, ListArray, NullArray, RecordBatch,
-    StringArray, StringViewArray, StructArray, UInt32Array, types,
+    ArrayRef, BooleanArray, DictionaryArray, Float32Array, Int32Array, Int64Array, LargeListArray, LargeStringArray,
+    ListArray, NullArray, RecordBatch, RunArray, StringArray, StringViewArray, StructArray, UInt32Array, UInt64Array,
+    types,
 };
 use arrow_ipc::CompressionType;
 use arrow_ipc::writer::{FileWriter, IpcWriteOptions};
@@ -248,6 +249,7 @@ fn files_of_another_implementation_are_read_as_they_are() {
         (Arc::new(Field::new("a", DataType::Int32, true)), Arc::new(Int32Array::from_iter(0..n as i32)) as ArrayRef),
         (Arc::new(Field::new("b", DataType::Utf8, true)), Arc::new(StringArray::from(texts.clone())) as ArrayRef),
     ]);
+    let runs: RunArray<types::Int32Type> = texts.iter().map(|t| Some(&t[..4])).collect();
     let dictionary: DictionaryArray<types::Int8Type> = texts.iter().map(|t| Some(&t[..4])).collect();
     let columns: Vec<(&str, ArrayRef)> = vec![
         ("list", Arc::new(list)),
@@ -259,9 +261,10 @@ fn files_of_another_implementation_are_read_as_they_are() {
         ("text", Arc::new(StringArray::from(texts.clone()))),
         ("timestamp", Arc::new(Int64Array::from_iter_values((0..i64::from(n)).map(|i| i - 50)))),
         ("weight", Arc::new(Float32Array::from_iter_values((0..n).map(|i| i as f32)))),
+        ("view", Arc::new(StringViewArray::from_iter_values(&texts))),
         ("user", u32s(n)),
         // A type that the mapper does not know may stand behind the columns it reads.
-        ("view", Arc::new(StringViewArray::from_iter_values(&texts))),
+        ("runs", Arc::new(runs)),
     ];
     let expected: Values = (0..n).map(|i| (i, i, Some(i64::from(i) - 50), Some((i as f32).to_bits()))).collect();
     let mut sums = Vec::new();
@@ -313,15 +316,61 @@ fn columns_that_are_missing_or_of_another_type_are_named() {
     assert!(error.contains("column item") && error.contains("null"), "{error}");
 }
 
+#[test]
+fn vocabularies_of_another_implementation_are_read_as_they_are() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("users.arrow");
+    let texts: Vec<Option<String>> = (0..30).map(|i| (i > 0).then(|| "x".repeat(i) + "é")).collect();
+    let counts = || Arc::new(UInt64Array::from_iter_values(0..30)) as ArrayRef;
+    let lists = || (0..30).map(|i| Some(vec![Some(i % 6); i as usize % 3]));
+    let list: ArrayRef = Arc::new(ListArray::from_iter_primitive::<types::UInt32Type, _, _>(lists()));
+    let large: ArrayRef = Arc::new(LargeListArray::from_iter_primitive::<types::UInt32Type, _, _>(lists()));
+    let mut expected = RawIds::text();
+    texts.iter().for_each(|text| expected.push_text(text.as_deref().unwrap_or_default()));
+    let names = (0..5).map(|i| i.to_string()).collect();
+    let features =
+        vec![Feature { name: "tags".into(), kind: FeatureKind::MultiHot { separator: ";".into(), values: names } }];
+    let ids: [ArrayRef; 3] = [
+        Arc::new(StringArray::from(texts.clone())),
+        Arc::new(LargeStringArray::from(texts.clone())),
+        Arc::new(StringViewArray::from_iter(texts.iter().map(|text| text.as_deref()))),
+    ];
+    for id in ids {
+        for (rows, tags) in [(30, &list), (7, &large)] {
+            foreign(&path, vec![("tags", tags.clone()), ("id", id.clone()), ("count", counts())], rows, None);
+            let bytes = fs::metadata(&path).unwrap().len();
+            let info = FileInfo { name: "users.arrow".into(), rows: 30, bytes, xxh3: None };
+            let table = EntityTable::open(&path, &info, &features).unwrap();
+            assert_eq!((&table.ids, table.counts), (&expected, (0..30).collect()));
+            let FeatureColumn::Lists { offsets, codes } = &table.features[0] else { panic!("no lists") };
+            assert_eq!((offsets[3], offsets[30], codes.as_slice()[..4].to_vec()), (3, 30, vec![1, 2, 2, 4]));
+            // Damage may go unnoticed here, but it must not panic.
+            let good = fs::read(&path).unwrap();
+            let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
+            for at in 0..good.len() {
+                file.write_all_at(&[VALUES[at % 5]], at as u64).unwrap();
+                let _ = EntityTable::open(&path, &info, &features);
+                file.write_all_at(&good[at..=at], at as u64).unwrap();
+            }
+        }
+    }
+}
+
 /// A foreign file has no checksums: damage may change values, but it must not panic.
 #[test]
 fn a_damaged_foreign_file_does_not_panic() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("foreign.arrow");
     let texts = StringArray::from_iter_values((0..30).map(|i| i.to_string()));
+    let views = StringViewArray::from_iter_values((0..30).map(|i| format!("a text of some length {i}")));
     let list = ListArray::from_iter_primitive::<types::Int32Type, _, _>((0..30).map(|i| Some(vec![Some(i); 2])));
-    let columns: Vec<(&str, ArrayRef)> =
-        vec![("list", Arc::new(list)), ("user", u32s(30)), ("text", Arc::new(texts)), ("item", u32s(30))];
+    let columns: Vec<(&str, ArrayRef)> = vec![
+        ("list", Arc::new(list)),
+        ("views", Arc::new(views)),
+        ("user", u32s(30)),
+        ("text", Arc::new(texts)),
+        ("item", u32s(30)),
+    ];
     foreign(&path, columns, 11, None);
     let good = fs::read(&path).unwrap();
     for at in 0..good.len() {
