@@ -7,6 +7,7 @@ pub mod device;
 mod error;
 #[allow(dead_code)]
 mod files;
+pub mod index;
 
 pub use config::Config;
 pub use device::Device;

@@ -1,0 +1,12 @@
+//! The two towers: what they read, how they compute, how they are kept.
+
+pub mod checkpoint;
+pub(crate) mod core;
+pub(crate) mod inputs;
+pub(crate) mod negatives;
+pub(crate) mod spec;
+pub(crate) mod step;
+pub(crate) mod tower;
+mod two_tower;
+
+pub use two_tower::TwoTower;
