@@ -4,8 +4,10 @@ pub mod checkpoint;
 pub(crate) mod core;
 pub(crate) mod inputs;
 pub(crate) mod negatives;
+pub(crate) mod rank;
 pub(crate) mod spec;
 pub(crate) mod step;
+pub(crate) mod tensors;
 pub(crate) mod tower;
 mod two_tower;
 

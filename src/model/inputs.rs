@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use crate::Result;
 use crate::config::Negatives;
 use crate::data::batch::{Cursor, Prepare, Rows, Segments, SortScratch};
 use crate::data::history::History;
@@ -10,6 +9,7 @@ use crate::data::vocabulary::FeatureColumn;
 use crate::index::UserBlock;
 use crate::model::negatives::{Sampler, mask_known};
 use crate::model::spec::{ModelSpec, Source, TowerSpec};
+use crate::{Error, Result};
 
 /// The lookups of one input for a batch: row r pools `ids[offsets[r]..offsets[r + 1]]`, or is `ids[r]` alone.
 #[derive(Default, Debug)]
@@ -51,7 +51,7 @@ impl HostBag {
 }
 
 /// The bags of a tower for given entities of the vocabulary; a history bag is left as it is.
-fn fill_bags(spec: &TowerSpec, ids: &[u32], columns: &[FeatureColumn], bags: &mut Vec<HostBag>) {
+pub(crate) fn entity_bags(spec: &TowerSpec, ids: &[u32], columns: &[FeatureColumn], bags: &mut Vec<HostBag>) {
     bags.resize_with(spec.inputs.len(), HostBag::default);
     for (input, bag) in spec.inputs.iter().zip(bags) {
         match input.source {
@@ -66,8 +66,26 @@ fn fill_bags(spec: &TowerSpec, ids: &[u32], columns: &[FeatureColumn], bags: &mu
 }
 
 /// The bags of the user tower for a block of users whose features and history are given row by row.
-pub(crate) fn block_bags(spec: &TowerSpec, users: &UserBlock, table_rows: &[usize], bags: &mut Vec<HostBag>) {
-    let rows = users.ids.len();
+///
+/// # Errors
+/// [`Error::Shape`] when a column or the history has another number of rows than the block.
+pub(crate) fn block_bags(
+    spec: &TowerSpec,
+    users: &UserBlock,
+    table_rows: &[usize],
+    bags: &mut Vec<HostBag>,
+) -> Result<()> {
+    let rows = users.len();
+    let lists = |column: &FeatureColumn| match column {
+        FeatureColumn::Codes(codes) => codes.len(),
+        FeatureColumn::Lists { offsets, .. } => offsets.len().saturating_sub(1),
+    };
+    let fits = users.features.iter().all(|column| lists(column) == rows)
+        && users.history.as_ref().is_none_or(|history| history.len() == rows);
+    if !fits {
+        let expected = format!("features and history of {rows} users");
+        return Err(Error::Shape { op: "user block", expected, found: "another number".into() });
+    }
     bags.resize_with(spec.inputs.len(), HostBag::default);
     for (input, bag) in spec.inputs.iter().zip(bags) {
         match input.source {
@@ -88,14 +106,13 @@ pub(crate) fn block_bags(spec: &TowerSpec, users: &UserBlock, table_rows: &[usiz
                 bag.clear();
                 bag.offsets.push(0);
                 for row in 0..rows {
-                    let list = users.history.as_ref().map_or(&[][..], |lists| {
-                        &lists.values[lists.offsets[row]..lists.offsets[row + 1]]
-                    });
+                    let list = users.history.as_ref().map_or(&[][..], |lists| lists.get(row));
                     bag.push_list(&list[list.len().saturating_sub(n)..]);
                 }
             }
         }
     }
+    Ok(())
 }
 
 /// Which rows of a table a batch touches, and whose gradients each sums; see [`crate::backend::Plan`].
@@ -260,8 +277,8 @@ impl Prepare for ModelInputs {
         out.weights.extend_from_slice(rows.weights.unwrap_or_default());
         self.sampler.candidates(at.epoch, at.batch, rows.items, &mut out.candidates);
 
-        fill_bags(&self.spec.user, rows.users, &self.user_features, &mut out.user_bags);
-        fill_bags(&self.spec.item, &out.candidates, &self.item_features, &mut out.item_bags);
+        entity_bags(&self.spec.user, rows.users, &self.user_features, &mut out.user_bags);
+        entity_bags(&self.spec.item, &out.candidates, &self.item_features, &mut out.item_bags);
         for (input, bag) in self.spec.user.inputs.iter().zip(&mut out.user_bags) {
             if let Source::History(n) = input.source {
                 self.history_bag(n, &rows, bag, &mut out.list)?;
