@@ -1,11 +1,11 @@
 //! From files to batches: ingest, vocabularies, shards, loader.
 
-//pub mod batch;
+pub mod batch;
 pub mod dataset;
 //pub mod history;
 //pub mod ingest;
 //pub mod loader;
-//pub mod shard;
+pub mod shard;
 //pub mod shuffle;
-//pub mod vocabulary;
-//pub mod writer;
+pub mod vocabulary;
+pub mod writer;

@@ -2,12 +2,55 @@
 
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::{Error, Result};
 
-/// Writes `path` through a temp file in the same folder: write, fsync, rename, fsync of the folder. On an error the
-/// file that was there stays as it was.
+/// A file that appears under its name only when it is complete: a temp file in the same folder, then fsync, rename,
+/// fsync of the folder. Dropped before [`commit`](AtomicFile::commit) it leaves nothing behind.
+pub(crate) struct AtomicFile {
+    path: PathBuf,
+    temp: tempfile::NamedTempFile,
+}
+
+impl AtomicFile {
+    /// Opens the temp file beside `path`.
+    pub(crate) fn create(path: &Path) -> std::io::Result<AtomicFile> {
+        let temp = tempfile::Builder::new().prefix(".tercel-").suffix(".tmp").tempfile_in(folder_of(path))?;
+        Ok(AtomicFile { path: path.to_owned(), temp })
+    }
+
+    /// The temp file.
+    pub(crate) fn as_file(&self) -> &File {
+        self.temp.as_file()
+    }
+
+    /// Makes what was written durable and gives it its name.
+    pub(crate) fn commit(self) -> std::io::Result<()> {
+        keep_default_mode(self.temp.as_file())?;
+        self.temp.as_file().sync_all()?;
+        self.temp.persist(&self.path).map_err(|e| e.error)?;
+        sync_folder(folder_of(&self.path))
+    }
+}
+
+impl Write for AtomicFile {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.temp.write(bytes)
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.temp.flush()
+    }
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
+
+/// Writes `path` through an [`AtomicFile`]. On an error the file that was there stays as it was.
 ///
 /// # Errors
 /// [`Error::Io`] naming `path`.
@@ -15,20 +58,13 @@ pub(crate) fn write_atomic(
     path: &Path,
     write: impl FnOnce(&mut BufWriter<&File>) -> std::io::Result<()>,
 ) -> Result<()> {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
     let work = || -> std::io::Result<()> {
-        let temp = tempfile::Builder::new().prefix(".tercel-").suffix(".tmp").tempfile_in(folder)?;
-        let mut out = BufWriter::with_capacity(1 << 20, temp.as_file());
+        let file = AtomicFile::create(path)?;
+        let mut out = BufWriter::with_capacity(1 << 20, file.as_file());
         write(&mut out)?;
         out.flush()?;
         drop(out);
-        keep_default_mode(temp.as_file())?;
-        temp.as_file().sync_all()?;
-        temp.persist(path).map_err(|e| e.error)?;
-        sync_folder(folder)
+        file.commit()
     };
     work().map_err(|source| Error::io(path, source))
 }

@@ -1,0 +1,291 @@
+//! Reading shards: Arrow files of interactions, mapped into memory, with every offset and every value checked.
+//!
+//! A shard is an uncompressed Arrow IPC file with the columns `user` and `item` (uint32) and, optionally, `timestamp`
+//! (int64, seconds) and `weight` (float32); other columns are ignored. Shards of this crate carry a checksum for each
+//! record batch; files of pyarrow or Polars have none and are read as they are.
+
+use std::fs::File;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use memmap2::Mmap;
+
+use crate::data::batch::Rows;
+use crate::{Error, Result};
+
+pub(crate) mod checksum;
+pub(crate) mod ipc;
+mod summary;
+
+pub use summary::{Summary, summarise};
+
+use ipc::{Column, Footer, Kind, Source};
+
+#[cfg(target_endian = "big")]
+compile_error!("Arrow files of this crate are little-endian and are read without conversion");
+
+/// An open shard.
+pub struct Shard {
+    index: Arc<ShardIndex>,
+    bytes: Bytes,
+}
+
+impl Shard {
+    /// Opens and maps a shard, and checks its footer and record batch headers. Values are checked when they are read.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::Input`] (no Arrow file, an empty one, a compressed one), [`Error::Schema`] (a column is
+    /// missing or has another type) or [`Error::Damaged`].
+    pub fn open(path: impl AsRef<Path>) -> Result<Shard> {
+        Arc::new(ShardIndex::read(path.as_ref())?).map()
+    }
+
+    /// Reads a shard from memory; `name` stands for its path in errors.
+    ///
+    /// # Errors
+    /// As [`open`](Shard::open).
+    pub fn from_bytes(name: impl AsRef<Path>, bytes: &[u8]) -> Result<Shard> {
+        let index = ShardIndex::new(bytes, name.as_ref())?;
+        // Words, so that the values are aligned as in a mapping.
+        let mut words = vec![0u64; bytes.len().div_ceil(8)];
+        bytemuck::cast_slice_mut::<u64, u8>(&mut words)[..bytes.len()].copy_from_slice(bytes);
+        Ok(Shard { index: Arc::new(index), bytes: Bytes::Owned { words, len: bytes.len() } })
+    }
+
+    /// The number of rows.
+    pub fn rows(&self) -> u64 {
+        self.index.rows
+    }
+
+    /// The number of blocks (record batches).
+    pub fn blocks(&self) -> usize {
+        self.index.blocks.len()
+    }
+
+    /// Whether there are timestamps.
+    pub fn has_timestamps(&self) -> bool {
+        self.index.timestamps
+    }
+
+    /// Whether there are sample weights.
+    pub fn has_weights(&self) -> bool {
+        self.index.weights
+    }
+
+    /// Whether the shard carries checksums of its rows.
+    pub fn has_checksums(&self) -> bool {
+        self.index.checked
+    }
+
+    /// The rows of block `i`, compared with their checksum where the shard has one.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] when they differ, or when there is no such block.
+    pub fn block(&self, i: usize) -> Result<Rows<'_>> {
+        let rows = self.unchecked_block(i)?;
+        let block = &self.index.blocks[i];
+        if self.index.checked && checksum::of_rows(rows) != block.checksum {
+            return Err(self.index.damaged_block(i, "the checksum of its rows differs"));
+        }
+        Ok(rows)
+    }
+
+    /// Rows `range` of block `i`. A block with a checksum is read whole; of one without only this part is.
+    pub(crate) fn part(&self, i: usize, range: Range<usize>) -> Result<Rows<'_>> {
+        let rows = if self.index.checked { self.block(i)? } else { self.unchecked_block(i)? };
+        rows.slice(range.start, range.end).ok_or_else(|| self.index.damaged_block(i, "it has fewer rows"))
+    }
+
+    fn unchecked_block(&self, i: usize) -> Result<Rows<'_>> {
+        let block = self.index.blocks.get(i).ok_or_else(|| self.index.damaged_block(i, "there is no such block"))?;
+        let bytes = self.bytes.as_slice();
+        let rows = || -> Option<Rows<'_>> {
+            Some(Rows {
+                users: values(bytes, block.users, block.rows)?,
+                items: values(bytes, block.items, block.rows)?,
+                timestamps: match self.index.timestamps {
+                    true => Some(values(bytes, block.timestamps, block.rows)?),
+                    false => None,
+                },
+                weights: match self.index.weights {
+                    true => Some(values(bytes, block.weights, block.rows)?),
+                    false => None,
+                },
+            })
+        };
+        rows().ok_or_else(|| self.index.damaged_block(i, "its values do not lie in the file, aligned to their size"))
+    }
+}
+
+/// `rows` values from byte `start` on.
+pub(crate) fn values<T: bytemuck::AnyBitPattern>(bytes: &[u8], start: u64, rows: u64) -> Option<&[T]> {
+    if rows == 0 {
+        return Some(&[]);
+    }
+    let start = usize::try_from(start).ok()?;
+    let end = start.checked_add(usize::try_from(rows).ok()?.checked_mul(size_of::<T>())?)?;
+    bytemuck::try_cast_slice(bytes.get(start..end)?).ok()
+}
+
+/// What is known of a shard without a mapping: enough to map it again and read any block.
+#[derive(Debug)]
+pub(crate) struct ShardIndex {
+    pub(crate) path: PathBuf,
+    pub(crate) rows: u64,
+    pub(crate) blocks: Vec<Block>,
+    pub(crate) timestamps: bool,
+    pub(crate) weights: bool,
+    /// Whether `Block::checksum` counts.
+    pub(crate) checked: bool,
+    bytes: u64,
+}
+
+/// A record batch: its rows, and the byte of the file at which each column's values start.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Block {
+    pub(crate) first_row: u64,
+    pub(crate) rows: u64,
+    pub(crate) users: u64,
+    pub(crate) items: u64,
+    pub(crate) timestamps: u64,
+    pub(crate) weights: u64,
+    checksum: u64,
+}
+
+impl ShardIndex {
+    /// Reads footer and headers of a file, without mapping it: mapped headers would drag their pages' neighbours in.
+    pub(crate) fn read(path: &Path) -> Result<ShardIndex> {
+        Self::new(&open_file(path)?, path)
+    }
+
+    fn new<S: Source + ?Sized>(source: &S, path: &Path) -> Result<ShardIndex> {
+        let footer = Footer::read(source, path)?;
+        let required = |name, kind| {
+            optional(&footer, path, name, kind)?.ok_or_else(|| Error::Schema {
+                path: path.to_owned(),
+                column: name.to_owned(),
+                expected: "uint32".into(),
+                found: "no such column".into(),
+            })
+        };
+        let users = required("user", Kind::U32)?;
+        let items = required("item", Kind::U32)?;
+        let timestamps = optional(&footer, path, "timestamp", Kind::I64)?;
+        let weights = optional(&footer, path, "weight", Kind::F32)?;
+        if let Some(promise) = &footer.promise
+            && promise.checksums.len() != footer.batches()
+        {
+            return Err(Error::damaged(path, "footer", "its checksums are not those of its record batches"));
+        }
+        let mut index = ShardIndex {
+            path: path.to_owned(),
+            rows: 0,
+            blocks: Vec::with_capacity(footer.batches()),
+            timestamps: timestamps.is_some(),
+            weights: weights.is_some(),
+            checked: footer.promise.is_some(),
+            bytes: footer.file_bytes(),
+        };
+        for i in 0..footer.batches() {
+            let batch = footer.batch(source, path, i)?;
+            let start = |column: &Column, width| match batch.primitive(column, width) {
+                Some(place) => Ok(place.start),
+                None => {
+                    let reason = "it has nulls or its values do not fit; nulls are not allowed";
+                    Err(Error::damaged(path, format!("record batch {i}, column {}", column.name), reason))
+                }
+            };
+            index.blocks.push(Block {
+                first_row: index.rows,
+                rows: batch.rows,
+                users: start(users, 4)?,
+                items: start(items, 4)?,
+                timestamps: timestamps.map_or(Ok(0), |column| start(column, 8))?,
+                weights: weights.map_or(Ok(0), |column| start(column, 4))?,
+                checksum: footer.promise.as_ref().map_or(0, |promise| promise.checksums[i]),
+            });
+            index.rows = index
+                .rows
+                .checked_add(batch.rows)
+                .ok_or_else(|| Error::damaged(path, format!("record batch {i}"), "more rows than can be counted"))?;
+        }
+        if let Some(promise) = &footer.promise
+            && promise.rows != index.rows
+        {
+            return Err(Error::damaged(path, "footer", format!("{} rows, but it says {}", index.rows, promise.rows)));
+        }
+        Ok(index)
+    }
+
+    /// Maps the file.
+    pub(crate) fn map(self: &Arc<Self>) -> Result<Shard> {
+        let bytes = Bytes::map(&self.path)?;
+        if bytes.as_slice().len() as u64 != self.bytes {
+            return Err(Error::damaged(&self.path, "end of file", "its length changed while it was read"));
+        }
+        Ok(Shard { index: self.clone(), bytes })
+    }
+
+    fn damaged_block(&self, i: usize, reason: &str) -> Error {
+        Error::damaged(&self.path, format!("record batch {i}"), format!("{reason}; ingest or write it again"))
+    }
+}
+
+/// The column `name`, if there is one; it must have this type.
+pub(crate) fn optional<'a>(footer: &'a Footer, path: &Path, name: &str, kind: Kind) -> Result<Option<&'a Column>> {
+    match footer.column(name, path)? {
+        Some(column) if column.kind != kind => Err(Error::Schema {
+            path: path.to_owned(),
+            column: name.to_owned(),
+            expected: kind.to_string(),
+            found: column.kind.to_string(),
+        }),
+        column => Ok(column),
+    }
+}
+
+/// The bytes of a file.
+pub(crate) enum Bytes {
+    /// Mapped, read-only.
+    Map(Mmap),
+    /// In memory, aligned to 8 bytes.
+    Owned {
+        /// The bytes, padded to whole words.
+        words: Vec<u64>,
+        /// How many of them count.
+        len: usize,
+    },
+}
+
+impl Bytes {
+    /// Maps a file.
+    pub(crate) fn map(path: &Path) -> Result<Bytes> {
+        let file = open_file(path)?;
+        // SAFETY: The mapping is private to this value and read-only, and no reference into it outlives it. Its bytes
+        // are only ever read as plain integers and floats, for which every bit pattern is valid; so a file that another
+        // process writes to gives other values (which checksums find), not undefined behaviour of a type. A file that
+        // is cut off while it is mapped raises SIGBUS: files of this crate are never changed in place, they are
+        // replaced by rename, which keeps the mapped file as it was.
+        #[allow(unsafe_code)]
+        let map = unsafe { Mmap::map(&file) };
+        map.map(Bytes::Map).map_err(|e| Error::io(path, e))
+    }
+
+    /// All of them.
+    pub(crate) fn as_slice(&self) -> &[u8] {
+        match self {
+            Bytes::Map(map) => map,
+            Bytes::Owned { words, len } => &bytemuck::cast_slice(words)[..*len],
+        }
+    }
+}
+
+/// Opens a file to be read; a folder is an error that says so.
+pub(crate) fn open_file(path: &Path) -> Result<File> {
+    let file = File::open(path).map_err(|e| Error::io(path, e))?;
+    if file.metadata().map_err(|e| Error::io(path, e))?.is_dir() {
+        return Err(Error::input(path, "is a folder where an Arrow file is due"));
+    }
+    Ok(file)
+}

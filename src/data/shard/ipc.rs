@@ -1,0 +1,450 @@
+//! The layout of an Arrow IPC file, read from its footer and record batch headers with every number checked.
+//!
+//! Values are found by arithmetic on numbers that the file gives, so every offset and length is checked against the
+//! file before it is used, and a slice is only ever taken with `get`. Nested types are walked with a budget: a few
+//! hundred damaged bytes can describe a tree of any size.
+
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::path::Path;
+
+use arrow_format::ipc::planus::{self, ReadAsRoot};
+use arrow_format::ipc::{self, FieldRef, FooterRef, MessageHeaderRef, MessageRef, Precision, TypeRef, UnionMode};
+
+use super::checksum::Promise;
+use crate::{Error, Result};
+
+const MAGIC: &[u8; 6] = b"ARROW1";
+const CONTINUATION: [u8; 4] = [0xff; 4];
+/// Fields, at any depth, that a schema may have.
+const MAX_FIELDS: usize = 1 << 16;
+/// How deep types may nest.
+const MAX_DEPTH: usize = 64;
+
+/// What a layout is read from: a file without mapping it, or bytes.
+pub(crate) trait Source {
+    /// Its length in bytes.
+    fn bytes(&self) -> io::Result<u64>;
+    /// Fills `into` from byte `at` on.
+    fn read(&self, at: u64, into: &mut [u8]) -> io::Result<()>;
+}
+
+impl Source for File {
+    fn bytes(&self) -> io::Result<u64> {
+        Ok(self.metadata()?.len())
+    }
+    #[cfg(unix)]
+    fn read(&self, at: u64, into: &mut [u8]) -> io::Result<()> {
+        std::os::unix::fs::FileExt::read_exact_at(self, into, at)
+    }
+    #[cfg(not(unix))]
+    fn read(&self, at: u64, into: &mut [u8]) -> io::Result<()> {
+        use std::io::{Read, Seek, SeekFrom};
+        let mut file = self;
+        file.seek(SeekFrom::Start(at))?;
+        file.read_exact(into)
+    }
+}
+
+impl Source for [u8] {
+    fn bytes(&self) -> io::Result<u64> {
+        Ok(self.len() as u64)
+    }
+    fn read(&self, at: u64, into: &mut [u8]) -> io::Result<()> {
+        let from = usize::try_from(at).ok().and_then(|at| self.get(at..)).and_then(|rest| rest.get(..into.len()));
+        into.copy_from_slice(from.ok_or(io::ErrorKind::UnexpectedEof)?);
+        Ok(())
+    }
+}
+
+/// The type of a column, as far as this crate reads it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    U32,
+    U64,
+    I64,
+    F32,
+    Utf8,
+    LargeUtf8,
+    ListU32,
+    LargeListU32,
+    /// Any other type, in words.
+    Other(String),
+}
+
+impl std::fmt::Display for Kind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Kind::U32 => "uint32",
+            Kind::U64 => "uint64",
+            Kind::I64 => "int64",
+            Kind::F32 => "float32",
+            Kind::Utf8 => "string",
+            Kind::LargeUtf8 => "large_string",
+            Kind::ListU32 => "list<uint32>",
+            Kind::LargeListU32 => "large_list<uint32>",
+            Kind::Other(words) => words,
+        })
+    }
+}
+
+/// A column of the schema, and where a record batch describes it.
+#[derive(Clone, Debug)]
+pub(crate) struct Column {
+    pub(crate) name: String,
+    pub(crate) kind: Kind,
+    /// Its first node in a record batch.
+    node: usize,
+    /// Its first buffer in a record batch.
+    buffer: usize,
+}
+
+/// What the footer says.
+#[derive(Debug)]
+pub(crate) struct Footer {
+    pub(crate) columns: Vec<Column>,
+    pub(crate) promise: Option<Promise>,
+    blocks: Vec<Block>,
+    file_bytes: u64,
+}
+
+#[derive(Debug)]
+struct Block {
+    header: Range<u64>,
+    body: Range<u64>,
+}
+
+/// What the header of a record batch says: where its values are.
+#[derive(Debug)]
+pub(crate) struct Batch {
+    pub(crate) rows: u64,
+    nodes: Vec<(u64, u64)>,
+    buffers: Vec<Range<u64>>,
+}
+
+fn damaged(path: &Path, at: impl Into<String>, reason: impl Into<String>) -> Error {
+    Error::damaged(path, at, format!("{}; write or ingest the file again", reason.into()))
+}
+
+fn fill<S: Source + ?Sized>(source: &S, path: &Path, at: u64, into: &mut [u8]) -> Result<()> {
+    source.read(at, into).map_err(|e| Error::io(path, e))
+}
+
+impl Footer {
+    /// Reads the footer of an Arrow file.
+    pub(crate) fn read<S: Source + ?Sized>(source: &S, path: &Path) -> Result<Footer> {
+        let file_bytes = source.bytes().map_err(|e| Error::io(path, e))?;
+        if file_bytes == 0 {
+            return Err(Error::input(path, "the file is empty"));
+        }
+        let mut magic = [0; 8];
+        let mut tail = [0; 10];
+        if file_bytes < (magic.len() + tail.len()) as u64 {
+            return Err(Error::input(path, format!("not an Arrow IPC file: {file_bytes} bytes are too few")));
+        }
+        fill(source, path, 0, &mut magic)?;
+        fill(source, path, file_bytes - tail.len() as u64, &mut tail)?;
+        if &magic[..6] != MAGIC {
+            return Err(Error::input(path, "not an Arrow IPC file (it must begin with ARROW1)"));
+        }
+        if &tail[4..] != MAGIC {
+            return Err(damaged(path, "end of file", "an Arrow IPC file ends with ARROW1; was it cut off?"));
+        }
+        let length = i32::from_le_bytes([tail[0], tail[1], tail[2], tail[3]]);
+        let end = file_bytes - tail.len() as u64;
+        let start = u64::try_from(length)
+            .ok()
+            .and_then(|length| end.checked_sub(length))
+            .filter(|&start| start >= magic.len() as u64)
+            .ok_or_else(|| damaged(path, "footer", format!("its length cannot be {length}")))?;
+        let mut bytes = vec![0; (end - start) as usize];
+        fill(source, path, start, &mut bytes)?;
+        let footer = Self::parse(&bytes, start, file_bytes, path)?;
+        footer.map_err(|e: planus::Error| damaged(path, "footer", e.to_string()))
+    }
+
+    /// The outer result is about what the footer says, the inner one about whether it can be read at all.
+    fn parse(bytes: &[u8], start: u64, file_bytes: u64, path: &Path) -> Result<planus::Result<Footer>> {
+        let read = || -> planus::Result<Result<Footer>> {
+            let footer = FooterRef::read_as_root(bytes)?;
+            let Some(schema) = footer.schema()? else { return Ok(Err(damaged(path, "footer", "no schema"))) };
+            if schema.endianness()? != ipc::Endianness::Little {
+                return Ok(Err(Error::input(path, "big-endian; write the file on a little-endian machine")));
+            }
+            let mut walk = Walk::default();
+            let mut columns = Vec::new();
+            for field in schema.fields()?.into_iter().flatten() {
+                let field = field?;
+                let (node, buffer) = (walk.nodes, walk.buffers);
+                let known = !walk.lost;
+                let mut kind = walk.field(field, 0)?;
+                if !known {
+                    kind = Kind::Other("a place behind a column of unknown type; move it to the front".into());
+                }
+                columns.push(Column { name: field.name()?.unwrap_or_default().to_owned(), kind, node, buffer });
+            }
+            if walk.too_much {
+                return Ok(Err(damaged(path, "footer", "the schema has too many fields")));
+            }
+            let mut pairs = Vec::new();
+            for pair in schema.custom_metadata()?.into_iter().flatten() {
+                let pair = pair?;
+                if let (Some(key), Some(value)) = (pair.key()?, pair.value()?) {
+                    pairs.push((key, value));
+                }
+            }
+            let promise = match Promise::from_metadata(pairs.into_iter()) {
+                Ok(promise) => promise,
+                Err(reason) => return Ok(Err(damaged(path, "footer", reason))),
+            };
+            let mut blocks = Vec::new();
+            for (i, block) in footer.record_batches()?.into_iter().flatten().enumerate() {
+                let place = || -> Option<Block> {
+                    let header_start = u64::try_from(block.offset()).ok()?;
+                    let header_end = header_start.checked_add(u64::try_from(block.meta_data_length()).ok()?)?;
+                    let body_end = header_end.checked_add(u64::try_from(block.body_length()).ok()?)?;
+                    (header_start >= 8 && body_end <= start)
+                        .then_some(Block { header: header_start..header_end, body: header_end..body_end })
+                };
+                match place() {
+                    Some(block) => blocks.push(block),
+                    None => return Ok(Err(damaged(path, format!("record batch {i}"), "it lies outside the file"))),
+                }
+            }
+            Ok(Ok(Footer { columns, promise, blocks, file_bytes }))
+        };
+        match read() {
+            Ok(Ok(footer)) => Ok(Ok(footer)),
+            Ok(Err(error)) => Err(error),
+            Err(error) => Ok(Err(error)),
+        }
+    }
+
+    /// The number of record batches.
+    pub(crate) fn batches(&self) -> usize {
+        self.blocks.len()
+    }
+
+    /// The file's length when the footer was read.
+    pub(crate) fn file_bytes(&self) -> u64 {
+        self.file_bytes
+    }
+
+    /// The only column of this name; `None` where there is none.
+    pub(crate) fn column(&self, name: &str, path: &Path) -> Result<Option<&Column>> {
+        let mut found = self.columns.iter().filter(|column| column.name == name);
+        let first = found.next();
+        match found.next() {
+            Some(_) => Err(Error::Schema {
+                path: path.to_owned(),
+                column: name.to_owned(),
+                expected: "one column of this name".into(),
+                found: "several".into(),
+            }),
+            None => Ok(first),
+        }
+    }
+
+    /// Reads the header of record batch `i`.
+    pub(crate) fn batch<S: Source + ?Sized>(&self, source: &S, path: &Path, i: usize) -> Result<Batch> {
+        let at = || format!("record batch {i}");
+        let block = self.blocks.get(i).ok_or_else(|| damaged(path, at(), "there is no such batch"))?;
+        let mut bytes = vec![0; usize::try_from(block.header.end - block.header.start).unwrap_or(0)];
+        fill(source, path, block.header.start, &mut bytes)?;
+        let message = match bytes.strip_prefix(&CONTINUATION) {
+            Some(rest) => rest,
+            // Arrow before 0.15 wrote no continuation mark.
+            None => &bytes,
+        };
+        let message = message
+            .split_first_chunk::<4>()
+            .and_then(|(length, rest)| rest.get(..usize::try_from(i32::from_le_bytes(*length)).ok()?))
+            .ok_or_else(|| damaged(path, at(), "the length of its header"))?;
+        Self::parse_batch(message, block, path, &at)
+            .unwrap_or_else(|e: planus::Error| Err(damaged(path, at(), e.to_string())))
+    }
+
+    fn parse_batch(
+        message: &[u8],
+        block: &Block,
+        path: &Path,
+        at: &dyn Fn() -> String,
+    ) -> planus::Result<Result<Batch>> {
+        let message = MessageRef::read_as_root(message)?;
+        let Some(MessageHeaderRef::RecordBatch(header)) = message.header()? else {
+            return Ok(Err(damaged(path, at(), "its header is not that of a record batch")));
+        };
+        if header.compression()?.is_some() {
+            return Ok(Err(Error::input(
+                path,
+                "compressed; write it uncompressed (pyarrow: ipc.IpcWriteOptions(compression=None), Polars: \
+                 write_ipc(compression=\"uncompressed\")), or run `tercel ingest` on it",
+            )));
+        }
+        let read = || -> planus::Result<Option<Batch>> {
+            let Ok(rows) = u64::try_from(header.length()?) else { return Ok(None) };
+            let (mut nodes, mut buffers) = (Vec::new(), Vec::new());
+            for node in header.nodes()?.into_iter().flatten() {
+                let (Ok(length), Ok(nulls)) = (u64::try_from(node.length()), u64::try_from(node.null_count())) else {
+                    return Ok(None);
+                };
+                nodes.push((length, nulls));
+            }
+            for buffer in header.buffers()?.into_iter().flatten() {
+                let place = || -> Option<Range<u64>> {
+                    let start = block.body.start.checked_add(u64::try_from(buffer.offset()).ok()?)?;
+                    let end = start.checked_add(u64::try_from(buffer.length()).ok()?)?;
+                    (end <= block.body.end).then_some(start..end)
+                };
+                let Some(place) = place() else { return Ok(None) };
+                buffers.push(place);
+            }
+            Ok(Some(Batch { rows, nodes, buffers }))
+        };
+        Ok(read()?.ok_or_else(|| damaged(path, at(), "a length or offset does not fit")))
+    }
+}
+
+impl Batch {
+    /// Where the values of a primitive column with `width` bytes a value are; `None` where the header does not give
+    /// room for them or has nulls.
+    pub(crate) fn primitive(&self, column: &Column, width: u64) -> Option<Range<u64>> {
+        let (length, nulls) = *self.nodes.get(column.node)?;
+        (length == self.rows && nulls == 0).then_some(())?;
+        self.values(column.buffer + 1, self.rows, width)
+    }
+
+    /// The nulls of a column, and where their bitmap is.
+    pub(crate) fn validity(&self, column: &Column) -> Option<(u64, Range<u64>)> {
+        let (length, nulls) = *self.nodes.get(column.node)?;
+        (length == self.rows).then_some(())?;
+        Some((nulls, self.buffers.get(column.buffer)?.clone()))
+    }
+
+    /// Where values 0..`count` of buffer `buffer` are.
+    fn values(&self, buffer: usize, count: u64, width: u64) -> Option<Range<u64>> {
+        let place = self.buffers.get(buffer)?;
+        let end = place.start.checked_add(count.checked_mul(width)?)?;
+        (end <= place.end).then_some(place.start..end)
+    }
+
+    /// Where a column's primitive values are, nulls or not.
+    pub(crate) fn primitive_with_nulls(&self, column: &Column, width: u64) -> Option<Range<u64>> {
+        self.values(column.buffer + 1, self.rows, width)
+    }
+
+    /// Where the offsets (rows + 1 of them, `width` bytes each) of a text or list column are. A batch without rows may
+    /// have none.
+    pub(crate) fn offsets(&self, column: &Column, width: u64) -> Option<Range<u64>> {
+        let (length, _) = *self.nodes.get(column.node)?;
+        (length == self.rows).then_some(())?;
+        match self.rows {
+            0 => self.values(column.buffer + 1, 0, width),
+            rows => self.values(column.buffer + 1, rows.checked_add(1)?, width),
+        }
+    }
+
+    /// Where the bytes of a text column are.
+    pub(crate) fn text(&self, column: &Column) -> Option<Range<u64>> {
+        self.buffers.get(column.buffer + 2).cloned()
+    }
+
+    /// Where the values of a list column of 4-byte values are; `None` when some are null.
+    pub(crate) fn list_values(&self, column: &Column) -> Option<Range<u64>> {
+        let (length, nulls) = *self.nodes.get(column.node + 1)?;
+        (nulls == 0).then_some(())?;
+        self.values(column.buffer + 3, length, 4)
+    }
+}
+
+/// Counts the nodes and buffers of the fields before a column.
+#[derive(Default)]
+struct Walk {
+    fields: usize,
+    nodes: usize,
+    buffers: usize,
+    /// A type that this reader does not know stands before: where the next column's values are cannot be told.
+    lost: bool,
+    too_much: bool,
+}
+
+impl Walk {
+    fn field(&mut self, field: FieldRef<'_>, depth: usize) -> planus::Result<Kind> {
+        self.fields += 1;
+        if self.fields > MAX_FIELDS || depth > MAX_DEPTH {
+            self.too_much = true;
+        }
+        if self.too_much {
+            return Ok(Kind::Other("an endless type".into()));
+        }
+        self.nodes += 1;
+        let other = |words: &str| Kind::Other(words.into());
+        if field.dictionary()?.is_some() {
+            self.buffers += 2;
+            return Ok(other("dictionary"));
+        }
+        // A type that came after this format library (views, run ends) reads as an error or as nothing.
+        let Some(type_) = field.type_().ok().flatten() else {
+            self.lost = true;
+            return Ok(other("an unknown type"));
+        };
+        let (buffers, nested, kind) = match type_ {
+            TypeRef::Null(_) => (0, false, other("null")),
+            TypeRef::Int(int) => (
+                2,
+                false,
+                match (int.bit_width()?, int.is_signed()?) {
+                    (32, false) => Kind::U32,
+                    (64, false) => Kind::U64,
+                    (64, true) => Kind::I64,
+                    (bits, true) => Kind::Other(format!("int{bits}")),
+                    (bits, false) => Kind::Other(format!("uint{bits}")),
+                },
+            ),
+            TypeRef::FloatingPoint(float) => (
+                2,
+                false,
+                match float.precision()? {
+                    Precision::Single => Kind::F32,
+                    Precision::Double => other("float64"),
+                    Precision::Half => other("float16"),
+                },
+            ),
+            TypeRef::Utf8(_) => (3, false, Kind::Utf8),
+            TypeRef::LargeUtf8(_) => (3, false, Kind::LargeUtf8),
+            TypeRef::Binary(_) | TypeRef::LargeBinary(_) => (3, false, other("binary")),
+            TypeRef::Bool(_) => (2, false, other("bool")),
+            TypeRef::Decimal(_) => (2, false, other("decimal")),
+            TypeRef::Date(_) => (2, false, other("date")),
+            TypeRef::Time(_) => (2, false, other("time")),
+            TypeRef::Timestamp(_) => (2, false, other("timestamp (cast it to int64 seconds)")),
+            TypeRef::Interval(_) => (2, false, other("interval")),
+            TypeRef::Duration(_) => (2, false, other("duration")),
+            TypeRef::FixedSizeBinary(_) => (2, false, other("fixed-size binary")),
+            TypeRef::List(_) => (2, true, Kind::ListU32),
+            TypeRef::LargeList(_) => (2, true, Kind::LargeListU32),
+            TypeRef::Map(_) => (2, true, other("map")),
+            TypeRef::Struct(_) => (1, true, other("struct")),
+            TypeRef::FixedSizeList(_) => (1, true, other("fixed-size list")),
+            TypeRef::Union(union_) => (1 + usize::from(union_.mode()? == UnionMode::Dense), true, other("union")),
+        };
+        self.buffers += buffers;
+        if !nested {
+            return Ok(kind);
+        }
+        let mut children = Vec::new();
+        for child in field.children()?.into_iter().flatten() {
+            children.push(self.field(child?, depth + 1)?);
+            if self.too_much {
+                break;
+            }
+        }
+        let list = matches!(kind, Kind::ListU32 | Kind::LargeListU32);
+        match (list, children.as_slice()) {
+            (true, [Kind::U32]) | (false, _) => Ok(kind),
+            (true, [inner]) => Ok(Kind::Other(format!("list<{inner}>"))),
+            (true, _) => Ok(other("list")),
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! Reading a vocabulary file, ours or that of another program.
+
+use std::ops::Range;
+use std::path::Path;
+
+use super::{EntityTable, FeatureColumn, RawIds};
+use crate::data::dataset::{Feature, FileInfo};
+use crate::data::shard::ipc::{Batch, Column, Footer, Kind};
+use crate::data::shard::{Bytes, optional, values};
+use crate::{Error, Result};
+
+impl EntityTable {
+    /// Reads the table at `path`: its checksum (where `info` has one), its columns, its number of rows, and that every
+    /// code is below its feature's [`rows`](Feature::rows).
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::Input`] (no Arrow file, compressed), [`Error::Schema`] or [`Error::Damaged`].
+    pub fn open(path: &Path, info: &FileInfo, features: &[Feature]) -> Result<EntityTable> {
+        let bytes = Bytes::map(path)?;
+        let bytes = bytes.as_slice();
+        if let Some(expected) = &info.xxh3 {
+            let found = format!("{:016x}", xxhash_rust::xxh3::xxh3_64(bytes));
+            if &found != expected {
+                return Err(Error::damaged(
+                    path,
+                    "file",
+                    format!("checksum {found}, expected {expected}; ingest again"),
+                ));
+            }
+        }
+        let table = parse(bytes, path, features)?;
+        if table.len() as u64 != info.rows {
+            return Err(Error::damaged(path, "file", format!("{} rows, the manifest says {}", table.len(), info.rows)));
+        }
+        Ok(table)
+    }
+}
+
+/// Reads a table from a file's bytes.
+pub(super) fn parse(bytes: &[u8], path: &Path, features: &[Feature]) -> Result<EntityTable> {
+    let footer = Footer::read(bytes, path)?;
+    let missing = |name: &str, expected: String| Error::Schema {
+        path: path.to_owned(),
+        column: name.to_owned(),
+        expected,
+        found: "no such column".into(),
+    };
+    let id = footer.column("id", path)?.ok_or_else(|| missing("id", "string or int64".into()))?;
+    let ids = match id.kind {
+        Kind::Utf8 | Kind::LargeUtf8 => RawIds::text(),
+        Kind::I64 => RawIds::integer(),
+        _ => return Err(mismatch(path, id, "string or int64")),
+    };
+    let count = optional(&footer, path, "count", Kind::U64)?.ok_or_else(|| missing("count", Kind::U64.to_string()))?;
+    let mut columns = Vec::new();
+    let mut table = EntityTable { ids, counts: Vec::new(), features: Vec::new() };
+    for feature in features {
+        let expected = if feature.is_list() { Kind::ListU32 } else { Kind::U32 };
+        let column = footer.column(&feature.name, path)?.ok_or_else(|| missing(&feature.name, expected.to_string()))?;
+        match (feature.is_list(), &column.kind) {
+            (false, Kind::U32) => table.features.push(FeatureColumn::Codes(Vec::new())),
+            (true, Kind::ListU32 | Kind::LargeListU32) => {
+                table.features.push(FeatureColumn::Lists { offsets: vec![0], codes: Vec::new() });
+            }
+            _ => return Err(mismatch(path, column, &expected.to_string())),
+        }
+        columns.push((column, u32::try_from(feature.rows()).unwrap_or(u32::MAX)));
+    }
+    for i in 0..footer.batches() {
+        let batch = footer.batch(bytes, path, i)?;
+        let reader = BatchReader { bytes, path, batch: &batch, i };
+        reader.ids(id, &mut table.ids)?;
+        let counts: &[u64] = reader.primitive(count)?;
+        table.counts.extend_from_slice(counts);
+        for (&(column, rows), feature) in columns.iter().zip(&mut table.features) {
+            reader.codes(column, rows, feature)?;
+        }
+    }
+    Ok(table)
+}
+
+fn mismatch(path: &Path, column: &Column, expected: &str) -> Error {
+    Error::Schema {
+        path: path.to_owned(),
+        column: column.name.clone(),
+        expected: expected.to_owned(),
+        found: column.kind.to_string(),
+    }
+}
+
+/// One record batch.
+struct BatchReader<'a> {
+    bytes: &'a [u8],
+    path: &'a Path,
+    batch: &'a Batch,
+    i: usize,
+}
+
+impl<'a> BatchReader<'a> {
+    fn damaged(&self, column: &Column, reason: &str) -> Error {
+        let at = format!("record batch {}, column {}", self.i, column.name);
+        Error::damaged(self.path, at, format!("{reason}; ingest or write it again"))
+    }
+
+    fn values<T: bytemuck::AnyBitPattern>(&self, place: Option<Range<u64>>) -> Option<&'a [T]> {
+        let place = place?;
+        values(self.bytes, place.start, (place.end - place.start) / size_of::<T>() as u64)
+    }
+
+    fn primitive<T: bytemuck::AnyBitPattern>(&self, column: &Column) -> Result<&'a [T]> {
+        self.values(self.batch.primitive(column, size_of::<T>() as u64))
+            .ok_or_else(|| self.damaged(column, "it has nulls, or its values do not lie in the file"))
+    }
+
+    /// Offsets from 0 of a text or list column, rows + 1 of them, and the first one's value in the file.
+    fn offsets(&self, column: &Column) -> Result<Vec<u64>> {
+        let large = matches!(column.kind, Kind::LargeUtf8 | Kind::LargeListU32);
+        let found: Option<Vec<u64>> = if large {
+            self.values::<i64>(self.batch.offsets(column, 8))
+                .and_then(|offsets| offsets.iter().map(|&offset| u64::try_from(offset).ok()).collect())
+        } else {
+            self.values::<i32>(self.batch.offsets(column, 4))
+                .and_then(|offsets| offsets.iter().map(|&offset| u64::try_from(offset).ok()).collect())
+        };
+        let mut offsets =
+            found.ok_or_else(|| self.damaged(column, "its offsets do not lie in the file or are negative"))?;
+        if offsets.is_empty() {
+            offsets.push(0);
+        }
+        if !offsets.is_sorted() {
+            return Err(self.damaged(column, "its offsets do not ascend"));
+        }
+        Ok(offsets)
+    }
+
+    /// Whether the column's only null is row 0 of the file; an error where there are other nulls.
+    fn first_is_null(&self, column: &Column, row_before: usize) -> Result<bool> {
+        let bad = || self.damaged(column, "only row 0 may be null");
+        let (nulls, bitmap) = self.batch.validity(column).ok_or_else(bad)?;
+        if nulls == 0 {
+            return Ok(false);
+        }
+        let bitmap: &[u8] = self.values(Some(bitmap)).ok_or_else(bad)?;
+        let valid = |row: u64| {
+            let byte = usize::try_from(row / 8).ok().and_then(|byte| bitmap.get(byte));
+            byte.is_some_and(|byte| byte >> (row % 8) & 1 == 1)
+        };
+        let others = (1..self.batch.rows).all(valid);
+        if nulls == 1
+            && row_before == 0
+            && self.batch.rows > 0
+            && others
+            && bitmap.first().is_some_and(|byte| byte & 1 == 0)
+        {
+            return Ok(true);
+        }
+        Err(bad())
+    }
+
+    fn ids(&self, column: &Column, ids: &mut RawIds) -> Result<()> {
+        let first_is_null = self.first_is_null(column, ids.len())?;
+        match ids {
+            RawIds::Integer(to) => {
+                let from = to.len();
+                let values: &[i64] = self
+                    .values(self.batch.primitive_with_nulls(column, 8))
+                    .ok_or_else(|| self.damaged(column, "its values do not lie in the file"))?;
+                to.extend_from_slice(values);
+                if first_is_null {
+                    to[from] = 0;
+                }
+            }
+            RawIds::Text { offsets: to, bytes } => {
+                let mut offsets = self.offsets(column)?;
+                if first_is_null && let [first, second, ..] = offsets.as_mut_slice() {
+                    *first = *second;
+                }
+                let text: &[u8] = self
+                    .values(self.batch.text(column))
+                    .ok_or_else(|| self.damaged(column, "its texts do not lie in the file"))?;
+                let base = bytes.len() as u64;
+                let start = offsets[0];
+                for pair in offsets.windows(2) {
+                    let text = text.get(pair[0] as usize..pair[1] as usize);
+                    if text.is_none_or(|text| std::str::from_utf8(text).is_err()) {
+                        return Err(self.damaged(column, "a text is not UTF-8 or lies outside the file"));
+                    }
+                    to.push(base + pair[1] - start);
+                }
+                let end = offsets[offsets.len() - 1] as usize;
+                bytes.extend_from_slice(&text[start as usize..end]);
+            }
+        }
+        Ok(())
+    }
+
+    fn codes(&self, column: &Column, rows: u32, to: &mut FeatureColumn) -> Result<()> {
+        let codes: &[u32] = match to {
+            FeatureColumn::Codes(to) => {
+                let codes = self.primitive(column)?;
+                to.extend_from_slice(codes);
+                codes
+            }
+            FeatureColumn::Lists { offsets: to, codes: all } => {
+                self.first_is_null(column, usize::MAX)?;
+                let offsets = self.offsets(column)?;
+                let codes: Option<&[u32]> = self.values(self.batch.list_values(column)).and_then(|codes: &[u32]| {
+                    codes.get(usize::try_from(offsets[0]).ok()?..usize::try_from(offsets[offsets.len() - 1]).ok()?)
+                });
+                let codes = codes.ok_or_else(|| self.damaged(column, "its lists do not lie in the file"))?;
+                let base = all.len() as u64;
+                for &end in &offsets[1..] {
+                    to.push(
+                        u32::try_from(base + end - offsets[0])
+                            .map_err(|_| self.damaged(column, "more than 2^32 - 1 codes in all"))?,
+                    );
+                }
+                all.extend_from_slice(codes);
+                codes
+            }
+        };
+        if let Some(code) = codes.iter().find(|&&code| code >= rows) {
+            return Err(self.damaged(column, &format!("code {code}, but the feature has {rows}")));
+        }
+        Ok(())
+    }
+}
