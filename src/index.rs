@@ -1,5 +1,8 @@
 //! From a ranker to the best items of every user: who may be returned, for whom, and where it is written.
 
+pub mod diversity;
+pub mod predictions;
+
 use crate::Result;
 use crate::data::vocabulary::FeatureColumn;
 

@@ -5,6 +5,7 @@ pub mod config;
 pub mod data;
 pub mod device;
 mod error;
+pub mod eval;
 #[allow(dead_code)]
 mod files;
 pub mod index;

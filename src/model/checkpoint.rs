@@ -44,7 +44,7 @@ pub struct ModelInfo {
     /// The items (`items.arrow`).
     pub items: EntityInfo,
     /// The training rows by user: seen items and histories.
-    pub history: Vec<FileInfo>,
+    pub history: Option<FileInfo>,
     /// The xxh3-64 of the dataset's `dataset.json`.
     pub dataset: String,
 }
@@ -224,6 +224,22 @@ impl ModelDir {
         sync_folder(&self.dir).map_err(|e| Error::io(&self.dir, e))
     }
 
+    /// Opens the kept best parameters.
+    pub(crate) fn best(&self) -> Result<TensorFile> {
+        TensorFile::open(&self.file("best.safetensors"))
+    }
+
+    /// Removes a finished run's checkpoint, so that a new one can start.
+    pub(crate) fn clear(&self) -> Result<()> {
+        for name in ["trainer.json", MODEL, TRAINER, "best.safetensors", "metrics.json", "README.md"] {
+            match fs::remove_file(self.file(name)) {
+                Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(Error::io(self.file(name), e)),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     /// Ends training: with `best`, the kept best parameters become the model's.
     pub(crate) fn finish(&self, state: &mut TrainerState, best: bool) -> Result<()> {
         state.finished = true;
@@ -296,7 +312,7 @@ impl Source for TensorFile {
         self.read(name, shape)
     }
 
-    fn table<T: FromF32>(&mut self, spec: &TableSpec, _: u32) -> Result<Vec<T>> {
+    fn table<T: FromF32>(&mut self, spec: &TableSpec) -> Result<Vec<T>> {
         self.read(&format!("{}.weight", spec.name), &[spec.rows, spec.dim])
     }
 }

@@ -1,11 +1,12 @@
 //! The model on a device: tables, towers, temperature.
 
 use crate::Result;
-use crate::backend::{Backend, Elem, Table, TableData};
+use crate::backend::{Backend, Table, TableData};
 use crate::config::{Config, Dtype, ModelConfig, OptimizerConfig, OptimizerKind};
 use crate::model::inputs::{HostBag, Side};
 use crate::model::spec::{LayerSpec, ModelSpec, TableSpec, TowerSpec};
 use crate::model::tower::{Dense, Layer, Tower};
+use crate::model::tensors::TensorElem;
 use crate::rng::Rng;
 
 /// Salt of the initial values' random streams.
@@ -28,13 +29,11 @@ pub(crate) trait Source {
     /// The f32 values of a dense tensor.
     fn dense(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>>;
     /// The values of a table, in its storage type.
-    fn table<T: Elem>(&mut self, spec: &TableSpec, number: u32) -> Result<Vec<T>>
-    where
-        T: FromF32;
+    fn table<T: FromF32>(&mut self, spec: &TableSpec) -> Result<Vec<T>>;
 }
 
 /// A storage type that takes rounded f32 values.
-pub(crate) trait FromF32: Elem {
+pub(crate) trait FromF32: TensorElem {
     fn from_f32(x: f32) -> Self;
 }
 
@@ -77,7 +76,7 @@ impl Source for Fresh<'_> {
         Ok(values)
     }
 
-    fn table<T: FromF32>(&mut self, spec: &TableSpec, _: u32) -> Result<Vec<T>> {
+    fn table<T: FromF32>(&mut self, spec: &TableSpec) -> Result<Vec<T>> {
         use rayon::prelude::*;
         let name = xxhash_rust::xxh3::xxh3_64(spec.name.as_bytes());
         let mut values = vec![T::default(); spec.rows * spec.dim];
@@ -125,9 +124,9 @@ impl<B: Backend> Core<B> {
         for (number, table) in spec.tables.iter().enumerate() {
             let number = number as u32;
             let data = match config.model.dtype {
-                Dtype::Fp32 => TableData::F32(backend.from_host(source.table(table, number)?)?),
-                Dtype::Bf16 => TableData::Bf16(backend.from_host(source.table(table, number)?)?),
-                Dtype::Fp16 => TableData::F16(backend.from_host(source.table(table, number)?)?),
+                Dtype::Fp32 => TableData::F32(backend.from_host(source.table(table)?)?),
+                Dtype::Bf16 => TableData::Bf16(backend.from_host(source.table(table)?)?),
+                Dtype::Fp16 => TableData::F16(backend.from_host(source.table(table)?)?),
             };
             let (first, second) = lens(table.rows, table.dim);
             let (state1, state2) = (state(first)?, state(second)?);
@@ -165,6 +164,22 @@ impl<B: Backend> Core<B> {
             tables,
             log_scale,
         })
+    }
+
+    /// Replaces every parameter with `source`'s; the optimizer's state stays.
+    pub(crate) fn load(&mut self, source: &mut impl Source) -> Result<()> {
+        for (spec, table) in self.spec.tables.iter().zip(&mut self.tables) {
+            match &mut table.data {
+                TableData::F32(data) => *data = self.backend.from_host(source.table(spec)?)?,
+                TableData::Bf16(data) => *data = self.backend.from_host(source.table(spec)?)?,
+                TableData::F16(data) => *data = self.backend.from_host(source.table(spec)?)?,
+            }
+        }
+        let Core { backend, user, item, log_scale, .. } = self;
+        for dense in user.dense_mut().chain(item.dense_mut()).chain([log_scale]) {
+            dense.value = backend.from_host(source.dense(&dense.name, &dense.shape)?)?;
+        }
+        Ok(())
     }
 
     /// Output embeddings of `rows` rows of a tower, row-major, appended to `out`.

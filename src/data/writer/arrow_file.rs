@@ -31,7 +31,7 @@ pub(crate) struct ArrowFile {
 impl ArrowFile {
     /// Starts the file.
     pub(crate) fn create(path: &Path, fields: Vec<Field>) -> Result<ArrowFile> {
-        let file = AtomicFile::create(path).map_err(|e| Error::io(path, e))?;
+        let file = AtomicFile::create(path)?;
         let hold = Arc::new(AtomicBool::new(false));
         let out = Hashing {
             inner: BufWriter::with_capacity(1 << 18, file),
@@ -75,7 +75,7 @@ impl ArrowFile {
             xxh3: Some(format!("{:016x}", out.hasher.digest())),
         };
         let file = out.inner.into_inner().map_err(|e| failed(e.into_error()))?;
-        file.commit().map_err(failed)?;
+        file.commit()?;
         Ok(info)
     }
 }
