@@ -150,16 +150,27 @@ pub fn perform(
             meter.set(done, total, format_args!("{} users", thousands(done)));
         })?;
         meter.finish(format_args!("{} users", thousands(found.users)));
-        out.event("evaluate", &found);
+        out.tagged(&found);
         table(&found, out);
         evaluations.push(found);
     }
-    let path = model.join("metrics.json");
-    if let Err(error) = write_json(&path, &evaluations) {
+    if let Err(error) = keep(&model.join("metrics.json"), settings.split, &evaluations) {
         // A model folder that cannot be written (a shared mount, say) is as good to evaluate.
         tracing::warn!("the metrics are not kept: {error}");
     }
     Ok(())
+}
+
+/// Puts the figures beside those that training left in the file.
+fn keep(path: &Path, split: Split, evaluations: &[Evaluation]) -> Result<()> {
+    let before = std::fs::read_to_string(path).ok().and_then(|text| serde_json::from_str(&text).ok());
+    let mut metrics: serde_json::Map<String, serde_json::Value> = before.unwrap_or_default();
+    for found in evaluations {
+        let seen = if found.include_seen { "seen_included" } else { "seen_excluded" };
+        let value = serde_json::to_value(found).unwrap_or_default();
+        metrics.insert(format!("{}_{seen}", split.name()), value);
+    }
+    write_json(path, &metrics)
 }
 
 /// The figures for people, the popularity baseline's beside the model's.

@@ -172,6 +172,10 @@ pub fn perform(settings: &Settings, out: &Output) -> Result<Finished> {
         skip(out, Stage::Train, "finished already");
     } else {
         let resume = state.is_started(Stage::Train, &keys.train) && files.model.join("trainer.json").is_file();
+        if !resume && state.has(Stage::Train) && files.model.is_dir() {
+            // A run of this folder with other settings left it: what it holds cannot be gone on with.
+            std::fs::remove_dir_all(&files.model).map_err(|e| Error::io(&files.model, e))?;
+        }
         state.start(Stage::Train, &keys.train)?;
         train::perform(&files.dataset, &files.model, &config, resume, out)?;
         state.finish(Stage::Train, &keys.train)?;

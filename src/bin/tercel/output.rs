@@ -40,8 +40,7 @@ impl Output {
         let mut line = serde_json::Map::new();
         line.insert("event".into(), name.into());
         match serde_json::to_value(fields) {
-            // A field of the same name is the library's own tag.
-            Ok(Value::Object(fields)) => line.extend(fields.into_iter().filter(|(key, _)| key != "event")),
+            Ok(Value::Object(fields)) => line.extend(fields),
             Ok(other) => {
                 line.insert("value".into(), other);
             }
@@ -50,6 +49,21 @@ impl Output {
             }
         }
         self.write(&Value::Object(line));
+    }
+
+    /// One JSON line of a value that carries its own `event`; nothing without `--json`.
+    pub fn tagged<T: Serialize>(&self, value: &T) {
+        if self.json {
+            let line = serde_json::to_value(value).unwrap_or_else(|error| json!({ "error": error.to_string() }));
+            self.write(&line);
+        }
+    }
+
+    /// A line for people, where there is one to say.
+    pub fn text_of(&self, line: Option<String>) {
+        if let Some(line) = line {
+            self.text(line);
+        }
     }
 
     /// A line for people; nothing with `--json`.

@@ -92,6 +92,14 @@ impl Meter {
         }
     }
 
+    /// Prints to stdout without tearing the bar.
+    pub fn above(&self, print: impl FnOnce()) {
+        match &self.bar {
+            Some(bar) => bar.suspend(print),
+            None => print(),
+        }
+    }
+
     /// Clears the bar and says in a log line what was done.
     pub fn finish(&self, words: impl Display) {
         if let Some(bar) = &self.bar {

@@ -88,6 +88,11 @@ impl State {
         self.records.stages.iter().find(|record| record.stage == stage)
     }
 
+    /// Whether the stage was ever started in this folder.
+    pub fn has(&self, stage: Stage) -> bool {
+        self.find(stage).is_some()
+    }
+
     /// Whether the stage was finished under this key.
     pub fn is_finished(&self, stage: Stage, key: &str) -> bool {
         self.find(stage).is_some_and(|record| record.finished && record.key == key)
