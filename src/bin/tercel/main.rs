@@ -1,9 +1,16 @@
 //! The `tercel` command: one file a subcommand, each a thin layer over the library.
 
 mod args;
+mod demo;
 mod doctor;
+mod evaluate;
+mod ingest;
+mod inspect;
+mod nightly;
 mod output;
 mod progress;
+mod recommend;
+mod train;
 
 use std::process::ExitCode;
 
@@ -31,7 +38,14 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Ingest(Box<ingest::Args>),
+    Train(Box<train::Args>),
+    Evaluate(evaluate::Args),
+    Recommend(recommend::Args),
+    Nightly(Box<nightly::Args>),
+    Inspect(inspect::Args),
     Doctor(doctor::Args),
+    Demo(Box<demo::Args>),
 }
 
 fn main() -> ExitCode {
@@ -63,6 +77,13 @@ fn main() -> ExitCode {
 
 fn run(command: &Command, out: &Output) -> Result<()> {
     match command {
+        Command::Ingest(args) => ingest::run(args, out),
+        Command::Train(args) => train::run(args, out),
+        Command::Evaluate(args) => evaluate::run(args, out),
+        Command::Recommend(args) => recommend::run(args, out),
+        Command::Nightly(args) => nightly::run(args, out),
+        Command::Inspect(args) => inspect::run(args, out),
         Command::Doctor(args) => doctor::run(args, out),
+        Command::Demo(args) => demo::run(args, out),
     }
 }
