@@ -11,4 +11,7 @@ pub(crate) mod tensors;
 pub(crate) mod tower;
 mod two_tower;
 
+#[cfg(test)]
+mod tests;
+
 pub use two_tower::TwoTower;

@@ -12,9 +12,10 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::backend::{Backend, Table, TableData};
-use crate::config::{Config, Dtype};
+use crate::config::Config;
 use crate::data::batch::Cursor;
 use crate::data::dataset::{Dataset, EntityInfo, FileInfo, SourceColumns, hash_file, write_json};
+use crate::data::history::History;
 use crate::files::{create_folder, sync_folder};
 use crate::model::core::{Core, FromF32, Source};
 use crate::model::spec::TableSpec;
@@ -44,7 +45,7 @@ pub struct ModelInfo {
     /// The items (`items.arrow`).
     pub items: EntityInfo,
     /// The training rows by user: seen items and histories.
-    pub history: Option<FileInfo>,
+    pub history: FileInfo,
     /// The xxh3-64 of the dataset's `dataset.json`.
     pub dataset: String,
 }
@@ -118,6 +119,16 @@ impl ModelDir {
         create_folder(&self.dir)?;
         let manifest = dataset.manifest();
         let entity = |info: &EntityInfo| EntityInfo { unseen: 0, unseen_file: None, ..info.clone() };
+        let history = match &manifest.history {
+            Some(file) => {
+                copy(&dataset.path(file), &self.file(&file.name))?;
+                file.clone()
+            }
+            None => {
+                let shards: Vec<_> = manifest.train.files.iter().map(|file| dataset.path(file)).collect();
+                History::write(&self.dir, &shards, manifest.users.rows)?
+            }
+        };
         let info = ModelInfo {
             format: "tercel-model".into(),
             version: FORMAT_VERSION,
@@ -125,10 +136,10 @@ impl ModelDir {
             columns: manifest.columns.clone(),
             users: entity(&manifest.users),
             items: entity(&manifest.items),
-            history: manifest.history.clone(),
+            history,
             dataset: fingerprint(dataset)?,
         };
-        for file in [&info.users.file, &info.items.file].into_iter().chain(&info.history) {
+        for file in [&info.users.file, &info.items.file] {
             copy(&dataset.path(file), &self.file(&file.name))?;
         }
         write_json(&self.file("config.json"), &info)?;
@@ -147,7 +158,7 @@ impl ModelDir {
             return Err(Error::checkpoint(&path, format!("{found}; this build reads version {FORMAT_VERSION}")));
         }
         info.config.validate()?;
-        for file in [&info.users.file, &info.items.file].into_iter().chain(&info.history) {
+        for file in [&info.users.file, &info.items.file, &info.history] {
             if file.name.contains(['/', '\\']) || file.name.starts_with('.') {
                 return Err(Error::checkpoint(&path, format!("`{}` is not a plain file name", file.name)));
             }
@@ -168,9 +179,7 @@ impl ModelDir {
     fn locate(&self, state: Option<&TrainerState>, name: &str) -> Result<PathBuf> {
         let path = self.file(name);
         let Some(expected) = state.and_then(|s| s.files.iter().find(|f| f.name == name)) else { return Ok(path) };
-        let is_it = |path: &Path| -> Result<bool> {
-            Ok(path.exists() && Some(hash_file(path)?) == expected.xxh3)
-        };
+        let is_it = |path: &Path| -> Result<bool> { Ok(path.exists() && Some(hash_file(path)?) == expected.xxh3) };
         let new = self.file(&format!("{name}.new"));
         if is_it(&path)? {
             Ok(path)
@@ -182,6 +191,22 @@ impl ModelDir {
                 "is not the file that trainer.json describes: missing or damaged; train again without --resume",
             ))
         }
+    }
+
+    /// Before training goes on: gives files their names that a kill left under `NAME.new`, and removes unfinished ones.
+    pub(crate) fn recover(&self, state: &TrainerState) -> Result<()> {
+        for name in [MODEL, TRAINER] {
+            let (path, new) = (self.file(name), self.file(&format!("{name}.new")));
+            let step = if self.locate(Some(state), name)? == new {
+                fs::rename(&new, &path)
+            } else if new.exists() {
+                fs::remove_file(&new)
+            } else {
+                Ok(())
+            };
+            step.map_err(|e| Error::io(&new, e))?;
+        }
+        sync_folder(&self.dir).map_err(|e| Error::io(&self.dir, e))
     }
 
     /// Opens the parameters.
@@ -270,7 +295,7 @@ impl ModelDir {
     ) -> Result<()> {
         let file = TensorFile::open(&self.locate(Some(state), TRAINER)?)?;
         let Core { backend, spec, tables, user, item, log_scale, .. } = core;
-        let mut load = |name: String, shape: Vec<usize>, to: &mut Option<B::Buf<f32>>| -> Result<()> {
+        let load = |name: String, shape: Vec<usize>, to: &mut Option<B::Buf<f32>>| -> Result<()> {
             if to.is_some() {
                 *to = Some(backend.from_host(file.read(&name, &shape)?)?);
             }
@@ -290,7 +315,10 @@ impl ModelDir {
             let rows = file.shape("queue.ids")?.iter().product::<usize>();
             let dim = core.item.spec.dim;
             if rows > stepper.queue.capacity || state.queue_next >= stepper.queue.capacity {
-                return Err(Error::checkpoint(&self.dir, "the candidate queue has another size than the configuration"));
+                return Err(Error::checkpoint(
+                    &self.dir,
+                    "the candidate queue has another size than the configuration",
+                ));
             }
             stepper.queue.ids = file.read("queue.ids", &[rows])?;
             stepper.queue.next = state.queue_next;

@@ -5,8 +5,8 @@ use crate::backend::{Backend, Table, TableData};
 use crate::config::{Config, Dtype, ModelConfig, OptimizerConfig, OptimizerKind};
 use crate::model::inputs::{HostBag, Side};
 use crate::model::spec::{LayerSpec, ModelSpec, TableSpec, TowerSpec};
-use crate::model::tower::{Dense, Layer, Tower};
 use crate::model::tensors::TensorElem;
+use crate::model::tower::{Dense, Layer, Tower};
 use crate::rng::Rng;
 
 /// Salt of the initial values' random streams.
@@ -197,21 +197,5 @@ impl<B: Backend> Core<B> {
     /// Every dense parameter, in a fixed order.
     pub(crate) fn dense(&self) -> impl Iterator<Item = &Dense<B>> {
         self.user.dense().chain(self.item.dense()).chain([&self.log_scale])
-    }
-
-    pub(crate) fn dense_mut(&mut self) -> impl Iterator<Item = &mut Dense<B>> {
-        self.user.dense_mut().chain(self.item.dense_mut()).chain([&mut self.log_scale])
-    }
-
-    /// Bytes of the parameters and their optimizer state.
-    pub(crate) fn bytes(spec: &ModelSpec, config: &Config) -> u64 {
-        let value = if config.model.dtype == Dtype::Fp32 { 4 } else { 2 };
-        spec.tables
-            .iter()
-            .map(|table| {
-                let (first, second) = state_lens(config.optimizer.name, table.rows, table.dim);
-                (table.rows * table.dim * value + 4 * (first.unwrap_or(0) + second.unwrap_or(0))) as u64
-            })
-            .sum()
     }
 }

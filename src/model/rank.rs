@@ -21,7 +21,12 @@ pub(crate) struct Catalogue<B: Backend> {
 
 impl<B: Backend> Catalogue<B> {
     /// `features`: the item columns. `allow`: item rows, ascending; absent, every item.
-    pub(crate) fn new(core: &mut Core<B>, features: &[FeatureColumn], items: usize, allow: Option<&[u32]>) -> Result<Self> {
+    pub(crate) fn new(
+        core: &mut Core<B>,
+        features: &[FeatureColumn],
+        items: usize,
+        allow: Option<&[u32]>,
+    ) -> Result<Self> {
         let rows: Vec<u32> = match allow {
             Some(allow) => allow.to_vec(),
             None => (1..items as u32).collect(),
@@ -40,13 +45,7 @@ impl<B: Backend> Catalogue<B> {
     }
 
     /// The best `k` of the catalogue for each user; see [`Ranker::top_k`].
-    pub(crate) fn top_k(
-        &self,
-        core: &mut Core<B>,
-        users: &UserBlock,
-        k: usize,
-        skip: Option<&Lists>,
-    ) -> Result<Found> {
+    pub(crate) fn top_k(&self, core: &mut Core<B>, users: &UserBlock, k: usize, skip: Option<&Lists>) -> Result<Found> {
         let rows = users.len();
         let mut found = Found { k, ids: vec![NO_ITEM; rows * k], scores: vec![f32::NEG_INFINITY; rows * k] };
         if rows == 0 || k == 0 {
@@ -87,7 +86,11 @@ impl<B: Backend> Catalogue<B> {
 }
 
 /// Output embeddings of item rows, row-major.
-pub(crate) fn embed_items<B: Backend>(core: &mut Core<B>, features: &[FeatureColumn], rows: &[u32]) -> Result<Vec<f32>> {
+pub(crate) fn embed_items<B: Backend>(
+    core: &mut Core<B>,
+    features: &[FeatureColumn],
+    rows: &[u32],
+) -> Result<Vec<f32>> {
     let mut out = Vec::with_capacity(rows.len() * core.item.spec.dim);
     let mut bags: Vec<HostBag> = Vec::new();
     for chunk in rows.chunks(CHUNK) {

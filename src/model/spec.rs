@@ -101,9 +101,8 @@ fn tower(
         add(tables, Source::Column(column), format!("{name}.{}", feature.name), feature.rows());
     }
     if config.history > 0 {
-        let table = history_table.ok_or_else(|| {
-            Error::config("model.user.history", "pools the item id table: set model.item.id")
-        })?;
+        let table = history_table
+            .ok_or_else(|| Error::config("model.user.history", "pools the item id table: set model.item.id"))?;
         if sum && tables[table].dim != dim {
             return Err(Error::config(
                 "model.user.history",

@@ -1,11 +1,11 @@
 //! One training step: towers forward, loss, towers backward, every parameter stepped.
 
+use crate::Result;
 use crate::backend::{Backend, Masked, Mat, Plan, SoftmaxGrads, SoftmaxLoss, Step};
 use crate::config::{LogQ, LossConfig, Negatives};
 use crate::model::core::Core;
 use crate::model::inputs::{ModelBatch, Side, gradient_sources};
 use crate::model::negatives::{Sampler, StreamingQ};
-use crate::Result;
 
 /// The items of earlier batches that serve as further candidates: a ring of ids; their embeddings, as they were then,
 /// stand in the same rows of [`Stepper::candidates`].
@@ -99,7 +99,8 @@ impl<B: Backend> Stepper<B> {
 
         let mut step = *step;
         if let Some(limit) = clip_norm {
-            let mut square = backend.squared_norm(core.user.d_input(&self.d_users), batch.rows * core.user.spec.width)?
+            let mut square = backend
+                .squared_norm(core.user.d_input(&self.d_users), batch.rows * core.user.spec.width)?
                 + backend.squared_norm(core.item.d_input(d_items), fresh * core.item.spec.width)?;
             for dense in core.dense().filter(|dense| dense.name != "log_scale" || core.learn_temperature) {
                 square += backend.squared_norm(&dense.grad, dense.len)?;

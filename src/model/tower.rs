@@ -18,14 +18,7 @@ pub(crate) struct Dense<B: Backend> {
 
 impl<B: Backend> Dense<B> {
     pub(crate) fn step(&mut self, backend: &B, step: &Step) -> Result<()> {
-        backend.dense_step(
-            &mut self.value,
-            self.state1.as_mut(),
-            self.state2.as_mut(),
-            &self.grad,
-            self.len,
-            step,
-        )
+        backend.dense_step(&mut self.value, self.state1.as_mut(), self.state2.as_mut(), &self.grad, self.len, step)
     }
 }
 
@@ -110,13 +103,7 @@ impl<B: Backend> Tower<B> {
                 rows,
                 lookups: host.ids.len(),
             };
-            let out = MatMut {
-                buf: &mut self.acts[0],
-                rows,
-                cols: table.dim,
-                stride: self.spec.width,
-                col: input.col,
-            };
+            let out = MatMut { buf: &mut self.acts[0], rows, cols: table.dim, stride: self.spec.width, col: input.col };
             backend.embedding_bag_fwd(out, table, &view, self.spec.sum && n > 0)?;
         }
         for (l, layer) in self.layers.iter().enumerate() {

@@ -7,7 +7,8 @@ use serde::Serialize;
 use crate::backend::{Backend, TableData};
 use crate::data::dataset::{Dataset, Split};
 use crate::eval::Evaluation;
-use crate::index::{Diversity, ListCounter, Ranker, sample_users};
+use crate::index::diversity::{Diversity, ListCounter};
+use crate::index::{Ranker, sample_users};
 use crate::model::core::Core;
 use crate::model::inputs::ModelBatch;
 use crate::{Error, Result};
@@ -61,9 +62,8 @@ impl Diagnostics {
         if let (Some(model), Some(baseline)) = (at(&metrics), at(&popularity))
             && model <= baseline
         {
-            warnings.push(format!(
-                "the popularity baseline is not beaten: ndcg@10 {model:.4}, popularity {baseline:.4}"
-            ));
+            warnings
+                .push(format!("the popularity baseline is not beaten: ndcg@10 {model:.4}, popularity {baseline:.4}"));
         }
         if overlap > 0 {
             warnings.push(format!(

@@ -8,7 +8,7 @@ use super::schedule::learning_rate;
 use super::{TrainEvent, TrainSummary, diagnostics, report};
 use crate::backend::cpu::Cpu;
 use crate::backend::{Backend, Step};
-use crate::config::{Config, LogQ, Negatives};
+use crate::config::Config;
 use crate::data::batch::Cursor;
 use crate::data::dataset::{Dataset, Split};
 use crate::data::history::History;
@@ -238,12 +238,7 @@ impl<'a, B: Backend> Run<'a, B> {
     }
 
     fn evaluate(&mut self, split: Split, ks: Vec<usize>, bootstrap: usize) -> Result<Evaluation> {
-        let options = EvaluateOptions {
-            ks,
-            bootstrap,
-            history: self.config.model.user.history,
-            ..Default::default()
-        };
+        let options = EvaluateOptions { ks, bootstrap, history: self.config.model.user.history, ..Default::default() };
         let catalogue = Catalogue::new(&mut self.core, &self.inputs.item_features, self.items.rows(), None)?;
         let mut ranker = CoreRanker { core: &mut self.core, catalogue };
         evaluate(self.dataset, split, &mut ranker, &options, &mut |_| {})
@@ -260,14 +255,16 @@ impl<'a, B: Backend> Run<'a, B> {
     }
 
     fn out_of_patience(&self) -> bool {
-        let since_best = self.state.validations.len() as u64 - self.best_epoch().min(self.state.validations.len() as u64);
+        let since_best =
+            self.state.validations.len() as u64 - self.best_epoch().min(self.state.validations.len() as u64);
         self.config.train.early_stop.as_ref().is_some_and(|stop| since_best >= stop.patience)
     }
 
     fn finish(mut self) -> Result<TrainSummary> {
         let best_epoch = self.best_epoch();
         let restore = self.config.train.early_stop.is_some();
-        if let (Some(stop), true) = (&self.config.train.early_stop, self.state.cursor.epoch < self.config.train.epochs) {
+        if let (Some(stop), true) = (&self.config.train.early_stop, self.state.cursor.epoch < self.config.train.epochs)
+        {
             let value = self.state.validations[best_epoch as usize - 1];
             let (epoch, metric) = (self.state.cursor.epoch, stop.metric.clone());
             (self.observer)(TrainEvent::EarlyStop { epoch, best_epoch, metric, value });
@@ -348,6 +345,7 @@ fn resumable(dir: &ModelDir, dataset: &Dataset, config: &Config, resume: bool) -
             format!("was started with another {field}: give the same settings, or train without --resume"),
         ));
     }
+    dir.recover(&state)?;
     Ok(Some(state))
 }
 
