@@ -309,3 +309,6 @@ fn hash(id: RawId<'_>) -> u64 {
         RawId::Integer(number) => xxh3_64(&number.to_le_bytes()),
     }
 }
+
+#[cfg(test)]
+mod tests;
