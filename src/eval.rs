@@ -2,7 +2,11 @@
 
 pub mod baselines;
 pub mod bootstrap;
+pub mod evaluate;
 pub mod metrics;
+mod report;
 
 pub use baselines::Popularity;
+pub use evaluate::{EvaluateOptions, Evaluator, evaluate};
 pub use metrics::Metric;
+pub use report::{Estimate, Evaluation, Named};

@@ -1,7 +1,17 @@
 //! From a ranker to the best items of every user: who may be returned, for whom, and where it is written.
 
 pub mod diversity;
+mod encode;
+pub mod exact;
+pub mod filter;
 pub mod predictions;
+mod table;
+mod user_file;
+pub mod users;
+
+pub use exact::{RecommendOptions, Recommended, recommend};
+pub use user_file::UserFileSummary;
+pub use users::{Users, sample_users};
 
 use crate::Result;
 use crate::data::vocabulary::FeatureColumn;
@@ -100,6 +110,15 @@ impl Found {
         let found = row.iter().position(|&id| id == NO_ITEM).unwrap_or(row.len());
         &row[..found]
     }
+}
+
+/// How far a run over users is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Users that are done.
+    pub done: u64,
+    /// All users.
+    pub users: u64,
 }
 
 /// Something that finds the best items of users: a model, or the popularity baseline.

@@ -34,11 +34,6 @@ impl Bootstrap {
         }
     }
 
-    /// The users that were added.
-    pub fn users(&self) -> u64 {
-        self.users
-    }
-
     /// For each value the 2.5th and the 97.5th percentile of its mean over `samples` resamples. None without users or
     /// with fewer than 2 samples.
     pub fn intervals(&self, samples: usize, seed: u64) -> Option<Vec<(f64, f64)>> {
@@ -131,7 +126,7 @@ mod tests {
     fn zero_rows_are_counted_and_not_kept() {
         let mut bootstrap = Bootstrap::new(1);
         (0..1000).for_each(|i| bootstrap.push(&[f64::from(u8::from(i % 100 == 0))]));
-        assert_eq!((bootstrap.users(), bootstrap.rows.len()), (1000, 10));
+        assert_eq!((bootstrap.users, bootstrap.rows.len()), (1000, 10));
         let (low, high) = bootstrap.intervals(1000, 0).unwrap()[0];
         assert!(low > 0.002 && low < 0.01 && high > 0.01 && high < 0.02, "{low} {high}");
     }
