@@ -2,10 +2,10 @@
 
 pub mod batch;
 pub mod dataset;
-//pub mod history;
+pub mod history;
 //pub mod ingest;
-//pub mod loader;
+pub mod loader;
 pub mod shard;
-//pub mod shuffle;
+pub mod shuffle;
 pub mod vocabulary;
 pub mod writer;

@@ -25,6 +25,11 @@ use ipc::{Column, Footer, Kind, Source};
 #[cfg(target_endian = "big")]
 compile_error!("Arrow files of this crate are little-endian and are read without conversion");
 
+/// Rows that are read together from a record batch without a checksum.
+const PIECE_ROWS: u64 = 16 << 10;
+/// Rows after which a scan maps the file anew.
+const SCAN_ROWS: u64 = 1 << 20;
+
 /// An open shard.
 pub struct Shard {
     index: Arc<ShardIndex>,
@@ -225,6 +230,30 @@ impl ShardIndex {
             return Err(Error::damaged(&self.path, "end of file", "its length changed while it was read"));
         }
         Ok(Shard { index: self.clone(), bytes })
+    }
+
+    /// The rows cut into pieces that are read together, as (block, first row in it, rows): a block with a checksum is
+    /// read whole.
+    pub(crate) fn pieces(&self) -> impl Iterator<Item = (usize, u64, u64)> + '_ {
+        self.blocks.iter().enumerate().flat_map(|(i, block)| {
+            let most = if self.checked { block.rows.max(1) } else { PIECE_ROWS };
+            (0..block.rows.div_ceil(most)).map(move |n| (i, n * most, most.min(block.rows - n * most)))
+        })
+    }
+
+    /// Reads all rows in order, piece by piece; `visit` gets the number of a piece's first row with it. The file is
+    /// mapped anew every now and then, so that pages that are done with do not count as this process's memory.
+    pub(crate) fn scan(self: &Arc<Self>, mut visit: impl FnMut(u64, Rows<'_>) -> Result<()>) -> Result<()> {
+        let mut mapped: Option<(u64, Shard)> = None;
+        for (block, start, rows) in self.pieces() {
+            let first = self.blocks[block].first_row + start;
+            let shard = match &mut mapped {
+                Some((since, shard)) if first - *since < SCAN_ROWS => shard,
+                _ => &mut mapped.insert((first, self.map()?)).1,
+            };
+            visit(first, shard.part(block, start as usize..(start + rows) as usize)?)?;
+        }
+        Ok(())
     }
 
     fn damaged_block(&self, i: usize, reason: &str) -> Error {

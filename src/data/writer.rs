@@ -148,19 +148,30 @@ impl ShardWriter {
         Ok(self.done)
     }
 
+    /// [`finish`](ShardWriter::finish) for a [`single`](ShardWriter::single) file, which is written without rows, too.
+    pub(crate) fn finish_single(mut self) -> Result<FileInfo> {
+        self.write_block()?;
+        let open = match self.open.take() {
+            Some(open) => open,
+            None => self.open_shard()?,
+        };
+        open.finish()
+    }
+
+    fn open_shard(&self) -> Result<OpenShard> {
+        let file = ArrowFile::create(&self.names.path(self.done.len()), self.columns.fields())?;
+        Ok(OpenShard { file, rows: 0, checksums: Vec::new() })
+    }
+
     fn write_block(&mut self) -> Result<()> {
         let block = std::mem::take(&mut self.block);
         if block.users.is_empty() {
             return Ok(());
         }
         let Columns { timestamps, weights } = self.columns;
-        let open = match &mut self.open {
+        let mut open = match self.open.take() {
             Some(open) => open,
-            none => none.insert(OpenShard {
-                file: ArrowFile::create(&self.names.path(self.done.len()), self.columns.fields())?,
-                rows: 0,
-                checksums: Vec::new(),
-            }),
+            None => self.open_shard()?,
         };
         let rows = Rows {
             users: &block.users,
@@ -178,14 +189,22 @@ impl ShardWriter {
         if weights {
             columns.push(PrimitiveArray::from_vec(block.weights).boxed());
         }
-        open.file.write(columns)
+        open.file.write(columns)?;
+        self.open = Some(open);
+        Ok(())
     }
 
     fn close_shard(&mut self) -> Result<()> {
         if let Some(open) = self.open.take() {
-            self.done.push(open.file.finish(checksum::to_metadata(open.rows, &open.checksums))?);
+            self.done.push(open.finish()?);
         }
         Ok(())
+    }
+}
+
+impl OpenShard {
+    fn finish(self) -> Result<FileInfo> {
+        self.file.finish(checksum::to_metadata(self.rows, &self.checksums))
     }
 }
 

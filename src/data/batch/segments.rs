@@ -27,18 +27,8 @@ const SMALL: usize = 96;
 impl Segments {
     /// Overwrites the segments with those of `ids` (fewer than 2^32). Allocates nothing once its buffers have grown to
     /// the batch size.
-    ///
-    /// A key is `id << 32 | position`, so that any sort of the keys is stable; the radix sort passes over as many bits
-    /// as the largest id has.
     pub fn build(&mut self, ids: &[u32], scratch: &mut SortScratch) {
-        scratch.keys.clear();
-        let mut max = 0;
-        scratch.keys.extend(ids.iter().zip(0u64..).map(|(&id, position)| {
-            max = max.max(id);
-            u64::from(id) << 32 | position
-        }));
-        sort_by_high_bits(scratch, max);
-        self.collect(&scratch.keys);
+        self.collect(scratch.sort(ids.iter().copied()));
     }
 
     fn collect(&mut self, keys: &[u64]) {
@@ -63,7 +53,22 @@ impl Segments {
     }
 }
 
-/// Sorts `scratch.keys` by their high 32 bits, none of which is above `max`; equal ones keep their order.
+impl SortScratch {
+    /// Sorts ids (fewer than 2^32), equal ones by position; gives `id << 32 | position` for each.
+    pub(crate) fn sort(&mut self, ids: impl Iterator<Item = u32>) -> &mut [u64] {
+        self.keys.clear();
+        let mut max = 0;
+        self.keys.extend(ids.zip(0u64..).map(|(id, position)| {
+            max = max.max(id);
+            u64::from(id) << 32 | position
+        }));
+        sort_by_high_bits(self, max);
+        &mut self.keys
+    }
+}
+
+/// Sorts `scratch.keys` by their high 32 bits, none of which is above `max`; equal ones keep their order. A radix sort
+/// from the lowest digit, over as many bits as `max` has.
 fn sort_by_high_bits(scratch: &mut SortScratch, max: u32) {
     let SortScratch { keys, other, counts } = scratch;
     if keys.len() <= SMALL {

@@ -1,11 +1,12 @@
 //! What a shard holds, in a few numbers.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use serde::Serialize;
 use xxhash_rust::xxh3::Xxh3Default;
 
-use super::Shard;
+use super::ShardIndex;
 use crate::Result;
 
 /// What [`summarise`] finds in a shard.
@@ -39,14 +40,14 @@ pub struct Summary {
 /// Reads a shard from end to end and says what is in it.
 ///
 /// # Errors
-/// As [`Shard::open`] and [`Shard::block`].
+/// As [`Shard::open`](super::Shard::open) and [`Shard::block`](super::Shard::block).
 pub fn summarise(path: impl AsRef<Path>) -> Result<Summary> {
-    let shard = Shard::open(path)?;
+    let index = Arc::new(ShardIndex::read(path.as_ref())?);
     let mut summary = Summary {
-        rows: shard.rows(),
-        blocks: shard.blocks() as u64,
+        rows: index.rows,
+        blocks: index.blocks.len() as u64,
         columns: vec!["user", "item"],
-        checksums: shard.has_checksums(),
+        checksums: index.checked,
         users: None,
         items: None,
         timestamps: None,
@@ -54,8 +55,7 @@ pub fn summarise(path: impl AsRef<Path>) -> Result<Summary> {
         values_xxh3: String::new(),
     };
     let mut hashers: [Xxh3Default; 4] = Default::default();
-    for i in 0..shard.blocks() {
-        let rows = shard.block(i)?;
+    index.scan(|_, rows| {
         hashers[0].update(bytemuck::cast_slice(rows.users));
         hashers[1].update(bytemuck::cast_slice(rows.items));
         widen(&mut summary.users, rows.users);
@@ -68,16 +68,15 @@ pub fn summarise(path: impl AsRef<Path>) -> Result<Summary> {
             hashers[3].update(bytemuck::cast_slice(values));
             widen(&mut summary.weights, values);
         }
-    }
-    let mut there = [true, true, false, false];
-    if shard.has_timestamps() {
+        Ok(())
+    })?;
+    if index.timestamps {
         summary.columns.push("timestamp");
-        there[2] = true;
     }
-    if shard.has_weights() {
+    if index.weights {
         summary.columns.push("weight");
-        there[3] = true;
     }
+    let there = [true, true, index.timestamps, index.weights];
     let mut all = Xxh3Default::new();
     for (hasher, _) in hashers.iter().zip(there).filter(|(_, there)| *there) {
         all.update(&hasher.digest().to_le_bytes());

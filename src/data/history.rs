@@ -1,0 +1,231 @@
+//! What each user did in training, oldest first: histories, seen items, known positives.
+//!
+//! `history.arrow` is a shard of the training rows sorted by user, then time, then input order (without weights). Where
+//! it is small it is kept in memory; else rows are read from the file when they are asked for, so that memory stays
+//! bounded at any number of rows: 8 bytes a user.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytemuck::Pod;
+
+use crate::data::dataset::{Dataset, FileInfo};
+use crate::data::shard::ipc::Source;
+use crate::data::shard::{Block, ShardIndex, open_file};
+use crate::{Error, Result};
+
+mod sort;
+
+/// The file's name in a dataset folder.
+pub const FILE_NAME: &str = "history.arrow";
+
+/// Columns of up to this many bytes are kept in memory.
+const CACHE_BYTES: u64 = 96 << 20;
+
+/// The training rows by user.
+pub struct History {
+    index: Arc<ShardIndex>,
+    file: File,
+    /// User u has rows `offsets[u]..offsets[u + 1]`.
+    offsets: Vec<u64>,
+    cache: Option<Cache>,
+    /// Items are below this.
+    item_rows: u32,
+}
+
+#[derive(Default)]
+struct Cache {
+    items: Vec<u32>,
+    timestamps: Vec<i64>,
+}
+
+impl History {
+    /// Sorts the rows of the training shards into `dir/history.arrow`: runs are sorted in memory, put into a temp file
+    /// in `dir` and merged. Takes less than 128 MiB at any number of rows.
+    ///
+    /// # Errors
+    /// [`Error::IdOutOfRange`] for a user at or past `users`, [`Error::Schema`] when only some shards have timestamps,
+    /// [`Error::Io`]; as [`Shard::open`](crate::data::shard::Shard::open) else.
+    pub fn write(dir: &Path, train: &[PathBuf], users: u32) -> Result<FileInfo> {
+        sort::write(dir, train, users, sort::RUN_ROWS)
+    }
+
+    /// Opens `dir/`[`FileInfo::name`], a file that [`write`](History::write) made, and reads it once: checksums, order,
+    /// users below `users`, items below `items`.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] or [`Error::IdOutOfRange`]; as [`Shard::open`](crate::data::shard::Shard::open) else.
+    pub fn open(dir: &Path, info: &FileInfo, users: u32, items: u32) -> Result<History> {
+        let path = dir.join(&info.name);
+        let index = Arc::new(ShardIndex::read(&path)?);
+        let file = open_file(&path)?;
+        if index.rows != info.rows {
+            let reason = format!("{} rows, the manifest says {}; ingest again", index.rows, info.rows);
+            return Err(Error::damaged(&path, "footer", reason));
+        }
+        if info.xxh3.is_some() && !index.checked {
+            return Err(Error::damaged(&path, "footer", "its checksums are gone; ingest again"));
+        }
+        let width = if index.timestamps { 12 } else { 4 };
+        let mut cache = (index.rows.saturating_mul(width) <= CACHE_BYTES).then(Cache::default);
+        let mut offsets = vec![0u64; users as usize + 1];
+        let mut last = (0, i64::MIN);
+        index.scan(|first, rows| {
+            let out_of_range = |column, i: usize, id, rows| {
+                Err(Error::IdOutOfRange { path: path.clone(), row: first + i as u64, column, id, rows })
+            };
+            for (i, (&user, &item)) in rows.users.iter().zip(rows.items).enumerate() {
+                if user >= users {
+                    return out_of_range("user", i, user, users);
+                }
+                if item >= items {
+                    return out_of_range("item", i, item, items);
+                }
+                let here = (user, rows.timestamps.map_or(i64::MIN, |timestamps| timestamps[i]));
+                if here < last {
+                    let reason = "not in the order of user and time; ingest again";
+                    return Err(Error::damaged(&path, format!("row {}", first + i as u64), reason));
+                }
+                last = here;
+                offsets[user as usize + 1] += 1;
+            }
+            if let Some(cache) = &mut cache {
+                cache.items.extend_from_slice(rows.items);
+                cache.timestamps.extend_from_slice(rows.timestamps.unwrap_or_default());
+            }
+            Ok(())
+        })?;
+        let mut sum = 0;
+        for offset in &mut offsets {
+            sum += *offset;
+            *offset = sum;
+        }
+        Ok(History { index, file, offsets, cache, item_rows: items })
+    }
+
+    /// Opens the dataset's history; where the manifest names none, sorts one into a temp folder that vanishes with it.
+    ///
+    /// # Errors
+    /// As [`write`](History::write) and [`open`](History::open).
+    pub fn of_dataset(dataset: &Dataset) -> Result<History> {
+        let manifest = dataset.manifest();
+        let (users, items) = (manifest.users.rows, manifest.items.rows);
+        if let Some(info) = &manifest.history {
+            return Self::open(dataset.dir(), info, users, items);
+        }
+        let dir = tempfile::tempdir().map_err(|e| Error::io(std::env::temp_dir(), e))?;
+        let train: Vec<PathBuf> = manifest.train.files.iter().map(|file| dataset.path(file)).collect();
+        let info = Self::write(dir.path(), &train, users)?;
+        // The file stays readable through its open handle when the folder is removed.
+        Self::open(dir.path(), &info, users, items)
+    }
+
+    /// How many training rows a user has; 0 past the last user.
+    pub fn count(&self, user: u32) -> usize {
+        let (start, end) = self.range(user);
+        (end - start) as usize
+    }
+
+    /// Whether the rows have timestamps.
+    pub fn has_timestamps(&self) -> bool {
+        self.index.timestamps
+    }
+
+    /// Appends all training items of a user to `out`, oldest first, repeats included.
+    ///
+    /// # Errors
+    /// [`Error::Io`], or [`Error::Damaged`] when the file changed since it was opened.
+    pub fn items(&self, user: u32, out: &mut Vec<u32>) -> Result<()> {
+        let (start, end) = self.range(user);
+        self.read_items(start, end, out)
+    }
+
+    /// Appends the last `n` items of a user with a timestamp (seconds) below `before` (`None`: of all rows) to `out`,
+    /// oldest first.
+    ///
+    /// # Errors
+    /// [`Error::Schema`] when `before` is given and there are no timestamps; as [`items`](History::items) else.
+    pub fn last_before(&self, user: u32, before: Option<i64>, n: usize, out: &mut Vec<u32>) -> Result<()> {
+        let (start, mut end) = self.range(user);
+        if let Some(before) = before {
+            end = self.first_at_or_after(start, end, before)?;
+        }
+        self.read_items(start.max(end.saturating_sub(n as u64)), end, out)
+    }
+
+    fn range(&self, user: u32) -> (u64, u64) {
+        match self.offsets.get(user as usize..=user as usize + 1) {
+            Some(&[start, end]) => (start, end),
+            _ => (0, 0),
+        }
+    }
+
+    /// The first of rows `start..end` with a timestamp of at least `time`, or `end`.
+    fn first_at_or_after(&self, start: u64, end: u64, time: i64) -> Result<u64> {
+        if !self.index.timestamps {
+            return Err(Error::Schema {
+                path: self.index.path.clone(),
+                column: "timestamp".into(),
+                expected: "int64: a history before a time needs times".into(),
+                found: "no such column".into(),
+            });
+        }
+        if let Some(cache) = &self.cache {
+            let times = &cache.timestamps[start as usize..end as usize];
+            return Ok(start + times.partition_point(|&t| t < time) as u64);
+        }
+        // A user's rows are few: one read of up to 4 KiB settles it; for more, halve first.
+        let (mut low, mut high) = (start, end);
+        let mut times = Vec::new();
+        while high - low > 512 {
+            let middle = low + (high - low) / 2;
+            times.clear();
+            self.read(middle, middle + 1, &mut times, |block| block.timestamps)?;
+            if times[0] < time {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        times.clear();
+        self.read(low, high, &mut times, |block| block.timestamps)?;
+        Ok(low + times.partition_point(|&t: &i64| t < time) as u64)
+    }
+
+    fn read_items(&self, start: u64, end: u64, out: &mut Vec<u32>) -> Result<()> {
+        if let Some(cache) = &self.cache {
+            out.extend_from_slice(&cache.items[start as usize..end as usize]);
+            return Ok(());
+        }
+        let from = out.len();
+        self.read(start, end, out, |block| block.items)?;
+        if out[from..].iter().any(|&item| item >= self.item_rows) {
+            out.truncate(from);
+            return Err(Error::damaged(&self.index.path, "column item", "it changed while it was in use"));
+        }
+        Ok(())
+    }
+
+    /// Appends rows `start..end` of a column, whose place in a block `column` gives.
+    fn read<T: Pod>(&self, mut start: u64, end: u64, out: &mut Vec<T>, column: fn(&Block) -> u64) -> Result<()> {
+        let blocks = &self.index.blocks;
+        let mut number = blocks.partition_point(|block| block.first_row + block.rows <= start);
+        while start < end {
+            let block = &blocks[number];
+            let to = end.min(block.first_row + block.rows);
+            let from = out.len();
+            out.resize(from + (to - start) as usize, T::zeroed());
+            let at = column(block) + (start - block.first_row) * size_of::<T>() as u64;
+            self.file
+                .read(at, bytemuck::cast_slice_mut(&mut out[from..]))
+                .map_err(|e| Error::io(&self.index.path, e))?;
+            start = to;
+            number += 1;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;
