@@ -146,8 +146,8 @@ pub fn perform(
         options.history = two_tower.history_len();
         options.memory = settings.memory.unwrap_or(options.memory);
         let meter = Meter::new("evaluate");
-        let found = evaluate(&dataset, settings.split, &mut two_tower, &options, &mut |done, total| {
-            meter.set(done, total, format_args!("{} users", thousands(done)));
+        let found = evaluate(&dataset, settings.split, &mut two_tower, &options, &mut |at| {
+            meter.set(at.done, at.users, format_args!("{} users", thousands(at.done)));
         })?;
         meter.finish(format_args!("{} users", thousands(found.users)));
         out.tagged(&found);

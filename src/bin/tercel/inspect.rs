@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use tercel::data::dataset::{Dataset, EntityInfo, Feature, FeatureKind, FileInfo, Split, verify_file};
-use tercel::data::shard::summary::{Summary, summarise};
+use tercel::data::shard::{Summary, summarise};
 use tercel::model::checkpoint::ModelDir;
 use tercel::{Error, Result};
 
@@ -148,7 +148,7 @@ fn model(path: &Path, out: &Output) -> Result<()> {
     let info = dir.info()?;
     let state = dir.state()?;
     let mut checked = 0;
-    for file in [&info.users.file, &info.items.file].into_iter().chain(&info.history) {
+    for file in [&info.users.file, &info.items.file, &info.history] {
         verify_file(&dir.file(&file.name), file)?;
         checked += usize::from(file.xxh3.is_some());
     }

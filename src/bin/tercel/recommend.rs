@@ -1,12 +1,14 @@
 //! `tercel recommend`: the top items of every user, in a file.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tercel::data::dataset::Dataset;
 use tercel::index::exact::{RecommendOptions, recommend};
 use tercel::index::filter::{AllowList, Seen};
+use tercel::index::predictions::check_path;
 use tercel::index::users::Users;
 use tercel::model::TwoTower;
 use tercel::{Device, Error, Result};
@@ -100,10 +102,7 @@ impl RecommendSettings {
         for list in self.users.iter().chain(&self.items) {
             std::fs::metadata(list).map_err(|e| Error::io(list, e))?;
         }
-        if file.is_dir() {
-            return Err(Error::input(file, "is a folder; predictions go to a file in it"));
-        }
-        Ok(())
+        check_path(file)
     }
 }
 
@@ -145,11 +144,11 @@ pub fn perform(
     out: &Output,
 ) -> Result<()> {
     let mut two_tower = TwoTower::load(model, device, threads)?;
-    let (user_vocabulary, item_vocabulary) = (two_tower.users().clone(), two_tower.items().clone());
+    let (user_vocabulary, item_vocabulary) = (Arc::clone(two_tower.users()), Arc::clone(two_tower.items()));
     let columns = two_tower.info().columns.clone();
     let seen = match seen {
         Some(dataset) => Seen::with_vocabularies(&Dataset::open(dataset)?, &user_vocabulary, &item_vocabulary)?,
-        None => Seen::of_history(two_tower.history()?),
+        None => Seen::new(Arc::new(two_tower.history()?)),
     };
     if let Some(list) = &settings.items {
         let allowed = AllowList::read(list, &item_vocabulary, &columns.item)?;
@@ -183,8 +182,8 @@ pub fn perform(
     options.memory = settings.memory.unwrap_or(options.memory);
     let meter = Meter::new("recommend");
     let found =
-        recommend(&mut two_tower, &users, &item_vocabulary, Some(&seen), file, &options, &mut |done, total| {
-            meter.set(done, total, format_args!("{} users", thousands(done)));
+        recommend(&mut two_tower, &users, &item_vocabulary, Some(&seen), file, &options, &mut |at| {
+            meter.set(at.done, at.users, format_args!("{} users", thousands(at.done)));
         })?;
     meter.finish(format_args!("{} users in {}", thousands(found.users), duration(found.seconds)));
     out.event(
