@@ -296,21 +296,28 @@ mod tests {
             last.push(*user, *time, row as u64);
         }
         let splitter = last.finish();
-        let splits: Vec<_> =
-            rows.iter().enumerate().map(|(row, (user, time))| splitter.split(Train, *user, *time, row as u64)).collect();
+        let splits: Vec<_> = rows
+            .iter()
+            .enumerate()
+            .map(|(row, (user, time))| splitter.split(Train, *user, *time, row as u64))
+            .collect();
         assert_eq!(splits, [Test, Train, Train, Valid, Train, Train, Valid, Test, Test, Train, Train]);
     }
 
     #[test]
     fn the_last_two_rows_with_too_few_rows() {
         let mut last = LastRows::new(2, vec![6, 4, 3]);
-        let rows: Vec<(u32, i64)> = [(0, 6), (1, 4), (2, 3)].iter().flat_map(|&(u, c)| (0..c).map(move |t| (u, t))).collect();
+        let rows: Vec<(u32, i64)> =
+            [(0, 6), (1, 4), (2, 3)].iter().flat_map(|&(u, c)| (0..c).map(move |t| (u, t))).collect();
         for (row, (user, time)) in rows.iter().enumerate() {
             last.push(*user, *time, row as u64);
         }
         let splitter = last.finish();
-        let splits: Vec<_> =
-            rows.iter().enumerate().map(|(row, (user, time))| splitter.split(Train, *user, *time, row as u64)).collect();
+        let splits: Vec<_> = rows
+            .iter()
+            .enumerate()
+            .map(|(row, (user, time))| splitter.split(Train, *user, *time, row as u64))
+            .collect();
         assert_eq!(splits[..6], [Train, Train, Valid, Valid, Test, Test]);
         assert_eq!(splits[6..10], [Train, Valid, Test, Test]);
         assert_eq!(splits[10..], [Train, Test, Test]);

@@ -84,7 +84,10 @@ impl Batches {
             (Decoder::File(reader), schema, 0)
         } else if known && (magic[..4] == [0xff; 4] || &magic[..4] == b"FEA1") {
             if &magic[..4] == b"FEA1" {
-                return Err(Error::input(path, "is a Feather file of version 1; write it again as version 2 (Arrow IPC)"));
+                return Err(Error::input(
+                    path,
+                    "is a Feather file of version 1; write it again as version 2 (Arrow IPC)",
+                ));
             }
             let reader = guard(path, "schema", || StreamReader::try_new_buffered(file, None))?;
             let schema = reader.schema();
@@ -286,7 +289,8 @@ impl Columns {
                 check_id(user, true).map_err(|reason| (layout.user, reason))?;
                 let item = items.get(row, &mut item_text).map_err(|reason| (layout.item, reason))?;
                 check_id(item, true).map_err(|reason| (layout.item, reason))?;
-                let time = times.as_ref().map(|(i, array)| array.get(row).map_err(|reason| (*i, reason))).transpose()?;
+                let time =
+                    times.as_ref().map(|(i, array)| array.get(row).map_err(|reason| (*i, reason))).transpose()?;
                 if let Some((i, array)) = &weights {
                     let value = array.is_valid(row).then(|| array.as_primitive::<Float32Type>().value(row));
                     match value {

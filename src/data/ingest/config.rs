@@ -270,7 +270,10 @@ mod tests {
     #[test]
     fn feature_flags() {
         assert_eq!(FeatureSpec::parse_assignment("a=numeric").unwrap(), ("a".into(), FeatureSpec::Numeric(32)));
-        assert_eq!(FeatureSpec::parse_assignment("a=multi-hot::").unwrap(), ("a".into(), FeatureSpec::MultiHot(":".into())));
+        assert_eq!(
+            FeatureSpec::parse_assignment("a=multi-hot::").unwrap(),
+            ("a".into(), FeatureSpec::MultiHot(":".into()))
+        );
         for bad in ["a", "=skip", "a=numeric:1", "a=multi-hot:", "a=text"] {
             assert!(FeatureSpec::parse_assignment(bad).is_err(), "{bad}");
         }

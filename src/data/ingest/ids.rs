@@ -51,8 +51,9 @@ pub(super) struct Scratch {
     order: Vec<u32>,
 }
 
+/// Texts with numbers from 0, for one thread.
 #[derive(Default)]
-struct Part {
+pub(super) struct Interner {
     table: HashTable<u32>,
     /// Whole hashes: they spare comparisons of bytes, and hashing again when the table grows.
     hashes: Vec<u64>,
@@ -60,15 +61,28 @@ struct Part {
     bytes: Vec<u8>,
 }
 
-impl Part {
+impl Interner {
     fn range(&self, entry: u32) -> Range<usize> {
         let entry = entry as usize;
         let start = if entry == 0 { 0 } else { self.ends[entry - 1] };
         start as usize..self.ends[entry] as usize
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    pub(super) fn get(&self, entry: u32) -> &[u8] {
+        &self.bytes[self.range(entry)]
+    }
+
+    /// The text's number, a new one for a new text; None when there is no room.
+    pub(super) fn add(&mut self, text: &[u8]) -> Option<u32> {
+        self.find_or_add(xxh3_64(text), text)
+    }
+
     fn find(&self, hash: u64, key: &[u8]) -> Option<u32> {
-        let same = |&e: &u32| self.hashes[e as usize] == hash && &self.bytes[self.range(e)] == key;
+        let same = |&e: &u32| self.hashes[e as usize] == hash && self.get(e) == key;
         self.table.find(hash, same).copied()
     }
 
@@ -91,7 +105,7 @@ impl Part {
 
 /// The dictionary, while threads fill it.
 pub(super) struct Dictionary {
-    parts: Vec<Mutex<Part>>,
+    parts: Vec<Mutex<Interner>>,
 }
 
 /// There is no room for more ids.
@@ -160,7 +174,7 @@ impl Dictionary {
 
     /// Ends the filling.
     pub(super) fn freeze(self) -> Ids {
-        let parts: Vec<Part> =
+        let parts: Vec<Interner> =
             self.parts.into_iter().map(|part| part.into_inner().unwrap_or_else(PoisonError::into_inner)).collect();
         Ids { parts }
     }
@@ -173,7 +187,7 @@ fn part_of(hash: u64) -> usize {
 
 /// The finished dictionary.
 pub(super) struct Ids {
-    parts: Vec<Part>,
+    parts: Vec<Interner>,
 }
 
 impl Ids {
@@ -184,13 +198,15 @@ impl Ids {
 
     /// Provisional numbers, in no useful order.
     pub(super) fn iter(&self) -> impl Iterator<Item = u32> + '_ {
-        self.parts.iter().enumerate().flat_map(|(p, part)| (0..part.ends.len() as u32).map(move |e| e << PART_BITS | p as u32))
+        self.parts
+            .iter()
+            .enumerate()
+            .flat_map(|(p, part)| (0..part.ends.len() as u32).map(move |e| e << PART_BITS | p as u32))
     }
 
     /// The raw id.
     pub(super) fn get(&self, number: u32) -> &[u8] {
-        let part = &self.parts[number as usize & (PARTS - 1)];
-        &part.bytes[part.range(number >> PART_BITS)]
+        self.parts[number as usize & (PARTS - 1)].get(number >> PART_BITS)
     }
 
     pub(super) fn find(&self, key: &[u8]) -> Option<u32> {
@@ -251,7 +267,9 @@ mod tests {
 
     #[test]
     fn integers_have_one_spelling() {
-        for (text, value) in [("0", 0), ("7", 7), ("-7", -7), ("9223372036854775807", i64::MAX), ("-9223372036854775808", i64::MIN)] {
+        for (text, value) in
+            [("0", 0), ("7", 7), ("-7", -7), ("9223372036854775807", i64::MAX), ("-9223372036854775808", i64::MIN)]
+        {
             assert_eq!(canonical_integer(text.as_bytes()), Some(value));
         }
         for text in ["", "-", "-0", "00", "07", "+7", " 7", "7 ", "7.0", "1e3", "9223372036854775808", "a"] {

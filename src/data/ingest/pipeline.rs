@@ -2,7 +2,6 @@
 //! their order. A fixed number of slots goes round between them, so memory does not depend on the input.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -103,10 +102,15 @@ pub(super) fn read_rows(
     let (done_out, done_in) = channel::<Slot>();
     let work_in = Mutex::new(work_in);
     std::thread::scope(|scope| {
-        // Every loop ends when the channel before it does: an error here drops `done_in` and `free_out`.
+        // Every thread ends when the channel that it reads does. An error below drops `free_out`: the reader stops, and
+        // with it the workers.
+        let free_out = free_out;
         scope.spawn({
             let bytes = Arc::clone(&bytes);
-            move || read_files(files, &free_in, &work_out, &bytes)
+            move || {
+                let (free, work, bytes) = (&free_in, &work_out, &bytes);
+                Feeder { free, work, spare: None, sequence: 0, bytes }.read_files(files);
+            }
         });
         for worker in 0..threads {
             let (work_in, done_out) = (&work_in, done_out.clone());
@@ -122,7 +126,15 @@ pub(super) fn read_rows(
             while let Some(mut slot) = waiting.remove(&next) {
                 next += 1;
                 take(files, &mut slot, &mut lines, &mut sink)?;
-                progress(Progress { stage: Stage::Read, rows: sink.spill.rows, bytes: bytes.load(Relaxed).min(total_bytes), total_bytes });
+                progress(Progress {
+                    stage: Stage::Read,
+                    rows: sink.spill.rows,
+                    bytes: bytes.load(Relaxed).min(total_bytes),
+                    total_bytes,
+                });
+                // A line of many megabytes is rare: its memory is not kept.
+                slot.text.clear();
+                slot.text.shrink_to(4 * PIECE);
                 // The reader may be done already.
                 let _ = free_out.send(slot);
             }
@@ -156,76 +168,82 @@ fn take(files: &[InputFile], slot: &mut Slot, lines: &mut u64, sink: &mut Sink<'
     sink.spill.append(file.split, &slot.users, &slot.items, &slot.columns.times, &slot.columns.weights)
 }
 
-/// The reading thread.
-fn read_files(files: &[InputFile], free: &Receiver<Slot>, work: &Sender<Slot>, bytes: &Arc<AtomicU64>) {
-    let mut sequence = 0;
-    for (i, file) in files.iter().enumerate() {
-        let mut send = |mut slot: Slot, start: Option<u64>, body: Body| {
-            (slot.sequence, slot.file, slot.start, slot.body) = (sequence, i, start, body);
-            sequence += 1;
-            work.send(slot).is_ok()
-        };
-        let read = match &file.table.kind {
-            Kind::Text { dialect, header } => read_text(file, dialect, *header, free, bytes, &mut send),
-            kind => read_batches(&file.table.path, kind, free, bytes, &mut send),
-        };
-        match read {
-            Ok(true) => {}
-            Ok(false) => return,
-            Err(error) => {
-                if let Ok(slot) = free.recv() {
-                    send(slot, None, Body::Failed(error));
+/// The reading thread's end of the slots.
+struct Feeder<'a> {
+    free: &'a Receiver<Slot>,
+    work: &'a Sender<Slot>,
+    /// A slot that was taken and not needed.
+    spare: Option<Slot>,
+    sequence: u64,
+    bytes: &'a Arc<AtomicU64>,
+}
+
+impl Feeder<'_> {
+    /// A slot to fill; None when nobody wants more.
+    fn slot(&mut self) -> Option<Slot> {
+        self.spare.take().or_else(|| self.free.recv().ok())
+    }
+
+    fn send(&mut self, mut slot: Slot, file: usize, start: Option<u64>, body: Body) -> Option<()> {
+        (slot.sequence, slot.file, slot.start, slot.body) = (self.sequence, file, start, body);
+        self.sequence += 1;
+        self.work.send(slot).ok()
+    }
+
+    fn read_files(&mut self, files: &[InputFile]) {
+        for (i, file) in files.iter().enumerate() {
+            let read = match &file.table.kind {
+                Kind::Text { dialect, header } => self.read_text(i, &file.table, dialect, *header),
+                _ => self.read_batches(i, &file.table),
+            };
+            match read {
+                Ok(Some(())) => {}
+                Ok(None) => return,
+                Err(error) => {
+                    if let Some(slot) = self.slot() {
+                        self.send(slot, i, None, Body::Failed(error));
+                    }
+                    return;
                 }
-                return;
             }
         }
     }
-}
 
-/// Sends a file's pieces; false when nobody wants more.
-fn read_text(
-    file: &InputFile,
-    dialect: &Dialect,
-    header: bool,
-    free: &Receiver<Slot>,
-    bytes: &Arc<AtomicU64>,
-    send: &mut dyn FnMut(Slot, Option<u64>, Body) -> bool,
-) -> Result<bool> {
-    let mut text = TextFile::open(&file.table.path, bytes)?;
-    let header = if header { text.first_line()?.map_or(0, |(_, lines)| lines) } else { 0 };
-    let mut start = Some(header);
-    let mut pieces = Pieces::new(text, dialect.clone(), PIECE);
-    loop {
-        let Ok(mut slot) = free.recv() else { return Ok(false) };
-        let body = match pieces.next(&mut slot.text)? {
-            None => return Ok(true),
-            Some(Piece::Rows) => Body::Text,
-            Some(Piece::Bad { line, lines, quote, reason }) => {
-                Body::Bad(bad_lines((line, quote, reason), &slot.text, &file.table.columns, dialect), lines)
+    /// Sends a file's pieces; None when nobody wants more.
+    fn read_text(&mut self, file: usize, table: &Table, dialect: &Dialect, header: bool) -> Result<Option<()>> {
+        let mut text = TextFile::open(&table.path, self.bytes)?;
+        let header = if header { text.first_line()?.map_or(0, |(_, lines)| lines) } else { 0 };
+        let mut start = Some(header);
+        let mut pieces = Pieces::new(text, dialect.clone(), PIECE);
+        loop {
+            let Some(mut slot) = self.slot() else { return Ok(None) };
+            let body = match pieces.next(&mut slot.text)? {
+                None => {
+                    self.spare = Some(slot);
+                    return Ok(Some(()));
+                }
+                Some(Piece::Rows) => Body::Text,
+                Some(Piece::Bad { line, lines, quote, reason }) => {
+                    Body::Bad(bad_lines((line, quote, reason), &slot.text, &table.columns, dialect), lines)
+                }
+            };
+            if self.send(slot, file, start.take(), body).is_none() {
+                return Ok(None);
             }
-        };
-        if !send(slot, start.take(), body) {
-            return Ok(false);
         }
     }
-}
 
-fn read_batches(
-    path: &PathBuf,
-    kind: &Kind,
-    free: &Receiver<Slot>,
-    bytes: &Arc<AtomicU64>,
-    send: &mut dyn FnMut(Slot, Option<u64>, Body) -> bool,
-) -> Result<bool> {
-    let mut start = Some(0);
-    for batch in Batches::open(path, kind, bytes)? {
-        let body = Body::Batch(batch?);
-        let Ok(slot) = free.recv() else { return Ok(false) };
-        if !send(slot, start.take(), body) {
-            return Ok(false);
+    fn read_batches(&mut self, file: usize, table: &Table) -> Result<Option<()>> {
+        let mut start = Some(0);
+        for batch in Batches::open(&table.path, &table.kind, self.bytes)? {
+            let body = Body::Batch(batch?);
+            let Some(slot) = self.slot() else { return Ok(None) };
+            if self.send(slot, file, start.take(), body).is_none() {
+                return Ok(None);
+            }
         }
+        Ok(Some(()))
     }
-    Ok(true)
 }
 
 /// A parsing thread.

@@ -196,7 +196,10 @@ mod tests {
 
     #[test]
     fn most_frequent_first_then_by_raw_id() {
-        let (integers, rows) = side(&[("10", 2, true), ("9", 2, false), ("-1", 0, true), ("-3", 0, true), ("5", 7, false), ("6", 0, false)], false);
+        let (integers, rows) = side(
+            &[("10", 2, true), ("9", 2, false), ("-1", 0, true), ("-3", 0, true), ("5", 7, false), ("6", 0, false)],
+            false,
+        );
         assert_eq!(rows, [3, 2, 5, 4, 1, NOWHERE]);
         assert_eq!((integers.rows, integers.unseen), (4, 2));
         assert_eq!(integers.known_ids, RawIds::Integer(vec![0, 5, 9, 10]));
@@ -206,7 +209,8 @@ mod tests {
         let (texts, rows) = side(&[("10", 2, true), ("9", 2, false), ("a\0", 0, true), ("a", 0, true)], true);
         assert_eq!(rows, [1, 2, 4, 3]);
         assert!(matches!(texts.known_ids, RawIds::Text { .. }));
-        let (_, rows) = side(&[("010", 2, true), ("9", 2, false), ("12345678b", 2, true), ("12345678a", 2, true)], false);
+        let (_, rows) =
+            side(&[("010", 2, true), ("9", 2, false), ("12345678b", 2, true), ("12345678a", 2, true)], false);
         assert_eq!(rows, [1, 4, 3, 2]);
     }
 }

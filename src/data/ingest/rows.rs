@@ -184,7 +184,12 @@ impl Columns {
             if !row.text.is_empty() {
                 if let Err((column, reason)) = self.read_row(&row, layout, ascii) {
                     let text = row.text.to_vec();
-                    self.rejects.push(Reject { line: self.lines, column: layout.columns[column].clone(), reason, text });
+                    self.rejects.push(Reject {
+                        line: self.lines,
+                        column: layout.columns[column].clone(),
+                        reason,
+                        text,
+                    });
                     if stop {
                         return;
                     }

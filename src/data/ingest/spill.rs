@@ -33,7 +33,8 @@ pub(super) struct Spill {
 
 impl Spill {
     pub(super) fn create(path: &Path, times: bool, weights: bool) -> Result<Spill> {
-        let file = File::options().read(true).write(true).create_new(true).open(path).map_err(|e| Error::io(path, e))?;
+        let file =
+            File::options().read(true).write(true).create_new(true).open(path).map_err(|e| Error::io(path, e))?;
         Ok(Spill { path: path.to_owned(), out: BufWriter::with_capacity(1 << 18, file), times, weights, rows: 0 })
     }
 

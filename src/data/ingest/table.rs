@@ -13,7 +13,10 @@ use crate::{Error, Result};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     /// Lines; with `header`, the first one names the columns.
-    Text { dialect: Dialect, header: bool },
+    Text {
+        dialect: Dialect,
+        header: bool,
+    },
     /// Arrow IPC, file or stream.
     Arrow,
     Parquet,

@@ -303,7 +303,13 @@ mod tests {
             let found = pieces(text, target);
             assert!(found.iter().all(|(piece, _)| *piece == Piece::Rows));
             assert_eq!(found.concat_bytes(), text);
-            let starts: Vec<usize> = found.iter().scan(0, |at, (_, b)| { *at += b.len(); Some(*at) }).collect();
+            let starts: Vec<usize> = found
+                .iter()
+                .scan(0, |at, (_, b)| {
+                    *at += b.len();
+                    Some(*at)
+                })
+                .collect();
             assert!(starts.iter().all(|s| [4, 16, 27, 28, 35, 43].contains(s)), "{target}: {starts:?}");
         }
     }
@@ -335,7 +341,9 @@ mod tests {
         let found = pieces(&text, 1 << 20);
         assert_eq!(found.len(), 3);
         assert_eq!(found[0].1, b"1,2\n");
-        assert!(matches!(&found[1].0, Piece::Bad { line: 0, lines: 1, quote: None, reason } if reason.contains("16 MiB")));
+        assert!(
+            matches!(&found[1].0, Piece::Bad { line: 0, lines: 1, quote: None, reason } if reason.contains("16 MiB"))
+        );
         assert_eq!(found[2].1, b"3,4\n");
     }
 }
