@@ -9,6 +9,9 @@ pub mod eval;
 #[allow(dead_code)]
 mod files;
 pub mod index;
+pub mod model;
+mod rng;
+pub mod train;
 
 pub use config::Config;
 pub use device::Device;

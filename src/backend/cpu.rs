@@ -8,6 +8,10 @@ mod linear;
 mod loss;
 mod norm;
 mod optim;
+#[cfg(test)]
+#[path = "../../tests/parity/parity.rs"]
+mod parity;
+mod scratch;
 pub(crate) mod simd;
 mod threads;
 mod topk;
@@ -26,6 +30,7 @@ pub(crate) use topk::Items;
 pub(crate) struct Cpu {
     threads: Threads,
     isa: Isa,
+    scratch: scratch::Pool,
 }
 
 impl Cpu {
@@ -38,7 +43,7 @@ impl Cpu {
         if !isa.available() {
             return Err(Error::config("isa", format!("this processor has no {isa:?}")));
         }
-        Ok(Cpu { threads: Threads::new(threads)?, isa })
+        Ok(Cpu { threads: Threads::new(threads)?, isa, scratch: scratch::Pool::default() })
     }
 }
 

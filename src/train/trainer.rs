@@ -53,6 +53,9 @@ pub fn train(
     }
 }
 
+/// What evaluating takes beside the model: training promises to stay below 512 MiB in all.
+const EVALUATION_MEMORY: u64 = 128 << 20;
+
 struct Run<'a, B: Backend> {
     dataset: &'a Dataset,
     config: &'a Config,
@@ -238,7 +241,13 @@ impl<'a, B: Backend> Run<'a, B> {
     }
 
     fn evaluate(&mut self, split: Split, ks: Vec<usize>, bootstrap: usize) -> Result<Evaluation> {
-        let options = EvaluateOptions { ks, bootstrap, history: self.config.model.user.history, ..Default::default() };
+        let options = EvaluateOptions {
+            ks,
+            bootstrap,
+            history: self.config.model.user.history,
+            memory: EVALUATION_MEMORY,
+            ..Default::default()
+        };
         let catalogue = Catalogue::new(&mut self.core, &self.inputs.item_features, self.items.rows(), None)?;
         let mut ranker = CoreRanker { core: &mut self.core, catalogue };
         evaluate(self.dataset, split, &mut ranker, &options, &mut |_| {})

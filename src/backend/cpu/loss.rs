@@ -1,131 +1,262 @@
-//! The in-batch softmax.
+//! The in-batch softmax, forward and backward at once: 6 B C D operations, or 8 B C D for very many candidates.
+//!
+//! Scores exist only as strips. A thread takes a strip of 48 to 96 rows, scores it against all columns in blocks and
+//! keeps a running maximum and sum per row; then it goes over the blocks again, turns scores into
+//! `p = dL/d<u, v>`, and adds `dU = p V` and `dV += p^T U`. Groups of rows are cut by the shape alone; each group has a
+//! dV of its own, and these are summed in the groups' order.
+//!
+//! Where a strip would not fit [`KEEP`] (very many candidates) nothing is kept: one pass over strips finds maximum, sum
+//! and dU together (rescaling dU when the maximum moves), a second over blocks of columns scores again and adds up dV.
 
-use super::{Cpu, need, need_len};
+mod block;
+mod check;
+mod same;
+
+use block::{Problem, RowState};
+
+use super::simd::{Op, PANEL, Simd, pack_panels, rows};
+use super::threads::ranges;
+use super::{Cpu, scratch};
+use crate::Result;
 use crate::backend::{SoftmaxGrads, SoftmaxLoss};
-use crate::{Error, Result};
+
+/// Rows of a strip: at most, and at least where the strip's scores are kept.
+const ROWS: usize = 96;
+const ROWS_KEPT: usize = 48;
+/// Columns of a block: a multiple of [`PANEL`] and of every tile's rows.
+const COLUMNS: usize = 384;
+/// Values of a strip that may be kept: 4 MiB, a core's share of the last cache.
+const KEEP: usize = 1 << 20;
+/// Values of all the groups' dV together: 64 MiB.
+const GROUPS_KEEP: usize = 1 << 24;
+/// Row length of a block's scores: rows start at different cache sets.
+const STRIDE: usize = COLUMNS + 16;
+
+/// How a problem is cut: by its shape alone.
+struct Cut {
+    /// Rows of a strip.
+    strip: usize,
+    /// Rows of a group; a multiple of the tile's.
+    group: usize,
+    /// Values from row to row of a strip's scores; none are kept without.
+    kept: Option<usize>,
+}
+
+impl Cut {
+    fn new(b: usize, c: usize, d: usize) -> Cut {
+        let stride = c.next_multiple_of(PANEL) + 16;
+        let fit = KEEP / stride / 12 * 12;
+        let wanted = b.div_ceil(128).clamp(1, 16);
+        let groups = wanted.min((GROUPS_KEEP / (c * d).max(1)).max(1));
+        if fit < ROWS_KEPT.min(b) || groups < wanted.min(8) {
+            return Cut { strip: ROWS, group: ROWS, kept: None };
+        }
+        let group = b.div_ceil(groups).next_multiple_of(12);
+        // Strips of a group as equal as can be.
+        let strips = group.div_ceil(fit.min(ROWS));
+        Cut { strip: group.div_ceil(strips).next_multiple_of(12), group, kept: Some(stride) }
+    }
+}
 
 /// See [`Backend::softmax_loss`](crate::backend::Backend::softmax_loss).
-pub(crate) fn softmax(_cpu: &Cpu, grads: SoftmaxGrads<'_, Cpu>, loss: &SoftmaxLoss<'_, Cpu>) -> Result<()> {
+pub(crate) fn softmax(cpu: &Cpu, grads: SoftmaxGrads<'_, Cpu>, loss: &SoftmaxLoss<'_, Cpu>) -> Result<()> {
+    check::check(&grads, loss)?;
     let (b, c, d) = (loss.rows, loss.columns, loss.dim);
-    check(&grads, loss)?;
-    let scale = loss.log_scale[0].exp();
-    let weight = |i: usize| loss.weights.map_or(1.0, |w| f64::from(w[i]));
-    let total: f64 = (0..b).map(weight).sum();
-    grads.users[..b * d].fill(0.0);
-    grads.candidates[..c * d].fill(0.0);
-    grads.stats[..2].fill(0.0);
+    let total: f64 = loss.weights.map_or(b as f64, |w| w[..b].iter().map(|&w| f64::from(w)).sum());
+    let SoftmaxGrads { users: du, candidates: dv, stats } = grads;
+    let (du, dv) = (&mut du[..b * d], &mut dv[..c * d]);
     if total == 0.0 {
+        du.fill(0.0);
+        dv.fill(0.0);
+        stats[..2].fill(0.0);
         return Ok(());
     }
-    let (mut sum, mut d_scale) = (0.0f64, 0.0f64);
-    let mut s = vec![0.0f32; c];
-    for i in 0..b {
-        let u = &loss.users[i * d..(i + 1) * d];
-        let pos = loss.positives.map_or(i, |p| p[i] as usize);
-        let mut negatives = c - 1;
-        for (j, s) in s.iter_mut().enumerate() {
-            let v = &loss.candidates[j * d..(j + 1) * d];
-            *s = scale * u.iter().zip(v).map(|(a, b)| a * b).sum::<f32>();
-            if loss.corrected.is_none() || j != pos {
-                *s += loss.bias.map_or(0.0, |b| b[j]) + loss.corrected.map_or(0.0, |l| l[i]);
-            }
-        }
-        let mut mask = |s: &mut f32| {
-            if *s != f32::NEG_INFINITY {
-                negatives -= 1;
-                *s = f32::NEG_INFINITY;
-            }
-        };
-        if let Some(ids) = loss.ids {
-            (0..c).filter(|&j| j != pos && ids[j] == ids[pos]).for_each(|j| mask(&mut s[j]));
-        }
-        if let Some(m) = &loss.masked {
-            let columns = &m.columns[m.offsets[i] as usize..m.offsets[i + 1] as usize];
-            columns.iter().for_each(|&j| mask(&mut s[j as usize]));
-        }
-        let s_pos = s[pos];
-        if loss.corrected.is_some() {
-            s[pos] = f32::NEG_INFINITY;
-        }
-        let max = s.iter().fold(f32::NEG_INFINITY, |a, &b| if b > a { b } else { a });
-        let shift = if max == f32::NEG_INFINITY { 0.0 } else { max };
-        s.iter_mut().for_each(|s| *s = (*s - shift).exp());
-        let denominator: f64 = s.iter().map(|&e| f64::from(e)).sum();
-        let mut row = weight(i) / total;
-        if loss.corrected.is_some() {
-            // 1 - p, with both terms over exp(shift).
-            let others = denominator / negatives.max(1) as f64;
-            let positive = f64::from(s_pos - shift).exp();
-            row *= if negatives == 0 {
-                0.0
-            } else if positive == f64::INFINITY {
-                0.0
-            } else {
-                others / (positive + others)
-            };
-            if negatives == 0 {
-                continue;
-            }
-        }
-        sum += row * (f64::from(shift) + denominator.ln() - f64::from(s_pos));
-        let factor = row * f64::from(scale);
-        let du = &mut grads.users[i * d..(i + 1) * d];
-        for (j, &e) in s.iter().enumerate() {
-            let p = (f64::from(e) / denominator - if j == pos { 1.0 } else { 0.0 }) * factor;
-            let p = p as f32;
-            let v = &loss.candidates[j * d..(j + 1) * d];
-            du.iter_mut().zip(v).for_each(|(a, b)| *a += p * b);
-            grads.candidates[j * d..(j + 1) * d].iter_mut().zip(u).for_each(|(a, b)| *a += p * b);
-        }
-        d_scale += du.iter().zip(u).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
+
+    let panels_len = c.div_ceil(PANEL) * PANEL;
+    let mut panels = cpu.scratch.take(panels_len * d);
+    pack_panels(&mut panels, loss.candidates, c, d);
+    let mut bias = cpu.scratch.take(panels_len);
+    match loss.bias {
+        Some(values) => bias[..c].copy_from_slice(&values[..c]),
+        None => bias[..c].fill(0.0),
     }
-    grads.stats[0] = sum as f32;
-    grads.stats[1] = d_scale as f32;
+    // The last panel's missing columns are masked.
+    bias[c..].fill(f32::NEG_INFINITY);
+    let same = loss.ids.map(|ids| same::Same::new(&ids[..c]));
+    let problem =
+        Problem { loss, scale: loss.log_scale[0].exp(), total, panels: &panels, bias: &bias, same: same.as_ref() };
+
+    let cut = Cut::new(b, c, d);
+    let sums = match cut.kept {
+        Some(stride) => kept(cpu, &problem, &cut, stride, du, dv),
+        None => wide(cpu, &problem, &cut, du, dv),
+    };
+    let (mut value, mut d_scale) = (0.0, 0.0);
+    for sum in sums {
+        value += sum.0;
+        d_scale += sum.1;
+    }
+    (stats[0], stats[1]) = (value as f32, d_scale as f32);
     Ok(())
 }
 
-/// Every shape and index, once per call.
-fn check(grads: &SoftmaxGrads<'_, Cpu>, loss: &SoftmaxLoss<'_, Cpu>) -> Result<()> {
-    const OP: &str = "softmax_loss";
-    let (b, c, d) = (loss.rows, loss.columns, loss.dim);
-    need_len(OP, "users", loss.users.len(), b * d)?;
-    need_len(OP, "candidates", loss.candidates.len(), c * d)?;
-    need_len(OP, "log_scale", loss.log_scale.len(), 1)?;
-    need_len(OP, "the users' gradients", grads.users.len(), b * d)?;
-    need_len(OP, "the candidates' gradients", grads.candidates.len(), c * d)?;
-    need_len(OP, "stats", grads.stats.len(), 2)?;
-    for (name, buf, len) in [("bias", loss.bias, c), ("weights", loss.weights, b), ("corrected", loss.corrected, b)] {
-        if let Some(buf) = buf {
-            need_len(OP, name, buf.len(), len)?;
-        }
+/// The loss and its derivative by `log_scale`, of some rows.
+type Sums = (f64, f64);
+
+/// Runs the groups, each with its strips' scores kept.
+fn kept(cpu: &Cpu, problem: &Problem<'_>, cut: &Cut, stride: usize, du: &mut [f32], dv: &mut [f32]) -> Vec<Sums> {
+    let (b, d) = (problem.loss.rows, problem.loss.dim);
+    let groups = ranges(b, cut.group);
+    let mut sums = vec![(0.0, 0.0); groups.len()];
+    let parallel = b * problem.loss.columns * d > 1 << 16;
+    // The first group's dV is the result itself: the others are added to it in order.
+    let mut others = cpu.scratch.take((groups.len() - 1) * dv.len());
+    let dvs = std::iter::once(&mut *dv).chain(others.chunks_mut(problem.loss.columns * d));
+    let parts = groups.iter().cloned().zip(du.chunks_mut(cut.group * d)).zip(dvs).zip(&mut sums);
+    let parts = parts.map(|(((rows, du), dv), sums)| (rows, du, dv, sums)).collect();
+    cpu.threads.each(parallel, parts, |(rows, du, dv, sums)| {
+        let scores = cpu.scratch.take(cut.strip * stride);
+        let p = cpu.scratch.take(cut.strip * STRIDE);
+        *sums = cpu.isa.run(Group { problem, rows, strip: cut.strip, stride, scores, p, du, dv });
+    });
+    if groups.len() > 1 {
+        let len = dv.len();
+        let parts = ranges(len, 1 << 14).into_iter().zip(dv.chunks_mut(1 << 14)).collect();
+        cpu.threads
+            .each(parallel, parts, |(at, dv)| cpu.isa.run(AddAll { to: dv, from: &others, start: at.start, len }));
     }
-    if let Some(ids) = loss.ids {
-        need_len(OP, "ids", ids.len(), c)?;
-    }
-    match loss.positives {
-        None => need(OP, c >= b, format!("at least {b} columns"), c.to_string())?,
-        Some(positives) => {
-            need_len(OP, "positives", positives.len(), b)?;
-            let bad = positives[..b].iter().find(|&&p| p as usize >= c);
-            need(OP, bad.is_none(), format!("positives below {c}"), format!("{bad:?}"))?;
-        }
-    }
-    if let Some(m) = &loss.masked {
-        need_len(OP, "masked offsets", m.offsets.len(), b + 1)?;
-        let offsets = &m.offsets[..b + 1];
-        let ok = offsets.windows(2).all(|w| w[0] <= w[1]) && offsets[b] as usize <= m.columns.len();
-        need(OP, ok, format!("ascending offsets up to {} masked columns", m.columns.len()), "others")?;
-        for i in 0..b {
-            let pos = loss.positives.map_or(i, |p| p[i] as usize);
-            let columns = &m.columns[offsets[i] as usize..offsets[i + 1] as usize];
-            if let Some(&j) = columns.iter().find(|&&j| j as usize >= c || j as usize == pos) {
-                return Err(Error::Shape {
-                    op: OP,
-                    expected: format!("masked columns below {c} that are no positive"),
-                    found: format!("column {j} of row {i}"),
-                });
+    sums
+}
+
+/// `to += from[start..], from[len + start..], ...`, in order.
+struct AddAll<'a> {
+    to: &'a mut [f32],
+    from: &'a [f32],
+    start: usize,
+    len: usize,
+}
+
+impl Op for AddAll<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        // A piece at a time stays in the first cache while the groups go over it.
+        for (i, to) in self.to.chunks_mut(2048).enumerate() {
+            let start = self.start + i * 2048;
+            for from in self.from.chunks_exact(self.len) {
+                rows::add(s, to, &from[start..start + to.len()]);
             }
         }
     }
-    Ok(())
+}
+
+/// The strips of one group of rows.
+struct Group<'a> {
+    problem: &'a Problem<'a>,
+    rows: std::ops::Range<usize>,
+    strip: usize,
+    stride: usize,
+    scores: scratch::Scratch<'a>,
+    p: scratch::Scratch<'a>,
+    du: &'a mut [f32],
+    dv: &'a mut [f32],
+}
+
+impl Op for Group<'_> {
+    type Output = Sums;
+    #[inline(always)]
+    fn run<S: Simd>(mut self, s: S) -> Sums {
+        let (problem, d) = (self.problem, self.problem.loss.dim);
+        let mut sums = (0.0, 0.0);
+        let mut state = RowState::new(self.strip);
+        for (n, rows) in ranges(self.rows.len(), self.strip).into_iter().enumerate() {
+            let du = &mut self.du[rows.start * d..rows.end * d];
+            let rows = self.rows.start + rows.start..self.rows.start + rows.end;
+            state.start(problem, &rows);
+            for columns in ranges(problem.loss.columns, COLUMNS) {
+                let scores = &mut self.scores[columns.start..];
+                problem.scores(s, scores, self.stride, &rows, &columns, &mut state);
+                problem.look(s, scores, self.stride, &rows, &columns, &mut state);
+            }
+            sums.0 += problem.finish(&rows, &mut state);
+            for columns in ranges(problem.loss.columns, COLUMNS) {
+                let scores = &self.scores[columns.start..];
+                problem.probabilities(s, &mut self.p, scores, self.stride, &rows, &columns, &state);
+                problem.add_du(s, du, &self.p, &rows, &columns);
+                problem.add_dv(s, &mut self.dv[columns.start * d..columns.end * d], &self.p, &rows, &columns, n > 0);
+            }
+            sums.1 += problem.d_scale(s, du, &rows);
+        }
+        sums
+    }
+}
+
+/// Keeps no scores: strips of rows for dU, then blocks of columns for dV.
+fn wide(cpu: &Cpu, problem: &Problem<'_>, cut: &Cut, du: &mut [f32], dv: &mut [f32]) -> Vec<Sums> {
+    let (b, c, d) = (problem.loss.rows, problem.loss.columns, problem.loss.dim);
+    let strips = ranges(b, cut.strip);
+    let mut sums = vec![(0.0, 0.0); strips.len()];
+    let mut states: Vec<RowState> = strips.iter().map(|_| RowState::new(cut.strip)).collect();
+    let parallel = b * c * d > 1 << 16;
+    let parts = strips.iter().cloned().zip(du.chunks_mut(cut.strip * d)).zip(&mut states).zip(&mut sums).collect();
+    cpu.threads.each(parallel, parts, |(((rows, du), state), sums)| {
+        let p = cpu.scratch.take(cut.strip * STRIDE);
+        *sums = cpu.isa.run(WideRows { problem, rows, p, du, state });
+    });
+    let parts = ranges(c, COLUMNS).into_iter().zip(dv.chunks_mut(COLUMNS * d)).collect();
+    cpu.threads.each(parallel, parts, |(columns, dv)| {
+        let p = cpu.scratch.take(cut.strip * STRIDE);
+        cpu.isa.run(WideColumns { problem, strips: &strips, states: &states, columns, p, dv });
+    });
+    sums
+}
+
+/// One strip: its rows' sums and dU in one pass.
+struct WideRows<'a> {
+    problem: &'a Problem<'a>,
+    rows: std::ops::Range<usize>,
+    p: scratch::Scratch<'a>,
+    du: &'a mut [f32],
+    state: &'a mut RowState,
+}
+
+impl Op for WideRows<'_> {
+    type Output = Sums;
+    #[inline(always)]
+    fn run<S: Simd>(mut self, s: S) -> Sums {
+        let (problem, rows) = (self.problem, self.rows);
+        self.state.start(problem, &rows);
+        for columns in ranges(problem.loss.columns, COLUMNS) {
+            problem.scores(s, &mut self.p, STRIDE, &rows, &columns, self.state);
+            problem.look_and_raise(s, self.du, &mut self.p, &rows, &columns, self.state);
+            problem.add_du(s, self.du, &self.p, &rows, &columns);
+        }
+        let value = problem.finish(&rows, self.state);
+        problem.finish_du(s, self.du, &rows, self.state);
+        (value, problem.d_scale(s, self.du, &rows))
+    }
+}
+
+/// One block of columns: its dV over all strips in order.
+struct WideColumns<'a> {
+    problem: &'a Problem<'a>,
+    strips: &'a [std::ops::Range<usize>],
+    states: &'a [RowState],
+    columns: std::ops::Range<usize>,
+    p: scratch::Scratch<'a>,
+    dv: &'a mut [f32],
+}
+
+impl Op for WideColumns<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(mut self, s: S) {
+        let (problem, columns) = (self.problem, &self.columns);
+        for (n, (rows, state)) in self.strips.iter().zip(self.states).enumerate() {
+            let mut masks = state.masks_at(problem, rows, columns.start);
+            problem.scores(s, &mut self.p, STRIDE, rows, columns, &mut masks);
+            problem.probabilities_in_place(s, &mut self.p, rows, columns, state);
+            problem.add_dv(s, self.dv, &self.p, rows, columns, n > 0);
+        }
+    }
 }
