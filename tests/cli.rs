@@ -19,7 +19,10 @@ fn folder() -> tempfile::TempDir {
 fn small_model(folder: &Path) {
     two_tastes(folder, "in.csv");
     events(folder, &["ingest", "in.csv", "--out", "data", "--split", "last-per-user:1"]);
-    events(folder, &["train", "--data", "data", "--out", "model", "--dim", "8", "--epochs", "30", "--batch-size", "32"]);
+    events(
+        folder,
+        &["train", "--data", "data", "--out", "model", "--dim", "8", "--epochs", "30", "--batch-size", "32"],
+    );
 }
 
 /// The items of each user in a predictions file in CSV, in the order of their ranks.
@@ -127,7 +130,8 @@ fn raw_ids_come_back_unchanged_and_seen_items_do_not() {
         let taste = list.iter().filter(|item| item[5..].parse::<usize>().expect("digits") % 2 == number % 2).count();
         assert!(taste >= 4, "user {user} has a taste: {list:?}");
         // Six of the eight rows train, in the order of time.
-        let seen: BTreeSet<String> = (0..6).map(|step| item_id((number % 2) + 2 * ((number / 2 + step * 3) % 20))).collect();
+        let seen: BTreeSet<String> =
+            (0..6).map(|step| item_id((number % 2) + 2 * ((number / 2 + step * 3) % 20))).collect();
         assert!(list.iter().all(|item| !seen.contains(item)), "user {user} has seen some of {list:?}");
     }
     // The same again, and with one thread: the same bytes.
@@ -239,11 +243,12 @@ fn a_reader_that_goes_away_does_not_stop_the_work() {
     let at = folder.path();
     two_tastes(at, "in.csv");
     events(at, &["ingest", "in.csv", "--out", "data"]);
-    let mut child = command(at, &["train", "--data", "data", "--out", "model", "--dim", "8", "--epochs", "3", "--json"])
-        .stdout(std::process::Stdio::piped())
-        .stderr(std::process::Stdio::null())
-        .spawn()
-        .expect("it starts");
+    let mut child =
+        command(at, &["train", "--data", "data", "--out", "model", "--dim", "8", "--epochs", "3", "--json"])
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .expect("it starts");
     drop(child.stdout.take());
     assert!(child.wait().expect("it ends").success());
     let found = events(at, &["inspect", "model"]);

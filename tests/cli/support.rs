@@ -100,7 +100,12 @@ pub fn two_tastes(folder: &Path, name: &str) {
     for user in 0..40 {
         for step in 0..8 {
             let item = (user % 2) + 2 * ((user / 2 + step * 3) % 20);
-            text.push_str(&format!("{},{},{}\n", user_id(user), item_id(item), 1_500_000_000 + user * 10 + step * 100_000));
+            text.push_str(&format!(
+                "{},{},{}\n",
+                user_id(user),
+                item_id(item),
+                1_500_000_000 + user * 10 + step * 100_000
+            ));
         }
     }
     write(folder, name, text);

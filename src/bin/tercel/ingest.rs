@@ -51,7 +51,8 @@ pub fn run(args: &Args, out: &Output) -> Result<()> {
 pub fn perform(inputs: &[PathBuf], dataset: &Path, config: &IngestConfig, out: &Output) -> Result<()> {
     let meter = Meter::new("ingest");
     let summary = ingest(inputs, dataset, config, &|at: Progress| {
-        meter.set(at.bytes, at.total_bytes, format_args!("{} rows", thousands(at.rows)));
+        let words = format!("{}, {} rows", at.stage.name(), thousands(at.rows));
+        meter.set(at.bytes, at.total_bytes, words);
     })?;
     meter.finish(format_args!("{} rows in {}", thousands(summary.rows), duration(summary.seconds)));
     out.event(
@@ -62,11 +63,14 @@ pub fn perform(inputs: &[PathBuf], dataset: &Path, config: &IngestConfig, out: &
             "items": summary.items,
             "rejected": summary.rejected,
             "filtered": summary.filtered,
+            "unseen_users": summary.unseen_users,
+            "unseen_items": summary.unseen_items,
             "train_rows": summary.train_rows,
             "valid_rows": summary.valid_rows,
             "test_rows": summary.test_rows,
             "seconds": round(summary.seconds),
             "rows_per_second": round(summary.rows as f64 / summary.seconds.max(1e-9)),
+            "notes": summary.notes,
             "dataset": dataset,
         }),
     );
@@ -74,8 +78,8 @@ pub fn perform(inputs: &[PathBuf], dataset: &Path, config: &IngestConfig, out: &
         "{}: {} rows of {} users and {} items in {}",
         dataset.display(),
         thousands(summary.rows),
-        thousands(summary.users.into()),
-        thousands(summary.items.into()),
+        thousands(summary.users),
+        thousands(summary.items),
         duration(summary.seconds)
     ));
     out.text(format_args!(
@@ -84,6 +88,9 @@ pub fn perform(inputs: &[PathBuf], dataset: &Path, config: &IngestConfig, out: &
         thousands(summary.valid_rows),
         thousands(summary.test_rows)
     ));
+    for note in &summary.notes {
+        out.text(format_args!("  {note}"));
+    }
     if summary.filtered > 0 {
         out.text(format_args!("  {} rows left out by --min-count", thousands(summary.filtered)));
     }

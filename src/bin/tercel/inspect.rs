@@ -61,7 +61,8 @@ fn shard(path: &Path, bytes: u64, out: &Output) -> Result<()> {
     out.event("inspect", &fields);
     out.text(format_args!("{}: shard, {} rows, {}", path.display(), thousands(summary.rows), size(bytes)));
     shard_lines(&summary, out);
-    let checked = if summary.checksums { "every block's checksum holds" } else { "no checksums: another program's file" };
+    let checked =
+        if summary.checksums { "every block's checksum holds" } else { "no checksums: another program's file" };
     out.text(format_args!("  {} blocks; {checked}", summary.blocks));
     Ok(())
 }
@@ -124,11 +125,7 @@ fn dataset(path: &Path, out: &Output) -> Result<()> {
             "items": entity(&manifest.items),
         }),
     );
-    out.text(format_args!(
-        "{}: dataset, {} in {files} files; {checksums} checksums hold",
-        path.display(),
-        size(bytes)
-    ));
+    out.text(format_args!("{}: dataset, {} in {files} files; {checksums} checksums hold", path.display(), size(bytes)));
     for which in Split::ALL {
         let info = dataset.split(which);
         let times = match (info.first_timestamp, info.last_timestamp) {
@@ -219,8 +216,7 @@ fn header(path: &Path) -> Result<Vec<(String, String, Vec<u64>)>> {
     }
     let mut text = Vec::new();
     file.take(length).read_to_end(&mut text).map_err(|e| Error::io(path, e))?;
-    let header: serde_json::Map<String, Value> =
-        serde_json::from_slice(&text).map_err(|e| damaged(&e.to_string()))?;
+    let header: serde_json::Map<String, Value> = serde_json::from_slice(&text).map_err(|e| damaged(&e.to_string()))?;
     let tensor = |(name, about): (&String, &Value)| {
         let shape = about["shape"].as_array()?.iter().map(Value::as_u64).collect::<Option<Vec<u64>>>()?;
         Some((name.clone(), about["dtype"].as_str()?.to_owned(), shape))
@@ -251,7 +247,10 @@ fn entity_lines(name: &str, info: &EntityInfo, column: &str, out: &Output) {
         0 => String::new(),
         n => format!(", and {} that only valid and test name", thousands(n.into())),
     };
-    out.text(format_args!("  {name}: {} of column {column}{unseen}", thousands(u64::from(info.rows.saturating_sub(1)))));
+    out.text(format_args!(
+        "  {name}: {} of column {column}{unseen}",
+        thousands(u64::from(info.rows.saturating_sub(1)))
+    ));
     for feature in &info.features {
         let values = thousands(feature.rows() as u64 - 1);
         let what = if matches!(feature.kind, FeatureKind::Numeric { .. }) { "buckets" } else { "values" };

@@ -166,12 +166,7 @@ pub fn perform(
         Some(list) => {
             let (users, about) = Users::read(list, &user_vocabulary, &item_vocabulary, &columns)?;
             if about.new_users > 0 {
-                tracing::warn!(
-                    "{}: {} of {} users are new to the model",
-                    list.display(),
-                    about.new_users,
-                    about.users
-                );
+                tracing::warn!("{}: {} of {} users are new to the model", list.display(), about.new_users, about.users);
             }
             users
         }
@@ -181,10 +176,9 @@ pub fn perform(
     options.history = two_tower.history_len();
     options.memory = settings.memory.unwrap_or(options.memory);
     let meter = Meter::new("recommend");
-    let found =
-        recommend(&mut two_tower, &users, &item_vocabulary, Some(&seen), file, &options, &mut |at| {
-            meter.set(at.done, at.users, format_args!("{} users", thousands(at.done)));
-        })?;
+    let found = recommend(&mut two_tower, &users, &item_vocabulary, Some(&seen), file, &options, &mut |at| {
+        meter.set(at.done, at.users, format_args!("{} users", thousands(at.done)));
+    })?;
     meter.finish(format_args!("{} users in {}", thousands(found.users), duration(found.seconds)));
     out.event(
         "recommend",

@@ -7,7 +7,7 @@ use tercel::Config;
 use tercel::config::{LossConfig, ModelConfig, OptimizerConfig, TrainConfig};
 use tercel::data::ingest::IngestConfig;
 
-use crate::args::{parse_toml, read_toml};
+use crate::args::read_toml;
 use crate::evaluate::EvaluateSettings;
 use crate::recommend::RecommendSettings;
 use tercel::Result;
@@ -42,11 +42,6 @@ impl Settings {
         let mut settings: Settings = read_toml(path)?;
         settings.relative_to(path.parent().unwrap_or(Path::new("")));
         Ok(settings)
-    }
-
-    /// Reads a text; `name` is what an error calls it.
-    pub fn parse(text: &str, name: &str) -> Result<Settings> {
-        parse_toml(text, name)
     }
 
     /// Makes relative paths start from `folder`. The predictions' name stays: it is a file in the run's folder.
