@@ -35,7 +35,14 @@ pub struct EvaluateOptions {
 
 impl Default for EvaluateOptions {
     fn default() -> Self {
-        EvaluateOptions { ks: vec![10, 20], include_seen: false, memory: 512 << 20, bootstrap: 1000, seed: 0, history: 0 }
+        EvaluateOptions {
+            ks: vec![10, 20],
+            include_seen: false,
+            memory: 512 << 20,
+            bootstrap: 1000,
+            seed: 0,
+            history: 0,
+        }
     }
 }
 
