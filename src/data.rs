@@ -3,9 +3,10 @@
 pub mod batch;
 pub mod dataset;
 pub mod history;
-//pub mod ingest;
+pub mod ingest;
 pub mod loader;
 pub mod shard;
 pub mod shuffle;
+pub mod split;
 pub mod vocabulary;
 pub mod writer;

@@ -67,6 +67,18 @@ enum Sink {
     JsonLines(TextSink),
 }
 
+/// Whether predictions can be written under this name: what can be known of it before the work.
+///
+/// # Errors
+/// [`Error::Config`] for an ending that names no format; [`Error::Input`] when `path` is a folder.
+pub fn check_path(path: &Path) -> Result<()> {
+    Format::of(path)?;
+    if path.is_dir() {
+        return Err(Error::input(path, "is a folder; predictions go to a file in it"));
+    }
+    Ok(())
+}
+
 impl PredictionWriter {
     /// Starts the file at `path`. Its name decides the format: `.arrow`, `.parquet`, `.csv` or `.jsonl`; `.gz` or
     /// `.zst` after the last two compresses. Arrow and Parquet columns have the types `users` and `items`.
@@ -75,10 +87,8 @@ impl PredictionWriter {
     /// [`Error::Config`] for another ending; [`Error::Input`] when `path` is a folder or its folder does not exist;
     /// [`Error::Io`].
     pub fn create(path: &Path, users: IdKind, items: IdKind) -> Result<PredictionWriter> {
+        check_path(path)?;
         let format = Format::of(path)?;
-        if path.is_dir() {
-            return Err(Error::input(path, "is a folder; predictions go to a file in it"));
-        }
         let folder = crate::files::folder_of(path);
         if !folder.is_dir() {
             return Err(Error::input(path, format!("there is no folder {}; create it first", folder.display())));

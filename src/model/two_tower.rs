@@ -1,6 +1,7 @@
 //! A trained model, opened for use.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use ndarray::Array2;
 
@@ -21,8 +22,8 @@ pub struct TwoTower {
     engine: Engine,
     info: ModelInfo,
     dir: ModelDir,
-    users: Vocabulary,
-    items: Vocabulary,
+    users: Arc<Vocabulary>,
+    items: Arc<Vocabulary>,
     allow: Option<Vec<u32>>,
 }
 
@@ -45,8 +46,8 @@ impl TwoTower {
     pub fn load(dir: impl AsRef<Path>, device: Device, threads: usize) -> Result<TwoTower> {
         let dir = ModelDir::new(dir);
         let info = dir.info()?;
-        let users = Vocabulary::open(dir.path(), &info.users)?;
-        let items = Vocabulary::open(dir.path(), &info.items)?;
+        let users = Arc::new(Vocabulary::open(dir.path(), &info.users)?);
+        let items = Arc::new(Vocabulary::open(dir.path(), &info.items)?);
         let spec = ModelSpec::new(&info.config.model, &info.users, &info.items)?;
         let mut parameters = dir.parameters()?;
         let engine = match device.resolve()? {
@@ -72,12 +73,12 @@ impl TwoTower {
     }
 
     /// The users it was trained with.
-    pub fn users(&self) -> &Vocabulary {
+    pub fn users(&self) -> &Arc<Vocabulary> {
         &self.users
     }
 
     /// The items it was trained with: the catalogue.
-    pub fn items(&self) -> &Vocabulary {
+    pub fn items(&self) -> &Arc<Vocabulary> {
         &self.items
     }
 

@@ -1,0 +1,329 @@
+//! Ingest: files of interactions and features to a DATASET folder.
+//!
+//! Two passes in bounded memory. The first reads the files on several threads and writes the rows, with provisional
+//! ids, to a temp file; the second splits, counts, filters and renumbers them and writes shards, vocabularies and the
+//! users' histories. Memory holds the ids and features of both sides, and nothing per row. The dataset is whole or not
+//! there, and the same bytes whatever the number of threads.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use crate::data::dataset::{EntityInfo, FORMAT_VERSION, Manifest, Split, SplitInfo, write_json};
+use crate::data::history::History;
+use crate::data::split::{LastRows, SplitRule, Splitter};
+use crate::data::vocabulary::EntityTable;
+use crate::data::writer::ShardWriter;
+use crate::{Error, Result};
+
+mod arrow;
+mod config;
+mod features;
+mod ids;
+mod pipeline;
+mod publish;
+mod rejected;
+mod renumber;
+mod rows;
+mod source;
+mod spill;
+mod table;
+mod text;
+pub(crate) mod time;
+
+pub use config::{FeatureSpec, Format, IngestConfig, MinCount, OnError};
+
+use features::{Fitted, read_features};
+use pipeline::{Dictionaries, Sink, read_rows};
+use publish::Draft;
+use rejected::Rejected;
+use renumber::{NOWHERE, Numbered, Raw, Side, number};
+use spill::{Spill, Spilled};
+
+/// What ingest is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Reading the files of interactions.
+    Read,
+    /// Splitting and counting.
+    Count,
+    /// Reading and fitting features.
+    Features,
+    /// Writing shards.
+    Write,
+    /// Writing the users' histories.
+    History,
+}
+
+impl Stage {
+    /// One word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Stage::Read => "read",
+            Stage::Count => "count",
+            Stage::Features => "features",
+            Stage::Write => "write",
+            Stage::History => "history",
+        }
+    }
+}
+
+/// How far ingest is.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress {
+    /// What it is doing.
+    pub stage: Stage,
+    /// Rows done in this stage.
+    pub rows: u64,
+    /// Bytes of the files of interactions that were read; for Arrow IPC an estimate.
+    pub bytes: u64,
+    /// Their size.
+    pub total_bytes: u64,
+}
+
+/// What ingest did.
+#[derive(Clone, Debug, PartialEq)]
+pub struct IngestSummary {
+    /// Rows in the dataset's shards.
+    pub rows: u64,
+    /// Of them in the training split.
+    pub train_rows: u64,
+    /// Of them in the validation split.
+    pub valid_rows: u64,
+    /// Of them in the test split.
+    pub test_rows: u64,
+    /// Users that the training split names.
+    pub users: u64,
+    /// Items that the training split names.
+    pub items: u64,
+    /// Users that only other splits name.
+    pub unseen_users: u64,
+    /// Items that only other splits name.
+    pub unseen_items: u64,
+    /// Rows that could not be read (see `rejected.csv`), those of feature files included.
+    pub rejected: u64,
+    /// Training rows that the lower bounds on counts left out.
+    pub filtered: u64,
+    /// Things worth knowing: features that were left out, and why.
+    pub notes: Vec<String>,
+    /// Wall-clock time.
+    pub seconds: f64,
+}
+
+/// Reads `inputs` (files or folders; the training split, or all splits) and writes the dataset's folder `out`, whole or
+/// not at all. An `out` that is a dataset already is replaced, unless there are other files in it.
+///
+/// `progress` is called from this thread, several times a second on large inputs.
+///
+/// # Errors
+/// [`Error::Config`] for settings that do not fit the input, [`Error::Input`], [`Error::Schema`] and
+/// [`Error::Damaged`] for a file that cannot be used, [`Error::Row`] for the first row that cannot be read (under
+/// [`OnError::Stop`]), [`Error::Io`].
+pub fn ingest(
+    inputs: &[PathBuf],
+    out: &Path,
+    config: &IngestConfig,
+    progress: &(dyn Fn(Progress) + Sync),
+) -> Result<IngestSummary> {
+    let start = Instant::now();
+    config.validate()?;
+    let plan = source::plan(inputs, config)?;
+    if plan.columns.time.is_none() && matches!(config.split, SplitRule::Time { .. }) {
+        return Err(Error::config("split", "a split by time needs a time column; give --time COLUMN"));
+    }
+    let draft = Draft::create(out)?;
+    let dir = draft.path();
+
+    let mut rejected = Rejected::new(config.on_error, dir);
+    let spill_path = dir.join("rows.tmp");
+    let mut spill = Spill::create(&spill_path, plan.columns.time.is_some(), plan.columns.weight.is_some())?;
+    let dictionaries = Dictionaries { users: ids::Dictionary::new(), items: ids::Dictionary::new() };
+    let mut user_rows = Vec::new();
+    let wants_user_rows = matches!(config.split, SplitRule::LastPerUser(_));
+    let sink =
+        Sink { spill: &mut spill, rejected: &mut rejected, user_rows: wants_user_rows.then_some(&mut user_rows) };
+    let threads = match config.threads {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        n => n,
+    };
+    read_rows(&plan.files, threads, &dictionaries, sink, progress)?;
+    let spilled = spill.finish()?;
+    if spilled.rows == 0 {
+        let why = match rejected.rows {
+            0 => "the input has no rows".to_owned(),
+            n => format!("none of the input's {n} rows can be read"),
+        };
+        return Err(Error::input(&plan.files[0].table.path, why));
+    }
+    let total_bytes = plan.files.iter().map(|file| file.table.bytes).sum();
+    let report = |stage, rows| progress(Progress { stage, rows, bytes: total_bytes, total_bytes });
+
+    report(Stage::Count, 0);
+    let users = Raw { ids: dictionaries.users.freeze(), text: plan.text_users };
+    let items = Raw { ids: dictionaries.items.freeze(), text: plan.text_items };
+    let splitter = splitter(config, &spilled, user_rows, users.ids.bound())?;
+    let mut numbered = number(&spilled, &splitter, config.min_count, &users, &items)?;
+
+    report(Stage::Features, 0);
+    let mut read = |input: &Option<_>, word, side: &Side, raw: &Raw| match input {
+        Some(input) => read_features(input, word, side, &raw.ids, &mut rejected),
+        None => Ok(Fitted::default()),
+    };
+    let user_features = read(&plan.user_features, "users", &numbered.users, &users)?;
+    let item_features = read(&plan.item_features, "items", &numbered.items, &items)?;
+    drop((users, items));
+    let notes = [&user_features.notes[..], &item_features.notes[..]].concat();
+    let rejected = rejected.finish()?;
+
+    let splits = write_shards(dir, &spilled, &splitter, &numbered, &|rows| report(Stage::Write, rows))?;
+    drop(splitter);
+    fs::remove_file(&spill_path).map_err(|e| Error::io(&spill_path, e))?;
+    let filtered = numbered.filtered;
+    let users = write_side(dir, "users", &mut numbered.users, user_features)?;
+    let items = write_side(dir, "items", &mut numbered.items, item_features)?;
+    drop(numbered);
+
+    report(Stage::History, 0);
+    let [train, valid, test] = splits;
+    let shards: Vec<PathBuf> = train.files.iter().map(|file| dir.join(&file.name)).collect();
+    let history = History::write(dir, &shards, users.rows)?;
+    let summary = IngestSummary {
+        rows: train.rows + valid.rows + test.rows,
+        train_rows: train.rows,
+        valid_rows: valid.rows,
+        test_rows: test.rows,
+        users: u64::from(users.rows) - 1,
+        items: u64::from(items.rows) - 1,
+        unseen_users: u64::from(users.unseen),
+        unseen_items: u64::from(items.unseen),
+        rejected,
+        filtered,
+        notes,
+        seconds: 0.0,
+    };
+    let manifest = Manifest {
+        format: "tercel-dataset".into(),
+        version: FORMAT_VERSION,
+        columns: plan.columns,
+        train,
+        valid,
+        test,
+        users,
+        items,
+        history: Some(history),
+    };
+    write_json(&dir.join("dataset.json"), &manifest)?;
+    draft.publish()?;
+    Ok(IngestSummary { seconds: start.elapsed().as_secs_f64(), ..summary })
+}
+
+fn splitter(config: &IngestConfig, spilled: &Spilled, mut user_rows: Vec<u32>, bound: usize) -> Result<Splitter> {
+    let SplitRule::LastPerUser(n) = config.split else { return Ok(Splitter::new(config.split, config.seed)) };
+    user_rows.resize(bound, 0);
+    let mut last = LastRows::new(n, user_rows);
+    spilled.for_each(|block, first| {
+        for (user, _, time, row) in block.rows(first) {
+            last.push(user, time, row);
+        }
+        Ok(())
+    })?;
+    Ok(last.finish())
+}
+
+/// Rows of one split on their way to its shards.
+struct SplitRows {
+    writer: ShardWriter,
+    info: SplitInfo,
+    users: Vec<u32>,
+    items: Vec<u32>,
+    times: Vec<i64>,
+    weights: Vec<f32>,
+}
+
+/// The second pass over the rows: every split's shards.
+fn write_shards(
+    dir: &Path,
+    spilled: &Spilled,
+    splitter: &Splitter,
+    numbered: &Numbered,
+    progress: &dyn Fn(u64),
+) -> Result<[SplitInfo; 3]> {
+    let (has_times, has_weights) = spilled.columns();
+    let (users, items) = (&numbered.users, &numbered.items);
+    let mut splits = Split::ALL.map(|split| SplitRows {
+        writer: ShardWriter::create(dir, split.name(), has_times, has_weights),
+        info: SplitInfo::default(),
+        users: Vec::new(),
+        items: Vec::new(),
+        times: Vec::new(),
+        weights: Vec::new(),
+    });
+    spilled.for_each(|block, first| {
+        let file = block.split.unwrap_or(Split::Train);
+        for (i, (user, item, time, row)) in block.rows(first).enumerate() {
+            let split = splitter.split(file, user, time, row);
+            let (user, item) = (users.row[user as usize], items.row[item as usize]);
+            // What the lower bounds left out has no row, or one behind the vocabulary.
+            if split == Split::Train && (user >= users.rows || item >= items.rows) {
+                continue;
+            }
+            debug_assert!(user != NOWHERE && item != NOWHERE);
+            let rows = &mut splits[split as usize];
+            rows.users.push(user);
+            rows.items.push(item);
+            if has_times {
+                rows.times.push(time);
+            }
+            if has_weights {
+                rows.weights.push(block.weights[i]);
+            }
+        }
+        splits.iter_mut().try_for_each(SplitRows::push)?;
+        progress(first + block.users.len() as u64);
+        Ok(())
+    })?;
+    let mut infos = Split::ALL.map(|_| SplitInfo::default());
+    for (info, rows) in infos.iter_mut().zip(splits) {
+        *info = SplitInfo { files: rows.writer.finish()?, ..rows.info };
+    }
+    Ok(infos)
+}
+
+impl SplitRows {
+    fn push(&mut self) -> Result<()> {
+        if self.users.is_empty() {
+            return Ok(());
+        }
+        self.writer.push(&self.users, &self.items, &self.times, &self.weights)?;
+        self.info.rows += self.users.len() as u64;
+        self.info.first_timestamp = self.times.iter().copied().chain(self.info.first_timestamp).min();
+        self.info.last_timestamp = self.times.iter().copied().chain(self.info.last_timestamp).max();
+        self.users.clear();
+        self.items.clear();
+        self.times.clear();
+        self.weights.clear();
+        Ok(())
+    }
+}
+
+/// Writes one side's vocabulary, and the file of the unseen ids where there are some.
+fn write_side(dir: &Path, name: &str, side: &mut Side, fitted: Fitted) -> Result<EntityInfo> {
+    let features = fitted.features;
+    let known = EntityTable {
+        ids: std::mem::replace(&mut side.known_ids, crate::data::vocabulary::RawIds::text()),
+        counts: std::mem::take(&mut side.counts),
+        features: fitted.known,
+    };
+    let file = known.write(&dir.join(format!("{name}.arrow")), &features)?;
+    let unseen_file = if side.unseen > 0 {
+        let unseen = EntityTable {
+            ids: std::mem::replace(&mut side.unseen_ids, crate::data::vocabulary::RawIds::text()),
+            counts: vec![0; side.unseen as usize],
+            features: fitted.unseen,
+        };
+        Some(unseen.write(&dir.join(format!("{name}-unseen.arrow")), &features)?)
+    } else {
+        None
+    };
+    Ok(EntityInfo { rows: side.rows, unseen: side.unseen, file, unseen_file, features })
+}

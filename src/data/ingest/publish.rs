@@ -1,0 +1,112 @@
+//! The dataset's folder: built under another name beside its place, moved there when it is whole.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+
+use crate::data::dataset::Dataset;
+use crate::files::{create_folder, sync_folder};
+use crate::{Error, Result};
+
+/// A folder that becomes the dataset, or goes.
+pub(super) struct Draft {
+    out: PathBuf,
+    parent: PathBuf,
+    dir: TempDir,
+}
+
+impl Draft {
+    /// Starts a folder beside `out`. `out` may be missing, empty, or a dataset, which will be replaced.
+    ///
+    /// # Errors
+    /// [`Error::Input`] when `out` holds anything else, [`Error::Io`].
+    pub(super) fn create(out: &Path) -> Result<Draft> {
+        check_place(out)?;
+        // `a/b/` and `.` have no file name to stand beside.
+        let name = out.file_name().ok_or_else(|| Error::input(out, "cannot be a dataset's folder; name a new one"))?;
+        let out = out.with_file_name(name);
+        let parent = match out.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+            _ => PathBuf::from("."),
+        };
+        create_folder(&parent)?;
+        let dir = tempfile::Builder::new().prefix(".tercel-ingest-").tempdir_in(&parent);
+        let dir = dir.map_err(|e| Error::io(&parent, e))?;
+        Ok(Draft { out, parent, dir })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Moves the folder to its place. A dataset that was there is moved aside first and then removed.
+    pub(super) fn publish(self) -> Result<()> {
+        check_place(&self.out)?;
+        open_to_all(self.dir.path()).map_err(|e| Error::io(self.dir.path(), e))?;
+        sync_folder(self.dir.path()).map_err(|e| Error::io(self.dir.path(), e))?;
+        let old = if self.out.join("dataset.json").exists() {
+            let aside = tempfile::Builder::new().prefix(".tercel-old-").tempdir_in(&self.parent);
+            let aside = aside.map_err(|e| Error::io(&self.parent, e))?;
+            fs::rename(&self.out, aside.path().join("dataset")).map_err(|e| Error::io(&self.out, e))?;
+            Some(aside)
+        } else {
+            None
+        };
+        if let Err(error) = fs::rename(self.dir.path(), &self.out) {
+            if let Some(aside) = old {
+                // Back to what was there; should even that fail, it stays beside its place.
+                if fs::rename(aside.path().join("dataset"), &self.out).is_err() {
+                    let _ = aside.keep();
+                }
+            }
+            return Err(Error::io(&self.out, error));
+        }
+        // It has another name now: there is nothing left to remove under the old one.
+        let _ = self.dir.keep();
+        sync_folder(&self.parent).map_err(|e| Error::io(&self.parent, e))
+    }
+}
+
+/// Refuses a place where something would be lost.
+fn check_place(out: &Path) -> Result<()> {
+    let entries = match fs::read_dir(out) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(e) if e.kind() == std::io::ErrorKind::NotADirectory => {
+            return Err(Error::input(out, "is a file; a dataset is a folder"));
+        }
+        Err(e) => return Err(Error::io(out, e)),
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        names.push(entry.map_err(|e| Error::io(out, e))?.file_name().to_string_lossy().into_owned());
+    }
+    if names.is_empty() {
+        return Ok(());
+    }
+    names.sort_unstable();
+    let Ok(dataset) = Dataset::open(out) else {
+        return Err(Error::input(out, "is not empty and not a dataset; choose another --out or remove it"));
+    };
+    let ours =
+        |name: &str| name == "dataset.json" || name == "rejected.csv" || dataset.files().any(|file| file.name == name);
+    match names.iter().find(|name| !ours(name)) {
+        None => Ok(()),
+        Some(other) => Err(Error::input(
+            out,
+            format!("is a dataset that would be replaced, but `{other}` in it is not part of it; move that elsewhere"),
+        )),
+    }
+}
+
+#[cfg(unix)]
+fn open_to_all(dir: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(dir, fs::Permissions::from_mode(0o755))
+}
+
+#[cfg(not(unix))]
+fn open_to_all(_: &Path) -> std::io::Result<()> {
+    Ok(())
+}

@@ -1,0 +1,159 @@
+//! What is known about MovieLens and H&M files, and about folders of purchases like H&M's.
+
+use std::path::{Path, PathBuf};
+
+use crate::data::ingest::config::{FeatureSpec, Format};
+use crate::data::ingest::table::{Kind, TextOptions, kind_of_name, plain_name};
+use crate::{Error, Result};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Side {
+    User,
+    Item,
+}
+
+/// What a file of interactions is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Preset {
+    Csv,
+    Movielens(Movielens),
+    Hm,
+    Arrow,
+    Parquet,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Movielens {
+    /// `ratings.dat` (1M, 10M): `::`, no header.
+    Dat,
+    /// `u.data` (100k): tabs, no header.
+    Data,
+    /// `ratings.csv` (20M, latest).
+    Csv,
+}
+
+/// Files of interactions, best first, without `.gz` and `.zst`.
+const MAIN: [&str; 5] = ["ratings.dat", "u.data", "ratings.csv", "transactions_train.csv", "transactions.csv"];
+
+/// Names of feature files beside them.
+fn beside(side: Side) -> &'static [&'static str] {
+    match side {
+        Side::User => &["customers.csv", "households.csv", "users.csv", "users.dat", "u.user"],
+        Side::Item => &["articles.csv", "products.csv", "items.csv", "movies.dat", "movies.csv"],
+    }
+}
+
+/// The file of interactions in a folder whose layout is known.
+pub(super) fn main_file(entries: &[PathBuf], format: Option<Format>) -> Option<PathBuf> {
+    let names = match format {
+        None => &MAIN[..],
+        Some(Format::Movielens) => &MAIN[..3],
+        Some(Format::Hm) => &MAIN[3..],
+        Some(Format::Csv) => &MAIN[4..],
+        Some(Format::Arrow | Format::Parquet) => &[],
+    };
+    names.iter().find_map(|name| entries.iter().find(|entry| plain_name(entry) == *name).cloned())
+}
+
+/// The feature file of a side beside a file of interactions.
+pub(super) fn find_beside(file: &Path, side: Side) -> Option<PathBuf> {
+    let folder = match file.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let candidates = |name: &'static str| ["", ".gz", ".zst"].map(|end| folder.join(format!("{name}{end}")));
+    beside(side).iter().copied().flat_map(candidates).find(|path| path.is_file())
+}
+
+/// How a feature file is to be read, told by its name.
+pub(super) fn feature_options(path: &Path) -> TextOptions {
+    let columns = |names: &[&str]| Some(names.iter().map(|n| n.to_string()).collect());
+    let (sep, columns) = match plain_name(path).as_str() {
+        "movies.dat" => ("::", columns(&["movie", "title", "genres"])),
+        "users.dat" => ("::", columns(&["user", "gender", "age", "occupation", "zip_code"])),
+        "u.user" => ("|", columns(&["user", "age", "gender", "occupation", "zip_code"])),
+        _ => return TextOptions::default(),
+    };
+    TextOptions { sep: Some(sep.into()), quoting: Some(false), columns }
+}
+
+impl Preset {
+    pub(super) fn of_file(path: &Path, format: Option<Format>) -> Result<Preset> {
+        let movielens = match plain_name(path).as_str() {
+            "ratings.dat" => Some(Movielens::Dat),
+            "u.data" => Some(Movielens::Data),
+            "ratings.csv" => Some(Movielens::Csv),
+            _ => None,
+        };
+        Ok(match (format, movielens) {
+            (Some(Format::Csv), _) => Preset::Csv,
+            (Some(Format::Hm), _) => Preset::Hm,
+            (Some(Format::Arrow), _) => Preset::Arrow,
+            (Some(Format::Parquet), _) => Preset::Parquet,
+            (_, Some(movielens)) => Preset::Movielens(movielens),
+            (Some(Format::Movielens), None) => {
+                return Err(Error::input(path, "is not one of MovieLens's ratings.dat, u.data, ratings.csv"));
+            }
+            (None, None) if plain_name(path) == "transactions_train.csv" => Preset::Hm,
+            (None, None) => match kind_of_name(path) {
+                Some("parquet") => Preset::Parquet,
+                Some("arrow") => Preset::Arrow,
+                Some(_) => Preset::Csv,
+                None => {
+                    let reason =
+                        "its name does not tell its format; give --format csv, movielens, hm, arrow or parquet";
+                    return Err(Error::input(path, reason));
+                }
+            },
+        })
+    }
+
+    pub(super) fn columnar(self) -> Option<Kind> {
+        match self {
+            Preset::Arrow => Some(Kind::Arrow),
+            Preset::Parquet => Some(Kind::Parquet),
+            _ => None,
+        }
+    }
+
+    pub(super) fn text_options(self) -> TextOptions {
+        let sep: &[u8] = match self {
+            Preset::Movielens(Movielens::Dat) => b"::",
+            Preset::Movielens(Movielens::Data) => b"\t",
+            _ => return TextOptions::default(),
+        };
+        let columns = ["user", "movie", "rating", "timestamp"].map(String::from).into();
+        TextOptions { sep: Some(sep.to_vec()), quoting: Some(false), columns: Some(columns) }
+    }
+
+    /// The names of the user, item and time columns, where the format gives them.
+    pub(super) fn columns(self, header: &[String]) -> [Option<&'static str>; 3] {
+        let names = match self {
+            Preset::Movielens(Movielens::Csv) => ["userId", "movieId", "timestamp"],
+            Preset::Movielens(_) => ["user", "movie", "timestamp"],
+            Preset::Hm => ["customer_id", "article_id", "t_dat"],
+            _ => return [None; 3],
+        };
+        // A file under one of these names may be something else: its header decides.
+        names.map(|name| header.iter().any(|column| column == name).then_some(name))
+    }
+
+    /// What a feature column is to become, where the format tells.
+    pub(super) fn feature_kind(self, side: Side, column: &str) -> Option<FeatureSpec> {
+        use FeatureSpec::{Categorical, MultiHot, Skip};
+        match (self, side, column) {
+            (Preset::Movielens(_), Side::Item, "genres") => Some(MultiHot("|".into())),
+            (Preset::Movielens(_), Side::Item, "title") => Some(Skip),
+            // The ages of `users.dat` are seven classes; zip codes are nearly unique.
+            (Preset::Movielens(_), Side::User, "zip_code") => Some(Skip),
+            (Preset::Hm, Side::User, "postal_code") => Some(Skip),
+            (Preset::Hm, Side::Item, "product_code") => Some(Categorical),
+            (Preset::Hm, Side::Item, "prod_name" | "detail_desc") => Some(Skip),
+            // Each number stands beside its name: one of the two is enough.
+            (Preset::Hm, Side::Item, c) if c.ends_with("_no") || c.ends_with("_code") || c.ends_with("_id") => {
+                Some(Skip)
+            }
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,351 @@
+//! Text files: opening (plain, gzip, zstd; byte order mark), and cutting into pieces that end where a row ends.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use memchr::{memchr, memchr2, memrchr};
+
+use crate::{Error, Result};
+
+/// The longest line, in bytes: what keeps memory bounded.
+pub(super) const MAX_LINE: usize = 16 << 20;
+/// What is said about a longer one.
+pub(super) const TOO_LONG: &str = "the line is longer than 16 MiB";
+
+/// How the values of a line are kept apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Dialect {
+    pub(super) sep: Vec<u8>,
+    /// `"` at a value's start quotes it. Only with a separator of one byte.
+    pub(super) quoting: bool,
+}
+
+/// Where a row that starts somewhere ends.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum RowEnd {
+    /// Just behind its line feed.
+    At(usize),
+    /// Not in these bytes.
+    Beyond,
+    /// Not in these bytes, and a quote that opens here is still open.
+    Quoted(usize),
+}
+
+impl Dialect {
+    /// Finds the end of the row that starts at `start`. `last`: no bytes follow these.
+    pub(super) fn row_end(&self, bytes: &[u8], start: usize, last: bool) -> RowEnd {
+        let mut at = start;
+        if !self.quoting {
+            return memchr(b'\n', &bytes[at..]).map_or(RowEnd::Beyond, |n| RowEnd::At(at + n + 1));
+        }
+        while let Some(n) = memchr2(b'"', b'\n', &bytes[at..]) {
+            at += n;
+            if bytes[at] == b'\n' {
+                return RowEnd::At(at + 1);
+            }
+            let opens = at == start || self.sep.last() == Some(&bytes[at - 1]);
+            at += 1;
+            if !opens {
+                continue;
+            }
+            let opened = at - 1;
+            loop {
+                match memchr(b'"', &bytes[at..]) {
+                    None => return RowEnd::Quoted(opened),
+                    Some(n) => at += n + 1,
+                }
+                match bytes.get(at) {
+                    Some(b'"') => at += 1,
+                    // The next byte decides whether the quote closes or is doubled.
+                    None if !last => return RowEnd::Quoted(opened),
+                    _ => break,
+                }
+            }
+        }
+        RowEnd::Beyond
+    }
+}
+
+/// A text file that is being read, decompressed on the way.
+pub(super) struct TextFile {
+    path: PathBuf,
+    input: BufReader<Box<dyn Read + Send>>,
+    compressed: bool,
+}
+
+/// Counts the bytes that come off the disk.
+struct Counting<R> {
+    inner: R,
+    bytes: Arc<AtomicU64>,
+}
+
+impl<R: Read> Read for Counting<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let n = self.inner.read(buffer)?;
+        self.bytes.fetch_add(n as u64, Relaxed);
+        Ok(n)
+    }
+}
+
+/// Opens a plain file.
+///
+/// # Errors
+/// [`Error::Io`], also where `path` is a folder.
+pub(super) fn open_file(path: &Path) -> Result<File> {
+    let file = File::open(path).map_err(|e| Error::io(path, e))?;
+    if file.metadata().map_err(|e| Error::io(path, e))?.is_dir() {
+        return Err(Error::input(path, "is a folder; a file is needed here"));
+    }
+    Ok(file)
+}
+
+impl TextFile {
+    /// Opens a file; `bytes` counts what is read from the disk. A byte order mark is skipped.
+    pub(super) fn open(path: &Path, bytes: &Arc<AtomicU64>) -> Result<TextFile> {
+        let file = Counting { inner: open_file(path)?, bytes: Arc::clone(bytes) };
+        let mut raw = BufReader::with_capacity(1 << 18, file);
+        let magic = raw.fill_buf().map_err(|e| Error::io(path, e))?;
+        let (input, compressed): (Box<dyn Read + Send>, bool) = match magic {
+            [0x1f, 0x8b, ..] => (Box::new(flate2::bufread::MultiGzDecoder::new(raw)), true),
+            [0x28, 0xb5, 0x2f, 0xfd, ..] => {
+                (Box::new(zstd::stream::read::Decoder::with_buffer(raw).map_err(|e| Error::io(path, e))?), true)
+            }
+            _ => (Box::new(raw), false),
+        };
+        let mut text = TextFile { path: path.to_owned(), input: BufReader::with_capacity(1 << 16, input), compressed };
+        let start = text.input.fill_buf().map_err(|e| read_error(path, compressed, e))?;
+        let mark = match start {
+            [0xef, 0xbb, 0xbf, ..] => 3,
+            [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => {
+                return Err(Error::input(path, "is UTF-16; convert it to UTF-8 (iconv -f utf-16 -t utf-8)"));
+            }
+            _ => 0,
+        };
+        text.input.consume(mark);
+        Ok(text)
+    }
+
+    /// Reads the first line that is not empty, without its end, and how many lines that took. None at the end.
+    pub(super) fn first_line(&mut self) -> Result<Option<(Vec<u8>, u64)>> {
+        let mut line = Vec::new();
+        let mut lines = 0;
+        loop {
+            line.clear();
+            let read = (&mut self.input).take(MAX_LINE as u64 + 1).read_until(b'\n', &mut line);
+            let read = read.map_err(|e| read_error(&self.path, self.compressed, e))?;
+            if read == 0 {
+                return Ok(None);
+            }
+            if read > MAX_LINE {
+                return Err(Error::input(&self.path, format!("its first line is longer than {MAX_LINE} bytes")));
+            }
+            lines += 1;
+            let text = line.trim_ascii_end().len();
+            // Trailing separators may be white space too: cut the line end alone.
+            if text > 0 {
+                if line.last() == Some(&b'\n') {
+                    line.pop();
+                }
+                if line.last() == Some(&b'\r') {
+                    line.pop();
+                }
+                return Ok(Some((line, lines)));
+            }
+        }
+    }
+}
+
+/// A failure of the disk is an I/O error, one of the decompression is damage.
+fn read_error(path: &Path, compressed: bool, error: io::Error) -> Error {
+    use io::ErrorKind::{InvalidData, InvalidInput, Other, UnexpectedEof};
+    match error.kind() {
+        InvalidData | InvalidInput | UnexpectedEof | Other if compressed => {
+            Error::damaged(path, "compressed data", format!("{error}; is the file cut off?"))
+        }
+        _ => Error::io(path, error),
+    }
+}
+
+/// A part of a text file.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Piece {
+    /// Whole rows, in the buffer.
+    Rows,
+    /// Lines that are no row, in the buffer (cut to [`MAX_LINE`]): `line` is the one to blame, counted from the piece's
+    /// start, of `lines`; `quote` is where the quote stands that stays open, if that is the trouble.
+    Bad { line: u64, lines: u64, quote: Option<usize>, reason: String },
+}
+
+/// Cuts a text file into pieces of about `target` bytes.
+pub(super) struct Pieces {
+    file: TextFile,
+    dialect: Dialect,
+    target: usize,
+    carry: Vec<u8>,
+    ended: bool,
+}
+
+impl Pieces {
+    pub(super) fn new(file: TextFile, dialect: Dialect, target: usize) -> Pieces {
+        Pieces { file, dialect, target, carry: Vec::new(), ended: false }
+    }
+
+    /// Fills `buffer` with the next piece; None at the end.
+    pub(super) fn next(&mut self, buffer: &mut Vec<u8>) -> Result<Option<Piece>> {
+        buffer.clear();
+        buffer.append(&mut self.carry);
+        let mut target = self.target;
+        loop {
+            self.fill(buffer, target)?;
+            if buffer.is_empty() {
+                return Ok(None);
+            }
+            let (end, open) = self.last_row_end(buffer);
+            if end > 0 {
+                self.carry.extend_from_slice(&buffer[end..]);
+                buffer.truncate(end);
+                return Ok(Some(Piece::Rows));
+            }
+            match open {
+                Some(opened) if self.ended || buffer.len() > MAX_LINE => {
+                    let reason = if self.ended { "is never closed" } else { "is not closed within 16 MiB" };
+                    return Ok(Some(self.cut_at_quote(buffer, opened, reason)));
+                }
+                _ if buffer.len() > MAX_LINE => return self.cut_long_line(buffer).map(Some),
+                // The last line may lack its line feed.
+                _ if self.ended => return Ok(Some(Piece::Rows)),
+                _ => target = buffer.len() + self.target,
+            }
+        }
+    }
+
+    fn fill(&mut self, buffer: &mut Vec<u8>, target: usize) -> Result<()> {
+        if !self.ended && buffer.len() < target {
+            let want = (target - buffer.len()) as u64;
+            buffer.reserve(want as usize);
+            let read = (&mut self.file.input).take(want).read_to_end(buffer);
+            let read = read.map_err(|e| read_error(&self.file.path, self.file.compressed, e))?;
+            self.ended = (read as u64) < want;
+        }
+        Ok(())
+    }
+
+    /// The end of the last row that is whole, and where the row after it opens a quote that stays open.
+    fn last_row_end(&self, buffer: &[u8]) -> (usize, Option<usize>) {
+        if !self.dialect.quoting || memchr(b'"', buffer).is_none() {
+            return (memrchr(b'\n', buffer).map_or(0, |n| n + 1), None);
+        }
+        let mut end = 0;
+        while end < buffer.len() {
+            match self.dialect.row_end(buffer, end, self.ended) {
+                RowEnd::At(next) => end = next,
+                RowEnd::Beyond => return (end, None),
+                RowEnd::Quoted(opened) => return (end, Some(opened)),
+            }
+        }
+        (end, None)
+    }
+
+    /// Gives up the row up to the end of the line in which the quote opens; reading goes on behind that line.
+    fn cut_at_quote(&mut self, buffer: &mut Vec<u8>, opened: usize, reason: &str) -> Piece {
+        let end = memchr(b'\n', &buffer[opened..]).map_or(buffer.len(), |n| opened + n + 1);
+        let line = memchr::memchr_iter(b'\n', &buffer[..opened]).count() as u64;
+        self.carry.extend_from_slice(&buffer[end..]);
+        buffer.truncate(end);
+        Piece::Bad { line, lines: line + 1, quote: Some(opened), reason: format!("the quote that opens here {reason}") }
+    }
+
+    /// Skips the rest of a line that is too long.
+    fn cut_long_line(&mut self, buffer: &mut Vec<u8>) -> Result<Piece> {
+        let line = memchr::memchr_iter(b'\n', buffer).count() as u64;
+        buffer.truncate(MAX_LINE);
+        loop {
+            let input = &mut self.file.input;
+            let rest = input.fill_buf().map_err(|e| read_error(&self.file.path, self.file.compressed, e))?;
+            if rest.is_empty() {
+                self.ended = true;
+                break;
+            }
+            if let Some(n) = memchr(b'\n', rest) {
+                input.consume(n + 1);
+                break;
+            }
+            let all = rest.len();
+            input.consume(all);
+        }
+        Ok(Piece::Bad { line: 0, lines: line + 1, quote: None, reason: TOO_LONG.into() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    fn pieces(text: &[u8], target: usize) -> Vec<(Piece, Vec<u8>)> {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(text).unwrap();
+        let open = TextFile::open(file.path(), &Arc::default()).unwrap();
+        let mut pieces = Pieces::new(open, Dialect { sep: b",".to_vec(), quoting: true }, target);
+        let mut found = Vec::new();
+        let mut buffer = Vec::new();
+        while let Some(piece) = pieces.next(&mut buffer).unwrap() {
+            found.push((piece, buffer.clone()));
+        }
+        found
+    }
+
+    #[test]
+    fn pieces_end_where_rows_end_whatever_their_size() {
+        let text = b"a,b\n\"x\ny\",\"\"\"\n\"\n5\" pipe,\"\"\n\n\"\"\"\",1\nlast,row";
+        for target in 1..60 {
+            let found = pieces(text, target);
+            assert!(found.iter().all(|(piece, _)| *piece == Piece::Rows));
+            assert_eq!(found.concat_bytes(), text);
+            let starts: Vec<usize> = found
+                .iter()
+                .scan(0, |at, (_, b)| {
+                    *at += b.len();
+                    Some(*at)
+                })
+                .collect();
+            assert!(starts.iter().all(|s| [4, 16, 27, 28, 35, 43].contains(s)), "{target}: {starts:?}");
+        }
+    }
+
+    trait Concat {
+        fn concat_bytes(&self) -> Vec<u8>;
+    }
+    impl Concat for Vec<(Piece, Vec<u8>)> {
+        fn concat_bytes(&self) -> Vec<u8> {
+            self.iter().flat_map(|(_, bytes)| bytes.clone()).collect()
+        }
+    }
+
+    #[test]
+    fn an_open_quote_costs_its_own_line_only() {
+        let found = pieces(b"1,2\n\"a\nb\",\"open\n3,4\n5,6", 1000);
+        let reason = "the quote that opens here is never closed".into();
+        let bad = Piece::Bad { line: 1, lines: 2, quote: Some(6), reason };
+        let expected: Vec<(Piece, &[u8])> =
+            vec![(Piece::Rows, b"1,2\n"), (bad, b"\"a\nb\",\"open\n"), (Piece::Rows, b"3,4\n"), (Piece::Rows, b"5,6")];
+        assert_eq!(found, expected.into_iter().map(|(p, b)| (p, b.to_vec())).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_line_that_is_too_long_is_skipped() {
+        let mut text = b"1,2\n".to_vec();
+        text.resize(text.len() + MAX_LINE + (3 << 20), b'x');
+        text.extend_from_slice(b"\n3,4\n");
+        let found = pieces(&text, 1 << 20);
+        assert_eq!(found.len(), 3);
+        assert_eq!(found[0].1, b"1,2\n");
+        assert!(
+            matches!(&found[1].0, Piece::Bad { line: 0, lines: 1, quote: None, reason } if reason.contains("16 MiB"))
+        );
+        assert_eq!(found[2].1, b"3,4\n");
+    }
+}
