@@ -19,11 +19,8 @@ fn dataset(folder: &Path) {
     }
     let input = folder.join("purchases.csv");
     fs::write(&input, csv).unwrap();
-    let config = IngestConfig {
-        split: "last-per-user:2".parse().unwrap(),
-        weight: Some("weight".into()),
-        ..Default::default()
-    };
+    let config =
+        IngestConfig { split: "last-per-user:2".parse().unwrap(), weight: Some("weight".into()), ..Default::default() };
     ingest(&[input], &folder.join("dataset"), &config, &|_| {}).unwrap();
 }
 
