@@ -17,6 +17,7 @@ mod threads;
 mod topk;
 
 use std::borrow::Cow;
+use std::fmt::Display;
 
 use simd::Isa;
 use threads::Threads;
@@ -48,17 +49,17 @@ impl Cpu {
 }
 
 /// [`Error::Shape`] unless `ok`.
-pub(crate) fn need(op: &'static str, ok: bool, expected: impl Into<String>, found: impl Into<String>) -> Result<()> {
-    if ok { Ok(()) } else { Err(Error::Shape { op, expected: expected.into(), found: found.into() }) }
+fn need(op: &'static str, ok: bool, expected: impl Display, found: impl Display) -> Result<()> {
+    if ok { Ok(()) } else { Err(Error::Shape { op, expected: expected.to_string(), found: found.to_string() }) }
 }
 
 /// [`Error::Shape`] unless a buffer called `name` has at least `len` values.
-pub(crate) fn need_len(op: &'static str, name: &str, found: usize, len: usize) -> Result<()> {
-    need(op, found >= len, format!("{len} values of {name}"), found.to_string())
+fn need_len(op: &'static str, name: &str, found: usize, len: usize) -> Result<()> {
+    need(op, found >= len, format_args!("{len} values of {name}"), found)
 }
 
 /// [`Error::Shape`] unless the matrix lies inside its buffer of `len` values.
-pub(crate) fn need_mat(
+fn need_mat(
     op: &'static str,
     name: &str,
     len: usize,
@@ -68,8 +69,8 @@ pub(crate) fn need_mat(
     need(
         op,
         col + cols <= stride && end.is_some_and(|e| e <= len),
-        format!("{name} of {rows} x {cols} (stride {stride}, column {col}) inside its buffer"),
-        format!("{len} values"),
+        format_args!("{name} of {rows} x {cols} (stride {stride}, column {col}) inside its buffer"),
+        format_args!("{len} values"),
     )
 }
 

@@ -1,7 +1,12 @@
 //! The CPU against the f64 oracle, for every instruction set of the host, and against itself on other numbers of
 //! threads. Compiled into the crate's unit tests: the backend is private.
 
+mod embedding;
+mod linear;
 mod loss;
+mod norm;
+mod optim;
+mod topk;
 
 #[path = "../naive/naive.rs"]
 mod naive;

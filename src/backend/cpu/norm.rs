@@ -1,11 +1,16 @@
 //! L2 norms of rows.
 
+use super::simd::{Op, Simd, rows as row};
 use super::threads::ranges;
 use super::{Cpu, need_len};
 use crate::Result;
 
 /// Rows of a task.
 const ROWS: usize = 256;
+/// Values below which a task costs more than it saves.
+const SMALL: usize = 1 << 16;
+/// Shorter rows count as this long.
+const SHORTEST: f32 = 1e-12;
 
 /// See [`Backend::l2_norm_fwd`](crate::backend::Backend::l2_norm_fwd).
 pub(crate) fn forward(cpu: &Cpu, y: &mut [f32], inverse: &mut [f32], x: &[f32], rows: usize, dim: usize) -> Result<()> {
@@ -16,21 +21,42 @@ pub(crate) fn forward(cpu: &Cpu, y: &mut [f32], inverse: &mut [f32], x: &[f32], 
     if dim == 0 {
         return Ok(());
     }
-    let parts: Vec<_> = ranges(rows, ROWS)
+    let parts = ranges(rows, ROWS)
         .into_iter()
         .zip(y[..rows * dim].chunks_mut(ROWS * dim))
         .zip(inverse[..rows].chunks_mut(ROWS))
-        .map(|((r, y), inverse)| (&x[r.start * dim..r.end * dim], y, inverse))
+        .map(|((r, y), inverse)| Forward { y, inverse, x: &x[r.start * dim..r.end * dim], dim })
         .collect();
-    cpu.threads.each(rows * dim > 1 << 15, parts, |(x, y, inverse)| {
-        for ((x, y), inverse) in x.chunks(dim).zip(y.chunks_mut(dim)).zip(inverse) {
-            let sum: f32 = x.iter().map(|v| v * v).sum();
-            let norm = sum.sqrt();
-            *inverse = 1.0 / if norm < 1e-12 { 1e-12 } else { norm };
-            y.iter_mut().zip(x).for_each(|(y, x)| *y = x * *inverse);
-        }
-    });
+    cpu.threads.each(rows * dim > SMALL, parts, |part| cpu.isa.run(part));
     Ok(())
+}
+
+struct Forward<'a> {
+    y: &'a mut [f32],
+    inverse: &'a mut [f32],
+    x: &'a [f32],
+    dim: usize,
+}
+
+impl Op for Forward<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let rows = self.x.chunks_exact(self.dim).zip(self.y.chunks_exact_mut(self.dim)).zip(self.inverse);
+        for ((x, y), inverse) in rows {
+            let mut norm = row::dot(s, x, x).sqrt();
+            if norm == f32::INFINITY {
+                // Squares beyond f32.
+                norm = x.iter().map(|&v| f64::from(v) * f64::from(v)).sum::<f64>().sqrt() as f32;
+            }
+            // NaN stays NaN.
+            *inverse = 1.0 / if norm < SHORTEST { SHORTEST } else { norm };
+            let factor = s.splat(*inverse);
+            for (y, x) in y.chunks_mut(S::LANES).zip(x.chunks(S::LANES)) {
+                s.put(y, s.mul(s.get(x), factor));
+            }
+        }
+    }
 }
 
 /// See [`Backend::l2_norm_bwd`](crate::backend::Backend::l2_norm_bwd).
@@ -42,17 +68,34 @@ pub(crate) fn backward(cpu: &Cpu, dy: &mut [f32], y: &[f32], inverse: &[f32], ro
     if dim == 0 {
         return Ok(());
     }
-    let parts: Vec<_> = ranges(rows, ROWS)
+    let parts = ranges(rows, ROWS)
         .into_iter()
         .zip(dy[..rows * dim].chunks_mut(ROWS * dim))
-        .map(|(r, dy)| (dy, &y[r.start * dim..r.end * dim], &inverse[r]))
+        .map(|(r, dy)| Backward { dy, y: &y[r.start * dim..r.end * dim], inverse: &inverse[r], dim })
         .collect();
-    cpu.threads.each(rows * dim > 1 << 15, parts, |(dy, y, inverse)| {
-        for ((dy, y), &inverse) in dy.chunks_mut(dim).zip(y.chunks(dim)).zip(inverse) {
-            let dot: f32 = dy.iter().zip(y).map(|(a, b)| a * b).sum();
-            let zero = y.iter().all(|&v| v == 0.0);
-            dy.iter_mut().zip(y).for_each(|(d, y)| *d = if zero { 0.0 } else { (*d - y * dot) * inverse });
-        }
-    });
+    cpu.threads.each(rows * dim > SMALL, parts, |part| cpu.isa.run(part));
     Ok(())
+}
+
+struct Backward<'a> {
+    dy: &'a mut [f32],
+    y: &'a [f32],
+    inverse: &'a [f32],
+    dim: usize,
+}
+
+impl Op for Backward<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let rows = self.dy.chunks_exact_mut(self.dim).zip(self.y.chunks_exact(self.dim)).zip(self.inverse);
+        for ((dy, y), &inverse) in rows {
+            if y.iter().all(|&v| v == 0.0) {
+                dy.fill(0.0);
+                continue;
+            }
+            row::add_scaled(s, dy, y, -row::dot(s, y, dy));
+            row::scale(s, dy, inverse);
+        }
+    }
 }

@@ -1,24 +1,29 @@
 //! Optimizer rules, for dense parameters and for the rows of tables.
 
+use super::simd::{Op, Simd, rows as row};
+use super::threads::ranges;
 use super::{Cpu, need, need_len};
 use crate::Result;
 use crate::backend::Step;
 use crate::config::OptimizerKind;
 
+/// Values of a task; sums run over these pieces.
+const PIECE: usize = 1 << 14;
+
 /// A step's constants, worked out once.
 #[derive(Clone, Copy)]
 pub(crate) struct Rule {
-    pub kind: OptimizerKind,
-    pub grad_scale: f32,
+    kind: OptimizerKind,
+    grad_scale: f32,
     /// `1 - lr * weight_decay`.
-    pub keep: f32,
+    keep: f32,
     /// The learning rate; for Adam over `1 - beta1^t`.
-    pub rate: f32,
-    pub beta1: f32,
-    pub beta2: f32,
+    rate: f32,
+    beta1: f32,
+    beta2: f32,
     /// `1 / sqrt(1 - beta2^t)`.
-    pub root: f32,
-    pub eps: f32,
+    root: f32,
+    eps: f32,
 }
 
 impl Rule {
@@ -37,46 +42,63 @@ impl Rule {
         }
     }
 
-    /// Steps `w` by the gradients `g`, element by element. Row-wise Adagrad has `state1` of one value.
-    pub(crate) fn apply(&self, w: &mut [f32], g: &[f32], state1: &mut [f32], state2: &mut [f32], rowwise: bool) {
-        // A zero denominator means that no gradient ever came: 0 / 0 is no step.
-        let over = |a: f32, b: f32| if b == 0.0 { 0.0 } else { a / b };
+    /// Steps `w` by the gradients `g`, element by element; `state1` and `state2` are as long where the rule keeps them.
+    /// A denominator of 0 means that no gradient ever came: no step. Anything not finite goes through into `w`.
+    #[inline(always)]
+    pub(crate) fn apply<S: Simd>(&self, s: S, w: &mut [f32], g: &[f32], state1: &mut [f32], state2: &mut [f32]) {
+        let (scale, keep, rate) = (s.splat(self.grad_scale), s.splat(self.keep), s.splat(self.rate));
+        let eps = s.splat(self.eps);
+        let pairs = w.chunks_mut(S::LANES).zip(g.chunks(S::LANES));
         match self.kind {
             OptimizerKind::Sgd => {
-                for (w, g) in w.iter_mut().zip(g) {
-                    *w = *w * self.keep - self.rate * (g * self.grad_scale);
-                }
-            }
-            OptimizerKind::RowwiseAdagrad if rowwise => {
-                let sum: f32 = g.iter().map(|g| (g * self.grad_scale) * (g * self.grad_scale)).sum();
-                state1[0] += sum / g.len() as f32;
-                let rate = over(self.rate, state1[0].sqrt() + self.eps);
-                for (w, g) in w.iter_mut().zip(g) {
-                    *w = *w * self.keep - rate * (g * self.grad_scale);
+                for (w, g) in pairs {
+                    let g = s.mul(s.get(g), scale);
+                    s.put(w, s.sub(s.mul(s.get(w), keep), s.mul(rate, g)));
                 }
             }
             OptimizerKind::Adagrad | OptimizerKind::RowwiseAdagrad => {
-                for ((w, g), m) in w.iter_mut().zip(g).zip(state1) {
-                    let g = g * self.grad_scale;
-                    *m += g * g;
-                    *w = *w * self.keep - over(self.rate * g, m.sqrt() + self.eps);
+                for ((w, g), state) in pairs.zip(state1.chunks_mut(S::LANES)) {
+                    let g = s.mul(s.get(g), scale);
+                    let m = s.fma(g, g, s.get(state));
+                    s.put(state, m);
+                    let step = s.div_or_zero(s.mul(rate, g), s.add(s.sqrt(m), eps));
+                    s.put(w, s.sub(s.mul(s.get(w), keep), step));
                 }
             }
             OptimizerKind::Adam => {
-                for (((w, g), m), v) in w.iter_mut().zip(g).zip(state1).zip(state2) {
-                    let g = g * self.grad_scale;
-                    *m = self.beta1 * *m + (1.0 - self.beta1) * g;
-                    *v = self.beta2 * *v + (1.0 - self.beta2) * g * g;
-                    *w = *w * self.keep - over(self.rate * *m, v.sqrt() * self.root + self.eps);
+                let (beta1, beta2) = (s.splat(self.beta1), s.splat(self.beta2));
+                let (rest1, rest2) = (s.splat(1.0 - self.beta1), s.splat(1.0 - self.beta2));
+                let root = s.splat(self.root);
+                for (((w, g), m), v) in pairs.zip(state1.chunks_mut(S::LANES)).zip(state2.chunks_mut(S::LANES)) {
+                    let g = s.mul(s.get(g), scale);
+                    let first = s.fma(beta1, s.get(m), s.mul(rest1, g));
+                    let second = s.fma(beta2, s.get(v), s.mul(rest2, s.mul(g, g)));
+                    s.put(m, first);
+                    s.put(v, second);
+                    let step = s.div_or_zero(s.mul(rate, first), s.fma(s.sqrt(second), root, eps));
+                    s.put(w, s.sub(s.mul(s.get(w), keep), step));
                 }
             }
         }
     }
+
+    /// Row-wise Adagrad on one row, with its one value of state.
+    #[inline(always)]
+    pub(crate) fn apply_rowwise<S: Simd>(&self, s: S, w: &mut [f32], g: &[f32], state: &mut f32) {
+        let squares = row::dot(s, g, g) * self.grad_scale * self.grad_scale;
+        *state += squares / g.len() as f32;
+        let denominator = state.sqrt() + self.eps;
+        let rate = if denominator == 0.0 { 0.0 } else { self.rate / denominator };
+        let (rate, keep) = (s.splat(rate * self.grad_scale), s.splat(self.keep));
+        for (w, g) in w.chunks_mut(S::LANES).zip(g.chunks(S::LANES)) {
+            s.put(w, s.sub(s.mul(s.get(w), keep), s.mul(rate, s.get(g))));
+        }
+    }
 }
 
-/// See [`Backend::dense_step`](crate::backend::Backend::dense_step).
+/// See [`Backend::dense_step`](crate::backend::Backend::dense_step). Row-wise Adagrad is Adagrad here: there are no rows.
 pub(crate) fn dense_step(
-    _cpu: &Cpu,
+    cpu: &Cpu,
     w: &mut [f32],
     state1: Option<&mut Vec<f32>>,
     state2: Option<&mut Vec<f32>>,
@@ -87,22 +109,72 @@ pub(crate) fn dense_step(
     const OP: &str = "dense_step";
     need_len(OP, "w", w.len(), len)?;
     need_len(OP, "dw", dw.len(), len)?;
-    let (mut none1, mut none2) = (Vec::new(), Vec::new());
-    let state1 = state1.unwrap_or(&mut none1);
-    let state2 = state2.unwrap_or(&mut none2);
-    if step.kind != OptimizerKind::Sgd {
-        need_len(OP, "state 1", state1.len(), len)?;
-    }
-    if step.kind == OptimizerKind::Adam {
-        need_len(OP, "state 2", state2.len(), len)?;
-    }
     need(OP, step.number > 0, "a step number from 1", "0")?;
-    Rule::new(step).apply(&mut w[..len], &dw[..len], state1, state2, false);
+    let (mut none1, mut none2) = (Vec::new(), Vec::new());
+    let len1 = if step.kind == OptimizerKind::Sgd { 0 } else { len };
+    let len2 = if step.kind == OptimizerKind::Adam { len } else { 0 };
+    let (state1, state2) = (state1.unwrap_or(&mut none1), state2.unwrap_or(&mut none2));
+    need_len(OP, "state 1", state1.len(), len1)?;
+    need_len(OP, "state 2", state2.len(), len2)?;
+    let rule = Rule::new(step);
+    let mut states1 = state1[..len1].chunks_mut(PIECE);
+    let mut states2 = state2[..len2].chunks_mut(PIECE);
+    let parts = w[..len]
+        .chunks_mut(PIECE)
+        .zip(dw[..len].chunks(PIECE))
+        .map(|(w, dw)| Dense {
+            rule,
+            w,
+            dw,
+            state1: states1.next().unwrap_or_default(),
+            state2: states2.next().unwrap_or_default(),
+        })
+        .collect();
+    cpu.threads.each(len > 2 * PIECE, parts, |part| cpu.isa.run(part));
     Ok(())
 }
 
+struct Dense<'a> {
+    rule: Rule,
+    w: &'a mut [f32],
+    dw: &'a [f32],
+    state1: &'a mut [f32],
+    state2: &'a mut [f32],
+}
+
+impl Op for Dense<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        self.rule.apply(s, self.w, self.dw, self.state1, self.state2);
+    }
+}
+
 /// See [`Backend::squared_norm`](crate::backend::Backend::squared_norm).
-pub(crate) fn squared_norm(_cpu: &Cpu, x: &[f32], len: usize) -> Result<f64> {
+pub(crate) fn squared_norm(cpu: &Cpu, x: &[f32], len: usize) -> Result<f64> {
     need_len("squared_norm", "x", x.len(), len)?;
-    Ok(x[..len].iter().map(|&v| f64::from(v) * f64::from(v)).sum())
+    let mut sums = vec![0.0; len.div_ceil(PIECE)];
+    let parts = ranges(len, PIECE).into_iter().zip(&mut sums).collect();
+    cpu.threads.each(len > 4 * PIECE, parts, |(at, sum)| *sum = cpu.isa.run(Squares(&x[at])));
+    Ok(sums.iter().sum())
+}
+
+struct Squares<'a>(&'a [f32]);
+
+impl Op for Squares<'_> {
+    type Output = f64;
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) -> f64 {
+        let mut sums = [0.0f64; 16];
+        let mut whole = self.0.chunks_exact(16);
+        for x in &mut whole {
+            for (sum, &x) in sums.iter_mut().zip(x) {
+                *sum += f64::from(x) * f64::from(x);
+            }
+        }
+        for (sum, &x) in sums.iter_mut().zip(whole.remainder()) {
+            *sum += f64::from(x) * f64::from(x);
+        }
+        sums.iter().sum()
+    }
 }

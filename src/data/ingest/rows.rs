@@ -3,7 +3,7 @@
 use memchr::{memchr, memchr_iter, memmem};
 
 use super::ids::Keys;
-use super::text::{Dialect, RowEnd};
+use super::text::{Dialect, MAX_LINE, RowEnd, TOO_LONG};
 use super::time::parse_time;
 
 /// The longest raw id, in bytes.
@@ -225,6 +225,9 @@ pub(super) fn check_width(row: &Row<'_>, columns: usize) -> Result<(), (usize, S
     if let Some(spoilt) = row.spoilt {
         let reason = "there is text behind the closing quote; a quote inside quotes is doubled";
         return Err((spoilt.min(columns - 1), reason.into()));
+    }
+    if row.text.len() > MAX_LINE {
+        return Err((0, TOO_LONG.into()));
     }
     match row.len() {
         n if n == columns => Ok(()),

@@ -12,6 +12,8 @@ use crate::{Error, Result};
 
 /// The longest line, in bytes: what keeps memory bounded.
 pub(super) const MAX_LINE: usize = 16 << 20;
+/// What is said about a longer one.
+pub(super) const TOO_LONG: &str = "the line is longer than 16 MiB";
 
 /// How the values of a line are kept apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -274,7 +276,7 @@ impl Pieces {
             let all = rest.len();
             input.consume(all);
         }
-        Ok(Piece::Bad { line: 0, lines: line + 1, quote: None, reason: "the line is longer than 16 MiB".into() })
+        Ok(Piece::Bad { line: 0, lines: line + 1, quote: None, reason: TOO_LONG.into() })
     }
 }
 
@@ -336,7 +338,7 @@ mod tests {
     #[test]
     fn a_line_that_is_too_long_is_skipped() {
         let mut text = b"1,2\n".to_vec();
-        text.resize(text.len() + MAX_LINE + 100, b'x');
+        text.resize(text.len() + MAX_LINE + (3 << 20), b'x');
         text.extend_from_slice(b"\n3,4\n");
         let found = pieces(&text, 1 << 20);
         assert_eq!(found.len(), 3);

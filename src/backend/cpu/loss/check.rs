@@ -23,18 +23,18 @@ pub(super) fn check(grads: &SoftmaxGrads<'_, Cpu>, loss: &SoftmaxLoss<'_, Cpu>) 
         need_len(OP, "ids", ids.len(), c)?;
     }
     match loss.positives {
-        None => need(OP, c >= b, format!("at least {b} columns"), c.to_string())?,
+        None => need(OP, c >= b, format_args!("at least {b} columns"), c)?,
         Some(positives) => {
             need_len(OP, "positives", positives.len(), b)?;
             let bad = positives[..b].iter().find(|&&p| p as usize >= c);
-            need(OP, bad.is_none(), format!("positives below {c}"), format!("{bad:?}"))?;
+            need(OP, bad.is_none(), format_args!("positives below {c}"), format_args!("{bad:?}"))?;
         }
     }
     if let Some(m) = &loss.masked {
         need_len(OP, "masked offsets", m.offsets.len(), b + 1)?;
         let offsets = &m.offsets[..b + 1];
         let ok = offsets.windows(2).all(|w| w[0] <= w[1]) && offsets[b] as usize <= m.columns.len();
-        need(OP, ok, format!("ascending offsets up to {} masked columns", m.columns.len()), "others")?;
+        need(OP, ok, format_args!("ascending offsets up to {} masked columns", m.columns.len()), "others")?;
         for i in 0..b {
             let pos = loss.positives.map_or(i, |p| p[i] as usize);
             let columns = &m.columns[offsets[i] as usize..offsets[i + 1] as usize];

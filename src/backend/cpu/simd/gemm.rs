@@ -171,10 +171,9 @@ impl Block {
                 tile::<S, MR, NV, true>(s, a, self.a_row, self.a_col, self.b, self.b_row, self.k, lanes)
             }
         };
-        for r in 0..MR {
-            for v in 0..NV {
+        for (r, sums) in sums.into_iter().enumerate() {
+            for (v, mut x) in sums.into_iter().enumerate() {
                 let c = self.c.wrapping_add((row + r) * self.c_row + v * S::LANES);
-                let mut x = sums[r][v];
                 if !self.first {
                     // SAFETY: as above; `lanes` values can be read.
                     x = s.add(unsafe { read(s, c, lanes) }, x);
@@ -222,15 +221,15 @@ unsafe fn tile<S: Simd, const MR: usize, const NV: usize, const PART: bool>(
     let mut sums = [[s.splat(0.0); NV]; MR];
     for _ in 0..k {
         let mut row = [s.splat(0.0); NV];
-        for v in 0..NV {
+        for (v, x) in row.iter_mut().enumerate() {
             // SAFETY: the caller vouches for this row of B.
-            row[v] = unsafe { if PART { s.load_part(b, lanes) } else { s.load(b.add(v * S::LANES)) } };
+            *x = unsafe { if PART { s.load_part(b, lanes) } else { s.load(b.add(v * S::LANES)) } };
         }
-        for r in 0..MR {
+        for (r, sums) in sums.iter_mut().enumerate() {
             // SAFETY: the caller vouches for this column of A.
             let x = s.splat(unsafe { *a.add(r * a_row) });
-            for v in 0..NV {
-                sums[r][v] = s.fma(x, row[v], sums[r][v]);
+            for (sum, &row) in sums.iter_mut().zip(&row) {
+                *sum = s.fma(x, row, *sum);
             }
         }
         a = a.wrapping_add(a_col);
@@ -303,16 +302,16 @@ fn scan_rows<S: Simd, const MR: usize, const NV: usize>(
         // SAFETY: `scan_panel` checked that the queries have `dim` rows of GROUP values and the panel `dim` of PANEL;
         // the tile takes MR of the first from `row` on and NV vectors of the second from `column` on.
         let sums = unsafe { tile::<S, MR, NV, false>(s, a, 1, GROUP, b, PANEL, dim, S::LANES) };
-        for r in 0..MR {
+        for (r, sums) in sums.into_iter().enumerate() {
             let bar = s.splat(bars[row + r]);
             let mut hit = 0;
-            for v in 0..NV {
-                hit |= s.at_least(sums[r][v], bar) << (v * S::LANES);
+            for (v, &x) in sums.iter().enumerate() {
+                hit |= s.at_least(x, bar) << (v * S::LANES);
             }
             if hit != 0 {
                 hits[row + r] |= hit << column;
-                for v in 0..NV {
-                    s.put(&mut scores[(row + r) * PANEL + column + v * S::LANES..], sums[r][v]);
+                for (v, &x) in sums.iter().enumerate() {
+                    s.put(&mut scores[(row + r) * PANEL + column + v * S::LANES..], x);
                 }
             }
         }
