@@ -20,7 +20,7 @@ ROWS = 50_000
 def shards(*arguments, check=True):
     """Runs the `shards` example; TERCEL_SHARDS names it where it is built already."""
     built = os.environ.get("TERCEL_SHARDS")
-    command = [built] if built else ["cargo", "run", "--quiet", "--example", "shards", "--"]
+    command = [built] if built else ["cargo", "run", "--quiet", "--features", "cli", "--example", "shards", "--"]
     done = subprocess.run([*command, *map(str, arguments)], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0 or not check, done.stderr
     return done
