@@ -10,6 +10,8 @@
 
 pub(crate) mod cpu;
 
+use std::borrow::Cow;
+
 use crate::config::OptimizerKind;
 use crate::{Error, Result};
 
@@ -175,6 +177,12 @@ pub(crate) trait Backend: Send + Sync + Sized + 'static {
 
     /// `len` zeros.
     fn zeros<T: Elem>(&self, len: usize) -> Result<Self::Buf<T>>;
+    /// A buffer with these values; on the CPU they are moved, not copied.
+    fn from_host<T: Elem>(&self, host: Vec<T>) -> Result<Self::Buf<T>>;
+    /// The first `len` values on the host; on the CPU they are borrowed, not copied.
+    fn host<'a, T: Elem>(&self, from: &'a Self::Buf<T>, len: usize) -> Result<Cow<'a, [T]>>;
+    /// How many values a buffer holds.
+    fn len<T: Elem>(&self, buf: &Self::Buf<T>) -> usize;
     /// Copies `host` to the front of `to`, which grows when it is too short (its other values are then lost).
     fn write<T: Elem>(&self, to: &mut Self::Buf<T>, host: &[T]) -> Result<()>;
     /// Copies the front of `from`, `host.len()` values from element `start` on.

@@ -6,31 +6,45 @@ use std::path::{Path, PathBuf};
 
 use crate::{Error, Result};
 
-/// A file that appears under its name only when it is complete: a temp file in the same folder, then fsync, rename,
-/// fsync of the folder. Dropped before [`commit`](AtomicFile::commit) it leaves nothing behind.
+/// A file that comes to be when it is [committed](AtomicFile::commit): until then it is a temp file in the same folder,
+/// which goes when this is dropped, and a file that was there before stays as it was.
 pub(crate) struct AtomicFile {
-    path: PathBuf,
     temp: tempfile::NamedTempFile,
+    path: PathBuf,
 }
 
 impl AtomicFile {
-    /// Opens the temp file beside `path`.
-    pub(crate) fn create(path: &Path) -> std::io::Result<AtomicFile> {
-        let temp = tempfile::Builder::new().prefix(".tercel-").suffix(".tmp").tempfile_in(folder_of(path))?;
-        Ok(AtomicFile { path: path.to_owned(), temp })
+    /// Starts a file that will be at `path`.
+    ///
+    /// # Errors
+    /// [`Error::Io`] naming `path`.
+    pub(crate) fn create(path: &Path) -> Result<AtomicFile> {
+        tempfile::Builder::new()
+            .prefix(".tercel-")
+            .suffix(".tmp")
+            .tempfile_in(folder_of(path))
+            .map(|temp| AtomicFile { temp, path: path.to_owned() })
+            .map_err(|source| Error::io(path, source))
     }
 
-    /// The temp file.
-    pub(crate) fn as_file(&self) -> &File {
+    /// The temp file, to be written.
+    pub(crate) fn file(&self) -> &File {
         self.temp.as_file()
     }
 
-    /// Makes what was written durable and gives it its name.
-    pub(crate) fn commit(self) -> std::io::Result<()> {
-        keep_default_mode(self.temp.as_file())?;
-        self.temp.as_file().sync_all()?;
-        self.temp.persist(&self.path).map_err(|e| e.error)?;
-        sync_folder(folder_of(&self.path))
+    /// Makes it durable under its name: fsync, rename, fsync of the folder.
+    ///
+    /// # Errors
+    /// [`Error::Io`] naming the path.
+    pub(crate) fn commit(self) -> Result<()> {
+        let AtomicFile { temp, path } = self;
+        let work = || {
+            keep_default_mode(temp.as_file())?;
+            temp.as_file().sync_all()?;
+            temp.persist(&path).map_err(|e| e.error)?;
+            sync_folder(folder_of(&path))
+        };
+        work().map_err(|source| Error::io(&path, source))
     }
 }
 
@@ -43,14 +57,13 @@ impl Write for AtomicFile {
     }
 }
 
-fn folder_of(path: &Path) -> &Path {
-    match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    }
+/// The folder that a path lies in.
+pub(crate) fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Writes `path` through an [`AtomicFile`]. On an error the file that was there stays as it was.
+/// Writes `path` through a temp file in the same folder: write, fsync, rename, fsync of the folder. On an error the
+/// file that was there stays as it was.
 ///
 /// # Errors
 /// [`Error::Io`] naming `path`.
@@ -58,15 +71,11 @@ pub(crate) fn write_atomic(
     path: &Path,
     write: impl FnOnce(&mut BufWriter<&File>) -> std::io::Result<()>,
 ) -> Result<()> {
-    let work = || -> std::io::Result<()> {
-        let file = AtomicFile::create(path)?;
-        let mut out = BufWriter::with_capacity(1 << 20, file.as_file());
-        write(&mut out)?;
-        out.flush()?;
-        drop(out);
-        file.commit()
-    };
-    work().map_err(|source| Error::io(path, source))
+    let target = AtomicFile::create(path)?;
+    let mut out = BufWriter::with_capacity(1 << 20, target.file());
+    write(&mut out).and_then(|()| out.flush()).map_err(|source| Error::io(path, source))?;
+    drop(out);
+    target.commit()
 }
 
 /// Makes a folder's entries durable: what a rename needs to survive a power cut.

@@ -5,8 +5,13 @@ pub mod config;
 pub mod data;
 pub mod device;
 mod error;
+pub mod eval;
 #[allow(dead_code)]
 mod files;
+pub mod index;
+pub mod model;
+mod rng;
+pub mod train;
 
 pub use config::Config;
 pub use device::Device;

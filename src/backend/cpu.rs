@@ -1,1 +1,226 @@
-//! The CPU.
+//! The CPU: the whole of [`Backend`] in safe Rust over the kernels of [`simd`].
+//!
+//! Work is cut the same way whatever the number of threads, and every sum has one order: the same bits for any number
+//! of threads. Between instruction sets bits may differ (fused multiply-add).
+
+mod embedding;
+mod linear;
+mod loss;
+mod norm;
+mod optim;
+#[cfg(test)]
+#[path = "../../tests/parity/parity.rs"]
+mod parity;
+mod scratch;
+pub(crate) mod simd;
+mod threads;
+mod topk;
+
+use std::borrow::Cow;
+use std::fmt::Display;
+
+use simd::Isa;
+use threads::Threads;
+
+use super::{Backend, Bag, Elem, Mat, MatMut, Plan, Skip, SoftmaxGrads, SoftmaxLoss, Step, Table};
+use crate::{Error, Result};
+
+pub(crate) use topk::Items;
+
+/// The host's processors.
+pub(crate) struct Cpu {
+    threads: Threads,
+    isa: Isa,
+    scratch: scratch::Pool,
+}
+
+impl Cpu {
+    /// `threads` threads (0: every core) with the instruction set `isa`, or the best that the host has.
+    ///
+    /// # Errors
+    /// [`Error::Config`] where the host lacks `isa` or the threads cannot be started.
+    pub(crate) fn new(threads: usize, isa: Option<Isa>) -> Result<Cpu> {
+        let isa = isa.unwrap_or_else(Isa::best);
+        if !isa.available() {
+            return Err(Error::config("isa", format!("this processor has no {isa:?}")));
+        }
+        Ok(Cpu { threads: Threads::new(threads)?, isa, scratch: scratch::Pool::default() })
+    }
+}
+
+/// [`Error::Shape`] unless `ok`.
+fn need(op: &'static str, ok: bool, expected: impl Display, found: impl Display) -> Result<()> {
+    if ok { Ok(()) } else { Err(Error::Shape { op, expected: expected.to_string(), found: found.to_string() }) }
+}
+
+/// [`Error::Shape`] unless a buffer called `name` has at least `len` values.
+fn need_len(op: &'static str, name: &str, found: usize, len: usize) -> Result<()> {
+    need(op, found >= len, format_args!("{len} values of {name}"), found)
+}
+
+/// [`Error::Shape`] unless the matrix lies inside its buffer of `len` values.
+fn need_mat(
+    op: &'static str,
+    name: &str,
+    len: usize,
+    (rows, cols, stride, col): (usize, usize, usize, usize),
+) -> Result<()> {
+    let end = if rows == 0 { Some(0) } else { (rows - 1).checked_mul(stride).and_then(|x| x.checked_add(col + cols)) };
+    need(
+        op,
+        col + cols <= stride && end.is_some_and(|e| e <= len),
+        format_args!("{name} of {rows} x {cols} (stride {stride}, column {col}) inside its buffer"),
+        format_args!("{len} values"),
+    )
+}
+
+impl Backend for Cpu {
+    type Buf<T: Elem> = Vec<T>;
+    type Items = Items;
+
+    fn zeros<T: Elem>(&self, len: usize) -> Result<Vec<T>> {
+        Ok(vec![T::zeroed(); len])
+    }
+
+    fn from_host<T: Elem>(&self, host: Vec<T>) -> Result<Vec<T>> {
+        Ok(host)
+    }
+
+    fn host<'a, T: Elem>(&self, from: &'a Vec<T>, len: usize) -> Result<Cow<'a, [T]>> {
+        need_len("host", "the buffer", from.len(), len)?;
+        Ok(Cow::Borrowed(&from[..len]))
+    }
+
+    fn len<T: Elem>(&self, buf: &Vec<T>) -> usize {
+        buf.len()
+    }
+
+    fn write<T: Elem>(&self, to: &mut Vec<T>, host: &[T]) -> Result<()> {
+        if to.len() < host.len() {
+            to.clear();
+            to.extend_from_slice(host);
+        } else {
+            to[..host.len()].copy_from_slice(host);
+        }
+        Ok(())
+    }
+
+    fn read<T: Elem>(&self, host: &mut [T], from: &Vec<T>, start: usize) -> Result<()> {
+        let end = start.checked_add(host.len()).unwrap_or(usize::MAX);
+        need_len("read", "the buffer", from.len(), end)?;
+        host.copy_from_slice(&from[start..end]);
+        Ok(())
+    }
+
+    fn copy_rows(
+        &self,
+        to: &mut Vec<f32>,
+        to_row: usize,
+        from: &Vec<f32>,
+        from_row: usize,
+        rows: usize,
+        dim: usize,
+    ) -> Result<()> {
+        need_len("copy_rows", "the source", from.len(), (from_row + rows) * dim)?;
+        need_len("copy_rows", "the target", to.len(), (to_row + rows) * dim)?;
+        to[to_row * dim..(to_row + rows) * dim].copy_from_slice(&from[from_row * dim..(from_row + rows) * dim]);
+        Ok(())
+    }
+
+    fn embedding_bag_fwd(
+        &self,
+        out: MatMut<'_, Self>,
+        table: &Table<Self>,
+        bag: &Bag<'_, Self>,
+        add: bool,
+    ) -> Result<()> {
+        embedding::forward(self, out, table, bag, add)
+    }
+
+    fn embedding_bag_bwd_step(
+        &self,
+        table: &mut Table<Self>,
+        plan: &Plan<'_, Self>,
+        grads: &[Mat<'_, Self>],
+        step: &Step,
+    ) -> Result<()> {
+        embedding::backward_step(self, table, plan, grads, step)
+    }
+
+    fn linear_fwd(&self, y: MatMut<'_, Self>, x: Mat<'_, Self>, w: &Vec<f32>, b: &Vec<f32>, relu: bool) -> Result<()> {
+        linear::forward(self, y, x, w, b, relu)
+    }
+
+    fn linear_bwd(
+        &self,
+        dx: Option<MatMut<'_, Self>>,
+        dw: &mut Vec<f32>,
+        db: &mut Vec<f32>,
+        dy: MatMut<'_, Self>,
+        y: Mat<'_, Self>,
+        x: Mat<'_, Self>,
+        w: &Vec<f32>,
+        relu: bool,
+    ) -> Result<()> {
+        linear::backward(self, dx, dw, db, dy, y, x, w, relu)
+    }
+
+    fn l2_norm_fwd(
+        &self,
+        y: &mut Vec<f32>,
+        inverse_norms: &mut Vec<f32>,
+        x: &Vec<f32>,
+        rows: usize,
+        dim: usize,
+    ) -> Result<()> {
+        norm::forward(self, y, inverse_norms, x, rows, dim)
+    }
+
+    fn l2_norm_bwd(
+        &self,
+        dy: &mut Vec<f32>,
+        y: &Vec<f32>,
+        inverse_norms: &Vec<f32>,
+        rows: usize,
+        dim: usize,
+    ) -> Result<()> {
+        norm::backward(self, dy, y, inverse_norms, rows, dim)
+    }
+
+    fn softmax_loss(&self, grads: SoftmaxGrads<'_, Self>, loss: &SoftmaxLoss<'_, Self>) -> Result<()> {
+        loss::softmax(self, grads, loss)
+    }
+
+    fn dense_step(
+        &self,
+        w: &mut Vec<f32>,
+        state1: Option<&mut Vec<f32>>,
+        state2: Option<&mut Vec<f32>>,
+        dw: &Vec<f32>,
+        len: usize,
+        step: &Step,
+    ) -> Result<()> {
+        optim::dense_step(self, w, state1, state2, dw, len, step)
+    }
+
+    fn squared_norm(&self, x: &Vec<f32>, len: usize) -> Result<f64> {
+        optim::squared_norm(self, x, len)
+    }
+
+    fn pack_items(&self, items: &[f32], rows: usize, dim: usize) -> Result<Items> {
+        topk::pack(items, rows, dim)
+    }
+
+    fn topk(
+        &self,
+        ids: &mut [u32],
+        scores: &mut [f32],
+        queries: &Vec<f32>,
+        items: &Items,
+        skip: Option<Skip<'_>>,
+        rows: usize,
+        k: usize,
+    ) -> Result<()> {
+        topk::topk(self, ids, scores, queries, items, skip, rows, k)
+    }
+}

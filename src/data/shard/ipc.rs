@@ -9,7 +9,9 @@ use std::io;
 use std::ops::Range;
 use std::path::Path;
 
-use arrow_format::ipc::planus::{self, ReadAsRoot};
+use arrow_format::ipc::planus::errors::ErrorKind;
+use arrow_format::ipc::planus::table_reader::Table;
+use arrow_format::ipc::planus::{self, ReadAsRoot, SliceWithStartOffset, TableRead};
 use arrow_format::ipc::{self, FieldRef, FooterRef, MessageHeaderRef, MessageRef, Precision, TypeRef, UnionMode};
 
 use super::checksum::Promise;
@@ -67,6 +69,8 @@ pub(crate) enum Kind {
     F32,
     Utf8,
     LargeUtf8,
+    /// What Polars writes texts as.
+    Utf8View,
     ListU32,
     LargeListU32,
     /// Any other type, in words.
@@ -82,6 +86,7 @@ impl std::fmt::Display for Kind {
             Kind::F32 => "float32",
             Kind::Utf8 => "string",
             Kind::LargeUtf8 => "large_string",
+            Kind::Utf8View => "string_view",
             Kind::ListU32 => "list<uint32>",
             Kind::LargeListU32 => "large_list<uint32>",
             Kind::Other(words) => words,
@@ -96,8 +101,10 @@ pub(crate) struct Column {
     pub(crate) kind: Kind,
     /// Its first node in a record batch.
     node: usize,
-    /// Its first buffer in a record batch.
+    /// Its first buffer in a record batch, not counting the data buffers of view columns before it.
     buffer: usize,
+    /// View columns before it: how many data buffers each has differs from batch to batch.
+    views: usize,
 }
 
 /// What the footer says.
@@ -121,6 +128,8 @@ pub(crate) struct Batch {
     pub(crate) rows: u64,
     nodes: Vec<(u64, u64)>,
     buffers: Vec<Range<u64>>,
+    /// Data buffers of each view column.
+    views: Vec<u64>,
 }
 
 fn damaged(path: &Path, at: impl Into<String>, reason: impl Into<String>) -> Error {
@@ -176,19 +185,19 @@ impl Footer {
             let mut columns = Vec::new();
             for field in schema.fields()?.into_iter().flatten() {
                 let field = field?;
-                let (node, buffer) = (walk.nodes, walk.buffers);
+                let (node, buffer, views) = (walk.nodes, walk.buffers, walk.views);
                 let known = !walk.lost;
                 let mut kind = walk.field(field, 0)?;
                 if !known {
                     kind = Kind::Other("a place behind a column of unknown type; move it to the front".into());
                 }
-                columns.push(Column { name: field.name()?.unwrap_or_default().to_owned(), kind, node, buffer });
+                columns.push(Column { name: field.name()?.unwrap_or_default().to_owned(), kind, node, buffer, views });
             }
             if walk.too_much {
                 return Ok(Err(damaged(path, "footer", "the schema has too many fields")));
             }
             let mut pairs = Vec::new();
-            for pair in schema.custom_metadata()?.into_iter().flatten() {
+            for pair in footer.custom_metadata()?.into_iter().flatten() {
                 let pair = pair?;
                 if let (Some(key), Some(value)) = (pair.key()?, pair.value()?) {
                     pairs.push((key, value));
@@ -271,6 +280,7 @@ impl Footer {
         path: &Path,
         at: &dyn Fn() -> String,
     ) -> planus::Result<Result<Batch>> {
+        let views = view_buffers(message)?;
         let message = MessageRef::read_as_root(message)?;
         let Some(MessageHeaderRef::RecordBatch(header)) = message.header()? else {
             return Ok(Err(damaged(path, at(), "its header is not that of a record batch")));
@@ -300,10 +310,30 @@ impl Footer {
                 let Some(place) = place() else { return Ok(None) };
                 buffers.push(place);
             }
-            Ok(Some(Batch { rows, nodes, buffers }))
+            let views: Option<Vec<u64>> = views.into_iter().map(|count| u64::try_from(count).ok()).collect();
+            Ok(views.map(|views| Batch { rows, nodes, buffers, views }))
         };
         Ok(read()?.ok_or_else(|| damaged(path, at(), "a length or offset does not fit")))
     }
+}
+
+/// The counts of data buffers of view columns: a field of record batches that is newer than the format library, read
+/// with the library's own reader of tables.
+fn view_buffers(message: &[u8]) -> planus::Result<Vec<i64>> {
+    const HEADER: usize = 2;
+    const VARIADIC_BUFFER_COUNTS: usize = 4;
+    struct Header<'a>(Table<'a>);
+    impl<'a> TableRead<'a> for Header<'a> {
+        fn from_buffer(buffer: SliceWithStartOffset<'a>, offset: usize) -> std::result::Result<Self, ErrorKind> {
+            Table::from_buffer(buffer, offset).map(Header)
+        }
+    }
+    let root = SliceWithStartOffset { buffer: message, offset_from_start: 0 };
+    let Ok(message) = Table::from_buffer(root, 0) else { return Ok(Vec::new()) };
+    let Some(Header(header)) = message.access(HEADER, "Message", "header")? else { return Ok(Vec::new()) };
+    let counts: Option<planus::Vector<'_, i64>> =
+        header.access(VARIADIC_BUFFER_COUNTS, "RecordBatch", "variadicBufferCounts")?;
+    Ok(counts.into_iter().flatten().collect())
 }
 
 impl Batch {
@@ -312,26 +342,33 @@ impl Batch {
     pub(crate) fn primitive(&self, column: &Column, width: u64) -> Option<Range<u64>> {
         let (length, nulls) = *self.nodes.get(column.node)?;
         (length == self.rows && nulls == 0).then_some(())?;
-        self.values(column.buffer + 1, self.rows, width)
+        self.values(column, 1, self.rows, width)
     }
 
-    /// The nulls of a column, and where their bitmap is.
+    /// How many nulls a column has, and where the bitmap of those that are none is.
     pub(crate) fn validity(&self, column: &Column) -> Option<(u64, Range<u64>)> {
         let (length, nulls) = *self.nodes.get(column.node)?;
         (length == self.rows).then_some(())?;
-        Some((nulls, self.buffers.get(column.buffer)?.clone()))
+        Some((nulls, self.buffer(column, 0)?))
     }
 
-    /// Where values 0..`count` of buffer `buffer` are.
-    fn values(&self, buffer: usize, count: u64, width: u64) -> Option<Range<u64>> {
-        let place = self.buffers.get(buffer)?;
+    /// Buffer `number` of a column.
+    pub(crate) fn buffer(&self, column: &Column, number: usize) -> Option<Range<u64>> {
+        let before = self.views.get(..column.views)?.iter().try_fold(0u64, |sum, &count| sum.checked_add(count))?;
+        let at = usize::try_from(before).ok()?.checked_add(column.buffer)?.checked_add(number)?;
+        self.buffers.get(at).cloned()
+    }
+
+    /// Where values 0..`count` of buffer `number` of a column are.
+    fn values(&self, column: &Column, number: usize, count: u64, width: u64) -> Option<Range<u64>> {
+        let place = self.buffer(column, number)?;
         let end = place.start.checked_add(count.checked_mul(width)?)?;
         (end <= place.end).then_some(place.start..end)
     }
 
-    /// Where a column's primitive values are, nulls or not.
-    pub(crate) fn primitive_with_nulls(&self, column: &Column, width: u64) -> Option<Range<u64>> {
-        self.values(column.buffer + 1, self.rows, width)
+    /// Where a column's values are, nulls or not: `width` bytes each.
+    pub(crate) fn values_with_nulls(&self, column: &Column, width: u64) -> Option<Range<u64>> {
+        self.values(column, 1, self.rows, width)
     }
 
     /// Where the offsets (rows + 1 of them, `width` bytes each) of a text or list column are. A batch without rows may
@@ -340,21 +377,26 @@ impl Batch {
         let (length, _) = *self.nodes.get(column.node)?;
         (length == self.rows).then_some(())?;
         match self.rows {
-            0 => self.values(column.buffer + 1, 0, width),
-            rows => self.values(column.buffer + 1, rows.checked_add(1)?, width),
+            0 => self.values(column, 1, 0, width),
+            rows => self.values(column, 1, rows.checked_add(1)?, width),
         }
     }
 
     /// Where the bytes of a text column are.
     pub(crate) fn text(&self, column: &Column) -> Option<Range<u64>> {
-        self.buffers.get(column.buffer + 2).cloned()
+        self.buffer(column, 2)
+    }
+
+    /// How many data buffers a view column has; they are its buffers from number 2 on.
+    pub(crate) fn view_buffers(&self, column: &Column) -> Option<u64> {
+        self.views.get(column.views).copied()
     }
 
     /// Where the values of a list column of 4-byte values are; `None` when some are null.
     pub(crate) fn list_values(&self, column: &Column) -> Option<Range<u64>> {
         let (length, nulls) = *self.nodes.get(column.node + 1)?;
         (nulls == 0).then_some(())?;
-        self.values(column.buffer + 3, length, 4)
+        self.values(column, 3, length, 4)
     }
 }
 
@@ -364,6 +406,7 @@ struct Walk {
     fields: usize,
     nodes: usize,
     buffers: usize,
+    views: usize,
     /// A type that this reader does not know stands before: where the next column's values are cannot be told.
     lost: bool,
     too_much: bool,
@@ -384,10 +427,18 @@ impl Walk {
             self.buffers += 2;
             return Ok(other("dictionary"));
         }
-        // A type that came after this format library (views, run ends) reads as an error or as nothing.
-        let Some(type_) = field.type_().ok().flatten() else {
-            self.lost = true;
-            return Ok(other("an unknown type"));
+        let type_ = match field.type_() {
+            Ok(Some(type_)) => type_,
+            // Types that are newer than the format library: it gives their number.
+            Err(planus::Error { error_kind: ErrorKind::UnknownUnionTag { tag: tag @ (23 | 24) }, .. }) => {
+                self.buffers += 2;
+                self.views += 1;
+                return Ok(if tag == 24 { Kind::Utf8View } else { other("binary view") });
+            }
+            _ => {
+                self.lost = true;
+                return Ok(other("an unknown type"));
+            }
         };
         let (buffers, nested, kind) = match type_ {
             TypeRef::Null(_) => (0, false, other("null")),

@@ -47,7 +47,7 @@ pub(super) fn parse(bytes: &[u8], path: &Path, features: &[Feature]) -> Result<E
     };
     let id = footer.column("id", path)?.ok_or_else(|| missing("id", "string or int64".into()))?;
     let ids = match id.kind {
-        Kind::Utf8 | Kind::LargeUtf8 => RawIds::text(),
+        Kind::Utf8 | Kind::LargeUtf8 | Kind::Utf8View => RawIds::text(),
         Kind::I64 => RawIds::integer(),
         _ => return Err(mismatch(path, id, "string or int64")),
     };
@@ -163,11 +163,22 @@ impl<'a> BatchReader<'a> {
             RawIds::Integer(to) => {
                 let from = to.len();
                 let values: &[i64] = self
-                    .values(self.batch.primitive_with_nulls(column, 8))
+                    .values(self.batch.values_with_nulls(column, 8))
                     .ok_or_else(|| self.damaged(column, "its values do not lie in the file"))?;
                 to.extend_from_slice(values);
                 if first_is_null {
                     to[from] = 0;
+                }
+            }
+            RawIds::Text { .. } if column.kind == Kind::Utf8View => {
+                for row in 0..self.batch.rows {
+                    let text = match first_is_null && row == 0 {
+                        true => Some(""),
+                        false => self.view(column, row).and_then(|text| std::str::from_utf8(text).ok()),
+                    };
+                    ids.push_text(
+                        text.ok_or_else(|| self.damaged(column, "a text is not UTF-8 or lies outside the file"))?,
+                    );
                 }
             }
             RawIds::Text { offsets: to, bytes } => {
@@ -192,6 +203,24 @@ impl<'a> BatchReader<'a> {
             }
         }
         Ok(())
+    }
+
+    /// The text of a row of a view column: its length, then itself where it has up to 12 bytes, else four bytes of it,
+    /// the number of its data buffer and its offset there.
+    fn view(&self, column: &Column, row: u64) -> Option<&'a [u8]> {
+        let views: &[u8] = self.values(self.batch.values_with_nulls(column, 16))?;
+        let view = views.get(usize::try_from(row).ok()?.checked_mul(16)?..)?.first_chunk::<16>()?;
+        let number = |at: usize| usize::try_from(i32::from_le_bytes(*view.get(at..)?.first_chunk()?)).ok();
+        let length = number(0)?;
+        if length <= 12 {
+            return views.get(row as usize * 16 + 4..)?.get(..length);
+        }
+        let (buffer, offset) = (number(8)?, number(12)?);
+        if buffer as u64 >= self.batch.view_buffers(column)? {
+            return None;
+        }
+        let data: &[u8] = self.values(Some(self.batch.buffer(column, 2 + buffer)?))?;
+        data.get(offset..)?.get(..length)
     }
 
     fn codes(&self, column: &Column, rows: u32, to: &mut FeatureColumn) -> Result<()> {

@@ -1,0 +1,262 @@
+//! The in-batch softmax, forward and backward at once: 6 B C D operations, or 8 B C D for very many candidates.
+//!
+//! Scores exist only as strips. A thread takes a strip of 48 to 96 rows, scores it against all columns in blocks and
+//! keeps a running maximum and sum per row; then it goes over the blocks again, turns scores into
+//! `p = dL/d<u, v>`, and adds `dU = p V` and `dV += p^T U`. Groups of rows are cut by the shape alone; each group has a
+//! dV of its own, and these are summed in the groups' order.
+//!
+//! Where a strip would not fit [`KEEP`] (very many candidates) nothing is kept: one pass over strips finds maximum, sum
+//! and dU together (rescaling dU when the maximum moves), a second over blocks of columns scores again and adds up dV.
+
+mod block;
+mod check;
+mod same;
+
+use block::{Problem, RowState};
+
+use super::simd::{Op, PANEL, Simd, pack_panels, rows};
+use super::threads::ranges;
+use super::{Cpu, scratch};
+use crate::Result;
+use crate::backend::{SoftmaxGrads, SoftmaxLoss};
+
+/// Rows of a strip: at most, and at least where the strip's scores are kept.
+const ROWS: usize = 96;
+const ROWS_KEPT: usize = 48;
+/// Columns of a block: a multiple of [`PANEL`] and of every tile's rows.
+const COLUMNS: usize = 384;
+/// Values of a strip that may be kept: 4 MiB, a core's share of the last cache.
+const KEEP: usize = 1 << 20;
+/// Values of all the groups' dV together: 64 MiB.
+const GROUPS_KEEP: usize = 1 << 24;
+/// Row length of a block's scores: rows start at different cache sets.
+const STRIDE: usize = COLUMNS + 16;
+
+/// How a problem is cut: by its shape alone.
+struct Cut {
+    /// Rows of a strip.
+    strip: usize,
+    /// Rows of a group; a multiple of the tile's.
+    group: usize,
+    /// Values from row to row of a strip's scores; none are kept without.
+    kept: Option<usize>,
+}
+
+impl Cut {
+    fn new(b: usize, c: usize, d: usize) -> Cut {
+        let stride = c.next_multiple_of(PANEL) + 16;
+        let fit = KEEP / stride / 12 * 12;
+        let wanted = b.div_ceil(128).clamp(1, 16);
+        let groups = wanted.min((GROUPS_KEEP / (c * d).max(1)).max(1));
+        if fit < ROWS_KEPT.min(b) || groups < wanted.min(8) {
+            return Cut { strip: ROWS, group: ROWS, kept: None };
+        }
+        let group = b.div_ceil(groups).next_multiple_of(12);
+        // Strips of a group as equal as can be.
+        let strips = group.div_ceil(fit.min(ROWS));
+        Cut { strip: group.div_ceil(strips).next_multiple_of(12), group, kept: Some(stride) }
+    }
+}
+
+/// See [`Backend::softmax_loss`](crate::backend::Backend::softmax_loss).
+pub(crate) fn softmax(cpu: &Cpu, grads: SoftmaxGrads<'_, Cpu>, loss: &SoftmaxLoss<'_, Cpu>) -> Result<()> {
+    check::check(&grads, loss)?;
+    let (b, c, d) = (loss.rows, loss.columns, loss.dim);
+    let total: f64 = loss.weights.map_or(b as f64, |w| w[..b].iter().map(|&w| f64::from(w)).sum());
+    let SoftmaxGrads { users: du, candidates: dv, stats } = grads;
+    let (du, dv) = (&mut du[..b * d], &mut dv[..c * d]);
+    if total == 0.0 {
+        du.fill(0.0);
+        dv.fill(0.0);
+        stats[..2].fill(0.0);
+        return Ok(());
+    }
+
+    let panels_len = c.div_ceil(PANEL) * PANEL;
+    let mut panels = cpu.scratch.take(panels_len * d);
+    pack_panels(&mut panels, loss.candidates, c, d);
+    let mut bias = cpu.scratch.take(panels_len);
+    match loss.bias {
+        Some(values) => bias[..c].copy_from_slice(&values[..c]),
+        None => bias[..c].fill(0.0),
+    }
+    // The last panel's missing columns are masked.
+    bias[c..].fill(f32::NEG_INFINITY);
+    let same = loss.ids.map(|ids| same::Same::new(&ids[..c]));
+    let problem =
+        Problem { loss, scale: loss.log_scale[0].exp(), total, panels: &panels, bias: &bias, same: same.as_ref() };
+
+    let cut = Cut::new(b, c, d);
+    let sums = match cut.kept {
+        Some(stride) => kept(cpu, &problem, &cut, stride, du, dv),
+        None => wide(cpu, &problem, &cut, du, dv),
+    };
+    let (mut value, mut d_scale) = (0.0, 0.0);
+    for sum in sums {
+        value += sum.0;
+        d_scale += sum.1;
+    }
+    (stats[0], stats[1]) = (value as f32, d_scale as f32);
+    Ok(())
+}
+
+/// The loss and its derivative by `log_scale`, of some rows.
+type Sums = (f64, f64);
+
+/// Runs the groups, each with its strips' scores kept.
+fn kept(cpu: &Cpu, problem: &Problem<'_>, cut: &Cut, stride: usize, du: &mut [f32], dv: &mut [f32]) -> Vec<Sums> {
+    let (b, d) = (problem.loss.rows, problem.loss.dim);
+    let groups = ranges(b, cut.group);
+    let mut sums = vec![(0.0, 0.0); groups.len()];
+    let parallel = b * problem.loss.columns * d > 1 << 16;
+    // The first group's dV is the result itself: the others are added to it in order.
+    let mut others = cpu.scratch.take((groups.len() - 1) * dv.len());
+    let dvs = std::iter::once(&mut *dv).chain(others.chunks_mut(problem.loss.columns * d));
+    let parts = groups.iter().cloned().zip(du.chunks_mut(cut.group * d)).zip(dvs).zip(&mut sums);
+    let parts = parts.map(|(((rows, du), dv), sums)| (rows, du, dv, sums)).collect();
+    cpu.threads.each(parallel, parts, |(rows, du, dv, sums)| {
+        let scores = cpu.scratch.take(cut.strip * stride);
+        let p = cpu.scratch.take(cut.strip * STRIDE);
+        *sums = cpu.isa.run(Group { problem, rows, strip: cut.strip, stride, scores, p, du, dv });
+    });
+    if groups.len() > 1 {
+        let len = dv.len();
+        let parts = ranges(len, 1 << 14).into_iter().zip(dv.chunks_mut(1 << 14)).collect();
+        cpu.threads
+            .each(parallel, parts, |(at, dv)| cpu.isa.run(AddAll { to: dv, from: &others, start: at.start, len }));
+    }
+    sums
+}
+
+/// `to += from[start..], from[len + start..], ...`, in order.
+struct AddAll<'a> {
+    to: &'a mut [f32],
+    from: &'a [f32],
+    start: usize,
+    len: usize,
+}
+
+impl Op for AddAll<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        // A piece at a time stays in the first cache while the groups go over it.
+        for (i, to) in self.to.chunks_mut(2048).enumerate() {
+            let start = self.start + i * 2048;
+            for from in self.from.chunks_exact(self.len) {
+                rows::add(s, to, &from[start..start + to.len()]);
+            }
+        }
+    }
+}
+
+/// The strips of one group of rows.
+struct Group<'a> {
+    problem: &'a Problem<'a>,
+    rows: std::ops::Range<usize>,
+    strip: usize,
+    stride: usize,
+    scores: scratch::Scratch<'a>,
+    p: scratch::Scratch<'a>,
+    du: &'a mut [f32],
+    dv: &'a mut [f32],
+}
+
+impl Op for Group<'_> {
+    type Output = Sums;
+    #[inline(always)]
+    fn run<S: Simd>(mut self, s: S) -> Sums {
+        let (problem, d) = (self.problem, self.problem.loss.dim);
+        let mut sums = (0.0, 0.0);
+        let mut state = RowState::new(self.strip);
+        for (n, rows) in ranges(self.rows.len(), self.strip).into_iter().enumerate() {
+            let du = &mut self.du[rows.start * d..rows.end * d];
+            let rows = self.rows.start + rows.start..self.rows.start + rows.end;
+            state.start(problem, &rows);
+            for columns in ranges(problem.loss.columns, COLUMNS) {
+                let scores = &mut self.scores[columns.start..];
+                problem.scores(s, scores, self.stride, &rows, &columns, &mut state);
+                problem.look(s, scores, self.stride, &rows, &columns, &mut state);
+            }
+            sums.0 += problem.finish(&rows, &mut state);
+            for columns in ranges(problem.loss.columns, COLUMNS) {
+                let scores = &self.scores[columns.start..];
+                problem.probabilities(s, &mut self.p, scores, self.stride, &rows, &columns, &state);
+                problem.add_du(s, du, &self.p, &rows, &columns);
+                problem.add_dv(s, &mut self.dv[columns.start * d..columns.end * d], &self.p, &rows, &columns, n > 0);
+            }
+            sums.1 += problem.d_scale(s, du, &rows);
+        }
+        sums
+    }
+}
+
+/// Keeps no scores: strips of rows for dU, then blocks of columns for dV.
+fn wide(cpu: &Cpu, problem: &Problem<'_>, cut: &Cut, du: &mut [f32], dv: &mut [f32]) -> Vec<Sums> {
+    let (b, c, d) = (problem.loss.rows, problem.loss.columns, problem.loss.dim);
+    let strips = ranges(b, cut.strip);
+    let mut sums = vec![(0.0, 0.0); strips.len()];
+    let mut states: Vec<RowState> = strips.iter().map(|_| RowState::new(cut.strip)).collect();
+    let parallel = b * c * d > 1 << 16;
+    let parts = strips.iter().cloned().zip(du.chunks_mut(cut.strip * d)).zip(&mut states).zip(&mut sums).collect();
+    cpu.threads.each(parallel, parts, |(((rows, du), state), sums)| {
+        let p = cpu.scratch.take(cut.strip * STRIDE);
+        *sums = cpu.isa.run(WideRows { problem, rows, p, du, state });
+    });
+    let parts = ranges(c, COLUMNS).into_iter().zip(dv.chunks_mut(COLUMNS * d)).collect();
+    cpu.threads.each(parallel, parts, |(columns, dv)| {
+        let p = cpu.scratch.take(cut.strip * STRIDE);
+        cpu.isa.run(WideColumns { problem, strips: &strips, states: &states, columns, p, dv });
+    });
+    sums
+}
+
+/// One strip: its rows' sums and dU in one pass.
+struct WideRows<'a> {
+    problem: &'a Problem<'a>,
+    rows: std::ops::Range<usize>,
+    p: scratch::Scratch<'a>,
+    du: &'a mut [f32],
+    state: &'a mut RowState,
+}
+
+impl Op for WideRows<'_> {
+    type Output = Sums;
+    #[inline(always)]
+    fn run<S: Simd>(mut self, s: S) -> Sums {
+        let (problem, rows) = (self.problem, self.rows);
+        self.state.start(problem, &rows);
+        for columns in ranges(problem.loss.columns, COLUMNS) {
+            problem.scores(s, &mut self.p, STRIDE, &rows, &columns, self.state);
+            problem.look_and_raise(s, self.du, &mut self.p, &rows, &columns, self.state);
+            problem.add_du(s, self.du, &self.p, &rows, &columns);
+        }
+        let value = problem.finish(&rows, self.state);
+        problem.finish_du(s, self.du, &rows, self.state);
+        (value, problem.d_scale(s, self.du, &rows))
+    }
+}
+
+/// One block of columns: its dV over all strips in order.
+struct WideColumns<'a> {
+    problem: &'a Problem<'a>,
+    strips: &'a [std::ops::Range<usize>],
+    states: &'a [RowState],
+    columns: std::ops::Range<usize>,
+    p: scratch::Scratch<'a>,
+    dv: &'a mut [f32],
+}
+
+impl Op for WideColumns<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(mut self, s: S) {
+        let (problem, columns) = (self.problem, &self.columns);
+        for (n, (rows, state)) in self.strips.iter().zip(self.states).enumerate() {
+            let mut masks = state.masks_at(problem, rows, columns.start);
+            problem.scores(s, &mut self.p, STRIDE, rows, columns, &mut masks);
+            problem.probabilities_in_place(s, &mut self.p, rows, columns, state);
+            problem.add_dv(s, self.dv, &self.p, rows, columns, n > 0);
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! Optimizer rules, for dense parameters and for the rows of tables.
+
+use super::simd::{Op, Simd, rows as row};
+use super::threads::ranges;
+use super::{Cpu, need, need_len};
+use crate::Result;
+use crate::backend::Step;
+use crate::config::OptimizerKind;
+
+/// Values of a task; sums run over these pieces.
+const PIECE: usize = 1 << 14;
+
+/// A step's constants, worked out once.
+#[derive(Clone, Copy)]
+pub(crate) struct Rule {
+    kind: OptimizerKind,
+    grad_scale: f32,
+    /// `1 - lr * weight_decay`.
+    keep: f32,
+    /// The learning rate; for Adam over `1 - beta1^t`.
+    rate: f32,
+    beta1: f32,
+    beta2: f32,
+    /// `1 / sqrt(1 - beta2^t)`.
+    root: f32,
+    eps: f32,
+}
+
+impl Rule {
+    pub(crate) fn new(step: &Step) -> Rule {
+        let (lr, t) = (f64::from(step.lr), step.number as f64);
+        let adam = step.kind == OptimizerKind::Adam;
+        Rule {
+            kind: step.kind,
+            grad_scale: step.grad_scale,
+            keep: (1.0 - lr * f64::from(step.weight_decay)) as f32,
+            rate: if adam { lr / (1.0 - f64::from(step.beta1).powf(t)) } else { lr } as f32,
+            beta1: step.beta1,
+            beta2: step.beta2,
+            root: (1.0 / (1.0 - f64::from(step.beta2).powf(t)).sqrt()) as f32,
+            eps: step.eps,
+        }
+    }
+
+    /// Steps `w` by the gradients `g`, element by element; `state1` and `state2` are as long where the rule keeps them.
+    /// A denominator of 0 means that no gradient ever came: no step. Anything not finite goes through into `w`.
+    #[inline(always)]
+    pub(crate) fn apply<S: Simd>(&self, s: S, w: &mut [f32], g: &[f32], state1: &mut [f32], state2: &mut [f32]) {
+        let (scale, keep, rate) = (s.splat(self.grad_scale), s.splat(self.keep), s.splat(self.rate));
+        let eps = s.splat(self.eps);
+        let pairs = w.chunks_mut(S::LANES).zip(g.chunks(S::LANES));
+        match self.kind {
+            OptimizerKind::Sgd => {
+                for (w, g) in pairs {
+                    let g = s.mul(s.get(g), scale);
+                    s.put(w, s.sub(s.mul(s.get(w), keep), s.mul(rate, g)));
+                }
+            }
+            OptimizerKind::Adagrad | OptimizerKind::RowwiseAdagrad => {
+                for ((w, g), state) in pairs.zip(state1.chunks_mut(S::LANES)) {
+                    let g = s.mul(s.get(g), scale);
+                    let m = s.fma(g, g, s.get(state));
+                    s.put(state, m);
+                    let step = s.div_or_zero(s.mul(rate, g), s.add(s.sqrt(m), eps));
+                    s.put(w, s.sub(s.mul(s.get(w), keep), step));
+                }
+            }
+            OptimizerKind::Adam => {
+                let (beta1, beta2) = (s.splat(self.beta1), s.splat(self.beta2));
+                let (rest1, rest2) = (s.splat(1.0 - self.beta1), s.splat(1.0 - self.beta2));
+                let root = s.splat(self.root);
+                for (((w, g), m), v) in pairs.zip(state1.chunks_mut(S::LANES)).zip(state2.chunks_mut(S::LANES)) {
+                    let g = s.mul(s.get(g), scale);
+                    let first = s.fma(beta1, s.get(m), s.mul(rest1, g));
+                    let second = s.fma(beta2, s.get(v), s.mul(rest2, s.mul(g, g)));
+                    s.put(m, first);
+                    s.put(v, second);
+                    let step = s.div_or_zero(s.mul(rate, first), s.fma(s.sqrt(second), root, eps));
+                    s.put(w, s.sub(s.mul(s.get(w), keep), step));
+                }
+            }
+        }
+    }
+
+    /// Row-wise Adagrad on one row, with its one value of state.
+    #[inline(always)]
+    pub(crate) fn apply_rowwise<S: Simd>(&self, s: S, w: &mut [f32], g: &[f32], state: &mut f32) {
+        let squares = row::dot(s, g, g) * self.grad_scale * self.grad_scale;
+        *state += squares / g.len() as f32;
+        let denominator = state.sqrt() + self.eps;
+        let rate = if denominator == 0.0 { 0.0 } else { self.rate / denominator };
+        let (rate, keep) = (s.splat(rate * self.grad_scale), s.splat(self.keep));
+        for (w, g) in w.chunks_mut(S::LANES).zip(g.chunks(S::LANES)) {
+            s.put(w, s.sub(s.mul(s.get(w), keep), s.mul(rate, s.get(g))));
+        }
+    }
+}
+
+/// See [`Backend::dense_step`](crate::backend::Backend::dense_step). Row-wise Adagrad is Adagrad here: there are no rows.
+pub(crate) fn dense_step(
+    cpu: &Cpu,
+    w: &mut [f32],
+    state1: Option<&mut Vec<f32>>,
+    state2: Option<&mut Vec<f32>>,
+    dw: &[f32],
+    len: usize,
+    step: &Step,
+) -> Result<()> {
+    const OP: &str = "dense_step";
+    need_len(OP, "w", w.len(), len)?;
+    need_len(OP, "dw", dw.len(), len)?;
+    need(OP, step.number > 0, "a step number from 1", "0")?;
+    let (mut none1, mut none2) = (Vec::new(), Vec::new());
+    let len1 = if step.kind == OptimizerKind::Sgd { 0 } else { len };
+    let len2 = if step.kind == OptimizerKind::Adam { len } else { 0 };
+    let (state1, state2) = (state1.unwrap_or(&mut none1), state2.unwrap_or(&mut none2));
+    need_len(OP, "state 1", state1.len(), len1)?;
+    need_len(OP, "state 2", state2.len(), len2)?;
+    let rule = Rule::new(step);
+    let mut states1 = state1[..len1].chunks_mut(PIECE);
+    let mut states2 = state2[..len2].chunks_mut(PIECE);
+    let parts = w[..len]
+        .chunks_mut(PIECE)
+        .zip(dw[..len].chunks(PIECE))
+        .map(|(w, dw)| Dense {
+            rule,
+            w,
+            dw,
+            state1: states1.next().unwrap_or_default(),
+            state2: states2.next().unwrap_or_default(),
+        })
+        .collect();
+    cpu.threads.each(len > 2 * PIECE, parts, |part| cpu.isa.run(part));
+    Ok(())
+}
+
+struct Dense<'a> {
+    rule: Rule,
+    w: &'a mut [f32],
+    dw: &'a [f32],
+    state1: &'a mut [f32],
+    state2: &'a mut [f32],
+}
+
+impl Op for Dense<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        self.rule.apply(s, self.w, self.dw, self.state1, self.state2);
+    }
+}
+
+/// See [`Backend::squared_norm`](crate::backend::Backend::squared_norm).
+pub(crate) fn squared_norm(cpu: &Cpu, x: &[f32], len: usize) -> Result<f64> {
+    need_len("squared_norm", "x", x.len(), len)?;
+    let mut sums = vec![0.0; len.div_ceil(PIECE)];
+    let parts = ranges(len, PIECE).into_iter().zip(&mut sums).collect();
+    cpu.threads.each(len > 4 * PIECE, parts, |(at, sum)| *sum = cpu.isa.run(Squares(&x[at])));
+    Ok(sums.iter().sum())
+}
+
+struct Squares<'a>(&'a [f32]);
+
+impl Op for Squares<'_> {
+    type Output = f64;
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) -> f64 {
+        let mut sums = [0.0f64; 16];
+        let mut whole = self.0.chunks_exact(16);
+        for x in &mut whole {
+            for (sum, &x) in sums.iter_mut().zip(x) {
+                *sum += f64::from(x) * f64::from(x);
+            }
+        }
+        for (sum, &x) in sums.iter_mut().zip(whole.remainder()) {
+            *sum += f64::from(x) * f64::from(x);
+        }
+        sums.iter().sum()
+    }
+}

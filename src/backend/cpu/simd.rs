@@ -1,0 +1,184 @@
+//! Vector kernels and the choice of an instruction set. The only `unsafe` of the CPU side is here and below.
+//!
+//! A kernel is one generic function over [`Simd`], wrapped in an [`Op`]. [`Isa::run`] picks the instruction set once and
+//! enters a function with those target features; everything that the kernel calls is inlined into it. (An intrinsic in
+//! a function without its feature is a call: six times slower.)
+
+#![allow(unsafe_code)]
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod gemm;
+mod portable;
+pub(crate) mod rows;
+
+pub(crate) use gemm::{Epilogue, GROUP, Gemm, PANEL, pack_panels, scan_panel};
+
+/// An instruction set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Isa {
+    /// What the compiler makes of plain loops.
+    Portable,
+    /// AVX2, FMA, F16C.
+    Avx2,
+    /// AVX-512 F, BW, DQ, VL.
+    Avx512,
+}
+
+impl Isa {
+    /// Every instruction set, the best last.
+    pub(crate) const ALL: [Isa; 3] = [Isa::Portable, Isa::Avx2, Isa::Avx512];
+
+    /// Whether this processor has it.
+    pub(crate) fn available(self) -> bool {
+        match self {
+            Isa::Portable => true,
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => avx2::Avx2::new().is_some(),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => avx512::Avx512::new().is_some(),
+            #[cfg(not(target_arch = "x86_64"))]
+            _ => false,
+        }
+    }
+
+    /// The best that this processor has.
+    pub(crate) fn best() -> Isa {
+        Isa::ALL.into_iter().rev().find(|isa| isa.available()).unwrap_or(Isa::Portable)
+    }
+
+    /// Runs `op` with this instruction set; with the portable one where the processor lacks it.
+    pub(crate) fn run<O: Op>(self, op: O) -> O::Output {
+        #[cfg(target_arch = "x86_64")]
+        match self {
+            Isa::Avx512 => {
+                if let Some(s) = avx512::Avx512::new() {
+                    return s.run(op);
+                }
+            }
+            Isa::Avx2 => {
+                if let Some(s) = avx2::Avx2::new() {
+                    return s.run(op);
+                }
+            }
+            Isa::Portable => {}
+        }
+        portable::Portable.run(op)
+    }
+}
+
+/// A kernel: generic over the instruction set.
+pub(crate) trait Op {
+    /// What it answers.
+    type Output;
+    /// The kernel. Implementations are `#[inline(always)]`, as is everything in them that touches vectors.
+    fn run<S: Simd>(self, s: S) -> Self::Output;
+}
+
+/// An instruction set that is known to be there: a value of the type is the proof, which makes the methods safe.
+pub(crate) trait Simd: Copy + Send + Sync + 'static {
+    /// A vector of [`LANES`](Simd::LANES) values.
+    type F: Copy;
+    /// Values of a vector: 8 or 16.
+    const LANES: usize;
+    /// The micro-kernel's tile: rows.
+    const TILE_ROWS: usize;
+    /// The micro-kernel's tile: vectors, `TILE_VECTORS * LANES` divides [`PANEL`].
+    const TILE_VECTORS: usize;
+
+    /// Enters a function with the target features.
+    fn run<O: Op>(self, op: O) -> O::Output;
+
+    /// Every lane `x`.
+    fn splat(self, x: f32) -> Self::F;
+    /// # Safety
+    /// `LANES` values can be read.
+    unsafe fn load(self, from: *const f32) -> Self::F;
+    /// The first `n` values, then zeros.
+    /// # Safety
+    /// `n < LANES` values can be read.
+    unsafe fn load_part(self, from: *const f32, n: usize) -> Self::F;
+    /// # Safety
+    /// `LANES` values can be written.
+    unsafe fn store(self, to: *mut f32, v: Self::F);
+    /// # Safety
+    /// `n < LANES` values can be written.
+    unsafe fn store_part(self, to: *mut f32, v: Self::F, n: usize);
+    /// Widens `LANES` bf16 values, given by their bits.
+    fn widen_bf16(self, from: &[u16]) -> Self::F;
+    /// Widens `LANES` fp16 values, given by their bits.
+    fn widen_f16(self, from: &[u16]) -> Self::F;
+
+    /// `a + b`.
+    fn add(self, a: Self::F, b: Self::F) -> Self::F;
+    /// `a - b`.
+    fn sub(self, a: Self::F, b: Self::F) -> Self::F;
+    /// `a * b`.
+    fn mul(self, a: Self::F, b: Self::F) -> Self::F;
+    /// `a / b`, and 0 where b is 0.
+    fn div_or_zero(self, a: Self::F, b: Self::F) -> Self::F;
+    /// `a * b + c`, rounded once where the hardware can.
+    fn fma(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F;
+    /// The square root.
+    fn sqrt(self, a: Self::F) -> Self::F;
+    /// The greater; `b` where one is NaN.
+    fn max(self, a: Self::F, b: Self::F) -> Self::F;
+    /// The smaller; `b` where one is NaN.
+    fn min(self, a: Self::F, b: Self::F) -> Self::F;
+    /// The nearest whole number, for |a| < 2^22.
+    fn round(self, a: Self::F) -> Self::F;
+    /// `a * 2^n` for whole n in -160..=128.
+    fn scale2(self, a: Self::F, n: Self::F) -> Self::F;
+    /// The lanes' sum, in an order of its own.
+    fn sum(self, a: Self::F) -> f32;
+    /// The lanes' maximum; NaN may be lost.
+    fn max_lane(self, a: Self::F) -> f32;
+    /// Bit l: lane l of a >= lane l of b.
+    fn at_least(self, a: Self::F, b: Self::F) -> u32;
+    /// Hints that the values will be read soon.
+    fn prefetch<T>(self, values: &[T]);
+
+    /// The front of a slice; zeros where it ends early.
+    #[inline(always)]
+    fn get(self, from: &[f32]) -> Self::F {
+        if from.len() >= Self::LANES {
+            // SAFETY: the slice has LANES values.
+            unsafe { self.load(from.as_ptr()) }
+        } else {
+            // SAFETY: the slice has `len` values, fewer than LANES.
+            unsafe { self.load_part(from.as_ptr(), from.len()) }
+        }
+    }
+
+    /// Writes to the front of a slice, as far as it goes.
+    #[inline(always)]
+    fn put(self, to: &mut [f32], v: Self::F) {
+        if to.len() >= Self::LANES {
+            // SAFETY: the slice has LANES values.
+            unsafe { self.store(to.as_mut_ptr(), v) }
+        } else {
+            // SAFETY: the slice has `len` values, fewer than LANES.
+            unsafe { self.store_part(to.as_mut_ptr(), v, to.len()) }
+        }
+    }
+
+    /// `e^a` within 2e-7 of its value (relative): 0 below -104, infinite above 88.8, exactly 1 at 0; NaN stays NaN.
+    #[inline(always)]
+    fn exp(self, a: Self::F) -> Self::F {
+        // NaN passes both clamps as the second operand.
+        let a = self.max(self.splat(-110.0), a);
+        let a = self.min(self.splat(89.0), a);
+        let n = self.round(self.mul(a, self.splat(std::f32::consts::LOG2_E)));
+        // ln 2 in two parts, the first short: n times it is exact.
+        let r = self.fma(n, self.splat(-0.693_359_4), a);
+        let r = self.fma(n, self.splat(2.121_944_4e-4), r);
+        let mut p = self.splat(1.987_569_1e-4);
+        for c in [1.398_2e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 5e-1] {
+            p = self.fma(p, r, self.splat(c));
+        }
+        let p = self.add(self.fma(p, self.mul(r, r), r), self.splat(1.0));
+        self.scale2(p, n)
+    }
+}

@@ -1,0 +1,320 @@
+//! Matrix products by one micro-kernel: a tile of the result stays in registers while k runs.
+//!
+//! A tile's element is one chain of fused multiply-adds in the order of k, whatever the tile's shape: results do not
+//! depend on how a matrix is cut into tiles.
+
+use super::{Op, Simd};
+
+/// Columns of a packed panel.
+pub(crate) const PANEL: usize = 32;
+
+/// Products are cut along k into pieces of this length, whose sums are added in order: a piece of B stays in the cache.
+const K_BLOCK: usize = 512;
+
+/// What becomes of a sum `x` on its way into `c`.
+#[derive(Clone, Copy)]
+pub(crate) enum Epilogue<'a> {
+    /// `c = x`.
+    Write,
+    /// `c += x`.
+    Add,
+    /// `c = x * scale + bias[column]`, then `max(c, 0)` when asked.
+    Affine { scale: f32, bias: &'a [f32], relu: bool },
+}
+
+/// `C (m x n) = A (m x k) B (k x n)`. A's element (r, k) is `a[r * a_row + k * a_col]`, B's (k, j) is
+/// `b[k * b_row + j]`, C's (r, j) is `c[r * c_row + j]`.
+pub(crate) struct Gemm<'a> {
+    pub c: &'a mut [f32],
+    pub c_row: usize,
+    pub a: &'a [f32],
+    pub a_row: usize,
+    pub a_col: usize,
+    pub b: &'a [f32],
+    pub b_row: usize,
+    pub m: usize,
+    pub n: usize,
+    pub k: usize,
+    pub epilogue: Epilogue<'a>,
+}
+
+impl Op for Gemm<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Gemm { c, c_row, a, a_row, a_col, b, b_row, m, n, k, epilogue } = self;
+        if m == 0 || n == 0 {
+            return;
+        }
+        // Everything that the raw pointers below rely on.
+        assert!((m - 1) * c_row + n <= c.len());
+        assert!(k == 0 || (m - 1) * a_row + (k - 1) * a_col < a.len());
+        assert!(k == 0 || (k - 1) * b_row + n <= b.len());
+        if let Epilogue::Affine { bias, .. } = epilogue {
+            assert!(n <= bias.len());
+        }
+        let (c, a, b) = (c.as_mut_ptr(), a.as_ptr(), b.as_ptr());
+        let mut from = 0;
+        loop {
+            let to = (from + K_BLOCK).min(k);
+            let mut block = Block {
+                c,
+                c_row,
+                a: a.wrapping_add(from * a_col),
+                a_row,
+                a_col,
+                b: b.wrapping_add(from * b_row),
+                b_row,
+                k: to - from,
+                first: from == 0 && !matches!(epilogue, Epilogue::Add),
+                affine: match epilogue {
+                    Epilogue::Affine { scale, bias, relu } if to == k => Some((scale, bias.as_ptr(), relu)),
+                    _ => None,
+                },
+            };
+            let wide = S::TILE_VECTORS * S::LANES;
+            let mut j = 0;
+            // SAFETY: by the assertions above, rows 0..m and columns 0..n of every matrix lie in its slice, and the
+            // tiles cover exactly those.
+            unsafe {
+                while j + wide <= n {
+                    match S::TILE_VECTORS {
+                        2 => block.columns::<S, 2>(s, m, S::LANES),
+                        _ => block.columns::<S, 1>(s, m, S::LANES),
+                    }
+                    block.step(wide);
+                    j += wide;
+                }
+                while j < n {
+                    let lanes = (n - j).min(S::LANES);
+                    block.columns::<S, 1>(s, m, lanes);
+                    block.step(lanes);
+                    j += lanes;
+                }
+            }
+            from = to;
+            if from >= k {
+                break;
+            }
+        }
+    }
+}
+
+/// One piece of k of a product, at a column.
+struct Block {
+    c: *mut f32,
+    c_row: usize,
+    a: *const f32,
+    a_row: usize,
+    a_col: usize,
+    b: *const f32,
+    b_row: usize,
+    k: usize,
+    first: bool,
+    affine: Option<(f32, *const f32, bool)>,
+}
+
+impl Block {
+    /// Moves `columns` to the right.
+    #[inline(always)]
+    fn step(&mut self, columns: usize) {
+        self.c = self.c.wrapping_add(columns);
+        self.b = self.b.wrapping_add(columns);
+        if let Some((_, bias, _)) = &mut self.affine {
+            *bias = bias.wrapping_add(columns);
+        }
+    }
+
+    /// All rows of `NV` vectors of columns, of the last of which `lanes` count.
+    ///
+    /// # Safety
+    /// `m` rows, k, and those columns lie inside all three matrices.
+    #[inline(always)]
+    unsafe fn columns<S: Simd, const NV: usize>(&self, s: S, m: usize, lanes: usize) {
+        let mut r = 0;
+        // SAFETY: the rows r.. of each call lie below m.
+        unsafe {
+            if S::TILE_ROWS >= 12 {
+                while r + 12 <= m {
+                    self.tile::<S, 12, NV>(s, r, lanes);
+                    r += 12;
+                }
+            }
+            if S::TILE_ROWS == 6 {
+                while r + 6 <= m {
+                    self.tile::<S, 6, NV>(s, r, lanes);
+                    r += 6;
+                }
+            }
+            while r + 4 <= m {
+                self.tile::<S, 4, NV>(s, r, lanes);
+                r += 4;
+            }
+            while r < m {
+                self.tile::<S, 1, NV>(s, r, lanes);
+                r += 1;
+            }
+        }
+    }
+
+    /// # Safety
+    /// As for `columns`, for the rows `row..row + MR`.
+    #[inline(always)]
+    unsafe fn tile<S: Simd, const MR: usize, const NV: usize>(&self, s: S, row: usize, lanes: usize) {
+        let a = self.a.wrapping_add(row * self.a_row);
+        // SAFETY: the caller vouches for the rows, k and the columns.
+        let sums = unsafe {
+            if lanes == S::LANES {
+                tile::<S, MR, NV, false>(s, a, self.a_row, self.a_col, self.b, self.b_row, self.k, lanes)
+            } else {
+                tile::<S, MR, NV, true>(s, a, self.a_row, self.a_col, self.b, self.b_row, self.k, lanes)
+            }
+        };
+        for (r, sums) in sums.into_iter().enumerate() {
+            for (v, mut x) in sums.into_iter().enumerate() {
+                let c = self.c.wrapping_add((row + r) * self.c_row + v * S::LANES);
+                if !self.first {
+                    // SAFETY: as above; `lanes` values can be read.
+                    x = s.add(unsafe { read(s, c, lanes) }, x);
+                }
+                if let Some((scale, bias, relu)) = self.affine {
+                    // SAFETY: as above; the bias has a value for every column.
+                    let bias = unsafe { read(s, bias.wrapping_add(v * S::LANES), lanes) };
+                    x = s.fma(x, s.splat(scale), bias);
+                    if relu {
+                        // NaN stays: the second operand.
+                        x = s.max(s.splat(0.0), x);
+                    }
+                }
+                // SAFETY: as above; `lanes` values can be written.
+                unsafe { if lanes == S::LANES { s.store(c, x) } else { s.store_part(c, x, lanes) } }
+            }
+        }
+    }
+}
+
+/// # Safety
+/// `lanes` values can be read.
+#[inline(always)]
+unsafe fn read<S: Simd>(s: S, from: *const f32, lanes: usize) -> S::F {
+    // SAFETY: the caller vouches for `lanes` values.
+    unsafe { if lanes == S::LANES { s.load(from) } else { s.load_part(from, lanes) } }
+}
+
+/// The sums of `MR` rows by `NV` vectors.
+///
+/// # Safety
+/// `MR` rows of k values of A and k rows of `NV` vectors of B can be read; with `PART`, only `lanes` of the vector.
+#[inline(always)]
+#[allow(clippy::too_many_arguments)]
+unsafe fn tile<S: Simd, const MR: usize, const NV: usize, const PART: bool>(
+    s: S,
+    mut a: *const f32,
+    a_row: usize,
+    a_col: usize,
+    mut b: *const f32,
+    b_row: usize,
+    k: usize,
+    lanes: usize,
+) -> [[S::F; NV]; MR] {
+    let mut sums = [[s.splat(0.0); NV]; MR];
+    for _ in 0..k {
+        let mut row = [s.splat(0.0); NV];
+        for (v, x) in row.iter_mut().enumerate() {
+            // SAFETY: the caller vouches for this row of B.
+            *x = unsafe { if PART { s.load_part(b, lanes) } else { s.load(b.add(v * S::LANES)) } };
+        }
+        for (r, sums) in sums.iter_mut().enumerate() {
+            // SAFETY: the caller vouches for this column of A.
+            let x = s.splat(unsafe { *a.add(r * a_row) });
+            for (sum, &row) in sums.iter_mut().zip(&row) {
+                *sum = s.fma(x, row, *sum);
+            }
+        }
+        a = a.wrapping_add(a_col);
+        b = b.wrapping_add(b_row);
+    }
+    sums
+}
+
+/// Lays out `rows` rows of `x`, `dim` wide, in panels of [`PANEL`] rows: element (r, k) goes to
+/// `panels[((r / PANEL) * dim + k) * PANEL + r % PANEL]`. Missing rows of the last panel are zero.
+pub(crate) fn pack_panels(panels: &mut [f32], x: &[f32], rows: usize, dim: usize) {
+    if dim == 0 {
+        return;
+    }
+    for (panel, x) in panels.chunks_mut(dim * PANEL).zip(x[..rows * dim].chunks(PANEL * dim)) {
+        let have = x.len() / dim;
+        for (k, out) in panel.chunks_exact_mut(PANEL).enumerate() {
+            for (out, row) in out.iter_mut().zip(x.chunks_exact(dim)) {
+                *out = row[k];
+            }
+            out[have..].fill(0.0);
+        }
+    }
+}
+
+/// Queries that [`scan_panel`] takes at once.
+pub(crate) const GROUP: usize = 12;
+
+/// Scores [`GROUP`] queries (packed `queries[k * GROUP + q]`) against one panel. Bit j of `hits[q]`: the score of item j
+/// is at least `bars[q]`. Where a query has a hit its `scores[q * PANEL..]` are written. Answers whether any has one.
+#[inline(always)]
+pub(crate) fn scan_panel<S: Simd>(
+    s: S,
+    scores: &mut [f32; GROUP * PANEL],
+    hits: &mut [u32; GROUP],
+    queries: &[f32],
+    panel: &[f32],
+    bars: &[f32; GROUP],
+    dim: usize,
+) -> bool {
+    assert!(queries.len() >= dim * GROUP && panel.len() >= dim * PANEL);
+    *hits = [0; GROUP];
+    let mut row = 0;
+    while row < GROUP {
+        match (S::TILE_ROWS, S::TILE_VECTORS) {
+            (12, _) => scan_rows::<S, 12, 2>(s, scores, hits, queries, panel, bars, dim, row),
+            (6, _) => scan_rows::<S, 6, 2>(s, scores, hits, queries, panel, bars, dim, row),
+            _ => scan_rows::<S, 4, 1>(s, scores, hits, queries, panel, bars, dim, row),
+        }
+        row += S::TILE_ROWS;
+    }
+    hits.iter().any(|&h| h != 0)
+}
+
+#[inline(always)]
+#[allow(clippy::too_many_arguments)]
+fn scan_rows<S: Simd, const MR: usize, const NV: usize>(
+    s: S,
+    scores: &mut [f32; GROUP * PANEL],
+    hits: &mut [u32; GROUP],
+    queries: &[f32],
+    panel: &[f32],
+    bars: &[f32; GROUP],
+    dim: usize,
+    row: usize,
+) {
+    let mut column = 0;
+    while column < PANEL {
+        let (a, b) = (queries.as_ptr().wrapping_add(row), panel.as_ptr().wrapping_add(column));
+        // SAFETY: `scan_panel` checked that the queries have `dim` rows of GROUP values and the panel `dim` of PANEL;
+        // the tile takes MR of the first from `row` on and NV vectors of the second from `column` on.
+        let sums = unsafe { tile::<S, MR, NV, false>(s, a, 1, GROUP, b, PANEL, dim, S::LANES) };
+        for (r, sums) in sums.into_iter().enumerate() {
+            let bar = s.splat(bars[row + r]);
+            let mut hit = 0;
+            for (v, &x) in sums.iter().enumerate() {
+                hit |= s.at_least(x, bar) << (v * S::LANES);
+            }
+            if hit != 0 {
+                hits[row + r] |= hit << column;
+                for (v, &x) in sums.iter().enumerate() {
+                    s.put(&mut scores[(row + r) * PANEL + column + v * S::LANES..], x);
+                }
+            }
+        }
+        column += NV * S::LANES;
+    }
+}

@@ -1,0 +1,77 @@
+//! The short list of one query.
+
+/// Items that may be among the k best; at least the k best of all that were pushed.
+pub(crate) struct Candidates {
+    /// See [`key`]: the least is the best.
+    keys: Vec<u64>,
+    k: usize,
+    bar: f32,
+}
+
+/// Orders by score descending, then by item ascending; -0 and 0 are equal.
+fn key(score: f32, item: u32) -> u64 {
+    let bits = (score + 0.0).to_bits();
+    let ascending = if bits >> 31 == 1 { !bits } else { bits | 1 << 31 };
+    u64::from(!ascending) << 32 | u64::from(item)
+}
+
+/// The score of a key.
+fn score(key: u64) -> f32 {
+    let ascending = !((key >> 32) as u32);
+    f32::from_bits(if ascending >> 31 == 1 { ascending & !(1 << 31) } else { !ascending })
+}
+
+impl Candidates {
+    pub(crate) fn new(k: usize) -> Candidates {
+        Candidates { keys: Vec::new(), k, bar: f32::NEG_INFINITY }
+    }
+
+    /// How long the list may grow before it is cut back: at most this much memory a query, whatever k asks.
+    fn limit(&self) -> usize {
+        self.k.saturating_mul(2).saturating_add(64)
+    }
+
+    /// Takes the items `first + j` of the bits j of `hits` that are below `end` and not in `skip` (ascending). Items
+    /// come in ascending order. Answers the least score that can still matter.
+    pub(crate) fn push(&mut self, mut hits: u32, scores: &[f32], first: usize, end: usize, skip: &[u32]) -> f32 {
+        while hits != 0 {
+            let j = hits.trailing_zeros() as usize;
+            hits &= hits - 1;
+            let item = (first + j) as u32;
+            // Earlier hits may have raised the bar.
+            if first + j < end && scores[j] >= self.bar && skip.binary_search(&item).is_err() {
+                self.keys.push(key(scores[j], item));
+                if self.keys.len() >= self.limit() {
+                    self.cut();
+                }
+            }
+        }
+        self.bar
+    }
+
+    /// Cuts the list back to the k best.
+    fn cut(&mut self) {
+        if self.keys.len() > self.k {
+            self.keys.select_nth_unstable(self.k - 1);
+            self.keys.truncate(self.k);
+            // Items come in ascending order: a later one must be better, not as good.
+            self.bar = score(self.keys[self.k - 1]).next_up();
+        }
+    }
+
+    /// Takes over another list's items.
+    pub(crate) fn merge(&mut self, other: &Candidates) {
+        self.keys.extend_from_slice(&other.keys);
+    }
+
+    /// Writes the k best in order; `u32::MAX` and -inf where there are no more.
+    pub(crate) fn write(mut self, ids: &mut [u32], scores: &mut [f32]) {
+        self.cut();
+        self.keys.sort_unstable();
+        ids.fill(u32::MAX);
+        scores.fill(f32::NEG_INFINITY);
+        for ((id, out), &key) in ids.iter_mut().zip(scores).zip(&self.keys) {
+            (*id, *out) = (key as u32, score(key));
+        }
+    }
+}

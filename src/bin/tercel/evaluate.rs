@@ -1,0 +1,203 @@
+//! `tercel evaluate`: how good a model is, beside the popularity baseline.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use tercel::data::dataset::{Dataset, Split, write_json};
+use tercel::eval::{EvaluateOptions, Evaluation, evaluate};
+use tercel::model::TwoTower;
+use tercel::{Device, Error, Result};
+
+use crate::args::{MachineFlags, bytes};
+use crate::output::{Output, thousands};
+use crate::progress::Meter;
+use crate::recommend::check_index;
+
+/// Measures a model on the test split: full catalogue, every user once, 95 % intervals, popularity beside it.
+///
+/// recall@k, ndcg@k, map@k, mrr@k, hit_rate@k, precision@k and coverage@k. Items that a user has in the training
+/// split are left out (discovery), unless --include-seen keeps them (what is bought next).
+///
+/// Examples:
+///   tercel evaluate --model out/demo/model --data out/demo/dataset
+///   tercel evaluate --model out/demo/model --data out/demo/dataset --split valid --k 12 --include-seen --json
+#[derive(clap::Args)]
+#[command(verbatim_doc_comment)]
+pub struct Args {
+    /// The model folder
+    #[arg(long, value_name = "MODEL")]
+    model: PathBuf,
+    /// The dataset folder
+    #[arg(long, value_name = "DATASET")]
+    data: PathBuf,
+    /// valid or test (or train, to see what was learnt by heart)
+    #[arg(long, default_value = "test")]
+    split: Split,
+    /// The list lengths
+    #[arg(long, value_name = "K,K", value_delimiter = ',', default_value = "10,20")]
+    k: Vec<usize>,
+    /// exact, or approx where an index has been built
+    #[arg(long, value_name = "exact|approx", default_value = "exact")]
+    index: String,
+    /// Keeps the items that the user has in the training split
+    #[arg(long)]
+    include_seen: bool,
+    /// The most memory that scoring may take, as in 512MiB
+    #[arg(long, value_name = "BYTES", value_parser = bytes)]
+    memory: Option<u64>,
+    #[command(flatten)]
+    machine: MachineFlags,
+}
+
+/// Which items may be found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Seen {
+    /// Those that the user does not have in the training split: discovery.
+    #[default]
+    Excluded,
+    /// All: what is bought next.
+    Included,
+    /// Once the one way, once the other.
+    Both,
+}
+
+impl Seen {
+    /// The passes to make; true keeps seen items.
+    fn passes(self) -> &'static [bool] {
+        match self {
+            Seen::Excluded => &[false],
+            Seen::Included => &[true],
+            Seen::Both => &[false, true],
+        }
+    }
+}
+
+/// The table `[evaluate]` of a nightly run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EvaluateSettings {
+    /// Default `test`.
+    pub split: Split,
+    /// The list lengths. Default 10 and 20.
+    pub k: Vec<usize>,
+    /// `excluded` (default), `included`, or `both`.
+    pub seen: Seen,
+    /// The most bytes that scoring may take. Default: the library's.
+    pub memory: Option<u64>,
+}
+
+impl Default for EvaluateSettings {
+    fn default() -> Self {
+        EvaluateSettings { split: Split::Test, k: vec![10, 20], seen: Seen::Excluded, memory: None }
+    }
+}
+
+impl EvaluateSettings {
+    /// Checks what can be checked before any work.
+    pub fn check(&self) -> Result<()> {
+        match self.k.iter().find(|k| !(1..=1024).contains(*k)) {
+            _ if self.k.is_empty() => Err(Error::config("evaluate.k", "no list length; 10,20 are the usual ones")),
+            Some(k) => Err(Error::config("evaluate.k", format!("{k} is not a list length from 1 to 1024"))),
+            None => Ok(()),
+        }
+    }
+}
+
+pub fn run(args: &Args, out: &Output) -> Result<()> {
+    check_index(&args.index)?;
+    let settings = EvaluateSettings {
+        split: args.split,
+        k: args.k.clone(),
+        seen: if args.include_seen { Seen::Included } else { Seen::Excluded },
+        memory: args.memory,
+    };
+    settings.check()?;
+    perform(&args.model, &args.data, &settings, args.machine.device()?, args.machine.threads(), out)
+}
+
+/// Evaluates, says what came of it, and leaves it in the model's `metrics.json`.
+pub fn perform(
+    model: &Path,
+    data: &Path,
+    settings: &EvaluateSettings,
+    device: Device,
+    threads: usize,
+    out: &Output,
+) -> Result<()> {
+    let dataset = Dataset::open(data)?;
+    if dataset.split(settings.split).rows == 0 {
+        return Err(Error::input(
+            data,
+            format!("has no {} split; ingest with --split, --valid or --test", settings.split.name()),
+        ));
+    }
+    let mut two_tower = TwoTower::load(model, device, threads)?;
+    let (ours, theirs) = (two_tower.info(), dataset.manifest());
+    if ours.users.file != theirs.users.file || ours.items.file != theirs.items.file {
+        return Err(Error::checkpoint(
+            model,
+            format!("was trained with another dataset than {}: its ids differ; train again with it", data.display()),
+        ));
+    }
+    let mut evaluations = Vec::new();
+    for &include_seen in settings.seen.passes() {
+        let mut options = EvaluateOptions { ks: settings.k.clone(), include_seen, ..EvaluateOptions::default() };
+        options.history = two_tower.history_len();
+        options.memory = settings.memory.unwrap_or(options.memory);
+        let meter = Meter::new("evaluate");
+        let found = evaluate(&dataset, settings.split, &mut two_tower, &options, &mut |at| {
+            meter.set(at.done, at.users, format_args!("{} users", thousands(at.done)));
+        })?;
+        meter.finish(format_args!("{} users", thousands(found.users)));
+        out.tagged(&found);
+        table(&found, out);
+        evaluations.push(found);
+    }
+    if let Err(error) = keep(&model.join("metrics.json"), settings.split, &evaluations) {
+        // A model folder that cannot be written (a shared mount, say) is as good to evaluate.
+        tracing::warn!("the metrics are not kept: {error}");
+    }
+    Ok(())
+}
+
+/// Puts the figures beside those that training left in the file.
+fn keep(path: &Path, split: Split, evaluations: &[Evaluation]) -> Result<()> {
+    let before = std::fs::read_to_string(path).ok().and_then(|text| serde_json::from_str(&text).ok());
+    let mut metrics: serde_json::Map<String, serde_json::Value> = before.unwrap_or_default();
+    for found in evaluations {
+        let seen = if found.include_seen { "seen_included" } else { "seen_excluded" };
+        let value = serde_json::to_value(found).unwrap_or_default();
+        metrics.insert(format!("{}_{seen}", split.name()), value);
+    }
+    write_json(path, &metrics)
+}
+
+/// The figures for people, the popularity baseline's beside the model's.
+fn table(found: &Evaluation, out: &Output) {
+    out.text(format_args!(
+        "{} split: {} users, {} of their items; items seen in training {}",
+        found.split.name(),
+        thousands(found.users),
+        thousands(found.relevant),
+        if found.include_seen { "included" } else { "excluded" }
+    ));
+    let notes = [
+        (found.skipped_users, "users have no items in the split and are skipped"),
+        (found.cold_users, "users are new: they are ranked for by their features alone"),
+        (found.unknown_items, "items are not in the training split: they can only be missed"),
+        (found.seen_relevant, "items were seen in training: excluded, they can only be missed"),
+    ];
+    for (number, what) in notes.into_iter().filter(|(number, _)| *number > 0) {
+        out.text(format_args!("  {} {what}", thousands(number)));
+    }
+    out.text(format_args!("  {:<14} {:>8}  {:^17}  {:>10}", "", "model", "95 % interval", "popularity"));
+    for (name, estimate) in found.metrics.iter() {
+        let interval = match (estimate.low, estimate.high) {
+            (Some(low), Some(high)) => format!("{low:.4} to {high:.4}"),
+            _ => String::new(),
+        };
+        let popularity = found.popularity.get(name).map_or(String::new(), |value| format!("{value:.4}"));
+        out.text(format_args!("  {name:<14} {:>8.4}  {interval:^17}  {popularity:>10}", estimate.value));
+    }
+}

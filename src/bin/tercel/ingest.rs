@@ -1,0 +1,105 @@
+//! `tercel ingest`: files or tables to a DATASET folder.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+use tercel::Result;
+use tercel::data::ingest::{IngestConfig, Progress, ingest};
+
+use crate::args::IngestFlags;
+use crate::output::{Output, duration, round, thousands};
+use crate::progress::Meter;
+
+/// Reads interactions (CSV, MovieLens, H&M, Arrow, Parquet) into a dataset folder.
+///
+/// Raw ids may be text or integers and come back unchanged in the predictions. Vocabularies, counts and bucket edges
+/// are fitted on the training split alone. `.gz` and `.zst` are read as they are.
+///
+/// Examples, run from the repository:
+///   tercel ingest tests/data/complete-journey/transactions.csv.gz --out out/dataset \
+///       --user household_id --item product_id --time t_dat --split time:2017-12-04,2017-12-11
+///   tercel ingest ml-100k/u.data --out out/ml --format movielens --split last-per-user:1
+///   tercel ingest clicks.parquet --out out/clicks --user uid --item sku --min-count 5
+#[derive(clap::Args)]
+#[command(verbatim_doc_comment)]
+pub struct Args {
+    /// Files or folders with the interactions
+    #[arg(required = true, value_name = "INPUT")]
+    inputs: Vec<PathBuf>,
+    /// The dataset folder to write
+    #[arg(long, value_name = "DATASET")]
+    out: PathBuf,
+    #[command(flatten)]
+    flags: IngestFlags,
+    /// Seed of the random split
+    #[arg(long, value_name = "S")]
+    seed: Option<u64>,
+    /// Threads; 0 takes every core. The result does not depend on it
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+}
+
+pub fn run(args: &Args, out: &Output) -> Result<()> {
+    let mut config = IngestConfig::default();
+    args.flags.apply(&mut config);
+    config.seed = args.seed.unwrap_or(config.seed);
+    config.threads = args.threads.unwrap_or(config.threads);
+    perform(&args.inputs, &args.out, &config, out)
+}
+
+/// Ingests, shows the progress and says what came of it.
+pub fn perform(inputs: &[PathBuf], dataset: &Path, config: &IngestConfig, out: &Output) -> Result<()> {
+    let meter = Meter::new("ingest");
+    let summary = ingest(inputs, dataset, config, &|at: Progress| {
+        let words = format!("{}, {} rows", at.stage.name(), thousands(at.rows));
+        meter.set(at.bytes, at.total_bytes, words);
+    })?;
+    meter.finish(format_args!("{} rows in {}", thousands(summary.rows), duration(summary.seconds)));
+    out.event(
+        "ingest",
+        &json!({
+            "rows": summary.rows,
+            "users": summary.users,
+            "items": summary.items,
+            "rejected": summary.rejected,
+            "filtered": summary.filtered,
+            "unseen_users": summary.unseen_users,
+            "unseen_items": summary.unseen_items,
+            "train_rows": summary.train_rows,
+            "valid_rows": summary.valid_rows,
+            "test_rows": summary.test_rows,
+            "seconds": round(summary.seconds),
+            "rows_per_second": round(summary.rows as f64 / summary.seconds.max(1e-9)),
+            "notes": summary.notes,
+            "dataset": dataset,
+        }),
+    );
+    out.text(format_args!(
+        "{}: {} rows of {} users and {} items in {}",
+        dataset.display(),
+        thousands(summary.rows),
+        thousands(summary.users),
+        thousands(summary.items),
+        duration(summary.seconds)
+    ));
+    out.text(format_args!(
+        "  train {}, valid {}, test {}",
+        thousands(summary.train_rows),
+        thousands(summary.valid_rows),
+        thousands(summary.test_rows)
+    ));
+    for note in &summary.notes {
+        out.text(format_args!("  {note}"));
+    }
+    if summary.filtered > 0 {
+        out.text(format_args!("  {} rows left out by --min-count", thousands(summary.filtered)));
+    }
+    if summary.rejected > 0 {
+        out.text(format_args!(
+            "  {} rows could not be read: {}",
+            thousands(summary.rejected),
+            dataset.join("rejected.csv").display()
+        ));
+    }
+    Ok(())
+}

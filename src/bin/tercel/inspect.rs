@@ -1,0 +1,265 @@
+//! `tercel inspect`: what a shard, a dataset, a model or a run's folder holds, every checksum compared.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+use tercel::data::dataset::{Dataset, EntityInfo, Feature, FeatureKind, FileInfo, Split, verify_file};
+use tercel::data::shard::{Summary, summarise};
+use tercel::model::checkpoint::ModelDir;
+use tercel::{Error, Result};
+
+use crate::nightly;
+use crate::output::{Output, date, size, thousands};
+
+/// Says what a shard, a dataset folder, a model folder or the folder of a nightly run holds.
+///
+/// Every file is read whole and its checksum compared: damage gives exit code 3 and names the file.
+///
+/// Examples:
+///   tercel inspect out/demo/dataset
+///   tercel inspect out/demo/dataset/train-00000.arrow
+///   tercel inspect out/demo/model --json
+#[derive(clap::Args)]
+#[command(verbatim_doc_comment)]
+pub struct Args {
+    /// A shard, a dataset folder, a model folder, or the folder of a nightly run
+    #[arg(value_name = "PATH")]
+    path: PathBuf,
+}
+
+pub fn run(args: &Args, out: &Output) -> Result<()> {
+    let path = &args.path;
+    let about = std::fs::metadata(path).map_err(|e| Error::io(path, e))?;
+    if about.is_file() {
+        return shard(path, about.len(), out);
+    }
+    if path.join("dataset.json").is_file() {
+        return dataset(path, out);
+    }
+    if path.join("config.json").is_file() {
+        return model(path, out);
+    }
+    if nightly::is_run(path) {
+        let parts = [path.join("dataset"), path.join("model")];
+        if parts[0].join("dataset.json").is_file() {
+            dataset(&parts[0], out)?;
+        }
+        if parts[1].join("config.json").is_file() {
+            model(&parts[1], out)?;
+        }
+        return Ok(());
+    }
+    Err(Error::input(path, "is no shard, dataset or model: it has neither dataset.json nor config.json"))
+}
+
+fn shard(path: &Path, bytes: u64, out: &Output) -> Result<()> {
+    let summary = summarise(path)?;
+    let mut fields = json!({ "kind": "shard", "path": path, "bytes": bytes });
+    merge(&mut fields, &summary);
+    out.event("inspect", &fields);
+    out.text(format_args!("{}: shard, {} rows, {}", path.display(), thousands(summary.rows), size(bytes)));
+    shard_lines(&summary, out);
+    let checked =
+        if summary.checksums { "every block's checksum holds" } else { "no checksums: another program's file" };
+    out.text(format_args!("  {} blocks; {checked}", summary.blocks));
+    Ok(())
+}
+
+fn shard_lines(summary: &Summary, out: &Output) {
+    let range = |name: &str, from: String, to: String| out.text(format_args!("  {name:<10} {from} to {to}"));
+    if let Some((from, to)) = summary.users {
+        range("user", from.to_string(), to.to_string());
+    }
+    if let Some((from, to)) = summary.items {
+        range("item", from.to_string(), to.to_string());
+    }
+    if let Some((from, to)) = summary.timestamps {
+        range("timestamp", format!("{from} ({})", date(from)), format!("{to} ({})", date(to)));
+    }
+    if let Some((from, to)) = summary.weights {
+        range("weight", from.to_string(), to.to_string());
+    }
+}
+
+fn dataset(path: &Path, out: &Output) -> Result<()> {
+    let dataset = Dataset::open(path)?;
+    dataset.verify()?;
+    // Beyond the files' checksums: every block of every shard is read as the loader would.
+    for split in Split::ALL {
+        for file in &dataset.split(split).files {
+            let found = summarise(dataset.path(file))?;
+            if found.rows != file.rows {
+                let reason = format!("{} rows, dataset.json says {}; ingest again", found.rows, file.rows);
+                return Err(Error::damaged(dataset.path(file), "rows", reason));
+            }
+        }
+    }
+    let manifest = dataset.manifest();
+    let checksums = dataset.files().filter(|file| file.xxh3.is_some()).count();
+    let files = dataset.files().count();
+    let bytes: u64 = dataset.files().map(|file| file.bytes).sum();
+    let split = |split: Split| {
+        let info = dataset.split(split);
+        json!({
+            "rows": info.rows,
+            "shards": info.files.len(),
+            "first_timestamp_seconds": info.first_timestamp,
+            "last_timestamp_seconds": info.last_timestamp,
+        })
+    };
+    out.event(
+        "inspect",
+        &json!({
+            "kind": "dataset",
+            "path": path,
+            "bytes": bytes,
+            "files": files,
+            "checksums_verified": checksums,
+            "columns": manifest.columns,
+            "train": split(Split::Train),
+            "valid": split(Split::Valid),
+            "test": split(Split::Test),
+            "users": entity(&manifest.users),
+            "items": entity(&manifest.items),
+        }),
+    );
+    out.text(format_args!("{}: dataset, {} in {files} files; {checksums} checksums hold", path.display(), size(bytes)));
+    for which in Split::ALL {
+        let info = dataset.split(which);
+        let times = match (info.first_timestamp, info.last_timestamp) {
+            (Some(from), Some(to)) => format!(", {} to {}", date(from), date(to)),
+            _ => String::new(),
+        };
+        let shards = info.files.len();
+        out.text(format_args!("  {:<6} {:>12} rows in {shards} shards{times}", which.name(), thousands(info.rows)));
+    }
+    entity_lines("users", &manifest.users, &manifest.columns.user, out);
+    entity_lines("items", &manifest.items, &manifest.columns.item, out);
+    Ok(())
+}
+
+fn model(path: &Path, out: &Output) -> Result<()> {
+    let dir = ModelDir::new(path);
+    let info = dir.info()?;
+    let state = dir.state()?;
+    let mut checked = 0;
+    for file in [&info.users.file, &info.items.file, &info.history] {
+        verify_file(&dir.file(&file.name), file)?;
+        checked += usize::from(file.xxh3.is_some());
+    }
+    let mut tensors = Vec::new();
+    for file in state.iter().flat_map(|state| &state.files) {
+        let at = locate(&dir, file)?;
+        checked += usize::from(file.xxh3.is_some());
+        if file.name.starts_with("model.") {
+            tensors = header(&at)?;
+        }
+    }
+    let values: u64 = tensors.iter().map(|(_, _, shape)| shape.iter().product::<u64>()).sum();
+    let (epoch, steps, finished) =
+        state.as_ref().map_or((0, 0, false), |state| (state.epoch_losses.len(), state.step, state.finished));
+    out.event(
+        "inspect",
+        &json!({
+            "kind": "model",
+            "path": path,
+            "checksums_verified": checked,
+            "parameters": values,
+            "tensors": tensors.iter().map(|(name, dtype, shape)| json!({ "name": name, "dtype": dtype, "shape": shape })).collect::<Vec<_>>(),
+            "epochs": epoch,
+            "steps": steps,
+            "finished": finished,
+            "config": info.config,
+            "users": entity(&info.users),
+            "items": entity(&info.items),
+        }),
+    );
+    let stands = match (&state, finished) {
+        (None, _) => "no checkpoint yet".to_owned(),
+        (Some(_), true) => format!("trained, {epoch} epochs, {} steps", thousands(steps)),
+        (Some(_), false) => format!("unfinished after {} steps: go on with --resume", thousands(steps)),
+    };
+    out.text(format_args!("{}: model, {stands}; {checked} checksums hold", path.display()));
+    out.text(format_args!("  {} values in {} tensors", thousands(values), tensors.len()));
+    for (name, dtype, shape) in &tensors {
+        let shape: Vec<String> = shape.iter().map(u64::to_string).collect();
+        out.text(format_args!("    {name:<28} {dtype:<5} {}", shape.join(" x ")));
+    }
+    entity_lines("users", &info.users, &info.columns.user, out);
+    entity_lines("items", &info.items, &info.columns.item, out);
+    Ok(())
+}
+
+/// A tensor file of a checkpoint, under its name or, after a kill in the middle of a rename, under `NAME.new`.
+fn locate(dir: &ModelDir, file: &FileInfo) -> Result<PathBuf> {
+    let path = dir.file(&file.name);
+    match verify_file(&path, file) {
+        Ok(()) => Ok(path),
+        Err(error) => {
+            let new = dir.file(&format!("{}.new", file.name));
+            if verify_file(&new, file).is_ok() { Ok(new) } else { Err(error) }
+        }
+    }
+}
+
+/// Name, dtype and shape of every tensor, from the JSON header of a safetensors file.
+fn header(path: &Path) -> Result<Vec<(String, String, Vec<u64>)>> {
+    let damaged = |reason: &str| Error::damaged(path, "header", reason);
+    let mut file = File::open(path).map_err(|e| Error::io(path, e))?;
+    let mut length = [0; 8];
+    file.read_exact(&mut length).map_err(|e| Error::io(path, e))?;
+    let length = u64::from_le_bytes(length);
+    if length > 100_000_000 {
+        return Err(damaged("it says that it is longer than a header may be"));
+    }
+    let mut text = Vec::new();
+    file.take(length).read_to_end(&mut text).map_err(|e| Error::io(path, e))?;
+    let header: serde_json::Map<String, Value> = serde_json::from_slice(&text).map_err(|e| damaged(&e.to_string()))?;
+    let tensor = |(name, about): (&String, &Value)| {
+        let shape = about["shape"].as_array()?.iter().map(Value::as_u64).collect::<Option<Vec<u64>>>()?;
+        Some((name.clone(), about["dtype"].as_str()?.to_owned(), shape))
+    };
+    let tensors = header.iter().filter(|(name, _)| *name != "__metadata__").map(tensor);
+    tensors.collect::<Option<Vec<_>>>().ok_or_else(|| damaged("a tensor without dtype or shape"))
+}
+
+fn entity(info: &EntityInfo) -> Value {
+    let features: Vec<Value> = info
+        .features
+        .iter()
+        .map(|feature| json!({ "name": feature.name, "kind": kind(feature), "rows": feature.rows() }))
+        .collect();
+    json!({ "rows": info.rows, "unseen": info.unseen, "features": features })
+}
+
+fn kind(feature: &Feature) -> &'static str {
+    match feature.kind {
+        FeatureKind::Categorical { .. } => "categorical",
+        FeatureKind::MultiHot { .. } => "multi_hot",
+        FeatureKind::Numeric { .. } => "numeric",
+    }
+}
+
+fn entity_lines(name: &str, info: &EntityInfo, column: &str, out: &Output) {
+    let unseen = match info.unseen {
+        0 => String::new(),
+        n => format!(", and {} that only valid and test name", thousands(n.into())),
+    };
+    out.text(format_args!(
+        "  {name}: {} of column {column}{unseen}",
+        thousands(u64::from(info.rows.saturating_sub(1)))
+    ));
+    for feature in &info.features {
+        let values = thousands(feature.rows() as u64 - 1);
+        let what = if matches!(feature.kind, FeatureKind::Numeric { .. }) { "buckets" } else { "values" };
+        out.text(format_args!("    {:<28} {}, {values} {what}", feature.name, kind(feature)));
+    }
+}
+
+fn merge(fields: &mut Value, more: &impl serde::Serialize) {
+    if let (Value::Object(fields), Ok(Value::Object(more))) = (&mut *fields, serde_json::to_value(more)) {
+        fields.extend(more);
+    }
+}

@@ -1,0 +1,89 @@
+//! The `tercel` command: one file a subcommand, each a thin layer over the library.
+
+mod args;
+mod demo;
+mod doctor;
+mod evaluate;
+mod ingest;
+mod inspect;
+mod nightly;
+mod output;
+mod progress;
+mod recommend;
+mod train;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use output::Output;
+use tercel::Result;
+
+/// Two-tower retrieval: from a file of interactions to the top items of every user.
+///
+/// Exit codes: 0 done, 2 bad usage, 3 bad input data, 4 device trouble, 1 anything else.
+/// Errors are one line on stderr: what, where (file, row, column), what to do.
+#[derive(Parser)]
+#[command(name = "tercel", version, max_term_width = 110, arg_required_else_help = true)]
+struct Cli {
+    /// Prints one JSON object a line on stdout, and nothing else there.
+    #[arg(long, global = true)]
+    json: bool,
+    /// Leaves out the progress bar and the log lines; errors stay.
+    #[arg(long, short, global = true)]
+    quiet: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Ingest(Box<ingest::Args>),
+    Train(Box<train::Args>),
+    Evaluate(evaluate::Args),
+    Recommend(recommend::Args),
+    Nightly(Box<nightly::Args>),
+    Inspect(inspect::Args),
+    Doctor(doctor::Args),
+    Demo(Box<demo::Args>),
+}
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) if error.use_stderr() => {
+            eprintln!("{}", args::usage_error(&error));
+            return ExitCode::from(2);
+        }
+        Err(help) => {
+            // A reader that has seen enough of the help text may close the pipe.
+            let _ = help.print();
+            return ExitCode::SUCCESS;
+        }
+    };
+    progress::init_log(cli.quiet);
+    let out = Output::new(cli.json);
+    match run(&cli.command, &out) {
+        Ok(()) => {
+            out.done();
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("error: {}", args::one_line(&error.to_string()));
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn run(command: &Command, out: &Output) -> Result<()> {
+    match command {
+        Command::Ingest(args) => ingest::run(args, out),
+        Command::Train(args) => train::run(args, out),
+        Command::Evaluate(args) => evaluate::run(args, out),
+        Command::Recommend(args) => recommend::run(args, out),
+        Command::Nightly(args) => nightly::run(args, out),
+        Command::Inspect(args) => inspect::run(args, out),
+        Command::Doctor(args) => doctor::run(args, out),
+        Command::Demo(args) => demo::run(args, out),
+    }
+}

@@ -1,0 +1,125 @@
+//! `tercel train`: a DATASET folder to a MODEL folder.
+
+use std::cell::Cell;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use tercel::data::dataset::Dataset;
+use tercel::train::{Diagnostics, TrainEvent, train};
+use tercel::{Config, Error, Result};
+
+use crate::args::{MachineFlags, TrainFlags, read_toml};
+use crate::output::{Output, duration, thousands};
+use crate::progress::Meter;
+
+/// Trains a two-tower model on a dataset folder.
+///
+/// Settings come from a TOML file with the tables [model], [loss], [optimizer] and [train], from flags, or from both:
+/// flags win. A run that was killed goes on with --resume and ends, bit for bit, where the unbroken run ends.
+///
+/// Examples:
+///   tercel train --data out/demo/dataset --out out/model --epochs 3
+///   tercel train --data out/demo/dataset --out out/wide --dim 128 --negatives in-batch+uniform:1024 \
+///       --early-stop ndcg@20,2
+///   tercel train --data out/demo/dataset --out out/model --epochs 3 --resume
+#[derive(clap::Args)]
+#[command(verbatim_doc_comment)]
+pub struct Args {
+    /// The dataset folder
+    #[arg(long, value_name = "DATASET")]
+    data: PathBuf,
+    /// The model folder to write
+    #[arg(long, value_name = "MODEL")]
+    out: PathBuf,
+    /// Settings, as a TOML file
+    #[arg(long, value_name = "FILE.toml")]
+    config: Option<PathBuf>,
+    /// Goes on from the last checkpoint in the model folder; starts where there is none
+    #[arg(long)]
+    resume: bool,
+    #[command(flatten)]
+    flags: TrainFlags,
+    #[command(flatten)]
+    machine: MachineFlags,
+}
+
+/// How often progress is worth a JSON line.
+const EVERY: Duration = Duration::from_secs(10);
+
+pub fn run(args: &Args, out: &Output) -> Result<()> {
+    let mut config = match &args.config {
+        Some(path) => read_toml(path)?,
+        None => Config::default(),
+    };
+    args.flags.apply(&mut config);
+    config.train.device = args.machine.device.unwrap_or(config.train.device);
+    config.train.threads = args.machine.threads.unwrap_or(config.train.threads);
+    config.validate()?;
+    perform(&args.data, &args.out, &config, args.resume, out)
+}
+
+/// Trains, shows the progress and says what came of it.
+pub fn perform(data: &Path, model: &Path, config: &Config, resume: bool, out: &Output) -> Result<()> {
+    if model.is_file() {
+        return Err(Error::input(model, "is a file; a model is a folder"));
+    }
+    let dataset = Dataset::open(data)?;
+    let meter = Meter::new("train");
+    let told = Cell::new(Instant::now());
+    let summary = train(&dataset, model, config, resume, &mut |event| {
+        match &event {
+            TrainEvent::Progress { epoch, step, steps, loss, examples_per_second, .. } => {
+                let speed = thousands(*examples_per_second as u64);
+                meter.set(*step, *steps, format_args!("epoch {epoch}, loss {loss:.4}, {speed} examples/s"));
+                if told.get().elapsed() < EVERY {
+                    return;
+                }
+                told.set(Instant::now());
+            }
+            other => meter.above(|| out.text_of(words(other, config))),
+        }
+        meter.above(|| out.tagged(&event));
+    })?;
+    meter.finish(format_args!("{} epochs in {}", summary.epochs, duration(summary.seconds)));
+    let mut fields = serde_json::to_value(&summary).unwrap_or_default();
+    fields["model"] = model.to_string_lossy().into();
+    out.event("train", &fields);
+    let how = if summary.already_finished { "was finished already" } else { "trained" };
+    out.text(format_args!(
+        "{}: {how}: {} epochs, {} steps, loss {:.4}, in {}",
+        model.display(),
+        summary.epochs,
+        thousands(summary.steps),
+        summary.loss,
+        duration(summary.seconds)
+    ));
+    Ok(())
+}
+
+/// What an event says to people; nothing where it is not worth a line.
+fn words(event: &TrainEvent, config: &Config) -> Option<String> {
+    Some(match event {
+        TrainEvent::Epoch { epoch, loss, examples, seconds, examples_per_second } => format!(
+            "epoch {epoch:>3}: loss {loss:.4}, {} examples in {} ({} examples/s)",
+            thousands(*examples),
+            duration(*seconds),
+            thousands(*examples_per_second as u64)
+        ),
+        TrainEvent::Validation { epoch, metrics, .. } => {
+            let watched = config.train.early_stop.as_ref().map(|stop| stop.metric.as_str());
+            let shown = metrics.iter().filter(|(name, _)| watched.is_none_or(|watched| watched == *name));
+            let figures: Vec<String> = shown.map(|(name, value)| format!("{name} {value:.4}")).collect();
+            format!("epoch {epoch:>3}: validation {}", figures.join(", "))
+        }
+        TrainEvent::EarlyStop { epoch, best_epoch, metric, value } => {
+            format!("stopped after epoch {epoch}: epoch {best_epoch} is the best, {metric} {value:.4}")
+        }
+        TrainEvent::Diagnostics(found) => return diagnosis(found),
+        _ => return None,
+    })
+}
+
+fn diagnosis(found: &Diagnostics) -> Option<String> {
+    let warnings: Vec<String> = found.warnings.iter().map(|warning| format!("warning: {warning}")).collect();
+    (!warnings.is_empty()).then(|| warnings.join("\n"))
+}

@@ -1,0 +1,12 @@
+//! How good a ranker is: full-catalogue metrics with intervals, and the popularity baseline beside them.
+
+pub mod baselines;
+pub mod bootstrap;
+pub mod evaluate;
+pub mod metrics;
+mod report;
+
+pub use baselines::Popularity;
+pub use evaluate::{EvaluateOptions, Evaluator, evaluate};
+pub use metrics::Metric;
+pub use report::{Estimate, Evaluation, Named};

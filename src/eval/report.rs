@@ -1,0 +1,109 @@
+//! What an evaluation says, as it is printed.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::data::dataset::Split;
+
+/// A mean over users and how far it may be off.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Estimate {
+    /// The mean.
+    pub value: f64,
+    /// The lower end of the 95 % bootstrap interval; none where there is no mean over users (coverage), or no
+    /// resamples were asked for.
+    pub low: Option<f64>,
+    /// The upper end.
+    pub high: Option<f64>,
+}
+
+/// Values with names, in an order that stays: a JSON object.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Named<T>(pub Vec<(String, T)>);
+
+impl<T> Default for Named<T> {
+    fn default() -> Self {
+        Named(Vec::new())
+    }
+}
+
+impl<T> Named<T> {
+    /// The value of this name.
+    pub fn get(&self, name: &str) -> Option<&T> {
+        self.0.iter().find(|(own, _)| own == name).map(|(_, value)| value)
+    }
+
+    /// The names and values in their order.
+    pub fn iter(&self) -> impl Iterator<Item = (&String, &T)> {
+        self.0.iter().map(|(name, value)| (name, value))
+    }
+}
+
+impl<T: Serialize> Serialize for Named<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.iter())
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Named<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Entries<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Entries<T> {
+            type Value = Named<T>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Named<T>, A::Error> {
+                let mut named = Named::default();
+                while let Some(entry) = map.next_entry()? {
+                    named.0.push(entry);
+                }
+                Ok(named)
+            }
+        }
+        deserializer.deserialize_map(Entries(PhantomData))
+    }
+}
+
+/// The figures of a ranker on one split, and what they were made from. As JSON it is the `evaluate` event.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename = "evaluate")]
+pub struct Evaluation {
+    /// The split.
+    pub split: Split,
+    /// Users that the means are over: those with items in the split.
+    pub users: u64,
+    /// Users of the vocabulary without items in the split.
+    pub skipped_users: u64,
+    /// Users among `users` that the vocabulary does not have; they are ranked for by their features alone.
+    pub cold_users: u64,
+    /// Rows of the split.
+    pub rows: u64,
+    /// Rows whose user is unknown (row 0), so that nobody can be ranked for; left out.
+    pub anonymous_rows: u64,
+    /// Different pairs of user and item: the sum of |R|.
+    pub relevant: u64,
+    /// Pairs among them whose item the vocabulary does not have. They count in |R| and can only be missed.
+    pub unknown_items: u64,
+    /// Pairs among them that the user has in training too, where training items are excluded: they count in |R| and
+    /// can only be missed. 0 where training items are included.
+    pub seen_relevant: u64,
+    /// Whether training items may be returned.
+    pub include_seen: bool,
+    /// `recall@10` and so on, with intervals.
+    pub metrics: Named<Estimate>,
+    /// The same figures for the items that are most frequent in training.
+    pub popularity: Named<f64>,
+    /// What each metric means.
+    pub definitions: Named<String>,
+}
+
+impl Evaluation {
+    /// The value of a metric such as `ndcg@20`.
+    pub fn value(&self, metric: &str) -> Option<f64> {
+        self.metrics.get(metric).map(|estimate| estimate.value)
+    }
+}

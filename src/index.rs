@@ -1,0 +1,137 @@
+//! From a ranker to the best items of every user: who may be returned, for whom, and where it is written.
+
+pub mod diversity;
+mod encode;
+pub mod exact;
+pub mod filter;
+pub mod predictions;
+mod table;
+mod user_file;
+pub mod users;
+
+pub use exact::{RecommendOptions, Recommended, recommend};
+pub use user_file::UserFileSummary;
+pub use users::{Users, sample_users};
+
+use crate::Result;
+use crate::data::vocabulary::FeatureColumn;
+
+/// The item row of a place without an item.
+pub const NO_ITEM: u32 = u32::MAX;
+
+/// Lists of ids, one after the other: list i is `values[offsets[i]..offsets[i + 1]]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lists {
+    /// Where each list starts; one more than there are lists, the first is 0.
+    pub offsets: Vec<usize>,
+    /// The ids of all lists.
+    pub values: Vec<u32>,
+}
+
+impl Default for Lists {
+    fn default() -> Self {
+        Lists { offsets: vec![0], values: Vec::new() }
+    }
+}
+
+impl Lists {
+    /// The number of lists.
+    pub fn len(&self) -> usize {
+        self.offsets.len().saturating_sub(1)
+    }
+
+    /// Whether there is no list.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// List `i`.
+    ///
+    /// # Panics
+    /// When there is no list `i`.
+    pub fn get(&self, i: usize) -> &[u32] {
+        &self.values[self.offsets[i]..self.offsets[i + 1]]
+    }
+
+    /// Ends a list: what `values` gained since the last one.
+    pub fn close(&mut self) {
+        self.offsets.push(self.values.len());
+    }
+
+    /// Removes all lists and keeps the memory.
+    pub fn clear(&mut self) {
+        self.offsets.clear();
+        self.offsets.push(0);
+        self.values.clear();
+    }
+}
+
+/// A block of users to find items for: what the user tower reads.
+#[derive(Clone, Debug, Default)]
+pub struct UserBlock {
+    /// Rows of the user vocabulary; 0 for a user that it does not have.
+    pub ids: Vec<u32>,
+    /// The codes of the users' feature columns, one column per feature of the vocabulary, `ids.len()` rows each.
+    pub features: Vec<FeatureColumn>,
+    /// The last n items of each user, oldest first, as rows of the item vocabulary; absent where the model reads none.
+    pub history: Option<Lists>,
+}
+
+impl UserBlock {
+    /// The number of users.
+    pub fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// Whether there is no user.
+    pub fn is_empty(&self) -> bool {
+        self.ids.is_empty()
+    }
+}
+
+/// The best items of a block of users, best first.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Found {
+    /// Places per user.
+    pub k: usize,
+    /// users x k rows of the item vocabulary; [`NO_ITEM`] where there is no further item.
+    pub ids: Vec<u32>,
+    /// users x k scores, descending; -inf where there is no item.
+    pub scores: Vec<f32>,
+}
+
+impl Found {
+    /// The items of user `i` of the block, best first, without the empty places.
+    ///
+    /// # Panics
+    /// When the block has no user `i`.
+    pub fn items(&self, i: usize) -> &[u32] {
+        let row = &self.ids[i * self.k..(i + 1) * self.k];
+        let found = row.iter().position(|&id| id == NO_ITEM).unwrap_or(row.len());
+        &row[..found]
+    }
+}
+
+/// How far a run over users is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Users that are done.
+    pub done: u64,
+    /// All users.
+    pub users: u64,
+}
+
+/// Something that finds the best items of users: a model, or the popularity baseline.
+///
+/// A ranker knows which items it may return (the catalogue, or an allow-list). It never returns row 0, nor an item
+/// that is skipped, nor an item twice; it returns k items whenever k are left. Order: score descending, then item row
+/// ascending. The same block gives the same answer, always, however users are cut into blocks.
+pub trait Ranker {
+    /// The `k` best items of every user of the block. `skip` lists items per user that must not be returned,
+    /// ascending and unique.
+    ///
+    /// # Errors
+    /// [`Error::Shape`](crate::Error::Shape) when `skip` or a column of the block has another number of users, or
+    /// whatever the device reports.
+    fn top_k(&mut self, users: &UserBlock, k: usize, skip: Option<&Lists>) -> Result<Found>;
+}

@@ -1,0 +1,167 @@
+//! Exact top-K of many users, block by block, into a predictions file.
+
+use std::path::Path;
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::thread;
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+
+use crate::data::vocabulary::Vocabulary;
+use crate::eval::metrics::MAX_K;
+use crate::{Error, Result};
+
+use super::diversity::{Diversity, ListCounter};
+use super::filter::Seen;
+use super::predictions::{IdKind, PredictionWriter};
+use super::users::{Reading, Users};
+use super::{Found, Lists, NO_ITEM, Progress, Ranker, UserBlock};
+
+/// How [`recommend`] works.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecommendOptions {
+    /// Items per user, from 1 to [`MAX_K`]. Default 12.
+    pub k: usize,
+    /// Leaves out what a user had in training, and what a file of users says that it had. Default true.
+    pub exclude_seen: bool,
+    /// How many history items the model reads; 0 (default) for none.
+    pub history: usize,
+    /// Bytes that blocks of users and what is found for them may take. Default 512 MiB.
+    pub memory: u64,
+}
+
+impl Default for RecommendOptions {
+    fn default() -> Self {
+        RecommendOptions { k: 12, exclude_seen: true, history: 0, memory: 512 << 20 }
+    }
+}
+
+/// What [`recommend`] wrote.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Recommended {
+    /// Users that were ranked for.
+    pub users: u64,
+    /// Items per user that were asked for.
+    pub k: usize,
+    /// Rows of the file.
+    pub rows: u64,
+    /// Users with fewer than k items: no more may be returned to them.
+    pub short_users: u64,
+    /// How alike the users' lists are.
+    pub diversity: Diversity,
+    /// Wall time.
+    pub seconds: f64,
+}
+
+/// Finds the best items of `users` and writes them to `out` ([`PredictionWriter`] says how), users in their order.
+/// `progress` is called after each block. Memory stays bounded whatever the number of users.
+///
+/// # Errors
+/// [`Error::Config`] for a k or an `out` that cannot be used, [`Error::Memory`] when no block fits, [`Error::Shape`]
+/// when the ranker's answer has another shape or names items that `items` does not have, or whatever the ranker, the
+/// history or the file gives. After an error a file that was at `out` is as it was.
+pub fn recommend(
+    ranker: &mut dyn Ranker,
+    users: &Users<'_>,
+    items: &Vocabulary,
+    seen: Option<&Seen>,
+    out: &Path,
+    options: &RecommendOptions,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Recommended> {
+    let k = options.k;
+    if k == 0 || k > MAX_K {
+        return Err(Error::config("k", format!("{k} is not in 1 to {MAX_K}")));
+    }
+    let start = Instant::now();
+    let reading =
+        Reading { seen, exclude_seen: options.exclude_seen, history: options.history, memory: options.memory, k };
+    let writer = PredictionWriter::create(out, users.kind(), IdKind::of(&items.table.ids))?;
+    let (blocks, to_write) = sync_channel::<Message>(1);
+    // Writing a block runs beside the ranking of the next.
+    let (ranked, written) = thread::scope(|scope| {
+        let writing = scope.spawn(move || write_blocks(writer, to_write, users, items));
+        let mut rank = || -> Result<Recommended> {
+            let mut summary = Recommended {
+                users: users.len() as u64,
+                k,
+                rows: 0,
+                short_users: 0,
+                diversity: Diversity::default(),
+                seconds: 0.0,
+            };
+            let (mut counter, mut block, mut skip) = (ListCounter::default(), UserBlock::default(), Lists::default());
+            let mut next = 0;
+            while next < users.len() {
+                let first = next;
+                next = users.block(first, &reading, &mut block, &mut skip)?;
+                let found = ranker.top_k(&block, k, options.exclude_seen.then_some(&skip))?;
+                check(&found, block.len(), k)?;
+                counter.push(&found);
+                summary.short_users += (0..block.len()).filter(|&i| found.items(i).len() < k).count() as u64;
+                if blocks.send(Message::Block(first, found)).is_err() {
+                    break; // The writer has failed and says why below.
+                }
+                progress(Progress { done: next as u64, users: users.len() as u64 });
+            }
+            summary.diversity = counter.diversity();
+            Ok(summary)
+        };
+        let ranked = rank();
+        if ranked.is_ok() {
+            // A writer that has failed does not listen any more, and says why below.
+            let _ = blocks.send(Message::End);
+        }
+        drop(blocks);
+        (ranked, writing.join())
+    });
+    let mut summary = ranked?;
+    summary.rows = written.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+    summary.seconds = start.elapsed().as_secs_f64();
+    Ok(summary)
+}
+
+/// Whether the ranker's answer has the shape that was asked for.
+pub(crate) fn check(found: &Found, users: usize, k: usize) -> Result<()> {
+    let values = users * k;
+    if found.k != k || found.ids.len() != values || found.scores.len() != values {
+        return Err(Error::Shape {
+            op: "top_k",
+            expected: format!("{users} users x {k} items"),
+            found: format!("k {}, {} items, {} scores", found.k, found.ids.len(), found.scores.len()),
+        });
+    }
+    Ok(())
+}
+
+enum Message {
+    /// The user that a block starts with, and what was found.
+    Block(usize, Found),
+    /// All users are done. Without it the file is given up.
+    End,
+}
+
+fn write_blocks(
+    mut writer: PredictionWriter,
+    blocks: Receiver<Message>,
+    users: &Users<'_>,
+    items: &Vocabulary,
+) -> Result<u64> {
+    let missing = |what: &str, number: usize| Error::Shape {
+        op: "recommend",
+        expected: format!("{what} rows of the vocabulary"),
+        found: format!("row {number}"),
+    };
+    for message in blocks {
+        let Message::Block(first, found) = message else { return writer.finish() };
+        for (user, (ids, scores)) in (first..).zip(found.ids.chunks(found.k).zip(found.scores.chunks(found.k))) {
+            let name = users.name(user).ok_or_else(|| missing("user", user))?;
+            let places = ids.iter().zip(scores).take_while(|(id, _)| **id != NO_ITEM);
+            for (rank, (&id, &score)) in (1..).zip(places) {
+                let item = items.raw(id).ok_or_else(|| missing("item", id as usize))?;
+                writer.push(name, rank, item, score)?;
+            }
+        }
+    }
+    Ok(0)
+}

@@ -1,0 +1,17 @@
+//! The two towers: what they read, how they compute, how they are kept.
+
+pub mod checkpoint;
+pub(crate) mod core;
+pub(crate) mod inputs;
+pub(crate) mod negatives;
+pub(crate) mod rank;
+pub(crate) mod spec;
+pub(crate) mod step;
+pub(crate) mod tensors;
+pub(crate) mod tower;
+mod two_tower;
+
+#[cfg(test)]
+mod tests;
+
+pub use two_tower::TwoTower;

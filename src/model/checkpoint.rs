@@ -1,0 +1,424 @@
+//! A MODEL folder: what it holds, how it is written so that no kill leaves it torn, how it is read.
+//!
+//! A checkpoint is two tensor files and `trainer.json`. Both tensor files are first written as `NAME.new`; then
+//! `trainer.json`, which holds their checksums, is renamed into place: that is the moment the checkpoint exists; then
+//! the `.new` files take their names. A reader that finds a file whose checksum is not the one in `trainer.json` looks
+//! for it under `NAME.new`, so every moment has exactly one whole checkpoint.
+
+use std::borrow::Cow;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::backend::{Backend, Table, TableData};
+use crate::config::Config;
+use crate::data::batch::Cursor;
+use crate::data::dataset::{Dataset, EntityInfo, FileInfo, SourceColumns, hash_file, write_json};
+use crate::data::history::History;
+use crate::files::{create_folder, sync_folder};
+use crate::model::core::{Core, FromF32, Source};
+use crate::model::spec::TableSpec;
+use crate::model::step::Stepper;
+use crate::model::tensors::{Tensor, TensorFile, write_tensors};
+use crate::{Error, Result};
+
+/// The version of the folder's layout.
+pub const FORMAT_VERSION: u32 = 1;
+
+const MODEL: &str = "model.safetensors";
+const TRAINER: &str = "trainer.safetensors";
+
+/// The text of `config.json`: what the model is and which vocabulary it was trained with.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ModelInfo {
+    /// Always `tercel-model`.
+    pub format: String,
+    /// [`FORMAT_VERSION`].
+    pub version: u32,
+    /// Every setting of the run.
+    pub config: Config,
+    /// The input's column names.
+    pub columns: SourceColumns,
+    /// The users (`users.arrow`).
+    pub users: EntityInfo,
+    /// The items (`items.arrow`).
+    pub items: EntityInfo,
+    /// The training rows by user: seen items and histories.
+    pub history: FileInfo,
+    /// The xxh3-64 of the dataset's `dataset.json`.
+    pub dataset: String,
+}
+
+/// The text of `trainer.json`: where training stands.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TrainerState {
+    /// The next batch.
+    pub cursor: Cursor,
+    /// Steps done.
+    pub step: u64,
+    /// Sum of the losses of this epoch's batches, each times its rows.
+    pub loss_sum: f64,
+    /// Rows of this epoch so far.
+    pub examples: u64,
+    /// The loss of every finished epoch.
+    pub epoch_losses: Vec<f64>,
+    /// The early-stopping metric after every validated epoch.
+    pub validations: Vec<f64>,
+    /// Whether training is over.
+    pub finished: bool,
+    /// The first free place in the candidate queue.
+    pub queue_next: usize,
+    /// `model.safetensors` and `trainer.safetensors` of this checkpoint.
+    pub files: Vec<FileInfo>,
+}
+
+impl Default for TrainerState {
+    fn default() -> Self {
+        TrainerState {
+            cursor: Cursor { epoch: 0, batch: 0 },
+            step: 0,
+            loss_sum: 0.0,
+            examples: 0,
+            epoch_losses: Vec::new(),
+            validations: Vec::new(),
+            finished: false,
+            queue_next: 0,
+            files: Vec::new(),
+        }
+    }
+}
+
+/// The paths of a MODEL folder.
+#[derive(Clone, Debug)]
+pub struct ModelDir {
+    dir: PathBuf,
+}
+
+impl ModelDir {
+    /// The folder at `dir`; nothing is read yet.
+    pub fn new(dir: impl AsRef<Path>) -> ModelDir {
+        ModelDir { dir: dir.as_ref().to_owned() }
+    }
+
+    /// The folder's path.
+    pub fn path(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The path of a file in the folder.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
+    }
+
+    /// Creates the folder with `config.json` and copies of the dataset's vocabularies and history.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn create(&self, dataset: &Dataset, config: &Config) -> Result<ModelInfo> {
+        create_folder(&self.dir)?;
+        let manifest = dataset.manifest();
+        let entity = |info: &EntityInfo| EntityInfo { unseen: 0, unseen_file: None, ..info.clone() };
+        let history = match &manifest.history {
+            Some(file) => {
+                copy(&dataset.path(file), &self.file(&file.name))?;
+                file.clone()
+            }
+            None => {
+                let shards: Vec<_> = manifest.train.files.iter().map(|file| dataset.path(file)).collect();
+                History::write(&self.dir, &shards, manifest.users.rows)?
+            }
+        };
+        let info = ModelInfo {
+            format: "tercel-model".into(),
+            version: FORMAT_VERSION,
+            config: config.clone(),
+            columns: manifest.columns.clone(),
+            users: entity(&manifest.users),
+            items: entity(&manifest.items),
+            history,
+            dataset: fingerprint(dataset)?,
+        };
+        for file in [&info.users.file, &info.items.file] {
+            copy(&dataset.path(file), &self.file(&file.name))?;
+        }
+        write_json(&self.file("config.json"), &info)?;
+        Ok(info)
+    }
+
+    /// Reads `config.json`.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] when there is none or it cannot be understood.
+    pub fn info(&self) -> Result<ModelInfo> {
+        let path = self.file("config.json");
+        let info: ModelInfo = read_json(&path)?;
+        if info.format != "tercel-model" || info.version != FORMAT_VERSION {
+            let found = format!("format {} version {}", info.format, info.version);
+            return Err(Error::checkpoint(&path, format!("{found}; this build reads version {FORMAT_VERSION}")));
+        }
+        info.config.validate()?;
+        for file in [&info.users.file, &info.items.file, &info.history] {
+            if file.name.contains(['/', '\\']) || file.name.starts_with('.') {
+                return Err(Error::checkpoint(&path, format!("`{}` is not a plain file name", file.name)));
+            }
+        }
+        Ok(info)
+    }
+
+    /// Reads `trainer.json`; `None` where there is no checkpoint yet.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] when it cannot be understood.
+    pub fn state(&self) -> Result<Option<TrainerState>> {
+        let path = self.file("trainer.json");
+        if path.exists() { read_json(&path).map(Some) } else { Ok(None) }
+    }
+
+    /// Where a tensor file of the checkpoint really is: under its name, or still under `NAME.new`.
+    fn locate(&self, state: Option<&TrainerState>, name: &str) -> Result<PathBuf> {
+        let path = self.file(name);
+        let Some(expected) = state.and_then(|s| s.files.iter().find(|f| f.name == name)) else { return Ok(path) };
+        let is_it = |path: &Path| -> Result<bool> { Ok(path.exists() && Some(hash_file(path)?) == expected.xxh3) };
+        let new = self.file(&format!("{name}.new"));
+        if is_it(&path)? {
+            Ok(path)
+        } else if is_it(&new)? {
+            Ok(new)
+        } else {
+            Err(Error::checkpoint(
+                &path,
+                "is not the file that trainer.json describes: missing or damaged; train again without --resume",
+            ))
+        }
+    }
+
+    /// Before training goes on: gives files their names that a kill left under `NAME.new`, and removes unfinished ones.
+    pub(crate) fn recover(&self, state: &TrainerState) -> Result<()> {
+        for name in [MODEL, TRAINER] {
+            let (path, new) = (self.file(name), self.file(&format!("{name}.new")));
+            let step = if self.locate(Some(state), name)? == new {
+                fs::rename(&new, &path)
+            } else if new.exists() {
+                fs::remove_file(&new)
+            } else {
+                Ok(())
+            };
+            step.map_err(|e| Error::io(&new, e))?;
+        }
+        sync_folder(&self.dir).map_err(|e| Error::io(&self.dir, e))
+    }
+
+    /// Opens the parameters.
+    pub(crate) fn parameters(&self) -> Result<TensorFile> {
+        TensorFile::open(&self.locate(self.state()?.as_ref(), MODEL)?)
+    }
+
+    /// Writes a checkpoint. `state` is completed with the checksums.
+    pub(crate) fn save<B: Backend>(
+        &self,
+        state: &mut TrainerState,
+        core: &Core<B>,
+        stepper: &Stepper<B>,
+    ) -> Result<()> {
+        state.queue_next = stepper.queue.next;
+        let model = write_tensors(&self.file(&format!("{MODEL}.new")), MODEL, &model_tensors(core)?)?;
+        let trainer = trainer_tensors(core, stepper)?;
+        let trainer = write_tensors(&self.file(&format!("{TRAINER}.new")), TRAINER, &trainer)?;
+        state.files = vec![model, trainer];
+        self.commit(state)
+    }
+
+    /// Writes `trainer.json` and gives the `.new` files their names.
+    pub(crate) fn commit(&self, state: &TrainerState) -> Result<()> {
+        write_json(&self.file("trainer.json"), state)?;
+        for name in [MODEL, TRAINER] {
+            let new = self.file(&format!("{name}.new"));
+            if new.exists() {
+                fs::rename(&new, self.file(name)).map_err(|e| Error::io(&new, e))?;
+            }
+        }
+        sync_folder(&self.dir).map_err(|e| Error::io(&self.dir, e))
+    }
+
+    /// Keeps the parameters as the best so far.
+    pub(crate) fn save_best<B: Backend>(&self, core: &Core<B>) -> Result<()> {
+        let new = self.file("best.safetensors.new");
+        write_tensors(&new, "best.safetensors", &model_tensors(core)?)?;
+        fs::rename(&new, self.file("best.safetensors")).map_err(|e| Error::io(&new, e))?;
+        sync_folder(&self.dir).map_err(|e| Error::io(&self.dir, e))
+    }
+
+    /// Opens the kept best parameters.
+    pub(crate) fn best(&self) -> Result<TensorFile> {
+        TensorFile::open(&self.file("best.safetensors"))
+    }
+
+    /// Removes a finished run's checkpoint, so that a new one can start.
+    pub(crate) fn clear(&self) -> Result<()> {
+        for name in ["trainer.json", MODEL, TRAINER, "best.safetensors", "metrics.json", "README.md"] {
+            match fs::remove_file(self.file(name)) {
+                Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(Error::io(self.file(name), e)),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends training: with `best`, the kept best parameters become the model's.
+    pub(crate) fn finish(&self, state: &mut TrainerState, best: bool) -> Result<()> {
+        state.finished = true;
+        let kept = self.file("best.safetensors");
+        if best {
+            let new = self.file(&format!("{MODEL}.new"));
+            fs::copy(&kept, &new).map_err(|e| Error::io(&kept, e))?;
+            let file = fs::File::open(&new).map_err(|e| Error::io(&new, e))?;
+            file.sync_all().map_err(|e| Error::io(&new, e))?;
+            let hash = Some(hash_file(&new)?);
+            if let Some(model) = state.files.iter_mut().find(|file| file.name == MODEL) {
+                model.xxh3 = hash;
+            }
+        }
+        self.commit(state)?;
+        if kept.exists() {
+            fs::remove_file(&kept).map_err(|e| Error::io(&kept, e))?;
+        }
+        Ok(())
+    }
+
+    /// Puts the optimizer's state, the queue and the streaming estimate back.
+    pub(crate) fn restore<B: Backend>(
+        &self,
+        state: &TrainerState,
+        core: &mut Core<B>,
+        stepper: &mut Stepper<B>,
+    ) -> Result<()> {
+        let file = TensorFile::open(&self.locate(Some(state), TRAINER)?)?;
+        let Core { backend, spec, tables, user, item, log_scale, .. } = core;
+        let load = |name: String, shape: Vec<usize>, to: &mut Option<B::Buf<f32>>| -> Result<()> {
+            if to.is_some() {
+                *to = Some(backend.from_host(file.read(&name, &shape)?)?);
+            }
+            Ok(())
+        };
+        for (spec, table) in spec.tables.iter().zip(tables) {
+            let row_wise = table.state1.as_ref().is_some_and(|s| backend.len(s) == spec.rows) && spec.dim != 1;
+            let shape = if row_wise { vec![spec.rows] } else { vec![spec.rows, spec.dim] };
+            load(format!("{}.state1", spec.name), shape, &mut table.state1)?;
+            load(format!("{}.state2", spec.name), vec![spec.rows, spec.dim], &mut table.state2)?;
+        }
+        for dense in user.dense_mut().chain(item.dense_mut()).chain([log_scale]) {
+            load(format!("{}.state1", dense.name), dense.shape.clone(), &mut dense.state1)?;
+            load(format!("{}.state2", dense.name), dense.shape.clone(), &mut dense.state2)?;
+        }
+        if file.has("queue.ids") {
+            let rows = file.shape("queue.ids")?.iter().product::<usize>();
+            let dim = core.item.spec.dim;
+            if rows > stepper.queue.capacity || state.queue_next >= stepper.queue.capacity {
+                return Err(Error::checkpoint(
+                    &self.dir,
+                    "the candidate queue has another size than the configuration",
+                ));
+            }
+            stepper.queue.ids = file.read("queue.ids", &[rows])?;
+            stepper.queue.next = state.queue_next;
+            let values: Vec<f32> = file.read("queue.embeddings", &[rows, dim])?;
+            core.backend.write(&mut stepper.candidates, &values)?;
+        }
+        if let Some(streaming) = &mut stepper.streaming {
+            let items = [streaming.gap.len()];
+            streaming.last = file.read("streaming.last", &items)?;
+            streaming.gap = file.read("streaming.gap", &items)?;
+        }
+        Ok(())
+    }
+}
+
+/// Parameters from a tensor file.
+impl Source for TensorFile {
+    fn dense(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+        self.read(name, shape)
+    }
+
+    fn table<T: FromF32>(&mut self, spec: &TableSpec) -> Result<Vec<T>> {
+        self.read(&format!("{}.weight", spec.name), &[spec.rows, spec.dim])
+    }
+}
+
+fn model_tensors<B: Backend>(core: &Core<B>) -> Result<Vec<Tensor<'_>>> {
+    let b = &core.backend;
+    let mut tensors = Vec::new();
+    for (spec, table) in core.spec.tables.iter().zip(&core.tables) {
+        let (name, shape, len) = (format!("{}.weight", spec.name), [spec.rows, spec.dim], spec.rows * spec.dim);
+        tensors.push(match &table.data {
+            TableData::F32(buf) => Tensor::new(name, &shape, b.host(buf, len)?),
+            TableData::Bf16(buf) => Tensor::new(name, &shape, b.host(buf, len)?),
+            TableData::F16(buf) => Tensor::new(name, &shape, b.host(buf, len)?),
+        });
+    }
+    for dense in core.dense() {
+        tensors.push(Tensor::new(dense.name.clone(), &dense.shape, b.host(&dense.value, dense.len)?));
+    }
+    Ok(tensors)
+}
+
+fn trainer_tensors<'a, B: Backend>(core: &'a Core<B>, stepper: &'a Stepper<B>) -> Result<Vec<Tensor<'a>>> {
+    let b = &core.backend;
+    let mut tensors = Vec::new();
+    let mut add = |name: String, shape: &[usize], buf: Option<&'a B::Buf<f32>>| -> Result<()> {
+        if let Some(buf) = buf {
+            tensors.push(Tensor::new(name, shape, b.host(buf, shape.iter().product())?));
+        }
+        Ok(())
+    };
+    for (spec, Table { state1, state2, .. }) in core.spec.tables.iter().zip(&core.tables) {
+        let full = [spec.rows, spec.dim];
+        let row_wise = state1.as_ref().is_some_and(|s| b.len(s) == spec.rows) && spec.dim != 1;
+        add(format!("{}.state1", spec.name), if row_wise { &full[..1] } else { &full }, state1.as_ref())?;
+        add(format!("{}.state2", spec.name), &full, state2.as_ref())?;
+    }
+    for dense in core.dense() {
+        add(format!("{}.state1", dense.name), &dense.shape, dense.state1.as_ref())?;
+        add(format!("{}.state2", dense.name), &dense.shape, dense.state2.as_ref())?;
+    }
+    let queued = stepper.queue.ids.len();
+    if queued > 0 {
+        add("queue.embeddings".into(), &[queued, core.item.spec.dim], Some(&stepper.candidates))?;
+        tensors.push(Tensor::new("queue.ids", &[queued], Cow::Borrowed(&stepper.queue.ids[..])));
+    }
+    if let Some(streaming) = &stepper.streaming {
+        let items = [streaming.gap.len()];
+        tensors.push(Tensor::new("streaming.last", &items, Cow::Borrowed(&streaming.last[..])));
+        tensors.push(Tensor::new("streaming.gap", &items, Cow::Borrowed(&streaming.gap[..])));
+    }
+    Ok(tensors)
+}
+
+/// What tells one dataset from another: the hash of its manifest, which holds its files' hashes.
+pub(crate) fn fingerprint(dataset: &Dataset) -> Result<String> {
+    hash_file(&dataset.dir().join("dataset.json"))
+}
+
+fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T> {
+    let text = fs::read_to_string(path).map_err(|source| match source.kind() {
+        std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory => {
+            Error::checkpoint(path, "there is no such file: not a model folder; make one with `tercel train`")
+        }
+        std::io::ErrorKind::InvalidData => Error::checkpoint(path, "is not UTF-8 text; the file is damaged"),
+        _ => Error::io(path, source),
+    })?;
+    serde_json::from_str(&text).map_err(|e| Error::checkpoint(path, format!("cannot be understood: {e}")))
+}
+
+/// A copy that shares the disk blocks where it can: a hard link, else the bytes.
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    match fs::remove_file(to) {
+        Ok(()) => {}
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+        Err(e) => return Err(Error::io(to, e)),
+    }
+    if fs::hard_link(from, to).is_ok() {
+        return Ok(());
+    }
+    fs::copy(from, to).map(drop).map_err(|e| Error::io(to, e))
+}

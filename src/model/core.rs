@@ -1,0 +1,201 @@
+//! The model on a device: tables, towers, temperature.
+
+use crate::Result;
+use crate::backend::{Backend, Table, TableData};
+use crate::config::{Config, Dtype, ModelConfig, OptimizerConfig, OptimizerKind};
+use crate::model::inputs::{HostBag, Side};
+use crate::model::spec::{LayerSpec, ModelSpec, TableSpec, TowerSpec};
+use crate::model::tensors::TensorElem;
+use crate::model::tower::{Dense, Layer, Tower};
+use crate::rng::Rng;
+
+/// Salt of the initial values' random streams.
+const INIT: u64 = 0x696e_6974;
+
+/// The parameters and their optimizer state.
+pub(crate) struct Core<B: Backend> {
+    pub backend: B,
+    pub spec: ModelSpec,
+    pub tables: Vec<Table<B>>,
+    pub user: Tower<B>,
+    pub item: Tower<B>,
+    /// log(1 / T).
+    pub log_scale: Dense<B>,
+    pub learn_temperature: bool,
+}
+
+/// Where parameters come from when a model is made.
+pub(crate) trait Source {
+    /// The f32 values of a dense tensor.
+    fn dense(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>>;
+    /// The values of a table, in its storage type.
+    fn table<T: FromF32>(&mut self, spec: &TableSpec) -> Result<Vec<T>>;
+}
+
+/// A storage type that takes rounded f32 values.
+pub(crate) trait FromF32: TensorElem {
+    fn from_f32(x: f32) -> Self;
+}
+
+impl FromF32 for f32 {
+    fn from_f32(x: f32) -> f32 {
+        x
+    }
+}
+
+impl FromF32 for half::bf16 {
+    fn from_f32(x: f32) -> Self {
+        half::bf16::from_f32(x)
+    }
+}
+
+impl FromF32 for half::f16 {
+    fn from_f32(x: f32) -> Self {
+        half::f16::from_f32(x)
+    }
+}
+
+/// Fresh parameters, drawn by counter: the same for any thread count.
+pub(crate) struct Fresh<'a> {
+    pub model: &'a ModelConfig,
+    pub seed: u64,
+}
+
+impl Source for Fresh<'_> {
+    fn dense(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+        if name == "log_scale" {
+            return Ok(vec![-self.model.temperature.ln()]);
+        }
+        let mut values = vec![0.0; shape.iter().product()];
+        if let [outputs, inputs] = shape {
+            // Glorot and Bengio 2010, uniform.
+            let limit = (6.0 / (inputs + outputs) as f64).sqrt();
+            let mut rng = Rng::at(self.seed, &[INIT, xxhash_rust::xxh3::xxh3_64(name.as_bytes())]);
+            values.iter_mut().for_each(|value| *value = rng.symmetric(limit) as f32);
+        }
+        Ok(values)
+    }
+
+    fn table<T: FromF32>(&mut self, spec: &TableSpec) -> Result<Vec<T>> {
+        use rayon::prelude::*;
+        let name = xxhash_rust::xxh3::xxh3_64(spec.name.as_bytes());
+        let mut values = vec![T::default(); spec.rows * spec.dim];
+        values.par_chunks_mut(spec.dim).enumerate().skip(1).for_each_init(
+            || vec![0.0; spec.dim],
+            |draws, (row, out)| {
+                Rng::at(self.seed, &[INIT, name, row as u64]).fill_normal(draws, self.model.init_std);
+                out.iter_mut().zip(draws).for_each(|(out, draw)| *out = T::from_f32(*draw));
+            },
+        );
+        Ok(values)
+    }
+}
+
+/// How many state vectors an optimizer keeps, and how long they are for a table of `rows` x `dim`.
+fn state_lens(kind: OptimizerKind, rows: usize, dim: usize) -> (Option<usize>, Option<usize>) {
+    match kind {
+        OptimizerKind::Sgd => (None, None),
+        OptimizerKind::Adagrad => (Some(rows * dim), None),
+        OptimizerKind::RowwiseAdagrad => (Some(rows), None),
+        OptimizerKind::Adam => (Some(rows * dim), Some(rows * dim)),
+    }
+}
+
+impl<B: Backend> Core<B> {
+    /// A model with values from `source`; with `optimizer` also its fresh state.
+    pub(crate) fn new(
+        backend: B,
+        spec: ModelSpec,
+        config: &Config,
+        source: &mut impl Source,
+        optimizer: Option<&OptimizerConfig>,
+    ) -> Result<Core<B>> {
+        let state = |len: Option<usize>| -> Result<Option<B::Buf<f32>>> {
+            let (Some(len), Some(optimizer)) = (len, optimizer) else { return Ok(None) };
+            let adagrad = matches!(optimizer.name, OptimizerKind::Adagrad | OptimizerKind::RowwiseAdagrad);
+            if adagrad && optimizer.initial_accumulator != 0.0 {
+                backend.from_host(vec![optimizer.initial_accumulator; len]).map(Some)
+            } else {
+                backend.zeros(len).map(Some)
+            }
+        };
+        let lens = |rows, dim| optimizer.map_or((None, None), |o| state_lens(o.name, rows, dim));
+        let mut tables = Vec::new();
+        for (number, table) in spec.tables.iter().enumerate() {
+            let number = number as u32;
+            let data = match config.model.dtype {
+                Dtype::Fp32 => TableData::F32(backend.from_host(source.table(table)?)?),
+                Dtype::Bf16 => TableData::Bf16(backend.from_host(source.table(table)?)?),
+                Dtype::Fp16 => TableData::F16(backend.from_host(source.table(table)?)?),
+            };
+            let (first, second) = lens(table.rows, table.dim);
+            let (state1, state2) = (state(first)?, state(second)?);
+            tables.push(Table { rows: table.rows, dim: table.dim, data, state1, state2, number });
+        }
+        let mut dense = |name: String, shape: Vec<usize>| -> Result<Dense<B>> {
+            let len = shape.iter().product();
+            // Row-wise Adagrad keeps one number per row of a table; dense parameters get the full Adagrad.
+            let (first, second) = match optimizer.map(|o| o.name) {
+                Some(OptimizerKind::RowwiseAdagrad) => (Some(len), None),
+                _ => lens(1, len),
+            };
+            let value = backend.from_host(source.dense(&name, &shape)?)?;
+            let (state1, state2) = (state(first)?, state(second)?);
+            Ok(Dense { name, len, shape, value, grad: backend.zeros(len)?, state1, state2 })
+        };
+        let mut layers = |tower: &TowerSpec| -> Result<Vec<Layer<B>>> {
+            let layer = |(n, layer): (usize, &LayerSpec)| {
+                let name = |what| format!("{}.mlp.{n}.{what}", tower.name);
+                Ok(Layer {
+                    w: dense(name("weight"), vec![layer.outputs, layer.inputs])?,
+                    b: dense(name("bias"), vec![layer.outputs])?,
+                })
+            };
+            tower.layers.iter().enumerate().map(layer).collect()
+        };
+        let (user_layers, item_layers) = (layers(&spec.user)?, layers(&spec.item)?);
+        let log_scale = dense("log_scale".into(), vec![1])?;
+        Ok(Core {
+            user: Tower::new(&backend, spec.user.clone(), user_layers)?,
+            item: Tower::new(&backend, spec.item.clone(), item_layers)?,
+            learn_temperature: config.model.learn_temperature,
+            backend,
+            spec,
+            tables,
+            log_scale,
+        })
+    }
+
+    /// Replaces every parameter with `source`'s; the optimizer's state stays.
+    pub(crate) fn load(&mut self, source: &mut impl Source) -> Result<()> {
+        for (spec, table) in self.spec.tables.iter().zip(&mut self.tables) {
+            match &mut table.data {
+                TableData::F32(data) => *data = self.backend.from_host(source.table(spec)?)?,
+                TableData::Bf16(data) => *data = self.backend.from_host(source.table(spec)?)?,
+                TableData::F16(data) => *data = self.backend.from_host(source.table(spec)?)?,
+            }
+        }
+        let Core { backend, user, item, log_scale, .. } = self;
+        for dense in user.dense_mut().chain(item.dense_mut()).chain([log_scale]) {
+            dense.value = backend.from_host(source.dense(&dense.name, &dense.shape)?)?;
+        }
+        Ok(())
+    }
+
+    /// Output embeddings of `rows` rows of a tower, row-major, appended to `out`.
+    pub(crate) fn embed(&mut self, side: Side, bags: &[HostBag], rows: usize, out: &mut Vec<f32>) -> Result<()> {
+        let tower = match side {
+            Side::User => &mut self.user,
+            Side::Item => &mut self.item,
+        };
+        tower.forward(&self.backend, &self.tables, bags, rows)?;
+        let start = out.len();
+        out.resize(start + rows * tower.spec.dim, 0.0);
+        self.backend.read(&mut out[start..], tower.output(), 0)
+    }
+
+    /// Every dense parameter, in a fixed order.
+    pub(crate) fn dense(&self) -> impl Iterator<Item = &Dense<B>> {
+        self.user.dense().chain(self.item.dense()).chain([&self.log_scale])
+    }
+}

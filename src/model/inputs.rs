@@ -1,0 +1,360 @@
+//! From a batch's rows to what the towers, the loss and the optimizer read. Runs on the loader's threads.
+
+use std::sync::Arc;
+
+use crate::config::Negatives;
+use crate::data::batch::{Cursor, Prepare, Rows, Segments, SortScratch};
+use crate::data::history::History;
+use crate::data::vocabulary::FeatureColumn;
+use crate::index::UserBlock;
+use crate::model::negatives::{Sampler, mask_known};
+use crate::model::spec::{ModelSpec, Source, TowerSpec};
+use crate::{Error, Result};
+
+/// The lookups of one input for a batch: row r pools `ids[offsets[r]..offsets[r + 1]]`, or is `ids[r]` alone.
+#[derive(Default, Debug)]
+pub(crate) struct HostBag {
+    pub ids: Vec<u32>,
+    /// Empty for an input with one id a row.
+    pub offsets: Vec<u32>,
+}
+
+impl HostBag {
+    pub(crate) fn pooled(&self) -> bool {
+        !self.offsets.is_empty()
+    }
+
+    fn clear(&mut self) {
+        self.ids.clear();
+        self.offsets.clear();
+    }
+
+    fn push_list(&mut self, list: &[u32]) {
+        if self.offsets.is_empty() {
+            self.offsets.push(0);
+        }
+        self.ids.extend_from_slice(list);
+        self.offsets.push(self.ids.len() as u32);
+    }
+
+    /// The codes of a feature column at `rows`.
+    fn gather(&mut self, column: &FeatureColumn, rows: impl Iterator<Item = usize>) {
+        self.clear();
+        match column {
+            FeatureColumn::Codes(codes) => self.ids.extend(rows.map(|row| codes[row])),
+            FeatureColumn::Lists { offsets, codes } => {
+                self.offsets.push(0);
+                rows.for_each(|row| self.push_list(&codes[offsets[row] as usize..offsets[row + 1] as usize]));
+            }
+        }
+    }
+}
+
+/// The bags of a tower for given entities of the vocabulary; a history bag is left as it is.
+pub(crate) fn entity_bags(spec: &TowerSpec, ids: &[u32], columns: &[FeatureColumn], bags: &mut Vec<HostBag>) {
+    bags.resize_with(spec.inputs.len(), HostBag::default);
+    for (input, bag) in spec.inputs.iter().zip(bags) {
+        match input.source {
+            Source::Id => {
+                bag.clear();
+                bag.ids.extend_from_slice(ids);
+            }
+            Source::Column(column) => bag.gather(&columns[column], ids.iter().map(|&id| id as usize)),
+            Source::History(_) => {}
+        }
+    }
+}
+
+/// The bags of the user tower for a block of users whose features and history are given row by row.
+///
+/// # Errors
+/// [`Error::Shape`] when a column or the history has another number of rows than the block.
+pub(crate) fn block_bags(
+    spec: &TowerSpec,
+    users: &UserBlock,
+    table_rows: &[usize],
+    bags: &mut Vec<HostBag>,
+) -> Result<()> {
+    let rows = users.len();
+    let lists = |column: &FeatureColumn| match column {
+        FeatureColumn::Codes(codes) => codes.len(),
+        FeatureColumn::Lists { offsets, .. } => offsets.len().saturating_sub(1),
+    };
+    let fits = users.features.iter().all(|column| lists(column) == rows)
+        && users.history.as_ref().is_none_or(|history| history.len() == rows);
+    if !fits {
+        let expected = format!("features and history of {rows} users");
+        return Err(Error::Shape { op: "user block", expected, found: "another number".into() });
+    }
+    bags.resize_with(spec.inputs.len(), HostBag::default);
+    for (input, bag) in spec.inputs.iter().zip(bags) {
+        match input.source {
+            Source::Id => {
+                bag.clear();
+                // An id outside the table is one that training did not see: the unknown row.
+                let known = |id: u32| if (id as usize) < table_rows[input.table] { id } else { 0 };
+                bag.ids.extend(users.ids.iter().map(|&id| known(id)));
+            }
+            Source::Column(column) => match users.features.get(column) {
+                Some(codes) => bag.gather(codes, 0..rows),
+                None => {
+                    bag.clear();
+                    bag.ids.resize(rows, 0);
+                }
+            },
+            Source::History(n) => {
+                bag.clear();
+                bag.offsets.push(0);
+                for row in 0..rows {
+                    let list = users.history.as_ref().map_or(&[][..], |lists| lists.get(row));
+                    bag.push_list(&list[list.len().saturating_sub(n)..]);
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Which rows of a table a batch touches, and whose gradients each sums; see [`crate::backend::Plan`].
+#[derive(Default)]
+pub(crate) struct HostPlan {
+    pub segments: Segments,
+    /// Empty where every scale is 1.
+    pub scales: Vec<f32>,
+    ids: Vec<u32>,
+    rows: Vec<u32>,
+    row_scales: Vec<f32>,
+}
+
+impl HostPlan {
+    /// Plans for bags whose gradient rows start at `base`, one matrix below the other. Row 0, the unknown id, is left
+    /// out: it stays zero.
+    fn build<'a>(&mut self, bags: impl Iterator<Item = (&'a HostBag, u32)> + Clone, scratch: &mut SortScratch) {
+        self.ids.clear();
+        self.rows.clear();
+        self.row_scales.clear();
+        self.scales.clear();
+        let plain = bags.clone().all(|(bag, base)| base == 0 && !bag.pooled());
+        for (bag, base) in bags {
+            self.ids.extend_from_slice(&bag.ids);
+            if plain {
+                continue;
+            }
+            if bag.pooled() {
+                for (row, ends) in bag.offsets.windows(2).enumerate() {
+                    let len = (ends[1] - ends[0]) as usize;
+                    self.rows.extend(std::iter::repeat_n(base + row as u32, len));
+                    self.row_scales.extend(std::iter::repeat_n(1.0 / len as f32, len));
+                }
+            } else {
+                self.rows.extend(base..base + bag.ids.len() as u32);
+                self.row_scales.resize(self.rows.len(), 1.0);
+            }
+        }
+        self.segments.build(&self.ids, scratch);
+        self.drop_unknown();
+        if !plain {
+            self.scales.extend(self.segments.positions.iter().map(|&p| self.row_scales[p as usize]));
+            for position in &mut self.segments.positions {
+                *position = self.rows[*position as usize];
+            }
+        }
+    }
+
+    fn drop_unknown(&mut self) {
+        let segments = &mut self.segments;
+        if segments.unique.first() != Some(&0) {
+            return;
+        }
+        let unknown = segments.starts[1];
+        segments.unique.remove(0);
+        segments.starts.remove(0);
+        segments.starts.iter_mut().for_each(|start| *start -= unknown);
+        segments.positions.drain(..unknown as usize);
+    }
+}
+
+/// Everything a training step reads, on the host.
+#[derive(Default)]
+pub(crate) struct ModelBatch {
+    pub at: Option<Cursor>,
+    /// B.
+    pub rows: usize,
+    /// The rows' items (positives).
+    pub items: Vec<u32>,
+    /// C fresh candidates: item rows whose embeddings this batch computes.
+    pub candidates: Vec<u32>,
+    pub user_bags: Vec<HostBag>,
+    pub item_bags: Vec<HostBag>,
+    /// One per table.
+    pub plans: Vec<HostPlan>,
+    /// `-log q` per candidate; empty without a correction from exact counts.
+    pub bias: Vec<f32>,
+    /// `log(1 - q)` per row; empty but for the corrected form.
+    pub log1m: Vec<f32>,
+    /// Columns of the positives; empty where row i's is column i.
+    pub positives: Vec<u32>,
+    /// Weight per row; empty where all are 1.
+    pub weights: Vec<f32>,
+    /// Per row the user's known items (ascending, distinct); empty without the mask.
+    pub known: Vec<Vec<u32>>,
+    /// Columns masked for each row; see [`crate::backend::Masked`].
+    pub masked_offsets: Vec<u32>,
+    pub masked_columns: Vec<u32>,
+    by_item: Segments,
+    sort: SortScratch,
+    list: Vec<u32>,
+}
+
+impl ModelBatch {
+    /// Masks the known positives among `candidates`, the fresh ones and whatever the trainer puts behind them.
+    pub(crate) fn mask_known(&mut self, candidates: &[u32]) {
+        self.by_item.build(candidates, &mut self.sort);
+        let by_item = &self.by_item;
+        mask_known(&self.known, &self.items, &mut self.masked_offsets, &mut self.masked_columns, |item, out| {
+            if let Ok(u) = by_item.unique.binary_search(&item) {
+                out.extend_from_slice(&by_item.positions[by_item.starts[u] as usize..by_item.starts[u + 1] as usize]);
+            }
+        });
+    }
+}
+
+/// Makes [`ModelBatch`]es.
+pub(crate) struct ModelInputs {
+    pub spec: ModelSpec,
+    pub user_features: Vec<FeatureColumn>,
+    pub item_features: Vec<FeatureColumn>,
+    /// Needed for user histories and for the known-positive mask.
+    pub history: Option<Arc<History>>,
+    pub sampler: Sampler,
+    pub negatives: Negatives,
+    pub mask_known: bool,
+}
+
+impl ModelInputs {
+    fn history_bag(&self, n: usize, rows: &Rows<'_>, bag: &mut HostBag, list: &mut Vec<u32>) -> Result<()> {
+        bag.clear();
+        bag.offsets.push(0);
+        let Some(history) = &self.history else { return Ok(()) };
+        for (row, (&user, &item)) in rows.users.iter().zip(rows.items).enumerate() {
+            list.clear();
+            match rows.timestamps {
+                Some(timestamps) => history.last_before(user, Some(timestamps[row]), n, list)?,
+                // Without time nobody knows what came before: everything but the row's own item.
+                None => {
+                    history.items(user, list)?;
+                    list.retain(|&other| other != item);
+                }
+            }
+            bag.push_list(&list[list.len().saturating_sub(n)..]);
+        }
+        Ok(())
+    }
+
+    fn known_items(&self, users: &[u32], known: &mut Vec<Vec<u32>>) -> Result<()> {
+        known.clear();
+        if let (true, Some(history)) = (self.mask_known, &self.history) {
+            known.resize_with(users.len(), Vec::new);
+            for (&user, items) in users.iter().zip(known) {
+                history.items(user, items)?;
+                items.sort_unstable();
+                items.dedup();
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Prepare for ModelInputs {
+    type Output = ModelBatch;
+
+    fn prepare(&self, at: Cursor, rows: Rows<'_>, out: &mut ModelBatch) -> Result<()> {
+        out.at = Some(at);
+        out.rows = rows.users.len();
+        out.items.clear();
+        out.items.extend_from_slice(rows.items);
+        out.weights.clear();
+        out.weights.extend_from_slice(rows.weights.unwrap_or_default());
+        self.sampler.candidates(at.epoch, at.batch, rows.items, &mut out.candidates);
+
+        entity_bags(&self.spec.user, rows.users, &self.user_features, &mut out.user_bags);
+        entity_bags(&self.spec.item, &out.candidates, &self.item_features, &mut out.item_bags);
+        for (input, bag) in self.spec.user.inputs.iter().zip(&mut out.user_bags) {
+            if let Source::History(n) = input.source {
+                self.history_bag(n, &rows, bag, &mut out.list)?;
+            }
+        }
+
+        out.plans.resize_with(self.spec.tables.len(), HostPlan::default);
+        for (table, plan) in out.plans.iter_mut().enumerate() {
+            let sources = gradient_sources(&self.spec, table);
+            let rows = out.rows as u32;
+            let bags = sources.iter().enumerate().map(|(n, &(side, input))| match side {
+                Side::User => (&out.user_bags[input], n as u32 * rows),
+                Side::Item => (&out.item_bags[input], n as u32 * rows),
+            });
+            plan.build(bags, &mut out.sort);
+        }
+
+        out.bias.clear();
+        if self.sampler.corrects() {
+            self.sampler.bias(&out.candidates, out.rows, &mut out.bias);
+        }
+        self.sampler.log1m(&out.items, &mut out.log1m);
+        out.positives.clear();
+        if self.negatives == Negatives::Full {
+            out.positives.extend(out.items.iter().map(|&item| item.saturating_sub(1)));
+        }
+        self.known_items(rows.users, &mut out.known)?;
+        if self.mask_known && !matches!(self.negatives, Negatives::CrossBatch(_)) {
+            let candidates = std::mem::take(&mut out.candidates);
+            out.mask_known(&candidates);
+            out.candidates = candidates;
+        }
+        Ok(())
+    }
+}
+
+/// A tower.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    User,
+    Item,
+}
+
+/// The inputs that read a table, users before items: their gradients stand one below the other in its plan. User
+/// inputs have B gradient rows each, so that the n-th input starts at row n B.
+pub(crate) fn gradient_sources(spec: &ModelSpec, table: usize) -> Vec<(Side, usize)> {
+    let of = |side: Side, tower: &TowerSpec| {
+        let reads = tower.inputs.iter().enumerate().filter(|(_, input)| input.table == table);
+        reads.map(|(n, _)| (side, n)).collect::<Vec<_>>()
+    };
+    [of(Side::User, &spec.user), of(Side::Item, &spec.item)].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shared_table_sums_history_and_item_gradients_and_leaves_the_unknown_row_alone() {
+        let history = HostBag { ids: vec![5, 3, 0, 5], offsets: vec![0, 2, 4] };
+        let items = HostBag { ids: vec![3, 5, 9], offsets: vec![] };
+        let mut plan = HostPlan::default();
+        plan.build([(&history, 0), (&items, 2)].into_iter(), &mut SortScratch::default());
+        assert_eq!(plan.segments.unique, [3, 5, 9]);
+        assert_eq!(plan.segments.starts, [0, 2, 5, 6]);
+        assert_eq!(plan.segments.positions, [0, 2, 0, 1, 3, 4]);
+        assert_eq!(plan.scales, [0.5, 1.0, 0.5, 0.5, 1.0, 1.0]);
+    }
+
+    #[test]
+    fn a_plain_input_needs_no_scales() {
+        let ids = HostBag { ids: vec![2, 1, 2], offsets: vec![] };
+        let mut plan = HostPlan::default();
+        plan.build([(&ids, 0)].into_iter(), &mut SortScratch::default());
+        assert_eq!(plan.segments.unique, [1, 2]);
+        assert_eq!(plan.segments.positions, [1, 0, 2]);
+        assert!(plan.scales.is_empty());
+    }
+}

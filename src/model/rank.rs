@@ -1,0 +1,128 @@
+//! From a model to the best items: the catalogue's embeddings, laid out once, and users scored against them.
+
+use crate::backend::{Backend, Skip};
+use crate::data::vocabulary::FeatureColumn;
+use crate::index::{Found, Lists, NO_ITEM, Ranker, UserBlock};
+use crate::model::core::Core;
+use crate::model::inputs::{HostBag, Side, block_bags, entity_bags};
+use crate::{Error, Result};
+
+/// Items embedded at a time.
+const CHUNK: usize = 4096;
+
+/// The embeddings of the items that may be returned.
+pub(crate) struct Catalogue<B: Backend> {
+    items: B::Items,
+    /// The item row of each place in `items`, ascending.
+    rows: Vec<u32>,
+    /// Whether `rows` is 1, 2, …: every item of the vocabulary.
+    whole: bool,
+}
+
+impl<B: Backend> Catalogue<B> {
+    /// `features`: the item columns. `allow`: item rows, ascending; absent, every item.
+    pub(crate) fn new(
+        core: &mut Core<B>,
+        features: &[FeatureColumn],
+        items: usize,
+        allow: Option<&[u32]>,
+    ) -> Result<Self> {
+        let rows: Vec<u32> = match allow {
+            Some(allow) => allow.to_vec(),
+            None => (1..items as u32).collect(),
+        };
+        let ascending = rows.windows(2).all(|pair| pair[0] < pair[1]);
+        if !ascending || rows.first() == Some(&0) || rows.last().is_some_and(|&last| last as usize >= items) {
+            return Err(Error::Shape {
+                op: "catalogue",
+                expected: format!("ascending item rows from 1 to {}", items.saturating_sub(1)),
+                found: "other rows".into(),
+            });
+        }
+        let embeddings = embed_items(core, features, &rows)?;
+        let packed = core.backend.pack_items(&embeddings, rows.len(), core.item.spec.dim)?;
+        Ok(Catalogue { items: packed, rows, whole: allow.is_none() })
+    }
+
+    /// The best `k` of the catalogue for each user; see [`Ranker::top_k`].
+    pub(crate) fn top_k(&self, core: &mut Core<B>, users: &UserBlock, k: usize, skip: Option<&Lists>) -> Result<Found> {
+        let rows = users.len();
+        let mut found = Found { k, ids: vec![NO_ITEM; rows * k], scores: vec![f32::NEG_INFINITY; rows * k] };
+        if rows == 0 || k == 0 {
+            return Ok(found);
+        }
+        forward_users(core, users)?;
+        let local = skip.map(|skip| self.local(skip, rows)).transpose()?;
+        let skip = local.as_ref().map(|lists| Skip { offsets: &lists.offsets, items: &lists.values });
+        let queries = core.user.output();
+        core.backend.topk(&mut found.ids, &mut found.scores, queries, &self.items, skip, rows, k)?;
+        for id in found.ids.iter_mut().filter(|id| **id != NO_ITEM) {
+            *id = self.rows[*id as usize];
+        }
+        Ok(found)
+    }
+
+    /// Skip lists in places of the catalogue.
+    fn local(&self, skip: &Lists, users: usize) -> Result<Lists> {
+        if skip.len() != users {
+            return Err(Error::Shape {
+                op: "top_k",
+                expected: format!("{users} skip lists"),
+                found: skip.len().to_string(),
+            });
+        }
+        let mut local = Lists::default();
+        for user in 0..users {
+            let list = skip.get(user).iter();
+            if self.whole {
+                local.values.extend(list.filter(|&&row| row > 0).map(|&row| row - 1));
+            } else {
+                local.values.extend(list.filter_map(|row| self.rows.binary_search(row).ok()).map(|place| place as u32));
+            }
+            local.close();
+        }
+        Ok(local)
+    }
+}
+
+/// Output embeddings of item rows, row-major.
+pub(crate) fn embed_items<B: Backend>(
+    core: &mut Core<B>,
+    features: &[FeatureColumn],
+    rows: &[u32],
+) -> Result<Vec<f32>> {
+    let mut out = Vec::with_capacity(rows.len() * core.item.spec.dim);
+    let mut bags: Vec<HostBag> = Vec::new();
+    for chunk in rows.chunks(CHUNK) {
+        entity_bags(&core.item.spec, chunk, features, &mut bags);
+        core.embed(Side::Item, &bags, chunk.len(), &mut out)?;
+    }
+    Ok(out)
+}
+
+/// Output embeddings of a block of users, row-major.
+pub(crate) fn embed_users<B: Backend>(core: &mut Core<B>, users: &UserBlock) -> Result<Vec<f32>> {
+    forward_users(core, users)?;
+    let mut out = vec![0.0; users.len() * core.user.spec.dim];
+    core.backend.read(&mut out, core.user.output(), 0)?;
+    Ok(out)
+}
+
+fn forward_users<B: Backend>(core: &mut Core<B>, users: &UserBlock) -> Result<()> {
+    let table_rows: Vec<usize> = core.tables.iter().map(|table| table.rows).collect();
+    let mut bags = Vec::new();
+    block_bags(&core.user.spec, users, &table_rows, &mut bags)?;
+    core.user.forward(&core.backend, &core.tables, &bags, users.len())
+}
+
+/// A model in training as a ranker.
+pub(crate) struct CoreRanker<'a, B: Backend> {
+    pub core: &'a mut Core<B>,
+    pub catalogue: Catalogue<B>,
+}
+
+impl<B: Backend> Ranker for CoreRanker<'_, B> {
+    fn top_k(&mut self, users: &UserBlock, k: usize, skip: Option<&Lists>) -> Result<Found> {
+        self.catalogue.top_k(self.core, users, k, skip)
+    }
+}

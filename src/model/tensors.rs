@@ -1,0 +1,149 @@
+//! safetensors files: written from borrowed buffers, read tensor by tensor, so that neither needs a second copy.
+
+use std::borrow::Cow;
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use safetensors::tensor::Metadata;
+use safetensors::{Dtype, View};
+
+use crate::backend::Elem;
+use crate::data::dataset::{FileInfo, hash_file};
+use crate::{Error, Result};
+
+/// No header of ours comes near this; it bounds what a damaged length can make us allocate.
+const MAX_HEADER: u64 = 16 << 20;
+
+/// An element type and its name in the file.
+pub(crate) trait TensorElem: Elem {
+    const DTYPE: Dtype;
+}
+
+impl TensorElem for f32 {
+    const DTYPE: Dtype = Dtype::F32;
+}
+impl TensorElem for u32 {
+    const DTYPE: Dtype = Dtype::U32;
+}
+impl TensorElem for half::bf16 {
+    const DTYPE: Dtype = Dtype::BF16;
+}
+impl TensorElem for half::f16 {
+    const DTYPE: Dtype = Dtype::F16;
+}
+
+/// A tensor to be written.
+pub(crate) struct Tensor<'a> {
+    pub name: String,
+    shape: Vec<usize>,
+    dtype: Dtype,
+    data: Cow<'a, [u8]>,
+}
+
+impl<'a> Tensor<'a> {
+    pub(crate) fn new<T: TensorElem>(name: impl Into<String>, shape: &[usize], data: Cow<'a, [T]>) -> Tensor<'a> {
+        let data = match data {
+            Cow::Borrowed(values) => Cow::Borrowed(bytemuck::cast_slice(values)),
+            Cow::Owned(values) => Cow::Owned(bytemuck::cast_slice(&values).to_vec()),
+        };
+        Tensor { name: name.into(), shape: shape.to_vec(), dtype: T::DTYPE, data }
+    }
+}
+
+impl View for &Tensor<'_> {
+    fn dtype(&self) -> Dtype {
+        self.dtype
+    }
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+    fn data(&self) -> Cow<'_, [u8]> {
+        Cow::Borrowed(&self.data)
+    }
+    fn data_len(&self) -> usize {
+        self.data.len()
+    }
+}
+
+/// Writes the tensors to `path`, durable when this returns. Whoever calls renames.
+pub(crate) fn write_tensors(path: &Path, name: &str, tensors: &[Tensor<'_>]) -> Result<FileInfo> {
+    let views = tensors.iter().map(|tensor| (tensor.name.as_str(), tensor));
+    safetensors::serialize_to_file(views, None, path).map_err(|e| match e {
+        safetensors::SafeTensorError::IoError(source) => Error::io(path, source),
+        other => Error::checkpoint(path, format!("cannot be written: {other}")),
+    })?;
+    let file = File::open(path).map_err(|e| Error::io(path, e))?;
+    file.sync_all().map_err(|e| Error::io(path, e))?;
+    let bytes = file.metadata().map_err(|e| Error::io(path, e))?.len();
+    Ok(FileInfo { name: name.into(), rows: tensors.len() as u64, bytes, xxh3: Some(hash_file(path)?) })
+}
+
+/// An opened safetensors file.
+pub(crate) struct TensorFile {
+    path: PathBuf,
+    file: File,
+    metadata: Metadata,
+    data_start: u64,
+}
+
+impl TensorFile {
+    /// # Errors
+    /// [`Error::Checkpoint`] when the header does not describe the file.
+    pub(crate) fn open(path: &Path) -> Result<TensorFile> {
+        let bad = |reason: String| Error::checkpoint(path, format!("{reason}; the file is damaged, train again"));
+        let mut file = File::open(path).map_err(|e| Error::io(path, e))?;
+        let len = file.metadata().map_err(|e| Error::io(path, e))?.len();
+        let mut prefix = [0; 8];
+        file.read_exact(&mut prefix).map_err(|_| bad(format!("{len} bytes, too short for a header")))?;
+        let header_len = u64::from_le_bytes(prefix);
+        if header_len > MAX_HEADER || header_len > len - 8 {
+            return Err(bad(format!("a header of {header_len} bytes in a file of {len}")));
+        }
+        let mut header = vec![0; header_len as usize];
+        file.read_exact(&mut header).map_err(|e| Error::io(path, e))?;
+        let metadata: Metadata = serde_json::from_slice(&header).map_err(|e| bad(format!("header: {e}")))?;
+        let data_len = len - 8 - header_len;
+        if metadata.data_len() as u64 != data_len {
+            return Err(bad(format!("{data_len} bytes of data, the header says {}", metadata.data_len())));
+        }
+        Ok(TensorFile { path: path.to_owned(), file, metadata, data_start: 8 + header_len })
+    }
+
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.metadata.info(name).is_some()
+    }
+
+    /// The shape of a tensor.
+    pub(crate) fn shape(&self, name: &str) -> Result<&[usize]> {
+        self.metadata
+            .info(name)
+            .map(|info| info.shape.as_slice())
+            .ok_or_else(|| Error::checkpoint(&self.path, format!("there is no tensor `{name}`")))
+    }
+
+    /// The values of a tensor, which must have this shape and element type.
+    pub(crate) fn read<T: TensorElem>(&self, name: &str, shape: &[usize]) -> Result<Vec<T>> {
+        let found = self.shape(name)?;
+        let bad = |reason: String| Err(Error::checkpoint(&self.path, format!("tensor `{name}` {reason}")));
+        let Some(info) = self.metadata.info(name) else { return bad("is missing".into()) };
+        if found != shape || info.dtype != T::DTYPE {
+            return bad(format!(
+                "is {:?} {found:?}, expected {:?} {shape:?}: the model has another configuration",
+                info.dtype,
+                T::DTYPE
+            ));
+        }
+        let (start, end) = info.data_offsets;
+        let bytes = shape.iter().try_fold(size_of::<T>(), |n, &d| n.checked_mul(d));
+        if start > end || end > self.metadata.data_len() || bytes != Some(end - start) {
+            return bad(format!("spans bytes {start} to {end}, which do not fit its shape {shape:?}"));
+        }
+        let mut values: Vec<T> = bytemuck::zeroed_vec((end - start) / size_of::<T>());
+        self.file
+            .read_exact_at(bytemuck::cast_slice_mut(&mut values), self.data_start + start as u64)
+            .map_err(|e| Error::io(&self.path, e))?;
+        Ok(values)
+    }
+}

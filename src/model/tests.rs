@@ -1,0 +1,236 @@
+//! The whole model against finite differences: every kind of input, layer and candidate at once.
+
+use std::sync::Arc;
+
+use super::core::{Core, Fresh};
+use super::inputs::{ModelBatch, ModelInputs};
+use super::negatives::Sampler;
+use super::spec::ModelSpec;
+use super::step::Stepper;
+use crate::backend::cpu::Cpu;
+use crate::backend::{Backend, Step, TableData};
+use crate::config::{Combine, Config, LogQ, Negatives, OptimizerKind};
+use crate::data::batch::{Cursor, Prepare, Rows};
+use crate::data::dataset::{EntityInfo, Feature, FeatureKind, FileInfo};
+use crate::data::history::History;
+use crate::data::vocabulary::FeatureColumn;
+use crate::data::writer::ShardWriter;
+
+const USERS: [u32; 6] = [1, 2, 3, 1, 2, 3];
+const ITEMS: [u32; 6] = [1, 2, 3, 4, 2, 1];
+const TIMES: [i64; 6] = [10, 11, 12, 20, 21, 22];
+const WEIGHTS: [f32; 6] = [1.0, 0.5, 2.0, 1.0, 0.0, 1.5];
+
+fn entities(rows: u32, features: Vec<Feature>) -> EntityInfo {
+    let file = FileInfo { name: "none.arrow".into(), rows: rows.into(), bytes: 0, xxh3: None };
+    EntityInfo { rows, unseen: 0, file, unseen_file: None, features }
+}
+
+fn feature(name: &str, list: bool) -> Feature {
+    let values = vec!["a".into(), "b".into()];
+    let kind = match list {
+        true => FeatureKind::MultiHot { separator: "|".into(), values },
+        false => FeatureKind::Categorical { values },
+    };
+    Feature { name: name.into(), kind }
+}
+
+struct Case {
+    core: Core<Cpu>,
+    stepper: Stepper<Cpu>,
+    inputs: ModelInputs,
+    batch: ModelBatch,
+}
+
+impl Case {
+    fn new(config: &Config) -> Case {
+        let users = entities(4, vec![feature("age", false)]);
+        let items = entities(5, vec![feature("brand", false), feature("genres", true)]);
+        let spec = ModelSpec::new(&config.model, &users, &items).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let mut writer = ShardWriter::create(folder.path(), "train", true, false);
+        writer.push(&USERS, &ITEMS, &TIMES, &[]).unwrap();
+        let shards: Vec<_> = writer.finish().unwrap().iter().map(|file| folder.path().join(&file.name)).collect();
+        let info = History::write(folder.path(), &shards, 4).unwrap();
+        let history = History::open(folder.path(), &info, 4, 5).unwrap();
+        let inputs = ModelInputs {
+            spec: spec.clone(),
+            user_features: vec![FeatureColumn::Codes(vec![0, 1, 0, 2])],
+            item_features: vec![
+                FeatureColumn::Codes(vec![0, 1, 2, 1, 0]),
+                FeatureColumn::Lists { offsets: vec![0, 0, 2, 3, 3, 4], codes: vec![1, 2, 2, 1] },
+            ],
+            history: Some(Arc::new(history)),
+            sampler: Sampler::new(&config.loss, 3, &[0, 2, 2, 1, 1]),
+            negatives: config.loss.negatives,
+            mask_known: config.loss.mask_known_positives,
+        };
+        let mut batch = ModelBatch::default();
+        let rows = Rows { users: &USERS, items: &ITEMS, timestamps: Some(&TIMES), weights: Some(&WEIGHTS) };
+        inputs.prepare(Cursor { epoch: 0, batch: 0 }, rows, &mut batch).unwrap();
+        let mut fresh = Fresh { model: &config.model, seed: 5 };
+        let core = Core::new(Cpu::new(1, None).unwrap(), spec, config, &mut fresh, Some(&config.optimizer)).unwrap();
+        let stepper = Stepper::new(&core, &config.loss, 5, 6).unwrap();
+        Case { core, stepper, inputs, batch }
+    }
+
+    /// One step of SGD with this rate: the loss before it.
+    fn step(&mut self, lr: f32) -> f32 {
+        let step = Step {
+            kind: OptimizerKind::Sgd,
+            lr,
+            beta1: 0.0,
+            beta2: 0.0,
+            eps: 0.0,
+            weight_decay: 0.0,
+            number: 1,
+            seed: 0,
+            grad_scale: 1.0,
+        };
+        self.stepper.step(&mut self.core, &self.inputs.sampler, &mut self.batch, &step, None).unwrap()
+    }
+
+    fn parameters(&mut self) -> Vec<(String, &mut Vec<f32>)> {
+        let Core { tables, spec, user, item, log_scale, .. } = &mut self.core;
+        let tables = spec.tables.iter().zip(tables).map(|(spec, table)| match &mut table.data {
+            TableData::F32(values) => (spec.name.clone(), values),
+            _ => panic!("an fp32 case"),
+        });
+        let dense = user.dense_mut().chain(item.dense_mut()).chain([log_scale]);
+        tables.chain(dense.map(|dense| (dense.name.clone(), &mut dense.value))).collect()
+    }
+}
+
+fn check(config: &Config) {
+    let mut case = Case::new(config);
+    let before: Vec<(String, Vec<f32>)> =
+        case.parameters().into_iter().map(|(name, values)| (name, values.clone())).collect();
+    case.step(1.0);
+    let gradients: Vec<Vec<f32>> = case
+        .parameters()
+        .into_iter()
+        .zip(&before)
+        .map(|((_, after), (_, before))| before.iter().zip(after.iter()).map(|(b, a)| b - a).collect())
+        .collect();
+    let dims: Vec<usize> = case.core.spec.tables.iter().map(|table| table.dim).collect();
+    let mut checked = 0;
+    for (p, (name, values)) in before.iter().enumerate() {
+        for i in 0..values.len() {
+            // Row 0 of a table is no parameter.
+            let dim = dims.get(p).copied().unwrap_or(0);
+            if i < dim || (i % 3 != 0 && values.len() > 40) {
+                continue;
+            }
+            let mut at = |x: f32| {
+                for (n, (_, to)) in case.parameters().into_iter().enumerate() {
+                    to.copy_from_slice(&before[n].1);
+                    if n == p {
+                        to[i] += x;
+                    }
+                }
+                // A fresh queue and a fresh estimate of q, as for the step under test.
+                case.stepper = Stepper::new(&case.core, &config.loss, 5, 6).unwrap();
+                f64::from(case.step(0.0))
+            };
+            let eps = 2e-3;
+            let numeric = (at(eps) - at(-eps)) / (2.0 * f64::from(eps));
+            let analytic = f64::from(gradients[p][i]);
+            let tolerance = 2e-3 + 2e-2 * numeric.abs();
+            assert!((numeric - analytic).abs() <= tolerance, "{name}[{i}]: {analytic}, numerically {numeric}");
+            checked += usize::from(numeric.abs() > 1e-3);
+        }
+    }
+    assert!(checked > 20, "only {checked} gradients differ from zero");
+}
+
+fn config() -> Config {
+    let mut config = Config::default();
+    config.model.dim = 4;
+    config.model.init_std = 0.5;
+    config.model.temperature = 0.7;
+    config.model.learn_temperature = true;
+    config.model.user.history = 3;
+    config.optimizer.name = OptimizerKind::Sgd;
+    config
+}
+
+#[test]
+fn summed_towers_with_history() {
+    check(&config());
+}
+
+#[test]
+fn concatenated_towers_with_mlp() {
+    let mut config = config();
+    for tower in [&mut config.model.user, &mut config.model.item] {
+        tower.combine = Combine::Concat;
+        tower.mlp = vec![8];
+    }
+    check(&config);
+}
+
+#[test]
+fn unnormalised_concat_without_hidden_layers_and_known_positives_masked() {
+    let mut config = config();
+    config.model.normalize = false;
+    config.model.user.combine = Combine::Concat;
+    config.loss.mask_known_positives = true;
+    check(&config);
+}
+
+#[test]
+fn mixed_full_and_corrected_candidates() {
+    for (negatives, logq) in [
+        (Negatives::InBatchUniform(5), LogQ::Exact),
+        (Negatives::Full, LogQ::Exact),
+        (Negatives::InBatch, LogQ::Off),
+        (Negatives::InBatch, LogQ::Streaming),
+        (Negatives::CrossBatch(4), LogQ::Exact),
+    ] {
+        let mut config = config();
+        config.loss.negatives = negatives;
+        config.loss.logq = logq;
+        check(&config);
+    }
+}
+
+#[test]
+fn the_queue_holds_the_latest_items_and_serves_them() {
+    let mut config = config();
+    config.loss.negatives = Negatives::CrossBatch(4);
+    let mut case = Case::new(&config);
+    let alone = case.step(0.0);
+    assert_eq!(case.stepper.queue.ids, [3, 4, 2, 1]);
+    assert_eq!(case.stepper.queue.next, 0);
+    let with_queue = case.step(0.0);
+    assert!(with_queue > alone, "{with_queue} with four more candidates, {alone} without");
+    let queued = case.core.backend.host(&case.stepper.candidates, 4 * 4).unwrap();
+    let items = case.core.backend.host(case.core.item.output(), 6 * 4).unwrap();
+    assert_eq!(queued[..], items[2 * 4..]);
+}
+
+#[test]
+fn clipping_scales_the_whole_gradient() {
+    let moved = |clip: Option<f32>| {
+        let mut case = Case::new(&config());
+        let before: Vec<f32> = case.parameters().into_iter().flat_map(|(_, values)| values.clone()).collect();
+        let step = Step {
+            kind: OptimizerKind::Sgd,
+            lr: 1.0,
+            beta1: 0.0,
+            beta2: 0.0,
+            eps: 0.0,
+            weight_decay: 0.0,
+            number: 1,
+            seed: 0,
+            grad_scale: 1.0,
+        };
+        case.stepper.step(&mut case.core, &case.inputs.sampler, &mut case.batch, &step, clip).unwrap();
+        let after: Vec<f32> = case.parameters().into_iter().flat_map(|(_, values)| values.clone()).collect();
+        before.iter().zip(after).map(|(b, a)| f64::from(b - a)).collect::<Vec<_>>()
+    };
+    let (free, clipped, loose) = (moved(None), moved(Some(0.01)), moved(Some(1e6)));
+    assert_eq!(free, loose);
+    let ratio = clipped.iter().zip(&free).filter(|(_, f)| f.abs() > 1e-2).map(|(c, f)| c / f).collect::<Vec<_>>();
+    assert!(ratio.len() > 10 && ratio.iter().all(|r| (r - ratio[0]).abs() < 1e-3 && *r < 0.5), "{ratio:?}");
+}

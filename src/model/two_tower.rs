@@ -1,0 +1,155 @@
+//! A trained model, opened for use.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use ndarray::Array2;
+
+use crate::backend::Backend;
+use crate::backend::cpu::Cpu;
+use crate::config::Config;
+use crate::data::history::History;
+use crate::data::vocabulary::Vocabulary;
+use crate::index::{Found, Lists, Ranker, UserBlock};
+use crate::model::checkpoint::{ModelDir, ModelInfo};
+use crate::model::core::Core;
+use crate::model::rank::{Catalogue, embed_items, embed_users};
+use crate::model::spec::ModelSpec;
+use crate::{Device, Error, Result};
+
+/// A trained model: embeds users and items, and finds the best items of users.
+pub struct TwoTower {
+    engine: Engine,
+    info: ModelInfo,
+    dir: ModelDir,
+    users: Arc<Vocabulary>,
+    items: Arc<Vocabulary>,
+    allow: Option<Vec<u32>>,
+}
+
+/// One variant per backend: the only place where the public API meets the type parameter.
+enum Engine {
+    Cpu(Box<Loaded<Cpu>>),
+}
+
+struct Loaded<B: Backend> {
+    core: Core<B>,
+    catalogue: Option<Catalogue<B>>,
+}
+
+impl TwoTower {
+    /// Opens a MODEL folder.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] when the folder is not a whole model, [`Error::CudaUnavailable`] when `device` cannot be
+    /// used.
+    pub fn load(dir: impl AsRef<Path>, device: Device, threads: usize) -> Result<TwoTower> {
+        let dir = ModelDir::new(dir);
+        let info = dir.info()?;
+        let users = Arc::new(Vocabulary::open(dir.path(), &info.users)?);
+        let items = Arc::new(Vocabulary::open(dir.path(), &info.items)?);
+        let spec = ModelSpec::new(&info.config.model, &info.users, &info.items)?;
+        let mut parameters = dir.parameters()?;
+        let engine = match device.resolve()? {
+            Device::Cuda(ordinal) => {
+                return Err(Error::CudaUnavailable { reason: format!("no kernels for cuda:{ordinal} yet") });
+            }
+            Device::Cpu | Device::Auto => {
+                let core = Core::new(Cpu::new(threads, None)?, spec, &info.config, &mut parameters, None)?;
+                Engine::Cpu(Box::new(Loaded { core, catalogue: None }))
+            }
+        };
+        Ok(TwoTower { engine, info, dir, users, items, allow: None })
+    }
+
+    /// The settings it was trained with.
+    pub fn config(&self) -> &Config {
+        &self.info.config
+    }
+
+    /// What its folder's `config.json` says.
+    pub fn info(&self) -> &ModelInfo {
+        &self.info
+    }
+
+    /// The users it was trained with.
+    pub fn users(&self) -> &Arc<Vocabulary> {
+        &self.users
+    }
+
+    /// The items it was trained with: the catalogue.
+    pub fn items(&self) -> &Arc<Vocabulary> {
+        &self.items
+    }
+
+    /// How many items of a user's history the user tower reads; 0 for none.
+    pub fn history_len(&self) -> usize {
+        self.info.config.model.user.history
+    }
+
+    /// The training rows by user: seen items and histories.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] or [`Error::Io`].
+    pub fn history(&self) -> Result<History> {
+        History::open(self.dir.path(), &self.info.history, self.info.users.rows, self.info.items.rows)
+    }
+
+    /// From now on returns only these items (rows of the vocabulary, ascending); `None` for the whole catalogue.
+    pub fn allow_only(&mut self, rows: Option<Vec<u32>>) {
+        self.allow = rows;
+        match &mut self.engine {
+            Engine::Cpu(loaded) => loaded.catalogue = None,
+        }
+    }
+
+    /// The embeddings of users, one row each, `model.dim` wide: what is compared by inner product.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when the block does not fit the model.
+    pub fn embed_users(&mut self, users: &UserBlock) -> Result<Array2<f32>> {
+        let values = match &mut self.engine {
+            Engine::Cpu(loaded) => embed_users(&mut loaded.core, users)?,
+        };
+        self.rows_of(values, users.len())
+    }
+
+    /// The embeddings of items by their rows in the vocabulary, one row each, `model.dim` wide.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when the vocabulary has no such row.
+    pub fn embed_items(&mut self, rows: &[u32]) -> Result<Array2<f32>> {
+        if let Some(&row) = rows.iter().find(|&&row| row as usize >= self.items.rows()) {
+            let expected = format!("item rows below {}", self.items.rows());
+            return Err(Error::Shape { op: "embed_items", expected, found: row.to_string() });
+        }
+        let values = match &mut self.engine {
+            Engine::Cpu(loaded) => embed_items(&mut loaded.core, &self.items.table.features, rows)?,
+        };
+        self.rows_of(values, rows.len())
+    }
+
+    fn rows_of(&self, values: Vec<f32>, rows: usize) -> Result<Array2<f32>> {
+        Array2::from_shape_vec((rows, self.info.config.model.dim), values).map_err(|e| Error::Shape {
+            op: "embeddings",
+            expected: format!("{rows} rows"),
+            found: e.to_string(),
+        })
+    }
+}
+
+impl Ranker for TwoTower {
+    fn top_k(&mut self, users: &UserBlock, k: usize, skip: Option<&Lists>) -> Result<Found> {
+        let (items, allow) = (&self.items, self.allow.as_deref());
+        match &mut self.engine {
+            Engine::Cpu(loaded) => {
+                let Loaded { core, catalogue } = &mut **loaded;
+                let catalogue = match catalogue {
+                    Some(catalogue) => catalogue,
+                    None => catalogue.insert(Catalogue::new(core, &items.table.features, items.rows(), allow)?),
+                };
+                catalogue.top_k(core, users, k, skip)
+            }
+        }
+    }
+}

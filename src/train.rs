@@ -1,0 +1,11 @@
+//! The training loop and what stands around it.
+
+mod diagnostics;
+mod events;
+mod report;
+mod schedule;
+mod trainer;
+
+pub use diagnostics::Diagnostics;
+pub use events::{TrainEvent, TrainSummary};
+pub use trainer::train;

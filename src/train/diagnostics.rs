@@ -1,0 +1,134 @@
+//! Is this model any good, and if training failed, why: what people otherwise find out in production.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::backend::{Backend, TableData};
+use crate::data::dataset::{Dataset, Split};
+use crate::eval::Evaluation;
+use crate::index::diversity::{Diversity, ListCounter};
+use crate::index::{Ranker, sample_users};
+use crate::model::core::Core;
+use crate::model::inputs::ModelBatch;
+use crate::{Error, Result};
+
+/// Users whose lists are compared with each other.
+const SAMPLE: usize = 10_000;
+
+/// What the trained model looks like.
+#[derive(Clone, Debug, Serialize)]
+pub struct Diagnostics {
+    /// The split that `metrics` were measured on, where there is one.
+    pub split: Option<Split>,
+    /// The model's figures on it.
+    pub metrics: BTreeMap<String, f64>,
+    /// The popularity baseline's figures on it.
+    pub popularity: BTreeMap<String, f64>,
+    /// How alike the top-10 lists of (up to 10,000) users are.
+    #[serde(flatten)]
+    pub lists: Diversity,
+    /// Seconds by which the training split reaches past the first test row; 0 when they do not overlap or there are no
+    /// timestamps.
+    pub train_test_overlap_seconds: i64,
+    /// What a person should look at.
+    pub warnings: Vec<String>,
+}
+
+impl Diagnostics {
+    pub(super) fn new(dataset: &Dataset, evaluation: Option<Evaluation>, lists: Diversity) -> Diagnostics {
+        let train_end = dataset.split(Split::Train).last_timestamp;
+        let test_start = dataset.split(Split::Test).first_timestamp;
+        let overlap = match (train_end, test_start) {
+            (Some(end), Some(start)) => end.saturating_sub(start).max(0),
+            _ => 0,
+        };
+        let (split, metrics, popularity) = match &evaluation {
+            Some(e) => (
+                Some(e.split),
+                e.metrics.iter().map(|(name, metric)| (name.clone(), metric.value)).collect(),
+                e.popularity.iter().map(|(name, value)| (name.clone(), *value)).collect(),
+            ),
+            None => (None, BTreeMap::new(), BTreeMap::new()),
+        };
+        let mut warnings = Vec::new();
+        if lists.users > 1 && lists.most_common_share > 0.5 {
+            warnings.push(format!(
+                "{:.0} % of the users get the very same list: the model has collapsed; look at temperature and logq",
+                100.0 * lists.most_common_share
+            ));
+        }
+        let at = |figures: &BTreeMap<String, f64>| figures.get("ndcg@10").copied();
+        if let (Some(model), Some(baseline)) = (at(&metrics), at(&popularity))
+            && model <= baseline
+        {
+            warnings
+                .push(format!("the popularity baseline is not beaten: ndcg@10 {model:.4}, popularity {baseline:.4}"));
+        }
+        if overlap > 0 {
+            warnings.push(format!(
+                "training rows reach {:.1} days past the first test row: figures flatter where time matters",
+                overlap as f64 / 86_400.0
+            ));
+        }
+        Diagnostics { split, metrics, popularity, lists, train_test_overlap_seconds: overlap, warnings }
+    }
+}
+
+/// How alike the top-10 lists of a sample of users are, evenly spaced over the vocabulary, seen items left out.
+pub(super) fn diversity(dataset: &Dataset, ranker: &mut dyn Ranker, history: usize) -> Result<Diversity> {
+    let mut counter = ListCounter::default();
+    for (users, seen) in sample_users(dataset, SAMPLE, history)? {
+        counter.push(&ranker.top_k(&users, 10, Some(&seen))?);
+    }
+    Ok(counter.diversity())
+}
+
+/// The error for a loss that is NaN or infinite: looks where the first bad number stands.
+pub(super) fn non_finite<B: Backend>(core: &Core<B>, loss: f32, batch: &ModelBatch, step: u64) -> Result<Error> {
+    let mut scale = [0.0];
+    core.backend.read(&mut scale, &core.log_scale.value, 0)?;
+    let output = |tower: &crate::model::tower::Tower<B>, rows: usize| -> Result<bool> {
+        let values = core.backend.host(tower.output(), rows * tower.spec.dim)?;
+        Ok(values.iter().all(|x| x.is_finite()))
+    };
+    let cause = if batch.weights.iter().any(|w| !w.is_finite()) {
+        "a sample weight of the batch is not finite".to_owned()
+    } else if !scale[0].exp().is_finite() || scale[0].exp() == 0.0 {
+        format!("the temperature went to {}; lower optimizer.lr or fix the temperature", (-scale[0]).exp())
+    } else if !output(&core.user, batch.rows)? {
+        "the user tower's outputs overflowed; lower optimizer.lr or set optimizer.clip_norm".to_owned()
+    } else if !output(&core.item, batch.candidates.len())? {
+        "the item tower's outputs overflowed; lower optimizer.lr or set optimizer.clip_norm".to_owned()
+    } else {
+        "the scores overflowed; raise model.temperature, set model.normalize or lower optimizer.lr".to_owned()
+    };
+    Ok(Error::NonFinite { what: format!("the loss ({loss})"), step, cause })
+}
+
+/// No checkpoint is written with NaN or infinity in it.
+pub(super) fn check_finite<B: Backend>(core: &Core<B>, step: u64) -> Result<()> {
+    let b = &core.backend;
+    let bad = |what: &str| Error::NonFinite {
+        what: format!("parameter {what}"),
+        step,
+        cause: "an update overflowed; lower optimizer.lr, raise optimizer.eps or set optimizer.clip_norm".into(),
+    };
+    for (spec, table) in core.spec.tables.iter().zip(&core.tables) {
+        let len = spec.rows * spec.dim;
+        let finite = match &table.data {
+            TableData::F32(buf) => b.host(buf, len)?.iter().all(|x| x.is_finite()),
+            TableData::Bf16(buf) => b.host(buf, len)?.iter().all(|x| x.is_finite()),
+            TableData::F16(buf) => b.host(buf, len)?.iter().all(|x| x.is_finite()),
+        };
+        if !finite {
+            return Err(bad(&spec.name));
+        }
+    }
+    for dense in core.dense() {
+        if !b.host(&dense.value, dense.len)?.iter().all(|x| x.is_finite()) {
+            return Err(bad(&dense.name));
+        }
+    }
+    Ok(())
+}

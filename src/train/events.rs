@@ -1,0 +1,91 @@
+//! What training tells whoever watches it.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::Diagnostics;
+
+/// Something that happened. As JSON: one object with `event` and flat fields.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum TrainEvent {
+    /// A few times a second: where training stands.
+    Progress {
+        /// The epoch, from 1.
+        epoch: u64,
+        /// Steps done, of `steps`.
+        step: u64,
+        /// Steps of the whole run.
+        steps: u64,
+        /// Rows of this epoch so far.
+        examples: u64,
+        /// Mean loss of this epoch so far.
+        loss: f64,
+        /// Rows per second since the start or the resume.
+        examples_per_second: f64,
+    },
+    /// An epoch is over.
+    Epoch {
+        /// The epoch, from 1.
+        epoch: u64,
+        /// Mean loss per row.
+        loss: f64,
+        /// Rows seen.
+        examples: u64,
+        /// Seconds since the epoch (or the resume) began.
+        seconds: f64,
+        /// Rows per second since then.
+        examples_per_second: f64,
+    },
+    /// A checkpoint is on disk.
+    Checkpoint {
+        /// The epoch it stands in, from 1.
+        epoch: u64,
+        /// Batches of that epoch that are done.
+        batch: u64,
+        /// Steps done.
+        step: u64,
+        /// Seconds that writing took.
+        seconds: f64,
+    },
+    /// The full-catalogue validation of an epoch.
+    Validation {
+        /// The epoch, from 1.
+        epoch: u64,
+        /// Value by metric.
+        metrics: BTreeMap<String, f64>,
+        /// Seconds that it took.
+        seconds: f64,
+    },
+    /// Training stopped before its last epoch; the model is the best epoch's.
+    EarlyStop {
+        /// The last epoch trained, from 1.
+        epoch: u64,
+        /// The epoch whose parameters are kept, from 1.
+        best_epoch: u64,
+        /// The watched metric.
+        metric: String,
+        /// Its best value.
+        value: f64,
+    },
+    /// What the trained model looks like.
+    Diagnostics(Diagnostics),
+}
+
+/// What a run came to.
+#[derive(Clone, Debug, Serialize)]
+pub struct TrainSummary {
+    /// Epochs trained, those before a resume included.
+    pub epochs: u64,
+    /// Steps done, likewise.
+    pub steps: u64,
+    /// Mean loss per row of the last epoch.
+    pub loss: f64,
+    /// The epoch whose parameters the model has, from 1.
+    pub best_epoch: u64,
+    /// Seconds of this call.
+    pub seconds: f64,
+    /// Whether the folder held a finished run already, so that nothing was left to do.
+    pub already_finished: bool,
+}

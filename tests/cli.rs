@@ -1,0 +1,256 @@
+//! The command from outside: its output, its exit codes, its files.
+
+#[path = "cli/support.rs"]
+mod support;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
+use support::{command, event, events, fails, item_id, sample, tercel, two_tastes, user_id, write};
+
+const SUBCOMMANDS: [&str; 8] = ["ingest", "train", "evaluate", "recommend", "nightly", "inspect", "doctor", "demo"];
+
+fn folder() -> tempfile::TempDir {
+    tempfile::tempdir().expect("a temp folder")
+}
+
+/// Ingests and trains on [`two_tastes`] in `folder`: `data` and `model`.
+fn small_model(folder: &Path) {
+    two_tastes(folder, "in.csv");
+    events(folder, &["ingest", "in.csv", "--out", "data", "--split", "last-per-user:1"]);
+    events(
+        folder,
+        &["train", "--data", "data", "--out", "model", "--dim", "8", "--epochs", "30", "--batch-size", "32"],
+    );
+}
+
+/// The items of each user in a predictions file in CSV, in the order of their ranks.
+fn lists(path: &Path) -> BTreeMap<String, Vec<String>> {
+    let mut lists: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut reader = csv::Reader::from_path(path).expect("the predictions are there");
+    assert_eq!(reader.headers().expect("a header"), vec!["user", "rank", "item", "score"]);
+    for row in reader.records() {
+        let row = row.expect("a row");
+        let list = lists.entry(row[0].to_owned()).or_default();
+        list.push(row[2].to_owned());
+        assert_eq!(row[1].parse(), Ok(list.len()), "ranks count from 1");
+        row[3].parse::<f32>().expect("a score");
+    }
+    lists
+}
+
+#[test]
+fn help_is_there_for_every_subcommand() {
+    let folder = folder();
+    for name in SUBCOMMANDS {
+        let run = tercel(folder.path(), &[name, "--help"]);
+        assert_eq!(run.code, 0, "{name}: {}", run.stderr);
+        assert!(run.stdout.contains("Examples") && run.stdout.contains("--json"), "{name}: {}", run.stdout);
+        let examples = run.stdout.lines().filter(|line| line.trim_start().starts_with(&format!("tercel {name}")));
+        assert!(examples.count() >= 2, "{name}: two examples at least");
+    }
+    assert!(tercel(folder.path(), &["--version"]).stdout.starts_with("tercel "));
+    assert_eq!(tercel(folder.path(), &[]).code, 2);
+}
+
+#[test]
+fn the_whole_chain_on_a_sample_of_real_purchases() {
+    let folder = folder();
+    let at = folder.path();
+    sample(at, "t.csv.gz");
+    let columns = ["--user", "household_id", "--item", "product_id", "--time", "t_dat"];
+    let mut args = vec!["ingest", "t.csv.gz", "--out", "data", "--split", "time:2017-12-04,2017-12-11"];
+    args.extend(columns);
+    let found = events(at, &args);
+    let ingested = event(&found, "ingest");
+    for field in ["rows", "users", "items", "rejected", "seconds"] {
+        assert!(ingested[field].is_number(), "{field}: {ingested}");
+    }
+    assert!(ingested["rows"].as_u64() > Some(10_000) && ingested["rejected"] == 0);
+    let users = ingested["users"].as_u64().expect("a number");
+
+    let found = events(at, &["inspect", "data"]);
+    let inspected = event(&found, "inspect");
+    assert_eq!(inspected["kind"], "dataset");
+    assert!(inspected["test"]["rows"].as_u64() > Some(0));
+
+    let found = events(at, &["train", "--data", "data", "--out", "model", "--dim", "16", "--epochs", "2"]);
+    let epochs: Vec<_> = found.iter().filter(|event| event["event"] == "epoch").collect();
+    assert_eq!(epochs.len(), 2);
+    for (number, epoch) in epochs.iter().enumerate() {
+        assert_eq!(epoch["epoch"], number + 1);
+        for field in ["loss", "examples", "seconds", "examples_per_second"] {
+            assert!(epoch[field].is_number(), "{field}: {epoch}");
+        }
+    }
+    assert!(epochs[1]["loss"].as_f64() < epochs[0]["loss"].as_f64(), "it learns");
+    assert!(found.iter().any(|event| event["event"] == "checkpoint"));
+
+    let found = events(at, &["evaluate", "--model", "model", "--data", "data", "--k", "10,20"]);
+    let figures = event(&found, "evaluate");
+    assert_eq!(figures["split"], "test");
+    assert!(figures["users"].is_u64() && figures["skipped_users"].is_u64());
+    let recall = &figures["metrics"]["recall@20"];
+    assert!(recall["low"].as_f64() <= recall["value"].as_f64() && recall["value"].as_f64() <= recall["high"].as_f64());
+    assert!(figures["popularity"]["recall@20"].is_f64());
+    let table = tercel(at, &["evaluate", "--model", "model", "--data", "data"]).stdout;
+    assert!(table.contains("ndcg@10") && table.contains("popularity"), "{table}");
+
+    let mut rows = BTreeSet::new();
+    for name in ["p.csv", "p.jsonl", "p.arrow", "p.parquet"] {
+        let found = events(at, &["recommend", "--model", "model", "--out", name, "--k", "7"]);
+        let recommended = event(&found, "recommend");
+        assert_eq!(recommended["users"], users, "{name}");
+        assert_eq!((&recommended["k"], &recommended["index"]), (&7.into(), &"exact".into()));
+        assert!(recommended["users_per_second"].is_number() && recommended["seconds"].is_number());
+        assert!(at.join(name).is_file());
+        rows.insert(recommended["rows"].as_u64());
+    }
+    assert_eq!(rows, BTreeSet::from([Some(users * 7)]), "every user has k items in every format");
+    assert!(lists(&at.join("p.csv")).values().all(|list| list.len() == 7));
+    let lines = fs::read_to_string(at.join("p.jsonl")).expect("it was written");
+    let first: serde_json::Value = serde_json::from_str(lines.lines().next().expect("a line")).expect("JSON");
+    assert!(first["user"].is_i64() && first["item"].is_i64(), "integer ids stay integers: {first}");
+}
+
+#[test]
+fn raw_ids_come_back_unchanged_and_seen_items_do_not() {
+    let folder = folder();
+    let at = folder.path();
+    small_model(at);
+    events(at, &["recommend", "--model", "model", "--out", "top.csv", "--k", "5", "--exclude-seen", "data"]);
+    let found = lists(&at.join("top.csv"));
+    assert_eq!(found.keys().cloned().collect::<BTreeSet<_>>(), (0..40).map(user_id).collect::<BTreeSet<_>>());
+    let items: BTreeSet<String> = (0..40).map(item_id).collect();
+    for (user, list) in &found {
+        assert_eq!(list.len(), 5);
+        assert!(list.iter().all(|item| items.contains(item)), "{list:?}");
+        let number: usize = user.parse().expect("zeros and digits");
+        let taste = list.iter().filter(|item| item[5..].parse::<usize>().expect("digits") % 2 == number % 2).count();
+        assert!(taste >= 4, "user {user} has a taste: {list:?}");
+        // Six of the eight rows train, in the order of time.
+        let seen: BTreeSet<String> =
+            (0..6).map(|step| item_id((number % 2) + 2 * ((number / 2 + step * 3) % 20))).collect();
+        assert!(list.iter().all(|item| !seen.contains(item)), "user {user} has seen some of {list:?}");
+    }
+    // The same again, and with one thread: the same bytes.
+    events(at, &["recommend", "--model", "model", "--out", "again.csv", "--k", "5", "--threads", "1"]);
+    assert_eq!(fs::read(at.join("top.csv")).ok(), fs::read(at.join("again.csv")).ok());
+
+    write(at, "who.txt", "003\nnobody-yet\n");
+    write(at, "what.txt", format!("{}\n{}\n", item_id(1), item_id(2)));
+    let lists_of = ["--users", "who.txt", "--items", "what.txt", "--include-seen"];
+    let mut args = vec!["recommend", "--model", "model", "--out", "few.csv", "--k", "5"];
+    args.extend(lists_of);
+    let recommended = events(at, &args);
+    assert_eq!(event(&recommended, "recommend")["short_users"], 2, "two items are all that may be returned");
+    let found = lists(&at.join("few.csv"));
+    assert_eq!(found.keys().collect::<Vec<_>>(), ["003", "nobody-yet"]);
+    assert!(found.values().all(|list| list.len() == 2));
+}
+
+#[test]
+fn every_kind_of_failure_has_its_exit_code_and_its_line() {
+    let folder = folder();
+    let at = folder.path();
+    two_tastes(at, "in.csv");
+    fs::create_dir(at.join("folder")).expect("a folder");
+
+    fails(at, &["ingest"], 2, &["INPUT", "tercel ingest --help"]);
+    fails(at, &["train", "--data", "d", "--out", "m", "--no-such-flag"], 2, &["--no-such-flag"]);
+    fails(at, &["train", "--data", "d", "--out", "m", "--optimizer", "adamax"], 2, &["adamax", "rowwise-adagrad"]);
+    fails(at, &["train", "--data", "d", "--out", "m", "--dim", "7"], 2, &["model.dim", "7"]);
+    fails(at, &["evaluate", "--model", "m", "--data", "d", "--index", "approx"], 2, &["--index", "exact"]);
+    fails(at, &["ingest", "in.csv", "--out", "d", "--split", "sideways"], 2, &["sideways", "last-per-user"]);
+    write(at, "bad.toml", "[train]\nepochs = 2\nepoch = 3\n");
+    fails(at, &["train", "--data", "d", "--out", "m", "--config", "bad.toml"], 2, &["bad.toml", "line 3", "`epoch`"]);
+    fails(at, &["nightly", "--config", "bad.toml"], 2, &["bad.toml", "line 3", "`epoch`"]);
+    fails(at, &["nightly", "--out", "n"], 2, &["input"]);
+
+    fails(at, &["ingest", "missing.csv", "--out", "d"], 3, &["missing.csv"]);
+    fails(at, &["ingest", "in.csv", "--out", "d", "--user", "customer"], 3, &["in.csv", "customer"]);
+    fails(at, &["train", "--data", "missing", "--out", "m"], 3, &["missing", "tercel ingest"]);
+    fails(at, &["train", "--data", "folder", "--out", "m"], 3, &["folder", "dataset.json"]);
+    fails(at, &["train", "--data", "folder", "--out", "m", "--config", "folder"], 3, &["folder"]);
+    fails(at, &["inspect", "missing"], 3, &["missing"]);
+    fails(at, &["inspect", "folder"], 3, &["folder", "dataset.json"]);
+    fails(at, &["inspect", "in.csv"], 3, &["in.csv"]);
+    fails(at, &["recommend", "--model", "folder", "--out", "p.csv"], 3, &["folder"]);
+    write(at, "row.csv", "user_id,item_id,timestamp\na,b,1\na,c,soon\n");
+    fails(at, &["ingest", "row.csv", "--out", "d"], 3, &["row.csv", "row 3", "timestamp", "soon"]);
+    assert!(!at.join("d/dataset.json").exists(), "what failed leaves no dataset");
+
+    small_model(at);
+    fails(at, &["recommend", "--model", "model", "--out", "p.xls"], 2, &["p.xls", ".parquet"]);
+    fails(at, &["recommend", "--model", "model", "--out", "folder"], 3, &["folder"]);
+    fails(at, &["recommend", "--model", "model", "--out", "p.csv", "--users", "missing.txt"], 3, &["missing.txt"]);
+    fails(at, &["evaluate", "--model", "model", "--data", "data", "--k", "0"], 2, &["k"]);
+    let shard = at.join("data/train-00000.arrow");
+    let mut bytes = fs::read(&shard).expect("a shard");
+    bytes[200] ^= 1;
+    fs::write(&shard, bytes).expect("written");
+    fails(at, &["inspect", "data"], 3, &["train-00000.arrow", "damaged"]);
+    fails(at, &["inspect", "data/train-00000.arrow"], 3, &["train-00000.arrow", "damaged"]);
+}
+
+#[test]
+fn a_device_that_is_not_there_is_trouble_4() {
+    if Path::new("/dev/nvidiactl").exists() {
+        println!("skipped: this host has an NVIDIA driver");
+        return;
+    }
+    let folder = folder();
+    let at = folder.path();
+    small_model(at);
+    let words = ["CUDA", "--device cpu"];
+    fails(at, &["train", "--data", "data", "--out", "other", "--device", "cuda:0"], 4, &words);
+    fails(at, &["recommend", "--model", "model", "--out", "p.csv", "--device", "cuda:0"], 4, &words);
+    fails(at, &["nightly", "in.csv", "--out", "n", "--device", "cuda:0"], 4, &words);
+    let found = events(at, &["doctor"]);
+    let report = event(&found, "doctor");
+    assert_eq!((&report["auto_device"], &report["cuda_available"]), (&"cpu".into(), &false.into()));
+    assert!(report["cuda_reason"].is_string() && report["cores"].as_u64() > Some(0));
+}
+
+#[test]
+fn a_bad_row_can_be_skipped_and_is_kept() {
+    let folder = folder();
+    let at = folder.path();
+    write(at, "row.csv", "user_id,item_id,timestamp\na,b,1\na,c,soon\nb,c,3\n");
+    let found = events(at, &["ingest", "row.csv", "--out", "d", "--on-error", "skip"]);
+    let ingested = event(&found, "ingest");
+    assert_eq!((&ingested["rows"], &ingested["rejected"]), (&2.into(), &1.into()));
+    let rejected = fs::read_to_string(at.join("d/rejected.csv")).expect("the bad rows");
+    assert!(rejected.contains("soon"), "{rejected}");
+}
+
+#[test]
+fn columns_separators_and_least_counts() {
+    let folder = folder();
+    let at = folder.path();
+    write(at, "r.dat", "1::10::5::100\n1::11::4::200\n2::10::3::300\n3::12::1::400\n");
+    let args = ["ingest", "r.dat", "--out", "d", "--columns", "u,i,stars,t", "--sep", "::", "--user", "u"];
+    let rest = ["--item", "i", "--time", "t", "--weight", "stars", "--min-item-count", "2"];
+    let found = events(at, &[&args[..], &rest[..]].concat());
+    let ingested = event(&found, "ingest");
+    assert_eq!((&ingested["rows"], &ingested["users"], &ingested["items"]), (&2.into(), &2.into(), &1.into()));
+}
+
+#[test]
+fn a_reader_that_goes_away_does_not_stop_the_work() {
+    let folder = folder();
+    let at = folder.path();
+    two_tastes(at, "in.csv");
+    events(at, &["ingest", "in.csv", "--out", "data"]);
+    let mut child =
+        command(at, &["train", "--data", "data", "--out", "model", "--dim", "8", "--epochs", "3", "--json"])
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .expect("it starts");
+    drop(child.stdout.take());
+    assert!(child.wait().expect("it ends").success());
+    let found = events(at, &["inspect", "model"]);
+    assert_eq!(event(&found, "inspect")["finished"], true);
+}

@@ -1,0 +1,112 @@
+//! Optimizer steps of dense parameters, and norms.
+
+use super::*;
+use crate::Error;
+use crate::backend::{Backend, Step};
+use crate::config::OptimizerKind;
+
+pub(super) const KINDS: [OptimizerKind; 4] =
+    [OptimizerKind::Sgd, OptimizerKind::Adagrad, OptimizerKind::RowwiseAdagrad, OptimizerKind::Adam];
+
+pub(super) fn step(kind: OptimizerKind, number: u64) -> Step {
+    Step { kind, lr: 0.05, beta1: 0.9, beta2: 0.99, eps: 1e-6, weight_decay: 0.1, number, seed: 42, grad_scale: 0.5 }
+}
+
+/// The oracle's terms for a step of dense parameters, or of a table's rows.
+pub(super) fn naive_step(s: &Step, rows: bool) -> naive::optim::Step {
+    use naive::optim::Kind;
+    naive::optim::Step {
+        kind: match s.kind {
+            OptimizerKind::Sgd => Kind::Sgd,
+            OptimizerKind::RowwiseAdagrad if rows => Kind::RowwiseAdagrad,
+            OptimizerKind::Adagrad | OptimizerKind::RowwiseAdagrad => Kind::Adagrad,
+            OptimizerKind::Adam => Kind::Adam,
+        },
+        lr: f64::from(s.lr),
+        beta1: f64::from(s.beta1),
+        beta2: f64::from(s.beta2),
+        eps: f64::from(s.eps),
+        weight_decay: f64::from(s.weight_decay),
+        number: s.number as i32,
+        grad_scale: f64::from(s.grad_scale),
+    }
+}
+
+#[test]
+fn dense_steps_match_the_oracle() {
+    for kind in KINDS {
+        for len in [0, 1, 7, 33, 1000] {
+            for (isa, cpu) in cpus(1) {
+                let mut random = Random(len as u64);
+                let (mut w, mut m) = (random.vec(len, 1.0), vec![0.1; len]);
+                let mut v = vec![0.0; len];
+                let (mut w64, mut m64, mut v64) = (wide(&w), wide(&m), wide(&v));
+                for number in 1..5 {
+                    let dw = random.vec(len, 1.0);
+                    let s = step(kind, number);
+                    cpu.dense_step(&mut w, Some(&mut m), Some(&mut v), &dw, len, &s).expect("fits");
+                    naive::optim::step(&mut w64, &wide(&dw), &mut m64, &mut v64, &naive_step(&s, false));
+                }
+                let name = format!("{isa:?} {kind:?} {len}");
+                ELEMENTWISE.check(&format!("{name}: w"), &w, &w64);
+                ELEMENTWISE.check(&format!("{name}: state 1"), &m, &m64);
+                ELEMENTWISE.check(&format!("{name}: state 2"), &v, &v64);
+            }
+        }
+    }
+}
+
+#[test]
+fn no_gradient_and_no_epsilon_is_no_step() {
+    for kind in KINDS {
+        for (isa, cpu) in cpus(1) {
+            let s = Step { eps: 0.0, weight_decay: 0.0, ..step(kind, 1) };
+            let (mut w, mut m, mut v) = (vec![1.5; 20], vec![0.0; 20], vec![0.0; 20]);
+            cpu.dense_step(&mut w, Some(&mut m), Some(&mut v), &vec![0.0; 20], 20, &s).expect("fits");
+            assert_eq!(w, vec![1.5; 20], "{isa:?} {kind:?}");
+        }
+    }
+}
+
+#[test]
+fn bad_gradients_show() {
+    for kind in KINDS {
+        for (isa, cpu) in cpus(1) {
+            for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+                let (mut w, mut m, mut v) = (vec![1.5; 20], vec![0.1; 20], vec![0.0; 20]);
+                let mut dw = vec![0.5; 20];
+                dw[17] = bad;
+                cpu.dense_step(&mut w, Some(&mut m), Some(&mut v), &dw, 20, &step(kind, 3)).expect("fits");
+                assert!(!w[17].is_finite() && w[16].is_finite(), "{isa:?} {kind:?}: {bad}");
+            }
+        }
+    }
+}
+
+#[test]
+fn refuses_missing_states() {
+    let cpu = Cpu::new(1, None).expect("there");
+    let (mut w, dw) = (vec![0.0; 4], vec![0.0; 4]);
+    for kind in [OptimizerKind::Adagrad, OptimizerKind::Adam] {
+        let found = cpu.dense_step(&mut w, None, None, &dw, 4, &step(kind, 1));
+        assert!(matches!(found, Err(Error::Shape { .. })));
+    }
+    assert!(cpu.dense_step(&mut w, None, None, &dw, 4, &step(OptimizerKind::Sgd, 1)).is_ok());
+    assert!(matches!(
+        cpu.dense_step(&mut w, None, None, &dw, 4, &step(OptimizerKind::Sgd, 0)),
+        Err(Error::Shape { .. })
+    ));
+}
+
+#[test]
+fn squared_norms() {
+    for len in [0, 1, 15, 17, 100_000] {
+        let x = Random(1).vec(len + 3, 2.0);
+        let expected: f64 = x[..len].iter().map(|&x| f64::from(x) * f64::from(x)).sum();
+        for isa in Isa::ALL.into_iter().filter(|isa| isa.available()) {
+            let of = |threads| Cpu::new(threads, Some(isa)).expect("there").squared_norm(&x, len).expect("fits");
+            assert!((of(1) - expected).abs() <= 1e-12 * expected, "{isa:?} {len}");
+            assert_eq!(of(1).to_bits(), of(3).to_bits(), "{isa:?} {len}");
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! The best items of each query.
+
+use super::*;
+use crate::Error;
+use crate::backend::{Backend, Skip};
+
+/// Ids and scores of `rows` x `k`.
+type Found = (Vec<u32>, Vec<f32>);
+
+fn run(cpu: &Cpu, queries: &Vec<f32>, items: &[f32], dim: usize, skip: Option<&[Vec<u32>]>, k: usize) -> Found {
+    let (rows, n) = (queries.len() / dim, items.len() / dim);
+    let packed = cpu.pack_items(items, n, dim).expect("packs");
+    let (mut ids, mut scores) = (vec![7; rows * k], vec![f32::NAN; rows * k]);
+    let offsets: Vec<usize> = skip.map_or(vec![], |lists| {
+        let ends = lists.iter().scan(0, |at, l| {
+            *at += l.len();
+            Some(*at)
+        });
+        std::iter::once(0).chain(ends).collect()
+    });
+    let values = skip.map_or(vec![], |lists| lists.concat());
+    let skip = skip.map(|_| Skip { offsets: &offsets, items: &values });
+    cpu.topk(&mut ids, &mut scores, queries, &packed, skip, rows, k).expect("runs");
+    (ids, scores)
+}
+
+/// Small whole numbers: their products and sums are exact in f32, with many ties.
+fn whole(random: &mut Random, n: usize, below: usize) -> Vec<f32> {
+    (0..n).map(|_| random.below(below) as f32 - (below / 2) as f32).collect()
+}
+
+fn exact_scores(query: &[f32], items: &[f32]) -> Vec<f64> {
+    items.chunks(query.len()).map(|v| v.iter().zip(query).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()).collect()
+}
+
+fn check(name: &str, found: &Found, queries: &[f32], items: &[f32], dim: usize, skip: Option<&[Vec<u32>]>, k: usize) {
+    for (q, query) in queries.chunks(dim).enumerate() {
+        let scores = exact_scores(query, items);
+        let expected = naive::topk::topk(&scores, skip.map_or(&[], |s| &s[q]), k);
+        let (ids, found) = (&found.0[q * k..(q + 1) * k], &found.1[q * k..(q + 1) * k]);
+        assert_eq!(&ids[..expected.len()], expected, "{name}, query {q}");
+        for (i, &id) in ids.iter().enumerate() {
+            match expected.get(i) {
+                Some(&id) => assert_eq!(f64::from(found[i]), scores[id as usize], "{name}, query {q}, place {i}"),
+                None => assert_eq!((id, found[i]), (u32::MAX, f32::NEG_INFINITY), "{name}, query {q}, place {i}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn exact_with_ties_and_skips_on_ragged_shapes() {
+    for (isa, cpu) in cpus(1) {
+        let mut random = Random(3);
+        for (t, &(rows, n)) in
+            [(1, 1), (1, 31), (2, 33), (11, 64), (12, 100), (13, 1000), (97, 1500), (25, 3000)].iter().enumerate()
+        {
+            let dim = [4, 12, 64, 1, 7, 100][t % 6];
+            let (queries, items) = (whole(&mut random, rows * dim, 5), whole(&mut random, n * dim, 7));
+            let lists: Vec<Vec<u32>> =
+                (0..rows).map(|_| (0..n as u32).filter(|_| random.below(4) == 0).collect()).collect();
+            for k in [1, 2, 10, 100, 1024] {
+                for skip in [None, Some(&lists[..])] {
+                    let found = run(&cpu, &queries, &items, dim, skip, k);
+                    let name =
+                        format!("{isa:?}, {rows} queries, {n} items, {dim} wide, k {k}, skip {}", skip.is_some());
+                    check(&name, &found, &queries, &items, dim, skip, k);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn exact_where_few_queries_share_the_items_out() {
+    for (isa, cpu) in cpus(2) {
+        let mut random = Random(5);
+        let (queries, items) = (whole(&mut random, 3 * 4, 9), whole(&mut random, 40_000 * 4, 3));
+        let skip = vec![vec![], (0..39_990).collect(), (0..40_000).collect()];
+        for k in [5, 700] {
+            let found = run(&cpu, &queries, &items, 4, Some(&skip), k);
+            check(&format!("{isa:?}, k {k}"), &found, &queries, &items, 4, Some(&skip), k);
+        }
+    }
+}
+
+#[test]
+fn equal_scores_come_by_item() {
+    for (isa, cpu) in cpus(1) {
+        for value in [0.0, -0.0, 1.0, f32::INFINITY, f32::NEG_INFINITY] {
+            // One column: a score is the item's value.
+            let items = vec![value; 5000];
+            let (ids, scores) = run(&cpu, &vec![1.0; 2], &items, 1, None, 40);
+            let expected: Vec<u32> = (0..40).chain(0..40).collect();
+            assert_eq!(ids, expected, "{isa:?}: {value}");
+            assert!(scores.iter().all(|&s| s == value), "{isa:?}: {value}");
+        }
+        // -0 and 0 are the same score.
+        let items: Vec<f32> = (0..500).map(|i| if i % 3 == 0 { -0.0 } else { 0.0 }).collect();
+        let (ids, _) = run(&cpu, &vec![1.0], &items, 1, None, 100);
+        assert_eq!(ids, (0..100).collect::<Vec<u32>>(), "{isa:?}");
+    }
+}
+
+#[test]
+fn nan_is_never_returned() {
+    for (isa, cpu) in cpus(1) {
+        let mut items = vec![1.0; 200];
+        for i in (0..200).step_by(2) {
+            items[i] = f32::NAN;
+        }
+        let (ids, scores) = run(&cpu, &vec![1.0, f32::NAN], &items, 1, None, 150);
+        let expected: Vec<u32> = (1..200).step_by(2).chain(std::iter::repeat_n(u32::MAX, 200)).collect();
+        assert_eq!(ids, expected, "{isa:?}");
+        assert!(scores.iter().all(|s| !s.is_nan()), "{isa:?}");
+    }
+}
+
+#[test]
+fn a_score_depends_on_its_query_and_item_alone() {
+    let mut random = Random(9);
+    let (dim, n) = (37, 20_000);
+    let (queries, items) = (random.vec(200 * dim, 1.0), random.vec(n * dim, 1.0));
+    for isa in Isa::ALL.into_iter().filter(|isa| isa.available()) {
+        let of = |threads| Cpu::new(threads, Some(isa)).expect("there");
+        let all = run(&of(1), &queries, &items, dim, None, 50);
+        let found = run(&of(4), &queries, &items, dim, None, 50);
+        assert!(all.0 == found.0 && bits(&all.1) == bits(&found.1), "{isa:?}: threads");
+        for q in [0, 1, 13, 199] {
+            // Alone, the items are shared out; the query stands at another place of its tile.
+            let one = run(&of(3), &queries[q * dim..(q + 1) * dim].to_vec(), &items, dim, None, 50);
+            assert_eq!(one.0, all.0[q * 50..(q + 1) * 50], "{isa:?}: query {q}");
+            assert_eq!(bits(&one.1), bits(&all.1[q * 50..(q + 1) * 50]), "{isa:?}: query {q}");
+        }
+    }
+}
+
+#[test]
+fn nothing_to_find() {
+    let cpu = Cpu::new(1, None).expect("there");
+    assert_eq!(run(&cpu, &vec![1.0; 8], &[], 4, None, 3), (vec![u32::MAX; 6], vec![f32::NEG_INFINITY; 6]));
+    assert_eq!(run(&cpu, &vec![1.0; 8], &[1.0; 8], 4, None, 0), (vec![], vec![]));
+    assert_eq!(run(&cpu, &vec![], &[1.0; 8], 4, None, 3), (vec![], vec![]));
+    let items = cpu.pack_items(&[1.0; 8], 2, 4).expect("packs");
+    let short = cpu.topk(&mut [0; 3], &mut [0.0; 4], &vec![0.0; 4], &items, None, 1, 4);
+    assert!(matches!(short, Err(Error::Shape { op: "topk", .. })));
+    let skip = Skip { offsets: &[0, 5], items: &[1] };
+    let beyond = cpu.topk(&mut [0; 4], &mut [0.0; 4], &vec![0.0; 4], &items, Some(skip), 1, 4);
+    assert!(matches!(beyond, Err(Error::Shape { op: "topk", .. })));
+}
