@@ -1,4 +1,4 @@
-//! Checksums of rows, kept in the metadata of a shard's schema: they make a lone shard self-checking.
+//! Checksums of rows, kept in the metadata of a shard's footer: they make a lone shard self-checking.
 
 use xxhash_rust::xxh3::Xxh3Default;
 
@@ -29,7 +29,7 @@ pub(crate) fn of_rows(rows: Rows<'_>) -> u64 {
     hasher.digest()
 }
 
-/// What the footer's schema says about `rows` rows in batches with these checksums.
+/// What the footer says about `rows` rows in batches with these checksums.
 pub(crate) fn to_metadata(rows: u64, checksums: &[u64]) -> Vec<(String, String)> {
     let text = checksums.iter().map(|checksum| format!("{checksum:016x}")).collect();
     vec![(ROWS.into(), rows.to_string()), (CHECKSUMS.into(), text)]
@@ -43,7 +43,7 @@ pub(crate) struct Promise {
 }
 
 impl Promise {
-    /// Reads schema metadata: `Ok(None)` where another program wrote the file, an error where it is damaged.
+    /// Reads the footer's metadata: `Ok(None)` where another program wrote the file, an error where it is damaged.
     pub(crate) fn from_metadata<'a>(
         pairs: impl Iterator<Item = (&'a str, &'a str)>,
     ) -> Result<Option<Promise>, &'static str> {

@@ -197,7 +197,7 @@ impl Footer {
                 return Ok(Err(damaged(path, "footer", "the schema has too many fields")));
             }
             let mut pairs = Vec::new();
-            for pair in schema.custom_metadata()?.into_iter().flatten() {
+            for pair in footer.custom_metadata()?.into_iter().flatten() {
                 let pair = pair?;
                 if let (Some(key), Some(value)) = (pair.key()?, pair.value()?) {
                     pairs.push((key, value));

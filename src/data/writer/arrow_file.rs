@@ -54,10 +54,11 @@ impl ArrowFile {
         Ok(())
     }
 
-    /// Writes the footer with `metadata` in its schema, and gives the file its name.
+    /// Writes the footer with `metadata` in it, and gives the file its name.
     ///
-    /// Checksums of record batches are known only now, and arrow2 takes a schema's metadata at the start; readers of
-    /// Arrow files take the schema from the footer, so the footer that arrow2 makes is extended before it is written.
+    /// The metadata is the file's, not the schema's: a program that reads the file, changes rows and writes them again
+    /// keeps a schema's metadata, and checksums in it would be wrong. arrow2 writes no such metadata, so the footer
+    /// that it makes is extended before it is written.
     pub(crate) fn finish(mut self, metadata: Vec<(String, String)>) -> Result<FileInfo> {
         let path = self.path;
         let failed = |e| Error::io(&path, e);
@@ -80,13 +81,13 @@ impl ArrowFile {
     }
 }
 
-/// End-of-stream mark, footer, its length and the magic, with `metadata` added to the footer's schema.
+/// End-of-stream mark, footer, its length and the magic, with `metadata` added to the footer.
 fn extend_footer(tail: &[u8], metadata: Vec<(String, String)>) -> Option<Vec<u8>> {
     let (end_of_stream, rest) = tail.split_at_checked(8)?;
     let footer = rest.get(..rest.len().checked_sub(4 + MAGIC.len())?)?;
     let mut footer: Footer = FooterRef::read_as_root(footer).ok()?.try_into().ok()?;
     let pairs = metadata.into_iter().map(|(key, value)| KeyValue { key: Some(key), value: Some(value) }).collect();
-    footer.schema.as_mut()?.custom_metadata = Some(pairs);
+    footer.custom_metadata = Some(pairs);
     let mut builder = Builder::new();
     let footer = builder.finish(&footer, None);
     let length = i32::try_from(footer.len()).ok()?;
