@@ -3,6 +3,7 @@
 //! Work is cut the same way whatever the number of threads, and every sum has one order: the same bits for any number
 //! of threads. Between instruction sets bits may differ (fused multiply-add).
 
+pub mod bench;
 mod embedding;
 mod linear;
 mod loss;
@@ -106,7 +107,7 @@ impl Backend for Cpu {
     }
 
     fn read<T: Elem>(&self, host: &mut [T], from: &Vec<T>, start: usize) -> Result<()> {
-        let end = start.checked_add(host.len()).unwrap_or(usize::MAX);
+        let end = start.saturating_add(host.len());
         need_len("read", "the buffer", from.len(), end)?;
         host.copy_from_slice(&from[start..end]);
         Ok(())

@@ -188,7 +188,7 @@ impl Sink {
             }
             Format::Csv(packing) => {
                 let mut writer = csv::Writer::from_writer(TextSink::start(packing, out)?);
-                writer.write_record(["user", "rank", "item", "score"])?;
+                writer.write_record(["user", "rank", "item", "score"]).map_err(from_csv)?;
                 Sink::Csv(Box::new(writer), String::new())
             }
             Format::JsonLines(packing) => Sink::JsonLines(TextSink::start(packing, out)?),
@@ -213,13 +213,13 @@ impl Sink {
                 let mut field = |value: &dyn std::fmt::Display| {
                     text.clear();
                     std::fmt::Write::write_fmt(text, format_args!("{value}")).map_err(io::Error::other)?;
-                    writer.write_field(&*text).map_err(io::Error::from)
+                    writer.write_field(&*text).map_err(from_csv)
                 };
                 field(&user)?;
                 field(&rank)?;
                 field(&item)?;
                 field(&score)?;
-                writer.write_record(None::<&[u8]>)?;
+                writer.write_record(None::<&[u8]>).map_err(from_csv)?;
             }
             Sink::JsonLines(out) => {
                 serde_json::to_writer(&mut *out, &Line { user: Id(user), rank, item: Id(item), score })?;
@@ -402,6 +402,14 @@ impl Write for TextSink {
             TextSink::Gzip(out) => out.flush(),
             TextSink::Zstd(out) => out.flush(),
         }
+    }
+}
+
+/// What the operating system said, where it was the one to fail: callers tell errors apart by its kind.
+fn from_csv(error: csv::Error) -> io::Error {
+    match error.into_kind() {
+        csv::ErrorKind::Io(error) => error,
+        other => io::Error::other(format!("{other:?}")),
     }
 }
 

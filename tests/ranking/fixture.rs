@@ -64,7 +64,12 @@ impl Toy {
         let manifest = Manifest {
             format: "tercel-dataset".into(),
             version: FORMAT_VERSION,
-            columns: SourceColumns { user: "customer".into(), item: "article".into(), time: Some("day".into()), weight: None },
+            columns: SourceColumns {
+                user: "customer".into(),
+                item: "article".into(),
+                time: Some("day".into()),
+                weight: None,
+            },
             train,
             valid: SplitInfo::default(),
             test,

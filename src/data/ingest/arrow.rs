@@ -35,7 +35,12 @@ pub(super) const LIST_SEPARATOR: &str = "\u{1f}";
 fn guard<T>(path: &Path, at: &str, call: impl FnOnce() -> std::result::Result<T, ArrowError>) -> Result<T> {
     match catch_unwind(AssertUnwindSafe(call)) {
         Ok(Ok(value)) => Ok(value),
-        Ok(Err(ArrowError::IoError(_, source))) if source.raw_os_error().is_some() => Err(Error::io(path, source)),
+        // A seek to where a damaged footer points is an invalid argument.
+        Ok(Err(ArrowError::IoError(_, source)))
+            if source.raw_os_error().is_some() && source.kind() != std::io::ErrorKind::InvalidInput =>
+        {
+            Err(Error::io(path, source))
+        }
         Ok(Err(error)) => Err(Error::damaged(path, at, error.to_string())),
         Err(_) => Err(Error::damaged(path, at, "arrow-rs cannot decode it")),
     }

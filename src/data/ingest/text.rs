@@ -210,7 +210,9 @@ impl Pieces {
                 return Ok(Some(Piece::Rows));
             }
             match open {
-                Some(opened) if self.ended || buffer.len() > MAX_LINE => {
+                Some(opened)
+                    if self.ended || (buffer.len() > MAX_LINE && memchr(b'\n', &buffer[opened..]).is_some()) =>
+                {
                     let reason = if self.ended { "is never closed" } else { "is not closed within 16 MiB" };
                     return Ok(Some(self.cut_at_quote(buffer, opened, reason)));
                 }

@@ -4,6 +4,7 @@ use half::{bf16, f16};
 
 use crate::backend::Step;
 use crate::backend::cpu::simd::Simd;
+use crate::rng::mix;
 
 /// A type of table values.
 pub(crate) trait Stored: bytemuck::Pod + Send + Sync {
@@ -93,24 +94,16 @@ impl Stored for f16 {
     }
 }
 
-/// One step of splitmix64 from `x`.
-fn splitmix64(x: u64) -> u64 {
-    let x = x.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    x ^ (x >> 31)
-}
-
 /// The part of the random bits that a step and a table share.
 pub(super) fn run_key(step: &Step) -> u64 {
-    splitmix64(splitmix64(step.seed) ^ step.number)
+    mix(mix(step.seed) ^ step.number)
 }
 
 /// Rounds a stepped row into the table. The bits of lane l are the upper half of xorshift64* from
 /// `splitmix64(run key ^ (table << 32 | row)) ^ (l + 1) * 0x9e3779b97f4a7c15`: whoever computes them gets the same.
 #[inline(always)]
 pub(super) fn round_row<T: Stored>(to: &mut [T], from: &[f32], run_key: u64, table: u32, row: u32) {
-    let key = splitmix64(run_key ^ (u64::from(table) << 32 | u64::from(row)));
+    let key = mix(run_key ^ (u64::from(table) << 32 | u64::from(row)));
     for (lane, (to, &x)) in to.iter_mut().zip(from).enumerate() {
         let mut state = key ^ (lane as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         state ^= state >> 12;

@@ -1,0 +1,203 @@
+//! Arrow IPC and Parquet: every type that ids, times and weights come in, features, and damaged files.
+
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow_array::types::Int8Type;
+use arrow_array::{
+    Array, ArrayRef, Date32Array, Date64Array, DictionaryArray, Float64Array, Int32Array, Int64Array, LargeStringArray,
+    RecordBatch, StringArray, StringViewArray, TimestampMicrosecondArray, UInt16Array, UInt64Array,
+};
+use tercel::data::dataset::{FeatureKind, Split};
+use tercel::data::ingest::OnError;
+use tercel::data::vocabulary::RawIds;
+
+use crate::support::{Case, config};
+
+fn batch(columns: Vec<(&str, ArrayRef)>) -> RecordBatch {
+    RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(name, array)| (name, array, true))).unwrap()
+}
+
+fn write(path: &Path, batch: &RecordBatch) {
+    let file = File::create(path).unwrap();
+    match path.extension().and_then(|e| e.to_str()) {
+        Some("parquet") => {
+            let mut writer = parquet::arrow::ArrowWriter::try_new(file, batch.schema(), None).unwrap();
+            writer.write(batch).unwrap();
+            writer.close().unwrap();
+        }
+        Some("arrows") => {
+            let mut writer = arrow_ipc::writer::StreamWriter::try_new(file, &batch.schema()).unwrap();
+            writer.write(batch).unwrap();
+            writer.finish().unwrap();
+        }
+        _ => {
+            let options = arrow_ipc::writer::IpcWriteOptions::default();
+            let options = options.try_with_compression(Some(arrow_ipc::CompressionType::ZSTD)).unwrap();
+            let mut writer =
+                arrow_ipc::writer::FileWriter::try_new_with_options(file, &batch.schema(), options).unwrap();
+            writer.write(batch).unwrap();
+            writer.finish().unwrap();
+        }
+    }
+}
+
+const NAMES: [&str; 3] = ["in.arrow", "in.arrows", "in.parquet"];
+
+#[test]
+fn every_type_of_id_and_time() {
+    let dictionary: DictionaryArray<Int8Type> = vec!["7", "007", "7"].into_iter().collect();
+    let texts: Vec<ArrayRef> = vec![
+        Arc::new(StringArray::from(vec!["7", "007", "7"])),
+        Arc::new(LargeStringArray::from(vec!["7", "007", "7"])),
+        Arc::new(StringViewArray::from(vec!["7", "007", "7"])),
+        Arc::new(dictionary),
+    ];
+    let integers: Vec<ArrayRef> = vec![
+        Arc::new(UInt16Array::from(vec![9, 8, 9])),
+        Arc::new(Int64Array::from(vec![9, 8, 9])),
+        Arc::new(UInt64Array::from(vec![9, 8, 9])),
+    ];
+    let times: Vec<ArrayRef> = vec![
+        Arc::new(Date32Array::from(vec![1, 2, -1])),
+        Arc::new(Date64Array::from(vec![86_400_000, 172_800_000, -86_400_000])),
+        Arc::new(
+            TimestampMicrosecondArray::from(vec![86_400_000_000, 172_800_000_999, -86_400_000_000])
+                .with_timezone("+02:00"),
+        ),
+        Arc::new(Int32Array::from(vec![86_400, 172_800, -86_400])),
+        Arc::new(Float64Array::from(vec![86_400.0, 172_800.5, -86_400.0])),
+        Arc::new(StringArray::from(vec!["1970-01-02", "172800", "1969-12-31"])),
+    ];
+    for name in NAMES {
+        let case = Case::new();
+        for i in 0..texts.len().max(integers.len()).max(times.len()) {
+            let (text, integer, time) =
+                (&texts[i % texts.len()], &integers[i % integers.len()], &times[i % times.len()]);
+            let stars = Arc::new(Float64Array::from(vec![0.0, 0.5, 2.0])) as ArrayRef;
+            write(
+                &case.path(name),
+                &batch(vec![
+                    ("stars", stars),
+                    ("item_id", integer.clone()),
+                    ("ts", time.clone()),
+                    ("user_id", text.clone()),
+                ]),
+            );
+            let opened = case.open(name, &config(|c| c.weight = Some("stars".into())));
+            let row = |user: &str, item: &str, time, weight| (user.into(), item.into(), Some(time), Some(weight));
+            let expected = [row("7", "9", 86_400, 0.0), row("007", "8", 172_800, 0.5), row("7", "9", -86_400, 2.0)];
+            assert_eq!(opened.rows(Split::Train), expected, "{name} {i}");
+            assert_eq!(opened.items.table.ids, RawIds::Integer(vec![0, 9, 8]));
+        }
+    }
+}
+
+#[test]
+fn a_text_column_of_digits_stays_text() {
+    let case = Case::new();
+    let texts = || Arc::new(StringArray::from(vec!["1", "2"])) as ArrayRef;
+    write(&case.path("in.parquet"), &batch(vec![("user", texts()), ("item", texts())]));
+    let opened = case.open("in.parquet", &config(|_| {}));
+    assert!(matches!(opened.users.table.ids, RawIds::Text { .. }));
+}
+
+#[test]
+fn many_rows_in_order() {
+    let rows = 40_000;
+    let users = Arc::new(Int64Array::from_iter_values((0..rows).map(|n| n % 77))) as ArrayRef;
+    let items = Arc::new(Int64Array::from_iter_values((0..rows).map(|n| n * n % 101))) as ArrayRef;
+    let table = batch(vec![("user", users), ("item", items)]);
+    let expected: Vec<String> = (0..rows).map(|n| format!("{} {}", n % 77, n * n % 101)).collect();
+    for name in NAMES {
+        let case = Case::new();
+        write(&case.path(name), &table);
+        assert!(case.open(name, &config(|c| c.threads = 3)).pairs(Split::Train) == expected);
+    }
+}
+
+#[test]
+fn rows_and_columns_that_cannot_be_read() {
+    let users = Arc::new(StringArray::from(vec![Some("a"), None, Some("")])) as ArrayRef;
+    let items = Arc::new(UInt64Array::from(vec![1, u64::MAX, 3])) as ArrayRef;
+    let floats = Arc::new(Float64Array::from(vec![1.0, 2.0, 3.0])) as ArrayRef;
+    for name in NAMES {
+        let case = Case::new();
+        write(&case.path(name), &batch(vec![("user", users.clone()), ("item", items.clone())]));
+        let (said, code) = case.error(name, &config(|_| {}));
+        assert_eq!((said, code), (format!("{name}: row 2, column user: is null; an id is needed"), 3));
+        let opened = case.open(name, &config(|c| c.on_error = OnError::Skip));
+        assert_eq!((opened.summary.rows, opened.summary.rejected), (1, 2));
+        let rejected = std::fs::read_to_string(case.out().join("rejected.csv")).unwrap();
+        assert!(rejected.contains(",2,user,is null; an id is needed,\",18446744073709551615\""), "{rejected}");
+        std::fs::remove_dir_all(case.out()).unwrap();
+        write(&case.path(name), &batch(vec![("user", floats.clone()), ("item", items.clone())]));
+        let (said, _) = case.error(name, &config(|_| {}));
+        assert_eq!(said, format!("{name}: column user: expected texts or integers, found Float64"));
+        write(&case.path(name), &batch(vec![("user", users.slice(0, 0)), ("item", items.slice(0, 0))]));
+        assert_eq!(case.error(name, &config(|_| {})).0, format!("{name}: the input has no rows"));
+    }
+}
+
+#[test]
+fn features_with_lists() {
+    let case = Case::with("a.csv", "user,item\n1,x\n2,y\n");
+    let mut tags = arrow_array::builder::ListBuilder::new(arrow_array::builder::StringBuilder::new());
+    tags.append_value([Some("b"), Some("a")]);
+    tags.append_null();
+    let tags = Arc::new(tags.finish()) as ArrayRef;
+    let ids = Arc::new(Int32Array::from(vec![2, 1])) as ArrayRef;
+    let old = Arc::new(arrow_array::BooleanArray::from(vec![true, false])) as ArrayRef;
+    for name in NAMES {
+        write(&case.path(name), &batch(vec![("tags", tags.clone()), ("old", old.clone()), ("user", ids.clone())]));
+        let opened = case.open("a.csv", &config(|c| c.user_features = Some(case.path(name))));
+        let info = &opened.dataset.manifest().users;
+        assert!(matches!(&info.features[0].kind, FeatureKind::MultiHot { values, .. } if values == &["a", "b"]));
+        let found = opened.features(&opened.users, info);
+        assert_eq!(
+            (&found["1"], &found["2"]),
+            (&vec!["tags=[]".into(), "old=1".into()], &vec!["tags=[1, 2]".into(), "old=2".into()])
+        );
+    }
+}
+
+#[test]
+fn damaged_files_are_errors_or_rows_and_never_a_panic() {
+    let users = Arc::new(StringArray::from(vec!["a", "b", "c"])) as ArrayRef;
+    let items = Arc::new(Int64Array::from(vec![1, 2, 3])) as ArrayRef;
+    let table = batch(vec![("user", users), ("item", items)]);
+    // What arrow-rs panics with is expected here, and long.
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        let file = info.location().map_or("", |location| location.file());
+        if !file.contains("arrow-") && !file.contains("parquet-") {
+            hook(info);
+        }
+    }));
+    for name in NAMES {
+        let case = Case::new();
+        write(&case.path(name), &table);
+        let good = std::fs::read(case.path(name)).unwrap();
+        for at in (0..good.len()).step_by(11) {
+            let mut bytes = good.clone();
+            bytes[at] ^= 0xff;
+            std::fs::write(case.path(name), &bytes).unwrap();
+            if let Err(error) = case.run(name, &config(|_| {})) {
+                assert!([2, 3].contains(&error.exit_code()), "{name} byte {at}: {error}");
+            }
+        }
+        for end in [0, 5, good.len() / 2, good.len() - 1] {
+            std::fs::write(case.path(name), &good[..end]).unwrap();
+            if let Err(error) = case.run(name, &config(|_| {})) {
+                assert_eq!(error.exit_code(), 3, "{name} cut at {end}: {error}");
+            } else {
+                assert_eq!(name, "in.arrows", "only a stream may lack its end");
+            }
+        }
+    }
+    let case = Case::with("in.arrow", "not arrow");
+    assert_eq!(case.error("in.arrow", &config(|_| {})).0, "in.arrow: is not an Arrow IPC file");
+    case.write("in.parquet", "PK\u{3}\u{4}....");
+    assert_eq!(case.error("in.parquet", &config(|_| {})).0, "in.parquet: is not a Parquet file");
+}
