@@ -78,7 +78,7 @@ fn generate(dir: &Path, rows: u64) -> std::io::Result<()> {
     for customer in 0..customers {
         let r = mix(customer);
         out.write_all(&hex_id(customer, 0))?;
-        let (fn_, news) = if r % 3 == 0 { ("1.0", "Regularly") } else { ("", "NONE") };
+        let (fn_, news) = if r.is_multiple_of(3) { ("1.0", "Regularly") } else { ("", "NONE") };
         write!(out, ",{fn_},{fn_},ACTIVE,{news},{},", 16 + r % 70)?;
         out.write_all(&hex_id(r % 300_000, 1))?;
         out.write_all(b"\n")?;

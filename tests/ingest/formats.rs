@@ -183,7 +183,7 @@ fn the_complete_journey() {
         let summary = tercel::data::ingest::ingest(inputs, &case.out(), config, &|_| {}).unwrap();
         crate::support::Opened::new(&case.out(), summary)
     };
-    let opened = run(&[dir.clone()], &split);
+    let opened = run(std::slice::from_ref(&dir), &split);
     assert_eq!((opened.summary.rows, opened.summary.rejected), (482_803, 0));
     assert_eq!(opened.summary.users + opened.summary.unseen_users, 2361);
     assert_eq!(opened.summary.items + opened.summary.unseen_items, 42_181);

@@ -122,7 +122,7 @@ impl Opened {
     pub fn ids(&self, split: Split) -> Vec<[u32; 2]> {
         let mut found = Vec::new();
         for file in &self.dataset.split(split).files {
-            let shard = Shard::open(&self.dataset.path(file)).unwrap();
+            let shard = Shard::open(self.dataset.path(file)).unwrap();
             for block in 0..shard.blocks() {
                 let rows = shard.block(block).unwrap();
                 found.extend(rows.users.iter().zip(rows.items).map(|(user, item)| [*user, *item]));
@@ -135,7 +135,7 @@ impl Opened {
     pub fn rows(&self, split: Split) -> Vec<Row> {
         let mut found = Vec::new();
         for file in &self.dataset.split(split).files {
-            let shard = Shard::open(&self.dataset.path(file)).unwrap();
+            let shard = Shard::open(self.dataset.path(file)).unwrap();
             for block in 0..shard.blocks() {
                 let rows = shard.block(block).unwrap();
                 for i in 0..rows.users.len() {

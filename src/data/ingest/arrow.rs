@@ -20,7 +20,7 @@ use arrow_schema::{ArrowError, DataType, SchemaRef, TimeUnit};
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 
 use super::rows::{Columns, Layout, Reject, check_id, quoted};
-use super::table::Kind;
+use super::table::{EachRow, Kind};
 use super::text::open_file;
 use super::time::{check_seconds, parse_time};
 use crate::{Error, Result};
@@ -352,7 +352,7 @@ pub(super) fn for_each_row(
     path: &Path,
     batch: &RecordBatch,
     before: u64,
-    each: &mut dyn FnMut(u64, &[&[u8]]) -> Result<()>,
+    each: &mut EachRow<'_>,
 ) -> Result<u64> {
     let schema = batch.schema();
     let columns: Vec<ArrayRef> = batch
@@ -366,7 +366,7 @@ pub(super) fn for_each_row(
     for row in 0..batch.num_rows() {
         values.clear();
         values.extend(texts.iter().map(|t| if t.is_valid(row) { t.value(row).as_bytes() } else { &b""[..] }));
-        each(before + row as u64 + 1, &values)?;
+        each(before + row as u64 + 1, Ok(&values))?;
     }
     Ok(before + batch.num_rows() as u64)
 }

@@ -181,18 +181,13 @@ impl Columns {
         let ascii = bytes.is_ascii();
         let mut at = 0;
         while let Some(row) = reader.next(bytes, &mut at) {
-            if !row.text.is_empty() {
-                if let Err((column, reason)) = self.read_row(&row, layout, ascii) {
-                    let text = row.text.to_vec();
-                    self.rejects.push(Reject {
-                        line: self.lines,
-                        column: layout.columns[column].clone(),
-                        reason,
-                        text,
-                    });
-                    if stop {
-                        return;
-                    }
+            if !row.text.is_empty()
+                && let Err((column, reason)) = self.read_row(&row, layout, ascii)
+            {
+                let (column, text) = (layout.columns[column].clone(), row.text.to_vec());
+                self.rejects.push(Reject { line: self.lines, column, reason, text });
+                if stop {
+                    return;
                 }
             }
             self.lines += row.lines;

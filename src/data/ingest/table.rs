@@ -40,6 +40,9 @@ pub(super) struct Table {
     pub(super) bytes: u64,
 }
 
+/// Takes a row's number and its values, or why it cannot be read.
+pub(super) type EachRow<'a> = dyn FnMut(u64, std::result::Result<&[&[u8]], Reject>) -> Result<()> + 'a;
+
 /// The name without `.gz` and `.zst`, in lower case.
 pub(super) fn plain_name(path: &Path) -> String {
     let name = path.file_name().map(|n| n.to_string_lossy().to_lowercase()).unwrap_or_default();
@@ -118,14 +121,14 @@ impl Table {
     pub(super) fn for_each(
         &self,
         bytes: &Arc<AtomicU64>,
-        each: &mut dyn FnMut(u64, std::result::Result<&[&[u8]], Reject>) -> Result<()>,
+        each: &mut EachRow<'_>,
     ) -> Result<()> {
         match &self.kind {
             Kind::Text { dialect, header } => self.for_each_line(dialect, *header, bytes, each),
             kind => {
                 let mut row = 0;
                 for batch in Batches::open(&self.path, kind, bytes)? {
-                    row = arrow::for_each_row(&self.path, &batch?, row, &mut |row, values| each(row, Ok(values)))?;
+                    row = arrow::for_each_row(&self.path, &batch?, row, each)?;
                 }
                 Ok(())
             }
@@ -137,7 +140,7 @@ impl Table {
         dialect: &Dialect,
         header: bool,
         bytes: &Arc<AtomicU64>,
-        each: &mut dyn FnMut(u64, std::result::Result<&[&[u8]], Reject>) -> Result<()>,
+        each: &mut EachRow<'_>,
     ) -> Result<()> {
         let mut file = TextFile::open(&self.path, bytes)?;
         let mut line = if header { file.first_line()?.map_or(0, |(_, lines)| lines) } else { 0 };
