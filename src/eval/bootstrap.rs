@@ -2,36 +2,48 @@
 //!
 //! Each resample draws as many users as there are, with replacement, and takes the mean; the interval is what the
 //! middle 95 % of the resamples' means span. Every resample has a random stream of its own, so the result does not
-//! depend on threads. Most users of a large catalogue have zeros everywhere: they are kept as a count, and drawing one
-//! costs no memory access.
+//! depend on threads.
+//!
+//! More than [`GROUPS`] users are dealt at random into that many groups, which are then drawn whole. A random group is
+//! as good a sample as a user: the intervals stay right (their widths scatter by sqrt(1 / 2 GROUPS) = 0.6 %, well below
+//! what 1000 resamples scatter by themselves), while time and memory no longer grow with the users.
 
 use rayon::prelude::*;
+
+/// The most units that are drawn from.
+pub const GROUPS: usize = 1 << 14;
 
 /// The values of many users, `width` each, to be resampled together.
 pub struct Bootstrap {
     width: usize,
-    /// Users with a value other than zero, one row of `width` values each.
-    rows: Vec<f32>,
-    /// All users.
-    users: u64,
+    /// Users that are going to be added.
+    expected: usize,
+    /// Users that were added.
+    users: usize,
+    /// Per group: how many users, then the sums of their values.
+    groups: Vec<f64>,
 }
 
 impl Bootstrap {
-    /// No users yet; each will have `width` values.
-    pub fn new(width: usize) -> Bootstrap {
-        Bootstrap { width, rows: Vec::new(), users: 0 }
+    /// Prepares for `users` users with `width` values each.
+    pub fn new(width: usize, users: usize) -> Bootstrap {
+        Bootstrap { width, expected: users, users: 0, groups: vec![0.0; users.min(GROUPS) * (width + 1)] }
     }
 
     /// Adds a user.
     ///
     /// # Panics
-    /// When there are not `width` values.
+    /// When there are not `width` values, or more users than were expected.
     pub fn push(&mut self, values: &[f64]) {
-        assert_eq!(values.len(), self.width, "values of a user");
+        assert!(values.len() == self.width && self.users < self.expected, "values of the users that were expected");
+        let group = match self.expected > GROUPS {
+            true => (mix(self.users as u64 + 1) % GROUPS as u64) as usize,
+            false => self.users,
+        };
         self.users += 1;
-        if values.iter().any(|&v| v != 0.0) {
-            self.rows.extend(values.iter().map(|&v| v as f32));
-        }
+        let at = group * (self.width + 1);
+        self.groups[at] += 1.0;
+        self.groups[at + 1..].iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
     }
 
     /// For each value the 2.5th and the 97.5th percentile of its mean over `samples` resamples. None without users or
@@ -54,19 +66,15 @@ impl Bootstrap {
 
     fn resample(&self, sample: u64, seed: u64) -> Vec<f64> {
         let mut stream = SplitMix(mix(seed ^ mix(sample.wrapping_add(1))));
-        let mut sums = vec![0.0; self.width];
-        let rows = (self.rows.len() / self.width) as u64;
-        for _ in 0..self.users {
-            let drawn = stream.below(self.users);
-            if drawn < rows {
-                let at = drawn as usize * self.width;
-                for (sum, &value) in sums.iter_mut().zip(&self.rows[at..at + self.width]) {
-                    *sum += f64::from(value);
-                }
-            }
+        let row = self.width + 1;
+        let mut sums = vec![0.0; row];
+        let groups = self.users.min(GROUPS);
+        for _ in 0..groups {
+            let at = stream.below(groups as u64) as usize * row;
+            sums.iter_mut().zip(&self.groups[at..at + row]).for_each(|(sum, value)| *sum += value);
         }
-        sums.iter_mut().for_each(|sum| *sum /= self.users as f64);
-        sums
+        let users = sums[0].max(1.0);
+        sums[1..].iter().map(|sum| sum / users).collect()
     }
 }
 
@@ -100,9 +108,15 @@ mod tests {
     use super::*;
 
     fn users(values: impl IntoIterator<Item = f64>) -> Bootstrap {
-        let mut bootstrap = Bootstrap::new(2);
-        values.into_iter().for_each(|v| bootstrap.push(&[v, 1.0 - v]));
+        let values: Vec<f64> = values.into_iter().collect();
+        let mut bootstrap = Bootstrap::new(2, values.len());
+        values.iter().for_each(|v| bootstrap.push(&[*v, 1.0 - v]));
         bootstrap
+    }
+
+    /// Every n-th user has 1, the others 0.
+    fn every(n: usize, users: usize) -> impl Iterator<Item = f64> {
+        (0..users).map(move |i| f64::from(u8::from(i % n == 0)))
     }
 
     #[test]
@@ -114,21 +128,23 @@ mod tests {
 
     #[test]
     fn the_interval_is_that_of_the_normal_approximation_for_many_users() {
-        // 2000 users, 30 % of them 1: the mean's standard deviation is sqrt(0.3 x 0.7 / 2000) = 0.01025.
-        let bootstrap = users((0..2000).map(|i| f64::from(u8::from(i % 10 < 3))));
-        let (low, high) = bootstrap.intervals(1000, 7).unwrap()[0];
-        let half = 1.96 * (0.21_f64 / 2000.0).sqrt();
-        assert!((low - (0.3 - half)).abs() < 0.003, "{low}");
-        assert!((high - (0.3 + half)).abs() < 0.003, "{high}");
+        // Of n users a share p has 1: the mean's standard deviation is sqrt(p (1 - p) / n). The larger numbers of users
+        // are drawn in groups; users in order of their values must not make a difference there.
+        for n in [2_000_usize, 20_000, 200_000] {
+            let half = 1.96 * (0.25 * 0.75 / n as f64).sqrt();
+            let sorted = (0..n).map(|i| f64::from(u8::from(i < n / 4)));
+            for bootstrap in [users(every(4, n)), users(sorted)] {
+                let (low, high) = bootstrap.intervals(1000, 7).unwrap()[0];
+                assert!(((0.25 - low) / half - 1.0).abs() < 0.15, "{n}: {low}, expected {}", 0.25 - half);
+                assert!(((high - 0.25) / half - 1.0).abs() < 0.15, "{n}: {high}, expected {}", 0.25 + half);
+            }
+        }
     }
 
     #[test]
-    fn zero_rows_are_counted_and_not_kept() {
-        let mut bootstrap = Bootstrap::new(1);
-        (0..1000).for_each(|i| bootstrap.push(&[f64::from(u8::from(i % 100 == 0))]));
-        assert_eq!((bootstrap.users, bootstrap.rows.len()), (1000, 10));
-        let (low, high) = bootstrap.intervals(1000, 0).unwrap()[0];
-        assert!(low > 0.002 && low < 0.01 && high > 0.01 && high < 0.02, "{low} {high}");
+    fn memory_does_not_grow_with_the_users() {
+        assert_eq!(users(every(3, 100)).groups.len(), 100 * 3);
+        assert_eq!(users(every(3, 100_000)).groups.len(), GROUPS * 3);
     }
 
     #[test]

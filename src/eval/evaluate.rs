@@ -120,8 +120,9 @@ impl Evaluator {
             k,
         };
         let mut popular = Popularity::new(&self.item_counts, None);
-        let mut model = Figures::new(&self.metrics, self.item_counts.len(), self.options.bootstrap > 0);
-        let mut baseline = Figures::new(&self.metrics, self.item_counts.len(), false);
+        let bootstrap = (self.options.bootstrap > 0).then(|| Bootstrap::new(self.metrics.width(), users.len()));
+        let mut model = Figures::new(&self.metrics, self.item_counts.len(), bootstrap);
+        let mut baseline = Figures::new(&self.metrics, self.item_counts.len(), None);
         let (mut block, mut skip) = (UserBlock::default(), Lists::default());
         let (mut next, mut seen_relevant) = (0, 0);
         while next < users.len() {
@@ -211,11 +212,11 @@ struct Figures {
 }
 
 impl Figures {
-    fn new(metrics: &Metrics, items: usize, intervals: bool) -> Figures {
+    fn new(metrics: &Metrics, items: usize, bootstrap: Option<Bootstrap>) -> Figures {
         Figures {
             users: 0,
             sums: vec![0.0; metrics.width()],
-            bootstrap: intervals.then(|| Bootstrap::new(metrics.width())),
+            bootstrap,
             returned: vec![vec![false; items]; metrics.ks().len()],
             ks: metrics.ks().to_vec(),
         }
