@@ -72,11 +72,10 @@ enum Sink {
 /// # Errors
 /// [`Error::Config`] for an ending that names no format; [`Error::Input`] when `path` is a folder.
 pub fn check_path(path: &Path) -> Result<()> {
-    Format::of(path)?;
     if path.is_dir() {
         return Err(Error::input(path, "is a folder; predictions go to a file in it"));
     }
-    Ok(())
+    Format::of(path).map(drop)
 }
 
 impl PredictionWriter {

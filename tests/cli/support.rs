@@ -93,12 +93,12 @@ pub fn write<'a>(folder: &Path, name: &'a str, text: impl AsRef<[u8]>) -> &'a st
     name
 }
 
-/// Interactions of two tastes: even users buy even items, odd users odd ones, every user a different few of twenty.
+/// Interactions of two tastes: even users buy even items, odd users odd ones, every user another twelve of twenty.
 /// Ids are text with leading zeros and letters beyond ASCII.
 pub fn two_tastes(folder: &Path, name: &str) {
     let mut text = String::from("user_id,item_id,timestamp\n");
     for user in 0..40 {
-        for step in 0..8 {
+        for step in 0..12 {
             let item = (user % 2) + 2 * ((user / 2 + step * 3) % 20);
             text.push_str(&format!(
                 "{},{},{}\n",

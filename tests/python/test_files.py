@@ -65,11 +65,11 @@ def test_both_read_a_dataset(folder):
             assert by_arrow.column_names == ["user", "item", "timestamp", "weight"]
             assert [str(field.type) for field in by_arrow.schema] == ["uint32", "uint32", "int64", "float"]
             assert by_arrow.num_rows == file["rows"]
-            by_polars = polars.read_ipc(path, memory_map=False)
+            by_polars = polars.read_ipc(path)
             assert by_polars.equals(polars.from_arrow(by_arrow))
     users = pyarrow.ipc.open_file(str(folder / "data/users.arrow")).read_all().to_pydict()
     assert users["id"][0] is None and sorted(users["id"][1:])[0] == "üser 000"
-    items = polars.read_ipc(folder / "data/items.arrow", memory_map=False)
+    items = polars.read_ipc(folder / "data/items.arrow")
     assert items["id"].dtype == polars.Int64 and items["count"].sum() == manifest["train"]["rows"]
 
 
@@ -137,7 +137,7 @@ def test_predictions_say_the_same_in_every_format(folder):
         tercel("recommend", "--model", folder / "model", "--out", folder / f"p.{ending}", "--k", 4)
     frames = {
         "parquet": polars.read_parquet(folder / "p.parquet"),
-        "arrow": polars.read_ipc(folder / "p.arrow", memory_map=False),
+        "arrow": polars.read_ipc(folder / "p.arrow"),
         "csv": polars.read_csv(folder / "p.csv"),
         "jsonl": polars.read_ndjson(folder / "p.jsonl"),
     }
@@ -149,8 +149,8 @@ def test_predictions_say_the_same_in_every_format(folder):
     assert pyarrow.parquet.read_table(folder / "p.parquet").num_rows == first.height
     source = polars.read_csv(folder / "in.csv")
     assert set(first["user"]) <= set(source["who"]) and set(first["item"]) <= set(source["what"])
-    seen = polars.read_ipc(folder / "data/train-00000.arrow", memory_map=False)
-    users = polars.read_ipc(folder / "data/users.arrow", memory_map=False)["id"]
-    items = polars.read_ipc(folder / "data/items.arrow", memory_map=False)["id"]
+    seen = polars.read_ipc(folder / "data/train-00000.arrow")
+    users = polars.read_ipc(folder / "data/users.arrow")["id"]
+    items = polars.read_ipc(folder / "data/items.arrow")["id"]
     had = {(users[user], items[item]) for user, item in seen.select("user", "item").rows()}
     assert not had & set(first.select("user", "item").rows()), "seen items are left out"

@@ -10,17 +10,17 @@ use crate::nightly;
 use crate::nightly::settings::Settings;
 use crate::output::Output;
 
+const EXAMPLES: &str = r"Examples, run from the repository:
+  tercel demo
+  tercel demo --out out/demo-wide --dim 128 --epochs 10";
+
 /// Runs the nightly job on the shipped data: real grocery purchases of 2,361 households over four months.
 ///
 /// Ingest, training, evaluation on the last three weeks, and the top 12 products of every household; then a few
 /// households' lists with the products' names. The settings are those of tests/data/complete-journey/nightly.toml.
 /// Run again, it goes on where it stopped, or shows what it found.
-///
-/// Examples, run from the repository:
-///   tercel demo
-///   tercel demo --out out/demo-wide --dim 128 --epochs 10
 #[derive(clap::Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_help = EXAMPLES)]
 pub struct Args {
     /// The folder of the run
     #[arg(long, value_name = "DIR", default_value = "out/demo")]

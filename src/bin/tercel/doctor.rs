@@ -5,13 +5,13 @@ use tercel::{Device, Error, Result};
 
 use crate::output::{Output, proc_kib, size};
 
+const EXAMPLES: &str = r"Examples:
+  tercel doctor
+  tercel doctor --json";
+
 /// Shows versions, processors, memory and CUDA, and what `--device auto` takes.
-///
-/// Examples:
-///   tercel doctor
-///   tercel doctor --json
 #[derive(clap::Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_help = EXAMPLES)]
 pub struct Args {}
 
 #[derive(Serialize)]

@@ -13,16 +13,16 @@ use crate::output::{Output, thousands};
 use crate::progress::Meter;
 use crate::recommend::check_index;
 
+const EXAMPLES: &str = r"Examples, after `tercel demo`:
+  tercel evaluate --model out/demo/model --data out/demo/dataset
+  tercel evaluate --model out/demo/model --data out/demo/dataset --split valid --k 12 --include-seen --json";
+
 /// Measures a model on the test split: full catalogue, every user once, 95 % intervals, popularity beside it.
 ///
 /// recall@k, ndcg@k, map@k, mrr@k, hit_rate@k, precision@k and coverage@k. Items that a user has in the training
 /// split are left out (discovery), unless --include-seen keeps them (what is bought next).
-///
-/// Examples:
-///   tercel evaluate --model out/demo/model --data out/demo/dataset
-///   tercel evaluate --model out/demo/model --data out/demo/dataset --split valid --k 12 --include-seen --json
 #[derive(clap::Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_help = EXAMPLES)]
 pub struct Args {
     /// The model folder
     #[arg(long, value_name = "MODEL")]

@@ -13,16 +13,16 @@ use tercel::{Error, Result};
 use crate::nightly;
 use crate::output::{Output, date, size, thousands};
 
+const EXAMPLES: &str = r"Examples, after `tercel demo`:
+  tercel inspect out/demo/dataset
+  tercel inspect out/demo/dataset/train-00000.arrow
+  tercel inspect out/demo/model --json";
+
 /// Says what a shard, a dataset folder, a model folder or the folder of a nightly run holds.
 ///
 /// Every file is read whole and its checksum compared: damage gives exit code 3 and names the file.
-///
-/// Examples:
-///   tercel inspect out/demo/dataset
-///   tercel inspect out/demo/dataset/train-00000.arrow
-///   tercel inspect out/demo/model --json
 #[derive(clap::Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_help = EXAMPLES)]
 pub struct Args {
     /// A shard, a dataset folder, a model folder, or the folder of a nightly run
     #[arg(value_name = "PATH")]

@@ -16,21 +16,21 @@ use crate::{evaluate, ingest, recommend, train};
 use settings::Settings;
 use state::{Stage, State, key, stamps};
 
+const EXAMPLES: &str = r"Examples, run from the repository:
+  tercel nightly --config tests/data/complete-journey/nightly.toml --out out/nightly
+  tercel nightly tests/data/complete-journey/transactions.csv.gz --out out/night \
+      --user household_id --item product_id --time t_dat --split time:2017-12-11 --epochs 3";
+
 /// Runs ingest, train, evaluate and recommend in one go; run again, it goes on where it stopped.
 ///
 /// Everything lands in one folder: OUT/dataset, OUT/model, OUT/predictions.parquet, and OUT/nightly.json, the record
 /// of what is finished. A stage that is finished is not run again unless its settings or its input files have changed;
 /// a training run that was killed goes on from its last checkpoint and ends as if nothing had happened.
 ///
-/// The settings come from a TOML file with the tables [ingest], [model], [loss], [optimizer], [train], [evaluate] and
-/// [recommend], from flags, or from both: flags win. Paths in the file are relative to its folder.
-///
-/// Examples, run from the repository:
-///   tercel nightly --config examples/complete-journey.toml --out out/nightly
-///   tercel nightly tests/data/complete-journey/transactions.csv.gz --out out/night \
-///       --user household_id --item product_id --time t_dat --split time:2017-12-11 --epochs 3
+/// The settings come from a TOML file with the tables `ingest`, `model`, `loss`, `optimizer`, `train`, `evaluate` and
+/// `recommend`, from flags, or from both: flags win. Paths in the file are relative to its folder.
 #[derive(clap::Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_help = EXAMPLES)]
 pub struct Args {
     /// Files or folders with the interactions
     #[arg(value_name = "INPUT")]

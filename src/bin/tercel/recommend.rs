@@ -17,16 +17,17 @@ use crate::args::{MachineFlags, bytes};
 use crate::output::{Output, duration, round, thousands};
 use crate::progress::Meter;
 
+const EXAMPLES: &str = r"Examples, after `tercel demo`:
+  tercel recommend --model out/demo/model --out out/top12.parquet --exclude-seen out/demo/dataset
+With lists of your own:
+  tercel recommend --model out/demo/model --out out/top.csv --k 20 --users users.txt --items in-stock.txt";
+
 /// Writes the top items of every user to an Arrow, Parquet, CSV or JSON lines file, with raw ids and scores.
 ///
 /// Every user gets K items whenever K are left; ties go by the item's row, so that the same input gives the same file.
 /// Users that the model does not know get what their features and their history in --users say.
-///
-/// Examples:
-///   tercel recommend --model out/demo/model --out out/top12.parquet --exclude-seen out/demo/dataset
-///   tercel recommend --model out/demo/model --out out/top.csv --k 20 --users users.txt --items in-stock.txt
 #[derive(clap::Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_help = EXAMPLES)]
 pub struct Args {
     /// The model folder
     #[arg(long, value_name = "MODEL")]

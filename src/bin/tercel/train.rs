@@ -12,18 +12,18 @@ use crate::args::{MachineFlags, TrainFlags, read_toml};
 use crate::output::{Output, duration, thousands};
 use crate::progress::Meter;
 
+const EXAMPLES: &str = r"Examples, after `tercel demo`:
+  tercel train --data out/demo/dataset --out out/model --epochs 3
+  tercel train --data out/demo/dataset --out out/wide --dim 128 --negatives in-batch+uniform:1024 \
+      --early-stop ndcg@20,2
+  tercel train --data out/demo/dataset --out out/model --epochs 3 --resume";
+
 /// Trains a two-tower model on a dataset folder.
 ///
-/// Settings come from a TOML file with the tables [model], [loss], [optimizer] and [train], from flags, or from both:
+/// Settings come from a TOML file with the tables `model`, `loss`, `optimizer` and `train`, from flags, or from both:
 /// flags win. A run that was killed goes on with --resume and ends, bit for bit, where the unbroken run ends.
-///
-/// Examples:
-///   tercel train --data out/demo/dataset --out out/model --epochs 3
-///   tercel train --data out/demo/dataset --out out/wide --dim 128 --negatives in-batch+uniform:1024 \
-///       --early-stop ndcg@20,2
-///   tercel train --data out/demo/dataset --out out/model --epochs 3 --resume
 #[derive(clap::Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_help = EXAMPLES)]
 pub struct Args {
     /// The dataset folder
     #[arg(long, value_name = "DATASET")]

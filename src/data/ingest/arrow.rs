@@ -348,12 +348,7 @@ fn as_text(array: &ArrayRef) -> std::result::Result<ArrayRef, ArrowError> {
 
 /// Calls `each` with the number (behind `before` rows) and the values as text of every row; how many rows are behind
 /// it then.
-pub(super) fn for_each_row(
-    path: &Path,
-    batch: &RecordBatch,
-    before: u64,
-    each: &mut EachRow<'_>,
-) -> Result<u64> {
+pub(super) fn for_each_row(path: &Path, batch: &RecordBatch, before: u64, each: &mut EachRow<'_>) -> Result<u64> {
     let schema = batch.schema();
     let columns: Vec<ArrayRef> = batch
         .columns()

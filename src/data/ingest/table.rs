@@ -118,11 +118,7 @@ impl Table {
     }
 
     /// Calls `each` with every row's number and its values as text (a null is empty), or why it cannot be read.
-    pub(super) fn for_each(
-        &self,
-        bytes: &Arc<AtomicU64>,
-        each: &mut EachRow<'_>,
-    ) -> Result<()> {
+    pub(super) fn for_each(&self, bytes: &Arc<AtomicU64>, each: &mut EachRow<'_>) -> Result<()> {
         match &self.kind {
             Kind::Text { dialect, header } => self.for_each_line(dialect, *header, bytes, each),
             kind => {
