@@ -99,7 +99,7 @@ impl Table {
         if bytes == 0 {
             return Err(Error::input(path, "the file is empty"));
         }
-        let schema = Batches::open(path, &kind, &Arc::default())?.schema();
+        let schema = Batches::open(path, &kind, None, &Arc::default())?.schema();
         let columns = schema.fields().iter().map(|f| f.name().clone()).collect();
         Ok(Table { path: path.to_owned(), kind, columns, bytes })
     }
@@ -118,16 +118,12 @@ impl Table {
     }
 
     /// Calls `each` with every row's number and its values as text (a null is empty), or why it cannot be read.
-    pub(super) fn for_each(
-        &self,
-        bytes: &Arc<AtomicU64>,
-        each: &mut EachRow<'_>,
-    ) -> Result<()> {
+    pub(super) fn for_each(&self, bytes: &Arc<AtomicU64>, each: &mut EachRow<'_>) -> Result<()> {
         match &self.kind {
             Kind::Text { dialect, header } => self.for_each_line(dialect, *header, bytes, each),
             kind => {
                 let mut row = 0;
-                for batch in Batches::open(&self.path, kind, bytes)? {
+                for batch in Batches::open(&self.path, kind, None, bytes)? {
                     row = arrow::for_each_row(&self.path, &batch?, row, each)?;
                 }
                 Ok(())
