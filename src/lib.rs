@@ -69,6 +69,8 @@ pub mod model;
 mod rng;
 pub mod train;
 
+#[doc(hidden)]
+pub use backend::cpu::bench;
 pub use config::Config;
 pub use device::Device;
 pub use error::{Error, Result};

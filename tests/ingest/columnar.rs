@@ -79,7 +79,9 @@ fn every_type_of_id_and_time() {
             write(
                 &case.path(name),
                 &batch(vec![
+                    ("unused", Arc::new(Int64Array::from(vec![1, 2, 3])) as ArrayRef),
                     ("stars", stars),
+                    ("unused too", time.clone()),
                     ("item_id", integer.clone()),
                     ("ts", time.clone()),
                     ("user_id", text.clone()),

@@ -17,6 +17,7 @@ use arrow_cast::cast;
 use arrow_cast::display::array_value_to_string;
 use arrow_ipc::reader::{FileReader, StreamReader};
 use arrow_schema::{ArrowError, DataType, SchemaRef, TimeUnit};
+use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 
 use super::rows::{Columns, Layout, Reject, check_id, quoted};
@@ -66,8 +67,10 @@ pub(super) struct Batches {
 }
 
 impl Batches {
-    /// Opens a file. `bytes` counts what was read; it is an estimate.
-    pub(super) fn open(path: &Path, kind: &Kind, bytes: &Arc<AtomicU64>) -> Result<Batches> {
+    /// Opens a file, to read all columns or those at these ascending places. `bytes` counts what was read; it is an
+    /// estimate.
+    pub(super) fn open(path: &Path, kind: &Kind, columns: Option<&[usize]>, bytes: &Arc<AtomicU64>) -> Result<Batches> {
+        let projection = columns.map(<[usize]>::to_vec);
         let mut file = open_file(path)?;
         let file_bytes = file.metadata().map_err(|e| Error::io(path, e))?.len();
         let mut magic = [0; 6];
@@ -81,10 +84,14 @@ impl Batches {
                 let builder = ParquetRecordBatchReaderBuilder::try_new(file)?.with_batch_size(BATCH);
                 let rows = builder.metadata().file_metadata().num_rows();
                 let schema = Arc::clone(builder.schema());
-                Ok((Decoder::Parquet(builder.build()?), schema, rows.max(0) as u64))
+                let mask = match projection {
+                    Some(columns) => ProjectionMask::roots(builder.parquet_schema(), columns),
+                    None => ProjectionMask::all(),
+                };
+                Ok((Decoder::Parquet(builder.with_projection(mask).build()?), schema, rows.max(0) as u64))
             })?
         } else if known && &magic == b"ARROW1" {
-            let reader = guard(path, "footer", || FileReader::try_new_buffered(file, None))?;
+            let reader = guard(path, "footer", || FileReader::try_new_buffered(file, projection))?;
             let schema = reader.schema();
             (Decoder::File(reader), schema, 0)
         } else if known && (magic[..4] == [0xff; 4] || &magic[..4] == b"FEA1") {
@@ -94,7 +101,7 @@ impl Batches {
                     "is a Feather file of version 1; write it again as version 2 (Arrow IPC)",
                 ));
             }
-            let reader = guard(path, "schema", || StreamReader::try_new_buffered(file, None))?;
+            let reader = guard(path, "schema", || StreamReader::try_new_buffered(file, projection))?;
             let schema = reader.schema();
             (Decoder::Stream(reader), schema, 0)
         } else {
@@ -169,7 +176,7 @@ fn is_integer(data_type: &DataType) -> bool {
 /// # Errors
 /// [`Error::Schema`] for a type that is neither text nor integer.
 pub(super) fn check_id_type(path: &Path, kind: &Kind, column: usize) -> Result<bool> {
-    let schema = Batches::open(path, kind, &Arc::default())?.schema();
+    let schema = Batches::open(path, kind, None, &Arc::default())?.schema();
     let field = schema.field(column);
     let text = |data_type: &DataType| matches!(data_type, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
     match field.data_type() {
@@ -368,7 +375,7 @@ pub(super) fn for_each_row(path: &Path, batch: &RecordBatch, before: u64, each: 
 
 /// The columns of a file that hold lists.
 pub(super) fn list_columns(path: &Path, kind: &Kind) -> Result<Vec<String>> {
-    let schema = Batches::open(path, kind, &Arc::default())?.schema();
+    let schema = Batches::open(path, kind, None, &Arc::default())?.schema();
     let is_list = |t: &DataType| matches!(t, DataType::List(_) | DataType::LargeList(_) | DataType::FixedSizeList(..));
     Ok(schema.fields().iter().filter(|f| is_list(f.data_type())).map(|f| f.name().clone()).collect())
 }

@@ -28,6 +28,8 @@ const MAX_THREADS: usize = 64;
 pub(super) struct InputFile {
     pub(super) table: Table,
     pub(super) layout: Layout,
+    /// The columns that are read, where a format can leave the others out; `layout` counts among them.
+    pub(super) columns: Option<Vec<usize>>,
     pub(super) split: Split,
 }
 
@@ -194,7 +196,7 @@ impl Feeder<'_> {
         for (i, file) in files.iter().enumerate() {
             let read = match &file.table.kind {
                 Kind::Text { dialect, header } => self.read_text(i, &file.table, dialect, *header),
-                _ => self.read_batches(i, &file.table),
+                _ => self.read_batches(i, file),
             };
             match read {
                 Ok(Some(())) => {}
@@ -233,12 +235,13 @@ impl Feeder<'_> {
         }
     }
 
-    fn read_batches(&mut self, file: usize, table: &Table) -> Result<Option<()>> {
+    fn read_batches(&mut self, at: usize, file: &InputFile) -> Result<Option<()>> {
         let mut start = Some(0);
-        for batch in Batches::open(&table.path, &table.kind, self.bytes)? {
+        let table = &file.table;
+        for batch in Batches::open(&table.path, &table.kind, file.columns.as_deref(), self.bytes)? {
             let body = Body::Batch(batch?);
             let Some(slot) = self.slot() else { return Ok(None) };
-            if self.send(slot, file, start.take(), body).is_none() {
+            if self.send(slot, at, start.take(), body).is_none() {
                 return Ok(None);
             }
         }

@@ -154,6 +154,20 @@ pub(super) struct Layout {
     pub(super) weight: Option<usize>,
 }
 
+impl Layout {
+    /// Leaves out the columns that are not read; where those that are stood, in the file's order.
+    pub(super) fn narrow(&mut self) -> Vec<usize> {
+        let mut used: Vec<usize> = [self.user, self.item].into_iter().chain(self.time).chain(self.weight).collect();
+        used.sort_unstable();
+        used.dedup();
+        let place = |column: usize| used.partition_point(|&u| u < column);
+        (self.user, self.item) = (place(self.user), place(self.item));
+        (self.time, self.weight) = (self.time.map(place), self.weight.map(place));
+        self.columns = used.iter().map(|&column| self.columns[column].clone()).collect();
+        used
+    }
+}
+
 /// A piece's rows, before their ids have numbers.
 #[derive(Default)]
 pub(super) struct Columns {

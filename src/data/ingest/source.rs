@@ -49,18 +49,20 @@ pub(super) fn plan(inputs: &[PathBuf], config: &IngestConfig) -> Result<Plan> {
     let mut files = Vec::with_capacity(tables.len());
     for (split, table) in tables {
         let find = |name: &Option<String>| name.as_deref().map(|name| table.index(name)).transpose();
-        let layout = Layout {
+        let mut layout = Layout {
             columns: table.columns.clone(),
             user: table.index(&columns.user)?,
             item: table.index(&columns.item)?,
             time: find(&columns.time)?,
             weight: find(&columns.weight)?,
         };
+        let mut columns = None;
         if !matches!(table.kind, Kind::Text { .. }) {
             text_users |= arrow::check_id_type(&table.path, &table.kind, layout.user)?;
             text_items |= arrow::check_id_type(&table.path, &table.kind, layout.item)?;
+            columns = Some(layout.narrow());
         }
-        files.push(InputFile { table, layout, split });
+        files.push(InputFile { table, layout, columns, split });
     }
     let folder = inputs[0].is_dir() || matches!(preset, Preset::Hm | Preset::Movielens(_));
     let first = &files[0].table.path;

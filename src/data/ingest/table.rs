@@ -99,7 +99,7 @@ impl Table {
         if bytes == 0 {
             return Err(Error::input(path, "the file is empty"));
         }
-        let schema = Batches::open(path, &kind, &Arc::default())?.schema();
+        let schema = Batches::open(path, &kind, None, &Arc::default())?.schema();
         let columns = schema.fields().iter().map(|f| f.name().clone()).collect();
         Ok(Table { path: path.to_owned(), kind, columns, bytes })
     }
@@ -123,7 +123,7 @@ impl Table {
             Kind::Text { dialect, header } => self.for_each_line(dialect, *header, bytes, each),
             kind => {
                 let mut row = 0;
-                for batch in Batches::open(&self.path, kind, bytes)? {
+                for batch in Batches::open(&self.path, kind, None, bytes)? {
                     row = arrow::for_each_row(&self.path, &batch?, row, each)?;
                 }
                 Ok(())
