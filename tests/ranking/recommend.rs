@@ -96,7 +96,7 @@ fn small_blocks_write_the_same_file() {
     let (dir, dataset) = toy.write();
     let (users, items) = vocabularies(&dataset);
     let seen = Seen::of_dataset(&dataset).unwrap();
-    let mut write = |name: &str, memory| {
+    let write = |name: &str, memory| {
         let out = dir.path().join(name);
         let mut ranker = Scored::new(9, |user, item| ((user * 31 + item * 17) % 5) as f32);
         let options = RecommendOptions { memory, ..RecommendOptions::default() };
