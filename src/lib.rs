@@ -46,7 +46,7 @@
 //! let mut two_tower = TwoTower::load(&model, Device::Cpu, 0)?;
 //! let options = EvaluateOptions { include_seen: true, ..Default::default() };
 //! let report = evaluate(&dataset, Split::Test, &mut two_tower, &options, &mut |_| {})?;
-//! assert!(report.metrics["recall@10"].value > report.popularity["recall@10"]);
+//! assert!(report.metrics.get("recall@10").map(|found| found.value) > report.popularity.get("recall@10").copied());
 //!
 //! let (users, items, out) = (two_tower.users().clone(), two_tower.items().clone(), folder.path().join("top.csv"));
 //! let (everyone, seen) = (Users::all(&users), Seen::of_dataset(&dataset)?);

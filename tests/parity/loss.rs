@@ -147,6 +147,24 @@ fn matches_the_oracle_on_ragged_shapes() {
 }
 
 #[test]
+fn matches_the_oracle_where_the_maximum_moves_from_block_to_block() {
+    for up in [1.0, -1.0] {
+        let mut case = Case::plain(60, 1600, 8, 9);
+        case.bias = Some((0..1600).map(|c| c as f32 * up * 5e-3).collect());
+        case.check("rising or falling");
+    }
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig { cases: 40, failure_persistence: None, ..Default::default() })]
+
+    #[test]
+    fn matches_the_oracle_anywhere(rows in 1usize..140, columns in 1usize..420, dim in 1usize..80, seed: u64) {
+        Case::random(rows, columns, dim, seed).check("anywhere");
+    }
+}
+
+#[test]
 fn matches_the_oracle_without_kept_scores() {
     // Too many columns for a strip: the other path. Half a million values keep the oracle fast.
     let mut case = Case::random(50, 22_000, 4, 7);

@@ -2,6 +2,7 @@
 //! threads. Compiled into the crate's unit tests: the backend is private.
 
 mod embedding;
+mod exp;
 mod linear;
 mod loss;
 mod norm;

@@ -71,6 +71,21 @@ fn exact_with_ties_and_skips_on_ragged_shapes() {
     }
 }
 
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig { cases: 40, failure_persistence: None, ..Default::default() })]
+
+    #[test]
+    fn exact_anywhere(rows in 1usize..30, n in 1usize..700, dim in 1usize..20, k in 1usize..200, seed: u64) {
+        let mut random = Random(seed);
+        let (queries, items) = (whole(&mut random, rows * dim, 5), whole(&mut random, n * dim, 4));
+        let lists: Vec<Vec<u32>> = (0..rows).map(|_| (0..n as u32).filter(|_| random.below(3) == 0).collect()).collect();
+        for (isa, cpu) in cpus(1) {
+            let found = run(&cpu, &queries, &items, dim, Some(&lists), k);
+            check(&format!("{isa:?}, seed {seed}"), &found, &queries, &items, dim, Some(&lists), k);
+        }
+    }
+}
+
 #[test]
 fn exact_where_few_queries_share_the_items_out() {
     for (isa, cpu) in cpus(2) {
