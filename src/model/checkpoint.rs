@@ -297,7 +297,7 @@ impl ModelDir {
         let Core { backend, spec, tables, user, item, log_scale, .. } = core;
         let load = |name: String, shape: Vec<usize>, to: &mut Option<B::Buf<f32>>| -> Result<()> {
             if to.is_some() {
-                *to = Some(backend.from_host(file.read(&name, &shape)?)?);
+                *to = Some(backend.upload(file.read(&name, &shape)?)?);
             }
             Ok(())
         };

@@ -31,13 +31,11 @@ fn lines(path: &Path) -> Vec<String> {
     fs::read_to_string(path).unwrap().lines().skip(1).map(str::to_owned).collect()
 }
 
+/// Scores every item by its row alone.
+type ByRow = Scored<fn(u32, u32) -> f32>;
+
 /// Recommends to the users of a file by item row, the highest first, and gives the blocks that the ranker saw.
-fn to_file_users(
-    dataset: &Dataset,
-    text: &str,
-    k: usize,
-    history: usize,
-) -> (Vec<String>, Scored<fn(u32, u32) -> f32>) {
+fn to_file_users(dataset: &Dataset, text: &str, k: usize, history: usize) -> (Vec<String>, ByRow) {
     let folder = tempfile::tempdir().unwrap();
     let (list, out) = (folder.path().join("users.csv"), folder.path().join("out.csv"));
     fs::write(&list, text).unwrap();
