@@ -68,7 +68,10 @@ fn the_whole_chain_on_a_sample_of_real_purchases() {
         assert!(ingested[field].is_number(), "{field}: {ingested}");
     }
     assert!(ingested["rows"].as_u64() > Some(10_000) && ingested["rejected"] == 0);
-    let users = ingested["users"].as_u64().expect("a number");
+    // Everybody gets a list: also who came only after the training split.
+    let count = |field: &str| ingested[field].as_u64().expect("a number");
+    assert!(count("unseen_users") > 0);
+    let users = count("users") + count("unseen_users");
 
     let found = events(at, &["inspect", "data"]);
     let inspected = event(&found, "inspect");
