@@ -6,9 +6,11 @@
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
+use std::sync::Mutex;
+use std::time::Instant;
 
 use criterion::{Criterion, Throughput};
-use tercel::data::ingest::{IngestConfig, ingest};
+use tercel::data::ingest::{IngestConfig, Progress, ingest};
 
 const DAYS: u64 = 734;
 
@@ -99,10 +101,30 @@ fn generate(dir: &Path, rows: u64) -> std::io::Result<()> {
     out.flush()
 }
 
-fn run(input: &Path, out: &Path) -> tercel::data::ingest::IngestSummary {
+fn run(input: &Path, out: &Path, progress: &(dyn Fn(Progress) + Sync)) -> tercel::data::ingest::IngestSummary {
     let config =
         IngestConfig { split: "time:2020-09-09,2020-09-16".parse().expect("a split rule"), ..IngestConfig::default() };
-    ingest(&[input.to_owned()], out, &config, &|_| {}).expect("generated files can be read")
+    ingest(&[input.to_owned()], out, &config, progress).expect("generated files can be read")
+}
+
+/// At the start of a stage: prints what the one before it took.
+fn stage(last: &Mutex<(&'static str, Instant, f64)>, name: &'static str) {
+    let mut last = last.lock().expect("no panic while it is held");
+    if last.0 != name {
+        let cpu = cpu_seconds();
+        if !last.0.is_empty() {
+            println!("{}: {:.2} s, CPU {:.2} s", last.0, last.1.elapsed().as_secs_f64(), cpu - last.2);
+        }
+        *last = (name, Instant::now(), cpu);
+    }
+}
+
+/// CPU time of all threads, where the system tells (Linux; a tick is 10 ms).
+fn cpu_seconds() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let behind_name = stat.rsplit(')').next().unwrap_or_default();
+    let ticks = behind_name.split_whitespace().skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok());
+    ticks.sum::<f64>() / 100.0
 }
 
 fn main() {
@@ -113,7 +135,10 @@ fn main() {
     std::fs::create_dir(&input).and_then(|()| generate(&input, rows)).expect("room for the files");
     if full.is_some() {
         let bytes = std::fs::metadata(input.join("transactions_train.csv")).map_or(0, |m| m.len());
-        let summary = run(&input, &out);
+        // A stage's CPU time tells on a busy machine what its wall-clock time does not.
+        let last = Mutex::new(("", Instant::now(), cpu_seconds()));
+        let summary = run(&input, &out, &|at| stage(&last, at.stage.name()));
+        stage(&last, "");
         println!("{summary:#?}");
         let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
         let peak = status.lines().find(|line| line.starts_with("VmHWM")).unwrap_or_default();
@@ -124,7 +149,7 @@ fn main() {
     let mut criterion = Criterion::default().configure_from_args().sample_size(10);
     let mut group = criterion.benchmark_group("ingest");
     group.throughput(Throughput::Elements(rows));
-    group.bench_function("hm_csv", |bench| bench.iter(|| run(&input, &out)));
+    group.bench_function("hm_csv", |bench| bench.iter(|| run(&input, &out, &|_| ())));
     group.finish();
     criterion.final_summary();
 }
