@@ -11,9 +11,9 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use tercel::data::batch::{Cursor, PlainBatches, Segments, SortScratch};
 use tercel::data::dataset::{Dataset, EntityInfo, Manifest, SourceColumns, Split, SplitInfo, write_json};
 use tercel::data::loader::{Loader, LoaderConfig};
-use tercel::data::shuffle::Rng;
 use tercel::data::vocabulary::{EntityTable, RawIds};
 use tercel::data::writer::ShardWriter;
+use tercel::rng::Rng;
 
 const ROWS: usize = 8 << 20;
 const USERS: u32 = 200_000;
@@ -33,7 +33,7 @@ fn write_dataset(dir: &Path, columns: bool) -> tercel::Result<Dataset> {
         let file = table.write(&dir.join(name), &[])?;
         Ok(EntityInfo { rows, unseen: 0, file, unseen_file: None, features: Vec::new() })
     };
-    let mut rng = Rng::new(&[1]);
+    let mut rng = Rng::at(1, &[]);
     let mut writer = ShardWriter::create(dir, "train", columns, columns);
     for start in (0..ROWS as i64).step_by(1 << 16) {
         let users: Vec<u32> = (0..1 << 16).map(|_| zipf(&mut rng, USERS)).collect();
@@ -89,7 +89,7 @@ fn epochs(c: &mut Criterion) {
 
 fn segments(c: &mut Criterion) {
     let mut group = c.benchmark_group("segments");
-    let mut rng = Rng::new(&[2]);
+    let mut rng = Rng::at(2, &[]);
     for (batch_size, rows) in [(1024, ITEMS), (1024, USERS), (8192, ITEMS), (8192, USERS)] {
         let ids: Vec<u32> = (0..batch_size).map(|_| zipf(&mut rng, rows)).collect();
         let (mut segments, mut scratch) = (Segments::default(), SortScratch::default());

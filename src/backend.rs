@@ -23,7 +23,7 @@ impl Elem for half::bf16 {}
 impl Elem for half::f16 {}
 
 /// A view of a row-major f32 matrix: element (r, c) stands at `buf[r * stride + col + c]`.
-pub(crate) struct Mat<'a, B: Backend + ?Sized> {
+pub(crate) struct Mat<'a, B: Backend> {
     pub buf: &'a B::Buf<f32>,
     pub rows: usize,
     pub cols: usize,
@@ -32,7 +32,7 @@ pub(crate) struct Mat<'a, B: Backend + ?Sized> {
 }
 
 /// [`Mat`], to be written.
-pub(crate) struct MatMut<'a, B: Backend + ?Sized> {
+pub(crate) struct MatMut<'a, B: Backend> {
     pub buf: &'a mut B::Buf<f32>,
     pub rows: usize,
     pub cols: usize,
@@ -178,7 +178,7 @@ pub(crate) trait Backend: Send + Sync + Sized + 'static {
     /// `len` zeros.
     fn zeros<T: Elem>(&self, len: usize) -> Result<Self::Buf<T>>;
     /// A buffer with these values; on the CPU they are moved, not copied.
-    fn from_host<T: Elem>(&self, host: Vec<T>) -> Result<Self::Buf<T>>;
+    fn upload<T: Elem>(&self, host: Vec<T>) -> Result<Self::Buf<T>>;
     /// The first `len` values on the host; on the CPU they are borrowed, not copied.
     fn host<'a, T: Elem>(&self, from: &'a Self::Buf<T>, len: usize) -> Result<Cow<'a, [T]>>;
     /// How many values a buffer holds.
@@ -278,6 +278,7 @@ pub(crate) trait Backend: Send + Sync + Sized + 'static {
     fn pack_items(&self, items: &[f32], rows: usize, dim: usize) -> Result<Self::Items>;
     /// The k best items of each query by inner product: score descending, then item row ascending; NaN is never
     /// returned. `ids` and `scores` are queries x k; places without an item hold `u32::MAX` and -inf.
+    #[allow(clippy::too_many_arguments)]
     fn topk(
         &self,
         ids: &mut [u32],

@@ -6,7 +6,7 @@ pub mod history;
 pub mod ingest;
 pub mod loader;
 pub mod shard;
-pub mod shuffle;
+mod shuffle;
 pub mod split;
 pub mod vocabulary;
 pub mod writer;

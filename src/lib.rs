@@ -66,7 +66,7 @@ pub mod eval;
 mod files;
 pub mod index;
 pub mod model;
-mod rng;
+pub mod rng;
 pub mod train;
 
 #[doc(hidden)]

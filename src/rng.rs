@@ -2,7 +2,7 @@
 //! again by any thread.
 
 /// SplitMix64's finaliser (Steele, Lea, Flood 2014): a bijection that scatters neighbouring numbers.
-pub(crate) fn mix(x: u64) -> u64 {
+pub fn mix(x: u64) -> u64 {
     let x = x.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -11,22 +11,23 @@ pub(crate) fn mix(x: u64) -> u64 {
 
 /// A SplitMix64 stream.
 #[derive(Clone, Debug)]
-pub(crate) struct Rng(u64);
+pub struct Rng(u64);
 
 impl Rng {
     /// The stream of `place` (what it is for, epoch, batch, row, …) under `seed`.
-    pub(crate) fn at(seed: u64, place: &[u64]) -> Rng {
+    pub fn at(seed: u64, place: &[u64]) -> Rng {
         Rng(place.iter().fold(mix(seed), |state, &x| mix(state ^ mix(x))))
     }
 
-    pub(crate) fn next_u64(&mut self) -> u64 {
+    /// 64 random bits.
+    pub fn next_u64(&mut self) -> u64 {
         let value = mix(self.0);
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         value
     }
 
     /// Uniform in `0..n`, without bias (Lemire 2019). `n` must not be 0.
-    pub(crate) fn below(&mut self, n: u64) -> u64 {
+    pub fn below(&mut self, n: u64) -> u64 {
         debug_assert!(n > 0);
         let mut product = u128::from(self.next_u64()) * u128::from(n);
         if (product as u64) < n {
@@ -38,18 +39,38 @@ impl Rng {
         (product >> 64) as u64
     }
 
+    /// [`below`](Rng::below) for small bounds, in 32-bit arithmetic.
+    pub fn below_u32(&mut self, n: u32) -> u32 {
+        debug_assert!(n > 0);
+        let mut product = (self.next_u64() >> 32) * u64::from(n);
+        if (product as u32) < n {
+            let threshold = n.wrapping_neg() % n;
+            while (product as u32) < threshold {
+                product = (self.next_u64() >> 32) * u64::from(n);
+            }
+        }
+        (product >> 32) as u32
+    }
+
+    /// Shuffles a slice (Fisher and Yates).
+    pub fn shuffle<T>(&mut self, values: &mut [T]) {
+        for i in (1..values.len()).rev() {
+            values.swap(i, self.below(i as u64 + 1) as usize);
+        }
+    }
+
     /// Uniform in (0, 1].
     fn unit(&mut self) -> f64 {
         ((self.next_u64() >> 11) + 1) as f64 / (1u64 << 53) as f64
     }
 
     /// Uniform in [-limit, limit).
-    pub(crate) fn symmetric(&mut self, limit: f64) -> f64 {
+    pub fn symmetric(&mut self, limit: f64) -> f64 {
         limit * (1.0 - 2.0 * self.unit())
     }
 
     /// Fills with draws of N(0, std) (Box and Muller 1958).
-    pub(crate) fn fill_normal(&mut self, out: &mut [f32], std: f32) {
+    pub fn fill_normal(&mut self, out: &mut [f32], std: f32) {
         for pair in out.chunks_mut(2) {
             let radius = (-2.0 * self.unit().ln()).sqrt() * f64::from(std);
             let (sin, cos) = (std::f64::consts::TAU * self.unit()).sin_cos();
@@ -82,6 +103,16 @@ mod tests {
         }
         // 4 standard deviations of a binomial with n = 70,000 and p = 1/7.
         assert!(seen.iter().all(|&n| (f64::from(n) - 10_000.0).abs() < 4.0 * 92.6), "{seen:?}");
+    }
+
+    #[test]
+    fn small_bounds_are_even_too() {
+        let mut rng = Rng::at(1, &[]);
+        assert!((0..1000).all(|_| rng.below_u32(1) == 0));
+        // Three quarters of 2^32: a biased draw would favour low numbers by a third.
+        let bound = 3 << 30;
+        let low = (0..30_000).filter(|_| rng.below_u32(bound) < bound / 2).count();
+        assert!((14_600..15_400).contains(&low), "{low}");
     }
 
     #[test]

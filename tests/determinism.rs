@@ -6,9 +6,9 @@ use std::sync::Arc;
 use tercel::data::batch::{Batch, Cursor, PlainBatches, Segments};
 use tercel::data::dataset::{Dataset, EntityInfo, Manifest, SourceColumns, Split, SplitInfo, write_json};
 use tercel::data::loader::{Loader, LoaderConfig};
-use tercel::data::shuffle::Rng;
 use tercel::data::vocabulary::{EntityTable, RawIds};
 use tercel::data::writer::ShardWriter;
+use tercel::rng::Rng;
 
 const USERS: u32 = 3000;
 const ITEMS: u32 = 500;
@@ -20,10 +20,10 @@ fn write_dataset(dir: &Path) -> Dataset {
         let file = table.write(&dir.join(name), &[]).unwrap();
         EntityInfo { rows, unseen: 0, file, unseen_file: None, features: Vec::new() }
     };
-    let mut rng = Rng::new(&[42]);
+    let mut rng = Rng::at(42, &[]);
     let mut writer = ShardWriter::create(dir, "train", true, true).rows_per_shard(7_000).rows_per_block(512);
     for i in 0..30_000 {
-        let (user, item) = (rng.below(USERS), rng.below(ITEMS));
+        let (user, item) = (rng.below_u32(USERS), rng.below_u32(ITEMS));
         writer.push(&[user], &[item], &[i], &[i as f32]).unwrap();
     }
     let manifest = Manifest {

@@ -130,3 +130,19 @@ fn what_cannot_work_is_found_before_the_work() {
     fails(at, &[&night[..], &["--eval-k", "0"]].concat(), 2, &["evaluate.k"]);
     assert!(!at.join("run").exists(), "nothing was begun");
 }
+
+#[test]
+fn the_demo_runs_on_the_shipped_data() {
+    let folder = tempfile::tempdir().expect("a temp folder");
+    let at = folder.path();
+    let demo = ["demo", "--out", "demo", "--epochs", "1", "--dim", "8", "--quiet"];
+    let run = support::tercel(at, &demo);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    for words in ["seen in training excluded", "seen in training included", "household ", "popularity"] {
+        assert!(run.stdout.contains(words), "no `{words}` in {}", run.stdout);
+    }
+    assert!(at.join("demo/predictions.parquet").is_file());
+    let found = events(at, &demo);
+    assert_eq!(stages(&found), (vec![], vec!["ingest", "train", "evaluate", "recommend"]), "it is finished");
+    fails(at, &["demo", "--out", "other", "--data", "nowhere"], 3, &["nowhere", "--data"]);
+}

@@ -83,7 +83,7 @@ impl Backend for Cpu {
         Ok(vec![T::zeroed(); len])
     }
 
-    fn from_host<T: Elem>(&self, host: Vec<T>) -> Result<Vec<T>> {
+    fn upload<T: Elem>(&self, host: Vec<T>) -> Result<Vec<T>> {
         Ok(host)
     }
 

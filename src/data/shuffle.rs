@@ -1,49 +1,6 @@
-//! Seeded order: the random numbers of the loader, and a shuffle that stays in the caches.
+//! Seeded order: a shuffle that stays in the caches.
 
-/// SplitMix64 (Steele, Lea, Flood 2014): the same seed, the same numbers, on every machine.
-#[derive(Clone, Debug)]
-pub struct Rng(u64);
-
-impl Rng {
-    /// A generator for this list of numbers (a seed, an epoch, a window): other lists, other streams.
-    pub fn new(seeds: &[u64]) -> Rng {
-        let mut rng = Rng(0x7465_7263_656c_0001);
-        for &seed in seeds {
-            rng.0 = rng.next_u64() ^ seed;
-        }
-        rng.0 = rng.next_u64();
-        rng
-    }
-
-    /// 64 random bits.
-    pub fn next_u64(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// A number below `bound` (at least 1), all equally likely: the high half of a product, redrawn where the low half
-    /// falls into the uneven rest (Lemire 2019).
-    pub fn below(&mut self, bound: u32) -> u32 {
-        let mut product = (self.next_u64() >> 32) * u64::from(bound);
-        if (product as u32) < bound {
-            let rest = bound.wrapping_neg() % bound;
-            while (product as u32) < rest {
-                product = (self.next_u64() >> 32) * u64::from(bound);
-            }
-        }
-        (product >> 32) as u32
-    }
-
-    /// Shuffles a slice (Fisher and Yates).
-    pub fn shuffle<T>(&mut self, values: &mut [T]) {
-        for i in (1..values.len()).rev() {
-            values.swap(i, self.below(u32::try_from(i + 1).unwrap_or(u32::MAX)) as usize);
-        }
-    }
-}
+use crate::rng::Rng;
 
 /// Rows of a bucket of [`Scatter`]: its columns stay in the second-level cache.
 const BUCKET_ROWS: usize = 4096;
@@ -107,7 +64,7 @@ impl Scatter {
         for &end in &self.ends {
             let rows = end - start;
             self.swaps.clear();
-            self.swaps.extend((1..rows).rev().map(|i| rng.below(i + 1)));
+            self.swaps.extend((1..rows).rev().map(|i| rng.below_u32(i + 1)));
             swap(start as usize..end as usize, &self.swaps);
             start = end;
         }
@@ -126,7 +83,7 @@ mod tests {
     use super::*;
 
     fn permute(rows: usize, seed: u64, piece: usize) -> Vec<u32> {
-        let mut rng = Rng::new(&[seed]);
+        let mut rng = Rng::at(seed, &[]);
         let mut scatter = Scatter::default();
         scatter.start(rows, &mut rng);
         let mut out = vec![u32::MAX; rows];
@@ -177,20 +134,5 @@ mod tests {
         }
         assert_eq!(seen.len(), 24);
         assert!(seen.values().all(|count| (850..1150).contains(count)), "{seen:?}");
-    }
-
-    #[test]
-    fn bounded_numbers_are_even() {
-        let mut rng = Rng::new(&[1]);
-        let mut counts = [0; 3];
-        for _ in 0..30_000 {
-            counts[rng.below(3) as usize] += 1;
-        }
-        assert!(counts.iter().all(|count| (9_600..10_400).contains(count)), "{counts:?}");
-        assert!((0..1000).all(|_| rng.below(1) == 0));
-        // Three quarters of 2^32: a biased draw would favour low numbers by a third.
-        let bound = 3 << 30;
-        let low = (0..30_000).filter(|_| rng.below(bound) < bound / 2).count();
-        assert!((14_600..15_400).contains(&low), "{low}");
     }
 }

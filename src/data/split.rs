@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::dataset::Split;
 use super::ingest::time::{format_time, parse_time};
+use crate::rng::mix;
 use crate::{Error, Result};
 
 /// How the rows are split, written `none`, `random:F`, `last-per-user:N`, `time:TEST` or `time:VALID,TEST`.
@@ -142,14 +143,6 @@ impl Splitter {
             Splitter::LastPerUser(rows) => rows.split(user, time, row),
         }
     }
-}
-
-/// SplitMix64's finaliser: every bit of the input moves every bit of the output.
-fn mix(x: u64) -> u64 {
-    let x = x.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    x ^ (x >> 31)
 }
 
 /// A row's place in its user's order.

@@ -10,6 +10,8 @@
 
 use rayon::prelude::*;
 
+use crate::rng::{Rng, mix};
+
 /// The most units that are drawn from.
 pub const GROUPS: usize = 1 << 14;
 
@@ -65,12 +67,12 @@ impl Bootstrap {
     }
 
     fn resample(&self, sample: u64, seed: u64) -> Vec<f64> {
-        let mut stream = SplitMix(mix(seed ^ mix(sample.wrapping_add(1))));
+        let mut rng = Rng::at(seed, &[sample]);
         let row = self.width + 1;
         let mut sums = vec![0.0; row];
         let groups = self.users.min(GROUPS);
         for _ in 0..groups {
-            let at = stream.below(groups as u64) as usize * row;
+            let at = rng.below(groups as u64) as usize * row;
             sums.iter_mut().zip(&self.groups[at..at + row]).for_each(|(sum, value)| *sum += value);
         }
         let users = sums[0].max(1.0);
@@ -84,23 +86,6 @@ fn quantile(values: &[f64], q: f64) -> f64 {
     let below = at.floor() as usize;
     let above = (below + 1).min(values.len() - 1);
     values[below] + (values[above] - values[below]) * (at - below as f64)
-}
-
-/// The generator of Steele, Lea and Flood (2014): one multiplication chain a number, any seed is good.
-struct SplitMix(u64);
-
-impl SplitMix {
-    /// Uniform in `0..n`; the multiply-shift's bias of n / 2^64 is far below what a resample can show.
-    fn below(&mut self, n: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        ((u128::from(mix(self.0)) * u128::from(n)) >> 64) as u64
-    }
-}
-
-fn mix(mut z: u64) -> u64 {
-    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    z ^ (z >> 31)
 }
 
 #[cfg(test)]

@@ -23,7 +23,8 @@ impl<'a> Encoder<'a> {
         &self.feature.name
     }
 
-    /// Appends the codes of a cell that is not empty: one (0 when the value is unknown), or the known ones of a list.
+    /// Appends the codes of a cell that is not empty: one (0 when the value is unknown), or the known ones of a
+    /// list, ascending.
     /// The error completes "`text` …".
     pub(super) fn encode(&self, text: &str, out: &mut Vec<u32>) -> Result<(), &'static str> {
         match &self.feature.kind {
@@ -37,10 +38,13 @@ impl<'a> Encoder<'a> {
                         out.push(code);
                     }
                 }
+                out[start..].sort_unstable();
             }
             FeatureKind::Numeric { edges } => {
-                let number: f64 = text.parse().ok().filter(|n: &f64| n.is_finite()).ok_or("is not a number")?;
-                out.push(1 + edges.partition_point(|&edge| edge <= number) as u32);
+                let number: f64 = text.parse().map_err(|_| "is not a number")?;
+                let bucket = 1 + edges.partition_point(|&edge| edge <= number) as u32;
+                // NaN and infinity say nothing about an amount: missing.
+                out.push(if number.is_finite() { bucket } else { 0 });
             }
         }
         Ok(())
@@ -64,13 +68,14 @@ mod tests {
         assert_eq!(encode(one.clone(), "blue"), Ok(vec![2]));
         assert_eq!(encode(one, "green"), Ok(vec![0]));
         let many = FeatureKind::MultiHot { separator: "|".into(), values };
-        assert_eq!(encode(many, "blue | green|red|blue"), Ok(vec![2, 1]));
+        assert_eq!(encode(many, "blue | green|red|blue"), Ok(vec![1, 2]));
         // Code 1 + the edges that are <= the number.
         let number = FeatureKind::Numeric { edges: vec![10.0, 20.0] };
         assert_eq!(encode(number.clone(), "9.9"), Ok(vec![1]));
         assert_eq!(encode(number.clone(), "10"), Ok(vec![2]));
         assert_eq!(encode(number.clone(), "1e9"), Ok(vec![3]));
         assert_eq!(encode(number.clone(), "ten"), Err("is not a number"));
-        assert_eq!(encode(number, "NaN"), Err("is not a number"));
+        assert_eq!(encode(number.clone(), "NaN"), Ok(vec![0]));
+        assert_eq!(encode(number, "inf"), Ok(vec![0]));
     }
 }

@@ -6,6 +6,7 @@ use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 
 use crate::data::dataset::SourceColumns;
+use crate::data::ingest::time::parse_time;
 use crate::data::vocabulary::{FeatureColumn, RawId, RawIds, Vocabulary};
 use crate::{Error, Result};
 
@@ -34,8 +35,8 @@ impl<'a> Users<'a> {
     ///
     /// Without a header (one column) each line is a raw id. With one, the user column is named as in `columns`, or
     /// `user`. Where there is an item column (as in `columns`, or `item`), each row with an item is an interaction that
-    /// joins the end of the user's history, in the order of the time column (as in `columns`, or `time`; whole
-    /// seconds or dates as YYYY-MM-DD[ HH:MM[:SS]]), else of the rows. Columns named like features of the users give
+    /// joins the end of the user's history, in the order of the time column (as in `columns`, or `time`; read
+    /// as ingest reads times), else of the rows. Columns named like features of the users give
     /// those; of several cells of a user the last that is not empty counts, and without any what is known stays. A user
     /// that the vocabulary does not have is read through row 0, the history and the features. Ids are kept as they
     /// are written. The file's users are held in memory.
@@ -86,7 +87,7 @@ impl<'a> Users<'a> {
             if let Some(raw) = item_at.map(|at| row.get(at)).filter(|raw| !raw.is_empty()) {
                 match items.find(RawId::Text(raw)).filter(|&item| item > 0) {
                     Some(item) => {
-                        let time = time_at.map_or(Ok(0), |at| time_order(&row, at, time_names[0]))?;
+                        let time = time_at.map_or(Ok(0), |at| seconds(&row, at, time_names[0]))?;
                         interactions.push((user, time, item));
                     }
                     None => summary.unknown_items += 1,
@@ -200,22 +201,8 @@ fn raw_ids(names: &[String], integers: bool) -> RawIds {
     RawIds::Text { offsets: std::iter::once(0).chain(ends).collect(), bytes: names.concat().into_bytes() }
 }
 
-/// A number that orders times: whole seconds, or the digits of a date.
-fn time_order(row: &Row<'_>, at: usize, column: &str) -> Result<i64> {
+/// The time of a row in seconds, as ingest reads it.
+fn seconds(row: &Row<'_>, at: usize, column: &str) -> Result<i64> {
     let text = row.get(at);
-    if let Ok(seconds) = text.parse() {
-        return Ok(seconds);
-    }
-    let bytes = text.as_bytes();
-    let form = b"0000-00-00 00:00:00";
-    let fits = |(&found, &wanted): (&u8, &u8)| match wanted {
-        b'0' => found.is_ascii_digit(),
-        b' ' => found == b' ' || found == b'T',
-        other => found == other,
-    };
-    if [10, 16, 19].contains(&bytes.len()) && bytes.iter().zip(form).all(fits) {
-        let digits = bytes.iter().chain(&form[bytes.len()..]).filter(|byte| byte.is_ascii_digit());
-        return Ok(digits.fold(0, |number, digit| number * 10 + i64::from(digit - b'0')));
-    }
-    Err(row.error(column, format!("`{text}` is not whole seconds, YYYY-MM-DD or YYYY-MM-DD HH:MM[:SS]")))
+    parse_time(text.as_bytes()).map_err(|reason| row.error(column, format!("`{text}` {reason}")))
 }

@@ -76,7 +76,8 @@ impl Reading<'_> {
 }
 
 impl<'a> Users<'a> {
-    /// Every user of the vocabulary, in its order.
+    /// Every user of the vocabulary, in its order, then those that only the other splits name (cold: row 0, their
+    /// features, no history).
     pub fn all(vocabulary: &'a Vocabulary) -> Users<'a> {
         Users { vocabulary, who: Who::All }
     }
@@ -93,7 +94,10 @@ impl<'a> Users<'a> {
     /// How many there are.
     pub fn len(&self) -> usize {
         match &self.who {
-            Who::All => self.vocabulary.rows().saturating_sub(1),
+            Who::All => {
+                let unseen = self.vocabulary.unseen.as_ref().map_or(0, |table| table.len());
+                self.vocabulary.rows().saturating_sub(1) + unseen
+            }
             Who::Ids(ids) => ids.len(),
             Who::Listed(listed) => listed.ids.len(),
         }

@@ -118,7 +118,6 @@ impl ModelDir {
     pub fn create(&self, dataset: &Dataset, config: &Config) -> Result<ModelInfo> {
         create_folder(&self.dir)?;
         let manifest = dataset.manifest();
-        let entity = |info: &EntityInfo| EntityInfo { unseen: 0, unseen_file: None, ..info.clone() };
         let history = match &manifest.history {
             Some(file) => {
                 copy(&dataset.path(file), &self.file(&file.name))?;
@@ -134,12 +133,13 @@ impl ModelDir {
             version: FORMAT_VERSION,
             config: config.clone(),
             columns: manifest.columns.clone(),
-            users: entity(&manifest.users),
-            items: entity(&manifest.items),
+            users: manifest.users.clone(),
+            // What the model does not know cannot be recommended.
+            items: EntityInfo { unseen: 0, unseen_file: None, ..manifest.items.clone() },
             history,
             dataset: fingerprint(dataset)?,
         };
-        for file in [&info.users.file, &info.items.file] {
+        for file in [&info.users.file, &info.items.file].into_iter().chain(&info.users.unseen_file) {
             copy(&dataset.path(file), &self.file(&file.name))?;
         }
         write_json(&self.file("config.json"), &info)?;
@@ -158,7 +158,8 @@ impl ModelDir {
             return Err(Error::checkpoint(&path, format!("{found}; this build reads version {FORMAT_VERSION}")));
         }
         info.config.validate()?;
-        for file in [&info.users.file, &info.items.file, &info.history] {
+        let files = [&info.users.file, &info.items.file, &info.history].into_iter();
+        for file in files.chain(&info.users.unseen_file) {
             if file.name.contains(['/', '\\']) || file.name.starts_with('.') {
                 return Err(Error::checkpoint(&path, format!("`{}` is not a plain file name", file.name)));
             }
@@ -297,7 +298,7 @@ impl ModelDir {
         let Core { backend, spec, tables, user, item, log_scale, .. } = core;
         let load = |name: String, shape: Vec<usize>, to: &mut Option<B::Buf<f32>>| -> Result<()> {
             if to.is_some() {
-                *to = Some(backend.from_host(file.read(&name, &shape)?)?);
+                *to = Some(backend.upload(file.read(&name, &shape)?)?);
             }
             Ok(())
         };

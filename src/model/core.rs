@@ -114,7 +114,7 @@ impl<B: Backend> Core<B> {
             let (Some(len), Some(optimizer)) = (len, optimizer) else { return Ok(None) };
             let adagrad = matches!(optimizer.name, OptimizerKind::Adagrad | OptimizerKind::RowwiseAdagrad);
             if adagrad && optimizer.initial_accumulator != 0.0 {
-                backend.from_host(vec![optimizer.initial_accumulator; len]).map(Some)
+                backend.upload(vec![optimizer.initial_accumulator; len]).map(Some)
             } else {
                 backend.zeros(len).map(Some)
             }
@@ -124,9 +124,9 @@ impl<B: Backend> Core<B> {
         for (number, table) in spec.tables.iter().enumerate() {
             let number = number as u32;
             let data = match config.model.dtype {
-                Dtype::Fp32 => TableData::F32(backend.from_host(source.table(table)?)?),
-                Dtype::Bf16 => TableData::Bf16(backend.from_host(source.table(table)?)?),
-                Dtype::Fp16 => TableData::F16(backend.from_host(source.table(table)?)?),
+                Dtype::Fp32 => TableData::F32(backend.upload(source.table(table)?)?),
+                Dtype::Bf16 => TableData::Bf16(backend.upload(source.table(table)?)?),
+                Dtype::Fp16 => TableData::F16(backend.upload(source.table(table)?)?),
             };
             let (first, second) = lens(table.rows, table.dim);
             let (state1, state2) = (state(first)?, state(second)?);
@@ -139,7 +139,7 @@ impl<B: Backend> Core<B> {
                 Some(OptimizerKind::RowwiseAdagrad) => (Some(len), None),
                 _ => lens(1, len),
             };
-            let value = backend.from_host(source.dense(&name, &shape)?)?;
+            let value = backend.upload(source.dense(&name, &shape)?)?;
             let (state1, state2) = (state(first)?, state(second)?);
             Ok(Dense { name, len, shape, value, grad: backend.zeros(len)?, state1, state2 })
         };
@@ -170,14 +170,14 @@ impl<B: Backend> Core<B> {
     pub(crate) fn load(&mut self, source: &mut impl Source) -> Result<()> {
         for (spec, table) in self.spec.tables.iter().zip(&mut self.tables) {
             match &mut table.data {
-                TableData::F32(data) => *data = self.backend.from_host(source.table(spec)?)?,
-                TableData::Bf16(data) => *data = self.backend.from_host(source.table(spec)?)?,
-                TableData::F16(data) => *data = self.backend.from_host(source.table(spec)?)?,
+                TableData::F32(data) => *data = self.backend.upload(source.table(spec)?)?,
+                TableData::Bf16(data) => *data = self.backend.upload(source.table(spec)?)?,
+                TableData::F16(data) => *data = self.backend.upload(source.table(spec)?)?,
             }
         }
         let Core { backend, user, item, log_scale, .. } = self;
         for dense in user.dense_mut().chain(item.dense_mut()).chain([log_scale]) {
-            dense.value = backend.from_host(source.dense(&dense.name, &dense.shape)?)?;
+            dense.value = backend.upload(source.dense(&dense.name, &dense.shape)?)?;
         }
         Ok(())
     }

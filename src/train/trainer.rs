@@ -161,7 +161,10 @@ impl<'a, B: Backend> Run<'a, B> {
             let mut batch = batch?;
             self.step(&mut batch)?;
             let every = self.config.train.checkpoint_every;
-            if every > 0 && self.state.step % every == 0 && self.state.cursor.batch < self.loader.batches_per_epoch() {
+            if every > 0
+                && self.state.step.is_multiple_of(every)
+                && self.state.cursor.batch < self.loader.batches_per_epoch()
+            {
                 self.checkpoint()?;
             }
             if shown.elapsed() >= PROGRESS {

@@ -5,7 +5,8 @@ use std::path::Path;
 
 use tercel::Error;
 use tercel::data::dataset::{Dataset, Feature, FeatureKind};
-use tercel::data::vocabulary::FeatureColumn;
+use tercel::data::ingest::{FeatureSpec, IngestConfig, ingest};
+use tercel::data::vocabulary::{FeatureColumn, RawId};
 use tercel::eval::Popularity;
 use tercel::index::filter::{AllowList, Seen};
 use tercel::index::{RecommendOptions, Recommended, Users, recommend};
@@ -30,13 +31,11 @@ fn lines(path: &Path) -> Vec<String> {
     fs::read_to_string(path).unwrap().lines().skip(1).map(str::to_owned).collect()
 }
 
+/// Scores every item by its row alone.
+type ByRow = Scored<fn(u32, u32) -> f32>;
+
 /// Recommends to the users of a file by item row, the highest first, and gives the blocks that the ranker saw.
-fn to_file_users(
-    dataset: &Dataset,
-    text: &str,
-    k: usize,
-    history: usize,
-) -> (Vec<String>, Scored<fn(u32, u32) -> f32>) {
+fn to_file_users(dataset: &Dataset, text: &str, k: usize, history: usize) -> (Vec<String>, ByRow) {
     let folder = tempfile::tempdir().unwrap();
     let (list, out) = (folder.path().join("users.csv"), folder.path().join("out.csv"));
     fs::write(&list, text).unwrap();
@@ -96,7 +95,7 @@ fn small_blocks_write_the_same_file() {
     let (dir, dataset) = toy.write();
     let (users, items) = vocabularies(&dataset);
     let seen = Seen::of_dataset(&dataset).unwrap();
-    let mut write = |name: &str, memory| {
+    let write = |name: &str, memory| {
         let out = dir.path().join(name);
         let mut ranker = Scored::new(9, |user, item| ((user * 31 + item * 17) % 5) as f32);
         let options = RecommendOptions { memory, ..RecommendOptions::default() };
@@ -144,7 +143,45 @@ fn features_of_a_file_replace_what_is_known() {
     assert_eq!(block.ids, [0, 2, 3, 1]);
     assert_eq!(block.features[0], FeatureColumn::Codes(vec![2, 1, 1, 0]));
     // u2's own b, c stay; x is none of the values.
-    assert_eq!(block.features[1], FeatureColumn::Lists { offsets: vec![0, 2, 4, 5, 5], codes: vec![3, 1, 2, 3, 2] });
+    assert_eq!(block.features[1], FeatureColumn::Lists { offsets: vec![0, 2, 4, 5, 5], codes: vec![1, 3, 2, 3, 2] });
+}
+
+#[test]
+fn features_of_a_file_have_the_codes_that_ingest_gave_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    let mut rows = String::from("user,item\n");
+    let mut features = String::from("user,colour,clubs,age\n");
+    for n in 0..40 {
+        rows += &format!("u{n},i{}\n", n % 7);
+        let clubs = [["b|a", "c", "", "a | c|a", "d|b"], ["c|b|a", "x", "a", "", "b"]][n % 2][n % 5];
+        let age = ["31", "nan", "", "4.5", "-2", "1e3", "31.0"][n % 7];
+        features += &format!("u{n},{},{clubs},{age}\n", ["red", "blue", "", "sea green"][n % 4]);
+    }
+    fs::write(path("rows.csv"), rows).unwrap();
+    fs::write(path("users.csv"), features).unwrap();
+    let kinds = [
+        ("colour", FeatureSpec::Categorical),
+        ("clubs", FeatureSpec::MultiHot("|".into())),
+        ("age", FeatureSpec::Numeric(8)),
+    ];
+    let config = IngestConfig {
+        user: Some("user".into()),
+        item: Some("item".into()),
+        user_features: Some(path("users.csv")),
+        user_feature_kinds: kinds.map(|(name, kind)| (name.to_owned(), kind)).into(),
+        ..IngestConfig::default()
+    };
+    ingest(&[path("rows.csv")], &path("data"), &config, &|_| {}).unwrap();
+    let dataset = Dataset::open(path("data")).unwrap();
+    let (users, _) = vocabularies(&dataset);
+    // The same rows for new users: they must look like the users that were ingested.
+    let renamed = fs::read_to_string(path("users.csv")).unwrap().replace("\nu", "\nnew");
+    let (_, ranker) = to_file_users(&dataset, &renamed, 1, 0);
+    let known: Vec<u32> = (0..40).map(|n| users.find(RawId::Text(&format!("u{n}"))).unwrap()).collect();
+    assert_eq!(ranker.blocks[0].ids, [0; 40]);
+    assert_eq!(ranker.blocks[0].features, users.features_of(&known));
+    assert_eq!(ranker.blocks[0].features.len(), 3);
 }
 
 #[test]

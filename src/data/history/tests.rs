@@ -1,21 +1,21 @@
 use super::*;
-use crate::data::shuffle::Rng;
 use crate::data::writer::ShardWriter;
+use crate::rng::Rng;
 
 const USERS: u32 = 50;
 const ITEMS: u32 = 1000;
 
 /// Writes `rows` random rows in several shards; user 7 has none. Gives the paths and, by user, (time, item) in order.
 fn shards(dir: &Path, rows: usize, timestamps: bool) -> (Vec<PathBuf>, Vec<Vec<(i64, u32)>>) {
-    let mut rng = Rng::new(&[rows as u64]);
+    let mut rng = Rng::at(rows as u64, &[]);
     let mut writer = ShardWriter::create(dir, "train", timestamps, true).rows_per_shard(700).rows_per_block(64);
     let mut expected = vec![Vec::new(); USERS as usize];
     for _ in 0..rows {
-        let user = match rng.below(USERS) {
+        let user = match rng.below_u32(USERS) {
             7 => 8,
             user => user,
         };
-        let (item, time) = (rng.below(ITEMS), i64::from(rng.below(40)) - 20);
+        let (item, time) = (rng.below_u32(ITEMS), i64::from(rng.below_u32(40)) - 20);
         let times: &[i64] = if timestamps { &[time] } else { &[] };
         writer.push(&[user], &[item], times, &[1.0]).unwrap();
         expected[user as usize].push((if timestamps { time } else { 0 }, item));

@@ -3,8 +3,13 @@
 use super::Inner;
 use crate::data::batch::Rows;
 use crate::data::shard::{Shard, ShardIndex};
-use crate::data::shuffle::{Rng, Scatter, apply_swaps};
+use crate::data::shuffle::{Scatter, apply_swaps};
+use crate::rng::Rng;
 use crate::{Error, Result};
+
+/// Salts of the random streams: the order of the units, the rows of a window.
+const ORDER: u64 = 0x6f72_6465;
+const WINDOW: u64 = 0x7769_6e64;
 
 /// Rows that are read together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,7 +31,7 @@ impl Order {
     pub(super) fn new(inner: &Inner, epoch: u64) -> Order {
         let mut units: Vec<u32> = (0..inner.units.len() as u32).collect();
         if inner.shuffle {
-            Rng::new(&[inner.seed, epoch]).shuffle(&mut units);
+            Rng::at(inner.seed, &[ORDER, epoch]).shuffle(&mut units);
         }
         let mut starts = Vec::with_capacity(units.len());
         let mut sum = 0;
@@ -89,7 +94,7 @@ impl Window {
         self.timestamps.resize(if inner.timestamps { rows } else { 0 }, 0);
         self.weights.resize(if inner.weights { rows } else { 0 }, 0.0);
         let mut pieces = order.pieces(inner, from, to);
-        let mut rng = Rng::new(&[inner.seed, epoch, number]);
+        let mut rng = Rng::at(inner.seed, &[WINDOW, epoch, number]);
         if inner.shuffle {
             // The rows are shuffled anyway: reading in file order maps each shard once.
             pieces.sort_unstable();

@@ -1,0 +1,82 @@
+//! Which settings can be used, alone and together.
+
+use super::{Combine, Config, FeatureSelection};
+use crate::{Error, Result};
+
+impl Config {
+    /// Checks every field, alone and with the others.
+    ///
+    /// # Errors
+    /// [`Error::Config`] naming the first field that cannot be used.
+    pub fn validate(&self) -> Result<()> {
+        let bad = |field: &str, reason: String| Err(Error::config(field, reason));
+        let (m, o, t) = (&self.model, &self.optimizer, &self.train);
+        if m.dim == 0 || m.dim > 1024 || m.dim % 4 != 0 {
+            return bad("model.dim", format!("{} is not a multiple of 4 from 4 to 1024", m.dim));
+        }
+        if !(m.temperature.is_finite() && m.temperature >= 1e-4) {
+            return bad("model.temperature", format!("{} is not a number from 0.0001 up", m.temperature));
+        }
+        if !(m.init_std.is_finite() && m.init_std >= 0.0) {
+            return bad("model.init_std", format!("{} is not a number from 0 up", m.init_std));
+        }
+        for (name, tower) in [("user", &m.user), ("item", &m.item)] {
+            if name == "item" && tower.history > 0 {
+                return bad("model.item.history", "only the user tower has a history".into());
+            }
+            if tower.history > 1024 {
+                return bad("model.user.history", format!("{} is more than 1024 items", tower.history));
+            }
+            let nothing = matches!(&tower.features, FeatureSelection::None)
+                || matches!(&tower.features, FeatureSelection::Named(names) if names.is_empty());
+            if !tower.id && tower.history == 0 && nothing {
+                return bad(&format!("model.{name}"), "the tower reads nothing: set id, features or history".into());
+            }
+            if let Some(dim) = tower.feature_dim {
+                if dim == 0 || dim > 1024 || dim % 4 != 0 {
+                    return bad(
+                        &format!("model.{name}.feature_dim"),
+                        format!("{dim} is not a multiple of 4 from 4 to 1024"),
+                    );
+                }
+                if tower.combine == Combine::Sum {
+                    return bad(&format!("model.{name}.feature_dim"), "goes with combine = \"concat\"".into());
+                }
+            }
+            if tower.mlp.iter().any(|&h| h == 0 || h > 8192 || h % 4 != 0) {
+                return bad(&format!("model.{name}.mlp"), "widths are multiples of 4 from 4 to 8192".into());
+            }
+        }
+        if m.user.history > 0 && !m.item.id {
+            return bad("model.user.history", "pools the item id table: set model.item.id".into());
+        }
+        if !(o.lr.is_finite() && o.lr > 0.0) {
+            return bad("optimizer.lr", format!("{} is not a number above 0", o.lr));
+        }
+        for (name, beta) in [("beta1", o.beta1), ("beta2", o.beta2)] {
+            if !(0.0..1.0).contains(&beta) {
+                return bad(&format!("optimizer.{name}"), format!("{beta} is not in [0, 1)"));
+            }
+        }
+        for (name, value) in
+            [("eps", o.eps), ("initial_accumulator", o.initial_accumulator), ("weight_decay", o.weight_decay)]
+        {
+            if !(value.is_finite() && value >= 0.0) {
+                return bad(&format!("optimizer.{name}"), format!("{value} is not a number from 0 up"));
+            }
+        }
+        if o.clip_norm.is_some_and(|c| !(c.is_finite() && c > 0.0)) {
+            return bad("optimizer.clip_norm", "is not a number above 0".into());
+        }
+        if t.epochs == 0 {
+            return bad("train.epochs", "at least 1".into());
+        }
+        if t.batch_size == 0 || t.batch_size > 1 << 20 {
+            return bad("train.batch_size", format!("{} is not in 1 to 1048576", t.batch_size));
+        }
+        if t.threads > 4096 {
+            return bad("train.threads", format!("{} is more than 4096", t.threads));
+        }
+        Ok(())
+    }
+}

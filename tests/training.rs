@@ -1,0 +1,196 @@
+//! Training as a whole: it learns what can be known, does not depend on threads, stops when it should.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use tercel::config::{Dtype, LogQ, Negatives, OptimizerKind};
+use tercel::data::dataset::{Dataset, Split};
+use tercel::data::ingest::{IngestConfig, ingest};
+use tercel::eval::{EvaluateOptions, evaluate};
+use tercel::index::{Lists, Ranker, UserBlock};
+use tercel::model::TwoTower;
+use tercel::train::{TrainEvent, TrainSummary, train};
+use tercel::{Config, Device, Error};
+
+const SIZE: u64 = 40;
+
+/// User i has every item of its parity but item i, which is what it buys in the end: the one answer there is.
+fn checkerboard(folder: &Path) -> Dataset {
+    let (mut train, mut test) = (String::from("user,item,time\n"), String::from("user,item,time\n"));
+    for user in 0..SIZE {
+        for item in (user % 2..SIZE).step_by(2) {
+            let row = format!("{user},{item},{}\n", 1_000 + (user * 7 + item * 13) % 500);
+            if item == user { test += &row } else { train += &row }
+        }
+    }
+    let [train_file, test_file] = ["train.csv", "test.csv"].map(|name| folder.join(name));
+    fs::write(&train_file, train).unwrap();
+    fs::write(&test_file, &test).unwrap();
+    let config = IngestConfig { valid: vec![test_file.clone()], test: vec![test_file], ..Default::default() };
+    ingest(&[train_file], &folder.join("data"), &config, &|_| {}).unwrap();
+    Dataset::open(folder.join("data")).unwrap()
+}
+
+fn config() -> Config {
+    let mut config = Config::default();
+    config.model.dim = 16;
+    config.train.batch_size = 64;
+    config.train.epochs = 30;
+    config.train.device = Device::Cpu;
+    config.optimizer.lr = 0.02;
+    config
+}
+
+fn run(dataset: &Dataset, out: &Path, config: &Config) -> tercel::Result<(TrainSummary, Vec<TrainEvent>)> {
+    let mut events = Vec::new();
+    let summary = train(dataset, out, config, false, &mut |event| events.push(event))?;
+    Ok((summary, events))
+}
+
+fn recall_at_1(dataset: &Dataset, model: &Path) -> f64 {
+    let mut model = TwoTower::load(model, Device::Cpu, 1).unwrap();
+    let options = EvaluateOptions { ks: vec![1], history: model.history_len(), ..Default::default() };
+    let report = evaluate(dataset, Split::Test, &mut model, &options, &mut |_| {}).unwrap();
+    report.metrics.get("recall@1").unwrap().value
+}
+
+#[test]
+fn every_way_to_train_finds_the_withheld_item_of_the_checkerboard() {
+    let folder = tempfile::tempdir().unwrap();
+    let dataset = checkerboard(folder.path());
+    type Change = fn(&mut Config);
+    let ways: [(&str, Change); 13] = [
+        ("defaults", |_| {}),
+        ("full", |c| c.loss.negatives = Negatives::Full),
+        ("mixed", |c| c.loss.negatives = Negatives::InBatchUniform(32)),
+        ("queue", |c| c.loss.negatives = Negatives::CrossBatch(64)),
+        ("streaming", |c| c.loss.logq = LogQ::Streaming),
+        ("corrected", |c| c.loss.logq = LogQ::Corrected),
+        ("learned temperature", |c| c.model.learn_temperature = true),
+        ("known positives masked", |c| c.loss.mask_known_positives = true),
+        ("adagrad", |c| (c.optimizer.name, c.optimizer.lr) = (OptimizerKind::Adagrad, 0.3)),
+        ("row-wise adagrad", |c| (c.optimizer.name, c.optimizer.lr) = (OptimizerKind::RowwiseAdagrad, 0.3)),
+        ("sgd", |c| (c.optimizer.name, c.optimizer.lr) = (OptimizerKind::Sgd, 2.0)),
+        ("bf16", |c| c.model.dtype = Dtype::Bf16),
+        ("fp16 with an MLP", |c| {
+            c.model.dtype = Dtype::Fp16;
+            c.model.user.mlp = vec![32];
+            c.optimizer.lr = 0.01;
+        }),
+    ];
+    for (name, change) in ways {
+        let mut config = config();
+        change(&mut config);
+        let out = folder.path().join("model");
+        run(&dataset, &out, &config).unwrap();
+        assert_eq!(recall_at_1(&dataset, &out), 1.0, "{name}");
+    }
+}
+
+#[test]
+fn threads_change_no_bit() {
+    let folder = tempfile::tempdir().unwrap();
+    let dataset = checkerboard(folder.path());
+    let mut config = config();
+    config.train.epochs = 3;
+    config.model.user.history = 5;
+    config.model.item.mlp = vec![32];
+    config.model.dtype = Dtype::Bf16;
+    let files: Vec<(PathBuf, Vec<u8>)> = [1, 2, 5]
+        .map(|threads| {
+            config.train.threads = threads;
+            let out = folder.path().join(threads.to_string());
+            run(&dataset, &out, &config).unwrap();
+            (out.clone(), fs::read(out.join("model.safetensors")).unwrap())
+        })
+        .into();
+    assert!(files.iter().all(|(_, bytes)| bytes == &files[0].1));
+    config.train.seed = 1;
+    let out = folder.path().join("other seed");
+    run(&dataset, &out, &config).unwrap();
+    assert!(fs::read(out.join("model.safetensors")).unwrap() != files[0].1, "another seed, another model");
+}
+
+#[test]
+fn a_new_user_with_a_history_is_recommended_to_without_training() {
+    let folder = tempfile::tempdir().unwrap();
+    let dataset = checkerboard(folder.path());
+    let mut config = config();
+    config.model.user.id = false;
+    config.model.user.history = 50;
+    let out = folder.path().join("model");
+    run(&dataset, &out, &config).unwrap();
+    let mut model = TwoTower::load(&out, Device::Cpu, 1).unwrap();
+    let items = model.items().clone();
+    let row = |item: i64| items.find(tercel::data::vocabulary::RawId::Integer(item)).unwrap();
+    // Somebody new, who has every even item but 6, or every odd one but 9.
+    for (parity, missing) in [(0, 6), (1, 9)] {
+        let history: Vec<u32> =
+            (0..SIZE as i64).filter(|item| item % 2 == parity && *item != missing).map(row).collect();
+        let mut skip = history.clone();
+        skip.sort_unstable();
+        let lists = |values: Vec<u32>| Lists { offsets: vec![0, values.len()], values };
+        let block = UserBlock { ids: vec![0], features: Vec::new(), history: Some(lists(history)) };
+        let found = model.top_k(&block, 1, Some(&lists(skip))).unwrap();
+        assert_eq!(found.ids, [row(missing)]);
+    }
+}
+
+#[test]
+fn early_stopping_keeps_the_best_epoch() {
+    let folder = tempfile::tempdir().unwrap();
+    let dataset = checkerboard(folder.path());
+    let mut config = config();
+    config.train.epochs = 60;
+    config.train.early_stop = Some("ndcg@1,3".parse().unwrap());
+    let out = folder.path().join("model");
+    let (summary, events) = run(&dataset, &out, &config).unwrap();
+    assert!(summary.epochs < 60, "the metric cannot rise past 1");
+    assert_eq!(summary.epochs, summary.best_epoch + 3);
+    let stops = events.iter().filter(|event| matches!(event, TrainEvent::EarlyStop { .. })).count();
+    let validations = events.iter().filter(|event| matches!(event, TrainEvent::Validation { .. })).count();
+    assert_eq!((stops, validations as u64), (1, summary.epochs));
+    assert_eq!(recall_at_1(&dataset, &out), 1.0);
+}
+
+#[test]
+fn what_is_not_finite_stops_with_step_and_cause() {
+    let folder = tempfile::tempdir().unwrap();
+    let dataset = checkerboard(folder.path());
+    let mut config = config();
+    config.model.normalize = false;
+    (config.optimizer.name, config.optimizer.lr) = (OptimizerKind::Sgd, 1e30);
+    let error = run(&dataset, &folder.path().join("model"), &config).unwrap_err();
+    let Error::NonFinite { step, cause, .. } = &error else { panic!("{error}") };
+    assert!(*step >= 1 && *step < 20, "{error}");
+    assert!(cause.contains("optimizer.lr"), "{error}");
+}
+
+#[test]
+fn a_folder_with_an_unfinished_or_another_run_is_not_overwritten() {
+    let folder = tempfile::tempdir().unwrap();
+    let dataset = checkerboard(folder.path());
+    let mut config = config();
+    config.train.epochs = 2;
+    let out = folder.path().join("model");
+    run(&dataset, &out, &config).unwrap();
+    // Finished: a resume has nothing to do, a new run replaces it.
+    let again = train(&dataset, &out, &config, true, &mut |_| {}).unwrap();
+    assert!(again.already_finished);
+    config.model.dim = 8;
+    let error = train(&dataset, &out, &config, true, &mut |_| {}).unwrap_err();
+    assert!(error.to_string().contains("model.dim"), "{error}");
+    run(&dataset, &out, &config).unwrap();
+    // Unfinished: only a resume goes on.
+    let state = fs::read_to_string(out.join("trainer.json")).unwrap();
+    fs::write(out.join("trainer.json"), state.replace("\"finished\": true", "\"finished\": false")).unwrap();
+    let error = run(&dataset, &out, &config).unwrap_err();
+    assert!(error.to_string().contains("--resume"), "{error}");
+    // Damaged: neither is taken for whole.
+    let mut bytes = fs::read(out.join("model.safetensors")).unwrap();
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    fs::write(out.join("model.safetensors"), bytes).unwrap();
+    assert!(train(&dataset, &out, &config, true, &mut |_| {}).is_err());
+    assert!(TwoTower::load(&out, Device::Cpu, 1).is_err());
+}
