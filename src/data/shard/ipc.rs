@@ -1,8 +1,12 @@
 //! The layout of an Arrow IPC file, read from its footer and record batch headers with every number checked.
 //!
 //! Values are found by arithmetic on numbers that the file gives, so every offset and length is checked against the
-//! file before it is used, and a slice is only ever taken with `get`. Nested types are walked with a budget: a few
-//! hundred damaged bytes can describe a tree of any size.
+//! file before it is used, and a slice is only ever taken with `get`.
+
+mod schema;
+
+pub(crate) use schema::Kind;
+use schema::Walk;
 
 use std::fs::File;
 use std::io;
@@ -12,17 +16,13 @@ use std::path::Path;
 use arrow_format::ipc::planus::errors::ErrorKind;
 use arrow_format::ipc::planus::table_reader::Table;
 use arrow_format::ipc::planus::{self, ReadAsRoot, SliceWithStartOffset, TableRead};
-use arrow_format::ipc::{self, FieldRef, FooterRef, MessageHeaderRef, MessageRef, Precision, TypeRef, UnionMode};
+use arrow_format::ipc::{self, FooterRef, MessageHeaderRef, MessageRef};
 
 use super::checksum::Promise;
 use crate::{Error, Result};
 
 const MAGIC: &[u8; 6] = b"ARROW1";
 const CONTINUATION: [u8; 4] = [0xff; 4];
-/// Fields, at any depth, that a schema may have.
-const MAX_FIELDS: usize = 1 << 16;
-/// How deep types may nest.
-const MAX_DEPTH: usize = 64;
 
 /// What a layout is read from: a file without mapping it, or bytes.
 pub(crate) trait Source {
@@ -57,40 +57,6 @@ impl Source for [u8] {
         let from = usize::try_from(at).ok().and_then(|at| self.get(at..)).and_then(|rest| rest.get(..into.len()));
         into.copy_from_slice(from.ok_or(io::ErrorKind::UnexpectedEof)?);
         Ok(())
-    }
-}
-
-/// The type of a column, as far as this crate reads it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    U32,
-    U64,
-    I64,
-    F32,
-    Utf8,
-    LargeUtf8,
-    /// What Polars writes texts as.
-    Utf8View,
-    ListU32,
-    LargeListU32,
-    /// Any other type, in words.
-    Other(String),
-}
-
-impl std::fmt::Display for Kind {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Kind::U32 => "uint32",
-            Kind::U64 => "uint64",
-            Kind::I64 => "int64",
-            Kind::F32 => "float32",
-            Kind::Utf8 => "string",
-            Kind::LargeUtf8 => "large_string",
-            Kind::Utf8View => "string_view",
-            Kind::ListU32 => "list<uint32>",
-            Kind::LargeListU32 => "large_list<uint32>",
-            Kind::Other(words) => words,
-        })
     }
 }
 
@@ -397,105 +363,5 @@ impl Batch {
         let (length, nulls) = *self.nodes.get(column.node + 1)?;
         (nulls == 0).then_some(())?;
         self.values(column, 3, length, 4)
-    }
-}
-
-/// Counts the nodes and buffers of the fields before a column.
-#[derive(Default)]
-struct Walk {
-    fields: usize,
-    nodes: usize,
-    buffers: usize,
-    views: usize,
-    /// A type that this reader does not know stands before: where the next column's values are cannot be told.
-    lost: bool,
-    too_much: bool,
-}
-
-impl Walk {
-    fn field(&mut self, field: FieldRef<'_>, depth: usize) -> planus::Result<Kind> {
-        self.fields += 1;
-        if self.fields > MAX_FIELDS || depth > MAX_DEPTH {
-            self.too_much = true;
-        }
-        if self.too_much {
-            return Ok(Kind::Other("an endless type".into()));
-        }
-        self.nodes += 1;
-        let other = |words: &str| Kind::Other(words.into());
-        if field.dictionary()?.is_some() {
-            self.buffers += 2;
-            return Ok(other("dictionary"));
-        }
-        let type_ = match field.type_() {
-            Ok(Some(type_)) => type_,
-            // Types that are newer than the format library: it gives their number.
-            Err(planus::Error { error_kind: ErrorKind::UnknownUnionTag { tag: tag @ (23 | 24) }, .. }) => {
-                self.buffers += 2;
-                self.views += 1;
-                return Ok(if tag == 24 { Kind::Utf8View } else { other("binary view") });
-            }
-            _ => {
-                self.lost = true;
-                return Ok(other("an unknown type"));
-            }
-        };
-        let (buffers, nested, kind) = match type_ {
-            TypeRef::Null(_) => (0, false, other("null")),
-            TypeRef::Int(int) => (
-                2,
-                false,
-                match (int.bit_width()?, int.is_signed()?) {
-                    (32, false) => Kind::U32,
-                    (64, false) => Kind::U64,
-                    (64, true) => Kind::I64,
-                    (bits, true) => Kind::Other(format!("int{bits}")),
-                    (bits, false) => Kind::Other(format!("uint{bits}")),
-                },
-            ),
-            TypeRef::FloatingPoint(float) => (
-                2,
-                false,
-                match float.precision()? {
-                    Precision::Single => Kind::F32,
-                    Precision::Double => other("float64"),
-                    Precision::Half => other("float16"),
-                },
-            ),
-            TypeRef::Utf8(_) => (3, false, Kind::Utf8),
-            TypeRef::LargeUtf8(_) => (3, false, Kind::LargeUtf8),
-            TypeRef::Binary(_) | TypeRef::LargeBinary(_) => (3, false, other("binary")),
-            TypeRef::Bool(_) => (2, false, other("bool")),
-            TypeRef::Decimal(_) => (2, false, other("decimal")),
-            TypeRef::Date(_) => (2, false, other("date")),
-            TypeRef::Time(_) => (2, false, other("time")),
-            TypeRef::Timestamp(_) => (2, false, other("timestamp (cast it to int64 seconds)")),
-            TypeRef::Interval(_) => (2, false, other("interval")),
-            TypeRef::Duration(_) => (2, false, other("duration")),
-            TypeRef::FixedSizeBinary(_) => (2, false, other("fixed-size binary")),
-            TypeRef::List(_) => (2, true, Kind::ListU32),
-            TypeRef::LargeList(_) => (2, true, Kind::LargeListU32),
-            TypeRef::Map(_) => (2, true, other("map")),
-            TypeRef::Struct(_) => (1, true, other("struct")),
-            TypeRef::FixedSizeList(_) => (1, true, other("fixed-size list")),
-            TypeRef::Union(union_) => (1 + usize::from(union_.mode()? == UnionMode::Dense), true, other("union")),
-        };
-        self.buffers += buffers;
-        if !nested {
-            return Ok(kind);
-        }
-        let mut children = Vec::new();
-        for child in field.children()?.into_iter().flatten() {
-            children.push(self.field(child?, depth + 1)?);
-            if self.too_much {
-                break;
-            }
-        }
-        let list = matches!(kind, Kind::ListU32 | Kind::LargeListU32);
-        match (list, children.as_slice()) {
-            (true, [Kind::U32]) | (false, _) => Ok(kind),
-            (true, [inner]) => Ok(Kind::Other(format!("list<{inner}>"))),
-            (true, _) => Ok(other("list")),
-        }
     }
 }

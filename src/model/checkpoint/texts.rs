@@ -1,0 +1,70 @@
+//! The JSON texts of a MODEL folder.
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::Config;
+use crate::data::batch::Cursor;
+use crate::data::dataset::{EntityInfo, FileInfo, SourceColumns};
+
+/// The version of the folder's layout.
+pub const FORMAT_VERSION: u32 = 1;
+
+/// The text of `config.json`: what the model is and which vocabulary it was trained with.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ModelInfo {
+    /// Always `tercel-model`.
+    pub format: String,
+    /// [`FORMAT_VERSION`].
+    pub version: u32,
+    /// Every setting of the run.
+    pub config: Config,
+    /// The input's column names.
+    pub columns: SourceColumns,
+    /// The users (`users.arrow`).
+    pub users: EntityInfo,
+    /// The items (`items.arrow`).
+    pub items: EntityInfo,
+    /// The training rows by user: seen items and histories.
+    pub history: FileInfo,
+    /// The xxh3-64 of the dataset's `dataset.json`.
+    pub dataset: String,
+}
+
+/// The text of `trainer.json`: where training stands.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TrainerState {
+    /// The next batch.
+    pub cursor: Cursor,
+    /// Steps done.
+    pub step: u64,
+    /// Sum of the losses of this epoch's batches, each times its rows.
+    pub loss_sum: f64,
+    /// Rows of this epoch so far.
+    pub examples: u64,
+    /// The loss of every finished epoch.
+    pub epoch_losses: Vec<f64>,
+    /// The early-stopping metric after every validated epoch.
+    pub validations: Vec<f64>,
+    /// Whether training is over.
+    pub finished: bool,
+    /// The first free place in the candidate queue.
+    pub queue_next: usize,
+    /// `model.safetensors` and `trainer.safetensors` of this checkpoint.
+    pub files: Vec<FileInfo>,
+}
+
+impl Default for TrainerState {
+    fn default() -> Self {
+        TrainerState {
+            cursor: Cursor { epoch: 0, batch: 0 },
+            step: 0,
+            loss_sum: 0.0,
+            examples: 0,
+            epoch_losses: Vec::new(),
+            validations: Vec::new(),
+            finished: false,
+            queue_next: 0,
+            files: Vec::new(),
+        }
+    }
+}
