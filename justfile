@@ -12,7 +12,7 @@ lint:
 
 # Every test.
 test:
-    cargo test --release --workspace --features cli
+    cargo test --workspace --features cli
 
 # The nightly job on the data that ships with the repository.
 demo:
