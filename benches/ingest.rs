@@ -11,15 +11,9 @@ use std::time::Instant;
 
 use criterion::{Criterion, Throughput};
 use tercel::data::ingest::{IngestConfig, Progress, ingest};
+use tercel::rng::mix;
 
 const DAYS: u64 = 734;
-
-fn mix(x: u64) -> u64 {
-    let x = x.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    x ^ (x >> 31)
-}
 
 fn hex_id(number: u64, salt: u64) -> [u8; 64] {
     let mut id = [0; 64];
