@@ -275,6 +275,15 @@ impl Prepare for ModelInputs {
         out.items.extend_from_slice(rows.items);
         out.weights.clear();
         out.weights.extend_from_slice(rows.weights.unwrap_or_default());
+        if rows.items.contains(&0) {
+            // Nothing can be learned about the unknown item: such rows weigh nothing.
+            out.weights.resize(out.rows, 1.0);
+            out.weights
+                .iter_mut()
+                .zip(rows.items)
+                .filter(|(_, item)| **item == 0)
+                .for_each(|(weight, _)| *weight = 0.0);
+        }
         self.sampler.candidates(at.epoch, at.batch, rows.items, &mut out.candidates);
 
         entity_bags(&self.spec.user, rows.users, &self.user_features, &mut out.user_bags);

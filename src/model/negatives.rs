@@ -56,9 +56,10 @@ impl Sampler {
         }
     }
 
-    /// q of an item by the exact counts.
+    /// q of an item by the exact counts. Above 0 also for an item that the counts do not know (the unknown row, or a
+    /// vocabulary of another program): its correction is large, not infinite.
     pub(crate) fn q(&self, item: u32, rows: usize) -> f32 {
-        self.mixture(self.share[item as usize], rows)
+        self.mixture(self.share[item as usize], rows).max(f32::MIN_POSITIVE)
     }
 
     /// `-log q` of every candidate.

@@ -195,6 +195,20 @@ fn mixed_full_and_corrected_candidates() {
 }
 
 #[test]
+fn rows_of_the_unknown_item_weigh_nothing() {
+    for negatives in [Negatives::InBatch, Negatives::Full] {
+        let mut config = config();
+        config.loss.negatives = negatives;
+        let mut case = Case::new(&config);
+        let rows = Rows { users: &USERS, items: &[1, 2, 0, 4, 0, 1], timestamps: Some(&TIMES), weights: None };
+        case.inputs.prepare(Cursor { epoch: 0, batch: 0 }, rows, &mut case.batch).unwrap();
+        assert_eq!(case.batch.weights, [1.0, 1.0, 0.0, 1.0, 0.0, 1.0]);
+        assert!(case.step(1.0).is_finite());
+        assert!(case.parameters().iter().all(|(_, values)| values.iter().all(|x| x.is_finite())));
+    }
+}
+
+#[test]
 fn the_queue_holds_the_latest_items_and_serves_them() {
     let mut config = config();
     config.loss.negatives = Negatives::CrossBatch(4);
