@@ -6,8 +6,8 @@ use crate::config::Negatives;
 use crate::data::batch::{Cursor, Prepare, Rows, Segments, SortScratch};
 use crate::data::history::History;
 use crate::data::vocabulary::FeatureColumn;
-use crate::index::UserBlock;
-use crate::model::negatives::{Sampler, mask_known};
+use crate::index::{Lists, UserBlock};
+use crate::model::negatives::{Places, Sampler, mask_known};
 use crate::model::spec::{ModelSpec, Source, TowerSpec};
 use crate::{Error, Result};
 
@@ -196,12 +196,13 @@ pub(crate) struct ModelBatch {
     pub positives: Vec<u32>,
     /// Weight per row; empty where all are 1.
     pub weights: Vec<f32>,
-    /// Per row the user's known items (ascending, distinct); empty without the mask.
-    pub known: Vec<Vec<u32>>,
+    /// Per row the user's known items, oldest first, with repeats; empty without the mask.
+    pub known: Lists,
     /// Columns masked for each row; see [`crate::backend::Masked`].
     pub masked_offsets: Vec<u32>,
     pub masked_columns: Vec<u32>,
     by_item: Segments,
+    places: Places,
     sort: SortScratch,
     list: Vec<u32>,
 }
@@ -210,9 +211,10 @@ impl ModelBatch {
     /// Masks the known positives among `candidates`, the fresh ones and whatever the trainer puts behind them.
     pub(crate) fn mask_known(&mut self, candidates: &[u32]) {
         self.by_item.build(candidates, &mut self.sort);
-        let by_item = &self.by_item;
+        self.places.build(&self.by_item.unique);
+        let (by_item, places) = (&self.by_item, &self.places);
         mask_known(&self.known, &self.items, &mut self.masked_offsets, &mut self.masked_columns, |item, out| {
-            if let Ok(u) = by_item.unique.binary_search(&item) {
+            if let Some(u) = places.get(item) {
                 out.extend_from_slice(&by_item.positions[by_item.starts[u] as usize..by_item.starts[u + 1] as usize]);
             }
         });
@@ -251,14 +253,12 @@ impl ModelInputs {
         Ok(())
     }
 
-    fn known_items(&self, users: &[u32], known: &mut Vec<Vec<u32>>) -> Result<()> {
+    fn known_items(&self, users: &[u32], known: &mut Lists) -> Result<()> {
         known.clear();
         if let (true, Some(history)) = (self.mask_known, &self.history) {
-            known.resize_with(users.len(), Vec::new);
-            for (&user, items) in users.iter().zip(known) {
-                history.items(user, items)?;
-                items.sort_unstable();
-                items.dedup();
+            for &user in users {
+                history.items(user, &mut known.values)?;
+                known.close();
             }
         }
         Ok(())

@@ -1,6 +1,7 @@
 //! Who the candidates of a batch are, and their log q: what the logQ correction takes off a score.
 
 use crate::config::{LogQ, LossConfig, Negatives};
+use crate::index::Lists;
 use crate::rng::Rng;
 
 /// Salt of the uniform draws' random stream.
@@ -111,12 +112,53 @@ impl StreamingQ {
     }
 }
 
+/// Where items stand in a batch's list of unique items: an open-addressing table that stays in the first-level cache,
+/// for the hundreds of look-ups that every row's known positives take.
+#[derive(Default)]
+pub(crate) struct Places {
+    /// Item and place; item 0 marks a free slot (the unknown row is never looked up).
+    slots: Vec<(u32, u32)>,
+    bits: u32,
+}
+
+impl Places {
+    pub(crate) fn build(&mut self, unique: &[u32]) {
+        self.bits = (2 * unique.len()).next_power_of_two().max(16).trailing_zeros();
+        self.slots.clear();
+        self.slots.resize(1 << self.bits, (0, 0));
+        for (place, &item) in unique.iter().enumerate().filter(|(_, item)| **item != 0) {
+            let mut slot = self.slot(item);
+            while self.slots[slot].0 != 0 {
+                slot = (slot + 1) & (self.slots.len() - 1);
+            }
+            self.slots[slot] = (item, place as u32);
+        }
+    }
+
+    pub(crate) fn get(&self, item: u32) -> Option<usize> {
+        let mut slot = self.slot(item);
+        loop {
+            match self.slots[slot] {
+                (0, _) => return None,
+                (other, place) if other == item => return Some(place as usize),
+                _ => slot = (slot + 1) & (self.slots.len() - 1),
+            }
+        }
+    }
+
+    /// Fibonacci hashing: the upper bits of the product with 2^32 / golden ratio.
+    fn slot(&self, item: u32) -> usize {
+        (item.wrapping_mul(0x9e37_79b9) >> (32 - self.bits)) as usize
+    }
+}
+
 /// The columns of known positives: for each row, those candidates that its user is known to like, but for the row's
 /// own positive item (whose repeats are accidental hits, masked by id).
 ///
-/// `columns_of` appends the columns of an item, ascending. Fills `offsets` (rows + 1) and `columns`.
+/// `known` may repeat items, in any order. `columns_of` appends the columns of an item. Fills `offsets` (rows + 1) and
+/// `columns`.
 pub(crate) fn mask_known(
-    known: &[Vec<u32>],
+    known: &Lists,
     items: &[u32],
     offsets: &mut Vec<u32>,
     columns: &mut Vec<u32>,
@@ -125,13 +167,21 @@ pub(crate) fn mask_known(
     offsets.clear();
     columns.clear();
     offsets.push(0);
-    for (known, &positive) in known.iter().zip(items) {
+    for (row, &positive) in items.iter().enumerate().take(known.len()) {
         let start = columns.len();
-        for &item in known.iter().filter(|&&item| item != positive) {
+        for &item in known.get(row).iter().filter(|&&item| item != positive) {
             columns_of(item, columns);
         }
         columns[start..].sort_unstable();
-        offsets.push(columns.len() as u32);
+        let mut end = start;
+        for at in start..columns.len() {
+            if at == start || columns[at] != columns[end - 1] {
+                columns[end] = columns[at];
+                end += 1;
+            }
+        }
+        columns.truncate(end);
+        offsets.push(end as u32);
     }
 }
 
@@ -178,10 +228,22 @@ mod tests {
     }
 
     #[test]
+    fn places_are_found_and_strangers_are_not() {
+        let unique: Vec<u32> = (0..500).map(|n| n * n).collect();
+        let mut places = Places::default();
+        places.build(&[9]);
+        places.build(&unique);
+        for item in 1..250_000 {
+            assert_eq!(places.get(item), unique.binary_search(&item).ok());
+        }
+    }
+
+    #[test]
     fn known_positives_are_masked_but_the_own_positive_is_not() {
         let (mut offsets, mut columns) = (Vec::new(), Vec::new());
         let candidates = [4u32, 2, 4, 7];
-        mask_known(&[vec![2, 4], vec![], vec![7]], &[4, 2, 9], &mut offsets, &mut columns, |item, out| {
+        let known = Lists { offsets: vec![0, 4, 4, 5], values: vec![4, 2, 4, 2, 7] };
+        mask_known(&known, &[4, 2, 9], &mut offsets, &mut columns, |item, out| {
             out.extend((0..4).filter(|&c| candidates[c as usize] == item));
         });
         assert_eq!(offsets, [0, 1, 1, 2]);
