@@ -80,3 +80,50 @@ impl Config {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_can_be_used_and_come_back_from_toml() {
+        let config = Config::default();
+        config.validate().unwrap();
+        assert_eq!(Config::from_toml("").unwrap(), config);
+        assert_eq!(Config::from_toml(&toml::to_string(&config).unwrap()).unwrap(), config);
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_named() {
+        for (text, field) in [
+            ("[model]\ndim = 6", "model.dim"),
+            ("[model]\ndim = 2048", "model.dim"),
+            ("[model]\ntemperature = 0", "model.temperature"),
+            ("[model]\ntemperature = nan", "model.temperature"),
+            ("[model]\ninit_std = -1", "model.init_std"),
+            ("[model.item]\nhistory = 3", "model.item.history"),
+            ("[model.user]\nhistory = 5000", "model.user.history"),
+            ("[model.user]\nid = false\nfeatures = \"none\"", "model.user"),
+            ("[model.user]\nfeature_dim = 8", "model.user.feature_dim"),
+            ("[model.item]\nmlp = [10]", "model.item.mlp"),
+            ("[model]\nuser = { history = 2 }\nitem = { id = false }", "model.user.history"),
+            ("[loss]\nnegatives = \"in-batch+uniform:0\"", "loss.negatives"),
+            ("[loss]\nlogq = \"sometimes\"", "logq"),
+            ("[optimizer]\nlr = 0", "optimizer.lr"),
+            ("[optimizer]\nlr = inf", "optimizer.lr"),
+            ("[optimizer]\nbeta2 = 1", "optimizer.beta2"),
+            ("[optimizer]\nweight_decay = -0.1", "optimizer.weight_decay"),
+            ("[optimizer]\nclip_norm = 0", "optimizer.clip_norm"),
+            ("[train]\nepochs = 0", "train.epochs"),
+            ("[train]\nbatch_size = 0", "train.batch_size"),
+            ("[train]\nthreads = 5000", "train.threads"),
+            ("[train]\ndevice = \"tpu\"", "device"),
+            ("[train]\nearly_stop = \"loss,3\"", "train.early_stop"),
+            ("[train]\nbatchsize = 3", "batchsize"),
+        ] {
+            let error = Config::from_toml(text).unwrap_err();
+            assert!(matches!(error, Error::Config { .. }), "{error:?}");
+            assert!(error.to_string().contains(field), "{text}: {error}");
+        }
+    }
+}
