@@ -1,6 +1,6 @@
 //! The dataset's folder: built under another name beside its place, moved there when it is whole.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
@@ -9,11 +9,15 @@ use crate::data::dataset::Dataset;
 use crate::files::{create_folder, sync_folder};
 use crate::{Error, Result};
 
+/// In a draft, locked while its ingest lives: tells an unfinished draft from one that a kill left behind.
+const LOCK: &str = "ingest.lock";
+
 /// A folder that becomes the dataset, or goes.
 pub(super) struct Draft {
     out: PathBuf,
     parent: PathBuf,
     dir: TempDir,
+    _lock: File,
 }
 
 impl Draft {
@@ -31,9 +35,15 @@ impl Draft {
             _ => PathBuf::from("."),
         };
         create_folder(&parent)?;
-        let dir = tempfile::Builder::new().prefix(".tercel-ingest-").tempdir_in(&parent);
+        let prefix = format!(".tercel-ingest-{}-", name.to_string_lossy());
+        sweep(&parent, &prefix);
+        let dir = tempfile::Builder::new().prefix(&prefix).tempdir_in(&parent);
         let dir = dir.map_err(|e| Error::io(&parent, e))?;
-        Ok(Draft { out, parent, dir })
+        let path = dir.path().join(LOCK);
+        let lock = File::create(&path).map_err(|e| Error::io(&path, e))?;
+        // Where the file system has no locks, drafts that a kill leaves behind stay.
+        let _ = lock.try_lock();
+        Ok(Draft { out, parent, dir, _lock: lock })
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -43,6 +53,8 @@ impl Draft {
     /// Moves the folder to its place. A dataset that was there is moved aside first and then removed.
     pub(super) fn publish(self) -> Result<()> {
         check_place(&self.out)?;
+        let lock = self.dir.path().join(LOCK);
+        fs::remove_file(&lock).map_err(|e| Error::io(&lock, e))?;
         open_to_all(self.dir.path()).map_err(|e| Error::io(self.dir.path(), e))?;
         sync_folder(self.dir.path()).map_err(|e| Error::io(self.dir.path(), e))?;
         let old = if self.out.join("dataset.json").exists() {
@@ -65,6 +77,18 @@ impl Draft {
         // It has another name now: there is nothing left to remove under the old one.
         let _ = self.dir.keep();
         sync_folder(&self.parent).map_err(|e| Error::io(&self.parent, e))
+    }
+}
+
+/// Removes the drafts of the same dataset that killed runs left behind: those whose lock nobody holds.
+fn sweep(parent: &Path, prefix: &str) {
+    for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
+        let abandoned = entry.file_name().to_string_lossy().starts_with(prefix)
+            && File::open(entry.path().join(LOCK)).is_ok_and(|lock| lock.try_lock().is_ok());
+        if abandoned {
+            // What cannot be removed is in nobody's way.
+            let _ = fs::remove_dir_all(entry.path());
+        }
     }
 }
 
@@ -109,4 +133,26 @@ fn open_to_all(dir: &Path) -> std::io::Result<()> {
 #[cfg(not(unix))]
 fn open_to_all(_: &Path) -> std::io::Result<()> {
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_killed_run_left_goes_and_what_another_run_builds_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("data");
+        let alive = Draft::create(&out).unwrap();
+        let killed = folder.path().join(".tercel-ingest-data-old");
+        fs::create_dir(&killed).unwrap();
+        fs::write(killed.join(LOCK), "").unwrap();
+        fs::write(killed.join("rows.tmp"), "left").unwrap();
+        let second = Draft::create(&out).unwrap();
+        assert!(!killed.exists() && alive.path().exists() && second.path().exists());
+        fs::write(second.path().join("dataset.json"), "{}").unwrap();
+        second.publish().unwrap();
+        let names: Vec<_> = fs::read_dir(&out).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(names, ["dataset.json"]);
+    }
 }
