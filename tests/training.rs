@@ -186,6 +186,13 @@ fn a_folder_with_an_unfinished_or_another_run_is_not_overwritten() {
     fs::write(out.join("trainer.json"), state.replace("\"finished\": true", "\"finished\": false")).unwrap();
     let error = run(&dataset, &out, &config).unwrap_err();
     assert!(error.to_string().contains("--resume"), "{error}");
+    // A place that the run never has.
+    let moved = state.replace("\"finished\": true", "\"finished\": false").replace("\"epoch\": 2", "\"epoch\": 7");
+    assert!(moved.contains("\"epoch\": 7"));
+    fs::write(out.join("trainer.json"), moved).unwrap();
+    let error = train(&dataset, &out, &config, true, &mut |_| {}).unwrap_err();
+    assert!(error.to_string().contains("epoch 7"), "{error}");
+    fs::write(out.join("trainer.json"), state.replace("\"finished\": true", "\"finished\": false")).unwrap();
     // Damaged: neither is taken for whole.
     let mut bytes = fs::read(out.join("model.safetensors")).unwrap();
     let last = bytes.len() - 1;

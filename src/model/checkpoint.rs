@@ -260,6 +260,10 @@ impl ModelDir {
                 ));
             }
             stepper.queue.ids = file.read("queue.ids", &[rows])?;
+            if let Some(id) = stepper.queue.ids.iter().find(|id| **id as usize >= stepper.items) {
+                let items = stepper.items;
+                return Err(Error::checkpoint(&self.dir, format!("the candidate queue names item {id} of {items}")));
+            }
             stepper.queue.next = state.queue_next;
             let values: Vec<f32> = file.read("queue.embeddings", &[rows, dim])?;
             core.backend.write(&mut stepper.candidates, &values)?;

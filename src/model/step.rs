@@ -19,6 +19,8 @@ pub(crate) struct Queue {
 /// What a step needs beside the model: gradients, the candidate queue, the streaming estimate of q.
 pub(crate) struct Stepper<B: Backend> {
     loss: LossConfig,
+    /// Rows of the item vocabulary.
+    pub items: usize,
     pub queue: Queue,
     pub streaming: Option<StreamingQ>,
     /// With a queue: its rows, then the batch's.
@@ -52,6 +54,7 @@ impl<B: Backend> Stepper<B> {
         let streaming = loss.logq == LogQ::Streaming && loss.negatives != Negatives::Full;
         Ok(Stepper {
             loss: loss.clone(),
+            items,
             queue: Queue { capacity, ..Default::default() },
             streaming: streaming.then(|| StreamingQ::new(items)),
             candidates,

@@ -125,6 +125,12 @@ impl<'a, B: Backend> Run<'a, B> {
         let mut stepper = Stepper::new(&core, &config.loss, items.rows(), config.train.batch_size)?;
         let state = match checkpoint {
             Some(state) => {
+                let Cursor { epoch, batch } = state.cursor;
+                if epoch > config.train.epochs || batch >= loader.batches_per_epoch() {
+                    let reason =
+                        format!("trainer.json stands at epoch {epoch}, batch {batch}, which this run never has");
+                    return Err(Error::checkpoint(dir.path(), reason));
+                }
                 if !state.finished {
                     dir.restore(&state, &mut core, &mut stepper)?;
                 }
