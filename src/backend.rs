@@ -274,8 +274,11 @@ pub(crate) trait Backend: Send + Sync + Sized + 'static {
     /// The sum of the squares of the first `len` values, added in a fixed order in f64.
     fn squared_norm(&self, x: &Self::Buf<f32>, len: usize) -> Result<f64>;
 
-    /// Lays out `rows` item embeddings (row-major on the host, D wide) for `topk`.
-    fn pack_items(&self, items: &[f32], rows: usize, dim: usize) -> Result<Self::Items>;
+    /// Room for `rows` items, `dim` wide, as `topk` scans them.
+    fn items(&self, rows: usize, dim: usize) -> Result<Self::Items>;
+    /// Lays out items `first .. first + rows` from their embeddings (rows x D). Pieces come in any order; each but the
+    /// last is a multiple of 64 items.
+    fn pack_items(&self, to: &mut Self::Items, first: usize, embeddings: &Self::Buf<f32>, rows: usize) -> Result<()>;
     /// The k best items of each query by inner product: score descending, then item row ascending; NaN is never
     /// returned. `ids` and `scores` are queries x k; places without an item hold `u32::MAX` and -inf.
     #[allow(clippy::too_many_arguments)]

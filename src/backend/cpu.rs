@@ -208,8 +208,12 @@ impl Backend for Cpu {
         optim::squared_norm(self, x, len)
     }
 
-    fn pack_items(&self, items: &[f32], rows: usize, dim: usize) -> Result<Items> {
-        topk::pack(items, rows, dim)
+    fn items(&self, rows: usize, dim: usize) -> Result<Items> {
+        Ok(Items::new(rows, dim))
+    }
+
+    fn pack_items(&self, to: &mut Items, first: usize, embeddings: &Vec<f32>, rows: usize) -> Result<()> {
+        to.pack(first, embeddings, rows)
     }
 
     fn topk(

@@ -39,9 +39,14 @@ impl<B: Backend> Catalogue<B> {
                 found: "other rows".into(),
             });
         }
-        let embeddings = embed_items(core, features, &rows)?;
-        let packed = core.backend.pack_items(&embeddings, rows.len(), core.item.spec.dim)?;
-        Ok(Catalogue { items: packed, rows, whole: allow.is_none() })
+        let mut items = core.backend.items(rows.len(), core.item.spec.dim)?;
+        let mut bags: Vec<HostBag> = Vec::new();
+        for (n, chunk) in rows.chunks(CHUNK).enumerate() {
+            entity_bags(&core.item.spec, chunk, features, &mut bags);
+            core.item.forward(&core.backend, &core.tables, &bags, chunk.len())?;
+            core.backend.pack_items(&mut items, n * CHUNK, core.item.output(), chunk.len())?;
+        }
+        Ok(Catalogue { items, rows, whole: allow.is_none() })
     }
 
     /// The best `k` of the catalogue for each user; see [`Ranker::top_k`].

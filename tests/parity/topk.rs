@@ -9,7 +9,12 @@ type Found = (Vec<u32>, Vec<f32>);
 
 fn run(cpu: &Cpu, queries: &Vec<f32>, items: &[f32], dim: usize, skip: Option<&[Vec<u32>]>, k: usize) -> Found {
     let (rows, n) = (queries.len() / dim, items.len() / dim);
-    let packed = cpu.pack_items(items, n, dim).expect("packs");
+    // In pieces, as a catalogue is: all but the last are a multiple of 64 items.
+    let mut packed = cpu.items(n, dim).expect("room");
+    for first in (0..n).step_by(128) {
+        let rows = (n - first).min(128);
+        cpu.pack_items(&mut packed, first, &items[first * dim..(first + rows) * dim].to_vec(), rows).expect("packs");
+    }
     let (mut ids, mut scores) = (vec![7; rows * k], vec![f32::NAN; rows * k]);
     let offsets: Vec<usize> = skip.map_or(vec![], |lists| {
         let ends = lists.iter().scan(0, |at, l| {
@@ -157,7 +162,8 @@ fn nothing_to_find() {
     assert_eq!(run(&cpu, &vec![1.0; 8], &[], 4, None, 3), (vec![u32::MAX; 6], vec![f32::NEG_INFINITY; 6]));
     assert_eq!(run(&cpu, &vec![1.0; 8], &[1.0; 8], 4, None, 0), (vec![], vec![]));
     assert_eq!(run(&cpu, &vec![], &[1.0; 8], 4, None, 3), (vec![], vec![]));
-    let items = cpu.pack_items(&[1.0; 8], 2, 4).expect("packs");
+    let mut items = cpu.items(2, 4).expect("room");
+    cpu.pack_items(&mut items, 0, &vec![1.0; 8], 2).expect("packs");
     let short = cpu.topk(&mut [0; 3], &mut [0.0; 4], &vec![0.0; 4], &items, None, 1, 4);
     assert!(matches!(short, Err(Error::Shape { op: "topk", .. })));
     let skip = Skip { offsets: &[0, 5], items: &[1] };

@@ -218,7 +218,8 @@ pub fn dense_step(threads: usize, isa: &str, kind: OptimizerKind, len: usize) ->
 /// The k best of `items` for `queries`.
 pub fn top_k(threads: usize, isa: &str, queries: usize, items: usize, dim: usize, k: usize) -> Done {
     let cpu = cpu(threads, isa);
-    let packed = topk::pack(&values(items * dim, 1), items, dim).expect("fits");
+    let mut packed = topk::Items::new(items, dim);
+    packed.pack(0, &values(items * dim, 1), items).expect("fits");
     let asked = values(queries * dim, 2);
     let (mut ids, mut scores) = (vec![0; queries * k], vec![0.0; queries * k]);
     Box::new(move || cpu.topk(&mut ids, &mut scores, &asked, &packed, None, queries, k).expect("fits"))

@@ -32,12 +32,22 @@ pub(crate) struct Items {
     dim: usize,
 }
 
-/// See [`Backend::pack_items`](crate::backend::Backend::pack_items).
-pub(crate) fn pack(items: &[f32], rows: usize, dim: usize) -> Result<Items> {
-    need_len("pack_items", "items", items.len(), rows * dim)?;
-    let mut panels = vec![0.0; rows.div_ceil(PANEL) * PANEL * dim];
-    pack_panels(&mut panels, items, rows, dim);
-    Ok(Items { panels, rows, dim })
+impl Items {
+    /// See [`Backend::items`](crate::backend::Backend::items).
+    pub(crate) fn new(rows: usize, dim: usize) -> Items {
+        Items { panels: vec![0.0; rows.div_ceil(PANEL) * PANEL * dim], rows, dim }
+    }
+
+    /// See [`Backend::pack_items`](crate::backend::Backend::pack_items).
+    pub(crate) fn pack(&mut self, first: usize, embeddings: &[f32], rows: usize) -> Result<()> {
+        const OP: &str = "pack_items";
+        need_len(OP, "embeddings", embeddings.len(), rows * self.dim)?;
+        let end = first.saturating_add(rows);
+        let whole = first.is_multiple_of(PANEL) && (rows.is_multiple_of(PANEL) || end == self.rows);
+        need(OP, whole && end <= self.rows, format_args!("whole panels inside {} items", self.rows), "others")?;
+        pack_panels(&mut self.panels[first * self.dim..], embeddings, rows, self.dim);
+        Ok(())
+    }
 }
 
 /// See [`Backend::topk`](crate::backend::Backend::topk).
