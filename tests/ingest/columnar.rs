@@ -203,3 +203,22 @@ fn damaged_files_are_errors_or_rows_and_never_a_panic() {
     case.write("in.parquet", "PK\u{3}\u{4}....");
     assert_eq!(case.error("in.parquet", &config(|_| {})).0, "in.parquet: is not a Parquet file");
 }
+
+/// A footer may name a block of any size; what it names must be there before memory is asked for.
+#[test]
+fn a_block_past_the_end_of_the_file_asks_for_no_memory() {
+    let users = Arc::new(StringArray::from(vec!["a", "b"])) as ArrayRef;
+    let items = Arc::new(Int64Array::from(vec![1, 2])) as ArrayRef;
+    let case = Case::new();
+    write(&case.path("in.arrow"), &batch(vec![("user", users), ("item", items)]));
+    let mut bytes = std::fs::read(case.path("in.arrow")).unwrap();
+    let tail = bytes.len() - 10;
+    let start = tail - u32::from_le_bytes(bytes[tail..tail + 4].try_into().unwrap()) as usize;
+    let footer = arrow_ipc::root_as_footer(&bytes[start..tail]).unwrap();
+    let body = footer.recordBatches().unwrap().get(0).bodyLength().to_le_bytes();
+    let at = start + bytes[start..tail].windows(8).position(|window| window == body).unwrap();
+    bytes[at..at + 8].copy_from_slice(&(1i64 << 60).to_le_bytes());
+    case.write("in.arrow", &bytes);
+    let (error, code) = case.error("in.arrow", &config(|_| {}));
+    assert!(error.contains("does not lie inside the file") && code == 3, "{error}");
+}

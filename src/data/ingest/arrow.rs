@@ -2,6 +2,8 @@
 //!
 //! arrow-rs can panic on damaged files; every call that decodes is guarded, and a panic becomes an error.
 
+mod footer;
+
 use std::fmt::Write;
 use std::fs::File;
 use std::io::{BufReader, Read, Seek};
@@ -91,7 +93,10 @@ impl Batches {
                 Ok((Decoder::Parquet(builder.with_projection(mask).build()?), schema, rows.max(0) as u64))
             })?
         } else if known && &magic == b"ARROW1" {
-            let reader = guard(path, "footer", || FileReader::try_new_buffered(file, projection))?;
+            let reader = guard(path, "footer", || {
+                footer::check_blocks(&mut file, file_bytes)?;
+                FileReader::try_new_buffered(file, projection)
+            })?;
             let schema = reader.schema();
             (Decoder::File(reader), schema, 0)
         } else if known && (magic[..4] == [0xff; 4] || &magic[..4] == b"FEA1") {
