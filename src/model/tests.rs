@@ -35,6 +35,21 @@ fn feature(name: &str, list: bool) -> Feature {
     Feature { name: name.into(), kind }
 }
 
+/// Plain SGD: a step of rate 1 moves a parameter by its gradient.
+fn sgd(lr: f32) -> Step {
+    Step {
+        kind: OptimizerKind::Sgd,
+        lr,
+        beta1: 0.0,
+        beta2: 0.0,
+        eps: 0.0,
+        weight_decay: 0.0,
+        number: 1,
+        seed: 0,
+        grad_scale: 1.0,
+    }
+}
+
 struct Case {
     core: Core<Cpu>,
     stepper: Stepper<Cpu>,
@@ -76,17 +91,7 @@ impl Case {
 
     /// One step of SGD with this rate: the loss before it.
     fn step(&mut self, lr: f32) -> f32 {
-        let step = Step {
-            kind: OptimizerKind::Sgd,
-            lr,
-            beta1: 0.0,
-            beta2: 0.0,
-            eps: 0.0,
-            weight_decay: 0.0,
-            number: 1,
-            seed: 0,
-            grad_scale: 1.0,
-        };
+        let step = sgd(lr);
         self.stepper.step(&mut self.core, &self.inputs.sampler, &mut self.batch, &step, None).unwrap()
     }
 
@@ -179,7 +184,7 @@ fn unnormalised_concat_without_hidden_layers_and_known_positives_masked() {
 }
 
 #[test]
-fn mixed_full_and_corrected_candidates() {
+fn mixed_full_streaming_and_queued_candidates() {
     for (negatives, logq) in [
         (Negatives::InBatchUniform(5), LogQ::Exact),
         (Negatives::Full, LogQ::Exact),
@@ -228,17 +233,7 @@ fn clipping_scales_the_whole_gradient() {
     let moved = |clip: Option<f32>| {
         let mut case = Case::new(&config());
         let before: Vec<f32> = case.parameters().into_iter().flat_map(|(_, values)| values.clone()).collect();
-        let step = Step {
-            kind: OptimizerKind::Sgd,
-            lr: 1.0,
-            beta1: 0.0,
-            beta2: 0.0,
-            eps: 0.0,
-            weight_decay: 0.0,
-            number: 1,
-            seed: 0,
-            grad_scale: 1.0,
-        };
+        let step = sgd(1.0);
         case.stepper.step(&mut case.core, &case.inputs.sampler, &mut case.batch, &step, clip).unwrap();
         let after: Vec<f32> = case.parameters().into_iter().flat_map(|(_, values)| values.clone()).collect();
         before.iter().zip(after).map(|(b, a)| f64::from(b - a)).collect::<Vec<_>>()
