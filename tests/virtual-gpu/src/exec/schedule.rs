@@ -1,0 +1,366 @@
+//! Runs a block: each warp until it waits, in turn, until all have exited or nothing moves.
+
+use super::block::Block;
+use super::program::{Action, BarrierStep, Guard, Mem, Reduce, Stop};
+use super::warp::{Row, Wait, Warp, lanes};
+
+/// A fault of a block: where, and why.
+pub(crate) struct BlockFault {
+    pub stop: Stop,
+    pub pc: u32,
+    pub warp: u32,
+}
+
+/// What `bar.red` has gathered at a barrier.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Gathered {
+    popc: u32,
+    and: bool,
+    or: bool,
+}
+
+const NOTHING: Gathered = Gathered { popc: 0, and: true, or: false };
+
+impl Block<'_> {
+    /// Runs the block to its end.
+    pub fn run(&mut self, warps: &mut [Warp]) -> Result<(), BlockFault> {
+        let mut gathered = [NOTHING; 16];
+        loop {
+            for w in warps.iter_mut() {
+                if w.alive != 0 && (w.active != 0 || w.regroup()) {
+                    self.run_warp(w, &mut gathered).map_err(|stop| BlockFault { stop, pc: self.pc, warp: w.index })?;
+                }
+            }
+            if warps.iter().all(|w| w.alive == 0) {
+                return Ok(());
+            }
+            let moved = self.release_members(warps) | self.release_barriers(warps, &mut gathered);
+            if !moved && !warps.iter_mut().any(|w| w.alive != 0 && w.regroup()) {
+                return Err(self.deadlock(warps));
+            }
+        }
+    }
+
+    /// Runs a warp until none of its lanes can go on.
+    fn run_warp(&mut self, w: &mut Warp, gathered: &mut [Gathered; 16]) -> Result<(), Stop> {
+        let program = self.grid.program;
+        let steps = &program.steps;
+        let budget = self.grid.budget;
+        let (mut issued, mut lane_issued) = (0u64, 0u64);
+        let result = loop {
+            if (w.active == 0 || w.pc >= w.limit) && !w.regroup() {
+                break Ok(());
+            }
+            let step = &steps[w.pc as usize];
+            let mask = match step.guard {
+                Guard::Always => w.active,
+                Guard::If(p) => w.active & w.pred(p),
+                Guard::Unless(p) => w.active & !w.pred(p),
+            };
+            issued += 1;
+            w.issued += 1;
+            if mask == 0 {
+                w.pc += 1;
+                continue;
+            }
+            let count = u64::from(mask.count_ones());
+            lane_issued += count;
+            if step.weight != super::program::Weight::default() {
+                self.counters.fp32_flops += count * u64::from(step.weight.fp32);
+                self.counters.fp64_flops += count * u64::from(step.weight.fp64);
+                self.counters.mufu += count * u64::from(step.weight.mufu);
+            }
+            w.mask = mask;
+            match &step.action {
+                Action::Alu(f) => {
+                    f(w);
+                    w.pc += 1;
+                }
+                Action::Mem(f) => {
+                    self.pc = w.pc;
+                    if let Err(stop) = f(w, self) {
+                        break Err(stop);
+                    }
+                    w.pc += 1;
+                }
+                Action::Branch(target) => {
+                    self.counters.divergent_branches += u64::from(mask != w.active);
+                    if w.issued > budget {
+                        self.pc = w.pc;
+                        let detail = format!("the warp has issued {} instructions and not ended", w.issued);
+                        break Err(Stop { kind: "instruction budget", lane: mask.trailing_zeros(), detail });
+                    }
+                    w.branch(mask, *target);
+                }
+                Action::Table(index, targets) => {
+                    self.pc = w.pc;
+                    if let Err(stop) = self.table(w, *index, targets) {
+                        break Err(stop);
+                    }
+                }
+                Action::Exit => w.exit(mask),
+                Action::Barrier(step) => {
+                    self.pc = w.pc;
+                    if let Err(stop) = self.barrier(w, step, gathered) {
+                        break Err(stop);
+                    }
+                }
+                Action::Collective { members, run } => {
+                    self.pc = w.pc;
+                    if let Err(stop) = self.collective(w, *members, Some(run)) {
+                        break Err(stop);
+                    }
+                }
+                Action::WarpSync(members) => {
+                    self.pc = w.pc;
+                    if let Err(stop) = self.collective(w, *members, None) {
+                        break Err(stop);
+                    }
+                }
+            }
+        };
+        self.counters.warp_instructions += issued;
+        self.counters.lane_instructions += lane_issued;
+        result
+    }
+
+    /// A collective instruction (`None`: a warp barrier) of the executing lanes. Lanes with different member masks
+    /// are different collectives: each runs when its members are here, and waits otherwise.
+    fn collective(&mut self, w: &mut Warp, members: super::warp::R32, run: Option<&Mem>) -> Result<(), Stop> {
+        let row = *members.row(w);
+        let came = w.mask;
+        let pc = w.pc;
+        let mut left = came;
+        let mut waiting = 0;
+        while left != 0 {
+            let lane = left.trailing_zeros();
+            let mask = row[lane as usize];
+            let same: u32 = lanes(left).filter(|&i| row[i] == mask).map(|i| 1 << i).sum();
+            left &= !same;
+            if same & !mask != 0 {
+                let i = (same & !mask).trailing_zeros();
+                self.warn("lane outside its member mask", w, i, || format!("lane {i}, mask {mask:#010x}"));
+            }
+            if let Some(i) = lanes(came & !same).find(|&i| row[i] & mask != 0) {
+                let other = row[i];
+                self.warn("member masks overlap", w, lane, || {
+                    format!("{mask:#010x} in lane {lane}, {other:#010x} in lane {i}")
+                });
+            }
+            let need = mask & w.alive;
+            if need & !same != 0 {
+                let wait = Wait::Members { members: need, warp_sync: run.is_none() };
+                w.groups.push(super::warp::Group { pc, lanes: same, wait });
+                waiting |= same;
+                continue;
+            }
+            w.mask = same;
+            match run {
+                Some(run) => run(w, self)?,
+                None => w.epoch += 1,
+            }
+        }
+        w.active &= !waiting;
+        w.pc = pc + 1;
+        Ok(())
+    }
+
+    fn table(&mut self, w: &mut Warp, index: super::warp::R32, targets: &[u32]) -> Result<(), Stop> {
+        let row = *index.row(w);
+        let rest = w.active & !w.mask;
+        let mut left = w.mask;
+        let pc = w.pc;
+        if rest != 0 {
+            w.groups.push(super::warp::Group { pc: pc + 1, lanes: rest, wait: Wait::Ready });
+        }
+        let mut ways = 0;
+        while left != 0 {
+            let lane = left.trailing_zeros();
+            let value = row[lane as usize];
+            let Some(&target) = targets.get(value as usize) else {
+                let detail = format!("index {value} of {} targets", targets.len());
+                return Err(Stop { kind: "branch outside its table", lane, detail });
+            };
+            let same: u32 = lanes(left).filter(|&i| row[i] == value).map(|i| 1 << i).sum();
+            w.groups.push(super::warp::Group { pc: target, lanes: same, wait: Wait::Ready });
+            left &= !same;
+            ways += 1;
+        }
+        self.counters.divergent_branches += u64::from(ways > 1 || rest != 0);
+        w.active = 0;
+        w.regroup();
+        Ok(())
+    }
+
+    fn barrier(&mut self, w: &mut Warp, step: &BarrierStep, gathered: &mut [Gathered; 16]) -> Result<(), Stop> {
+        let lane = w.mask.trailing_zeros();
+        let id = step.id.row(w)[lane as usize];
+        let threads = step.threads.map_or(0, |t| t.row(w)[lane as usize]);
+        if id > 15 || (step.threads.is_some() && !(threads.is_multiple_of(32) && threads != 0)) {
+            let detail = format!("barrier {id} of {threads} threads");
+            return Err(Stop { kind: "barrier number above 15 or a count that is no multiple of 32", lane, detail });
+        }
+        if let Some((p, inverted)) = step.input {
+            let bits = (w.pred(p) ^ super::bits::invert(inverted)) & w.mask;
+            let g = &mut gathered[id as usize];
+            g.popc += bits.count_ones();
+            g.and &= bits == w.mask;
+            g.or |= bits != 0;
+        }
+        if step.arrive {
+            // Barriers count whole warps.
+            self.arrived[id as usize] += 32;
+            w.pc += 1;
+            return Ok(());
+        }
+        let mask = w.mask;
+        w.wait(mask, Wait::Barrier { id, threads });
+        Ok(())
+    }
+
+    /// Lets go lanes whose missing partners have exited, and warp barriers reached at different places.
+    fn release_members(&mut self, warps: &mut [Warp]) -> bool {
+        let mut moved = false;
+        for w in warps.iter_mut().filter(|w| w.alive != 0) {
+            for i in 0..w.groups.len() {
+                let Wait::Members { members, warp_sync } = w.groups[i].wait else { continue };
+                let need = members & w.alive;
+                if need & !w.groups[i].lanes == 0 {
+                    w.groups[i].wait = Wait::Ready;
+                    moved = true;
+                } else if warp_sync {
+                    let same = |g: &&mut super::warp::Group| g.wait == Wait::Members { members, warp_sync };
+                    let all = w.groups.iter().filter(|g| g.wait == Wait::Members { members, warp_sync });
+                    if need & !all.fold(0, |m, g| m | g.lanes) == 0 {
+                        w.groups.iter_mut().filter(same).for_each(|g| {
+                            g.wait = Wait::Ready;
+                            g.pc += 1;
+                        });
+                        w.epoch += 1;
+                        moved = true;
+                    }
+                }
+            }
+        }
+        moved
+    }
+
+    /// Lets go the barriers that all their threads have reached.
+    fn release_barriers(&mut self, warps: &mut [Warp], gathered: &mut [Gathered; 16]) -> bool {
+        let mut moved = false;
+        for id in 0..16u32 {
+            let mut wanted = None;
+            let (mut waiting, mut complete) = (0, true);
+            for w in warps.iter().filter(|w| w.alive != 0) {
+                let mut here = 0;
+                for g in &w.groups {
+                    if let Wait::Barrier { id: i, threads } = g.wait
+                        && i == id
+                    {
+                        here |= g.lanes;
+                        wanted = Some(wanted.unwrap_or(0).max(threads));
+                    }
+                }
+                complete &= here == w.alive;
+                // A warp has arrived when all its lanes have; the count is in whole warps.
+                waiting += if here == w.alive { 32 } else { 0 };
+            }
+            let Some(threads) = wanted else { continue };
+            let arrived = self.arrived[id as usize];
+            let done = if threads == 0 { complete } else { waiting + arrived >= threads };
+            if !done {
+                continue;
+            }
+            moved = true;
+            if threads == 0 {
+                self.check_places(warps, id);
+            }
+            self.release_barrier(warps, id, gathered[id as usize]);
+            gathered[id as usize] = NOTHING;
+            self.arrived[id as usize] = 0;
+        }
+        moved
+    }
+
+    /// Warps that meet at a barrier of the whole block from different source lines. PTX only looks at the barrier's
+    /// number; in CUDA they have missed each other's `__syncthreads`. (One line's barrier may stand at several places.)
+    fn check_places(&mut self, warps: &[Warp], id: u32) {
+        let program = self.grid.program;
+        let source = |pc: u32| {
+            let line = &program.lines[program.steps[pc as usize].line as usize];
+            (line.file, line.source)
+        };
+        let at_barrier = |w: Wait| matches!(w, Wait::Barrier { id: i, .. } if i == id);
+        let alive = warps.iter().filter(|w| w.alive != 0);
+        let groups =
+            alive.flat_map(|w| w.groups.iter().filter(|g| at_barrier(g.wait)).map(move |g| (g.pc, w, g.lanes)));
+        let (first, last) = (groups.clone().min_by_key(|g| g.0), groups.rev().max_by_key(|g| g.0));
+        if let (Some((a, v, _)), Some((b, w, lanes))) = (first, last)
+            && v.index != w.index
+            && source(a) != source(b)
+        {
+            self.pc = b;
+            let (here, there) = (source(b).1, source(a).1);
+            self.warn("warps wait at different barriers", w, lanes.trailing_zeros(), || {
+                format!("barrier {id} at line {here}, warp {} is at line {there}", v.index)
+            });
+        }
+    }
+
+    fn release_barrier(&mut self, warps: &mut [Warp], id: u32, gathered: Gathered) {
+        let at_barrier = |w: Wait| matches!(w, Wait::Barrier { id: i, .. } if i == id);
+        self.epoch += 1;
+        self.counters.barriers += 1;
+        let steps = &self.grid.program.steps;
+        for w in warps.iter_mut().filter(|w| w.alive != 0) {
+            let places = w.groups.iter().filter(|g| at_barrier(g.wait)).count();
+            if places == 0 {
+                continue;
+            }
+            if places > 1 {
+                let g = w.groups.iter().filter(|g| at_barrier(g.wait)).max_by_key(|g| g.pc);
+                let (pc, lane) = g.map_or((0, 0), |g| (g.pc, g.lanes.trailing_zeros()));
+                self.pc = pc;
+                self.warn("lanes of one warp wait at different barriers", w, lane, || {
+                    format!("barrier {id} reached from {places} places of the program")
+                });
+            }
+            w.epoch += 1;
+            for i in 0..w.groups.len() {
+                if !at_barrier(w.groups[i].wait) {
+                    continue;
+                }
+                if let Action::Barrier(step) = &steps[w.groups[i].pc as usize].action {
+                    w.mask = w.groups[i].lanes;
+                    match step.reduce {
+                        Reduce::None => {}
+                        Reduce::Popc(d) => w.put(d, [gathered.popc; 32]),
+                        Reduce::And(p) => w.put_pred(p, if gathered.and { !0 } else { 0 }),
+                        Reduce::Or(p) => w.put_pred(p, if gathered.or { !0 } else { 0 }),
+                    }
+                }
+                w.groups[i].wait = Wait::Ready;
+                w.groups[i].pc += 1;
+            }
+        }
+    }
+
+    fn deadlock(&mut self, warps: &[Warp]) -> BlockFault {
+        let program = self.grid.program;
+        let mut waits: Vec<String> = Vec::new();
+        let mut first = None;
+        for w in warps.iter().filter(|w| w.alive != 0) {
+            for g in &w.groups {
+                first.get_or_insert((g.pc, w.index, g.lanes.trailing_zeros()));
+                let line = &program.lines[program.steps[g.pc as usize].line as usize];
+                let text = format!("warp {} lanes {:#010x} at line {} `{}`", w.index, g.lanes, line.source, line.text);
+                if waits.len() < 8 {
+                    waits.push(text);
+                }
+            }
+        }
+        let (pc, warp, lane) = first.unwrap_or_default();
+        self.pc = pc;
+        BlockFault { stop: Stop { kind: "deadlock", lane, detail: waits.join("; ") }, pc, warp }
+    }
+}
