@@ -1,0 +1,163 @@
+//! The committed PTX: written by NVRTC 11.8 from the sources, and compared with what they give now.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use super::nvrtc::Nvrtc;
+use super::{Result, Toolkit, ToolkitError, files_in, in_parallel, read, repository, stems};
+
+/// The architecture of the committed PTX. The driver translates it for newer devices.
+pub const ARCH: &str = "compute_80";
+
+/// The committed PTX of a stem.
+pub fn path(stem: &str) -> PathBuf {
+    folder().join(format!("{stem}.ptx"))
+}
+
+fn folder() -> PathBuf {
+    repository().join("kernels/ptx")
+}
+
+/// The committed PTX of every stem that has some: stem and text, in the order of their names.
+///
+/// # Errors
+/// [`ToolkitError::Io`].
+pub fn all() -> Result<Vec<(String, String)>> {
+    files_in(&folder(), "ptx")?.into_iter().map(|stem| read(&path(&stem)).map(|text| (stem, text))).collect()
+}
+
+/// What the sources give now, per stem in the order of their names.
+///
+/// # Errors
+/// [`ToolkitError::Compile`] with NVRTC's log, [`ToolkitError::Io`], [`ToolkitError::Tool`].
+pub fn regenerate(toolkit: &Toolkit) -> Result<Vec<(String, String)>> {
+    compile_all(&Nvrtc::open(&toolkit.nvrtc_11)?, ARCH)
+}
+
+/// Every stem's PTX from one NVRTC, in the order of their names.
+///
+/// # Errors
+/// As [`regenerate`].
+pub fn compile_all(nvrtc: &Nvrtc, arch: &str) -> Result<Vec<(String, String)>> {
+    let mut jobs = stems()?;
+    // The committed text tells how long a stem takes.
+    jobs.sort_by_key(|stem| std::cmp::Reverse(std::fs::metadata(path(stem)).map_or(u64::MAX, |file| file.len())));
+    let texts = in_parallel(&jobs, |stem| nvrtc.compile(stem, arch))?;
+    let mut compiled: Vec<_> = jobs.into_iter().zip(texts).collect();
+    compiled.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+    Ok(compiled)
+}
+
+/// A committed file that is not what the sources give.
+#[derive(Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Difference {
+    /// There is a source and no PTX.
+    Missing {
+        /// The stem.
+        stem: String,
+    },
+    /// There is PTX and no source.
+    WithoutSource {
+        /// The stem.
+        stem: String,
+    },
+    /// The texts differ.
+    Line {
+        /// The stem.
+        stem: String,
+        /// The first line that differs, from 1.
+        line: usize,
+        /// It, as committed; nothing behind the end.
+        committed: Option<String>,
+        /// It, as the sources give it; nothing behind the end.
+        generated: Option<String>,
+    },
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Difference::Missing { stem } => write!(f, "kernels/ptx/{stem}.ptx is missing"),
+            Difference::WithoutSource { stem } => write!(f, "kernels/ptx/{stem}.ptx has no kernels/{stem}.cu"),
+            Difference::Line { stem, line, committed, generated } => {
+                let words = |line: &Option<String>| line.as_ref().map_or("no line".into(), |line| format!("{line:?}"));
+                let (committed, generated) = (words(committed), words(generated));
+                write!(f, "kernels/ptx/{stem}.ptx:{line}: {committed} is committed, the sources give {generated}")
+            }
+        }
+    }
+}
+
+/// Where the committed files differ from what [`regenerate`] gave: the first line of each.
+///
+/// # Errors
+/// [`ToolkitError::Io`].
+pub fn differences(generated: &[(String, String)]) -> Result<Vec<Difference>> {
+    let committed = all()?;
+    let mut differences = Vec::new();
+    for (stem, text) in generated {
+        match committed.iter().find(|(found, _)| found == stem) {
+            None => differences.push(Difference::Missing { stem: stem.clone() }),
+            Some((_, old)) => differences.extend(first_difference(stem, old, text)),
+        }
+    }
+    let orphans = committed.iter().filter(|(stem, _)| generated.iter().all(|(source, _)| source != stem));
+    differences.extend(orphans.map(|(stem, _)| Difference::WithoutSource { stem: stem.clone() }));
+    Ok(differences)
+}
+
+fn first_difference(stem: &str, committed: &str, generated: &str) -> Option<Difference> {
+    if committed == generated {
+        return None;
+    }
+    // Split at the newlines alone: a carriage return is a difference too.
+    let (mut old, mut new) = (committed.split('\n'), generated.split('\n'));
+    let mut line = 0;
+    loop {
+        line += 1;
+        let (a, b) = (old.next(), new.next());
+        if a != b {
+            let (committed, generated) = (a.map(str::to_owned), b.map(str::to_owned));
+            return Some(Difference::Line { stem: stem.into(), line, committed, generated });
+        }
+    }
+}
+
+/// Writes what has changed and removes what has no source. Returns a line for each file that it touched.
+///
+/// # Errors
+/// [`ToolkitError::Io`].
+pub fn write(generated: &[(String, String)]) -> Result<Vec<String>> {
+    let mut touched = Vec::new();
+    for difference in differences(generated)? {
+        let (Difference::Missing { stem } | Difference::WithoutSource { stem } | Difference::Line { stem, .. }) =
+            &difference;
+        let path = path(stem);
+        let (done, what) = match generated.iter().find(|(source, _)| source == stem) {
+            Some((_, text)) => (std::fs::write(&path, text), format!("{} lines written", text.lines().count())),
+            None => (std::fs::remove_file(&path), "removed: it has no source".into()),
+        };
+        done.map_err(|source| ToolkitError::Io { path, source })?;
+        touched.push(format!("kernels/ptx/{stem}.ptx: {what}"));
+    }
+    Ok(touched)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_line_that_differs_is_named() {
+        let line = |line, committed: Option<&str>, generated: Option<&str>| {
+            let (committed, generated) = (committed.map(str::to_owned), generated.map(str::to_owned));
+            Some(Difference::Line { stem: "x".into(), line, committed, generated })
+        };
+        assert_eq!(first_difference("x", "a\nb\n", "a\nb\n"), None);
+        assert_eq!(first_difference("x", "a\nb\nc", "a\nB\nC"), line(2, Some("b"), Some("B")));
+        assert_eq!(first_difference("x", "a\r\n", "a\n"), line(1, Some("a\r"), Some("a")));
+        // Behind the last newline there is an empty line, so that its absence shows.
+        assert_eq!(first_difference("x", "a", "a\n"), line(2, None, Some("")));
+    }
+}
