@@ -8,12 +8,17 @@
 //! Arguments stand in the order outputs, inputs, sizes. Buffers may be longer than an operation needs; sizes are
 //! explicit. A backend checks shapes and answers [`Error::Shape`](crate::Error::Shape).
 
+pub mod bench;
+mod check;
 pub(crate) mod cpu;
+#[cfg(feature = "cuda")]
+pub(crate) mod cuda;
+mod rule;
 
 use std::borrow::Cow;
 
+use crate::Result;
 use crate::config::OptimizerKind;
-use crate::{Error, Result};
 
 /// What a buffer can hold.
 pub(crate) trait Elem: bytemuck::Pod + Default + Send + Sync + 'static {}
@@ -85,9 +90,10 @@ pub(crate) struct Bag<'a, B: Backend> {
 }
 
 /// Which rows of a table a batch touches, and whose gradients each sums: unique row u (ascending) sums, for p in
-/// `starts[u]..starts[u + 1]`, `scales[p]` (1 without scales) x gradient row `positions[p]`. Gradient rows are those
-/// of the `grads` list, numbered through. Sums run over fixed chunks of 32 positions of the whole list, in fp32, then
-/// over a run's partial sums in order (KERNELS.md 3b): every backend adds in the same order.
+/// `starts[u]..starts[u + 1]`, `scales[p]` (1 without scales) x gradient row `positions[p]`. Every position has a row
+/// and every row a position: starts ascend strictly from 0 to `lookups`. Gradient rows are those of the `grads` list,
+/// numbered through. Sums run over fixed chunks of 32 positions of the whole list, in fp32, then over a run's partial
+/// sums in order (KERNELS.md 3b): every backend adds in the same order.
 pub(crate) struct Plan<'a, B: Backend> {
     pub unique: &'a B::Buf<u32>,
     pub starts: &'a B::Buf<u32>,
@@ -175,6 +181,8 @@ pub(crate) trait Backend: Send + Sync + Sized + 'static {
     /// Item embeddings in the layout that `topk` scans.
     type Items: Send + Sync;
 
+    /// The name of a device with memory of its own, and how many bytes of it are free.
+    fn free_memory(&self) -> Result<Option<(String, u64)>>;
     /// `len` zeros.
     fn zeros<T: Elem>(&self, len: usize) -> Result<Self::Buf<T>>;
     /// A buffer with these values; on the CPU they are moved, not copied.
@@ -185,6 +193,16 @@ pub(crate) trait Backend: Send + Sync + Sized + 'static {
     fn len<T: Elem>(&self, buf: &Self::Buf<T>) -> usize;
     /// Copies `host` to the front of `to`, which grows when it is too short (its other values are then lost).
     fn write<T: Elem>(&self, to: &mut Self::Buf<T>, host: &[T]) -> Result<()>;
+    /// Another batch begins: what was staged two batches ago may be overwritten.
+    fn begin_batch(&self) -> Result<()>;
+    /// Makes `to` hold `host`, an input of the current batch: it is read by operations alone, and gone two batches
+    /// later. A device takes all of a batch's inputs over together, while it computes the batch before.
+    fn stage<T: Elem>(&self, to: &mut Self::Buf<T>, host: &[T]) -> Result<()>;
+    /// Asks for the first value of `from` as it is when everything queued so far is done, without waiting for it.
+    fn read_later(&self, from: &Self::Buf<f32>) -> Result<()>;
+    /// Takes the values of [`read_later`](Backend::read_later) that have come, in the order they were asked for; with
+    /// `all`, waits for those that are still under way.
+    fn arrived(&self, all: bool, values: &mut Vec<f32>) -> Result<()>;
     /// Copies the front of `from`, `host.len()` values from element `start` on.
     fn read<T: Elem>(&self, host: &mut [T], from: &Self::Buf<T>, start: usize) -> Result<()>;
     /// Copies rows: `to[to_row + i] = from[from_row + i]` for i < `rows`, each `dim` wide.
@@ -296,12 +314,14 @@ pub(crate) trait Backend: Send + Sync + Sized + 'static {
 
 /// Whether CUDA device `ordinal` can be used: probes for the driver library before any call into it.
 pub(crate) fn cuda_probe(ordinal: usize) -> Result<()> {
-    let unavailable = |reason: String| Err(Error::CudaUnavailable { reason });
     #[cfg(not(feature = "cuda"))]
-    return unavailable(format!("this build has no `cuda` feature (cuda:{ordinal} was asked for)"));
+    return Err(no_cuda_feature(ordinal));
     #[cfg(feature = "cuda")]
-    cuda::probe(ordinal).or_else(unavailable)
+    cuda::probe(ordinal).map_err(|reason| crate::Error::CudaUnavailable { reason })
 }
 
-#[cfg(feature = "cuda")]
-pub(crate) mod cuda;
+/// What a build without CUDA says.
+#[cfg(not(feature = "cuda"))]
+pub(crate) fn no_cuda_feature(ordinal: usize) -> crate::Error {
+    crate::Error::CudaUnavailable { reason: format!("this build has no `cuda` feature (cuda:{ordinal} was asked for)") }
+}

@@ -3,7 +3,7 @@
 mod choices;
 mod validate;
 
-pub use choices::{Combine, Dtype, EarlyStop, FeatureSelection, LogQ, Negatives, OptimizerKind, Schedule};
+pub use choices::{Combine, Dtype, EarlyStop, FeatureSelection, LogQ, Negatives, OptimizerKind, Precision, Schedule};
 
 use serde::{Deserialize, Serialize};
 
@@ -173,6 +173,8 @@ pub struct TrainConfig {
     pub seed: u64,
     /// `auto` (default), `cpu` or `cuda:N`.
     pub device: Device,
+    /// What a CUDA device multiplies in towers and loss: `bf16` (default) or `fp32`. A CPU always computes in fp32.
+    pub precision: Precision,
     /// Threads; 0 (default) takes every core. The results do not depend on it.
     pub threads: usize,
     /// Batches between checkpoints, beside the one at every epoch's end. Default 0: none between.
@@ -188,6 +190,7 @@ impl Default for TrainConfig {
             batch_size: 1024,
             seed: 0,
             device: Device::Auto,
+            precision: Precision::Bf16,
             threads: 0,
             checkpoint_every: 0,
             early_stop: None,

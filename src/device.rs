@@ -57,19 +57,106 @@ impl fmt::Display for Device {
     }
 }
 
+/// A device, and why it was taken.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Choice {
+    /// The device: never [`Device::Auto`].
+    pub device: Device,
+    /// Why this one, in a few words.
+    pub reason: String,
+}
+
 impl Device {
-    /// The device that this one stands for on this host: never [`Device::Auto`].
+    /// The device that this one stands for on this host, and why.
     ///
     /// # Errors
     /// [`Error::CudaUnavailable`] where a CUDA device is asked for and cannot be used. Nothing falls back in silence.
-    pub fn resolve(self) -> Result<Device> {
+    pub fn choose(self) -> Result<Choice> {
+        let asked = || "as asked".to_owned();
         match self {
-            Device::Cpu => Ok(Device::Cpu),
-            Device::Cuda(ordinal) => crate::backend::cuda_probe(ordinal).map(|()| Device::Cuda(ordinal)),
+            Device::Cpu => Ok(Choice { device: Device::Cpu, reason: asked() }),
+            Device::Cuda(ordinal) => {
+                crate::backend::cuda_probe(ordinal)?;
+                Ok(Choice { device: self, reason: asked() })
+            }
             Device::Auto => Ok(match crate::backend::cuda_probe(0) {
-                Ok(()) => Device::Cuda(0),
-                Err(_) => Device::Cpu,
+                Ok(()) => Choice { device: Device::Cuda(0), reason: "auto: the first CUDA device".into() },
+                Err(Error::CudaUnavailable { reason }) => {
+                    Choice { device: Device::Cpu, reason: format!("auto: {reason}") }
+                }
+                Err(other) => return Err(other),
             }),
+        }
+    }
+
+    /// The device that this one stands for on this host: never [`Device::Auto`].
+    ///
+    /// # Errors
+    /// As [`choose`](Device::choose).
+    pub fn resolve(self) -> Result<Device> {
+        self.choose().map(|choice| choice.device)
+    }
+}
+
+/// What a CUDA device says of itself.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct CudaInfo {
+    /// The N of `cuda:N`.
+    pub ordinal: usize,
+    /// The product's name.
+    pub name: String,
+    /// Compute capability: major x 10 + minor.
+    pub compute_capability: u32,
+    /// Streaming multiprocessors.
+    pub multiprocessors: u32,
+    /// Shared memory that one block can have, in bytes.
+    pub shared_bytes_per_block: u32,
+    /// The highest clock of the multiprocessors, in kHz.
+    pub clock_khz: u32,
+    /// The highest clock of the memory, in kHz.
+    pub memory_clock_khz: u32,
+    /// Width of the memory bus, in bits.
+    pub memory_bus_bits: u32,
+    /// Memory of the device, in bytes.
+    pub memory_bytes: u64,
+    /// Of it, not in use now.
+    pub memory_free_bytes: u64,
+    /// The CUDA version that the driver serves, as 1000 x major + 10 x minor.
+    pub driver_version: u32,
+    /// Where kernels come from: `embedded`, the PTX that comes with Tercel, or `nvrtc`, compiled for this device.
+    pub kernels_from: &'static str,
+}
+
+impl CudaInfo {
+    /// Bytes per second that the memory could move: two transfers a clock over the whole bus.
+    pub fn peak_bytes_per_second(&self) -> f64 {
+        f64::from(self.memory_clock_khz) * 1e3 * 2.0 * f64::from(self.memory_bus_bits) / 8.0
+    }
+
+    /// Dense bf16 operations per second with fp32 sums at the highest clock, for the architectures whose rate a
+    /// multiprocessor and clock NVIDIA documents.
+    pub fn peak_bf16_flops(&self) -> Option<f64> {
+        let per_clock = match self.compute_capability {
+            80 => 2048.0,
+            90 => 4096.0,
+            100 | 103 => 8192.0,
+            _ => return None,
+        };
+        Some(per_clock * f64::from(self.multiprocessors) * f64::from(self.clock_khz) * 1e3)
+    }
+
+    /// Opens device `ordinal` and loads every kernel, as training would.
+    ///
+    /// # Errors
+    /// [`Error::CudaUnavailable`], [`Error::Cuda`] or [`Error::KernelCompile`]: what training would meet too.
+    pub fn read(ordinal: usize) -> Result<CudaInfo> {
+        #[cfg(not(feature = "cuda"))]
+        return Err(crate::backend::no_cuda_feature(ordinal));
+        #[cfg(feature = "cuda")]
+        {
+            let cuda = crate::backend::cuda::Cuda::new(ordinal, Default::default())?;
+            cuda.load_kernels()?;
+            Ok(cuda.info().clone())
         }
     }
 }

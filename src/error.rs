@@ -121,6 +121,30 @@ pub enum Error {
         /// What to change.
         advice: String,
     },
+    /// The device has not enough memory left.
+    #[error(
+        "{device} has no room for {what}: {needed} bytes, {free} are free; use a smaller batch, a narrower model, 16-bit tables (model.dtype) or `--device cpu`"
+    )]
+    DeviceMemory {
+        /// The device.
+        device: String,
+        /// What asked for memory.
+        what: String,
+        /// Bytes that were asked for.
+        needed: u64,
+        /// Bytes that were free then.
+        free: u64,
+    },
+    /// A kernel does not compile for this device.
+    #[error(
+        "kernels/{stem}.cu does not compile here: {log} (TERCEL_PTX=embedded takes the PTX that comes with Tercel)"
+    )]
+    KernelCompile {
+        /// The source file's stem.
+        stem: String,
+        /// The compiler's words.
+        log: String,
+    },
     /// There is no CUDA device to use on this host.
     #[error("CUDA is not available: {reason}; use `--device cpu` (or `auto`)")]
     CudaUnavailable {
@@ -179,7 +203,10 @@ impl Error {
                 NotFound | IsADirectory | NotADirectory | InvalidData | UnexpectedEof => 3,
                 _ => 1,
             },
-            Error::CudaUnavailable { .. } | Error::Cuda { .. } => 4,
+            Error::CudaUnavailable { .. }
+            | Error::Cuda { .. }
+            | Error::DeviceMemory { .. }
+            | Error::KernelCompile { .. } => 4,
             Error::Shape { .. } | Error::NonFinite { .. } | Error::Memory { .. } => 1,
         }
     }

@@ -70,7 +70,7 @@ pub mod rng;
 pub mod train;
 
 #[doc(hidden)]
-pub use backend::cpu::bench;
+pub use backend::bench;
 pub use config::Config;
 pub use device::Device;
 pub use error::{Error, Result};

@@ -3,7 +3,6 @@
 //! Work is cut the same way whatever the number of threads, and every sum has one order: the same bits for any number
 //! of threads. Between instruction sets bits may differ (fused multiply-add).
 
-pub mod bench;
 mod embedding;
 mod linear;
 mod loss;
@@ -11,18 +10,19 @@ mod norm;
 mod optim;
 #[cfg(test)]
 #[path = "../../tests/parity/parity.rs"]
-mod parity;
+pub(crate) mod parity;
 mod scratch;
 pub(crate) mod simd;
 mod threads;
 mod topk;
 
 use std::borrow::Cow;
-use std::fmt::Display;
+use std::sync::{Mutex, PoisonError};
 
 use simd::Isa;
 use threads::Threads;
 
+use super::check::{need, need_len, need_mat};
 use super::{Backend, Bag, Elem, Mat, MatMut, Plan, Skip, SoftmaxGrads, SoftmaxLoss, Step, Table};
 use crate::{Error, Result};
 
@@ -33,6 +33,8 @@ pub(crate) struct Cpu {
     threads: Threads,
     isa: Isa,
     scratch: scratch::Pool,
+    /// Values asked for with `read_later`.
+    later: Mutex<Vec<f32>>,
 }
 
 impl Cpu {
@@ -45,39 +47,17 @@ impl Cpu {
         if !isa.available() {
             return Err(Error::config("isa", format!("this processor has no {isa:?}")));
         }
-        Ok(Cpu { threads: Threads::new(threads)?, isa, scratch: scratch::Pool::default() })
+        Ok(Cpu { threads: Threads::new(threads)?, isa, scratch: scratch::Pool::default(), later: Mutex::default() })
     }
-}
-
-/// [`Error::Shape`] unless `ok`.
-fn need(op: &'static str, ok: bool, expected: impl Display, found: impl Display) -> Result<()> {
-    if ok { Ok(()) } else { Err(Error::Shape { op, expected: expected.to_string(), found: found.to_string() }) }
-}
-
-/// [`Error::Shape`] unless a buffer called `name` has at least `len` values.
-fn need_len(op: &'static str, name: &str, found: usize, len: usize) -> Result<()> {
-    need(op, found >= len, format_args!("{len} values of {name}"), found)
-}
-
-/// [`Error::Shape`] unless the matrix lies inside its buffer of `len` values.
-fn need_mat(
-    op: &'static str,
-    name: &str,
-    len: usize,
-    (rows, cols, stride, col): (usize, usize, usize, usize),
-) -> Result<()> {
-    let end = if rows == 0 { Some(0) } else { (rows - 1).checked_mul(stride).and_then(|x| x.checked_add(col + cols)) };
-    need(
-        op,
-        col + cols <= stride && end.is_some_and(|e| e <= len),
-        format_args!("{name} of {rows} x {cols} (stride {stride}, column {col}) inside its buffer"),
-        format_args!("{len} values"),
-    )
 }
 
 impl Backend for Cpu {
     type Buf<T: Elem> = Vec<T>;
     type Items = Items;
+
+    fn free_memory(&self) -> Result<Option<(String, u64)>> {
+        Ok(None)
+    }
 
     fn zeros<T: Elem>(&self, len: usize) -> Result<Vec<T>> {
         Ok(vec![T::zeroed(); len])
@@ -103,6 +83,25 @@ impl Backend for Cpu {
         } else {
             to[..host.len()].copy_from_slice(host);
         }
+        Ok(())
+    }
+
+    fn begin_batch(&self) -> Result<()> {
+        Ok(())
+    }
+
+    fn stage<T: Elem>(&self, to: &mut Vec<T>, host: &[T]) -> Result<()> {
+        self.write(to, host)
+    }
+
+    fn read_later(&self, from: &Vec<f32>) -> Result<()> {
+        need_len("read_later", "the buffer", from.len(), 1)?;
+        self.later.lock().unwrap_or_else(PoisonError::into_inner).push(from[0]);
+        Ok(())
+    }
+
+    fn arrived(&self, _all: bool, values: &mut Vec<f32>) -> Result<()> {
+        values.append(&mut self.later.lock().unwrap_or_else(PoisonError::into_inner));
         Ok(())
     }
 

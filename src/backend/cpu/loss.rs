@@ -60,7 +60,7 @@ impl Cut {
 
 /// See [`Backend::softmax_loss`](crate::backend::Backend::softmax_loss).
 pub(crate) fn softmax(cpu: &Cpu, grads: SoftmaxGrads<'_, Cpu>, loss: &SoftmaxLoss<'_, Cpu>) -> Result<()> {
-    check::check(&grads, loss)?;
+    check::check(cpu, &grads, loss)?;
     let (b, c, d) = (loss.rows, loss.columns, loss.dim);
     let total: f64 = loss.weights.map_or(b as f64, |w| w[..b].iter().map(|&w| f64::from(w)).sum());
     let SoftmaxGrads { users: du, candidates: dv, stats } = grads;

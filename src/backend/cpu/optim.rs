@@ -5,43 +5,13 @@ use super::threads::ranges;
 use super::{Cpu, need, need_len};
 use crate::Result;
 use crate::backend::Step;
+use crate::backend::rule::Rule;
 use crate::config::OptimizerKind;
 
 /// Values of a task; sums run over these pieces.
 const PIECE: usize = 1 << 14;
 
-/// A step's constants, worked out once.
-#[derive(Clone, Copy)]
-pub(crate) struct Rule {
-    kind: OptimizerKind,
-    grad_scale: f32,
-    /// `1 - lr * weight_decay`.
-    keep: f32,
-    /// The learning rate; for Adam over `1 - beta1^t`.
-    rate: f32,
-    beta1: f32,
-    beta2: f32,
-    /// `1 / sqrt(1 - beta2^t)`.
-    root: f32,
-    eps: f32,
-}
-
 impl Rule {
-    pub(crate) fn new(step: &Step) -> Rule {
-        let (lr, t) = (f64::from(step.lr), step.number as f64);
-        let adam = step.kind == OptimizerKind::Adam;
-        Rule {
-            kind: step.kind,
-            grad_scale: step.grad_scale,
-            keep: (1.0 - lr * f64::from(step.weight_decay)) as f32,
-            rate: if adam { lr / (1.0 - f64::from(step.beta1).powf(t)) } else { lr } as f32,
-            beta1: step.beta1,
-            beta2: step.beta2,
-            root: (1.0 / (1.0 - f64::from(step.beta2).powf(t)).sqrt()) as f32,
-            eps: step.eps,
-        }
-    }
-
     /// Steps `w` by the gradients `g`, element by element; `state1` and `state2` are as long where the rule keeps them.
     /// A denominator of 0 means that no gradient ever came: no step. Anything not finite goes through into `w`.
     #[inline(always)]

@@ -1,12 +1,12 @@
 //! Sums of the touched rows' gradients and the rows' step, in one pass.
 
-use super::stored::{Stored, round_row, run_key};
+use super::stored::{Stored, round_row};
 use super::{AHEAD, SMALL, check_ids};
 use crate::Result;
-use crate::backend::cpu::optim::Rule;
 use crate::backend::cpu::scratch::Scratch;
 use crate::backend::cpu::simd::{Op, Simd, rows as row};
 use crate::backend::cpu::{Cpu, Mat, need, need_len, need_mat};
+use crate::backend::rule::{Rule, run_key};
 use crate::backend::{Plan, Step, Table, TableData};
 use crate::config::OptimizerKind;
 
@@ -42,8 +42,8 @@ pub(crate) fn backward_step(
     check_ids(OP, unique, rows)?;
     need(OP, unique.windows(2).all(|w| w[0] < w[1]), "ascending unique rows", "others")?;
     let starts = &plan.starts[..plan.uniques + 1];
-    let ok = starts.windows(2).all(|w| w[0] <= w[1]) && starts[plan.uniques] as usize <= plan.lookups;
-    need(OP, ok, format_args!("ascending starts up to {} lookups", plan.lookups), "others")?;
+    let ok = starts.windows(2).all(|w| w[0] < w[1]) && starts[0] == 0 && starts[plan.uniques] as usize == plan.lookups;
+    need(OP, ok, format_args!("ascending starts from 0 to {} lookups", plan.lookups), "others")?;
     let mut total = 0;
     for g in grads {
         need_mat(OP, "a gradient", g.buf.len(), (g.rows, g.cols, g.stride, g.col))?;

@@ -2,7 +2,6 @@
 
 use half::{bf16, f16};
 
-use crate::backend::Step;
 use crate::backend::cpu::simd::Simd;
 use crate::rng::mix;
 
@@ -92,11 +91,6 @@ impl Stored for f16 {
         let special = 0x7c00 | if x & 0x7f_ffff != 0 { 0x200 } else { 0 };
         f16::from_bits(((x >> 16) & 0x8000) as u16 | if exponent == 0xff { special } else { magnitude } as u16)
     }
-}
-
-/// The part of the random bits that a step and a table share.
-pub(super) fn run_key(step: &Step) -> u64 {
-    mix(mix(step.seed) ^ step.number)
 }
 
 /// Rounds a stepped row into the table. The bits of lane l are the upper half of xorshift64* from

@@ -1,0 +1,89 @@
+//! A whole training step.
+
+use std::sync::Arc;
+
+use super::{Bench, DevicePlan, On, Zipf, on, step_of, table, upload};
+use crate::backend::{Backend, Bag, Mat, MatMut, SoftmaxGrads, SoftmaxLoss};
+use crate::config::{Dtype, OptimizerKind};
+use crate::data::batch::{Segments, SortScratch};
+use crate::rng::Rng;
+
+/// A whole training step of two embedding tables (200,000 users, 50,000 items, Zipf ids) under in-batch softmax with
+/// logQ and accidental hits masked: sorting the ids, lookups, norms when asked, loss, gradients, the tables' step.
+pub fn training_step(on: &On, kind: OptimizerKind, batch: usize, dim: usize, normalize: bool) -> Bench {
+    on!(on, whole(kind, batch, dim, normalize))
+}
+
+fn whole<B: Backend>(b: &Arc<B>, kind: OptimizerKind, batch: usize, dim: usize, normalize: bool) -> Bench {
+    const USERS: usize = 200_001;
+    const ITEMS: usize = 50_001;
+    const BATCHES: usize = 32;
+    let mut rng = Rng::at(1, &[]);
+    let (zipf_users, zipf_items) = (Zipf::new(USERS, &mut rng), Zipf::new(ITEMS, &mut rng));
+    let batches: Vec<(Vec<u32>, Vec<u32>, Vec<f32>)> = (0..BATCHES)
+        .map(|_| {
+            let users = (0..batch).map(|_| zipf_users.draw(&mut rng).0).collect();
+            let (items, bias) = (0..batch).map(|_| zipf_items.draw(&mut rng)).unzip();
+            (users, items, bias)
+        })
+        .collect();
+    let mut tables = [table(&**b, USERS, dim, Dtype::Fp32, kind, 0), table(&**b, ITEMS, dim, Dtype::Fp32, kind, 1)];
+    let mut segments = [Segments::default(), Segments::default()];
+    let mut plans = [DevicePlan::new(&**b, &segments[0]), DevicePlan::new(&**b, &segments[1])];
+    let mut sort = SortScratch::default();
+    let up = |values: Vec<f32>| upload(&**b, values);
+    let pair = || [up(vec![0.0; batch * dim]), up(vec![0.0; batch * dim])];
+    let (mut x, mut y, mut d) = (pair(), pair(), pair());
+    let mut inverse = [up(vec![0.0; batch]), up(vec![0.0; batch])];
+    let (mut stats, log_scale) = (up(vec![0.0; 2]), up(vec![if normalize { 5f32.ln() } else { 0.0 }]));
+    let mut ids = [upload(&**b, Vec::<u32>::new()), upload(&**b, Vec::<u32>::new())];
+    let mut bias = up(Vec::new());
+    let mut step = step_of(kind);
+    let mut losses = Vec::new();
+    let backend = Arc::clone(b);
+    Bench::new(b, move || {
+        let b = &*backend;
+        let (users, items, log_q) = &batches[step.number as usize % BATCHES];
+        b.begin_batch().expect("goes on");
+        b.stage(&mut bias, log_q).expect("the device has room");
+        for (side, host) in [users, items].into_iter().enumerate() {
+            segments[side].build(host, &mut sort);
+            plans[side].stage(b, &segments[side]);
+            b.stage(&mut ids[side], host).expect("the device has room");
+            let bag = Bag { ids: &ids[side], offsets: None, weights: None, rows: batch, lookups: batch };
+            b.embedding_bag_fwd(MatMut::dense(&mut x[side], batch, dim), &tables[side], &bag, false).expect("fits");
+            if normalize {
+                b.l2_norm_fwd(&mut y[side], &mut inverse[side], &x[side], batch, dim).expect("fits");
+            }
+        }
+        let out = if normalize { &y } else { &x };
+        let [du, dv] = &mut d;
+        let grads = SoftmaxGrads { users: du, candidates: dv, stats: &mut stats };
+        let loss = SoftmaxLoss {
+            users: &out[0],
+            candidates: &out[1],
+            log_scale: &log_scale,
+            bias: Some(&bias),
+            ids: Some(&ids[1]),
+            positives: None,
+            masked: None,
+            weights: None,
+            corrected: None,
+            rows: batch,
+            columns: batch,
+            dim,
+        };
+        b.softmax_loss(grads, &loss).expect("fits");
+        for (side, table) in tables.iter_mut().enumerate() {
+            if normalize {
+                b.l2_norm_bwd(&mut d[side], &y[side], &inverse[side], batch, dim).expect("fits");
+            }
+            let grads = [Mat::dense(&d[side], batch, dim)];
+            b.embedding_bag_bwd_step(table, &plans[side].view(), &grads, &step).expect("fits");
+        }
+        b.read_later(&stats).expect("goes on");
+        b.arrived(false, &mut losses).expect("goes on");
+        assert!(losses.drain(..).all(f32::is_finite));
+        step.number += 1;
+    })
+}

@@ -1,0 +1,59 @@
+//! Memory of the device.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use cudarc::driver::{CudaSlice, DevicePtr};
+
+use super::upload::Chunk;
+
+/// Values on the device: memory of its own, or a batch's input in a staging area.
+pub(crate) struct Buf<T> {
+    memory: Memory,
+    address: u64,
+    len: usize,
+    values: PhantomData<T>,
+}
+
+/// Held to keep the memory alive as long as the buffer.
+#[allow(dead_code)]
+enum Memory {
+    Own(CudaSlice<u8>),
+    /// What the area holds is another batch's after two batches.
+    Staged(Arc<Chunk>),
+}
+
+impl<T> Buf<T> {
+    /// The front of `memory` as `len` values.
+    pub(super) fn own(memory: CudaSlice<u8>, len: usize) -> Buf<T> {
+        debug_assert!(len * size_of::<T>() <= memory.len());
+        let address = memory.device_ptr(memory.stream()).0;
+        Buf { memory: Memory::Own(memory), address, len, values: PhantomData }
+    }
+
+    /// `len` values at `offset` bytes in a staging area.
+    pub(super) fn staged(chunk: Arc<Chunk>, offset: usize, len: usize) -> Buf<T> {
+        let address = chunk.address() + offset as u64;
+        Buf { memory: Memory::Staged(chunk), address, len, values: PhantomData }
+    }
+
+    /// The device address of the first value.
+    pub(crate) fn ptr(&self) -> u64 {
+        self.address
+    }
+
+    /// The device address of value `at`.
+    pub(crate) fn ptr_at(&self, at: usize) -> u64 {
+        self.address + (at * size_of::<T>()) as u64
+    }
+
+    /// How many values it holds.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether the memory is its own, so that it may be written.
+    pub(super) fn owned(&self) -> bool {
+        matches!(self.memory, Memory::Own(_))
+    }
+}

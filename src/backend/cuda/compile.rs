@@ -1,0 +1,191 @@
+//! From a kernel's source to a module on the device: the PTX that is committed, or NVRTC for the device's own
+//! architecture.
+//!
+//! `TERCEL_PTX=embedded` takes the committed PTX (sm_80; the driver translates it for newer devices). `TERCEL_PTX=nvrtc`
+//! compiles, and is an error where that fails. Unset: NVRTC where its library is found, and the committed PTX where it is
+//! not, or where the driver is too old for what NVRTC wrote.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use cudarc::driver::{CudaModule, sys};
+use cudarc::nvrtc::{CompileError, CompileOptions, Ptx, compile_ptx_with_opts};
+
+use super::context::{Context, cuda_error};
+use super::source::{expand, options, program_name};
+use crate::{Error, Result};
+
+/// What `kernels/` holds of a stem.
+pub(super) struct Source {
+    pub stem: &'static str,
+    pub cuda: &'static str,
+    pub ptx: &'static str,
+}
+
+/// A module and the PTX that it came from.
+pub(super) struct Loaded {
+    pub module: Arc<CudaModule>,
+    pub ptx: String,
+}
+
+/// Where PTX comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum PtxFrom {
+    Embedded,
+    Nvrtc,
+}
+
+/// The headers that sources include.
+const HEADERS: &[(&str, &str)] = &[
+    ("common.cuh", include_str!("../../../kernels/common.cuh")),
+    ("embedding_fwd.cuh", include_str!("../../../kernels/embedding_fwd.cuh")),
+    ("embedding_step.cuh", include_str!("../../../kernels/embedding_step.cuh")),
+    ("gemm.cuh", include_str!("../../../kernels/gemm.cuh")),
+    ("loss_narrow.cuh", include_str!("../../../kernels/loss_narrow.cuh")),
+    ("loss_narrow_bwd.cuh", include_str!("../../../kernels/loss_narrow_bwd.cuh")),
+    ("loss_narrow_fwd.cuh", include_str!("../../../kernels/loss_narrow_fwd.cuh")),
+    ("loss_rows.cuh", include_str!("../../../kernels/loss_rows.cuh")),
+    ("loss_tile.cuh", include_str!("../../../kernels/loss_tile.cuh")),
+    ("loss_wide.cuh", include_str!("../../../kernels/loss_wide.cuh")),
+    ("loss_wide_bwd.cuh", include_str!("../../../kernels/loss_wide_bwd.cuh")),
+    ("loss_wide_fwd.cuh", include_str!("../../../kernels/loss_wide_fwd.cuh")),
+    ("mma.cuh", include_str!("../../../kernels/mma.cuh")),
+    ("optim.cuh", include_str!("../../../kernels/optim.cuh")),
+    ("rows.cuh", include_str!("../../../kernels/rows.cuh")),
+    ("split.cuh", include_str!("../../../kernels/split.cuh")),
+    ("topk_keys.cuh", include_str!("../../../kernels/topk_keys.cuh")),
+    ("topk_narrow.cuh", include_str!("../../../kernels/topk_narrow.cuh")),
+    ("topk_prepare.cuh", include_str!("../../../kernels/topk_prepare.cuh")),
+    ("topk_rank.cuh", include_str!("../../../kernels/topk_rank.cuh")),
+    ("topk_scan.cuh", include_str!("../../../kernels/topk_scan.cuh")),
+    ("topk_wide.cuh", include_str!("../../../kernels/topk_wide.cuh")),
+];
+
+/// The text of a header.
+fn header(name: &str) -> Option<String> {
+    HEADERS.iter().find(|(header, _)| *header == name).map(|(_, text)| (*text).to_owned())
+}
+
+/// What `TERCEL_PTX` asks for; `None` when it is not set.
+///
+/// # Errors
+/// [`Error::Config`] for another word.
+fn asked() -> Result<Option<PtxFrom>> {
+    match std::env::var("TERCEL_PTX").as_deref() {
+        Err(_) | Ok("") => Ok(None),
+        Ok("embedded") => Ok(Some(PtxFrom::Embedded)),
+        Ok("nvrtc") => Ok(Some(PtxFrom::Nvrtc)),
+        Ok(other) => Err(Error::config("TERCEL_PTX", format!("`{other}` is not one of embedded, nvrtc"))),
+    }
+}
+
+/// Where PTX comes from on this host.
+///
+/// # Errors
+/// As [`asked`].
+pub(super) fn choice() -> Result<PtxFrom> {
+    Ok(asked()?.unwrap_or(if nvrtc_present() { PtxFrom::Nvrtc } else { PtxFrom::Embedded }))
+}
+
+/// Whether NVRTC's library can be found.
+fn nvrtc_present() -> bool {
+    // SAFETY: the call opens the library by name and closes it again; it calls no function of it.
+    unsafe { cudarc::nvrtc::sys::is_culib_present() }
+}
+
+/// Loads a stem.
+///
+/// # Errors
+/// [`Error::KernelCompile`] with NVRTC's log, [`Error::Cuda`] with the driver's words, [`Error::Config`].
+pub(super) fn load(context: &Context, source: &Source) -> Result<Loaded> {
+    let asked = asked()?;
+    if choice()? == PtxFrom::Nvrtc {
+        let ptx = compiled(context, source)?;
+        match context.cuda.load_module(Ptx::from_src(ptx.as_str())) {
+            Ok(module) => return Ok(Loaded { module, ptx }),
+            Err(e) if asked.is_none() && e.0 == sys::CUresult::CUDA_ERROR_UNSUPPORTED_PTX_VERSION => {
+                tracing::warn!(
+                    "the driver is older than NVRTC and refuses its PTX for {}: taking the embedded PTX",
+                    source.stem
+                );
+            }
+            Err(e) => return Err(cuda_error(&format!("load {} as NVRTC compiled it", source.stem), e)),
+        }
+    }
+    let module = context.cuda.load_module(Ptx::from_src(source.ptx));
+    let module = module.map_err(|e| cuda_error(&format!("load the embedded PTX of {}", source.stem), e))?;
+    Ok(Loaded { module, ptx: source.ptx.to_owned() })
+}
+
+/// PTX for the device's architecture, from the cache where it has been compiled before.
+fn compiled(context: &Context, source: &Source) -> Result<String> {
+    if !nvrtc_present() {
+        let reason = "TERCEL_PTX=nvrtc, but libnvrtc was not found; install it or set TERCEL_PTX=embedded";
+        return Err(Error::CudaUnavailable { reason: reason.into() });
+    }
+    let text = expand(source.cuda, source.stem, &header);
+    let arch = format!("compute_{}", context.info.compute_capability);
+    let (mut major, mut minor) = (0, 0);
+    // SAFETY: the library is there (checked above); the call writes two integers to the addresses that it is given.
+    let _ = unsafe { cudarc::nvrtc::sys::nvrtcVersion(&mut major, &mut minor) };
+    let key = xxhash_rust::xxh3::xxh3_64(format!("{major}.{minor}\n{arch}\n{text}").as_bytes());
+    let cached = cache_folder().map(|folder| folder.join(format!("{}-{arch}-{key:016x}.ptx", source.stem)));
+    if let Some(ptx) = cached.as_ref().and_then(|path| std::fs::read_to_string(path).ok()) {
+        return Ok(ptx);
+    }
+    let options =
+        CompileOptions { name: Some(program_name(source.stem)), options: options(&arch), ..Default::default() };
+    let compiled = compile_ptx_with_opts(&text, options).map_err(|e| Error::KernelCompile {
+        stem: source.stem.into(),
+        log: match e {
+            CompileError::CompileError { log, .. } => log.to_string_lossy().into_owned(),
+            other => format!("{other:?}"),
+        },
+    })?;
+    let ptx = compiled.to_src();
+    if let Some(path) = cached {
+        // A cache that cannot be written costs time at the next start, nothing else.
+        if let Err(e) = store(&path, &ptx) {
+            tracing::debug!("{}: {e}", path.display());
+        }
+    }
+    Ok(ptx)
+}
+
+fn store(path: &std::path::Path, ptx: &str) -> std::io::Result<()> {
+    let folder = path.parent().unwrap_or(path);
+    std::fs::create_dir_all(folder)?;
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    std::io::Write::write_all(&mut file, ptx.as_bytes())?;
+    file.persist(path).map_err(|e| e.error)?;
+    Ok(())
+}
+
+/// `$XDG_CACHE_HOME/tercel`, or `~/.cache/tercel`.
+fn cache_folder() -> Option<PathBuf> {
+    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    set("XDG_CACHE_HOME").or_else(|| Some(set("HOME")?.join(".cache"))).map(|folder| folder.join("tercel"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_are_pasted_once_and_lines_keep_their_numbers() {
+        let text = expand("#include \"mma.cuh\"\n#include \"mma.cuh\"\nint x;\n", "a", &header);
+        assert_eq!(text.matches("void copy_commit()").count(), 1);
+        assert!(!text.contains("#include") && !text.contains("#pragma once"));
+        assert!(text.ends_with("#line 3 \"kernels/a.cu\"\nint x;\n"), "{}", &text[text.len() - 80..]);
+    }
+
+    #[test]
+    fn every_header_is_embedded() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("kernels");
+        let names = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut found: Vec<_> = names.filter(|name| name.ends_with(".cuh")).collect();
+        found.sort_unstable();
+        let listed: Vec<_> = HEADERS.iter().map(|(name, _)| *name).collect();
+        assert_eq!(listed, found, "HEADERS lists kernels/*.cuh in the order of their names");
+    }
+}

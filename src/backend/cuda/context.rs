@@ -1,0 +1,142 @@
+//! The device, its two streams, and what it says of itself.
+
+use std::sync::Arc;
+
+use cudarc::driver::sys::CUdevice_attribute as Attribute;
+use cudarc::driver::{CudaContext, CudaEvent, CudaSlice, CudaStream, DriverError, PinnedHostSlice, result, sys};
+
+use super::compile::{self, PtxFrom};
+use crate::device::CudaInfo;
+use crate::{Error, Result};
+
+/// An opened device. All kernels run on `compute`, in the order of their launches; batches come in on `copy`.
+pub(crate) struct Context {
+    pub(super) cuda: Arc<CudaContext>,
+    pub(super) compute: Arc<CudaStream>,
+    pub(super) copy: Arc<CudaStream>,
+    pub(super) info: CudaInfo,
+}
+
+impl Context {
+    /// Opens device `ordinal`.
+    ///
+    /// # Errors
+    /// [`Error::CudaUnavailable`] where [`probe`](super::probe) says so; [`Error::Cuda`].
+    pub(super) fn open(ordinal: usize) -> Result<Context> {
+        super::probe(ordinal).map_err(|reason| Error::CudaUnavailable { reason })?;
+        let op = |op: &'static str| move |e: DriverError| cuda_error(op, e);
+        let cuda = CudaContext::new(ordinal).map_err(op("open the device"))?;
+        // SAFETY: every buffer is used on the streams below alone, and `upload` orders these two by its own events.
+        unsafe { cuda.disable_event_tracking() };
+        let compute = cuda.new_stream().map_err(op("make a stream"))?;
+        let copy = cuda.new_stream().map_err(op("make a stream"))?;
+        keep_freed_memory(&cuda).map_err(op("set up the memory pool"))?;
+        let mut info = info(&cuda).map_err(op("read the device's attributes"))?;
+        info.kernels_from = match compile::choice()? {
+            PtxFrom::Embedded => "embedded",
+            PtxFrom::Nvrtc => "nvrtc",
+        };
+        Ok(Context { cuda, compute, copy, info })
+    }
+
+    /// Makes the device this thread's.
+    pub(super) fn bind(&self) -> Result<()> {
+        self.check("bind the device to the thread", self.cuda.bind_to_thread())
+    }
+
+    pub(super) fn check<T>(&self, op: &str, result: Result<T, DriverError>) -> Result<T> {
+        result.map_err(|e| cuda_error(op, e))
+    }
+
+    /// `bytes` of memory (at least one), not initialised.
+    pub(super) fn alloc(&self, bytes: usize) -> Result<CudaSlice<u8>> {
+        // SAFETY: bytes have no invalid values; whoever asks writes before it reads (the virtual GPU holds us to it).
+        let memory = unsafe { self.compute.alloc::<u8>(bytes.max(1)) };
+        memory.map_err(|e| match e.0 {
+            sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY => Error::DeviceMemory {
+                device: format!("cuda:{}", self.info.ordinal),
+                what: "a buffer".into(),
+                needed: bytes as u64,
+                free: self.cuda.mem_get_info().map_or(0, |(free, _)| free as u64),
+            },
+            _ => cuda_error(&format!("allocate {bytes} bytes"), e),
+        })
+    }
+
+    /// `bytes` of pinned host memory that the host only writes.
+    pub(super) fn pinned(&self, bytes: usize) -> Result<PinnedHostSlice<u8>> {
+        // SAFETY: bytes have no invalid values, and `upload` sends only what it has written.
+        let memory = unsafe { self.cuda.alloc_pinned::<u8>(bytes.max(1)) };
+        self.check(&format!("pin {bytes} bytes of host memory"), memory)
+    }
+
+    /// `len` values of pinned host memory that the device writes and the host reads.
+    pub(super) fn pinned_to_read(&self, len: usize) -> Result<PinnedHostSlice<f32>> {
+        // SAFETY: every bit pattern is an f32; `readback` reads only what a copy has written.
+        let memory = unsafe { self.cuda.alloc_pinned_with_flags::<f32>(len, 0) };
+        self.check("pin host memory", memory)
+    }
+
+    pub(super) fn event(&self) -> Result<CudaEvent> {
+        self.check("make an event", self.cuda.new_event(None))
+    }
+
+    /// Waits for all queued work.
+    pub(super) fn synchronize(&self) -> Result<()> {
+        self.check("copy to the device", self.copy.synchronize())?;
+        self.check("run queued kernels", self.compute.synchronize())
+    }
+}
+
+/// Asks the driver.
+fn info(cuda: &Arc<CudaContext>) -> Result<CudaInfo, DriverError> {
+    let get = |what| cuda.attribute(what).map(|value| value.max(0) as u32);
+    let (major, minor) = cuda.compute_capability()?;
+    let (free, total) = cuda.mem_get_info()?;
+    Ok(CudaInfo {
+        ordinal: cuda.ordinal(),
+        name: cuda.name()?,
+        compute_capability: (major * 10 + minor) as u32,
+        multiprocessors: get(Attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?,
+        shared_bytes_per_block: get(Attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN)?,
+        clock_khz: get(Attribute::CU_DEVICE_ATTRIBUTE_CLOCK_RATE)?,
+        memory_clock_khz: get(Attribute::CU_DEVICE_ATTRIBUTE_MEMORY_CLOCK_RATE)?,
+        memory_bus_bits: get(Attribute::CU_DEVICE_ATTRIBUTE_GLOBAL_MEMORY_BUS_WIDTH)?,
+        memory_bytes: total as u64,
+        memory_free_bytes: free as u64,
+        driver_version: driver_version()?,
+        kernels_from: "embedded",
+    })
+}
+
+/// The CUDA version that the driver serves. The library must be there ([`super::probe`]).
+pub(super) fn driver_version() -> Result<u32, DriverError> {
+    let mut version = 0;
+    // SAFETY: the call writes one integer to the address that it is given.
+    unsafe { sys::cuDriverGetVersion(&mut version) }.result()?;
+    Ok(version.max(0) as u32)
+}
+
+/// Without this the pool gives freed memory back to the system at every synchronisation, and each step would map it
+/// again.
+fn keep_freed_memory(cuda: &Arc<CudaContext>) -> Result<(), DriverError> {
+    if !cuda.has_async_alloc() {
+        return Ok(());
+    }
+    let mut keep = u64::MAX;
+    let threshold = sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD;
+    // SAFETY: the device is open; the attribute takes the address of one u64, which outlives the call.
+    unsafe {
+        let pool = result::device::get_default_mem_pool(cuda.cu_device())?;
+        result::mem_pool::set_attribute(pool, threshold, std::ptr::from_mut(&mut keep).cast())
+    }
+}
+
+/// The driver's words for an error. The driver is there: otherwise no call could have failed.
+pub(super) fn cuda_error(op: &str, error: DriverError) -> Error {
+    let text = |found: Result<&std::ffi::CStr, DriverError>| {
+        found.map_or_else(|_| String::new(), |text| text.to_string_lossy().into_owned())
+    };
+    let (name, words) = (text(error.error_name()), text(error.error_string()));
+    Error::Cuda { op: op.to_owned(), message: format!("{words} ({name}, {})", error.0 as u32) }
+}

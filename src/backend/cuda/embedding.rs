@@ -1,0 +1,174 @@
+//! Lookups in embedding tables, and the step of the touched rows.
+
+mod step;
+
+pub(crate) use step::backward_step;
+#[cfg(test)]
+pub(crate) use step::{floor_bytes as step_floor_bytes, straddling_parts};
+
+use super::kernels::{Embedding, Kernel};
+use super::launch::args;
+use super::{Buf, Cuda, MatMut, need, need_len, need_mat};
+use crate::Result;
+use crate::backend::{Bag, Table, TableData};
+
+/// Threads of a block.
+const THREADS: usize = 256;
+/// Rows that a group of `embedding_rows_fwd` takes.
+const FLIGHT: usize = 2;
+
+/// A table's values on the device.
+struct Values {
+    address: u64,
+    len: usize,
+    /// Bytes of one.
+    bytes: usize,
+}
+
+impl Values {
+    fn of(data: &TableData<Cuda>) -> Values {
+        match data {
+            TableData::F32(x) => Values { address: x.ptr(), len: x.len(), bytes: 4 },
+            TableData::Bf16(x) => Values { address: x.ptr(), len: x.len(), bytes: 2 },
+            TableData::F16(x) => Values { address: x.ptr(), len: x.len(), bytes: 2 },
+        }
+    }
+}
+
+/// The logarithm of a group's lanes, where a lane holds `values` of `dim`: enough for the row, from 4 to `most` lanes.
+fn log_lanes(dim: usize, values: usize, most: usize) -> u32 {
+    dim.div_ceil(values).next_power_of_two().clamp(4, most).ilog2()
+}
+
+/// An optional buffer's address; 0 where it is absent.
+fn address<T>(buf: Option<&Buf<T>>) -> u64 {
+    buf.map_or(0, Buf::ptr)
+}
+
+/// The kernel for bags, and how many values one of its lanes holds.
+fn bag_kernel<'a>(kernels: &'a Embedding, data: &TableData<Cuda>, dim: usize, aligned: bool) -> (&'a Kernel, usize) {
+    match (data, aligned) {
+        (TableData::F32(_), true) if dim.is_multiple_of(4) => (&kernels.embedding_bag_fwd_f32_v4, 4),
+        (TableData::Bf16(_), true) if dim.is_multiple_of(8) => (&kernels.embedding_bag_fwd_bf16_v8, 8),
+        (TableData::F16(_), true) if dim.is_multiple_of(8) => (&kernels.embedding_bag_fwd_f16_v8, 8),
+        (TableData::Bf16(_), true) if dim.is_multiple_of(4) => (&kernels.embedding_bag_fwd_bf16_v4, 4),
+        (TableData::F16(_), true) if dim.is_multiple_of(4) => (&kernels.embedding_bag_fwd_f16_v4, 4),
+        (TableData::F32(_), _) => (&kernels.embedding_bag_fwd_f32_v1, 1),
+        (TableData::Bf16(_), _) => (&kernels.embedding_bag_fwd_bf16_v1, 1),
+        (TableData::F16(_), _) => (&kernels.embedding_bag_fwd_f16_v1, 1),
+    }
+}
+
+/// The kernel for single rows that are written, not added; it needs 16-byte accesses.
+fn rows_kernel<'a>(kernels: &'a Embedding, data: &TableData<Cuda>) -> (&'a Kernel, usize) {
+    match data {
+        TableData::F32(_) => (&kernels.embedding_rows_fwd_f32_v4, 4),
+        TableData::Bf16(_) => (&kernels.embedding_rows_fwd_bf16_v8, 8),
+        TableData::F16(_) => (&kernels.embedding_rows_fwd_f16_v8, 8),
+    }
+}
+
+/// See [`Backend::embedding_bag_fwd`](crate::backend::Backend::embedding_bag_fwd). Ids and offsets are checked by the
+/// kernel: one that does not fit gives zeros, and an error at the next read.
+pub(crate) fn forward(
+    cuda: &Cuda,
+    out: MatMut<'_, Cuda>,
+    table: &Table<Cuda>,
+    bag: &Bag<'_, Cuda>,
+    add: bool,
+) -> Result<()> {
+    const OP: &str = "embedding_bag_fwd";
+    let Table { rows, dim, ref data, .. } = *table;
+    need_mat(OP, "out", out.buf.len(), (out.rows, out.cols, out.stride, out.col))?;
+    need(OP, out.cols == dim, format_args!("{dim} columns of out"), out.cols)?;
+    need(OP, out.rows == bag.rows, format_args!("{} rows of out", bag.rows), out.rows)?;
+    need_len(OP, "ids", bag.ids.len(), bag.lookups)?;
+    let most = bag.lookups.max(bag.rows);
+    need(OP, most < 1 << 31, "less than 2^31 lookups", most)?;
+    need(OP, rows <= u32::MAX as usize, "a table of less than 2^32 rows", rows)?;
+    if let Some(weights) = bag.weights {
+        need_len(OP, "weights", weights.len(), bag.lookups)?;
+    }
+    match bag.offsets {
+        None => need(OP, bag.lookups >= bag.rows, format_args!("{} ids", bag.rows), bag.lookups)?,
+        Some(offsets) => need_len(OP, "offsets", offsets.len(), bag.rows + 1)?,
+    }
+    let values = Values::of(data);
+    need_len(OP, "the table", values.len, rows * dim)?;
+    if dim == 0 || bag.rows == 0 {
+        return Ok(());
+    }
+    let kernels = cuda.kernels.embedding(&cuda.context)?;
+    let to = out.buf.ptr_at(out.col);
+    let aligned = to.is_multiple_of(16) && out.stride.is_multiple_of(4) && values.address.is_multiple_of(16);
+    let single = bag.offsets.is_none() && bag.weights.is_none();
+    if single && !add && aligned && (dim * values.bytes).is_multiple_of(16) {
+        let (kernel, lane) = rows_kernel(kernels, data);
+        let log_lanes = log_lanes(dim, lane, 32);
+        let block = (THREADS >> log_lanes) * FLIGHT;
+        let args = args![
+            to,
+            values.address,
+            bag.ids.ptr(),
+            cuda.status().lookup(),
+            bag.rows as u64,
+            rows as u32,
+            dim as u32,
+            out.stride as u64,
+            log_lanes
+        ];
+        // SAFETY: embedding_rows_fwd(out, table, ids, status, rows, table_rows, dim, stride, log_lanes). `out` lies
+        // inside its buffer, there is an id for each row, and the table holds rows x dim values (all checked above);
+        // the kernel loads no row whose id is not below `rows`. Accesses of 16 bytes are aligned (checked above).
+        // One stream orders this with all other uses.
+        return unsafe { cuda.launch(kernel, [bag.rows.div_ceil(block) as u32, 1, 1], THREADS as u32, 0, &args) };
+    }
+    let (kernel, lane) = bag_kernel(kernels, data, dim, aligned);
+    let log_lanes = log_lanes(dim, lane, 32);
+    let args = args![
+        to,
+        values.address,
+        bag.ids.ptr(),
+        address(bag.offsets),
+        address(bag.weights),
+        cuda.status().lookup(),
+        bag.rows as u64,
+        bag.lookups as u32,
+        rows as u32,
+        dim as u32,
+        out.stride as u64,
+        log_lanes,
+        u32::from(add)
+    ];
+    // SAFETY: embedding_bag_fwd(out, table, ids, offsets, weights, status, rows, lookups, table_rows, dim, stride,
+    // log_lanes, add). As above; there are rows + 1 offsets and a weight for each id where they are given, else 0 stands
+    // for them; the kernel cuts offsets off at `lookups`.
+    unsafe { cuda.launch(kernel, [bag.rows.div_ceil(THREADS >> log_lanes) as u32, 1, 1], THREADS as u32, 0, &args) }
+}
+
+/// Bytes that a lookup must move: each id, each row of the table as often as it is looked up (`size` bytes a value), and
+/// the result, which is also read where it is added to.
+#[cfg(test)]
+pub(crate) fn floor_bytes(lookups: usize, rows: usize, dim: usize, size: usize, bags: bool, add: bool) -> u64 {
+    let out = rows * dim * 4 * if add { 2 } else { 1 };
+    (lookups * (4 + dim * size) + out + if bags { (rows + 1) * 4 } else { 0 }) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_are_as_wide_as_rows() {
+        let lanes = |dim, values| 1 << log_lanes(dim, values, 32);
+        assert_eq!([lanes(1, 1), lanes(64, 8), lanes(64, 4), lanes(100, 4), lanes(1024, 4)], [4, 8, 16, 32, 32]);
+    }
+
+    #[test]
+    fn lookups_move_ids_rows_and_results() {
+        // 10 bf16 rows of 8, alone: ids 40 bytes, rows 160, the result 320.
+        assert_eq!(floor_bytes(10, 10, 8, 2, false, false), 520);
+        // In two bags that are added: three offsets, and the result of 64 bytes both ways.
+        assert_eq!(floor_bytes(10, 2, 8, 2, true, true), 40 + 160 + 12 + 128);
+    }
+}

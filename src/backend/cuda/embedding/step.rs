@@ -1,0 +1,239 @@
+//! Sums of the touched rows' gradients and the rows' step.
+
+use super::{THREADS, Values, address, log_lanes};
+use crate::Result;
+use crate::backend::cuda::kernels::{Embedding, Kernel};
+use crate::backend::cuda::launch::{Arg, args};
+use crate::backend::cuda::{Cuda, Mat, need, need_len, need_mat, optim};
+use crate::backend::rule::{Rule, run_key};
+use crate::backend::{Plan, Step, Table, TableData};
+use crate::config::OptimizerKind;
+
+/// Positions of a partial sum (see [`Plan`]).
+const CHUNK: usize = 32;
+/// Gradient matrices that a kernel takes.
+const GRADIENTS: usize = 8;
+/// The widest row: one block's threads.
+const WIDEST: usize = 1024;
+
+/// The kernels for chunks and for straddling runs. `aligned`: lanes hold four values.
+fn kernels_for<'a>(
+    kernels: &'a Embedding,
+    data: &TableData<Cuda>,
+    kind: OptimizerKind,
+    aligned: bool,
+) -> (&'a Kernel, &'a Kernel) {
+    macro_rules! of_type {
+        ($sgd:ident, $adagrad:ident, $adam:ident, $rowwise:ident, $straddling:ident, $any:ident, $any_straddling:ident) => {
+            match kind {
+                _ if !aligned => (&kernels.$any, &kernels.$any_straddling),
+                OptimizerKind::Sgd => (&kernels.$sgd, &kernels.$straddling),
+                OptimizerKind::Adagrad => (&kernels.$adagrad, &kernels.$straddling),
+                OptimizerKind::Adam => (&kernels.$adam, &kernels.$straddling),
+                OptimizerKind::RowwiseAdagrad => (&kernels.$rowwise, &kernels.$straddling),
+            }
+        };
+    }
+    match data {
+        TableData::F32(_) => of_type!(
+            embedding_bag_bwd_step_sgd_f32,
+            embedding_bag_bwd_step_adagrad_f32,
+            embedding_bag_bwd_step_adam_f32,
+            embedding_bag_bwd_step_rowwise_f32,
+            embedding_bag_bwd_straddling_f32,
+            embedding_bag_bwd_step_f32_v1,
+            embedding_bag_bwd_straddling_f32_v1
+        ),
+        TableData::Bf16(_) => of_type!(
+            embedding_bag_bwd_step_sgd_bf16,
+            embedding_bag_bwd_step_adagrad_bf16,
+            embedding_bag_bwd_step_adam_bf16,
+            embedding_bag_bwd_step_rowwise_bf16,
+            embedding_bag_bwd_straddling_bf16,
+            embedding_bag_bwd_step_bf16_v1,
+            embedding_bag_bwd_straddling_bf16_v1
+        ),
+        TableData::F16(_) => of_type!(
+            embedding_bag_bwd_step_sgd_f16,
+            embedding_bag_bwd_step_adagrad_f16,
+            embedding_bag_bwd_step_adam_f16,
+            embedding_bag_bwd_step_rowwise_f16,
+            embedding_bag_bwd_straddling_f16,
+            embedding_bag_bwd_step_f16_v1,
+            embedding_bag_bwd_straddling_f16_v1
+        ),
+    }
+}
+
+/// The gradients as the kernels' parameters: addresses, strides, and the first row of each but the first, then the
+/// number of all rows.
+fn gradient_args(grads: &[Mat<'_, Cuda>], total: usize) -> Vec<Arg> {
+    let mut firsts = vec![u32::MAX; GRADIENTS];
+    let mut first = 0;
+    for (at, g) in firsts.iter_mut().zip(grads) {
+        *at = first as u32;
+        first += g.rows;
+    }
+    let addresses = (0..GRADIENTS).map(|i| grads.get(i).map_or(0, |g| g.buf.ptr_at(g.col)).into());
+    let strides = (0..GRADIENTS).map(|i| grads.get(i).map_or(0, |g| g.stride as u32).into());
+    let firsts = firsts.into_iter().skip(1).map(Arg::from);
+    addresses.chain(strides).chain(firsts).chain([Arg::from(total as u32)]).collect()
+}
+
+/// See [`Backend::embedding_bag_bwd_step`](crate::backend::Backend::embedding_bag_bwd_step). The plan's rows, starts and
+/// positions are checked by the kernel: what does not fit is left out, and is an error at the next read.
+pub(crate) fn backward_step(
+    cuda: &Cuda,
+    table: &mut Table<Cuda>,
+    plan: &Plan<'_, Cuda>,
+    grads: &[Mat<'_, Cuda>],
+    step: &Step,
+) -> Result<()> {
+    const OP: &str = "embedding_bag_bwd_step";
+    let Table { rows, dim, ref data, ref state1, ref state2, number } = *table;
+    let Plan { uniques, lookups, .. } = *plan;
+    need_len(OP, "unique", plan.unique.len(), uniques)?;
+    need_len(OP, "starts", plan.starts.len(), uniques + 1)?;
+    need_len(OP, "positions", plan.positions.len(), lookups)?;
+    if let Some(scales) = plan.scales {
+        need_len(OP, "scales", scales.len(), lookups)?;
+    }
+    need(OP, step.number > 0, "a step number from 1", "0")?;
+    need(OP, lookups < 1 << 31, "less than 2^31 positions", lookups)?;
+    need(OP, uniques <= lookups, "a position for each unique row", format_args!("{uniques} rows"))?;
+    need(OP, uniques > 0 || lookups == 0, "a unique row for each position", "none")?;
+    need(OP, rows <= u32::MAX as usize, "a table of less than 2^32 rows", rows)?;
+    need(OP, dim <= WIDEST, format_args!("rows of at most {WIDEST} values"), dim)?;
+    need(OP, grads.len() <= GRADIENTS, format_args!("at most {GRADIENTS} gradients"), grads.len())?;
+    let mut total = 0;
+    for g in grads {
+        need_mat(OP, "a gradient", g.buf.len(), (g.rows, g.cols, g.stride, g.col))?;
+        need(OP, g.cols == dim, format_args!("gradients of width {dim}"), g.cols)?;
+        need(OP, g.stride <= u32::MAX as usize, "a stride of less than 2^32", g.stride)?;
+        total += g.rows;
+    }
+    need(OP, total < u32::MAX as usize, "less than 2^32 - 1 gradient rows", total)?;
+    let (width1, width2) = match step.kind {
+        OptimizerKind::Sgd => (0, 0),
+        OptimizerKind::Adagrad => (dim, 0),
+        OptimizerKind::RowwiseAdagrad => (1, 0),
+        OptimizerKind::Adam => (dim, dim),
+    };
+    need_len(OP, "state 1", state1.as_ref().map_or(0, |x| x.len()), rows * width1)?;
+    need_len(OP, "state 2", state2.as_ref().map_or(0, |x| x.len()), rows * width2)?;
+    let values = Values::of(data);
+    need_len(OP, "the table", values.len, rows * dim)?;
+    if dim == 0 || lookups == 0 {
+        return Ok(());
+    }
+    let mut aligned = dim.is_multiple_of(4) && values.address.is_multiple_of(16);
+    for g in grads {
+        aligned &= g.buf.ptr_at(g.col).is_multiple_of(16) && g.stride.is_multiple_of(4);
+    }
+    let (chunks, straddling) = kernels_for(cuda.kernels.embedding(&cuda.context)?, data, step.kind, aligned);
+    let log_lanes = log_lanes(dim, if aligned { 4 } else { 1 }, WIDEST);
+    // A row wider than a warp takes a block.
+    let threads = if log_lanes > 5 { 1 << log_lanes } else { THREADS };
+    let count = lookups.div_ceil(CHUNK);
+    let grid = [count.div_ceil(threads >> log_lanes) as u32, 1, 1];
+    let partials = cuda.scratch::<f32>(count * 2 * dim)?;
+    let straddles = cuda.scratch::<u32>(count)?;
+    let mut target = args![
+        values.address,
+        address(state1.as_ref()),
+        address(state2.as_ref()),
+        run_key(step),
+        number,
+        rows as u32,
+        dim as u32
+    ]
+    .to_vec();
+    target.extend(optim::rule_args(&Rule::new(step)));
+    target.push(optim::kind_code(step.kind).into());
+    let mut list = target.clone();
+    list.extend(args![plan.unique.ptr(), plan.starts.ptr(), plan.positions.ptr(), address(plan.scales)]);
+    list.extend(gradient_args(grads, total));
+    list.extend(args![
+        partials.ptr(),
+        straddles.ptr(),
+        cuda.status().plan(),
+        uniques as u32,
+        lookups as u32,
+        log_lanes
+    ]);
+    // SAFETY: embedding_bag_bwd_step(table, state1, state2, run_key, number, table_rows, dim, a rule's constants, kind,
+    // unique, starts, positions, scales, eight gradients' addresses, strides and first rows, their rows, partials,
+    // straddling, status, uniques, lookups, log_lanes). The table and the states that the kind keeps hold `rows` rows,
+    // the plan's lists their lengths, every gradient lies inside its buffer (all checked above); partials and straddling
+    // hold two rows and a word a chunk. The kernel touches no row that is not below `rows` and no gradient row that is
+    // not below `total`. Accesses of four values are aligned (`aligned`). One stream orders this with all other uses.
+    unsafe { cuda.launch(chunks, grid, threads as u32, 0, &list) }?;
+    if count == 1 {
+        return Ok(());
+    }
+    let mut list = target;
+    list.extend(args![
+        plan.unique.ptr(),
+        plan.starts.ptr(),
+        partials.ptr(),
+        straddles.ptr(),
+        lookups as u32,
+        log_lanes
+    ]);
+    // SAFETY: embedding_bag_bwd_straddling(the same up to kind, unique, starts, partials, straddling, lookups,
+    // log_lanes). As above; the launch before wrote a word of `straddling` for each chunk, below `uniques` where it
+    // names a run, and the partial sums of every such run; runs are cut off at `lookups`.
+    unsafe { cuda.launch(straddling, grid, threads as u32, 0, &list) }
+}
+
+/// Partial sums that runs leave which straddle chunks: one for each of their chunks.
+#[cfg(test)]
+pub(crate) fn straddling_parts(starts: &[u32]) -> usize {
+    let chunk = |position: u32| position as usize / CHUNK;
+    let parts = starts.windows(2).map(|run| chunk(run[1] - 1) - chunk(run[0]) + 1);
+    parts.filter(|&parts| parts > 1).sum()
+}
+
+/// Bytes that a step must move: for each lookup its gradient, position and scale, for each unique row its id, its start,
+/// the row (`size` bytes a value) and the optimizer's state, read and written, and `parts` partial sums, written and
+/// read.
+#[cfg(test)]
+pub(crate) fn floor_bytes(
+    (lookups, uniques, parts): (usize, usize, usize),
+    dim: usize,
+    size: usize,
+    kind: OptimizerKind,
+    scaled: bool,
+) -> u64 {
+    let state = match kind {
+        OptimizerKind::Sgd => 0,
+        OptimizerKind::Adagrad => 2 * 4 * dim,
+        // One value a row, and rows apart: a sector each way.
+        OptimizerKind::RowwiseAdagrad => 2 * 32,
+        OptimizerKind::Adam => 4 * 4 * dim,
+    };
+    let lookup = dim * 4 + 4 + if scaled { 4 } else { 0 };
+    (lookups * lookup + uniques * (2 * dim * size + state + 8) + parts * 2 * 4 * dim) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_that_straddle_chunks_leave_partial_sums() {
+        assert_eq!(straddling_parts(&[0, 32, 64]), 0);
+        assert_eq!(straddling_parts(&[0, 31, 33, 34, 130]), 2 + 4);
+    }
+
+    #[test]
+    fn steps_move_gradients_rows_and_states() {
+        // Two rows of four fp32 from three lookups: gradients 48 bytes, positions 12, rows 64, ids and starts 16.
+        let floor = |kind| floor_bytes((3, 2, 0), 4, 4, kind, false);
+        assert_eq!(floor(OptimizerKind::Sgd), 140);
+        assert_eq!(floor(OptimizerKind::Adagrad), 140 + 64);
+        assert_eq!(floor(OptimizerKind::RowwiseAdagrad), 140 + 128);
+        assert_eq!(floor(OptimizerKind::Adam), 140 + 128);
+        assert_eq!(floor_bytes((3, 2, 5), 4, 2, OptimizerKind::Sgd, true), 140 - 32 + 12 + 160);
+    }
+}

@@ -1,0 +1,250 @@
+//! Linear layers: three products on tensor cores, of operands split to bf16 tiles (`kernels/linear.cu`).
+
+pub(super) mod plan;
+
+use plan::CHUNKS;
+pub(super) use plan::{Of, Product};
+
+use super::kernels::Linear;
+use super::launch::args;
+use super::tiles::Tiles;
+use super::{Buf, Cuda, Mat, MatMut, need, need_len, need_mat};
+use crate::Result;
+use crate::config::Precision;
+
+/// This stem's kernels.
+fn kernels(cuda: &Cuda) -> Result<&Linear> {
+    cuda.kernels.linear(&cuda.context)
+}
+
+/// Whether a product is three products of halves (see `kernels/tiles.cu`).
+fn precise(cuda: &Cuda) -> bool {
+    cuda.precision() == Precision::Fp32
+}
+
+/// A matrix as tiles of [`plan::padded`] columns.
+fn tiles(cuda: &Cuda, x: &Mat<'_, Cuda>) -> Result<Tiles> {
+    cuda.split(x, plan::padded(x.cols), precise(cuda))
+}
+
+/// Where a product goes: element (r, c) to `ptr + 4 * (r * stride + c)`.
+pub(super) struct Output {
+    pub ptr: u64,
+    pub stride: usize,
+    /// Values from one split's result to the next one's.
+    pub split: usize,
+}
+
+/// Launches `c = a b`. The operands were split from matrices as `shape.of` says, with [`plan::padded`] columns; `bias`
+/// is the address of `shape.n` values, or 0.
+pub(super) fn product(
+    cuda: &Cuda,
+    shape: &Product,
+    c: &Output,
+    a: &Tiles,
+    b: &Tiles,
+    bias: u64,
+    relu: bool,
+) -> Result<()> {
+    let all = kernels(cuda)?;
+    let (bf16, fp32) = match shape.of {
+        Of::Forward => {
+            ([&all.linear_fwd_bf16_64, &all.linear_fwd_bf16_128], [&all.linear_fwd_fp32_64, &all.linear_fwd_fp32_128])
+        }
+        Of::BackwardX => (
+            [&all.linear_bwd_x_bf16_64, &all.linear_bwd_x_bf16_128],
+            [&all.linear_bwd_x_fp32_64, &all.linear_bwd_x_fp32_128],
+        ),
+        Of::BackwardW => (
+            [&all.linear_bwd_w_bf16_64, &all.linear_bwd_w_bf16_128],
+            [&all.linear_bwd_w_fp32_64, &all.linear_bwd_w_fp32_128],
+        ),
+    };
+    let kernels = if precise(cuda) { fp32 } else { bf16 };
+    let (a_cols, b_cols) = shape.operand_cols();
+    // The sum of the splits reads whole float4s: their padding is written too (b is zero there).
+    let n = if c.split > 0 { plan::padded(shape.n) } else { shape.n };
+    // SAFETY: a and b hold the rows and padded widths that `shape` says, c holds m rows of `n` values at `stride`,
+    // `splits` times, bias n values or is null (the callers made them of matrices whose lengths they checked): the
+    // kernel reads and writes nothing beyond these. Arguments stand in the order of the PRODUCT macro in linear.cu.
+    // The launch is on the compute stream, after the launches that made a and b.
+    unsafe {
+        cuda.launch(
+            kernels[usize::from(shape.block_rows == 128)],
+            [shape.blocks() as u32, 1, shape.splits() as u32],
+            plan::THREADS,
+            shape.shared_bytes(),
+            &args![
+                c.ptr,
+                c.stride as u64,
+                c.split as u64,
+                a.hi.ptr(),
+                a.lo_ptr(),
+                plan::padded(a_cols) as u32,
+                b.hi.ptr(),
+                b.lo_ptr(),
+                plan::padded(b_cols) as u32,
+                bias,
+                u32::from(relu),
+                shape.m as u32,
+                n as u32,
+                shape.k as u32,
+                shape.split_k() as u32
+            ],
+        )
+    }
+}
+
+/// `to = ` the sum of `count` matrices of rows x cols, whose rows are `padded(cols)` apart.
+fn sum(cuda: &Cuda, to: &Buf<f32>, parts: &Buf<f32>, count: usize, rows: usize, cols: usize) -> Result<()> {
+    let kernel = &kernels(cuda)?.linear_sum;
+    let groups = rows * cols.div_ceil(4);
+    // SAFETY: `parts` was made with count * rows * padded(cols) values and `to` was checked to hold rows * cols; the
+    // kernel leaves alone what lies outside. Arguments stand in the order of linear_sum. One stream orders it after
+    // the launch that wrote the parts.
+    unsafe {
+        cuda.launch(
+            kernel,
+            [groups.div_ceil(32) as u32, 1, 1],
+            256,
+            0,
+            &args![to.ptr(), parts.ptr(), count as u32, rows as u32, cols as u32, plan::padded(cols) as u32],
+        )
+    }
+}
+
+/// Kernels count rows and columns in 32 bits.
+fn need_small(op: &'static str, sizes: [usize; 3]) -> Result<()> {
+    let largest = sizes.into_iter().max().unwrap_or(0);
+    need(op, largest <= plan::LARGEST, format_args!("at most {} rows and columns", plan::LARGEST), largest)
+}
+
+/// See [`Backend::linear_fwd`](crate::backend::Backend::linear_fwd).
+pub(crate) fn forward(
+    cuda: &Cuda,
+    y: MatMut<'_, Cuda>,
+    x: Mat<'_, Cuda>,
+    w: &Buf<f32>,
+    b: &Buf<f32>,
+    relu: bool,
+) -> Result<()> {
+    const OP: &str = "linear_fwd";
+    need_mat(OP, "y", y.buf.len(), (y.rows, y.cols, y.stride, y.col))?;
+    need_mat(OP, "x", x.buf.len(), (x.rows, x.cols, x.stride, x.col))?;
+    need(OP, y.rows == x.rows, format_args!("{} rows of y", x.rows), y.rows)?;
+    need_len(OP, "w", w.len(), y.cols * x.cols)?;
+    need_len(OP, "b", b.len(), y.cols)?;
+    let (rows, n, k) = (y.rows, y.cols, x.cols);
+    need_small(OP, [rows, n, k])?;
+    if rows == 0 || n == 0 {
+        return Ok(());
+    }
+    let x = tiles(cuda, &x)?;
+    let w = tiles(cuda, &Mat::dense(w, n, k))?;
+    let to = Output { ptr: y.buf.ptr_at(y.col), stride: y.stride, split: 0 };
+    product(cuda, &Product::new(Of::Forward, rows, n, k), &to, &x, &w, b.ptr(), relu)
+}
+
+/// See [`Backend::linear_bwd`](crate::backend::Backend::linear_bwd).
+#[allow(clippy::too_many_arguments)]
+pub(crate) fn backward(
+    cuda: &Cuda,
+    dx: Option<MatMut<'_, Cuda>>,
+    dw: &mut Buf<f32>,
+    db: &mut Buf<f32>,
+    dy: MatMut<'_, Cuda>,
+    y: Mat<'_, Cuda>,
+    x: Mat<'_, Cuda>,
+    w: &Buf<f32>,
+    relu: bool,
+) -> Result<()> {
+    const OP: &str = "linear_bwd";
+    need_mat(OP, "dy", dy.buf.len(), (dy.rows, dy.cols, dy.stride, dy.col))?;
+    need_mat(OP, "x", x.buf.len(), (x.rows, x.cols, x.stride, x.col))?;
+    need(OP, dy.rows == x.rows, format_args!("{} rows of dy", x.rows), dy.rows)?;
+    let (rows, n, k) = (dy.rows, dy.cols, x.cols);
+    need_len(OP, "w", w.len(), n * k)?;
+    need_len(OP, "dw", dw.len(), n * k)?;
+    need_len(OP, "db", db.len(), n)?;
+    if relu {
+        need_mat(OP, "y", y.buf.len(), (y.rows, y.cols, y.stride, y.col))?;
+        need(
+            OP,
+            y.rows == rows && y.cols == n,
+            format_args!("y of {rows} x {n}"),
+            format_args!("{} x {}", y.rows, y.cols),
+        )?;
+    }
+    if let Some(dx) = &dx {
+        need_mat(OP, "dx", dx.buf.len(), (dx.rows, dx.cols, dx.stride, dx.col))?;
+        let (found_rows, found_cols) = (dx.rows, dx.cols);
+        let ok = found_rows == rows && found_cols == k;
+        need(OP, ok, format_args!("dx of {rows} x {k}"), format_args!("{found_rows} x {found_cols}"))?;
+    }
+    need_small(OP, [rows, n, k])?;
+    if rows == 0 || n == 0 {
+        cuda.fill_zero(db, 0, n)?;
+        return cuda.fill_zero(dw, 0, n * k);
+    }
+    let dy = mask(cuda, db, dy, relu.then_some(y))?;
+    if k == 0 {
+        return Ok(());
+    }
+    let x = tiles(cuda, &x)?;
+    let shape = Product::new(Of::BackwardW, n, k, rows);
+    if shape.splits() == 1 {
+        product(cuda, &shape, &Output { ptr: dw.ptr(), stride: k, split: 0 }, &dy, &x, 0, false)?;
+    } else {
+        let (stride, split) = (plan::padded(k), n * plan::padded(k));
+        let parts = cuda.scratch::<f32>(shape.splits() * split)?;
+        product(cuda, &shape, &Output { ptr: parts.ptr(), stride, split }, &dy, &x, 0, false)?;
+        sum(cuda, dw, &parts, shape.splits(), n, k)?;
+    }
+    if let Some(dx) = dx {
+        let w = tiles(cuda, &Mat::dense(w, n, k))?;
+        let to = Output { ptr: dx.buf.ptr_at(dx.col), stride: dx.stride, split: 0 };
+        product(cuda, &Product::new(Of::BackwardX, rows, k, n), &to, &dy, &w, 0, false)?;
+    }
+    Ok(())
+}
+
+/// dy where y > 0, in place and as tiles, and `db`, the sums of its columns. dy has rows and columns.
+fn mask(cuda: &Cuda, db: &mut Buf<f32>, dy: MatMut<'_, Cuda>, y: Option<Mat<'_, Cuda>>) -> Result<Tiles> {
+    let (rows, n, width) = (dy.rows, dy.cols, plan::padded(dy.cols));
+    let hi = cuda.scratch::<u16>(rows * width)?;
+    let lo = if precise(cuda) { Some(cuda.scratch::<u16>(rows * width)?) } else { None };
+    let tiles = Tiles { hi, lo };
+    let chunk = plan::chunk_rows(rows);
+    let chunks = rows.div_ceil(chunk);
+    debug_assert!(chunks <= CHUNKS);
+    let parts = cuda.scratch::<f32>(chunks * width)?;
+    let lanes = (width / 4).next_power_of_two().min(32);
+    let (y_ptr, y_stride) = y.map_or((0, 0), |y| (y.buf.ptr_at(y.col), y.stride));
+    // SAFETY: dy and y were checked to hold rows x n at their strides, the tiles and parts were made above with the
+    // sizes that the kernel is told; it guards rows and columns. `lanes` is a power of two from 4 to 32. Arguments
+    // stand in the order of linear_bwd_mask. One stream orders it.
+    unsafe {
+        cuda.launch(
+            &kernels(cuda)?.linear_bwd_mask,
+            [chunks as u32, width.div_ceil(4 * lanes) as u32, 1],
+            256,
+            0,
+            &args![
+                tiles.hi.ptr(),
+                tiles.lo_ptr(),
+                parts.ptr(),
+                dy.buf.ptr_at(dy.col),
+                y_ptr,
+                dy.stride as u64,
+                y_stride as u64,
+                rows as u32,
+                n as u32,
+                width as u32,
+                chunk as u32,
+                lanes as u32
+            ],
+        )
+    }?;
+    sum(cuda, db, &parts, chunks, 1, n)?;
+    Ok(tiles)
+}

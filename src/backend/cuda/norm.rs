@@ -1,0 +1,122 @@
+//! L2 norms of rows (`kernels/norm.cu`).
+
+use super::kernels::Kernel;
+use super::launch::args;
+use super::{Buf, Cuda, need, need_len};
+use crate::Result;
+
+/// Threads of a block.
+const THREADS: usize = 256;
+/// Longer rows, and rows that are not whole float4s, are read value by value.
+const LONGEST: usize = 1024;
+
+/// How rows of `dim` values go to threads: which kernel (up to 128, 256, 512, 1,024 values in float4s; any), and the
+/// lanes that share a row.
+fn plan(dim: usize) -> (usize, usize) {
+    if !dim.is_multiple_of(4) || dim > LONGEST {
+        return (4, dim.next_power_of_two().min(32));
+    }
+    let kernel = (dim.div_ceil(128).next_power_of_two().trailing_zeros()) as usize;
+    (kernel, (dim / 4).next_power_of_two().min(32))
+}
+
+/// The grid for `rows` rows of `lanes` threads each.
+fn grid(op: &'static str, rows: usize, lanes: usize) -> Result<[u32; 3]> {
+    let blocks = rows.div_ceil(THREADS / lanes);
+    need(op, blocks <= i32::MAX as usize, "rows that fit a grid", rows)?;
+    Ok([blocks as u32, 1, 1])
+}
+
+/// See [`Backend::l2_norm_fwd`](crate::backend::Backend::l2_norm_fwd).
+pub(crate) fn forward(
+    cuda: &Cuda,
+    y: &mut Buf<f32>,
+    inverse: &mut Buf<f32>,
+    x: &Buf<f32>,
+    rows: usize,
+    dim: usize,
+) -> Result<()> {
+    const OP: &str = "l2_norm_fwd";
+    need_len(OP, "x", x.len(), rows * dim)?;
+    need_len(OP, "y", y.len(), rows * dim)?;
+    need_len(OP, "inverse norms", inverse.len(), rows)?;
+    if rows == 0 || dim == 0 {
+        return Ok(());
+    }
+    let k = cuda.kernels.norm(&cuda.context)?;
+    let kernels: [&Kernel; 5] = [
+        &k.l2_norm_fwd_f32_128,
+        &k.l2_norm_fwd_f32_256,
+        &k.l2_norm_fwd_f32_512,
+        &k.l2_norm_fwd_f32_1024,
+        &k.l2_norm_fwd_f32_any,
+    ];
+    let (kernel, lanes) = plan(dim);
+    let grid = grid(OP, rows, lanes)?;
+    let args = args![y.ptr(), inverse.ptr(), x.ptr(), rows as u64, dim as u32, lanes as u32];
+    // SAFETY: x and y hold rows * dim values and inverse rows, checked above; the kernel guards rows and columns, and
+    // buffers begin on 16 bytes. Arguments stand in the order of FORWARD in norm.cu. One stream orders it.
+    unsafe { cuda.launch(kernels[kernel], grid, THREADS as u32, 0, &args) }
+}
+
+/// See [`Backend::l2_norm_bwd`](crate::backend::Backend::l2_norm_bwd).
+pub(crate) fn backward(
+    cuda: &Cuda,
+    dy: &mut Buf<f32>,
+    y: &Buf<f32>,
+    inverse: &Buf<f32>,
+    rows: usize,
+    dim: usize,
+) -> Result<()> {
+    const OP: &str = "l2_norm_bwd";
+    need_len(OP, "dy", dy.len(), rows * dim)?;
+    need_len(OP, "y", y.len(), rows * dim)?;
+    need_len(OP, "inverse norms", inverse.len(), rows)?;
+    if rows == 0 || dim == 0 {
+        return Ok(());
+    }
+    let k = cuda.kernels.norm(&cuda.context)?;
+    let kernels: [&Kernel; 5] = [
+        &k.l2_norm_bwd_f32_128,
+        &k.l2_norm_bwd_f32_256,
+        &k.l2_norm_bwd_f32_512,
+        &k.l2_norm_bwd_f32_1024,
+        &k.l2_norm_bwd_f32_any,
+    ];
+    let (kernel, lanes) = plan(dim);
+    let grid = grid(OP, rows, lanes)?;
+    let args = args![dy.ptr(), y.ptr(), inverse.ptr(), rows as u64, dim as u32, lanes as u32];
+    // SAFETY: dy and y hold rows * dim values and inverse rows, checked above; the kernel guards rows and columns, and
+    // buffers begin on 16 bytes. Arguments stand in the order of BACKWARD in norm.cu. One stream orders it.
+    unsafe { cuda.launch(kernels[kernel], grid, THREADS as u32, 0, &args) }
+}
+
+/// Bytes that the forward must move: x and y once, an inverse norm a row.
+#[cfg(test)]
+pub(crate) fn floor_bytes_forward(rows: usize, dim: usize) -> u64 {
+    (rows * (2 * dim + 1) * 4) as u64
+}
+
+/// Bytes that the backward must move: dy twice, y and the inverse norms once.
+#[cfg(test)]
+pub(crate) fn floor_bytes_backward(rows: usize, dim: usize) -> u64 {
+    (rows * (3 * dim + 1) * 4) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_dim_has_a_kernel_that_holds_it() {
+        for dim in 1..=1100 {
+            let (kernel, lanes) = plan(dim);
+            assert!(lanes.is_power_of_two() && lanes <= 32, "{dim}");
+            if dim.is_multiple_of(4) && dim <= LONGEST {
+                assert!(kernel < 4 && dim <= (4 * lanes) << kernel, "{dim}: kernel {kernel}, {lanes} lanes");
+            } else {
+                assert_eq!(kernel, 4, "{dim}");
+            }
+        }
+    }
+}

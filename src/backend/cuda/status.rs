@@ -1,0 +1,75 @@
+//! What kernels report of ids that they refuse: one word an operation, read when the host reads anyway.
+
+use super::Cuda;
+use super::buffer::Buf;
+use crate::{Error, Result};
+
+/// A word without a report.
+const NOTHING: u64 = u64::MAX;
+/// What each word is about: the operation's name.
+const OPS: [&str; 3] = ["embedding_bag_fwd", "embedding_bag_bwd_step", "softmax_loss"];
+
+/// Words that kernels lower with `atomicMin` to `position << 32 | id`: the first offender wins, whatever the order.
+/// Positions of ids are below 2^31; from there on they number bags or a plan's rows.
+pub(crate) struct Status {
+    words: Buf<u64>,
+}
+
+impl Status {
+    pub(super) fn new(cuda: &super::context::Context) -> Result<Status> {
+        let words = Buf::own(cuda.alloc(OPS.len() * 8)?, OPS.len());
+        let status = Status { words };
+        status.reset(cuda)?;
+        Ok(status)
+    }
+
+    fn reset(&self, context: &super::context::Context) -> Result<()> {
+        context.bind()?;
+        // SAFETY: the buffer holds this many bytes and is used on the compute stream alone.
+        let set = unsafe {
+            cudarc::driver::result::memset_d8_async(self.words.ptr(), 0xff, OPS.len() * 8, context.compute.cu_stream())
+        };
+        context.check("reset the status words", set)
+    }
+
+    /// The word for ids of lookups.
+    pub(crate) fn lookup(&self) -> u64 {
+        self.words.ptr_at(0)
+    }
+
+    /// The word for rows and positions of plans.
+    pub(crate) fn plan(&self) -> u64 {
+        self.words.ptr_at(1)
+    }
+
+    /// The word for positives and masked columns of the loss.
+    pub(crate) fn loss(&self) -> u64 {
+        self.words.ptr_at(2)
+    }
+}
+
+impl Cuda {
+    /// Where kernels report.
+    pub(crate) fn status(&self) -> &Status {
+        &self.status
+    }
+
+    /// Waits for all queued kernels.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when one of them met an id, a position or a column outside its table.
+    pub(super) fn check_status(&self) -> Result<()> {
+        let mut words = [NOTHING; OPS.len()];
+        self.download(&mut words, &self.status.words, 0)?;
+        let Some(at) = words.iter().position(|&word| word != NOTHING) else { return Ok(()) };
+        self.status.reset(&self.context)?;
+        let (position, value) = (words[at] >> 32, words[at] as u32);
+        // Upper positions are not those of ids: rows of the bags, or unique rows of a plan.
+        let (expected, found) = match (at, position.checked_sub(1 << 31)) {
+            (0, Some(row)) => ("ascending offsets up to the lookups", format!("the end {value} of bag {row}")),
+            (1, Some(row)) => ("ascending unique rows of the table", format!("{value} as row {row} of the plan")),
+            _ => ("ids inside their table", format!("id {value} at position {position}")),
+        };
+        Err(Error::Shape { op: OPS[at], expected: expected.into(), found })
+    }
+}

@@ -1,0 +1,39 @@
+//! What a scan must do at least, for tests that compare counters with it.
+
+use super::plan::{Form, Tile};
+
+/// The grid of a scan of all items for the lists.
+pub(crate) fn scan_grid(form: Form, dim: usize, items: usize, queries: usize, multiprocessors: usize) -> [usize; 3] {
+    let tile = Tile::of(form, form.row_bytes(dim), queries);
+    [queries.div_ceil(tile.queries), tile.splits(queries, items, multiprocessors), 1]
+}
+
+/// Sectors of 32 bytes that a scan of all items must read: every block of queries reads each item's row once, and every
+/// part of the items reads each query's row once.
+pub(crate) fn scan_sectors(form: Form, dim: usize, items: usize, queries: usize, splits: usize) -> u64 {
+    let bytes = form.row_bytes(dim);
+    let tile = Tile::of(form, bytes, queries);
+    let scales = if form == Form::Int8 { items * 4 } else { 0 };
+    ((queries.div_ceil(tile.queries) * (items * bytes + scales) + splits * queries * bytes) / 32) as u64
+}
+
+/// Multiplications and additions of whole tiles on tensor cores.
+pub(crate) fn scan_operations(form: Form, dim: usize, items: usize, queries: usize) -> u64 {
+    let tile = Tile::of(form, form.row_bytes(dim), queries);
+    let (rows, columns) = (queries.next_multiple_of(tile.queries), items.next_multiple_of(tile.items));
+    let width = match form {
+        Form::Bf16 => dim.next_multiple_of(16),
+        Form::Int8 => dim.next_multiple_of(32),
+    };
+    2 * rows as u64 * columns as u64 * width as u64
+}
+
+/// Bytes that packing must move: fp32 rows in and out, bf16 rows out.
+pub(crate) fn pack_bytes(dim: usize, items: usize) -> u64 {
+    (items * (dim * 4 + dim.next_multiple_of(8) * 4 + Form::Bf16.row_bytes(dim))) as u64
+}
+
+/// Bytes that preparing bf16 queries for the scan must move: fp32 rows in, out in fp32 and bf16; three values a query.
+pub(crate) fn prepare_bytes(dim: usize, queries: usize) -> u64 {
+    (queries * (dim * 4 + dim.next_multiple_of(16) * 4 + Form::Bf16.row_bytes(dim) + 12)) as u64
+}

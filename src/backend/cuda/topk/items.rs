@@ -1,0 +1,182 @@
+//! A catalogue on the device, and queries as its scan reads them.
+
+use super::plan::{Form, RANK_THREADS};
+use crate::Result;
+use crate::backend::cuda::launch::args;
+use crate::backend::cuda::{Buf, Cuda, need, need_len};
+
+/// Items of a block of the CPU's layout; pieces are whole ones on every backend.
+const PANEL: usize = 32;
+/// Rows of a block of the kernels that pack and prepare.
+const ROWS: usize = 8;
+/// Words of a catalogue's stats (`topk_prepare.cuh`).
+const STATS: usize = 4;
+
+/// Item embeddings: fp32 rows for exact scores, bf16 rows for the scan, and maxima of norms that bound its error.
+pub(crate) struct Items {
+    pub(super) rows: usize,
+    pub(super) dim: usize,
+    /// N x `pitch`, zero beyond `dim`.
+    pub(super) exact: Buf<f32>,
+    /// `dim`, up to a multiple of 8: whole sectors.
+    pub(super) pitch: usize,
+    /// N rows of [`Form::Bf16`].
+    pub(super) scan: Buf<u8>,
+    pub(super) stats: Buf<u32>,
+}
+
+/// Int8 codes of a catalogue: an int8 row and a scale an item. Made once the items are packed.
+pub(crate) struct Codes {
+    /// N rows of [`Form::Int8`].
+    pub(super) codes: Buf<u8>,
+    pub(super) scales: Buf<f32>,
+    pub(super) items: usize,
+    pub(super) dim: usize,
+}
+
+/// Queries of a chunk as the scan reads them.
+pub(super) struct Prepared {
+    pub form: Form,
+    /// In fp32, [`padded`] columns a query, zero beyond `dim`.
+    pub exact: Buf<f32>,
+    pub rows: Buf<u8>,
+    /// Int8: a scale a query.
+    pub scales: Option<Buf<f32>>,
+    /// Bounds of the scan's error.
+    pub errors: Buf<f32>,
+    /// Bounds of the scores.
+    pub ceilings: Buf<f32>,
+    /// [`State`](super::search::State) of each query.
+    pub states: Buf<u32>,
+}
+
+impl Prepared {
+    /// The address of the scales, or 0.
+    pub(super) fn scales(&self) -> u64 {
+        self.scales.as_ref().map_or(0, Buf::ptr)
+    }
+}
+
+/// Columns of a query as the ranking reads it.
+fn padded(dim: usize) -> usize {
+    dim.next_multiple_of(16)
+}
+
+/// Blocks of the kernels that give a warp to each row.
+fn grid(op: &'static str, rows: usize) -> Result<[u32; 3]> {
+    need(op, rows <= i32::MAX as usize, "fewer than 2^31 rows", rows)?;
+    Ok([rows.div_ceil(ROWS) as u32, 1, 1])
+}
+
+impl Items {
+    /// See [`Backend::items`](crate::backend::Backend::items).
+    pub(crate) fn new(cuda: &Cuda, rows: usize, dim: usize) -> Result<Items> {
+        need("items", rows < i32::MAX as usize, "fewer than 2^31 - 1 items", rows)?;
+        let (pitch, bytes) = (dim.next_multiple_of(8), Form::Bf16.row_bytes(dim));
+        let mut items = Items {
+            rows,
+            dim,
+            exact: cuda.uninit(rows * pitch)?,
+            pitch,
+            scan: cuda.uninit(rows * bytes)?,
+            stats: cuda.uninit(STATS)?,
+        };
+        // Items that are never packed are zero, as on the CPU.
+        cuda.fill_zero(&mut items.exact, 0, rows * pitch)?;
+        cuda.fill_zero(&mut items.scan, 0, rows * bytes)?;
+        cuda.fill_zero(&mut items.stats, 0, STATS)?;
+        Ok(items)
+    }
+
+    /// See [`Backend::pack_items`](crate::backend::Backend::pack_items).
+    pub(crate) fn pack(&mut self, cuda: &Cuda, first: usize, embeddings: &Buf<f32>, rows: usize) -> Result<()> {
+        const OP: &str = "pack_items";
+        need_len(OP, "embeddings", embeddings.len(), rows * self.dim)?;
+        let end = first.saturating_add(rows);
+        let whole = first.is_multiple_of(PANEL) && (rows.is_multiple_of(PANEL) || end == self.rows);
+        need(OP, whole && end <= self.rows, format_args!("whole panels inside {} items", self.rows), "others")?;
+        if self.dim == 0 {
+            return Ok(());
+        }
+        let kernel = &cuda.kernels.topk(&cuda.context)?.topk_pack_bf16;
+        let args = args![
+            self.exact.ptr(),
+            self.scan.ptr(),
+            self.stats.ptr(),
+            embeddings.ptr(),
+            first as u64,
+            rows as u64,
+            self.dim as u32,
+            self.pitch as u32,
+            (Form::Bf16.row_bytes(self.dim) / 2) as u32,
+        ];
+        // SAFETY: topk_pack_bf16(exact, scan, stats, embeddings, first, rows, dim, pitch, width): rows [first, end) lie
+        // inside both buffers of `rows` items, and embeddings holds rows x dim values (checked above). Buffers begin on
+        // 16 bytes, and so do their rows of whole 16 bytes. One stream orders it.
+        unsafe { cuda.launch(kernel, grid(OP, rows)?, RANK_THREADS as u32, 0, &args) }
+    }
+
+    /// Codes of the items as they are now.
+    #[cfg_attr(not(test), allow(dead_code, reason = "for approximate searches"))]
+    pub(crate) fn codes(&self, cuda: &Cuda) -> Result<Codes> {
+        let width = Form::Int8.row_bytes(self.dim);
+        let codes = Codes {
+            codes: cuda.uninit(self.rows * width)?,
+            scales: cuda.uninit(self.rows)?,
+            items: self.rows,
+            dim: self.dim,
+        };
+        let kernel = &cuda.kernels.topk(&cuda.context)?.topk_pack_int8;
+        let args = args![
+            codes.codes.ptr(),
+            codes.scales.ptr(),
+            self.stats.ptr(),
+            self.exact.ptr(),
+            self.rows as u64,
+            self.pitch as u32,
+            width as u32,
+        ];
+        // SAFETY: topk_pack_int8(codes, scales, stats, exact, rows, pitch, width): all buffers are sized here or in
+        // `new` for these rows; the kernel guards rows and columns. One stream orders it.
+        unsafe { cuda.launch(kernel, grid("items", self.rows)?, RANK_THREADS as u32, 0, &args) }?;
+        Ok(codes)
+    }
+
+    /// Makes queries ready: `rows` of them from address `queries` on, `dim` values each (the caller checked the
+    /// length).
+    pub(super) fn prepare(&self, cuda: &Cuda, form: Form, queries: u64, rows: usize) -> Result<Prepared> {
+        let bytes = form.row_bytes(self.dim);
+        let prepared = Prepared {
+            form,
+            exact: cuda.scratch(rows * padded(self.dim))?,
+            rows: cuda.scratch(rows * bytes)?,
+            scales: if form == Form::Int8 { Some(cuda.scratch(rows)?) } else { None },
+            errors: cuda.scratch(rows)?,
+            ceilings: cuda.scratch(rows)?,
+            states: cuda.scratch(rows)?,
+        };
+        let kernels = cuda.kernels.topk(&cuda.context)?;
+        let (errors, ceilings, states) = (prepared.errors.ptr(), prepared.ceilings.ptr(), prepared.states.ptr());
+        let (count, dim, stats) = (rows as u32, self.dim as u32, self.stats.ptr());
+        let exact = prepared.exact.ptr();
+        let grid = grid("topk", rows)?;
+        match form {
+            Form::Bf16 => {
+                let width = (bytes / 2) as u32;
+                let args =
+                    args![exact, prepared.rows.ptr(), errors, ceilings, states, queries, stats, count, dim, width];
+                // SAFETY: topk_prepare_bf16(exact, scan, errors, ceilings, states, queries, stats, rows, dim, width):
+                // every output is sized above for these rows, queries hold rows x dim values. One stream orders it.
+                unsafe { cuda.launch(&kernels.topk_prepare_bf16, grid, RANK_THREADS as u32, 0, &args) }?;
+            }
+            Form::Int8 => {
+                let (rows, scales, width) = (prepared.rows.ptr(), prepared.scales(), bytes as u32);
+                let args = args![exact, rows, scales, errors, ceilings, states, queries, stats, count, dim, width];
+                // SAFETY: topk_prepare_int8(exact, codes, scales, errors, ceilings, states, queries, stats, rows, dim,
+                // width): as above.
+                unsafe { cuda.launch(&kernels.topk_prepare_int8, grid, RANK_THREADS as u32, 0, &args) }?;
+            }
+        }
+        Ok(prepared)
+    }
+}
