@@ -1,5 +1,6 @@
 //! The two towers: what they read, how they compute, how they are kept.
 
+mod budget;
 pub mod checkpoint;
 pub(crate) mod core;
 pub(crate) mod inputs;
@@ -14,4 +15,5 @@ mod two_tower;
 #[cfg(test)]
 mod tests;
 
+pub use budget::Budget;
 pub use two_tower::TwoTower;

@@ -3,6 +3,7 @@
 mod diagnostics;
 mod events;
 mod report;
+mod resume;
 mod schedule;
 mod trainer;
 

@@ -92,7 +92,7 @@ impl Source for Fresh<'_> {
 }
 
 /// How many state vectors an optimizer keeps, and how long they are for a table of `rows` x `dim`.
-fn state_lens(kind: OptimizerKind, rows: usize, dim: usize) -> (Option<usize>, Option<usize>) {
+pub(crate) fn state_lens(kind: OptimizerKind, rows: usize, dim: usize) -> (Option<usize>, Option<usize>) {
     match kind {
         OptimizerKind::Sgd => (None, None),
         OptimizerKind::Adagrad => (Some(rows * dim), None),
@@ -188,6 +188,7 @@ impl<B: Backend> Core<B> {
             Side::User => &mut self.user,
             Side::Item => &mut self.item,
         };
+        self.backend.begin_batch()?;
         tower.forward(&self.backend, &self.tables, bags, rows)?;
         let start = out.len();
         out.resize(start + rows * tower.spec.dim, 0.0);

@@ -43,6 +43,7 @@ impl<B: Backend> Catalogue<B> {
         let mut bags: Vec<HostBag> = Vec::new();
         for (n, chunk) in rows.chunks(CHUNK).enumerate() {
             entity_bags(&core.item.spec, chunk, features, &mut bags);
+            core.backend.begin_batch()?;
             core.item.forward(&core.backend, &core.tables, &bags, chunk.len())?;
             core.backend.pack_items(&mut items, n * CHUNK, core.item.output(), chunk.len())?;
         }
@@ -117,6 +118,7 @@ fn forward_users<B: Backend>(core: &mut Core<B>, users: &UserBlock) -> Result<()
     let table_rows: Vec<usize> = core.tables.iter().map(|table| table.rows).collect();
     let mut bags = Vec::new();
     block_bags(&core.user.spec, users, &table_rows, &mut bags)?;
+    core.backend.begin_batch()?;
     core.user.forward(&core.backend, &core.tables, &bags, users.len())
 }
 

@@ -72,7 +72,7 @@ impl<B: Backend> Stepper<B> {
         })
     }
 
-    /// Does one step and gives the batch's loss.
+    /// Does one step. Its loss comes with [`Backend::arrived`], at once on the CPU.
     pub(crate) fn step(
         &mut self,
         core: &mut Core<B>,
@@ -80,7 +80,8 @@ impl<B: Backend> Stepper<B> {
         batch: &mut ModelBatch,
         step: &Step,
         clip_norm: Option<f32>,
-    ) -> Result<f32> {
+    ) -> Result<()> {
+        core.backend.begin_batch()?;
         let fresh = batch.candidates.len();
         core.user.forward(&core.backend, &core.tables, &batch.user_bags, batch.rows)?;
         core.item.forward(&core.backend, &core.tables, &batch.item_bags, fresh)?;
@@ -117,10 +118,10 @@ impl<B: Backend> Stepper<B> {
             if plan.segments.unique.is_empty() {
                 continue;
             }
-            backend.write(unique, &plan.segments.unique)?;
-            backend.write(starts, &plan.segments.starts)?;
-            backend.write(positions, &plan.segments.positions)?;
-            backend.write(scales, &plan.scales)?;
+            backend.stage(unique, &plan.segments.unique)?;
+            backend.stage(starts, &plan.segments.starts)?;
+            backend.stage(positions, &plan.segments.positions)?;
+            backend.stage(scales, &plan.scales)?;
             let dim = core.tables[table].dim;
             let grads: Vec<Mat<'_, B>> = self.sources[table]
                 .iter()
@@ -148,9 +149,7 @@ impl<B: Backend> Stepper<B> {
             core.log_scale.step(&core.backend, &Step { weight_decay: 0.0, ..step })?;
         }
         self.enqueue(core, batch)?;
-        let mut loss = [0.0];
-        core.backend.read(&mut loss, &self.stats, 0)?;
-        Ok(loss[0])
+        core.backend.read_later(&self.stats)
     }
 
     /// Completes ids, biases and masks of the candidates: what only the order of the batches gives.
@@ -200,14 +199,14 @@ impl<B: Backend> Stepper<B> {
             reserve(backend, &mut self.d_items, batch.candidates.len() * dim)?;
         }
         let [_, bias, weights, log1m] = &mut self.floats;
-        backend.write(bias, &self.bias)?;
-        backend.write(weights, &batch.weights)?;
-        backend.write(log1m, &batch.log1m)?;
+        backend.stage(bias, &self.bias)?;
+        backend.stage(weights, &batch.weights)?;
+        backend.stage(log1m, &batch.log1m)?;
         let [_, _, _, ids, positives, offsets, columns] = &mut self.ints;
-        backend.write(ids, &self.all_ids)?;
-        backend.write(positives, &self.positives)?;
-        backend.write(offsets, &batch.masked_offsets)?;
-        backend.write(columns, &batch.masked_columns)?;
+        backend.stage(ids, &self.all_ids)?;
+        backend.stage(positives, &self.positives)?;
+        backend.stage(offsets, &batch.masked_offsets)?;
+        backend.stage(columns, &batch.masked_columns)?;
         let masks = self.loss.mask_accidental_hits && self.loss.negatives != Negatives::Full;
         backend.softmax_loss(
             SoftmaxGrads { users: &mut self.d_users, candidates: &mut self.d_candidates, stats: &mut self.stats },

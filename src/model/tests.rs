@@ -92,7 +92,10 @@ impl Case {
     /// One step of SGD with this rate: the loss before it.
     fn step(&mut self, lr: f32) -> f32 {
         let step = sgd(lr);
-        self.stepper.step(&mut self.core, &self.inputs.sampler, &mut self.batch, &step, None).unwrap()
+        self.stepper.step(&mut self.core, &self.inputs.sampler, &mut self.batch, &step, None).unwrap();
+        let mut losses = Vec::new();
+        self.core.backend.arrived(true, &mut losses).unwrap();
+        losses[0]
     }
 
     fn parameters(&mut self) -> Vec<(String, &mut Vec<f32>)> {

@@ -91,9 +91,9 @@ impl<B: Backend> Tower<B> {
         self.reserve(backend, rows)?;
         for (n, (input, host)) in self.spec.inputs.iter().zip(bags).enumerate() {
             let bag = &mut self.bags[n];
-            backend.write(&mut bag.ids, &host.ids)?;
+            backend.stage(&mut bag.ids, &host.ids)?;
             if host.pooled() {
-                backend.write(&mut bag.offsets, &host.offsets)?;
+                backend.stage(&mut bag.offsets, &host.offsets)?;
             }
             let table = &tables[input.table];
             let view = Bag {

@@ -7,6 +7,8 @@ use ndarray::Array2;
 
 use crate::backend::Backend;
 use crate::backend::cpu::Cpu;
+#[cfg(feature = "cuda")]
+use crate::backend::cuda::Cuda;
 use crate::config::Config;
 use crate::data::history::History;
 use crate::data::vocabulary::Vocabulary;
@@ -15,6 +17,7 @@ use crate::model::checkpoint::{ModelDir, ModelInfo};
 use crate::model::core::Core;
 use crate::model::rank::{Catalogue, embed_items, embed_users};
 use crate::model::spec::ModelSpec;
+use crate::model::tensors::TensorFile;
 use crate::{Device, Error, Result};
 
 /// A trained model: embeds users and items, and finds the best items of users.
@@ -30,11 +33,30 @@ pub struct TwoTower {
 /// One variant per backend: the only place where the public API meets the type parameter.
 enum Engine {
     Cpu(Box<Loaded<Cpu>>),
+    #[cfg(feature = "cuda")]
+    Cuda(Box<Loaded<Cuda>>),
+}
+
+/// The same words for every backend.
+macro_rules! loaded {
+    ($engine:expr, $loaded:ident => $words:expr) => {
+        match $engine {
+            Engine::Cpu($loaded) => $words,
+            #[cfg(feature = "cuda")]
+            Engine::Cuda($loaded) => $words,
+        }
+    };
 }
 
 struct Loaded<B: Backend> {
     core: Core<B>,
     catalogue: Option<Catalogue<B>>,
+}
+
+impl<B: Backend> Loaded<B> {
+    fn new(backend: B, spec: ModelSpec, config: &Config, parameters: &mut TensorFile) -> Result<Box<Self>> {
+        Ok(Box::new(Loaded { core: Core::new(backend, spec, config, parameters, None)?, catalogue: None }))
+    }
 }
 
 impl TwoTower {
@@ -51,12 +73,15 @@ impl TwoTower {
         let spec = ModelSpec::new(&info.config.model, &info.users, &info.items)?;
         let mut parameters = dir.parameters()?;
         let engine = match device.resolve()? {
+            #[cfg(feature = "cuda")]
             Device::Cuda(ordinal) => {
-                return Err(Error::CudaUnavailable { reason: format!("no kernels for cuda:{ordinal} yet") });
+                let backend = Cuda::new(ordinal, info.config.train.precision)?;
+                Engine::Cuda(Loaded::new(backend, spec, &info.config, &mut parameters)?)
             }
+            #[cfg(not(feature = "cuda"))]
+            Device::Cuda(ordinal) => return Err(crate::backend::no_cuda_feature(ordinal)),
             Device::Cpu | Device::Auto => {
-                let core = Core::new(Cpu::new(threads, None)?, spec, &info.config, &mut parameters, None)?;
-                Engine::Cpu(Box::new(Loaded { core, catalogue: None }))
+                Engine::Cpu(Loaded::new(Cpu::new(threads, None)?, spec, &info.config, &mut parameters)?)
             }
         };
         Ok(TwoTower { engine, info, dir, users, items, allow: None })
@@ -98,9 +123,7 @@ impl TwoTower {
     /// From now on returns only these items (rows of the vocabulary, ascending); `None` for the whole catalogue.
     pub fn allow_only(&mut self, rows: Option<Vec<u32>>) {
         self.allow = rows;
-        match &mut self.engine {
-            Engine::Cpu(loaded) => loaded.catalogue = None,
-        }
+        loaded!(&mut self.engine, loaded => loaded.catalogue = None);
     }
 
     /// The embeddings of users, one row each, `model.dim` wide: what is compared by inner product.
@@ -108,9 +131,7 @@ impl TwoTower {
     /// # Errors
     /// [`Error::Shape`] when the block does not fit the model.
     pub fn embed_users(&mut self, users: &UserBlock) -> Result<Array2<f32>> {
-        let values = match &mut self.engine {
-            Engine::Cpu(loaded) => embed_users(&mut loaded.core, users)?,
-        };
+        let values = loaded!(&mut self.engine, loaded => embed_users(&mut loaded.core, users)?);
         self.rows_of(values, users.len())
     }
 
@@ -123,9 +144,8 @@ impl TwoTower {
             let expected = format!("item rows below {}", self.items.rows());
             return Err(Error::Shape { op: "embed_items", expected, found: row.to_string() });
         }
-        let values = match &mut self.engine {
-            Engine::Cpu(loaded) => embed_items(&mut loaded.core, &self.items.table.features, rows)?,
-        };
+        let features = &self.items.table.features;
+        let values = loaded!(&mut self.engine, loaded => embed_items(&mut loaded.core, features, rows)?);
         self.rows_of(values, rows.len())
     }
 
@@ -141,15 +161,13 @@ impl TwoTower {
 impl Ranker for TwoTower {
     fn top_k(&mut self, users: &UserBlock, k: usize, skip: Option<&Lists>) -> Result<Found> {
         let (items, allow) = (&self.items, self.allow.as_deref());
-        match &mut self.engine {
-            Engine::Cpu(loaded) => {
-                let Loaded { core, catalogue } = &mut **loaded;
-                let catalogue = match catalogue {
-                    Some(catalogue) => catalogue,
-                    None => catalogue.insert(Catalogue::new(core, &items.table.features, items.rows(), allow)?),
-                };
-                catalogue.top_k(core, users, k, skip)
-            }
-        }
+        loaded!(&mut self.engine, loaded => {
+            let Loaded { core, catalogue } = &mut **loaded;
+            let catalogue = match catalogue {
+                Some(catalogue) => catalogue,
+                None => catalogue.insert(Catalogue::new(core, &items.table.features, items.rows(), allow)?),
+            };
+            catalogue.top_k(core, users, k, skip)
+        })
     }
 }

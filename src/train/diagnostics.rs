@@ -84,22 +84,32 @@ pub(super) fn diversity(dataset: &Dataset, ranker: &mut dyn Ranker, history: usi
     Ok(counter.diversity())
 }
 
-/// The error for a loss that is NaN or infinite: looks where the first bad number stands.
-pub(super) fn non_finite<B: Backend>(core: &Core<B>, loss: f32, batch: &ModelBatch, step: u64) -> Result<Error> {
+/// The error for a loss that is NaN or infinite: looks where the first bad number stands, in the outputs only while they
+/// are those of the `batch` in question.
+pub(super) fn non_finite<B: Backend>(
+    core: &Core<B>,
+    loss: f32,
+    batch: Option<&ModelBatch>,
+    step: u64,
+) -> Result<Error> {
     let mut scale = [0.0];
     core.backend.read(&mut scale, &core.log_scale.value, 0)?;
     let output = |tower: &crate::model::tower::Tower<B>, rows: usize| -> Result<bool> {
         let values = core.backend.host(tower.output(), rows * tower.spec.dim)?;
         Ok(values.iter().all(|x| x.is_finite()))
     };
-    let cause = if batch.weights.iter().any(|w| !w.is_finite()) {
+    let all = |rows: fn(&ModelBatch) -> usize| batch.map_or(0, rows);
+    let cause = if batch.is_some_and(|batch| batch.weights.iter().any(|w| !w.is_finite())) {
         "a sample weight of the batch is not finite".to_owned()
     } else if !scale[0].exp().is_finite() || scale[0].exp() == 0.0 {
         format!("the temperature went to {}; lower optimizer.lr or fix the temperature", (-scale[0]).exp())
-    } else if !output(&core.user, batch.rows)? {
+    } else if !output(&core.user, all(|batch| batch.rows))? {
         "the user tower's outputs overflowed; lower optimizer.lr or set optimizer.clip_norm".to_owned()
-    } else if !output(&core.item, batch.candidates.len())? {
+    } else if !output(&core.item, all(|batch| batch.candidates.len()))? {
         "the item tower's outputs overflowed; lower optimizer.lr or set optimizer.clip_norm".to_owned()
+    } else if batch.is_none() {
+        "outputs or scores overflowed; lower optimizer.lr, set optimizer.clip_norm or raise model.temperature"
+            .to_owned()
     } else {
         "the scores overflowed; raise model.temperature, set model.normalize or lower optimizer.lr".to_owned()
     };

@@ -1,12 +1,16 @@
 //! The loop.
 
+use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::resume::resumable;
 use super::schedule::learning_rate;
 use super::{TrainEvent, TrainSummary, diagnostics, report};
 use crate::backend::cpu::Cpu;
+#[cfg(feature = "cuda")]
+use crate::backend::cuda::Cuda;
 use crate::backend::{Backend, Step};
 use crate::config::Config;
 use crate::data::batch::Cursor;
@@ -15,7 +19,8 @@ use crate::data::history::History;
 use crate::data::loader::{Loader, LoaderConfig};
 use crate::data::vocabulary::Vocabulary;
 use crate::eval::{EvaluateOptions, Evaluation, evaluate};
-use crate::model::checkpoint::{ModelDir, TrainerState, fingerprint};
+use crate::model::Budget;
+use crate::model::checkpoint::{ModelDir, TrainerState};
 use crate::model::core::{Core, Fresh};
 use crate::model::inputs::{ModelBatch, ModelInputs};
 use crate::model::negatives::Sampler;
@@ -45,7 +50,13 @@ pub fn train(
 ) -> Result<TrainSummary> {
     config.validate()?;
     match config.train.device.resolve()? {
-        Device::Cuda(ordinal) => Err(Error::CudaUnavailable { reason: format!("no kernels for cuda:{ordinal} yet") }),
+        #[cfg(feature = "cuda")]
+        Device::Cuda(ordinal) => {
+            let backend = Cuda::new(ordinal, config.train.precision)?;
+            Run::start(backend, dataset, out.as_ref(), config, resume, observer)?.run()
+        }
+        #[cfg(not(feature = "cuda"))]
+        Device::Cuda(ordinal) => Err(crate::backend::no_cuda_feature(ordinal)),
         Device::Cpu | Device::Auto => {
             let backend = Cpu::new(config.train.threads, None)?;
             Run::start(backend, dataset, out.as_ref(), config, resume, observer)?.run()
@@ -70,6 +81,9 @@ struct Run<'a, B: Backend> {
     started: Instant,
     /// Rows trained by this call.
     examples: u64,
+    /// Rows of the batches whose losses are still to come.
+    pending: VecDeque<u64>,
+    arrived: Vec<f32>,
 }
 
 impl<'a, B: Backend> Run<'a, B> {
@@ -102,6 +116,12 @@ impl<'a, B: Backend> Run<'a, B> {
         }
         let spec = ModelSpec::new(&config.model, &manifest.users, &manifest.items)?;
         let wants_history = config.model.user.history > 0 || config.loss.mask_known_positives;
+        if let Some((device, free)) = backend.free_memory()? {
+            let needed = Budget::new(&spec, config, items.rows() as u64).total_bytes();
+            if needed > free {
+                return Err(Error::DeviceMemory { device, what: "training".into(), needed, free });
+            }
+        }
         let inputs = Arc::new(ModelInputs {
             spec: spec.clone(),
             user_features: users.table.features,
@@ -142,7 +162,22 @@ impl<'a, B: Backend> Run<'a, B> {
             }
         };
         let started = Instant::now();
-        Ok(Run { dataset, config, observer, dir, items, loader, inputs, core, stepper, state, started, examples: 0 })
+        Ok(Run {
+            dataset,
+            config,
+            observer,
+            dir,
+            items,
+            loader,
+            inputs,
+            core,
+            stepper,
+            state,
+            started,
+            examples: 0,
+            pending: VecDeque::new(),
+            arrived: Vec::new(),
+        })
     }
 
     fn run(mut self) -> Result<TrainSummary> {
@@ -178,6 +213,7 @@ impl<'a, B: Backend> Run<'a, B> {
                 self.progress();
             }
         }
+        self.account(true, None)?;
         let (examples, seconds) = (self.state.examples, begun.elapsed().as_secs_f64());
         let loss = self.state.loss_sum / examples.max(1) as f64;
         self.state.epoch_losses.push(loss);
@@ -201,21 +237,35 @@ impl<'a, B: Backend> Run<'a, B> {
             seed: train.seed,
             grad_scale: 1.0,
         };
-        let loss = self.stepper.step(&mut self.core, &self.inputs.sampler, batch, &step, optimizer.clip_norm)?;
-        if !loss.is_finite() {
-            return Err(diagnostics::non_finite(&self.core, loss, batch, self.state.step)?);
-        }
+        self.stepper.step(&mut self.core, &self.inputs.sampler, batch, &step, optimizer.clip_norm)?;
         let rows = batch.rows as u64;
-        self.state.loss_sum += f64::from(loss) * rows as f64;
-        self.state.examples += rows;
+        self.pending.push_back(rows);
         self.state.step += 1;
         self.state.cursor.batch += 1;
         self.examples += rows;
+        self.account(false, Some(batch))
+    }
+
+    /// Adds up the losses that have come (with `all`, waits for those under way). `batch`: the last one, if it is still
+    /// there.
+    fn account(&mut self, all: bool, batch: Option<&ModelBatch>) -> Result<()> {
+        self.core.backend.arrived(all, &mut self.arrived)?;
+        for loss in self.arrived.drain(..) {
+            let rows = self.pending.pop_front().unwrap_or_default();
+            if !loss.is_finite() {
+                let behind = self.pending.len() as u64;
+                let batch = batch.filter(|_| behind == 0);
+                return Err(diagnostics::non_finite(&self.core, loss, batch, self.state.step - 1 - behind)?);
+            }
+            self.state.loss_sum += f64::from(loss) * rows as f64;
+            self.state.examples += rows;
+        }
         Ok(())
     }
 
     fn checkpoint(&mut self) -> Result<()> {
         let begun = Instant::now();
+        self.account(true, None)?;
         diagnostics::check_finite(&self.core, self.state.step)?;
         self.dir.save(&mut self.state, &self.core, &self.stepper)?;
         let Cursor { epoch, batch } = self.state.cursor;
@@ -328,55 +378,5 @@ impl<'a, B: Backend> Run<'a, B> {
             seconds: self.started.elapsed().as_secs_f64(),
             already_finished,
         }
-    }
-}
-
-/// The checkpoint to go on from, after checking that it belongs to this run.
-fn resumable(dir: &ModelDir, dataset: &Dataset, config: &Config, resume: bool) -> Result<Option<TrainerState>> {
-    let Some(state) = dir.state()? else { return Ok(None) };
-    if !resume {
-        if state.finished {
-            dir.clear()?;
-            return Ok(None);
-        }
-        return Err(Error::checkpoint(
-            dir.path(),
-            "holds an unfinished run: pass --resume to go on with it, or give another --out (or remove the folder)",
-        ));
-    }
-    let info = dir.info()?;
-    if info.dataset != fingerprint(dataset)? {
-        return Err(Error::checkpoint(
-            dir.path(),
-            format!("was trained on another dataset than {}: train without --resume", dataset.dir().display()),
-        ));
-    }
-    // Where it runs does not change what it computes; everything else does.
-    let comparable = |config: &Config| {
-        let mut config = config.clone();
-        (config.train.device, config.train.threads, config.train.checkpoint_every) = (Device::Auto, 0, 0);
-        serde_json::to_value(config).unwrap_or_default()
-    };
-    if let Some(field) = first_difference("", &comparable(&info.config), &comparable(config)) {
-        return Err(Error::checkpoint(
-            dir.path(),
-            format!("was started with another {field}: give the same settings, or train without --resume"),
-        ));
-    }
-    dir.recover(&state)?;
-    Ok(Some(state))
-}
-
-/// The dotted name of the first value that differs.
-fn first_difference(name: &str, a: &serde_json::Value, b: &serde_json::Value) -> Option<String> {
-    match (a, b) {
-        (serde_json::Value::Object(a), serde_json::Value::Object(b)) if a.keys().eq(b.keys()) => {
-            a.iter().find_map(|(key, value)| {
-                let name = if name.is_empty() { key.clone() } else { format!("{name}.{key}") };
-                first_difference(&name, value, &b[key])
-            })
-        }
-        _ if a == b => None,
-        _ => Some(format!("{name} ({a}, now {b})")),
     }
 }

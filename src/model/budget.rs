@@ -1,0 +1,119 @@
+//! How much memory training takes on a device that has its own.
+
+use serde::Serialize;
+
+use crate::Result;
+use crate::config::{Config, Dtype, Negatives, OptimizerKind, Precision};
+use crate::data::dataset::Dataset;
+use crate::model::core::state_lens;
+use crate::model::spec::{ModelSpec, Source, TowerSpec};
+
+/// Bytes of device memory, by what they hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Budget {
+    /// Embedding tables.
+    pub table_bytes: u64,
+    /// The optimizer's state of the tables.
+    pub state_bytes: u64,
+    /// Layers: weights, gradients and optimizer state.
+    pub layer_bytes: u64,
+    /// Activations and their gradients, a batch's inputs, and the operands of the loss.
+    pub batch_bytes: u64,
+    /// The catalogue, laid out for validation.
+    pub catalogue_bytes: u64,
+}
+
+impl Budget {
+    /// What training `config` on `dataset` takes.
+    ///
+    /// # Errors
+    /// [`crate::Error::Config`] when the configuration does not fit the dataset.
+    pub fn of(dataset: &Dataset, config: &Config) -> Result<Budget> {
+        let manifest = dataset.manifest();
+        let spec = ModelSpec::new(&config.model, &manifest.users, &manifest.items)?;
+        Ok(Budget::new(&spec, config, manifest.items.rows as u64))
+    }
+
+    /// `items`: rows of the item vocabulary.
+    pub(crate) fn new(spec: &ModelSpec, config: &Config, items: u64) -> Budget {
+        let value = if config.model.dtype == Dtype::Fp32 { 4 } else { 2 };
+        let mut budget = Budget::default();
+        for table in &spec.tables {
+            let (first, second) = state_lens(config.optimizer.name, table.rows, table.dim);
+            budget.table_bytes += (table.rows * table.dim) as u64 * value;
+            budget.state_bytes += (first.unwrap_or(0) + second.unwrap_or(0)) as u64 * 4;
+        }
+        // Value, gradient and the states of a dense parameter.
+        let copies = match config.optimizer.name {
+            OptimizerKind::Sgd => 2,
+            OptimizerKind::Adagrad | OptimizerKind::RowwiseAdagrad => 3,
+            OptimizerKind::Adam => 4,
+        };
+        for layer in spec.user.layers.iter().chain(&spec.item.layers) {
+            budget.layer_bytes += ((layer.inputs + 1) * layer.outputs) as u64 * copies * 4;
+        }
+        let rows = config.train.batch_size as u64;
+        let (fresh, queued) = match config.loss.negatives {
+            Negatives::InBatch => (rows, 0),
+            Negatives::InBatchUniform(drawn) => (rows + drawn as u64, 0),
+            Negatives::CrossBatch(capacity) => (rows, capacity as u64),
+            Negatives::Full => (items.saturating_sub(1), 0),
+        };
+        let dim = config.model.dim as u64;
+        let columns = fresh + queued;
+        let halves = if config.train.precision == Precision::Fp32 { 2 } else { 1 };
+        // Operands in bf16, gradients in fp32 with the partial sums of up to eight splits, the queue's embeddings.
+        let padded = dim.next_multiple_of(64);
+        let loss = (rows + columns) * (padded * 2 * halves + dim * 4 * 9) + queued * dim * 4;
+        budget.batch_bytes = tower_bytes(&spec.user, rows) + tower_bytes(&spec.item, fresh) + loss;
+        budget.catalogue_bytes = items * (dim * 4 + padded * 2 + 8);
+        budget
+    }
+
+    /// All of it.
+    pub fn total_bytes(&self) -> u64 {
+        self.table_bytes + self.state_bytes + self.layer_bytes + self.batch_bytes + self.catalogue_bytes
+    }
+}
+
+/// Activations, their gradients, and twice the inputs: two batches are on the device at a time.
+fn tower_bytes(spec: &TowerSpec, rows: u64) -> u64 {
+    let lookups: u64 = spec
+        .inputs
+        .iter()
+        .map(|input| match input.source {
+            Source::History(n) => n as u64,
+            Source::Id | Source::Column(_) => 1,
+        })
+        .sum();
+    let widths = spec.width + spec.layers.iter().map(|layer| layer.outputs).sum::<usize>() + spec.dim;
+    // An id, its offset, and in the plan: a unique row, where it starts, a position and a scale.
+    rows * (widths as u64 * 2 * 4 + lookups * 6 * 4 * 2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::dataset::{EntityInfo, FileInfo};
+
+    #[test]
+    fn the_tables_and_states_are_what_training_allocates() {
+        let file = || FileInfo { name: "users.arrow".into(), rows: 0, bytes: 0, xxh3: None };
+        let entity = |rows| EntityInfo { rows, unseen: 0, file: file(), unseen_file: None, features: Vec::new() };
+        let mut config = Config::default();
+        let spec = ModelSpec::new(&config.model, &entity(1001), &entity(501)).expect("fits");
+        let budget = Budget::new(&spec, &config, 501);
+        assert_eq!(budget.table_bytes, (1001 + 501) * 64 * 4);
+        assert_eq!(budget.state_bytes, 2 * budget.table_bytes, "Adam keeps two moments");
+        config.model.dtype = Dtype::Bf16;
+        config.optimizer.name = OptimizerKind::RowwiseAdagrad;
+        let budget = Budget::new(&spec, &config, 501);
+        assert_eq!(budget.table_bytes, (1001 + 501) * 64 * 2);
+        assert_eq!(budget.state_bytes, (1001 + 501) * 4, "one number a row");
+        let small = budget.batch_bytes;
+        config.loss.negatives = Negatives::Full;
+        config.train.batch_size = 4;
+        let full = Budget::new(&spec, &config, 501).batch_bytes;
+        assert!(full < small && full > 501 * 64 * 4, "{full} beside {small}");
+    }
+}
