@@ -218,6 +218,16 @@ fn a_device_that_is_not_there_is_trouble_4() {
     let report = event(&found, "doctor");
     assert_eq!((&report["auto_device"], &report["cuda_available"]), (&"cpu".into(), &false.into()));
     assert!(report["cuda_reason"].is_string() && report["cores"].as_u64() > Some(0));
+    // `auto` goes on, and says with what and why.
+    let found = events(at, &["evaluate", "--model", "model", "--data", "data"]);
+    let device = event(&found, "device");
+    assert_eq!(device["device"], "cpu");
+    assert!(device["reason"].as_str().is_some_and(|reason| reason.contains("libcuda")), "{device}");
+    // What it would take on a device is known without one.
+    let found = events(at, &["doctor", "--data", "data"]);
+    let budget = event(&found, "budget");
+    assert!(budget["total_bytes"].as_u64() > budget["table_bytes"].as_u64(), "{budget}");
+    assert!(budget["free_bytes"].is_null());
 }
 
 #[test]

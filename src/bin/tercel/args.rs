@@ -9,6 +9,8 @@ use tercel::data::ingest::{FeatureSpec, Format, IngestConfig, OnError};
 use tercel::data::split::SplitRule;
 use tercel::{Config, Device, Error, Result};
 
+use crate::output::Output;
+
 /// How the input is read and split.
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Input")]
@@ -168,14 +170,22 @@ pub struct MachineFlags {
 }
 
 impl MachineFlags {
-    /// The device, checked: a device that is not there is an error at once, not after an hour of ingest.
-    pub fn device(&self) -> Result<Device> {
-        self.device.unwrap_or_default().resolve()
+    /// The device, checked and said: a device that is not there is an error at once, not after an hour of ingest.
+    pub fn device(&self, out: &Output) -> Result<Device> {
+        announce(self.device.unwrap_or_default(), out)
     }
 
     pub fn threads(&self) -> usize {
         self.threads.unwrap_or(0)
     }
+}
+
+/// Says which device `asked` stands for, and why.
+pub fn announce(asked: Device, out: &Output) -> Result<Device> {
+    let choice = asked.choose()?;
+    out.event("device", &choice);
+    out.text(format_args!("device: {} ({})", choice.device, choice.reason));
+    Ok(choice.device)
 }
 
 fn set<T: Clone>(field: &mut T, flag: &Option<T>) {

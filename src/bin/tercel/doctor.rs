@@ -1,18 +1,35 @@
 //! `tercel doctor`: what this host has, and what would run where.
 
-use serde::Serialize;
-use tercel::{Device, Error, Result};
+use std::path::PathBuf;
 
+use serde::Serialize;
+use serde_json::json;
+use tercel::data::dataset::Dataset;
+use tercel::device::{Choice, CudaInfo};
+use tercel::model::Budget;
+use tercel::{Config, Device, Error, Result};
+
+use crate::args::read_toml;
 use crate::output::{Output, proc_kib, size};
 
 const EXAMPLES: &str = r"Examples:
   tercel doctor
-  tercel doctor --json";
+  tercel doctor --json
+  tercel doctor --data out/demo/dataset";
 
 /// Shows versions, processors, memory and CUDA, and what `--device auto` takes.
+///
+/// With --data it also says how much memory training on that dataset takes on a CUDA device.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
-pub struct Args {}
+pub struct Args {
+    /// A dataset folder: says how much device memory training on it takes
+    #[arg(long, value_name = "DATASET")]
+    data: Option<PathBuf>,
+    /// The settings to train with, as a TOML file
+    #[arg(long, value_name = "FILE.toml", requires = "data")]
+    config: Option<PathBuf>,
+}
 
 #[derive(Serialize)]
 struct Report {
@@ -25,11 +42,15 @@ struct Report {
     cuda_built_in: bool,
     cuda_available: bool,
     cuda_reason: Option<String>,
+    cuda: Option<CudaInfo>,
     auto_device: String,
+    auto_reason: String,
 }
 
-pub fn run(_: &Args, out: &Output) -> Result<()> {
-    let cuda = Device::Cuda(0).resolve();
+pub fn run(args: &Args, out: &Output) -> Result<()> {
+    // Opened for real, with every kernel loaded: what training would meet is met here.
+    let cuda = CudaInfo::read(0);
+    let Choice { device, reason } = Device::Auto.choose()?;
     let report = Report {
         version: env!("CARGO_PKG_VERSION"),
         target: format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS),
@@ -39,11 +60,13 @@ pub fn run(_: &Args, out: &Output) -> Result<()> {
         memory_available_bytes: proc_kib("/proc/meminfo", "MemAvailable:"),
         cuda_built_in: cfg!(feature = "cuda"),
         cuda_available: cuda.is_ok(),
-        cuda_reason: cuda.err().map(|error| match error {
-            Error::CudaUnavailable { reason } => reason,
+        cuda_reason: cuda.as_ref().err().map(|error| match error {
+            Error::CudaUnavailable { reason } => reason.clone(),
             other => other.to_string(),
         }),
-        auto_device: Device::Auto.resolve()?.to_string(),
+        cuda: cuda.ok(),
+        auto_device: device.to_string(),
+        auto_reason: reason,
     };
     out.event("doctor", &report);
     let memory = |bytes: Option<u64>| bytes.map_or("unknown".into(), size);
@@ -55,8 +78,64 @@ pub fn run(_: &Args, out: &Output) -> Result<()> {
         memory(report.memory_bytes),
         memory(report.memory_available_bytes)
     ));
-    out.text(format!("CUDA           {}", report.cuda_reason.as_deref().unwrap_or("available: cuda:0")));
-    out.text(format!("--device auto  {}", report.auto_device));
+    match (&report.cuda, &report.cuda_reason) {
+        (Some(cuda), _) => out.text(words(cuda)),
+        (None, reason) => out.text(format!("CUDA           {}", reason.as_deref().unwrap_or("none"))),
+    }
+    out.text(format!("--device auto  {} ({})", report.auto_device, report.auto_reason));
+    match &args.data {
+        Some(data) => budget(data, args, report.cuda.as_ref(), out),
+        None => Ok(()),
+    }
+}
+
+fn words(cuda: &CudaInfo) -> String {
+    format!(
+        "CUDA           cuda:{}: {}, compute capability {}.{}, {} multiprocessors, {} of {} free\n               \
+         driver for CUDA {}.{}; all kernels load ({})",
+        cuda.ordinal,
+        cuda.name,
+        cuda.compute_capability / 10,
+        cuda.compute_capability % 10,
+        cuda.multiprocessors,
+        size(cuda.memory_free_bytes),
+        size(cuda.memory_bytes),
+        cuda.driver_version / 1000,
+        cuda.driver_version % 1000 / 10,
+        match cuda.kernels_from {
+            "nvrtc" => "compiled for this device",
+            _ => "the PTX that comes with Tercel",
+        }
+    )
+}
+
+/// How much memory training takes on a device, and whether it is there.
+fn budget(data: &std::path::Path, args: &Args, cuda: Option<&CudaInfo>, out: &Output) -> Result<()> {
+    let config = match &args.config {
+        Some(path) => read_toml(path)?,
+        None => Config::default(),
+    };
+    let budget = Budget::of(&Dataset::open(data)?, &config)?;
+    let total = budget.total_bytes();
+    let free = cuda.map(|cuda| cuda.memory_free_bytes);
+    let mut fields = serde_json::to_value(budget).unwrap_or_default();
+    fields["total_bytes"] = json!(total);
+    fields["free_bytes"] = json!(free);
+    out.event("budget", &fields);
+    out.text(format!(
+        "training on {} takes {} of device memory: tables {}, optimizer {}, layers {}, batches {}, catalogue {}",
+        data.display(),
+        size(total),
+        size(budget.table_bytes),
+        size(budget.state_bytes),
+        size(budget.layer_bytes),
+        size(budget.batch_bytes),
+        size(budget.catalogue_bytes)
+    ));
+    if let Some(free) = free {
+        let fits = if total <= free { "fits" } else { "does not fit" };
+        out.text(format!("it {fits}: {} are free", size(free)));
+    }
     Ok(())
 }
 

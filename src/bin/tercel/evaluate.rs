@@ -113,7 +113,7 @@ pub fn run(args: &Args, out: &Output) -> Result<()> {
         memory: args.memory,
     };
     settings.check()?;
-    perform(&args.model, &args.data, &settings, args.machine.device()?, args.machine.threads(), out)
+    perform(&args.model, &args.data, &settings, args.machine.device(out)?, args.machine.threads(), out)
 }
 
 /// Evaluates, says what came of it, and leaves it in the model's `metrics.json`.

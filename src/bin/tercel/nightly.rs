@@ -9,7 +9,7 @@ use serde_json::json;
 use tercel::data::dataset::Dataset;
 use tercel::{Error, Result};
 
-use crate::args::{IngestFlags, MachineFlags, TrainFlags, bytes};
+use crate::args::{IngestFlags, MachineFlags, TrainFlags, announce, bytes};
 use crate::evaluate::Seen;
 use crate::output::Output;
 use crate::{evaluate, ingest, recommend, train};
@@ -148,7 +148,7 @@ pub fn perform(settings: &Settings, out: &Output) -> Result<Finished> {
     config.validate()?;
     settings.ingest.validate()?;
     // A device that is not there, or a name that no predictions file can have, is found before the hours of work.
-    config.train.device = config.train.device.resolve()?;
+    config.train.device = announce(config.train.device, out)?;
     let files = Finished {
         dataset: folder.join("dataset"),
         model: folder.join("model"),

@@ -130,7 +130,7 @@ pub fn run(args: &Args, out: &Output) -> Result<()> {
         memory: args.memory,
     };
     settings.check(&args.out)?;
-    let (device, threads) = (args.machine.device()?, args.machine.threads());
+    let (device, threads) = (args.machine.device(out)?, args.machine.threads());
     perform(&args.model, &args.out, args.exclude_seen.as_deref(), &settings, device, threads, out)
 }
 

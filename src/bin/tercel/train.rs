@@ -8,7 +8,7 @@ use tercel::data::dataset::Dataset;
 use tercel::train::{Diagnostics, TrainEvent, train};
 use tercel::{Config, Error, Result};
 
-use crate::args::{MachineFlags, TrainFlags, read_toml};
+use crate::args::{MachineFlags, TrainFlags, announce, read_toml};
 use crate::output::{Output, duration, thousands};
 use crate::progress::Meter;
 
@@ -55,6 +55,7 @@ pub fn run(args: &Args, out: &Output) -> Result<()> {
     config.train.device = args.machine.device.unwrap_or(config.train.device);
     config.train.threads = args.machine.threads.unwrap_or(config.train.threads);
     config.validate()?;
+    announce(config.train.device, out)?;
     perform(&args.data, &args.out, &config, args.resume, out)
 }
 
