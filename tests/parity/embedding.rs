@@ -8,9 +8,9 @@ use crate::Error;
 use crate::backend::{Backend, Bag, MatMut, Plan, Table, TableData};
 use crate::config::{Dtype, OptimizerKind};
 
-const DTYPES: [Dtype; 3] = [Dtype::Fp32, Dtype::Bf16, Dtype::Fp16];
+pub(crate) const DTYPES: [Dtype; 3] = [Dtype::Fp32, Dtype::Bf16, Dtype::Fp16];
 
-fn table(values: &[f32], rows: usize, dim: usize, dtype: Dtype) -> Table<Cpu> {
+pub(crate) fn table(values: &[f32], rows: usize, dim: usize, dtype: Dtype) -> Table<Cpu> {
     let data = match dtype {
         Dtype::Fp32 => TableData::F32(values.to_vec()),
         Dtype::Bf16 => TableData::Bf16(values.iter().map(|&x| bf16::from_f32(x)).collect()),
@@ -19,7 +19,7 @@ fn table(values: &[f32], rows: usize, dim: usize, dtype: Dtype) -> Table<Cpu> {
     Table { rows, dim, data, state1: None, state2: None, number: 3 }
 }
 
-fn values(table: &Table<Cpu>) -> Vec<f32> {
+pub(crate) fn values(table: &Table<Cpu>) -> Vec<f32> {
     match &table.data {
         TableData::F32(x) => x.clone(),
         TableData::Bf16(x) => x.iter().map(|x| x.to_f32()).collect(),
@@ -27,7 +27,7 @@ fn values(table: &Table<Cpu>) -> Vec<f32> {
     }
 }
 
-fn random_bags(random: &mut Random, rows: usize, table_rows: usize) -> Vec<Vec<u32>> {
+pub(crate) fn random_bags(random: &mut Random, rows: usize, table_rows: usize) -> Vec<Vec<u32>> {
     let bag = |random: &mut Random| {
         let len = [0, 1, 2, 5, 40][random.below(5)];
         (0..len).map(|_| random.below(table_rows) as u32).collect()
@@ -35,7 +35,7 @@ fn random_bags(random: &mut Random, rows: usize, table_rows: usize) -> Vec<Vec<u
     (0..rows).map(|_| bag(random)).collect()
 }
 
-fn offsets(bags: &[Vec<u32>]) -> Vec<u32> {
+pub(crate) fn offsets(bags: &[Vec<u32>]) -> Vec<u32> {
     let mut out = vec![0];
     for bag in bags {
         out.push(out[out.len() - 1] + bag.len() as u32);
@@ -95,15 +95,15 @@ fn forward_matches_the_oracle() {
 }
 
 /// A plan and what it was made from: position p of the flat list belongs to gradient row `rows[p]`.
-struct Sorted {
-    unique: Vec<u32>,
-    starts: Vec<u32>,
-    positions: Vec<u32>,
-    scales: Vec<f32>,
+pub(crate) struct Sorted {
+    pub(crate) unique: Vec<u32>,
+    pub(crate) starts: Vec<u32>,
+    pub(crate) positions: Vec<u32>,
+    pub(crate) scales: Vec<f32>,
 }
 
 /// Sorts (id, gradient row, scale) by id, stably.
-fn plan(ids: &[u32], rows: &[u32], scales: &[f32]) -> Sorted {
+pub(crate) fn plan(ids: &[u32], rows: &[u32], scales: &[f32]) -> Sorted {
     let mut order: Vec<usize> = (0..ids.len()).collect();
     order.sort_by_key(|&l| ids[l]);
     let mut out = Sorted { unique: vec![], starts: vec![], positions: vec![], scales: vec![] };
@@ -120,7 +120,7 @@ fn plan(ids: &[u32], rows: &[u32], scales: &[f32]) -> Sorted {
 }
 
 impl Sorted {
-    fn view(&self, scaled: bool) -> Plan<'_, Cpu> {
+    pub(crate) fn view(&self, scaled: bool) -> Plan<'_, Cpu> {
         Plan {
             unique: &self.unique,
             starts: &self.starts,
@@ -132,7 +132,7 @@ impl Sorted {
     }
 }
 
-fn with_states(mut table: Table<Cpu>, kind: OptimizerKind) -> Table<Cpu> {
+pub(crate) fn with_states(mut table: Table<Cpu>, kind: OptimizerKind) -> Table<Cpu> {
     let (rows, dim) = (table.rows, table.dim);
     table.state1 = match kind {
         OptimizerKind::Sgd => None,
@@ -145,7 +145,7 @@ fn with_states(mut table: Table<Cpu>, kind: OptimizerKind) -> Table<Cpu> {
 }
 
 /// Ids of a batch, with runs of 1, 31, 32, 33, 64 and more.
-fn skewed_ids(random: &mut Random, lookups: usize, rows: usize) -> Vec<u32> {
+pub(crate) fn skewed_ids(random: &mut Random, lookups: usize, rows: usize) -> Vec<u32> {
     let mut ids = Vec::new();
     while ids.len() < lookups {
         let run = [1, 1, 1, 31, 32, 33, 64, 100][random.below(8)];
@@ -388,6 +388,9 @@ fn refuses_what_does_not_fit() {
     assert!(!bwd(vec![2, 0], vec![0, 1, 2], vec![1, 0], OptimizerKind::Sgd), "rows out of order");
     assert!(!bwd(vec![1, 1], vec![0, 1, 2], vec![1, 0], OptimizerKind::Sgd), "a row twice");
     assert!(!bwd(vec![0, 2], vec![0, 1, 3], vec![1, 0], OptimizerKind::Sgd), "starts beyond the positions");
+    assert!(!bwd(vec![0, 2], vec![0, 0, 2], vec![1, 0], OptimizerKind::Sgd), "a row without positions");
+    assert!(!bwd(vec![0, 2], vec![1, 2, 2], vec![1, 0], OptimizerKind::Sgd), "a position without a row");
+    assert!(!bwd(vec![0], vec![0, 1], vec![1, 0], OptimizerKind::Sgd), "a position after the last row's");
     assert!(!bwd(vec![0, 2], vec![0, 1, 2], vec![1, 2], OptimizerKind::Sgd), "a gradient row that is none");
     assert!(!bwd(vec![0, 2], vec![0, 1, 2], vec![1, 0], OptimizerKind::Adam), "no states");
 }

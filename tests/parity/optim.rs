@@ -5,10 +5,10 @@ use crate::Error;
 use crate::backend::{Backend, Step};
 use crate::config::OptimizerKind;
 
-pub(super) const KINDS: [OptimizerKind; 4] =
+pub(crate) const KINDS: [OptimizerKind; 4] =
     [OptimizerKind::Sgd, OptimizerKind::Adagrad, OptimizerKind::RowwiseAdagrad, OptimizerKind::Adam];
 
-pub(super) fn step(kind: OptimizerKind, number: u64) -> Step {
+pub(crate) fn step(kind: OptimizerKind, number: u64) -> Step {
     Step { kind, lr: 0.05, beta1: 0.9, beta2: 0.99, eps: 1e-6, weight_decay: 0.1, number, seed: 42, grad_scale: 0.5 }
 }
 

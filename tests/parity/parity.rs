@@ -1,16 +1,16 @@
 //! The CPU against the f64 oracle, for every instruction set of the host, and against itself on other numbers of
 //! threads. Compiled into the crate's unit tests: the backend is private.
 
-mod embedding;
+pub(crate) mod embedding;
 mod exp;
 mod linear;
 mod loss;
 mod norm;
-mod optim;
+pub(crate) mod optim;
 mod topk;
 
 #[path = "../naive/naive.rs"]
-mod naive;
+pub(crate) mod naive;
 
 use crate::backend::Mat;
 use crate::backend::cpu::Cpu;
@@ -52,35 +52,35 @@ fn cpus(threads: usize) -> Vec<(Isa, Cpu)> {
 }
 
 /// A stream of random values.
-struct Random(u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
-    fn bits(&mut self) -> u64 {
+    pub(crate) fn bits(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         naive::rounding::splitmix64(self.0)
     }
-    fn below(&mut self, n: usize) -> usize {
+    pub(crate) fn below(&mut self, n: usize) -> usize {
         (self.bits() % n as u64) as usize
     }
     /// In (-1, 1).
-    fn value(&mut self) -> f32 {
+    pub(crate) fn value(&mut self) -> f32 {
         (self.bits() >> 40) as f32 / (1u64 << 23) as f32 - 1.0
     }
-    fn vec(&mut self, n: usize, size: f32) -> Vec<f32> {
+    pub(crate) fn vec(&mut self, n: usize, size: f32) -> Vec<f32> {
         (0..n).map(|_| self.value() * size).collect()
     }
 }
 
-fn wide(x: &[f32]) -> Vec<f64> {
+pub(crate) fn wide(x: &[f32]) -> Vec<f64> {
     x.iter().map(|&x| f64::from(x)).collect()
 }
 
-fn bits(x: &[f32]) -> Vec<u32> {
+pub(crate) fn bits(x: &[f32]) -> Vec<u32> {
     x.iter().map(|x| x.to_bits()).collect()
 }
 
 /// A matrix of `rows` x `cols` inside a wider, poisoned buffer, and its view's stride and column.
-fn framed(x: &[f32], cols: usize, stride: usize, col: usize) -> Vec<f32> {
+pub(crate) fn framed(x: &[f32], cols: usize, stride: usize, col: usize) -> Vec<f32> {
     let mut buf = vec![f32::NAN; x.len() / cols.max(1) * stride];
     for (row, x) in buf.chunks_mut(stride.max(1)).zip(x.chunks(cols.max(1))) {
         row[col..col + cols].copy_from_slice(x);
@@ -89,7 +89,7 @@ fn framed(x: &[f32], cols: usize, stride: usize, col: usize) -> Vec<f32> {
 }
 
 /// What `framed` put in; everything around it must still be poison.
-fn unframed(buf: &[f32], rows: usize, cols: usize, stride: usize, col: usize) -> Vec<f32> {
+pub(crate) fn unframed(buf: &[f32], rows: usize, cols: usize, stride: usize, col: usize) -> Vec<f32> {
     let mut out = Vec::new();
     for (r, row) in buf.chunks(stride.max(1)).enumerate() {
         for (c, x) in row.iter().enumerate() {
