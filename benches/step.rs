@@ -1,27 +1,27 @@
-//! The whole CPU training step: examples per second by batch, threads and optimizer. See benches/README.md.
+//! The whole training step: examples per second by batch, threads and optimizer. See benches/README.md.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use tercel::bench::{isas, training_step};
+use tercel::bench::{cpu, cuda, training_step};
 use tercel::config::OptimizerKind;
 
 fn step(c: &mut Criterion) {
-    let isas = isas();
-    let best = &isas[isas.len() - 1];
+    let cpus = [1, 2].map(|threads| (format!("threads{threads}"), cpu(threads)));
+    let machines: Vec<_> = cpus.into_iter().chain(cuda()).collect();
     let kinds = [
         ("adagrad", OptimizerKind::Adagrad),
         ("rowwise", OptimizerKind::RowwiseAdagrad),
         ("adam", OptimizerKind::Adam),
     ];
     for batch in [1024, 8192] {
-        for threads in [1, 2] {
-            let mut group = c.benchmark_group(format!("step/B{batch}_D64/threads{threads}"));
+        for (machine, on) in &machines {
+            let mut group = c.benchmark_group(format!("step/B{batch}_D64/{machine}"));
             group.throughput(Throughput::Elements(batch as u64)).sample_size(20);
             for (name, kind) in kinds {
-                let mut once = training_step(threads, best, kind, batch, 64, false);
-                group.bench_function(name, |b| b.iter(&mut once));
+                let mut once = training_step(on, kind, batch, 64, false);
+                group.bench_function(name, |b| b.iter_custom(|n| once.time(n)));
             }
-            let mut once = training_step(threads, best, OptimizerKind::Adagrad, batch, 64, true);
-            group.bench_function("adagrad_l2", |b| b.iter(&mut once));
+            let mut once = training_step(on, OptimizerKind::Adagrad, batch, 64, true);
+            group.bench_function("adagrad_l2", |b| b.iter_custom(|n| once.time(n)));
             group.finish();
         }
     }

@@ -81,7 +81,9 @@ fn unsafe_stays_in_its_rooms_with_its_reasons() {
         let found = unsafe_lines(&text);
         let room = name == "src/data/shard.rs"
             || name.starts_with("src/backend/cpu/simd")
-            || name.starts_with("src/backend/cuda");
+            || name.starts_with("src/backend/cuda")
+            // A stand-in for a C library: it has C's interface.
+            || name.starts_with("tests/virtual-gpu/");
         if !room {
             assert!(found.is_empty(), "{name}:{}: unsafe outside its rooms", found[0] + 1);
             let allows = lines.iter().position(|line| code(line).contains("allow(unsafe_code)"));
