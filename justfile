@@ -22,9 +22,31 @@ demo:
 bench *filter:
     cargo bench --features cli -- {{filter}}
 
+# On a host with a GPU: every test and every benchmark on it, then each operation's share of the device's peak.
+gpu:
+    REQUIRE_CUDA=1 cargo test --release --features cli cuda
+    cargo bench --features cli -- cuda
+    REQUIRE_CUDA=1 cargo bench --features cli --bench roofline
+
+# Without one: the CUDA tests on the virtual GPU; `just vgpu loss` runs those of one stem.
+vgpu filter="cuda":
+    cargo vgpu run -- cargo test --features cli --lib --test cuda -- {{filter}}
+
 # Python and Polars read and write our files; an independent library checks the metrics.
 py:
     tests/python/run.sh
+
+# NVIDIA's compilers, pinned, into .toolkit/: what `ptx` and `sass` need.
+toolkit:
+    bash tests/virtual-gpu/toolkit/install.sh
+
+# Write kernels/ptx/ from the sources; `just ptx --check` compares.
+ptx *arguments:
+    cargo vgpu ptx {{arguments}}
+
+# Registers, spills and instructions of every kernel; `just sass --check` and `just sass --update` for the budgets.
+sass *arguments:
+    cargo vgpu sass {{arguments}}
 
 # One fuzz target for a while: `just fuzz ingest 60`.
 fuzz target seconds="60":
