@@ -12,6 +12,7 @@ use zipf::Zipf;
 
 use super::cpu::Cpu;
 use super::cpu::simd::Isa;
+use super::cpu::topk::{Way, topk};
 use super::{Backend, Bag, Mat, MatMut, Plan, SoftmaxGrads, SoftmaxLoss, Step, Table, TableData};
 use crate::config::{Dtype, OptimizerKind, Precision};
 use crate::data::batch::{Segments, SortScratch};
@@ -335,12 +336,29 @@ pub fn top_k(on: &On, queries: usize, items: usize, dim: usize, k: usize) -> Ben
 }
 
 fn best<B: Backend>(b: &Arc<B>, queries: usize, items: usize, dim: usize, k: usize) -> Bench {
-    let mut packed = b.items(items, dim).expect("the device has room");
-    b.pack_items(&mut packed, 0, &upload(&**b, values(items * dim, 1)), items).expect("fits");
-    let asked = upload(&**b, values(queries * dim, 2));
+    let (packed, asked) = catalogue(b, queries, items, dim);
     let (mut ids, mut scores) = (vec![0; queries * k], vec![0.0; queries * k]);
     let backend = Arc::clone(b);
     Bench::new(b, move || {
         backend.topk(&mut ids, &mut scores, &asked, &packed, None, queries, k).expect("fits");
     })
+}
+
+/// [`top_k`] on a CPU with every score in fp32, though codes might be faster.
+pub fn top_k_fp32(threads: usize, isa: &str, queries: usize, items: usize, dim: usize, k: usize) -> Bench {
+    let cpu = Arc::new(open_cpu(threads, isa));
+    let (packed, asked) = catalogue(&cpu, queries, items, dim);
+    let (mut ids, mut scores) = (vec![0; queries * k], vec![0.0; queries * k]);
+    let backend = Arc::clone(&cpu);
+    Bench::new(&cpu, move || {
+        let way = Some(Way::Fp32);
+        topk(&backend, &mut ids, &mut scores, &asked, &packed, None, (queries, k), way).expect("fits");
+    })
+}
+
+/// Items and queries.
+fn catalogue<B: Backend>(b: &Arc<B>, queries: usize, items: usize, dim: usize) -> (B::Items, B::Buf<f32>) {
+    let mut packed = b.items(items, dim).expect("the device has room");
+    b.pack_items(&mut packed, 0, &upload(&**b, values(items * dim, 1)), items).expect("fits");
+    (packed, upload(&**b, values(queries * dim, 2)))
 }

@@ -14,7 +14,7 @@ pub(crate) mod parity;
 mod scratch;
 pub(crate) mod simd;
 mod threads;
-mod topk;
+pub(crate) mod topk;
 
 use std::borrow::Cow;
 use std::sync::{Mutex, PoisonError};
@@ -212,7 +212,7 @@ impl Backend for Cpu {
     }
 
     fn pack_items(&self, to: &mut Items, first: usize, embeddings: &Vec<f32>, rows: usize) -> Result<()> {
-        to.pack(first, embeddings, rows)
+        to.pack(self, first, embeddings, rows)
     }
 
     fn topk(
@@ -225,6 +225,6 @@ impl Backend for Cpu {
         rows: usize,
         k: usize,
     ) -> Result<()> {
-        topk::topk(self, ids, scores, queries, items, skip, rows, k)
+        topk::topk(self, ids, scores, queries, items, skip, (rows, k), None)
     }
 }

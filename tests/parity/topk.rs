@@ -2,12 +2,29 @@
 
 use super::*;
 use crate::Error;
+use crate::backend::cpu::topk::{Way, topk};
 use crate::backend::{Backend, Skip};
 
 /// Ids and scores of `rows` x `k`.
 type Found = (Vec<u32>, Vec<f32>);
 
+/// What both ways find; they must agree bit for bit.
 fn run(cpu: &Cpu, queries: &Vec<f32>, items: &[f32], dim: usize, skip: Option<&[Vec<u32>]>, k: usize) -> Found {
+    let [fp32, certified] = [Way::Fp32, Way::Certified].map(|way| run_by(cpu, queries, items, dim, skip, k, Some(way)));
+    assert_eq!(fp32.0, certified.0, "items by codes");
+    assert_eq!(bits(&fp32.1), bits(&certified.1), "scores by codes");
+    certified
+}
+
+fn run_by(
+    cpu: &Cpu,
+    queries: &[f32],
+    items: &[f32],
+    dim: usize,
+    skip: Option<&[Vec<u32>]>,
+    k: usize,
+    way: Option<Way>,
+) -> Found {
     let (rows, n) = (queries.len() / dim, items.len() / dim);
     // In pieces, as a catalogue is: all but the last are a multiple of 64 items.
     let mut packed = cpu.items(n, dim).expect("room");
@@ -25,7 +42,7 @@ fn run(cpu: &Cpu, queries: &Vec<f32>, items: &[f32], dim: usize, skip: Option<&[
     });
     let values = skip.map_or(vec![], |lists| lists.concat());
     let skip = skip.map(|_| Skip { offsets: &offsets, items: &values });
-    cpu.topk(&mut ids, &mut scores, queries, &packed, skip, rows, k).expect("runs");
+    topk(cpu, &mut ids, &mut scores, queries, &packed, skip, (rows, k), way).expect("runs");
     (ids, scores)
 }
 
@@ -152,6 +169,61 @@ fn a_score_depends_on_its_query_and_item_alone() {
             let one = run(&of(3), &queries[q * dim..(q + 1) * dim].to_vec(), &items, dim, None, 50);
             assert_eq!(one.0, all.0[q * 50..(q + 1) * 50], "{isa:?}: query {q}");
             assert_eq!(bits(&one.1), bits(&all.1[q * 50..(q + 1) * 50]), "{isa:?}: query {q}");
+        }
+    }
+}
+
+/// Where codes cannot tell items apart, or cannot stand for them at all, the answer is the same.
+#[test]
+fn values_that_suit_codes_badly() {
+    let (dim, n, rows) = (24, 9000, 13);
+    let mut random = Random(11);
+    let plain = random.vec(n * dim, 1.0);
+    let asked = random.vec(rows * dim, 1.0);
+    let map = |values: &[f32], f: &dyn Fn(usize, f32) -> f32| -> Vec<f32> {
+        values.iter().enumerate().map(|(i, &x)| f(i, x)).collect()
+    };
+    let cases = [
+        // All scores lie closer together than the bounds: thousands of items may be the best.
+        ("near", map(&plain, &|_, x| 1.0 + x * 1e-4), map(&asked, &|_, x| 1.0 + x * 1e-4)),
+        // One coordinate outshines the others, which decide.
+        ("outlier", map(&plain, &|i, x| if i % dim == 3 { 1e4 } else { x }), asked.clone()),
+        // Norms from tiny to huge, within a panel and between panels.
+        ("norms", map(&plain, &|i, x| x * 2f32.powi((i / dim * 7 % 60) as i32 - 30)), asked.clone()),
+        ("tiny", map(&plain, &|_, x| x * 1e-30), map(&asked, &|_, x| x * 1e-3)),
+        ("huge", map(&plain, &|_, x| x * 1e15), map(&asked, &|_, x| x * 1e15)),
+        ("zero items", map(&plain, &|i, x| if i / dim % 3 == 0 { 0.0 } else { x }), asked.clone()),
+        ("zero queries", plain.clone(), map(&asked, &|i, x| if i / dim % 2 == 0 { 0.0 } else { x })),
+        ("too large", map(&plain, &|i, x| if i == 777 { 1e20 } else { x }), asked.clone()),
+        ("infinite", map(&plain, &|i, x| if i == 777 { f32::INFINITY } else { x }), asked.clone()),
+        ("NaN query", plain.clone(), map(&asked, &|i, x| if i == 30 { f32::NAN } else { x })),
+        ("equal", vec![0.5; n * dim], asked.clone()),
+    ];
+    for (isa, cpu) in cpus(2) {
+        for (name, items, queries) in &cases {
+            for k in [1, 12, 200] {
+                let found = run(&cpu, queries, items, dim, None, k);
+                assert!(found.1.iter().all(|s| !s.is_nan()), "{isa:?}, {name}, k {k}");
+            }
+        }
+    }
+}
+
+/// Codes are whole numbers and exact, whatever the instruction set: so is what they leave to be scored.
+#[test]
+fn one_query_or_many_by_codes() {
+    let mut random = Random(13);
+    let (dim, n) = (40, 5000);
+    let items = random.vec(n * dim, 1.0);
+    for rows in [1, 2, 3, 4, 5, 11, 12, 13, 25, 100] {
+        let queries = random.vec(rows * dim, 1.0);
+        for (isa, cpu) in cpus(1) {
+            let found = run(&cpu, &queries, &items, dim, None, 12);
+            for q in [0, rows - 1] {
+                let scores = exact_scores(&queries[q * dim..(q + 1) * dim], &items);
+                let expected = naive::topk::topk(&scores, &[], 12);
+                assert_eq!(found.0[q * 12..(q + 1) * 12], expected, "{isa:?}, {rows} queries, query {q}");
+            }
         }
     }
 }

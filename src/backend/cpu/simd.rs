@@ -10,11 +10,13 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+mod codes;
 mod gemm;
 mod portable;
 pub(crate) mod rows;
 
-pub(crate) use gemm::{Epilogue, GROUP, Gemm, PANEL, pack_panels, scan_panel};
+pub(crate) use codes::{CODE_ZERO, LARGEST_CODE, code_at, scan_codes};
+pub(crate) use gemm::{Epilogue, GROUP, Gemm, PANEL, pack_panels, scan_panel, score_rows};
 
 /// An instruction set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,12 +83,18 @@ pub(crate) trait Op {
 pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// A vector of [`LANES`](Simd::LANES) values.
     type F: Copy;
+    /// A vector of `LANES` whole numbers of 32 bits, or of `LANES` times four bytes.
+    type I: Copy;
     /// Values of a vector: 8 or 16.
     const LANES: usize;
     /// The micro-kernel's tile: rows.
     const TILE_ROWS: usize;
     /// The micro-kernel's tile: vectors, `TILE_VECTORS * LANES` divides [`PANEL`].
     const TILE_VECTORS: usize;
+    /// Rows of the tile of codes.
+    const CODE_ROWS: usize;
+    /// Whether products of codes are faster than products of values.
+    const FAST_CODES: bool;
 
     /// Enters a function with the target features.
     fn run<O: Op>(self, op: O) -> O::Output;
@@ -121,6 +129,8 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     fn div_or_zero(self, a: Self::F, b: Self::F) -> Self::F;
     /// `a * b + c`, rounded once where the hardware can.
     fn fma(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F;
+    /// [`fma`](Simd::fma) of single values, with the same rounding.
+    fn fma_one(self, a: f32, b: f32, c: f32) -> f32;
     /// The square root.
     fn sqrt(self, a: Self::F) -> Self::F;
     /// The greater; `b` where one is NaN.
@@ -137,6 +147,22 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     fn max_lane(self, a: Self::F) -> f32;
     /// Bit l: lane l of a >= lane l of b.
     fn at_least(self, a: Self::F, b: Self::F) -> u32;
+    /// `LANES` zeros.
+    fn zeros_int(self) -> Self::I;
+    /// # Safety
+    /// `4 * LANES` bytes can be read.
+    unsafe fn load_bytes(self, from: *const u8) -> Self::I;
+    /// Four bytes, in every lane.
+    /// # Safety
+    /// Four bytes can be read.
+    unsafe fn splat_bytes(self, from: *const i8) -> Self::I;
+    /// Lane l: `sum` and the eight products of lane l's bytes: `a` without sign, 127 at the most, `b` with sign, -63 to
+    /// 63. Exact.
+    fn dot8(self, sum: Self::I, a: [Self::I; 2], b: [Self::I; 2]) -> Self::I;
+    /// The greater.
+    fn max_int(self, a: Self::I, b: Self::I) -> Self::I;
+    /// As values; exact below 2^24.
+    fn to_float(self, a: Self::I) -> Self::F;
     /// Hints that the values will be read soon.
     fn prefetch<T>(self, values: &[T]);
 

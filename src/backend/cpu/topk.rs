@@ -1,22 +1,29 @@
 //! The best items of each query: a scan of all items that never stores a score matrix.
 //!
-//! A tile of 12 queries by 32 items is scored in registers and compared with each query's bar, the k-th best score so
-//! far; what passes goes to the query's short list, which is cut back to k when full. A score is one chain of
-//! multiply-adds over the width, so it does not depend on how queries and items are cut up, and the order is total
-//! (score descending, item ascending), so neither does the result.
+//! A score is one chain of multiply-adds over the width, so it does not depend on how queries and items are cut up, and
+//! the order is total (score descending, item ascending), so neither does the result. There are two ways to the same
+//! bits: [`scan`] scores everything in fp32; [`certified`] scores small whole numbers, which bound the true score from
+//! both sides, and scores in fp32 only what may be among the best.
 
 mod candidates;
+mod certified;
+mod codes;
+mod scan;
+mod shortlist;
+
+use std::ops::Range;
 
 use candidates::Candidates;
+use codes::ItemCodes;
 
-use super::simd::{GROUP, Op, PANEL, Simd, pack_panels, scan_panel};
+use super::simd::{Isa, Op, PANEL, Simd};
 use super::threads::ranges;
 use super::{Cpu, need, need_len};
 use crate::Result;
 use crate::backend::Skip;
 
-/// Queries of a task: their lists, and the items between them, stay in the cache.
-const QUERIES: usize = 96;
+/// Queries of a task, at most: laying a block of items out for them costs little beside scoring it.
+const QUERIES: usize = 384;
 /// Items of a block that all queries of a task see before the next one.
 const BLOCK: usize = 1024;
 /// Few queries share the items out: at least this many items to a part, and this many parts at most.
@@ -25,9 +32,10 @@ const PARTS: usize = 16;
 /// Multiplications below which a task costs more than it saves.
 const SMALL: usize = 1 << 18;
 
-/// Item embeddings in panels of 32 items.
+/// Item embeddings, row-major, and their codes.
 pub(crate) struct Items {
-    panels: Vec<f32>,
+    values: Vec<f32>,
+    codes: ItemCodes,
     rows: usize,
     dim: usize,
 }
@@ -35,22 +43,61 @@ pub(crate) struct Items {
 impl Items {
     /// See [`Backend::items`](crate::backend::Backend::items).
     pub(crate) fn new(rows: usize, dim: usize) -> Items {
-        Items { panels: vec![0.0; rows.div_ceil(PANEL) * PANEL * dim], rows, dim }
+        Items { values: vec![0.0; rows * dim], codes: ItemCodes::new(rows, dim), rows, dim }
     }
 
     /// See [`Backend::pack_items`](crate::backend::Backend::pack_items).
-    pub(crate) fn pack(&mut self, first: usize, embeddings: &[f32], rows: usize) -> Result<()> {
+    pub(crate) fn pack(&mut self, cpu: &Cpu, first: usize, embeddings: &[f32], rows: usize) -> Result<()> {
         const OP: &str = "pack_items";
         need_len(OP, "embeddings", embeddings.len(), rows * self.dim)?;
         let end = first.saturating_add(rows);
         let whole = first.is_multiple_of(PANEL) && (rows.is_multiple_of(PANEL) || end == self.rows);
         need(OP, whole && end <= self.rows, format_args!("whole panels inside {} items", self.rows), "others")?;
-        pack_panels(&mut self.panels[first * self.dim..], embeddings, rows, self.dim);
+        let embeddings = &embeddings[..rows * self.dim];
+        self.values[first * self.dim..end * self.dim].copy_from_slice(embeddings);
+        self.codes.encode(&cpu.threads, first, embeddings);
         Ok(())
+    }
+
+    fn row(&self, item: usize) -> &[f32] {
+        &self.values[item * self.dim..(item + 1) * self.dim]
     }
 }
 
-/// See [`Backend::topk`](crate::backend::Backend::topk).
+/// How the best are found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// Every score in fp32.
+    Fp32,
+    /// By codes, and what they leave in fp32.
+    Certified,
+}
+
+impl Way {
+    /// The faster one of those that can be gone.
+    fn choose(isa: Isa, items: &Items, k: usize) -> Way {
+        // Lists that take in a good part of the items cost more than the codes save.
+        let short = k <= MOST_CERTIFIED && k.saturating_mul(LEAST_ITEMS_A_PLACE) <= items.rows;
+        if short && isa.run(FastCodes) { Way::Certified } else { Way::Fp32 }
+    }
+}
+
+/// The longest lists that are found by codes, and how many items there must be for each place.
+const MOST_CERTIFIED: usize = 256;
+const LEAST_ITEMS_A_PLACE: usize = 64;
+
+/// Whether codes are faster than values.
+struct FastCodes;
+
+impl Op for FastCodes {
+    type Output = bool;
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) -> bool {
+        S::FAST_CODES
+    }
+}
+
+/// See [`Backend::topk`](crate::backend::Backend::topk). `way`: absent, the faster one.
 #[allow(clippy::too_many_arguments)]
 pub(crate) fn topk(
     cpu: &Cpu,
@@ -59,8 +106,8 @@ pub(crate) fn topk(
     queries: &[f32],
     items: &Items,
     skip: Option<Skip<'_>>,
-    rows: usize,
-    k: usize,
+    (rows, k): (usize, usize),
+    way: Option<Way>,
 ) -> Result<()> {
     const OP: &str = "topk";
     need_len(OP, "ids", ids.len(), rows * k)?;
@@ -76,7 +123,11 @@ pub(crate) fn topk(
         scores[..rows * k].fill(f32::NEG_INFINITY);
         return Ok(());
     }
-    let blocks = ranges(rows, QUERIES);
+    let way = way.unwrap_or_else(|| Way::choose(cpu.isa, items, k));
+    let way = if items.codes.usable() { way } else { Way::Fp32 };
+    // Enough tasks for every thread; how queries and items are cut changes no result.
+    let size = rows.div_ceil(4 * cpu.threads.count()).clamp(96, QUERIES);
+    let blocks = ranges(rows, size);
     let parts = (PARTS / blocks.len()).clamp(1, (items.rows / PART).max(1));
     let per_part = items.rows.div_ceil(parts).next_multiple_of(PANEL).max(PANEL);
     let spans = ranges(items.rows, per_part);
@@ -84,22 +135,22 @@ pub(crate) fn topk(
     found.resize_with(blocks.len() * spans.len(), Vec::new);
     let tasks = found.iter_mut().enumerate().map(|(t, found)| {
         let (block, span) = (blocks[t / spans.len()].clone(), spans[t % spans.len()].clone());
-        (found, Scan { queries, items, skip, block, span, k })
+        (found, Task { queries, items, skip, block, span, k, way })
     });
     let parallel = rows * items.rows * items.dim > SMALL;
-    let mut outputs: Vec<_> = ids.chunks_mut(k * QUERIES).zip(scores.chunks_mut(k * QUERIES)).collect();
+    let mut outputs: Vec<_> = ids.chunks_mut(k * size).zip(scores.chunks_mut(k * size)).collect();
     if spans.len() == 1 {
         // Each task writes its queries' results itself: lists of few queries live at a time.
         let tasks = tasks.zip(outputs).collect();
-        cpu.threads.each(parallel, tasks, |((_, scan), (ids, scores)): ((_, Scan<'_>), (&mut [u32], &mut [f32]))| {
-            for ((list, ids), scores) in cpu.isa.run(scan).into_iter().zip(ids.chunks_mut(k)).zip(scores.chunks_mut(k))
+        cpu.threads.each(parallel, tasks, |((_, task), (ids, scores)): ((_, Task<'_>), (&mut [u32], &mut [f32]))| {
+            for ((list, ids), scores) in cpu.isa.run(task).into_iter().zip(ids.chunks_mut(k)).zip(scores.chunks_mut(k))
             {
                 list.write(ids, scores);
             }
         });
         return Ok(());
     }
-    cpu.threads.each(parallel, tasks.collect(), |(found, scan)| *found = cpu.isa.run(scan));
+    cpu.threads.each(parallel, tasks.collect(), |(found, task)| *found = cpu.isa.run(task));
     for (found, (ids, scores)) in found.chunks_mut(spans.len()).zip(&mut outputs) {
         let (first, others) = found.split_at_mut(1);
         for (q, mut list) in first[0].drain(..).enumerate() {
@@ -111,55 +162,35 @@ pub(crate) fn topk(
 }
 
 /// A block of queries against a span of items.
-struct Scan<'a> {
+struct Task<'a> {
     queries: &'a [f32],
     items: &'a Items,
     skip: Option<Skip<'a>>,
-    block: std::ops::Range<usize>,
-    span: std::ops::Range<usize>,
+    block: Range<usize>,
+    span: Range<usize>,
     k: usize,
+    way: Way,
 }
 
-impl Op for Scan<'_> {
+impl Task<'_> {
+    fn query(&self, number: usize) -> &[f32] {
+        &self.queries[number * self.items.dim..(number + 1) * self.items.dim]
+    }
+
+    /// The items that a query skips.
+    fn skip(&self, number: usize) -> &[u32] {
+        self.skip.map_or(&[], |skip| &skip.items[skip.offsets[number]..skip.offsets[number + 1]])
+    }
+}
+
+impl Op for Task<'_> {
     type Output = Vec<Candidates>;
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> Vec<Candidates> {
-        let Scan { queries, items, skip, block, span, k } = self;
-        let dim = items.dim;
-        let mut lists: Vec<_> = block.clone().map(|_| Candidates::new(k)).collect();
-        // Queries of a group stand side by side; missing ones are zero, with a bar that zero does not reach.
-        let mut bars = vec![[f32::INFINITY; GROUP]; block.len().div_ceil(GROUP)];
-        bars.as_flattened_mut()[..block.len()].fill(f32::NEG_INFINITY);
-        let mut packed = vec![0.0; bars.len() * GROUP * dim];
-        for (n, q) in block.clone().enumerate() {
-            let group = &mut packed[n / GROUP * GROUP * dim..];
-            for (c, &x) in queries[q * dim..(q + 1) * dim].iter().enumerate() {
-                group[c * GROUP + n % GROUP] = x;
-            }
+        match self.way {
+            Way::Fp32 => scan::scan(s, &self, &self.block.clone().collect::<Vec<_>>()),
+            Way::Certified => certified::scan(s, &self),
         }
-        let (mut scores, mut hits) = ([0.0; GROUP * PANEL], [0; GROUP]);
-        for from in span.clone().step_by(BLOCK) {
-            let to = (from + BLOCK).min(span.end);
-            for (g, bars) in bars.iter_mut().enumerate() {
-                let group = &packed[g * GROUP * dim..(g + 1) * GROUP * dim];
-                for item in (from..to).step_by(PANEL) {
-                    let panel = &items.panels[item * dim..(item + PANEL) * dim];
-                    if !scan_panel(s, &mut scores, &mut hits, group, panel, bars, dim) {
-                        continue;
-                    }
-                    for (r, &hits) in hits.iter().enumerate() {
-                        let n = g * GROUP + r;
-                        if hits == 0 || n >= lists.len() {
-                            continue;
-                        }
-                        let skip = skip
-                            .map_or(&[][..], |x| &x.items[x.offsets[block.start + n]..x.offsets[block.start + n + 1]]);
-                        bars[r] = lists[n].push(hits, &scores[r * PANEL..(r + 1) * PANEL], item, to, skip);
-                    }
-                }
-            }
-        }
-        lists
     }
 }

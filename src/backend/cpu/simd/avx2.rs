@@ -51,9 +51,12 @@ pub(super) fn prefetch<T>(values: &[T]) {
 
 impl Simd for Avx2 {
     type F = __m256;
+    type I = __m256i;
     const LANES: usize = 8;
     const TILE_ROWS: usize = 6;
     const TILE_VECTORS: usize = 2;
+    const CODE_ROWS: usize = 3;
+    const FAST_CODES: bool = true;
 
     #[inline(always)]
     fn run<O: Op>(self, op: O) -> O::Output {
@@ -122,6 +125,10 @@ impl Simd for Avx2 {
         op!(_mm256_fmadd_ps(a, b, c))
     }
     #[inline(always)]
+    fn fma_one(self, a: f32, b: f32, c: f32) -> f32 {
+        a.mul_add(b, c)
+    }
+    #[inline(always)]
     fn sqrt(self, a: __m256) -> __m256 {
         op!(_mm256_sqrt_ps(a))
     }
@@ -169,6 +176,36 @@ impl Simd for Avx2 {
     #[inline(always)]
     fn at_least(self, a: __m256, b: __m256) -> u32 {
         op!(_mm256_movemask_ps(_mm256_cmp_ps::<_CMP_GE_OQ>(a, b))) as u32
+    }
+    #[inline(always)]
+    fn zeros_int(self) -> __m256i {
+        op!(_mm256_setzero_si256())
+    }
+    #[inline(always)]
+    unsafe fn load_bytes(self, from: *const u8) -> __m256i {
+        // SAFETY: features by the type; the caller vouches for 32 bytes; the load needs no alignment.
+        unsafe { _mm256_loadu_si256(from.cast()) }
+    }
+    #[inline(always)]
+    unsafe fn splat_bytes(self, from: *const i8) -> __m256i {
+        // SAFETY: features by the type; the caller vouches for 4 bytes; the read needs no alignment.
+        unsafe { _mm256_set1_epi32(from.cast::<i32>().read_unaligned()) }
+    }
+    #[inline(always)]
+    fn dot8(self, sum: __m256i, a: [__m256i; 2], b: [__m256i; 2]) -> __m256i {
+        // A pair of products is 127 * 63 * 2 at the most, and two of those still fit 16 bits.
+        op!({
+            let pairs = _mm256_add_epi16(_mm256_maddubs_epi16(a[0], b[0]), _mm256_maddubs_epi16(a[1], b[1]));
+            _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))
+        })
+    }
+    #[inline(always)]
+    fn max_int(self, a: __m256i, b: __m256i) -> __m256i {
+        op!(_mm256_max_epi32(a, b))
+    }
+    #[inline(always)]
+    fn to_float(self, a: __m256i) -> __m256 {
+        op!(_mm256_cvtepi32_ps(a))
     }
     #[inline(always)]
     fn prefetch<T>(self, values: &[T]) {

@@ -39,9 +39,12 @@ fn front(n: usize) -> __mmask16 {
 
 impl Simd for Avx512 {
     type F = __m512;
+    type I = __m512i;
     const LANES: usize = 16;
     const TILE_ROWS: usize = 12;
     const TILE_VECTORS: usize = 2;
+    const CODE_ROWS: usize = 12;
+    const FAST_CODES: bool = true;
 
     #[inline(always)]
     fn run<O: Op>(self, op: O) -> O::Output {
@@ -110,6 +113,10 @@ impl Simd for Avx512 {
         op!(_mm512_fmadd_ps(a, b, c))
     }
     #[inline(always)]
+    fn fma_one(self, a: f32, b: f32, c: f32) -> f32 {
+        a.mul_add(b, c)
+    }
+    #[inline(always)]
     fn sqrt(self, a: __m512) -> __m512 {
         op!(_mm512_sqrt_ps(a))
     }
@@ -140,6 +147,36 @@ impl Simd for Avx512 {
     #[inline(always)]
     fn at_least(self, a: __m512, b: __m512) -> u32 {
         u32::from(op!(_mm512_cmp_ps_mask::<_CMP_GE_OQ>(a, b)))
+    }
+    #[inline(always)]
+    fn zeros_int(self) -> __m512i {
+        op!(_mm512_setzero_si512())
+    }
+    #[inline(always)]
+    unsafe fn load_bytes(self, from: *const u8) -> __m512i {
+        // SAFETY: features by the type; the caller vouches for 64 bytes; the load needs no alignment.
+        unsafe { _mm512_loadu_si512(from.cast()) }
+    }
+    #[inline(always)]
+    unsafe fn splat_bytes(self, from: *const i8) -> __m512i {
+        // SAFETY: features by the type; the caller vouches for 4 bytes; the read needs no alignment.
+        unsafe { _mm512_set1_epi32(from.cast::<i32>().read_unaligned()) }
+    }
+    #[inline(always)]
+    fn dot8(self, sum: __m512i, a: [__m512i; 2], b: [__m512i; 2]) -> __m512i {
+        // A pair of products is 127 * 63 * 2 at the most, and two of those still fit 16 bits.
+        op!({
+            let pairs = _mm512_add_epi16(_mm512_maddubs_epi16(a[0], b[0]), _mm512_maddubs_epi16(a[1], b[1]));
+            _mm512_add_epi32(sum, _mm512_madd_epi16(pairs, _mm512_set1_epi16(1)))
+        })
+    }
+    #[inline(always)]
+    fn max_int(self, a: __m512i, b: __m512i) -> __m512i {
+        op!(_mm512_max_epi32(a, b))
+    }
+    #[inline(always)]
+    fn to_float(self, a: __m512i) -> __m512 {
+        op!(_mm512_cvtepi32_ps(a))
     }
     #[inline(always)]
     fn prefetch<T>(self, values: &[T]) {

@@ -240,19 +240,59 @@ unsafe fn tile<S: Simd, const MR: usize, const NV: usize, const PART: bool>(
 
 /// Lays out `rows` rows of `x`, `dim` wide, in panels of [`PANEL`] rows: element (r, k) goes to
 /// `panels[((r / PANEL) * dim + k) * PANEL + r % PANEL]`. Missing rows of the last panel are zero.
+#[inline(always)]
 pub(crate) fn pack_panels(panels: &mut [f32], x: &[f32], rows: usize, dim: usize) {
     if dim == 0 {
         return;
     }
     for (panel, x) in panels.chunks_mut(dim * PANEL).zip(x[..rows * dim].chunks(PANEL * dim)) {
-        let have = x.len() / dim;
-        for (k, out) in panel.chunks_exact_mut(PANEL).enumerate() {
-            for (out, row) in out.iter_mut().zip(x.chunks_exact(dim)) {
+        pack_panel(panel, x.len() / dim, |r| &x[r * dim..(r + 1) * dim], dim);
+    }
+}
+
+/// One panel of [`pack_panels`] from its `have` rows, at most [`PANEL`].
+#[inline(always)]
+fn pack_panel<'a>(panel: &mut [f32], have: usize, row: impl Fn(usize) -> &'a [f32], dim: usize) {
+    // Squares of 8 x 8 are turned over in registers.
+    const SQUARE: usize = 8;
+    let mut r = 0;
+    while r + SQUARE <= have {
+        let rows: [&[f32]; SQUARE] = std::array::from_fn(|i| &row(r + i)[..dim]);
+        let whole = dim / SQUARE * SQUARE;
+        for k in (0..whole).step_by(SQUARE) {
+            let square: [[f32; SQUARE]; SQUARE] =
+                std::array::from_fn(|i| std::array::from_fn(|j| rows[i][k..k + SQUARE][j]));
+            let out = &mut panel[k * PANEL..(k + SQUARE) * PANEL];
+            for (j, out) in out.chunks_exact_mut(PANEL).enumerate() {
+                let column: [f32; SQUARE] = std::array::from_fn(|i| square[i][j]);
+                out[r..r + SQUARE].copy_from_slice(&column);
+            }
+        }
+        for k in whole..dim {
+            for (out, row) in panel[k * PANEL + r..].iter_mut().zip(rows) {
                 *out = row[k];
             }
-            out[have..].fill(0.0);
+        }
+        r += SQUARE;
+    }
+    for (k, out) in panel[..dim * PANEL].chunks_exact_mut(PANEL).enumerate() {
+        for (r, out) in out.iter_mut().enumerate().skip(r) {
+            *out = if r < have { row(r)[k] } else { 0.0 };
         }
     }
+}
+
+/// Scores one query against `N` items, as [`scan_panel`] does: one chain each.
+#[inline(always)]
+pub(crate) fn score_rows<S: Simd, const N: usize>(s: S, query: &[f32], rows: [&[f32]; N]) -> [f32; N] {
+    let rows = rows.map(|row| &row[..query.len()]);
+    let mut sums = [0.0; N];
+    for (k, &x) in query.iter().enumerate() {
+        for (sum, row) in sums.iter_mut().zip(rows) {
+            *sum = s.fma_one(x, row[k], *sum);
+        }
+    }
+    sums
 }
 
 /// Queries that [`scan_panel`] takes at once.
@@ -260,7 +300,9 @@ pub(crate) const GROUP: usize = 12;
 
 /// Scores [`GROUP`] queries (packed `queries[k * GROUP + q]`) against one panel. Bit j of `hits[q]`: the score of item j
 /// is at least `bars[q]`. Where a query has a hit its `scores[q * PANEL..]` are written. Answers whether any has one.
+/// Of the group the first `live` queries count.
 #[inline(always)]
+#[allow(clippy::too_many_arguments)]
 pub(crate) fn scan_panel<S: Simd>(
     s: S,
     scores: &mut [f32; GROUP * PANEL],
@@ -269,11 +311,12 @@ pub(crate) fn scan_panel<S: Simd>(
     panel: &[f32],
     bars: &[f32; GROUP],
     dim: usize,
+    live: usize,
 ) -> bool {
     assert!(queries.len() >= dim * GROUP && panel.len() >= dim * PANEL);
     *hits = [0; GROUP];
     let mut row = 0;
-    while row < GROUP {
+    while row < live.min(GROUP) {
         match (S::TILE_ROWS, S::TILE_VECTORS) {
             (12, _) => scan_rows::<S, 12, 2>(s, scores, hits, queries, panel, bars, dim, row),
             (6, _) => scan_rows::<S, 6, 2>(s, scores, hits, queries, panel, bars, dim, row),
@@ -296,12 +339,21 @@ fn scan_rows<S: Simd, const MR: usize, const NV: usize>(
     dim: usize,
     row: usize,
 ) {
-    let mut column = 0;
-    while column < PANEL {
+    for column in (0..PANEL).step_by(NV * S::LANES) {
         let (a, b) = (queries.as_ptr().wrapping_add(row), panel.as_ptr().wrapping_add(column));
         // SAFETY: `scan_panel` checked that the queries have `dim` rows of GROUP values and the panel `dim` of PANEL;
         // the tile takes MR of the first from `row` on and NV vectors of the second from `column` on.
         let sums = unsafe { tile::<S, MR, NV, false>(s, a, 1, GROUP, b, PANEL, dim, S::LANES) };
+        // Most tiles have no hit at all.
+        let mut any = 0;
+        for (sums, &bar) in sums.iter().zip(&bars[row..]) {
+            for &x in sums {
+                any |= s.at_least(x, s.splat(bar));
+            }
+        }
+        if any == 0 {
+            continue;
+        }
         for (r, sums) in sums.into_iter().enumerate() {
             let bar = s.splat(bars[row + r]);
             let mut hit = 0;
@@ -315,6 +367,5 @@ fn scan_rows<S: Simd, const MR: usize, const NV: usize>(
                 }
             }
         }
-        column += NV * S::LANES;
     }
 }

@@ -23,9 +23,12 @@ const ROUND: f32 = 12_582_912.0;
 
 impl Simd for Portable {
     type F = F;
+    type I = [i32; LANES];
     const LANES: usize = LANES;
     const TILE_ROWS: usize = 4;
     const TILE_VECTORS: usize = 1;
+    const CODE_ROWS: usize = 4;
+    const FAST_CODES: bool = false;
 
     fn run<O: Op>(self, op: O) -> O::Output {
         op.run(self)
@@ -100,6 +103,10 @@ impl Simd for Portable {
         out
     }
     #[inline(always)]
+    fn fma_one(self, a: f32, b: f32, c: f32) -> f32 {
+        a * b + c
+    }
+    #[inline(always)]
     fn sqrt(self, a: F) -> F {
         map2(a, a, |a, _| a.sqrt())
     }
@@ -144,6 +151,42 @@ impl Simd for Portable {
             bits |= u32::from(a[l] >= b[l]) << l;
         }
         bits
+    }
+    #[inline(always)]
+    fn zeros_int(self) -> [i32; LANES] {
+        [0; LANES]
+    }
+    #[inline(always)]
+    unsafe fn load_bytes(self, from: *const u8) -> [i32; LANES] {
+        // SAFETY: the caller vouches for 4 bytes a lane; the read needs no alignment.
+        unsafe { from.cast::<[i32; LANES]>().read_unaligned() }
+    }
+    #[inline(always)]
+    unsafe fn splat_bytes(self, from: *const i8) -> [i32; LANES] {
+        // SAFETY: the caller vouches for 4 bytes; the read needs no alignment.
+        [unsafe { from.cast::<i32>().read_unaligned() }; LANES]
+    }
+    #[inline(always)]
+    fn dot8(self, mut sum: [i32; LANES], a: [[i32; LANES]; 2], b: [[i32; LANES]; 2]) -> [i32; LANES] {
+        for (a, b) in a.into_iter().zip(b) {
+            for ((sum, a), b) in sum.iter_mut().zip(a).zip(b) {
+                for (a, b) in a.to_ne_bytes().into_iter().zip(b.to_ne_bytes()) {
+                    *sum += i32::from(a) * i32::from(b as i8);
+                }
+            }
+        }
+        sum
+    }
+    #[inline(always)]
+    fn max_int(self, mut a: [i32; LANES], b: [i32; LANES]) -> [i32; LANES] {
+        for (a, b) in a.iter_mut().zip(b) {
+            *a = b.max(*a);
+        }
+        a
+    }
+    #[inline(always)]
+    fn to_float(self, a: [i32; LANES]) -> F {
+        a.map(|a| a as f32)
     }
     #[inline(always)]
     fn prefetch<T>(self, _: &[T]) {}

@@ -49,6 +49,11 @@ impl Candidates {
         self.bar
     }
 
+    /// Takes an item in that is known to matter.
+    pub(crate) fn insert(&mut self, score: f32, item: u32) {
+        self.keys.push(key(score, item));
+    }
+
     /// Cuts the list back to the k best.
     fn cut(&mut self) {
         if self.keys.len() > self.k {

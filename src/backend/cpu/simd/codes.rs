@@ -1,0 +1,114 @@
+//! Products of codes: whole numbers from -63 to 63, an item's stored as a byte from 1 to 127.
+//!
+//! Sums are exact, so they are the same on every instruction set.
+
+use super::{GROUP, PANEL, Simd};
+
+/// The greatest code.
+pub(crate) const LARGEST_CODE: f32 = 63.0;
+/// How the code 0 of an item is stored: a sum is too large by this times the sum of the query's codes.
+pub(crate) const CODE_ZERO: u8 = 64;
+
+/// Where a panel's item r keeps its code k: four codes of an item stand together, so that a vector holds those of as
+/// many items as it has lanes.
+pub(crate) fn code_at(r: usize, k: usize) -> usize {
+    (k / 4 * PANEL + r) * 4 + k % 4
+}
+
+/// Multiplies up to [`GROUP`] queries (row-major, `width` codes each, `live` of them) with one panel of items. Bit j of
+/// `hits[q]`: the sum of item j may be at least `bars[q]`; where a query has a hit its `sums[q * PANEL..]` are written.
+/// Answers whether any has one. `width` is a multiple of 8.
+#[inline(always)]
+#[allow(clippy::too_many_arguments)]
+pub(crate) fn scan_codes<S: Simd>(
+    s: S,
+    sums: &mut [f32; GROUP * PANEL],
+    hits: &mut [u32; GROUP],
+    queries: &[i8],
+    panel: &[u8],
+    bars: &[f32; GROUP],
+    width: usize,
+    live: usize,
+) -> bool {
+    assert!(width.is_multiple_of(8) && panel.len() >= width * PANEL);
+    assert!(live <= GROUP && queries.len() >= live * width);
+    *hits = [0; GROUP];
+    let mut row = 0;
+    while row < live {
+        // A tile may not reach past the last query.
+        row += match (S::CODE_ROWS, live - row) {
+            (12, 12..) => rows::<S, 12>(s, sums, hits, queries, panel, bars, width, row),
+            (3, 3..) => rows::<S, 3>(s, sums, hits, queries, panel, bars, width, row),
+            (_, 4..) => rows::<S, 4>(s, sums, hits, queries, panel, bars, width, row),
+            _ => rows::<S, 1>(s, sums, hits, queries, panel, bars, width, row),
+        };
+    }
+    hits.iter().any(|&h| h != 0)
+}
+
+/// `MR` queries from `row` on against the panel; answers `MR`.
+#[inline(always)]
+#[allow(clippy::too_many_arguments)]
+fn rows<S: Simd, const MR: usize>(
+    s: S,
+    sums: &mut [f32; GROUP * PANEL],
+    hits: &mut [u32; GROUP],
+    queries: &[i8],
+    panel: &[u8],
+    bars: &[f32; GROUP],
+    width: usize,
+    row: usize,
+) -> usize {
+    for column in (0..PANEL).step_by(2 * S::LANES) {
+        let (q, items) = (queries[row * width..].as_ptr(), panel[column * 4..].as_ptr());
+        // SAFETY: `scan_codes` checked that the queries have MR rows of `width` codes from `row` on, and the panel
+        // `width / 4` rows of 4 PANEL bytes, of which two vectors are taken from `column` on.
+        let found = unsafe { tile::<S, MR>(s, q, items, width) };
+        // Most tiles have no hit at all.
+        let mut any = 0;
+        for (found, &bar) in found.iter().zip(&bars[row..]) {
+            any |= s.at_least(s.to_float(s.max_int(found[0], found[1])), s.splat(bar));
+        }
+        if any == 0 {
+            continue;
+        }
+        for (r, found) in found.into_iter().enumerate() {
+            let bar = s.splat(bars[row + r]);
+            for (v, &found) in found.iter().enumerate() {
+                let (x, column) = (s.to_float(found), column + v * S::LANES);
+                hits[row + r] |= s.at_least(x, bar) << column;
+                s.put(&mut sums[(row + r) * PANEL + column..], x);
+            }
+        }
+    }
+    MR
+}
+
+/// The sums of `MR` queries by two vectors of items.
+///
+/// # Safety
+/// `MR` rows of `width` codes can be read, and two vectors in each of `width / 4` rows of `4 * PANEL` bytes of items;
+/// `width` is a multiple of 8.
+#[inline(always)]
+unsafe fn tile<S: Simd, const MR: usize>(s: S, queries: *const i8, items: *const u8, width: usize) -> [[S::I; 2]; MR] {
+    let mut sums = [[s.zeros_int(); 2]; MR];
+    for k in (0..width).step_by(8) {
+        let items = items.wrapping_add(k * PANEL);
+        let mut a = [[s.zeros_int(); 2]; 2];
+        for (v, a) in a.iter_mut().enumerate() {
+            for (half, a) in a.iter_mut().enumerate() {
+                // SAFETY: the caller vouches for these rows of items.
+                *a = unsafe { s.load_bytes(items.wrapping_add(half * 4 * PANEL + v * 4 * S::LANES)) };
+            }
+        }
+        for (r, sums) in sums.iter_mut().enumerate() {
+            let q = queries.wrapping_add(r * width + k);
+            // SAFETY: the caller vouches for this query's codes k..k + 8.
+            let b = unsafe { [s.splat_bytes(q), s.splat_bytes(q.wrapping_add(4))] };
+            for (sum, &a) in sums.iter_mut().zip(&a) {
+                *sum = s.dot8(*sum, a, b);
+            }
+        }
+    }
+    sums
+}

@@ -1,0 +1,186 @@
+//! By codes: whole-number products bound each score from both sides (see [`codes`](super::codes)), and only items whose
+//! upper bound reaches the k-th best score known so far are scored in fp32. The result is that of the fp32 scan, bit for
+//! bit; a query whose bounds say too little is handed to it.
+
+use super::candidates::Candidates;
+use super::codes::{Panel, QueryCode};
+use super::shortlist::{Entry, Shortlist};
+use super::{Items, Task, scan as fp32};
+use crate::backend::cpu::simd::{GROUP, Op, PANEL, Simd, scan_codes, score_rows};
+
+/// Items of a block that all queries of a task see before the next one: their codes stay in the second cache.
+const BLOCK: usize = 2048;
+/// A group's numbers, up to whole vectors of every instruction set.
+const SLOTS: usize = 16;
+
+/// What a group's queries need to turn bounds into bars, side by side.
+#[derive(Clone, Copy)]
+struct Group {
+    /// The k-th best score so far; infinite where there is no query.
+    bars: [f32; SLOTS],
+    error: [f32; SLOTS],
+    norm: [f32; SLOTS],
+    inverse: [f32; SLOTS],
+    excess: [f32; SLOTS],
+}
+
+impl Group {
+    fn empty() -> Group {
+        let zeros = [0.0; SLOTS];
+        Group { bars: [f32::INFINITY; SLOTS], error: zeros, norm: zeros, inverse: zeros, excess: zeros }
+    }
+
+    fn set(&mut self, slot: usize, code: &QueryCode) {
+        self.bars[slot] = f32::NEG_INFINITY;
+        self.error[slot] = code.error;
+        self.norm[slot] = code.norm;
+        self.inverse[slot] = 1.0 / code.step;
+        self.excess[slot] = code.excess;
+    }
+
+    /// The least sum of codes with which an item of the panel can reach each query's bar.
+    #[inline(always)]
+    fn sums_to_reach<S: Simd>(&self, s: S, out: &mut [f32; GROUP], panel: &Panel) {
+        let (norm, rest, inverse) = (s.splat(panel.norm), s.splat(panel.rest), s.splat(1.0 / panel.step));
+        let mut all = [0.0; SLOTS];
+        for at in (0..SLOTS).step_by(S::LANES) {
+            let bound = s.fma(s.get(&self.error[at..]), norm, s.mul(s.get(&self.norm[at..]), rest));
+            let room = s.sub(s.get(&self.bars[at..]), bound);
+            let x = s.mul(s.mul(room, s.get(&self.inverse[at..])), inverse);
+            // Sums are below 2^23 and this took a handful of roundings: two, and a millionth of x, cover them. An
+            // infinite bar stays infinite.
+            let x = s.min(s.mul(x, s.splat(1.0 - 1e-6)), s.mul(x, s.splat(1.0 + 1e-6)));
+            let x = s.sub(s.add(x, s.get(&self.excess[at..])), s.splat(2.0));
+            s.put(&mut all[at..], x);
+        }
+        out.copy_from_slice(&all[..GROUP]);
+    }
+}
+
+/// Gives a query's entries their exact scores.
+struct Score<'a> {
+    items: &'a Items,
+    query: &'a [f32],
+    entries: &'a mut [Entry],
+}
+
+impl Op for Score<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        // Chains of multiply-adds take turns: one alone would wait for itself.
+        const CHAINS: usize = 8;
+        for entry in self.entries.iter().filter(|entry| !entry.is_known()) {
+            s.prefetch(self.items.row(entry.item as usize));
+        }
+        let mut waiting = [0; CHAINS];
+        let mut count = 0;
+        for at in 0..=self.entries.len() {
+            let end = at == self.entries.len();
+            if !end && !self.entries[at].is_known() {
+                waiting[count] = at;
+                count += 1;
+            }
+            if count == CHAINS || (end && count > 0) {
+                // The last round may hold an entry twice.
+                let first = waiting[0];
+                waiting[count..].fill(first);
+                let rows = waiting.map(|at| self.items.row(self.entries[at].item as usize));
+                for (at, score) in waiting.into_iter().zip(score_rows(s, self.query, rows)) {
+                    (self.entries[at].low, self.entries[at].high) = (score, score);
+                }
+                count = 0;
+            }
+        }
+    }
+}
+
+/// The short lists of a task's queries.
+#[inline(always)]
+pub(super) fn scan<S: Simd>(s: S, task: &Task<'_>) -> Vec<Candidates> {
+    let (items, numbers) = (task.items, task.block.clone());
+    let width = items.codes.width;
+    let mut codes = vec![0; numbers.len() * width];
+    let mut groups = vec![Group::empty(); numbers.len().div_ceil(GROUP)];
+    // Absent: the query is given up.
+    let mut lists: Vec<Option<(QueryCode, Shortlist)>> = Vec::with_capacity(numbers.len());
+    for (n, number) in numbers.clone().enumerate() {
+        let code = QueryCode::encode(&mut codes[n * width..(n + 1) * width], task.query(number));
+        if let Some(code) = &code {
+            groups[n / GROUP].set(n % GROUP, code);
+        }
+        lists.push(code.map(|code| (code, Shortlist::new(task.k))));
+    }
+    let (mut sums, mut hits, mut bars) = ([0.0; GROUP * PANEL], [0; GROUP], [0.0; GROUP]);
+    for from in task.span.clone().step_by(BLOCK) {
+        let to = (from + BLOCK).min(task.span.end);
+        for (g, group) in groups.iter_mut().enumerate() {
+            let first = g * GROUP;
+            let live = (lists.len() - first).min(GROUP);
+            let queries = &codes[first * width..(first + live) * width];
+            for item in (from..to).step_by(PANEL) {
+                let (bytes, panel) = items.codes.panel(item);
+                group.sums_to_reach(s, &mut bars, panel);
+                if !scan_codes(s, &mut sums, &mut hits, queries, bytes, &bars, width, live) {
+                    continue;
+                }
+                for (r, &hits) in hits.iter().enumerate().filter(|(_, hits)| **hits != 0) {
+                    let number = numbers.start + first + r;
+                    let Some((code, list)) = &mut lists[first + r] else { continue };
+                    let sums = &sums[r * PANEL..(r + 1) * PANEL];
+                    let query = task.query(number);
+                    let kept = push(code, list, (panel, sums, hits), item..to, task.skip(number), |entries| {
+                        s.run(Score { items, query, entries });
+                    });
+                    group.bars[r] = if kept { list.bar() } else { f32::INFINITY };
+                    if !kept {
+                        lists[first + r] = None;
+                    }
+                }
+            }
+        }
+    }
+    let given_up: Vec<usize> = numbers.clone().filter(|q| lists[q - numbers.start].is_none()).collect();
+    let mut rest = fp32::scan(s, task, &given_up).into_iter();
+    let finish = |(number, list): (usize, Option<(QueryCode, Shortlist)>)| match list {
+        Some((_, list)) => {
+            let mut found = Candidates::new(task.k);
+            let query = task.query(number);
+            for entry in list.finish(&mut |entries| s.run(Score { items, query, entries })) {
+                found.insert(entry.low, entry.item);
+            }
+            Some(found)
+        }
+        None => rest.next(),
+    };
+    numbers.zip(lists).filter_map(finish).collect()
+}
+
+/// Takes in the items `items.start + j` of the bits j of `hits`, below `items.end` and not in `skip`. Answers false
+/// where the list is of no use any more.
+#[inline(always)]
+fn push(
+    code: &QueryCode,
+    list: &mut Shortlist,
+    (panel, sums, mut hits): (&Panel, &[f32], u32),
+    items: std::ops::Range<usize>,
+    skip: &[u32],
+    mut score: impl FnMut(&mut [Entry]),
+) -> bool {
+    let (unit, bound) = (code.step * panel.step, code.error * panel.norm + code.norm * panel.rest);
+    while hits != 0 {
+        let j = hits.trailing_zeros() as usize;
+        hits &= hits - 1;
+        let (item, near) = ((items.start + j) as u32, (sums[j] - code.excess) * unit);
+        // Roundings on the way here; a bound of zero would say that the score is known.
+        let bound = bound * (1.0 + 1e-6) + near.abs() * 1e-6 + f32::MIN_POSITIVE;
+        let entry = Entry { item, low: near - bound, high: near + bound };
+        // Earlier hits may have raised the bar.
+        let matters = items.start + j < items.end && entry.high >= list.bar();
+        if matters && skip.binary_search(&item).is_err() && list.push(entry) && !list.cut(&mut score) {
+            return false;
+        }
+    }
+    true
+}

@@ -1,0 +1,149 @@
+//! Vectors as small whole numbers, and how far that can take a score from the truth.
+//!
+//! A query u is near `u' = step_u * q`, an item v near `v' = step_v * c`, with codes q and c from -63 to 63. Then
+//! `<u, v> = <u', v'> + <u - u', v> + <u', v - v'>`, and by Cauchy and Schwarz the last two are at most
+//! `|u - u'| |v| + |u'| |v - v'|`. Both distances are computed from the values themselves, and the rounding of the fp32
+//! score is added, so the bound is a true one. Items of a panel share their step.
+
+use super::super::simd::{CODE_ZERO, LARGEST_CODE, PANEL, code_at};
+use super::super::threads::Threads;
+
+/// Values that codes can stand for, in size; below, they count as zero.
+const LEAST: f32 = 1e-15;
+const MOST: f32 = 1e15;
+/// Panels that one task encodes.
+const PANELS: usize = 128;
+
+/// What a panel's codes stand for.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Panel {
+    /// The value of the code 1.
+    pub step: f32,
+    /// The largest norm of an item.
+    pub norm: f32,
+    /// The largest distance from an item to what its codes say.
+    pub rest: f32,
+}
+
+/// The codes of all items.
+pub(super) struct ItemCodes {
+    /// By panel; see [`code_at`].
+    bytes: Vec<u8>,
+    panels: Vec<Panel>,
+    /// Codes of an item: the width, up to a multiple of 8.
+    pub width: usize,
+    dim: usize,
+}
+
+/// A query's codes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct QueryCode {
+    /// The value of the code 1.
+    pub step: f32,
+    /// What the item's norm is multiplied with: the distance from the query to what its codes say, and rounding.
+    pub error: f32,
+    /// What the item's rest is multiplied with: the norm of what the codes say.
+    pub norm: f32,
+    /// By how much a sum is too large, because item codes are stored with [`CODE_ZERO`] added.
+    pub excess: f32,
+}
+
+/// A value a little above x: more than all roundings since.
+fn above(x: f64) -> f32 {
+    (x * (1.0 + 1e-6)) as f32
+}
+
+/// The code next to x, which is hardly more than the greatest.
+fn nearest(x: f32) -> f32 {
+    // Adding this leaves no room for a fraction.
+    const WHOLE: f32 = 12_582_912.0;
+    ((x + WHOLE) - WHOLE).clamp(-LARGEST_CODE, LARGEST_CODE)
+}
+
+/// The step for values up to `largest`; none where codes cannot stand for them.
+fn step(values: &[f32]) -> Option<f32> {
+    // NaN fails the comparison.
+    let within = values.iter().all(|x| x.abs() <= MOST);
+    let largest = values.iter().fold(0.0f32, |m, x| m.max(x.abs()));
+    within.then(|| (largest / LARGEST_CODE).max(LEAST))
+}
+
+impl ItemCodes {
+    pub(super) fn new(rows: usize, dim: usize) -> ItemCodes {
+        let (panels, width) = (rows.div_ceil(PANEL), dim.next_multiple_of(8));
+        ItemCodes { bytes: vec![CODE_ZERO; panels * PANEL * width], panels: vec![Panel::default(); panels], width, dim }
+    }
+
+    /// Encodes the items from `first` on, the start of a panel.
+    pub(super) fn encode(&mut self, threads: &Threads, first: usize, values: &[f32]) {
+        let (dim, width) = (self.dim, self.width);
+        if values.is_empty() {
+            return;
+        }
+        let panels = self.panels[first / PANEL..].chunks_mut(PANELS);
+        let bytes = self.bytes[first * width..].chunks_mut(PANELS * PANEL * width);
+        let parts: Vec<_> = values.chunks(PANELS * PANEL * dim).zip(bytes).zip(panels).collect();
+        threads.each(values.len() > 1 << 16, parts, |((values, bytes), panels)| {
+            let bytes = bytes.chunks_mut(PANEL * width);
+            for ((values, bytes), panel) in values.chunks(PANEL * dim).zip(bytes).zip(panels) {
+                *panel = encode_panel(bytes, values, dim);
+            }
+        });
+    }
+
+    /// Whether every item has codes: none holds NaN, infinity or a value beyond 1e15.
+    pub(super) fn usable(&self) -> bool {
+        self.panels.iter().all(|panel| panel.norm.is_finite())
+    }
+
+    /// The codes of the panel that starts with `item`, and what they stand for.
+    pub(super) fn panel(&self, item: usize) -> (&[u8], &Panel) {
+        (&self.bytes[item * self.width..(item + PANEL) * self.width], &self.panels[item / PANEL])
+    }
+}
+
+/// Encodes a panel's items. A norm that is not finite says that they have no codes.
+fn encode_panel(bytes: &mut [u8], values: &[f32], dim: usize) -> Panel {
+    let Some(step) = step(values) else { return Panel { step: 1.0, norm: f32::INFINITY, rest: f32::INFINITY } };
+    let (inverse, mut norm, mut rest) = (1.0 / step, 0.0f64, 0.0f64);
+    for (r, item) in values.chunks_exact(dim).enumerate() {
+        let (mut squares, mut left) = (0.0, 0.0);
+        for (k, &x) in item.iter().enumerate() {
+            let code = nearest(x * inverse);
+            bytes[code_at(r, k)] = (code as i32 + i32::from(CODE_ZERO)) as u8;
+            let miss = f64::from(x) - f64::from(code) * f64::from(step);
+            squares += f64::from(x) * f64::from(x);
+            left += miss * miss;
+        }
+        (norm, rest) = (norm.max(squares), rest.max(left));
+    }
+    Panel { step, norm: above(norm.sqrt()), rest: above(rest.sqrt()) }
+}
+
+impl QueryCode {
+    /// Encodes a query; `codes` is the width up to a multiple of 8. None where codes cannot stand for its values.
+    pub(super) fn encode(codes: &mut [i8], query: &[f32]) -> Option<QueryCode> {
+        let step = step(query)?;
+        let (inverse, mut sum) = (1.0 / step, 0);
+        let (mut squares, mut norm, mut left) = (0.0, 0.0, 0.0);
+        codes.fill(0);
+        for (code, &x) in codes.iter_mut().zip(query) {
+            let whole = nearest(x * inverse);
+            *code = whole as i8;
+            sum += whole as i32;
+            let (x, near) = (f64::from(x), f64::from(whole) * f64::from(step));
+            squares += x * x;
+            norm += near * near;
+            left += (x - near) * (x - near);
+        }
+        // A chain of n multiply-adds errs by at most n 2^-24 / (1 - n 2^-24) times |u| |v|.
+        let roundings = (query.len() + 1) as f64 / f64::from(1 << 24);
+        let error = left.sqrt() + squares.sqrt() * roundings / (1.0 - roundings);
+        Some(QueryCode {
+            step,
+            error: above(error),
+            norm: above(norm.sqrt()),
+            excess: (sum * i32::from(CODE_ZERO)) as f32,
+        })
+    }
+}

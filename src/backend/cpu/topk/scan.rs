@@ -1,0 +1,55 @@
+//! Every score in fp32: a tile of queries by items is scored in registers and compared with each query's bar, the k-th
+//! best score so far; what passes goes to the query's short list, which is cut back to k when full.
+
+use super::candidates::Candidates;
+use super::{BLOCK, Task};
+use crate::backend::cpu::simd::{GROUP, PANEL, Simd, pack_panels, scan_panel};
+
+/// Groups that see a panel one after another, while it is in the first cache.
+const TOGETHER: usize = 4;
+
+/// The short lists of the queries `numbers` of a task.
+#[inline(always)]
+pub(super) fn scan<S: Simd>(s: S, task: &Task<'_>, numbers: &[usize]) -> Vec<Candidates> {
+    if numbers.is_empty() {
+        return Vec::new();
+    }
+    let dim = task.items.dim;
+    let mut lists: Vec<_> = numbers.iter().map(|_| Candidates::new(task.k)).collect();
+    // Queries of a group stand side by side; missing ones are zero, with a bar that zero does not reach.
+    let mut bars = vec![[f32::INFINITY; GROUP]; numbers.len().div_ceil(GROUP)];
+    bars.as_flattened_mut()[..numbers.len()].fill(f32::NEG_INFINITY);
+    let mut packed = vec![0.0; bars.len() * GROUP * dim];
+    for (n, &q) in numbers.iter().enumerate() {
+        let group = &mut packed[n / GROUP * GROUP * dim..];
+        for (c, &x) in task.query(q).iter().enumerate() {
+            group[c * GROUP + n % GROUP] = x;
+        }
+    }
+    let mut panels = vec![0.0; BLOCK.min(task.span.len().next_multiple_of(PANEL)) * dim];
+    let (mut scores, mut hits) = ([0.0; GROUP * PANEL], [0; GROUP]);
+    for from in task.span.clone().step_by(BLOCK) {
+        let to = (from + BLOCK).min(task.span.end);
+        pack_panels(&mut panels, &task.items.values[from * dim..to * dim], to - from, dim);
+        for first in (0..bars.len()).step_by(TOGETHER) {
+            let together = first..(first + TOGETHER).min(bars.len());
+            for (item, g) in (from..to).step_by(PANEL).flat_map(|item| together.clone().map(move |g| (item, g))) {
+                let panel = &panels[(item - from) * dim..(item - from + PANEL) * dim];
+                let (group, bars) = (&packed[g * GROUP * dim..(g + 1) * GROUP * dim], &mut bars[g]);
+                let live = (numbers.len() - g * GROUP).min(GROUP);
+                if !scan_panel(s, &mut scores, &mut hits, group, panel, bars, dim, live) {
+                    continue;
+                }
+                for (r, &hits) in hits.iter().enumerate() {
+                    let n = g * GROUP + r;
+                    if hits == 0 || n >= lists.len() {
+                        continue;
+                    }
+                    let skip = task.skip(numbers[n]);
+                    bars[r] = lists[n].push(hits, &scores[r * PANEL..(r + 1) * PANEL], item, to, skip);
+                }
+            }
+        }
+    }
+    lists
+}
