@@ -1,18 +1,23 @@
 //! The in-batch softmax, forward and backward at once: 6 B C D operations, or 8 B C D for very many candidates.
 //!
 //! Scores exist only as strips. A thread takes a strip of 48 to 96 rows, scores it against all columns in blocks and
-//! keeps a running maximum and sum per row; then it goes over the blocks again, turns scores into
-//! `p = dL/d<u, v>`, and adds `dU = p V` and `dV += p^T U`. Groups of rows are cut by the shape alone; each group has a
+//! keeps a running maximum and sum per row, and `e^(score - maximum)` in the scores' place; then it goes over the blocks
+//! again, turns those into `p = dL/d<u, v>`, and adds `dU = p V` and `dV += p^T U`. Groups of rows are cut by the shape alone; each group has a
 //! dV of its own, and these are summed in the groups' order.
 //!
 //! Where a strip would not fit [`KEEP`] (very many candidates) nothing is kept: one pass over strips finds maximum, sum
 //! and dU together (rescaling dU when the maximum moves), a second over blocks of columns scores again and adds up dV.
+//!
+//! On a processor with AVX512-BF16 all products may take factors that are rounded to bf16, pair by pair along k (see
+//! [`pairs`]); scores, sums, p until it is multiplied and all results are fp32.
 
 mod block;
 mod check;
+mod pairs;
 mod same;
 
-use block::{Problem, RowState};
+use block::{Factors, Problem, RowState};
+use pairs::{Packed, Probabilities};
 
 use super::simd::{Op, PANEL, Simd, pack_panels, rows};
 use super::threads::ranges;
@@ -72,9 +77,15 @@ pub(crate) fn softmax(cpu: &Cpu, grads: SoftmaxGrads<'_, Cpu>, loss: &SoftmaxLos
         return Ok(());
     }
 
-    let panels_len = c.div_ceil(PANEL) * PANEL;
-    let mut panels = cpu.scratch.take(panels_len * d);
-    pack_panels(&mut panels, loss.candidates, c, d);
+    let panels_len = c.next_multiple_of(PANEL);
+    let (panels, packed);
+    let factors = if cpu.bf16 {
+        packed = Packed::new(cpu, loss);
+        Factors::Bf16(&packed)
+    } else {
+        panels = pack(cpu, loss, panels_len);
+        Factors::Fp32(&panels)
+    };
     let mut bias = cpu.scratch.take(panels_len);
     match loss.bias {
         Some(values) => bias[..c].copy_from_slice(&values[..c]),
@@ -83,8 +94,7 @@ pub(crate) fn softmax(cpu: &Cpu, grads: SoftmaxGrads<'_, Cpu>, loss: &SoftmaxLos
     // The last panel's missing columns are masked.
     bias[c..].fill(f32::NEG_INFINITY);
     let same = loss.ids.map(|ids| same::Same::new(&ids[..c]));
-    let problem =
-        Problem { loss, scale: loss.log_scale[0].exp(), total, panels: &panels, bias: &bias, same: same.as_ref() };
+    let problem = Problem { loss, scale: loss.log_scale[0].exp(), total, factors, bias: &bias, same: same.as_ref() };
 
     let cut = Cut::new(b, c, d);
     let sums = match cut.kept {
@@ -98,6 +108,17 @@ pub(crate) fn softmax(cpu: &Cpu, grads: SoftmaxGrads<'_, Cpu>, loss: &SoftmaxLos
     }
     (stats[0], stats[1]) = (value as f32, d_scale as f32);
     Ok(())
+}
+
+/// The candidates in panels.
+fn pack<'a>(cpu: &'a Cpu, loss: &SoftmaxLoss<'_, Cpu>, panels_len: usize) -> scratch::Scratch<'a> {
+    let (c, d) = (loss.columns, loss.dim);
+    let mut panels = cpu.scratch.take(panels_len * d);
+    if d > 0 {
+        let parts = panels.chunks_mut(COLUMNS * d).zip(loss.candidates[..c * d].chunks(COLUMNS * d)).collect();
+        cpu.threads.each(c * d > 1 << 15, parts, |(panels, from)| pack_panels(panels, from, from.len() / d, d));
+    }
+    panels
 }
 
 /// The loss and its derivative by `log_scale`, of some rows.
@@ -116,7 +137,7 @@ fn kept(cpu: &Cpu, problem: &Problem<'_>, cut: &Cut, stride: usize, du: &mut [f3
     let parts = parts.map(|(((rows, du), dv), sums)| (rows, du, dv, sums)).collect();
     cpu.threads.each(parallel, parts, |(rows, du, dv, sums)| {
         let scores = cpu.scratch.take(cut.strip * stride);
-        let p = cpu.scratch.take(cut.strip * STRIDE);
+        let p = Probabilities::new(cpu, cut.strip);
         *sums = cpu.isa.run(Group { problem, rows, strip: cut.strip, stride, scores, p, du, dv });
     });
     if groups.len() > 1 {
@@ -157,7 +178,7 @@ struct Group<'a> {
     strip: usize,
     stride: usize,
     scores: scratch::Scratch<'a>,
-    p: scratch::Scratch<'a>,
+    p: Probabilities<'a>,
     du: &'a mut [f32],
     dv: &'a mut [f32],
 }
@@ -168,7 +189,7 @@ impl Op for Group<'_> {
     fn run<S: Simd>(mut self, s: S) -> Sums {
         let (problem, d) = (self.problem, self.problem.loss.dim);
         let mut sums = (0.0, 0.0);
-        let mut state = RowState::new(self.strip);
+        let mut state = RowState::new(self.strip, problem.loss.columns.div_ceil(COLUMNS));
         for (n, rows) in ranges(self.rows.len(), self.strip).into_iter().enumerate() {
             let du = &mut self.du[rows.start * d..rows.end * d];
             let rows = self.rows.start + rows.start..self.rows.start + rows.end;
@@ -176,12 +197,12 @@ impl Op for Group<'_> {
             for columns in ranges(problem.loss.columns, COLUMNS) {
                 let scores = &mut self.scores[columns.start..];
                 problem.scores(s, scores, self.stride, &rows, &columns, &mut state);
-                problem.look(s, scores, self.stride, &rows, &columns, &mut state);
+                problem.raise(s, scores, self.stride, &rows, &columns, &mut state);
             }
             sums.0 += problem.finish(&rows, &mut state);
             for columns in ranges(problem.loss.columns, COLUMNS) {
-                let scores = &self.scores[columns.start..];
-                problem.probabilities(s, &mut self.p, scores, self.stride, &rows, &columns, &state);
+                let raised = &self.scores[columns.start..];
+                problem.probabilities(s, &mut self.p, raised, self.stride, &rows, &columns, &state);
                 problem.add_du(s, du, &self.p, &rows, &columns);
                 problem.add_dv(s, &mut self.dv[columns.start * d..columns.end * d], &self.p, &rows, &columns, n > 0);
             }
@@ -196,16 +217,16 @@ fn wide(cpu: &Cpu, problem: &Problem<'_>, cut: &Cut, du: &mut [f32], dv: &mut [f
     let (b, c, d) = (problem.loss.rows, problem.loss.columns, problem.loss.dim);
     let strips = ranges(b, cut.strip);
     let mut sums = vec![(0.0, 0.0); strips.len()];
-    let mut states: Vec<RowState> = strips.iter().map(|_| RowState::new(cut.strip)).collect();
+    let mut states: Vec<RowState> = strips.iter().map(|_| RowState::new(cut.strip, 0)).collect();
     let parallel = b * c * d > 1 << 16;
     let parts = strips.iter().cloned().zip(du.chunks_mut(cut.strip * d)).zip(&mut states).zip(&mut sums).collect();
     cpu.threads.each(parallel, parts, |(((rows, du), state), sums)| {
-        let p = cpu.scratch.take(cut.strip * STRIDE);
+        let p = Probabilities::new(cpu, cut.strip);
         *sums = cpu.isa.run(WideRows { problem, rows, p, du, state });
     });
     let parts = ranges(c, COLUMNS).into_iter().zip(dv.chunks_mut(COLUMNS * d)).collect();
     cpu.threads.each(parallel, parts, |(columns, dv)| {
-        let p = cpu.scratch.take(cut.strip * STRIDE);
+        let p = Probabilities::new(cpu, cut.strip);
         cpu.isa.run(WideColumns { problem, strips: &strips, states: &states, columns, p, dv });
     });
     sums
@@ -215,7 +236,7 @@ fn wide(cpu: &Cpu, problem: &Problem<'_>, cut: &Cut, du: &mut [f32], dv: &mut [f
 struct WideRows<'a> {
     problem: &'a Problem<'a>,
     rows: std::ops::Range<usize>,
-    p: scratch::Scratch<'a>,
+    p: Probabilities<'a>,
     du: &'a mut [f32],
     state: &'a mut RowState,
 }
@@ -227,8 +248,8 @@ impl Op for WideRows<'_> {
         let (problem, rows) = (self.problem, self.rows);
         self.state.start(problem, &rows);
         for columns in ranges(problem.loss.columns, COLUMNS) {
-            problem.scores(s, &mut self.p, STRIDE, &rows, &columns, self.state);
-            problem.look_and_raise(s, self.du, &mut self.p, &rows, &columns, self.state);
+            problem.scores(s, &mut self.p.values, STRIDE, &rows, &columns, self.state);
+            problem.raise_with_du(s, self.du, &mut self.p, &rows, &columns, self.state);
             problem.add_du(s, self.du, &self.p, &rows, &columns);
         }
         let value = problem.finish(&rows, self.state);
@@ -243,7 +264,7 @@ struct WideColumns<'a> {
     strips: &'a [std::ops::Range<usize>],
     states: &'a [RowState],
     columns: std::ops::Range<usize>,
-    p: scratch::Scratch<'a>,
+    p: Probabilities<'a>,
     dv: &'a mut [f32],
 }
 
@@ -254,7 +275,7 @@ impl Op for WideColumns<'_> {
         let (problem, columns) = (self.problem, &self.columns);
         for (n, (rows, state)) in self.strips.iter().zip(self.states).enumerate() {
             let mut masks = state.masks_at(problem, rows, columns.start);
-            problem.scores(s, &mut self.p, STRIDE, rows, columns, &mut masks);
+            problem.scores(s, &mut self.p.values, STRIDE, rows, columns, &mut masks);
             problem.probabilities_in_place(s, &mut self.p, rows, columns, state);
             problem.add_dv(s, self.dv, &self.p, rows, columns, n > 0);
         }

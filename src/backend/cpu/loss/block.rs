@@ -2,11 +2,12 @@
 
 use std::ops::Range;
 
-use super::STRIDE;
+use super::pairs::{Packed, Probabilities, Round};
 use super::same::Same;
+use super::{COLUMNS, STRIDE};
 use crate::backend::SoftmaxLoss;
 use crate::backend::cpu::Cpu;
-use crate::backend::cpu::simd::{Epilogue, Gemm, PANEL, Simd, rows as row};
+use crate::backend::cpu::simd::{Epilogue, Gemm, PANEL, PairGemm, Simd, rows as row};
 
 /// A loss with what all its strips share.
 pub(crate) struct Problem<'a> {
@@ -14,17 +15,27 @@ pub(crate) struct Problem<'a> {
     pub scale: f32,
     /// The sum of the weights.
     pub total: f64,
-    /// The candidates in panels.
-    pub panels: &'a [f32],
+    /// What is multiplied.
+    pub factors: Factors<'a>,
     /// The bias of every column of the panels; -inf where there is no column.
     pub bias: &'a [f32],
     pub same: Option<&'a Same>,
+}
+
+/// What is multiplied.
+pub(crate) enum Factors<'a> {
+    /// fp32 values: the candidates in panels, all else as it comes.
+    Fp32(&'a [f32]),
+    /// Pairs of bf16 values.
+    Bf16(&'a Packed<'a>),
 }
 
 /// What is known of the rows of a strip.
 pub(crate) struct RowState {
     /// The largest score so far: scores are taken relative to it.
     shift: Vec<f32>,
+    /// The shift at the time of each block, block by block, where scores are kept.
+    shifts: Vec<f32>,
     /// The sum of `e^(score - shift)` so far.
     sum: Vec<f64>,
     /// The positive's score.
@@ -55,9 +66,11 @@ impl AsMut<Masks> for RowState {
 }
 
 impl RowState {
-    pub(crate) fn new(rows: usize) -> RowState {
+    /// For strips of `rows` rows, with so many blocks of kept scores.
+    pub(crate) fn new(rows: usize, blocks: usize) -> RowState {
         RowState {
             shift: vec![0.0; rows],
+            shifts: vec![0.0; rows * blocks],
             sum: vec![0.0; rows],
             positive: vec![0.0; rows],
             factor: vec![0.0; rows],
@@ -114,6 +127,14 @@ impl Problem<'_> {
         self.scale * u.iter().zip(v).map(|(a, b)| a * b).sum::<f32>()
     }
 
+    #[inline(always)]
+    fn multiply<S: Simd>(&self, s: S, product: Gemm<'_>) {
+        match self.factors {
+            Factors::Fp32(_) => s.run(product),
+            Factors::Bf16(_) => s.run(PairGemm(product)),
+        }
+    }
+
     /// `<u, v> * scale + bias` of the block, -inf where masked. Rows are `stride` apart and end at a whole panel.
     #[inline(always)]
     pub(crate) fn scores<S: Simd>(
@@ -126,20 +147,25 @@ impl Problem<'_> {
         masks: &mut impl AsMut<Masks>,
     ) {
         let d = self.loss.dim;
+        let (users, panels, k) = match self.factors {
+            Factors::Fp32(panels) => (&self.loss.users[..], panels, d),
+            Factors::Bf16(packed) => (&packed.users[..], &packed.panels[..], d.div_ceil(2)),
+        };
         for start in columns.clone().step_by(PANEL) {
-            s.run(Gemm {
+            let product = Gemm {
                 c: &mut out[start - columns.start..],
                 c_row: stride,
-                a: &self.loss.users[rows.start * d..rows.end * d],
-                a_row: d,
+                a: &users[rows.start * k..rows.end * k],
+                a_row: k,
                 a_col: 1,
-                b: &self.panels[start * d..(start + PANEL) * d],
+                b: &panels[start * k..(start + PANEL) * k],
                 b_row: PANEL,
                 m: rows.len(),
                 n: PANEL,
-                k: d,
+                k,
                 epilogue: Epilogue::Affine { scale: self.scale, bias: &self.bias[start..start + PANEL], relu: false },
-            });
+            };
+            self.multiply(s, product);
         }
         let masks = masks.as_mut();
         let corrected = self.loss.corrected.is_some();
@@ -190,46 +216,49 @@ impl Problem<'_> {
         (shift, moved)
     }
 
-    /// The block's part of the rows' maxima and sums.
+    /// The block's part of the rows' maxima and sums; turns the scores into `e^(score - shift)`, each row with its
+    /// shift of now.
     #[inline(always)]
-    pub(crate) fn look<S: Simd>(
+    pub(crate) fn raise<S: Simd>(
         &self,
         s: S,
-        scores: &[f32],
+        scores: &mut [f32],
         stride: usize,
         rows: &Range<usize>,
         columns: &Range<usize>,
         state: &mut RowState,
     ) {
         let width = columns.len().next_multiple_of(PANEL);
+        let block = columns.start / COLUMNS * state.shift.len();
         for (r, i) in rows.clone().enumerate() {
-            let scores = &scores[r * stride..][..width];
+            let scores = &mut scores[r * stride..][..width];
             let (shift, moved) = self.look_row(s, scores, r, i, columns, state);
-            state.sum[r] = state.sum[r] * moved + f64::from(row::exp_sum(s, scores, shift));
+            state.sum[r] = state.sum[r] * moved + f64::from(row::raise(s, scores, shift));
+            state.shifts[block + r] = state.shift[r];
         }
     }
 
-    /// As [`look`](Problem::look), and turns the scores into `e^(score - shift)`; where the shift moved, dU follows.
+    /// As [`raise`](Problem::raise), for p that is used at once; where the shift moved, dU follows.
     #[inline(always)]
-    pub(crate) fn look_and_raise<S: Simd>(
+    pub(crate) fn raise_with_du<S: Simd>(
         &self,
         s: S,
         du: &mut [f32],
-        p: &mut [f32],
+        p: &mut Probabilities<'_>,
         rows: &Range<usize>,
         columns: &Range<usize>,
         state: &mut RowState,
     ) {
         let (d, width) = (self.loss.dim, columns.len().next_multiple_of(PANEL));
         for (r, i) in rows.clone().enumerate() {
-            let p = &mut p[r * STRIDE..][..width];
-            let (shift, moved) = self.look_row(s, p, r, i, columns, state);
-            row::exp_in_place(s, p, shift, 1.0);
-            state.sum[r] = state.sum[r] * moved + f64::from(row::sum(s, p));
+            let values = &mut p.values[r * STRIDE..][..width];
+            let (shift, moved) = self.look_row(s, values, r, i, columns, state);
+            state.sum[r] = state.sum[r] * moved + f64::from(row::raise(s, values, shift));
             if moved != 1.0 && columns.start > 0 {
                 row::scale(s, &mut du[r * d..(r + 1) * d], moved as f32);
             }
         }
+        p.round(s, 0..rows.len(), width, Round::Rows);
     }
 
     /// After the last block: the rows' loss, and what turns a score into p.
@@ -263,43 +292,53 @@ impl Problem<'_> {
         value
     }
 
-    /// `p = e^(score - shift) * factor`, less `hot` at the positive.
+    /// `p = e^(score - shift) * factor`, less `hot` at the positive, of what [`raise`](Problem::raise) left.
     #[inline(always)]
     #[allow(clippy::too_many_arguments)]
     pub(crate) fn probabilities<S: Simd>(
         &self,
         s: S,
-        p: &mut [f32],
-        scores: &[f32],
+        p: &mut Probabilities<'_>,
+        raised: &[f32],
         stride: usize,
         rows: &Range<usize>,
         columns: &Range<usize>,
         state: &RowState,
     ) {
         let width = columns.len().next_multiple_of(PANEL);
+        let block = columns.start / COLUMNS * state.shift.len();
         for (r, i) in rows.clone().enumerate() {
-            let p = &mut p[r * STRIDE..][..width];
-            row::exp_scale(s, p, &scores[r * stride..][..width], state.shift[r], state.factor[r]);
-            self.subtract_positive(p, r, i, columns, state);
+            let (then, now, mut factor) = (state.shifts[block + r], state.shift[r], state.factor[r]);
+            if then != now {
+                factor = (f64::from(factor) * f64::from(then - now).exp()) as f32;
+            }
+            let values = &mut p.values[r * STRIDE..][..width];
+            row::scaled(s, values, &raised[r * stride..][..width], factor);
+            self.subtract_positive(values, r, i, columns, state);
+            // Two rows at a time, while they are in the first cache.
+            if r % 2 == 1 || r + 1 == rows.len() {
+                p.round(s, r / 2 * 2..r + 1, width, Round::Both);
+            }
         }
     }
 
-    /// As [`probabilities`](Problem::probabilities), over the scores.
+    /// As [`probabilities`](Problem::probabilities), of scores and over them.
     #[inline(always)]
     pub(crate) fn probabilities_in_place<S: Simd>(
         &self,
         s: S,
-        p: &mut [f32],
+        p: &mut Probabilities<'_>,
         rows: &Range<usize>,
         columns: &Range<usize>,
         state: &RowState,
     ) {
         let width = columns.len().next_multiple_of(PANEL);
         for (r, i) in rows.clone().enumerate() {
-            let p = &mut p[r * STRIDE..][..width];
-            row::exp_in_place(s, p, state.shift[r], state.factor[r]);
-            self.subtract_positive(p, r, i, columns, state);
+            let values = &mut p.values[r * STRIDE..][..width];
+            row::exp_in_place(s, values, state.shift[r], state.factor[r]);
+            self.subtract_positive(values, r, i, columns, state);
         }
+        p.round(s, 0..rows.len(), width, Round::Columns);
     }
 
     #[inline(always)]
@@ -312,21 +351,22 @@ impl Problem<'_> {
 
     /// `dU = p V`, added from the second block on.
     #[inline(always)]
-    pub(crate) fn add_du<S: Simd>(&self, s: S, du: &mut [f32], p: &[f32], rows: &Range<usize>, columns: &Range<usize>) {
+    pub(crate) fn add_du<S: Simd>(
+        &self,
+        s: S,
+        du: &mut [f32],
+        p: &Probabilities<'_>,
+        rows: &Range<usize>,
+        columns: &Range<usize>,
+    ) {
         let d = self.loss.dim;
-        s.run(Gemm {
-            c: du,
-            c_row: d,
-            a: p,
-            a_row: STRIDE,
-            a_col: 1,
-            b: &self.loss.candidates[columns.start * d..columns.end * d],
-            b_row: d,
-            m: rows.len(),
-            n: d,
-            k: columns.len(),
-            epilogue: if columns.start == 0 { Epilogue::Write } else { Epilogue::Add },
-        });
+        let (a, a_row, k) = p.by_rows(columns.len());
+        let b = match self.factors {
+            Factors::Fp32(_) => &self.loss.candidates[columns.start * d..],
+            Factors::Bf16(packed) => &packed.candidate_rows[columns.start / 2 * d..],
+        };
+        let epilogue = if columns.start == 0 { Epilogue::Write } else { Epilogue::Add };
+        self.multiply(s, Gemm { c: du, c_row: d, a, a_row, a_col: 1, b, b_row: d, m: rows.len(), n: d, k, epilogue });
     }
 
     /// `dV = p^T U`, added where `add`.
@@ -335,25 +375,20 @@ impl Problem<'_> {
         &self,
         s: S,
         dv: &mut [f32],
-        p: &[f32],
+        p: &Probabilities<'_>,
         rows: &Range<usize>,
         columns: &Range<usize>,
         add: bool,
     ) {
         let d = self.loss.dim;
-        s.run(Gemm {
-            c: dv,
-            c_row: d,
-            a: p,
-            a_row: 1,
-            a_col: STRIDE,
-            b: &self.loss.users[rows.start * d..rows.end * d],
-            b_row: d,
-            m: columns.len(),
-            n: d,
-            k: rows.len(),
-            epilogue: if add { Epilogue::Add } else { Epilogue::Write },
-        });
+        let (a, k) = p.by_columns(rows.len());
+        let b = match self.factors {
+            Factors::Fp32(_) => &self.loss.users[rows.start * d..],
+            // Strips start at even rows.
+            Factors::Bf16(packed) => &packed.user_rows[rows.start / 2 * d..],
+        };
+        let (m, epilogue) = (columns.len(), if add { Epilogue::Add } else { Epilogue::Write });
+        self.multiply(s, Gemm { c: dv, c_row: d, a, a_row: 1, a_col: STRIDE, b, b_row: d, m, n: d, k, epilogue });
     }
 
     /// Turns the sum of `e^(score - shift) v` into dU.
@@ -362,8 +397,12 @@ impl Problem<'_> {
         let d = self.loss.dim;
         for ((r, i), du) in rows.clone().enumerate().zip(du.chunks_exact_mut(d.max(1))) {
             row::scale(s, du, state.factor[r]);
-            let v = &self.loss.candidates[self.positive(i) * d..][..d];
-            row::add_scaled(s, du, v, -state.hot[r]);
+            let (positive, hot) = (self.positive(i), state.hot[r]);
+            match self.factors {
+                Factors::Fp32(_) => row::add_scaled(s, du, &self.loss.candidates[positive * d..][..d], -hot),
+                // The very values that the sum took: what is left where p is near 1 is no rounding error.
+                Factors::Bf16(packed) => packed.subtract_candidate(du, positive, hot),
+            }
         }
     }
 

@@ -1,6 +1,6 @@
 //! Matrix products by one micro-kernel: a tile of the result stays in registers while k runs.
 //!
-//! A tile's element is one chain of fused multiply-adds in the order of k, whatever the tile's shape: results do not
+//! A tile's element is one chain of fused multiply-adds (of two products for pairs of bf16 values) in the order of k, whatever the tile's shape: results do not
 //! depend on how a matrix is cut into tiles.
 
 use super::{Op, Simd};
@@ -38,11 +38,30 @@ pub(crate) struct Gemm<'a> {
     pub epilogue: Epilogue<'a>,
 }
 
+/// The same of pairs of bf16 values (see [`Simd::pairs`]) along k: A's, B's and k's elements are pairs.
+pub(crate) struct PairGemm<'a>(pub Gemm<'a>);
+
 impl Op for Gemm<'_> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
+        self.multiply::<S, false>(s);
+    }
+}
+
+impl Op for PairGemm<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        self.0.multiply::<S, true>(s);
+    }
+}
+
+impl Gemm<'_> {
+    #[inline(always)]
+    fn multiply<S: Simd, const PAIRS: bool>(self, s: S) {
         let Gemm { c, c_row, a, a_row, a_col, b, b_row, m, n, k, epilogue } = self;
         if m == 0 || n == 0 {
             return;
@@ -58,7 +77,7 @@ impl Op for Gemm<'_> {
         let mut from = 0;
         loop {
             let to = (from + K_BLOCK).min(k);
-            let mut block = Block {
+            let mut block = Block::<PAIRS> {
                 c,
                 c_row,
                 a: a.wrapping_add(from * a_col),
@@ -102,7 +121,7 @@ impl Op for Gemm<'_> {
 }
 
 /// One piece of k of a product, at a column.
-struct Block {
+struct Block<const PAIRS: bool> {
     c: *mut f32,
     c_row: usize,
     a: *const f32,
@@ -115,7 +134,7 @@ struct Block {
     affine: Option<(f32, *const f32, bool)>,
 }
 
-impl Block {
+impl<const PAIRS: bool> Block<PAIRS> {
     /// Moves `columns` to the right.
     #[inline(always)]
     fn step(&mut self, columns: usize) {
@@ -166,9 +185,9 @@ impl Block {
         // SAFETY: the caller vouches for the rows, k and the columns.
         let sums = unsafe {
             if lanes == S::LANES {
-                tile::<S, MR, NV, false>(s, a, self.a_row, self.a_col, self.b, self.b_row, self.k, lanes)
+                tile::<S, MR, NV, false, PAIRS>(s, a, self.a_row, self.a_col, self.b, self.b_row, self.k, lanes)
             } else {
-                tile::<S, MR, NV, true>(s, a, self.a_row, self.a_col, self.b, self.b_row, self.k, lanes)
+                tile::<S, MR, NV, true, PAIRS>(s, a, self.a_row, self.a_col, self.b, self.b_row, self.k, lanes)
             }
         };
         for (r, sums) in sums.into_iter().enumerate() {
@@ -208,7 +227,7 @@ unsafe fn read<S: Simd>(s: S, from: *const f32, lanes: usize) -> S::F {
 /// `MR` rows of k values of A and k rows of `NV` vectors of B can be read; with `PART`, only `lanes` of the vector.
 #[inline(always)]
 #[allow(clippy::too_many_arguments)]
-unsafe fn tile<S: Simd, const MR: usize, const NV: usize, const PART: bool>(
+unsafe fn tile<S: Simd, const MR: usize, const NV: usize, const PART: bool, const PAIRS: bool>(
     s: S,
     mut a: *const f32,
     a_row: usize,
@@ -229,7 +248,7 @@ unsafe fn tile<S: Simd, const MR: usize, const NV: usize, const PART: bool>(
             // SAFETY: the caller vouches for this column of A.
             let x = s.splat(unsafe { *a.add(r * a_row) });
             for (sum, &row) in sums.iter_mut().zip(&row) {
-                *sum = s.fma(x, row, *sum);
+                *sum = if PAIRS { s.dot2(x, row, *sum) } else { s.fma(x, row, *sum) };
             }
         }
         a = a.wrapping_add(a_col);
@@ -301,7 +320,7 @@ fn scan_rows<S: Simd, const MR: usize, const NV: usize>(
         let (a, b) = (queries.as_ptr().wrapping_add(row), panel.as_ptr().wrapping_add(column));
         // SAFETY: `scan_panel` checked that the queries have `dim` rows of GROUP values and the panel `dim` of PANEL;
         // the tile takes MR of the first from `row` on and NV vectors of the second from `column` on.
-        let sums = unsafe { tile::<S, MR, NV, false>(s, a, 1, GROUP, b, PANEL, dim, S::LANES) };
+        let sums = unsafe { tile::<S, MR, NV, false, false>(s, a, 1, GROUP, b, PANEL, dim, S::LANES) };
         for (r, sums) in sums.into_iter().enumerate() {
             let bar = s.splat(bars[row + r]);
             let mut hit = 0;
