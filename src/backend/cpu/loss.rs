@@ -9,17 +9,17 @@
 //! and dU together (rescaling dU when the maximum moves), a second over blocks of columns scores again and adds up dV.
 //!
 //! On a processor with AVX512-BF16 all products may take factors that are rounded to bf16, pair by pair along k (see
-//! [`pairs`]); scores, sums, p until it is multiplied and all results are fp32.
+//! [`pack`]); scores, sums, p until it is multiplied and all results are fp32.
 
 mod block;
 mod check;
-mod pairs;
+mod pack;
 mod same;
 
-use block::{Factors, Problem, RowState};
-use pairs::{Packed, Probabilities};
+use block::{Problem, RowState};
+use pack::{Candidates, Rounded, Users};
 
-use super::simd::{Op, PANEL, Simd, pack_panels, rows};
+use super::simd::{Op, PANEL, Simd, rows};
 use super::threads::ranges;
 use super::{Cpu, scratch};
 use crate::Result;
@@ -43,23 +43,22 @@ struct Cut {
     strip: usize,
     /// Rows of a group; a multiple of the tile's.
     group: usize,
-    /// Values from row to row of a strip's scores; none are kept without.
-    kept: Option<usize>,
+    /// Whether a strip's scores are kept.
+    kept: bool,
 }
 
 impl Cut {
     fn new(b: usize, c: usize, d: usize) -> Cut {
-        let stride = c.next_multiple_of(PANEL) + 16;
-        let fit = KEEP / stride / 12 * 12;
+        let fit = KEEP / (c.div_ceil(COLUMNS).max(1) * STRIDE) / 12 * 12;
         let wanted = b.div_ceil(128).clamp(1, 16);
         let groups = wanted.min((GROUPS_KEEP / (c * d).max(1)).max(1));
         if fit < ROWS_KEPT.min(b) || groups < wanted.min(8) {
-            return Cut { strip: ROWS, group: ROWS, kept: None };
+            return Cut { strip: ROWS, group: ROWS, kept: false };
         }
         let group = b.div_ceil(groups).next_multiple_of(12);
         // Strips of a group as equal as can be.
         let strips = group.div_ceil(fit.min(ROWS));
-        Cut { strip: group.div_ceil(strips).next_multiple_of(12), group, kept: Some(stride) }
+        Cut { strip: group.div_ceil(strips).next_multiple_of(12), group, kept: true }
     }
 }
 
@@ -78,14 +77,7 @@ pub(crate) fn softmax(cpu: &Cpu, grads: SoftmaxGrads<'_, Cpu>, loss: &SoftmaxLos
     }
 
     let panels_len = c.next_multiple_of(PANEL);
-    let (panels, packed);
-    let factors = if cpu.bf16 {
-        packed = Packed::new(cpu, loss);
-        Factors::Bf16(&packed)
-    } else {
-        panels = pack(cpu, loss, panels_len);
-        Factors::Fp32(&panels)
-    };
+    let candidates = Candidates::new(cpu, loss);
     let mut bias = cpu.scratch.take(panels_len);
     match loss.bias {
         Some(values) => bias[..c].copy_from_slice(&values[..c]),
@@ -94,13 +86,19 @@ pub(crate) fn softmax(cpu: &Cpu, grads: SoftmaxGrads<'_, Cpu>, loss: &SoftmaxLos
     // The last panel's missing columns are masked.
     bias[c..].fill(f32::NEG_INFINITY);
     let same = loss.ids.map(|ids| same::Same::new(&ids[..c]));
-    let problem = Problem { loss, scale: loss.log_scale[0].exp(), total, factors, bias: &bias, same: same.as_ref() };
+    let problem = Problem {
+        loss,
+        scale: loss.log_scale[0].exp(),
+        total,
+        candidates: &candidates,
+        bf16: cpu.bf16,
+        bias: &bias,
+        same: same.as_ref(),
+    };
 
     let cut = Cut::new(b, c, d);
-    let sums = match cut.kept {
-        Some(stride) => kept(cpu, &problem, &cut, stride, du, dv),
-        None => wide(cpu, &problem, &cut, du, dv),
-    };
+    let run = if cut.kept { kept } else { wide };
+    let sums = run(cpu, &problem, &cut, du, dv);
     let (mut value, mut d_scale) = (0.0, 0.0);
     for sum in sums {
         value += sum.0;
@@ -110,22 +108,11 @@ pub(crate) fn softmax(cpu: &Cpu, grads: SoftmaxGrads<'_, Cpu>, loss: &SoftmaxLos
     Ok(())
 }
 
-/// The candidates in panels.
-fn pack<'a>(cpu: &'a Cpu, loss: &SoftmaxLoss<'_, Cpu>, panels_len: usize) -> scratch::Scratch<'a> {
-    let (c, d) = (loss.columns, loss.dim);
-    let mut panels = cpu.scratch.take(panels_len * d);
-    if d > 0 {
-        let parts = panels.chunks_mut(COLUMNS * d).zip(loss.candidates[..c * d].chunks(COLUMNS * d)).collect();
-        cpu.threads.each(c * d > 1 << 15, parts, |(panels, from)| pack_panels(panels, from, from.len() / d, d));
-    }
-    panels
-}
-
 /// The loss and its derivative by `log_scale`, of some rows.
 type Sums = (f64, f64);
 
 /// Runs the groups, each with its strips' scores kept.
-fn kept(cpu: &Cpu, problem: &Problem<'_>, cut: &Cut, stride: usize, du: &mut [f32], dv: &mut [f32]) -> Vec<Sums> {
+fn kept(cpu: &Cpu, problem: &Problem<'_>, cut: &Cut, du: &mut [f32], dv: &mut [f32]) -> Vec<Sums> {
     let (b, d) = (problem.loss.rows, problem.loss.dim);
     let groups = ranges(b, cut.group);
     let mut sums = vec![(0.0, 0.0); groups.len()];
@@ -136,9 +123,10 @@ fn kept(cpu: &Cpu, problem: &Problem<'_>, cut: &Cut, stride: usize, du: &mut [f3
     let parts = groups.iter().cloned().zip(du.chunks_mut(cut.group * d)).zip(dvs).zip(&mut sums);
     let parts = parts.map(|(((rows, du), dv), sums)| (rows, du, dv, sums)).collect();
     cpu.threads.each(parallel, parts, |(rows, du, dv, sums)| {
-        let scores = cpu.scratch.take(cut.strip * stride);
-        let p = Probabilities::new(cpu, cut.strip);
-        *sums = cpu.isa.run(Group { problem, rows, strip: cut.strip, stride, scores, p, du, dv });
+        let blocks = problem.loss.columns.div_ceil(COLUMNS);
+        let scores = cpu.scratch.take(blocks * cut.strip * STRIDE);
+        let (users, rounded) = (Users::new(cpu, cut.strip, d), Rounded::new(cpu, cut.strip));
+        *sums = cpu.isa.run(Group { problem, rows, strip: cut.strip, users, scores, rounded, du, dv });
     });
     if groups.len() > 1 {
         let len = dv.len();
@@ -176,9 +164,10 @@ struct Group<'a> {
     problem: &'a Problem<'a>,
     rows: std::ops::Range<usize>,
     strip: usize,
-    stride: usize,
+    users: Users<'a>,
+    /// Block by block, rows of [`STRIDE`].
     scores: scratch::Scratch<'a>,
-    p: Probabilities<'a>,
+    rounded: Rounded<'a>,
     du: &'a mut [f32],
     dv: &'a mut [f32],
 }
@@ -188,23 +177,24 @@ impl Op for Group<'_> {
     #[inline(always)]
     fn run<S: Simd>(mut self, s: S) -> Sums {
         let (problem, d) = (self.problem, self.problem.loss.dim);
+        let blocks = ranges(problem.loss.columns, COLUMNS);
         let mut sums = (0.0, 0.0);
-        let mut state = RowState::new(self.strip, problem.loss.columns.div_ceil(COLUMNS));
+        let mut state = RowState::new(self.strip, blocks.len());
         for (n, rows) in ranges(self.rows.len(), self.strip).into_iter().enumerate() {
             let du = &mut self.du[rows.start * d..rows.end * d];
             let rows = self.rows.start + rows.start..self.rows.start + rows.end;
             state.start(problem, &rows);
-            for columns in ranges(problem.loss.columns, COLUMNS) {
-                let scores = &mut self.scores[columns.start..];
-                problem.scores(s, scores, self.stride, &rows, &columns, &mut state);
-                problem.raise(s, scores, self.stride, &rows, &columns, &mut state);
+            self.users.pack(s, problem.users(&rows), d);
+            for (columns, scores) in blocks.iter().zip(self.scores.chunks_exact_mut(self.strip * STRIDE)) {
+                problem.scores(s, scores, &self.users, &rows, columns, &mut state);
+                problem.raise(s, scores, &rows, columns, &mut state);
             }
             sums.0 += problem.finish(&rows, &mut state);
-            for columns in ranges(problem.loss.columns, COLUMNS) {
-                let raised = &self.scores[columns.start..];
-                problem.probabilities(s, &mut self.p, raised, self.stride, &rows, &columns, &state);
-                problem.add_du(s, du, &self.p, &rows, &columns);
-                problem.add_dv(s, &mut self.dv[columns.start * d..columns.end * d], &self.p, &rows, &columns, n > 0);
+            for (columns, p) in blocks.iter().zip(self.scores.chunks_exact_mut(self.strip * STRIDE)) {
+                problem.probabilities(s, p, &mut self.rounded, &rows, columns, &state);
+                let dv = &mut self.dv[columns.start * d..columns.end * d];
+                problem.add_du(s, du, (p, &self.rounded), &rows, columns);
+                problem.add_dv(s, dv, (p, &self.rounded), &self.users, columns, n > 0);
             }
             sums.1 += problem.d_scale(s, du, &rows);
         }
@@ -221,22 +211,36 @@ fn wide(cpu: &Cpu, problem: &Problem<'_>, cut: &Cut, du: &mut [f32], dv: &mut [f
     let parallel = b * c * d > 1 << 16;
     let parts = strips.iter().cloned().zip(du.chunks_mut(cut.strip * d)).zip(&mut states).zip(&mut sums).collect();
     cpu.threads.each(parallel, parts, |(((rows, du), state), sums)| {
-        let p = Probabilities::new(cpu, cut.strip);
-        *sums = cpu.isa.run(WideRows { problem, rows, p, du, state });
+        let work = Work::new(cpu, cut.strip, d);
+        *sums = cpu.isa.run(WideRows { problem, rows, work, du, state });
     });
     let parts = ranges(c, COLUMNS).into_iter().zip(dv.chunks_mut(COLUMNS * d)).collect();
     cpu.threads.each(parallel, parts, |(columns, dv)| {
-        let p = Probabilities::new(cpu, cut.strip);
-        cpu.isa.run(WideColumns { problem, strips: &strips, states: &states, columns, p, dv });
+        let work = Work::new(cpu, cut.strip, d);
+        cpu.isa.run(WideColumns { problem, strips: &strips, states: &states, columns, work, dv });
     });
     sums
+}
+
+/// What one strip and one block take.
+struct Work<'a> {
+    users: Users<'a>,
+    p: scratch::Scratch<'a>,
+    rounded: Rounded<'a>,
+}
+
+impl<'a> Work<'a> {
+    fn new(cpu: &'a Cpu, strip: usize, d: usize) -> Work<'a> {
+        let (users, rounded) = (Users::new(cpu, strip, d), Rounded::new(cpu, strip));
+        Work { users, p: cpu.scratch.take(strip * STRIDE), rounded }
+    }
 }
 
 /// One strip: its rows' sums and dU in one pass.
 struct WideRows<'a> {
     problem: &'a Problem<'a>,
     rows: std::ops::Range<usize>,
-    p: Probabilities<'a>,
+    work: Work<'a>,
     du: &'a mut [f32],
     state: &'a mut RowState,
 }
@@ -244,13 +248,14 @@ struct WideRows<'a> {
 impl Op for WideRows<'_> {
     type Output = Sums;
     #[inline(always)]
-    fn run<S: Simd>(mut self, s: S) -> Sums {
-        let (problem, rows) = (self.problem, self.rows);
+    fn run<S: Simd>(self, s: S) -> Sums {
+        let (problem, rows, Work { mut users, mut p, mut rounded }) = (self.problem, self.rows, self.work);
         self.state.start(problem, &rows);
+        users.pack(s, problem.users(&rows), problem.loss.dim);
         for columns in ranges(problem.loss.columns, COLUMNS) {
-            problem.scores(s, &mut self.p.values, STRIDE, &rows, &columns, self.state);
-            problem.raise_with_du(s, self.du, &mut self.p, &rows, &columns, self.state);
-            problem.add_du(s, self.du, &self.p, &rows, &columns);
+            problem.scores(s, &mut p, &users, &rows, &columns, self.state);
+            problem.raise_with_du(s, self.du, &mut p, &mut rounded, &rows, &columns, self.state);
+            problem.add_du(s, self.du, (&p, &rounded), &rows, &columns);
         }
         let value = problem.finish(&rows, self.state);
         problem.finish_du(s, self.du, &rows, self.state);
@@ -264,20 +269,21 @@ struct WideColumns<'a> {
     strips: &'a [std::ops::Range<usize>],
     states: &'a [RowState],
     columns: std::ops::Range<usize>,
-    p: Probabilities<'a>,
+    work: Work<'a>,
     dv: &'a mut [f32],
 }
 
 impl Op for WideColumns<'_> {
     type Output = ();
     #[inline(always)]
-    fn run<S: Simd>(mut self, s: S) {
-        let (problem, columns) = (self.problem, &self.columns);
+    fn run<S: Simd>(self, s: S) {
+        let (problem, columns, Work { mut users, mut p, mut rounded }) = (self.problem, &self.columns, self.work);
         for (n, (rows, state)) in self.strips.iter().zip(self.states).enumerate() {
             let mut masks = state.masks_at(problem, rows, columns.start);
-            problem.scores(s, &mut self.p.values, STRIDE, rows, columns, &mut masks);
-            problem.probabilities_in_place(s, &mut self.p, rows, columns, state);
-            problem.add_dv(s, self.dv, &self.p, rows, columns, n > 0);
+            users.pack(s, problem.users(rows), problem.loss.dim);
+            problem.scores(s, &mut p, &users, rows, columns, &mut masks);
+            problem.probabilities_of_scores(s, &mut p, &mut rounded, rows, columns, state);
+            problem.add_dv(s, self.dv, (&p, &rounded), &users, columns, n > 0);
         }
     }
 }

@@ -183,6 +183,12 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
         }
     }
 
+    /// `e^a` for a up to 0, within 2e-7 of its value (relative): 0 below -87, exactly 1 at 0; NaN stays NaN.
+    #[inline(always)]
+    fn exp_down(self, a: Self::F) -> Self::F {
+        self.exp(a)
+    }
+
     /// `e^a` within 2e-7 of its value (relative): 0 below -104, infinite above 88.8, exactly 1 at 0; NaN stays NaN.
     #[inline(always)]
     fn exp(self, a: Self::F) -> Self::F {
@@ -190,6 +196,12 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
         let a = self.max(self.splat(-110.0), a);
         let a = self.min(self.splat(89.0), a);
         let n = self.round(self.mul(a, self.splat(std::f32::consts::LOG2_E)));
+        self.scale2(self.exp_part(a, n), n)
+    }
+
+    /// `e^a / 2^n`, where n is the whole number next to `a / ln 2`.
+    #[inline(always)]
+    fn exp_part(self, a: Self::F, n: Self::F) -> Self::F {
         // ln 2 in two parts, the first short: n times it is exact.
         let r = self.fma(n, self.splat(-0.693_359_4), a);
         let r = self.fma(n, self.splat(2.121_944_4e-4), r);
@@ -197,7 +209,6 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
         for c in [1.398_2e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 5e-1] {
             p = self.fma(p, r, self.splat(c));
         }
-        let p = self.add(self.fma(p, self.mul(r, r), r), self.splat(1.0));
-        self.scale2(p, n)
+        self.add(self.fma(p, self.mul(r, r), r), self.splat(1.0))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::pairs::{Packed, Probabilities, Round};
+use super::pack::{Candidates, Rounded, Users, width};
 use super::same::Same;
 use super::{COLUMNS, STRIDE};
 use crate::backend::SoftmaxLoss;
@@ -15,19 +15,12 @@ pub(crate) struct Problem<'a> {
     pub scale: f32,
     /// The sum of the weights.
     pub total: f64,
-    /// What is multiplied.
-    pub factors: Factors<'a>,
+    pub candidates: &'a Candidates<'a>,
+    /// Whether factors are rounded to bf16.
+    pub bf16: bool,
     /// The bias of every column of the panels; -inf where there is no column.
     pub bias: &'a [f32],
     pub same: Option<&'a Same>,
-}
-
-/// What is multiplied.
-pub(crate) enum Factors<'a> {
-    /// fp32 values: the candidates in panels, all else as it comes.
-    Fp32(&'a [f32]),
-    /// Pairs of bf16 values.
-    Bf16(&'a Packed<'a>),
 }
 
 /// What is known of the rows of a strip.
@@ -129,37 +122,37 @@ impl Problem<'_> {
 
     #[inline(always)]
     fn multiply<S: Simd>(&self, s: S, product: Gemm<'_>) {
-        match self.factors {
-            Factors::Fp32(_) => s.run(product),
-            Factors::Bf16(_) => s.run(PairGemm(product)),
-        }
+        if self.bf16 { s.run(PairGemm(product)) } else { s.run(product) }
     }
 
-    /// `<u, v> * scale + bias` of the block, -inf where masked. Rows are `stride` apart and end at a whole panel.
+    /// The users of some rows.
+    pub(crate) fn users(&self, rows: &Range<usize>) -> &[f32] {
+        let d = self.loss.dim;
+        &self.loss.users[rows.start * d..rows.end * d]
+    }
+
+    /// `<u, v> * scale + bias` of the block, -inf where masked. Rows are [`STRIDE`] apart and end at a whole panel.
     #[inline(always)]
     pub(crate) fn scores<S: Simd>(
         &self,
         s: S,
         out: &mut [f32],
-        stride: usize,
+        users: &Users<'_>,
         rows: &Range<usize>,
         columns: &Range<usize>,
         masks: &mut impl AsMut<Masks>,
     ) {
-        let d = self.loss.dim;
-        let (users, panels, k) = match self.factors {
-            Factors::Fp32(panels) => (&self.loss.users[..], panels, d),
-            Factors::Bf16(packed) => (&packed.users[..], &packed.panels[..], d.div_ceil(2)),
-        };
+        let (a, k) = (users.along(self.users(rows)), width(self.loss.dim, self.bf16));
         for start in columns.clone().step_by(PANEL) {
             let product = Gemm {
                 c: &mut out[start - columns.start..],
-                c_row: stride,
-                a: &users[rows.start * k..rows.end * k],
+                c_row: STRIDE,
+                a,
                 a_row: k,
                 a_col: 1,
-                b: &panels[start * k..(start + PANEL) * k],
+                b: &self.candidates.panels[start * k..(start + PANEL) * k],
                 b_row: PANEL,
+                b_panel: None,
                 m: rows.len(),
                 n: PANEL,
                 k,
@@ -173,7 +166,7 @@ impl Problem<'_> {
             return;
         }
         for (r, i) in rows.clone().enumerate() {
-            let out = &mut out[r * stride..][..columns.len()];
+            let out = &mut out[r * STRIDE..][..columns.len()];
             let positive = self.positive(i);
             let lists = [(self.same_of(i), &mut masks.same[r]), (self.masked_of(i), &mut masks.masked[r])];
             for (list, at) in lists {
@@ -223,7 +216,6 @@ impl Problem<'_> {
         &self,
         s: S,
         scores: &mut [f32],
-        stride: usize,
         rows: &Range<usize>,
         columns: &Range<usize>,
         state: &mut RowState,
@@ -231,7 +223,7 @@ impl Problem<'_> {
         let width = columns.len().next_multiple_of(PANEL);
         let block = columns.start / COLUMNS * state.shift.len();
         for (r, i) in rows.clone().enumerate() {
-            let scores = &mut scores[r * stride..][..width];
+            let scores = &mut scores[r * STRIDE..][..width];
             let (shift, moved) = self.look_row(s, scores, r, i, columns, state);
             state.sum[r] = state.sum[r] * moved + f64::from(row::raise(s, scores, shift));
             state.shifts[block + r] = state.shift[r];
@@ -240,25 +232,27 @@ impl Problem<'_> {
 
     /// As [`raise`](Problem::raise), for p that is used at once; where the shift moved, dU follows.
     #[inline(always)]
+    #[allow(clippy::too_many_arguments)]
     pub(crate) fn raise_with_du<S: Simd>(
         &self,
         s: S,
         du: &mut [f32],
-        p: &mut Probabilities<'_>,
+        p: &mut [f32],
+        rounded: &mut Rounded<'_>,
         rows: &Range<usize>,
         columns: &Range<usize>,
         state: &mut RowState,
     ) {
         let (d, width) = (self.loss.dim, columns.len().next_multiple_of(PANEL));
         for (r, i) in rows.clone().enumerate() {
-            let values = &mut p.values[r * STRIDE..][..width];
+            let values = &mut p[r * STRIDE..][..width];
             let (shift, moved) = self.look_row(s, values, r, i, columns, state);
             state.sum[r] = state.sum[r] * moved + f64::from(row::raise(s, values, shift));
             if moved != 1.0 && columns.start > 0 {
                 row::scale(s, &mut du[r * d..(r + 1) * d], moved as f32);
             }
+            rounded.round_along(s, p, r, width);
         }
-        p.round(s, 0..rows.len(), width, Round::Rows);
     }
 
     /// After the last block: the rows' loss, and what turns a score into p.
@@ -292,15 +286,13 @@ impl Problem<'_> {
         value
     }
 
-    /// `p = e^(score - shift) * factor`, less `hot` at the positive, of what [`raise`](Problem::raise) left.
+    /// `p = e^(score - shift) * factor`, less `hot` at the positive, of what [`raise`](Problem::raise) left and over it.
     #[inline(always)]
-    #[allow(clippy::too_many_arguments)]
     pub(crate) fn probabilities<S: Simd>(
         &self,
         s: S,
-        p: &mut Probabilities<'_>,
-        raised: &[f32],
-        stride: usize,
+        p: &mut [f32],
+        rounded: &mut Rounded<'_>,
         rows: &Range<usize>,
         columns: &Range<usize>,
         state: &RowState,
@@ -312,33 +304,34 @@ impl Problem<'_> {
             if then != now {
                 factor = (f64::from(factor) * f64::from(then - now).exp()) as f32;
             }
-            let values = &mut p.values[r * STRIDE..][..width];
-            row::scaled(s, values, &raised[r * stride..][..width], factor);
+            // Rows that are kept come from a farther cache.
+            s.prefetch(p.get((r + 2) * STRIDE..(r + 2) * STRIDE + width).unwrap_or_default());
+            let values = &mut p[r * STRIDE..][..width];
+            row::scale(s, values, factor);
             self.subtract_positive(values, r, i, columns, state);
-            // Two rows at a time, while they are in the first cache.
-            if r % 2 == 1 || r + 1 == rows.len() {
-                p.round(s, r / 2 * 2..r + 1, width, Round::Both);
-            }
+            rounded.round_along(s, p, r, width);
+            rounded.round_across(s, p, r, rows.len(), width);
         }
     }
 
-    /// As [`probabilities`](Problem::probabilities), of scores and over them.
+    /// The same of scores.
     #[inline(always)]
-    pub(crate) fn probabilities_in_place<S: Simd>(
+    pub(crate) fn probabilities_of_scores<S: Simd>(
         &self,
         s: S,
-        p: &mut Probabilities<'_>,
+        p: &mut [f32],
+        rounded: &mut Rounded<'_>,
         rows: &Range<usize>,
         columns: &Range<usize>,
         state: &RowState,
     ) {
         let width = columns.len().next_multiple_of(PANEL);
         for (r, i) in rows.clone().enumerate() {
-            let values = &mut p.values[r * STRIDE..][..width];
+            let values = &mut p[r * STRIDE..][..width];
             row::exp_in_place(s, values, state.shift[r], state.factor[r]);
             self.subtract_positive(values, r, i, columns, state);
+            rounded.round_across(s, p, r, rows.len(), width);
         }
-        p.round(s, 0..rows.len(), width, Round::Columns);
     }
 
     #[inline(always)]
@@ -355,18 +348,14 @@ impl Problem<'_> {
         &self,
         s: S,
         du: &mut [f32],
-        p: &Probabilities<'_>,
+        (p, rounded): (&[f32], &Rounded<'_>),
         rows: &Range<usize>,
         columns: &Range<usize>,
     ) {
-        let d = self.loss.dim;
-        let (a, a_row, k) = p.by_rows(columns.len());
-        let b = match self.factors {
-            Factors::Fp32(_) => &self.loss.candidates[columns.start * d..],
-            Factors::Bf16(packed) => &packed.candidate_rows[columns.start / 2 * d..],
-        };
+        let (a, a_row) = rounded.along(p);
+        let (b, k) = self.candidates.rows(columns);
         let epilogue = if columns.start == 0 { Epilogue::Write } else { Epilogue::Add };
-        self.multiply(s, Gemm { c: du, c_row: d, a, a_row, a_col: 1, b, b_row: d, m: rows.len(), n: d, k, epilogue });
+        self.multiply(s, self.product(s, du, (a, a_row, 1), (b, k), rows.len(), epilogue));
     }
 
     /// `dV = p^T U`, added where `add`.
@@ -375,20 +364,28 @@ impl Problem<'_> {
         &self,
         s: S,
         dv: &mut [f32],
-        p: &Probabilities<'_>,
-        rows: &Range<usize>,
+        (p, rounded): (&[f32], &Rounded<'_>),
+        users: &Users<'_>,
         columns: &Range<usize>,
         add: bool,
     ) {
-        let d = self.loss.dim;
-        let (a, k) = p.by_columns(rows.len());
-        let b = match self.factors {
-            Factors::Fp32(_) => &self.loss.users[rows.start * d..],
-            // Strips start at even rows.
-            Factors::Bf16(packed) => &packed.user_rows[rows.start / 2 * d..],
-        };
-        let (m, epilogue) = (columns.len(), if add { Epilogue::Add } else { Epilogue::Write });
-        self.multiply(s, Gemm { c: dv, c_row: d, a, a_row: 1, a_col: STRIDE, b, b_row: d, m, n: d, k, epilogue });
+        let epilogue = if add { Epilogue::Add } else { Epilogue::Write };
+        let a = (rounded.across(p), 1, STRIDE);
+        self.multiply(s, self.product(s, dv, a, users.rows(), columns.len(), epilogue));
+    }
+
+    /// A product with a packed B of as many columns as users and candidates have.
+    fn product<'b, S: Simd>(
+        &self,
+        _: S,
+        c: &'b mut [f32],
+        (a, a_row, a_col): (&'b [f32], usize, usize),
+        (b, k): (&'b [f32], usize),
+        m: usize,
+        epilogue: Epilogue<'b>,
+    ) -> Gemm<'b> {
+        let (d, b_row) = (self.loss.dim, S::TILE_VECTORS * S::LANES);
+        Gemm { c, c_row: d, a, a_row, a_col, b, b_row, b_panel: Some(k * b_row), m, n: d, k, epilogue }
     }
 
     /// Turns the sum of `e^(score - shift) v` into dU.
@@ -398,10 +395,14 @@ impl Problem<'_> {
         for ((r, i), du) in rows.clone().enumerate().zip(du.chunks_exact_mut(d.max(1))) {
             row::scale(s, du, state.factor[r]);
             let (positive, hot) = (self.positive(i), state.hot[r]);
-            match self.factors {
-                Factors::Fp32(_) => row::add_scaled(s, du, &self.loss.candidates[positive * d..][..d], -hot),
+            let v = &self.loss.candidates[positive * d..][..d];
+            if self.bf16 {
                 // The very values that the sum took: what is left where p is near 1 is no rounding error.
-                Factors::Bf16(packed) => packed.subtract_candidate(du, positive, hot),
+                for (du, &v) in du.iter_mut().zip(v) {
+                    *du -= hot * half::bf16::from_f32(v).to_f32();
+                }
+            } else {
+                row::add_scaled(s, du, v, -hot);
             }
         }
     }

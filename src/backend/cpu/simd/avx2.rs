@@ -183,6 +183,20 @@ impl Simd for Avx2 {
         })
     }
     #[inline(always)]
+    fn exp_down(self, a: __m256) -> __m256 {
+        // Adding it leaves n + 127 in the low bits: an exponent, once it is moved there.
+        const ROUND: f32 = 12_582_912.0 + 127.0;
+        let lowest = self.splat(-87.0);
+        // NaN passes as the second operand.
+        let above = self.max(lowest, a);
+        let bits = self.fma(above, self.splat(std::f32::consts::LOG2_E), self.splat(ROUND));
+        let part = self.exp_part(above, self.sub(bits, self.splat(ROUND)));
+        op!({
+            let power = _mm256_castsi256_ps(_mm256_slli_epi32::<23>(_mm256_castps_si256(bits)));
+            _mm256_and_ps(_mm256_mul_ps(part, power), _mm256_cmp_ps::<_CMP_NLT_UQ>(a, lowest))
+        })
+    }
+    #[inline(always)]
     fn sum(self, a: __m256) -> f32 {
         op!({
             let a = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps::<1>(a));

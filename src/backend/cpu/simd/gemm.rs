@@ -8,8 +8,9 @@ use super::{Op, Simd};
 /// Columns of a packed panel.
 pub(crate) const PANEL: usize = 32;
 
-/// Products are cut along k into pieces of this length, whose sums are added in order: a piece of B stays in the cache.
-const K_BLOCK: usize = 512;
+/// Products are cut along k into pieces of this length, whose sums are added in order: in panels, a piece of B of a tile's
+/// width stays in the first cache.
+const K_BLOCK: usize = 192;
 
 /// What becomes of a sum `x` on its way into `c`.
 #[derive(Clone, Copy)]
@@ -32,6 +33,8 @@ pub(crate) struct Gemm<'a> {
     pub a_col: usize,
     pub b: &'a [f32],
     pub b_row: usize,
+    /// Where B comes in panels as wide as a tile, one after the other: from one to the next.
+    pub b_panel: Option<usize>,
     pub m: usize,
     pub n: usize,
     pub k: usize,
@@ -62,14 +65,16 @@ impl Op for PairGemm<'_> {
 impl Gemm<'_> {
     #[inline(always)]
     fn multiply<S: Simd, const PAIRS: bool>(self, s: S) {
-        let Gemm { c, c_row, a, a_row, a_col, b, b_row, m, n, k, epilogue } = self;
+        let Gemm { c, c_row, a, a_row, a_col, b, b_row, b_panel, m, n, k, epilogue } = self;
         if m == 0 || n == 0 {
             return;
         }
+        let wide = S::TILE_VECTORS * S::LANES;
+        let (b_step, before_last) = (b_panel.unwrap_or(wide), (n - 1) / wide);
         // Everything that the raw pointers below rely on.
         assert!((m - 1) * c_row + n <= c.len());
         assert!(k == 0 || (m - 1) * a_row + (k - 1) * a_col < a.len());
-        assert!(k == 0 || (k - 1) * b_row + n <= b.len());
+        assert!(k == 0 || before_last * b_step + (k - 1) * b_row + (n - before_last * wide) <= b.len());
         if let Epilogue::Affine { bias, .. } = epilogue {
             assert!(n <= bias.len());
         }
@@ -92,7 +97,6 @@ impl Gemm<'_> {
                     _ => None,
                 },
             };
-            let wide = S::TILE_VECTORS * S::LANES;
             let mut j = 0;
             // SAFETY: by the assertions above, rows 0..m and columns 0..n of every matrix lie in its slice, and the
             // tiles cover exactly those.
@@ -102,13 +106,13 @@ impl Gemm<'_> {
                         2 => block.columns::<S, 2>(s, m, S::LANES),
                         _ => block.columns::<S, 1>(s, m, S::LANES),
                     }
-                    block.step(wide);
+                    block.step(wide, b_step);
                     j += wide;
                 }
                 while j < n {
                     let lanes = (n - j).min(S::LANES);
                     block.columns::<S, 1>(s, m, lanes);
-                    block.step(lanes);
+                    block.step(lanes, lanes);
                     j += lanes;
                 }
             }
@@ -135,11 +139,11 @@ struct Block<const PAIRS: bool> {
 }
 
 impl<const PAIRS: bool> Block<PAIRS> {
-    /// Moves `columns` to the right.
+    /// Moves `columns` to the right: in B by `b_step`.
     #[inline(always)]
-    fn step(&mut self, columns: usize) {
+    fn step(&mut self, columns: usize, b_step: usize) {
         self.c = self.c.wrapping_add(columns);
-        self.b = self.b.wrapping_add(columns);
+        self.b = self.b.wrapping_add(b_step);
         if let Some((_, bias, _)) = &mut self.affine {
             *bias = bias.wrapping_add(columns);
         }

@@ -19,24 +19,22 @@ pub(crate) fn max<S: Simd>(s: S, x: &[f32]) -> f32 {
     best
 }
 
-/// `y = e^(y - shift)`, and the sum of that, in fp32.
+/// `y = e^(y - shift)`, and the sum of that, in fp32. No value exceeds the shift.
 #[inline(always)]
 pub(crate) fn raise<S: Simd>(s: S, y: &mut [f32], shift: f32) -> f32 {
     let (shift, mut sum) = (s.splat(shift), s.splat(0.0));
-    for y in y.chunks_mut(S::LANES) {
-        s.put(y, s.exp(s.sub(s.get(y), shift)));
-        sum = s.add(sum, s.get(y));
+    let mut whole = y.chunks_exact_mut(S::LANES);
+    for y in &mut whole {
+        let x = s.exp_down(s.sub(s.get(y), shift));
+        s.put(y, x);
+        sum = s.add(sum, x);
+    }
+    let rest = whole.into_remainder();
+    if !rest.is_empty() {
+        s.put(rest, s.exp_down(s.sub(s.get(rest), shift)));
+        sum = s.add(sum, s.get(rest));
     }
     s.sum(sum)
-}
-
-/// `y = x * factor`.
-#[inline(always)]
-pub(crate) fn scaled<S: Simd>(s: S, y: &mut [f32], x: &[f32], factor: f32) {
-    let factor = s.splat(factor);
-    for (y, x) in y.chunks_mut(S::LANES).zip(x.chunks(S::LANES)) {
-        s.put(y, s.mul(s.get(x), factor));
-    }
 }
 
 /// Pairs of bf16 values of two rows (see [`Simd::pairs`]); a row that ends early goes on with zeros.
@@ -84,11 +82,11 @@ pub(crate) fn dot<S: Simd>(s: S, x: &[f32], y: &[f32]) -> f32 {
     s.sum(sum)
 }
 
-/// `y = e^(y - shift) * factor`.
+/// `y = e^(y - shift) * factor`. No value exceeds the shift.
 #[inline(always)]
 pub(crate) fn exp_in_place<S: Simd>(s: S, y: &mut [f32], shift: f32, factor: f32) {
     let (shift, factor) = (s.splat(shift), s.splat(factor));
     for y in y.chunks_mut(S::LANES) {
-        s.put(y, s.mul(s.exp(s.sub(s.get(y), shift)), factor));
+        s.put(y, s.mul(s.exp_down(s.sub(s.get(y), shift)), factor));
     }
 }
