@@ -1,12 +1,11 @@
 //! The whole training step: examples per second by batch, threads and optimizer. See benches/README.md.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use tercel::bench::{cpu, cuda, training_step};
+use tercel::bench::{cpus, cuda, training_step};
 use tercel::config::OptimizerKind;
 
 fn step(c: &mut Criterion) {
-    let cpus = [1, 2].map(|threads| (format!("threads{threads}"), cpu(threads)));
-    let machines: Vec<_> = cpus.into_iter().chain(cuda()).collect();
+    let machines: Vec<_> = [1, 2].into_iter().flat_map(cpus).chain(cuda()).collect();
     let kinds = [
         ("adagrad", OptimizerKind::Adagrad),
         ("rowwise", OptimizerKind::RowwiseAdagrad),

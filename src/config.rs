@@ -173,7 +173,8 @@ pub struct TrainConfig {
     pub seed: u64,
     /// `auto` (default), `cpu` or `cuda:N`.
     pub device: Device,
-    /// What a CUDA device multiplies in towers and loss: `bf16` (default) or `fp32`. A CPU always computes in fp32.
+    /// What is multiplied: `bf16` (default) or `fp32`; sums are fp32. A CUDA device's towers and loss follow it, and the
+    /// softmax loss of a CPU with AVX512-BF16. Everything else computes in fp32.
     pub precision: Precision,
     /// Threads; 0 (default) takes every core. The results do not depend on it.
     pub threads: usize,

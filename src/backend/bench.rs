@@ -1,12 +1,16 @@
 //! What `benches/` measures: operations of the private backend on random inputs, on a CPU or a CUDA device. Hidden from
 //! the documentation and not part of the API.
 
+mod large;
+mod peak;
 mod step;
 mod zipf;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+pub use large::{large_gather, large_step};
+pub use peak::peak;
 pub use step::training_step;
 use zipf::Zipf;
 
@@ -44,27 +48,32 @@ impl Bench {
 /// Where an operation runs.
 #[derive(Clone, Debug)]
 pub enum On {
-    /// The CPU, with so many threads and this instruction set.
+    /// The CPU, with so many threads and this instruction set; that which multiplies bf16 values does.
     Cpu(usize, String),
     /// A CUDA device.
     Cuda(usize, Precision),
 }
 
-/// The CPU with its best instruction set.
-pub fn cpu(threads: usize) -> On {
-    On::Cpu(threads, isas().pop().unwrap_or_default())
+/// The CPU with its best instruction set for fp32, and by name with the one that multiplies bf16 values, where there is
+/// one.
+pub fn cpus(threads: usize) -> Vec<(String, On)> {
+    let mut isas: Vec<Isa> = available().collect();
+    let bf16 = isas.pop_if(|isa| isa.multiplies_bf16());
+    let cpu = |isa: Isa| On::Cpu(threads, name(isa));
+    let fp32 = isas.pop().map(|isa| (format!("threads{threads}"), cpu(isa)));
+    fp32.into_iter().chain(bf16.map(|isa| (format!("threads{threads}_bf16"), cpu(isa)))).collect()
 }
 
 /// Everything that this host can run on, by name: one thread with each instruction set, the best last, then `cuda:0`
 /// where there is one.
 pub fn everywhere() -> Vec<(String, On)> {
-    let cpus = isas().into_iter().map(|isa| (isa.clone(), On::Cpu(1, isa)));
+    let cpus = available().map(|isa| (name(isa), On::Cpu(1, name(isa))));
     cpus.chain(cuda()).collect()
 }
 
 /// One thread with the best instruction set, and `cuda:0` where there is one.
 pub fn best_and_cuda() -> Vec<(String, On)> {
-    [("threads1".to_owned(), cpu(1))].into_iter().chain(cuda()).collect()
+    cpus(1).into_iter().take(1).chain(cuda()).collect()
 }
 
 /// `cuda:0`, where it can be used.
@@ -73,8 +82,12 @@ pub fn cuda() -> Option<(String, On)> {
 }
 
 /// The instruction sets of this host, the best last.
-fn isas() -> Vec<String> {
-    Isa::ALL.into_iter().filter(|isa| isa.available()).map(|isa| format!("{isa:?}").to_lowercase()).collect()
+fn available() -> impl Iterator<Item = Isa> {
+    Isa::ALL.into_iter().filter(|isa| isa.available())
+}
+
+fn name(isa: Isa) -> String {
+    format!("{isa:?}").to_lowercase()
 }
 
 /// Calls a function that is generic over the backend with the one that is meant.
@@ -97,8 +110,8 @@ macro_rules! on {
 use on;
 
 fn open_cpu(threads: usize, isa: &str) -> Cpu {
-    let isa = Isa::ALL.into_iter().find(|i| format!("{i:?}").to_lowercase() == isa);
-    Cpu::new(threads, isa).expect("the host has the instruction set")
+    let isa = Isa::ALL.into_iter().find(|&i| name(i) == isa);
+    Cpu::new(threads, isa, Precision::Bf16).expect("the host has the instruction set")
 }
 
 fn values(n: usize, seed: u64) -> Vec<f32> {

@@ -24,30 +24,48 @@ use threads::Threads;
 
 use super::check::{need, need_len, need_mat};
 use super::{Backend, Bag, Elem, Mat, MatMut, Plan, Skip, SoftmaxGrads, SoftmaxLoss, Step, Table};
+use crate::config::Precision;
 use crate::{Error, Result};
 
 pub(crate) use topk::Items;
 
 /// The host's processors.
 pub(crate) struct Cpu {
-    threads: Threads,
-    isa: Isa,
+    pub(super) threads: Threads,
+    pub(super) isa: Isa,
+    /// Whether the softmax loss rounds the factors of its products to bf16.
+    bf16: bool,
     scratch: scratch::Pool,
     /// Values asked for with `read_later`.
     later: Mutex<Vec<f32>>,
 }
 
 impl Cpu {
-    /// `threads` threads (0: every core) with the instruction set `isa`, or the best that the host has.
+    /// `threads` threads (0: every core) with the instruction set `isa`, or the best that the host has. Where that
+    /// multiplies bf16 values, `precision` says whether the softmax loss does; elsewhere it computes in fp32.
     ///
     /// # Errors
     /// [`Error::Config`] where the host lacks `isa` or the threads cannot be started.
-    pub(crate) fn new(threads: usize, isa: Option<Isa>) -> Result<Cpu> {
+    pub(crate) fn new(threads: usize, isa: Option<Isa>, precision: Precision) -> Result<Cpu> {
         let isa = isa.unwrap_or_else(Isa::best);
         if !isa.available() {
             return Err(Error::config("isa", format!("this processor has no {isa:?}")));
         }
-        Ok(Cpu { threads: Threads::new(threads)?, isa, scratch: scratch::Pool::default(), later: Mutex::default() })
+        let bf16 = precision == Precision::Bf16 && isa.multiplies_bf16();
+        Ok(Cpu {
+            threads: Threads::new(threads)?,
+            isa,
+            bf16,
+            scratch: scratch::Pool::default(),
+            later: Mutex::default(),
+        })
+    }
+
+    /// Rounds factors to bf16 whatever the instruction set: slow, for tests.
+    #[cfg(test)]
+    pub(crate) fn with_bf16(mut self) -> Cpu {
+        self.bf16 = true;
+        self
     }
 }
 

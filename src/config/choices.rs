@@ -71,14 +71,15 @@ pub enum Dtype {
     Fp16,
 }
 
-/// What a CUDA device's tensor cores multiply. Sums are fp32 in both; a CPU always multiplies in fp32.
+/// What a CUDA device's tensor cores multiply, and the softmax loss of a CPU with AVX512-BF16. Sums are fp32 in both; any
+/// other CPU always multiplies in fp32.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
     /// Factors rounded to bf16.
     #[default]
     Bf16,
-    /// Factors split into two bf16 each, three products: about 2^-16 relative, at a third of the speed.
+    /// CUDA: factors split into two bf16 each, three products: about 2^-16 relative, at a third of the speed. CPU: fp32.
     Fp32,
 }
 

@@ -9,7 +9,7 @@ use super::spec::ModelSpec;
 use super::step::Stepper;
 use crate::backend::cpu::Cpu;
 use crate::backend::{Backend, Step, TableData};
-use crate::config::{Combine, Config, LogQ, Negatives, OptimizerKind};
+use crate::config::{Combine, Config, LogQ, Negatives, OptimizerKind, Precision};
 use crate::data::batch::{Cursor, Prepare, Rows};
 use crate::data::dataset::{EntityInfo, Feature, FeatureKind, FileInfo};
 use crate::data::history::History;
@@ -84,7 +84,9 @@ impl Case {
         let rows = Rows { users: &USERS, items: &ITEMS, timestamps: Some(&TIMES), weights: Some(&WEIGHTS) };
         inputs.prepare(Cursor { epoch: 0, batch: 0 }, rows, &mut batch).unwrap();
         let mut fresh = Fresh { model: &config.model, seed: 5 };
-        let core = Core::new(Cpu::new(1, None).unwrap(), spec, config, &mut fresh, Some(&config.optimizer)).unwrap();
+        // Finite differences need all of fp32.
+        let cpu = Cpu::new(1, None, Precision::Fp32).unwrap();
+        let core = Core::new(cpu, spec, config, &mut fresh, Some(&config.optimizer)).unwrap();
         let stepper = Stepper::new(&core, &config.loss, 5, 6).unwrap();
         Case { core, stepper, inputs, batch }
     }

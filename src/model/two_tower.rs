@@ -81,7 +81,8 @@ impl TwoTower {
             #[cfg(not(feature = "cuda"))]
             Device::Cuda(ordinal) => return Err(crate::backend::no_cuda_feature(ordinal)),
             Device::Cpu | Device::Auto => {
-                Engine::Cpu(Loaded::new(Cpu::new(threads, None)?, spec, &info.config, &mut parameters)?)
+                let backend = Cpu::new(threads, None, info.config.train.precision)?;
+                Engine::Cpu(Loaded::new(backend, spec, &info.config, &mut parameters)?)
             }
         };
         Ok(TwoTower { engine, info, dir, users, items, allow: None })

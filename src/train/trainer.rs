@@ -58,7 +58,7 @@ pub fn train(
         #[cfg(not(feature = "cuda"))]
         Device::Cuda(ordinal) => Err(crate::backend::no_cuda_feature(ordinal)),
         Device::Cpu | Device::Auto => {
-            let backend = Cpu::new(config.train.threads, None)?;
+            let backend = Cpu::new(config.train.threads, None, config.train.precision)?;
             Run::start(backend, dataset, out.as_ref(), config, resume, observer)?.run()
         }
     }

@@ -24,6 +24,9 @@ pub struct Gradients {
     pub users: Vec<f64>,
     pub candidates: Vec<f64>,
     pub log_scale: f64,
+    /// The sums of the terms' absolute values.
+    pub users_size: Vec<f64>,
+    pub candidates_size: Vec<f64>,
 }
 
 impl Loss {
@@ -111,6 +114,8 @@ impl Loss {
             users: vec![0.0; self.users.len()],
             candidates: vec![0.0; self.candidates.len()],
             log_scale: 0.0,
+            users_size: vec![0.0; self.users.len()],
+            candidates_size: vec![0.0; self.candidates.len()],
         };
         for (i, &share) in shares.iter().enumerate() {
             if share == 0.0 {
@@ -125,8 +130,13 @@ impl Loss {
                 }
                 g *= share;
                 for d in 0..dim {
-                    out.users[i * dim + d] += g * scale * self.candidates[j * dim + d];
-                    out.candidates[j * dim + d] += g * scale * self.users[i * dim + d];
+                    let (user, candidate) = (i * dim + d, j * dim + d);
+                    let (by_user, by_candidate) =
+                        (g * scale * self.candidates[candidate], g * scale * self.users[user]);
+                    out.users[user] += by_user;
+                    out.candidates[candidate] += by_candidate;
+                    out.users_size[user] += by_user.abs();
+                    out.candidates_size[candidate] += by_candidate.abs();
                 }
                 out.log_scale += g * scale * self.dot(i, j);
             }

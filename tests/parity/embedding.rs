@@ -280,7 +280,7 @@ fn rounding_is_unbiased() {
     for (dtype, x, size) in
         [(Dtype::Bf16, 1.0, 1.0 / 1024.0), (Dtype::Fp16, 1.0, 1.0 / 8192.0), (Dtype::Fp16, 1e-6, 1e-8)]
     {
-        let cpu = Cpu::new(1, None).expect("there");
+        let cpu = Cpu::new(1, None, Precision::Fp32).expect("there");
         let mut table = table(&vec![x; tries * dim], tries, dim, dtype);
         let stored = values(&table)[0];
         let ids: Vec<u32> = (0..tries as u32).collect();
@@ -341,7 +341,7 @@ fn same_bits_for_any_number_of_threads() {
         for kind in KINDS {
             for isa in Isa::ALL.into_iter().filter(|isa| isa.available()) {
                 let run = |threads| {
-                    let cpu = Cpu::new(threads, Some(isa)).expect("there");
+                    let cpu = Cpu::new(threads, Some(isa), Precision::Fp32).expect("there");
                     let mut table = with_states(table(&start, v, dim, dtype), kind);
                     let grads = [mat(&grads, lookups, dim, dim, 0)];
                     cpu.embedding_bag_bwd_step(&mut table, &sorted.view(true), &grads, &step(kind, 1)).expect("fits");
@@ -360,7 +360,7 @@ fn same_bits_for_any_number_of_threads() {
 
 #[test]
 fn refuses_what_does_not_fit() {
-    let cpu = Cpu::new(1, None).expect("there");
+    let cpu = Cpu::new(1, None, Precision::Fp32).expect("there");
     let mut table = table(&[0.0; 12], 3, 4, Dtype::Fp32);
     let mut out = vec![0.0; 8];
     let mut fwd = |ids: Vec<u32>, offsets: Option<Vec<u32>>| {

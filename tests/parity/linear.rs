@@ -93,14 +93,14 @@ fn nan_passes_relu() {
 fn same_bits_for_any_number_of_threads() {
     let case = Case::new(700, 40, 52, true);
     for isa in Isa::ALL.into_iter().filter(|isa| isa.available()) {
-        let run = |threads| case.run(&Cpu::new(threads, Some(isa)).expect("there")).map(|x| bits(&x));
+        let run = |threads| case.run(&Cpu::new(threads, Some(isa), Precision::Fp32).expect("there")).map(|x| bits(&x));
         assert!(run(1) == run(3), "{isa:?}");
     }
 }
 
 #[test]
 fn refuses_what_does_not_fit() {
-    let cpu = Cpu::new(1, None).expect("there");
+    let cpu = Cpu::new(1, None, Precision::Fp32).expect("there");
     let (mut y, x, w, b) = (vec![0.0; 6], vec![0.0; 8], vec![0.0; 12], vec![0.0; 3]);
     let mut run = |y_col, x_rows, w: &Vec<f32>| {
         let y = MatMut { buf: &mut y, rows: 2, cols: 3, stride: 3, col: y_col };

@@ -22,6 +22,13 @@ struct Case {
     dim: usize,
 }
 
+/// Every instruction set, in fp32 and in bf16.
+fn in_both() -> Vec<(String, Cpu)> {
+    let fp32 = cpus(1).into_iter().map(|(isa, cpu)| (format!("{isa:?}"), cpu));
+    let bf16 = cpus(1).into_iter().map(|(isa, cpu)| (format!("{isa:?} bf16"), cpu.with_bf16()));
+    fp32.chain(bf16).collect()
+}
+
 /// Loss, derivative by log_scale, dU, dV.
 type Found = (Vec<f32>, Vec<f32>, Vec<f32>);
 
@@ -72,6 +79,12 @@ impl Case {
         }
     }
 
+    /// The same with users and candidates that bf16 can hold.
+    fn rounded(&self) -> Case {
+        let round = |x: &[f32]| x.iter().map(|&x| half::bf16::from_f32(x).to_f32()).collect();
+        Case { users: round(&self.users), candidates: round(&self.candidates), ..self.clone() }
+    }
+
     fn run(&self, cpu: &Cpu) -> Result<Found> {
         // Results are overwritten, whatever was there.
         let poison = |n| vec![f32::NAN; n];
@@ -117,6 +130,11 @@ impl Case {
     }
 
     fn check(&self, name: &str) {
+        self.check_fp32(name);
+        self.rounded().check_bf16(name);
+    }
+
+    fn check_fp32(&self, name: &str) {
         let expected = self.oracle().gradients();
         for (isa, cpu) in cpus(1) {
             let name = format!("{name} {isa:?} {}x{}x{}", self.rows, self.columns, self.dim);
@@ -128,6 +146,28 @@ impl Case {
             let terms: f64 = expected.users.iter().zip(&self.users).map(|(a, b)| (a * f64::from(*b)).abs()).sum();
             let error = (f64::from(stats[1]) - expected.log_scale).abs();
             assert!(error <= 1e-5 * terms + 1e-7, "{name}: log_scale {} for {}", stats[1], expected.log_scale);
+        }
+    }
+
+    /// Users and candidates are exact in bf16, and so is the loss but for fp32's sums. Gradients: p is rounded to 8 bits,
+    /// which moves each of their terms by 2^-8 at the most.
+    fn check_bf16(&self, name: &str) {
+        let expected = self.oracle().gradients();
+        for (isa, cpu) in cpus(1) {
+            let name = format!("{name} {isa:?} bf16 {}x{}x{}", self.rows, self.columns, self.dim);
+            let (stats, du, dv) = self.run(&cpu.with_bf16()).expect("the shapes fit");
+            LOSS.check(&format!("{name}: loss"), &stats[..1], &[expected.loss]);
+            let close = |what: &str, found: &[f32], expected: &[f64], sizes: &[f64]| {
+                let largest = expected.iter().fold(0.0f64, |m, x| m.max(x.abs()));
+                for (i, ((&a, &b), &size)) in found.iter().zip(expected).zip(sizes).enumerate() {
+                    let (error, allowed) = ((f64::from(a) - b).abs(), 0.003_91 * size + 1e-5 * largest + 1e-9);
+                    assert!(error <= allowed, "{name}: {what}[{i}]: {a} for {b}: {error:e} off, {allowed:e} allowed");
+                }
+            };
+            close("users", &du, &expected.users, &expected.users_size);
+            close("candidates", &dv, &expected.candidates, &expected.candidates_size);
+            let terms: f64 = expected.users_size.iter().zip(&self.users).map(|(a, b)| a * f64::from(b.abs())).sum();
+            close("log_scale", &stats[1..], &[expected.log_scale], &[terms]);
         }
     }
 }
@@ -179,7 +219,7 @@ fn matches_the_oracle_without_kept_scores() {
 
 #[test]
 fn one_row_costs_nothing() {
-    for (_, cpu) in cpus(1) {
+    for (_, cpu) in in_both() {
         let (stats, du, dv) = Case::plain(1, 1, 8, 3).run(&cpu).expect("runs");
         assert_eq!((bits(&stats), du, dv), (vec![0, 0], vec![0.0; 8], vec![0.0; 8]));
     }
@@ -187,7 +227,7 @@ fn one_row_costs_nothing() {
 
 #[test]
 fn all_ids_equal_costs_nothing() {
-    for (_, cpu) in cpus(1) {
+    for (_, cpu) in in_both() {
         for corrected in [None, Some(vec![-0.5; 40])] {
             let mut case = Case::plain(40, 40, 8, 3);
             (case.ids, case.corrected) = (Some(vec![9; 40]), corrected);
@@ -199,7 +239,7 @@ fn all_ids_equal_costs_nothing() {
 
 #[test]
 fn no_rows_or_no_weight_costs_nothing() {
-    for (_, cpu) in cpus(1) {
+    for (_, cpu) in in_both() {
         let mut case = Case::plain(20, 20, 8, 3);
         case.weights = Some(vec![0.0; 20]);
         let (stats, du, dv) = case.run(&cpu).expect("runs");
@@ -215,12 +255,13 @@ fn extreme_scores() {
     let mut case = Case::random(60, 70, 16, 5);
     case.log_scale = vec![9.5];
     case.corrected = None;
+    let case = case.rounded();
     let expected = case.oracle().gradients();
-    for (isa, cpu) in cpus(1) {
+    for (name, cpu) in in_both() {
         let (stats, du, dv) = case.run(&cpu).expect("runs");
-        LOSS.check(&format!("{isa:?}"), &stats[..1], &[expected.loss]);
+        LOSS.check(&name, &stats[..1], &[expected.loss]);
         // Scores of 1e4 are rounded to 1e-3: so are the differences that p is made of.
-        let rough = Tolerance { relative: 1e-2, of_largest: 1e-3, absolute: 0.0 };
+        let rough = Tolerance { relative: 1e-2, of_largest: 5e-3, absolute: 0.0 };
         rough.check("users", &du, &expected.users);
         rough.check("candidates", &dv, &expected.candidates);
     }
@@ -232,33 +273,33 @@ fn extreme_scores() {
     let mut listed = masked.clone();
     listed.bias = None;
     listed.masked = Some((vec![0, 2, 4, 6], vec![5, 7, 5, 7, 5, 7]));
-    for (_, cpu) in cpus(1) {
+    for (_, cpu) in in_both() {
         assert_eq!(masked.run(&cpu).expect("runs"), listed.run(&cpu).expect("runs"));
     }
 }
 
 #[test]
 fn nan_and_infinity_reach_the_loss() {
-    for (isa, cpu) in cpus(1) {
+    for (name, cpu) in in_both() {
         for bad in [f32::NAN, f32::INFINITY] {
             for place in [0, 5 * 16 + 15, 49 * 16 + 3] {
                 let mut case = Case::plain(50, 60, 16, 4);
                 case.users[place] = bad;
-                assert!(!case.run(&cpu).expect("runs").0[0].is_finite(), "{isa:?}: {bad} in users[{place}]");
+                assert!(!case.run(&cpu).expect("runs").0[0].is_finite(), "{name}: {bad} in users[{place}]");
                 let mut case = Case::plain(50, 60, 16, 4);
                 case.candidates[place] = bad;
-                assert!(!case.run(&cpu).expect("runs").0[0].is_finite(), "{isa:?}: {bad} in candidates[{place}]");
+                assert!(!case.run(&cpu).expect("runs").0[0].is_finite(), "{name}: {bad} in candidates[{place}]");
             }
             let mut case = Case::plain(50, 60, 16, 4);
             case.log_scale = vec![bad];
-            assert!(!case.run(&cpu).expect("runs").0[0].is_finite(), "{isa:?}: {bad} as log_scale");
+            assert!(!case.run(&cpu).expect("runs").0[0].is_finite(), "{name}: {bad} as log_scale");
         }
         // The whole first block is masked but for one NaN.
         let mut case = Case::plain(1, 500, 4, 4);
         let mut bias = vec![f32::NEG_INFINITY; 500];
         (bias[17], bias[450]) = (f32::NAN, 0.0);
         (case.bias, case.positives) = (Some(bias), Some(vec![450]));
-        assert!(case.run(&cpu).expect("runs").0[0].is_nan(), "{isa:?}");
+        assert!(case.run(&cpu).expect("runs").0[0].is_nan(), "{name}");
     }
 }
 
@@ -268,12 +309,14 @@ fn same_bits_for_any_number_of_threads() {
         let case = Case::random(rows, columns, dim, 11);
         for isa in Isa::ALL.into_iter().filter(|isa| isa.available()) {
             let run = |threads| {
-                let cpu = Cpu::new(threads, Some(isa)).expect("there");
-                let (stats, du, dv) = case.run(&cpu).expect("runs");
-                (bits(&stats), bits(&du), bits(&dv))
+                let cpu = Cpu::new(threads, Some(isa), Precision::Fp32).expect("there");
+                let fp32 = case.run(&cpu).expect("runs");
+                let bf16 = case.run(&cpu.with_bf16()).expect("runs");
+                [fp32, bf16].map(|(stats, du, dv)| [bits(&stats), bits(&du), bits(&dv)])
             };
             let one = run(1);
-            for threads in [2, 3, 7] {
+            assert!(one[0] != one[1], "{isa:?}: bf16 is another computation");
+            for threads in [2, 3, 5, 7] {
                 assert!(one == run(threads), "{isa:?}, {threads} threads, {rows} x {columns}");
             }
         }
@@ -282,7 +325,7 @@ fn same_bits_for_any_number_of_threads() {
 
 #[test]
 fn refuses_what_does_not_fit() {
-    let cpu = Cpu::new(1, None).expect("there");
+    let cpu = Cpu::new(1, None, Precision::Fp32).expect("there");
     let refused = |change: &dyn Fn(&mut Case)| {
         let mut case = Case::plain(5, 6, 4, 2);
         change(&mut case);

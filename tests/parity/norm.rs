@@ -48,7 +48,7 @@ fn same_bits_for_any_number_of_threads() {
     let (x, dy) = (Random(1).vec(rows * dim, 3.0), Random(2).vec(rows * dim, 1.0));
     for isa in Isa::ALL.into_iter().filter(|isa| isa.available()) {
         let run = |threads| {
-            let cpu = Cpu::new(threads, Some(isa)).expect("there");
+            let cpu = Cpu::new(threads, Some(isa), Precision::Fp32).expect("there");
             let (mut y, mut inverse, mut dx) = (vec![0.0; rows * dim], vec![0.0; rows], dy.clone());
             cpu.l2_norm_fwd(&mut y, &mut inverse, &x, rows, dim).expect("fits");
             cpu.l2_norm_bwd(&mut dx, &y, &inverse, rows, dim).expect("fits");

@@ -85,7 +85,7 @@ fn bad_gradients_show() {
 
 #[test]
 fn refuses_missing_states() {
-    let cpu = Cpu::new(1, None).expect("there");
+    let cpu = Cpu::new(1, None, Precision::Fp32).expect("there");
     let (mut w, dw) = (vec![0.0; 4], vec![0.0; 4]);
     for kind in [OptimizerKind::Adagrad, OptimizerKind::Adam] {
         let found = cpu.dense_step(&mut w, None, None, &dw, 4, &step(kind, 1));
@@ -104,7 +104,9 @@ fn squared_norms() {
         let x = Random(1).vec(len + 3, 2.0);
         let expected: f64 = x[..len].iter().map(|&x| f64::from(x) * f64::from(x)).sum();
         for isa in Isa::ALL.into_iter().filter(|isa| isa.available()) {
-            let of = |threads| Cpu::new(threads, Some(isa)).expect("there").squared_norm(&x, len).expect("fits");
+            let of = |threads| {
+                Cpu::new(threads, Some(isa), Precision::Fp32).expect("there").squared_norm(&x, len).expect("fits")
+            };
             assert!((of(1) - expected).abs() <= 1e-12 * expected, "{isa:?} {len}");
             assert_eq!(of(1).to_bits(), of(3).to_bits(), "{isa:?} {len}");
         }

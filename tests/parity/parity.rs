@@ -7,6 +7,7 @@ mod linear;
 mod loss;
 mod norm;
 pub(crate) mod optim;
+mod pairs;
 mod topk;
 
 #[path = "../naive/naive.rs"]
@@ -15,6 +16,7 @@ pub(crate) mod naive;
 use crate::backend::Mat;
 use crate::backend::cpu::Cpu;
 use crate::backend::cpu::simd::Isa;
+use crate::config::Precision;
 
 /// How far a result may lie from the oracle's: `|a - b| <= (relative |b| + of_largest * max |b|) + absolute`.
 struct Tolerance {
@@ -48,7 +50,9 @@ impl Tolerance {
 /// One CPU for each instruction set of this host.
 fn cpus(threads: usize) -> Vec<(Isa, Cpu)> {
     let there = Isa::ALL.into_iter().filter(|isa| isa.available());
-    there.map(|isa| (isa, Cpu::new(threads, Some(isa)).expect("the instruction set is there"))).collect()
+    there
+        .map(|isa| (isa, Cpu::new(threads, Some(isa), Precision::Fp32).expect("the instruction set is there")))
+        .collect()
 }
 
 /// A stream of random values.

@@ -160,7 +160,7 @@ fn a_score_depends_on_its_query_and_item_alone() {
     let (dim, n) = (37, 20_000);
     let (queries, items) = (random.vec(200 * dim, 1.0), random.vec(n * dim, 1.0));
     for isa in Isa::ALL.into_iter().filter(|isa| isa.available()) {
-        let of = |threads| Cpu::new(threads, Some(isa)).expect("there");
+        let of = |threads| Cpu::new(threads, Some(isa), Precision::Fp32).expect("there");
         let all = run(&of(1), &queries, &items, dim, None, 50);
         let found = run(&of(4), &queries, &items, dim, None, 50);
         assert!(all.0 == found.0 && bits(&all.1) == bits(&found.1), "{isa:?}: threads");
@@ -230,7 +230,7 @@ fn one_query_or_many_by_codes() {
 
 #[test]
 fn nothing_to_find() {
-    let cpu = Cpu::new(1, None).expect("there");
+    let cpu = Cpu::new(1, None, Precision::Fp32).expect("there");
     assert_eq!(run(&cpu, &vec![1.0; 8], &[], 4, None, 3), (vec![u32::MAX; 6], vec![f32::NEG_INFINITY; 6]));
     assert_eq!(run(&cpu, &vec![1.0; 8], &[1.0; 8], 4, None, 0), (vec![], vec![]));
     assert_eq!(run(&cpu, &vec![], &[1.0; 8], 4, None, 3), (vec![], vec![]));

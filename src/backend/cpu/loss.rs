@@ -1,20 +1,25 @@
 //! The in-batch softmax, forward and backward at once: 6 B C D operations, or 8 B C D for very many candidates.
 //!
 //! Scores exist only as strips. A thread takes a strip of 48 to 96 rows, scores it against all columns in blocks and
-//! keeps a running maximum and sum per row; then it goes over the blocks again, turns scores into
-//! `p = dL/d<u, v>`, and adds `dU = p V` and `dV += p^T U`. Groups of rows are cut by the shape alone; each group has a
+//! keeps a running maximum and sum per row, and `e^(score - maximum)` in the scores' place; then it goes over the blocks
+//! again, turns those into `p = dL/d<u, v>`, and adds `dU = p V` and `dV += p^T U`. Groups of rows are cut by the shape alone; each group has a
 //! dV of its own, and these are summed in the groups' order.
 //!
 //! Where a strip would not fit [`KEEP`] (very many candidates) nothing is kept: one pass over strips finds maximum, sum
 //! and dU together (rescaling dU when the maximum moves), a second over blocks of columns scores again and adds up dV.
+//!
+//! On a processor with AVX512-BF16 all products may take factors that are rounded to bf16, pair by pair along k (see
+//! [`pack`]); scores, sums, p until it is multiplied and all results are fp32.
 
 mod block;
 mod check;
+mod pack;
 mod same;
 
 use block::{Problem, RowState};
+use pack::{Candidates, Rounded, Users};
 
-use super::simd::{Op, PANEL, Simd, pack_panels, rows};
+use super::simd::{Op, PANEL, Simd, rows};
 use super::threads::ranges;
 use super::{Cpu, scratch};
 use crate::Result;
@@ -38,23 +43,22 @@ struct Cut {
     strip: usize,
     /// Rows of a group; a multiple of the tile's.
     group: usize,
-    /// Values from row to row of a strip's scores; none are kept without.
-    kept: Option<usize>,
+    /// Whether a strip's scores are kept.
+    kept: bool,
 }
 
 impl Cut {
     fn new(b: usize, c: usize, d: usize) -> Cut {
-        let stride = c.next_multiple_of(PANEL) + 16;
-        let fit = KEEP / stride / 12 * 12;
+        let fit = KEEP / (c.div_ceil(COLUMNS).max(1) * STRIDE) / 12 * 12;
         let wanted = b.div_ceil(128).clamp(1, 16);
         let groups = wanted.min((GROUPS_KEEP / (c * d).max(1)).max(1));
         if fit < ROWS_KEPT.min(b) || groups < wanted.min(8) {
-            return Cut { strip: ROWS, group: ROWS, kept: None };
+            return Cut { strip: ROWS, group: ROWS, kept: false };
         }
         let group = b.div_ceil(groups).next_multiple_of(12);
         // Strips of a group as equal as can be.
         let strips = group.div_ceil(fit.min(ROWS));
-        Cut { strip: group.div_ceil(strips).next_multiple_of(12), group, kept: Some(stride) }
+        Cut { strip: group.div_ceil(strips).next_multiple_of(12), group, kept: true }
     }
 }
 
@@ -72,9 +76,8 @@ pub(crate) fn softmax(cpu: &Cpu, grads: SoftmaxGrads<'_, Cpu>, loss: &SoftmaxLos
         return Ok(());
     }
 
-    let panels_len = c.div_ceil(PANEL) * PANEL;
-    let mut panels = cpu.scratch.take(panels_len * d);
-    pack_panels(&mut panels, loss.candidates, c, d);
+    let panels_len = c.next_multiple_of(PANEL);
+    let candidates = Candidates::new(cpu, loss);
     let mut bias = cpu.scratch.take(panels_len);
     match loss.bias {
         Some(values) => bias[..c].copy_from_slice(&values[..c]),
@@ -83,14 +86,19 @@ pub(crate) fn softmax(cpu: &Cpu, grads: SoftmaxGrads<'_, Cpu>, loss: &SoftmaxLos
     // The last panel's missing columns are masked.
     bias[c..].fill(f32::NEG_INFINITY);
     let same = loss.ids.map(|ids| same::Same::new(&ids[..c]));
-    let problem =
-        Problem { loss, scale: loss.log_scale[0].exp(), total, panels: &panels, bias: &bias, same: same.as_ref() };
+    let problem = Problem {
+        loss,
+        scale: loss.log_scale[0].exp(),
+        total,
+        candidates: &candidates,
+        bf16: cpu.bf16,
+        bias: &bias,
+        same: same.as_ref(),
+    };
 
     let cut = Cut::new(b, c, d);
-    let sums = match cut.kept {
-        Some(stride) => kept(cpu, &problem, &cut, stride, du, dv),
-        None => wide(cpu, &problem, &cut, du, dv),
-    };
+    let run = if cut.kept { kept } else { wide };
+    let sums = run(cpu, &problem, &cut, du, dv);
     let (mut value, mut d_scale) = (0.0, 0.0);
     for sum in sums {
         value += sum.0;
@@ -104,7 +112,7 @@ pub(crate) fn softmax(cpu: &Cpu, grads: SoftmaxGrads<'_, Cpu>, loss: &SoftmaxLos
 type Sums = (f64, f64);
 
 /// Runs the groups, each with its strips' scores kept.
-fn kept(cpu: &Cpu, problem: &Problem<'_>, cut: &Cut, stride: usize, du: &mut [f32], dv: &mut [f32]) -> Vec<Sums> {
+fn kept(cpu: &Cpu, problem: &Problem<'_>, cut: &Cut, du: &mut [f32], dv: &mut [f32]) -> Vec<Sums> {
     let (b, d) = (problem.loss.rows, problem.loss.dim);
     let groups = ranges(b, cut.group);
     let mut sums = vec![(0.0, 0.0); groups.len()];
@@ -115,9 +123,10 @@ fn kept(cpu: &Cpu, problem: &Problem<'_>, cut: &Cut, stride: usize, du: &mut [f3
     let parts = groups.iter().cloned().zip(du.chunks_mut(cut.group * d)).zip(dvs).zip(&mut sums);
     let parts = parts.map(|(((rows, du), dv), sums)| (rows, du, dv, sums)).collect();
     cpu.threads.each(parallel, parts, |(rows, du, dv, sums)| {
-        let scores = cpu.scratch.take(cut.strip * stride);
-        let p = cpu.scratch.take(cut.strip * STRIDE);
-        *sums = cpu.isa.run(Group { problem, rows, strip: cut.strip, stride, scores, p, du, dv });
+        let blocks = problem.loss.columns.div_ceil(COLUMNS);
+        let scores = cpu.scratch.take(blocks * cut.strip * STRIDE);
+        let (users, rounded) = (Users::new(cpu, cut.strip, d), Rounded::new(cpu, cut.strip));
+        *sums = cpu.isa.run(Group { problem, rows, strip: cut.strip, users, scores, rounded, du, dv });
     });
     if groups.len() > 1 {
         let len = dv.len();
@@ -155,9 +164,10 @@ struct Group<'a> {
     problem: &'a Problem<'a>,
     rows: std::ops::Range<usize>,
     strip: usize,
-    stride: usize,
+    users: Users<'a>,
+    /// Block by block, rows of [`STRIDE`].
     scores: scratch::Scratch<'a>,
-    p: scratch::Scratch<'a>,
+    rounded: Rounded<'a>,
     du: &'a mut [f32],
     dv: &'a mut [f32],
 }
@@ -167,23 +177,24 @@ impl Op for Group<'_> {
     #[inline(always)]
     fn run<S: Simd>(mut self, s: S) -> Sums {
         let (problem, d) = (self.problem, self.problem.loss.dim);
+        let blocks = ranges(problem.loss.columns, COLUMNS);
         let mut sums = (0.0, 0.0);
-        let mut state = RowState::new(self.strip);
+        let mut state = RowState::new(self.strip, blocks.len());
         for (n, rows) in ranges(self.rows.len(), self.strip).into_iter().enumerate() {
             let du = &mut self.du[rows.start * d..rows.end * d];
             let rows = self.rows.start + rows.start..self.rows.start + rows.end;
             state.start(problem, &rows);
-            for columns in ranges(problem.loss.columns, COLUMNS) {
-                let scores = &mut self.scores[columns.start..];
-                problem.scores(s, scores, self.stride, &rows, &columns, &mut state);
-                problem.look(s, scores, self.stride, &rows, &columns, &mut state);
+            self.users.pack(s, problem.users(&rows), d);
+            for (columns, scores) in blocks.iter().zip(self.scores.chunks_exact_mut(self.strip * STRIDE)) {
+                problem.scores(s, scores, &self.users, &rows, columns, &mut state);
+                problem.raise(s, scores, &rows, columns, &mut state);
             }
             sums.0 += problem.finish(&rows, &mut state);
-            for columns in ranges(problem.loss.columns, COLUMNS) {
-                let scores = &self.scores[columns.start..];
-                problem.probabilities(s, &mut self.p, scores, self.stride, &rows, &columns, &state);
-                problem.add_du(s, du, &self.p, &rows, &columns);
-                problem.add_dv(s, &mut self.dv[columns.start * d..columns.end * d], &self.p, &rows, &columns, n > 0);
+            for (columns, p) in blocks.iter().zip(self.scores.chunks_exact_mut(self.strip * STRIDE)) {
+                problem.probabilities(s, p, &mut self.rounded, &rows, columns, &state);
+                let dv = &mut self.dv[columns.start * d..columns.end * d];
+                problem.add_du(s, du, (p, &self.rounded), &rows, columns);
+                problem.add_dv(s, dv, (p, &self.rounded), &self.users, columns, n > 0);
             }
             sums.1 += problem.d_scale(s, du, &rows);
         }
@@ -196,26 +207,40 @@ fn wide(cpu: &Cpu, problem: &Problem<'_>, cut: &Cut, du: &mut [f32], dv: &mut [f
     let (b, c, d) = (problem.loss.rows, problem.loss.columns, problem.loss.dim);
     let strips = ranges(b, cut.strip);
     let mut sums = vec![(0.0, 0.0); strips.len()];
-    let mut states: Vec<RowState> = strips.iter().map(|_| RowState::new(cut.strip)).collect();
+    let mut states: Vec<RowState> = strips.iter().map(|_| RowState::new(cut.strip, 0)).collect();
     let parallel = b * c * d > 1 << 16;
     let parts = strips.iter().cloned().zip(du.chunks_mut(cut.strip * d)).zip(&mut states).zip(&mut sums).collect();
     cpu.threads.each(parallel, parts, |(((rows, du), state), sums)| {
-        let p = cpu.scratch.take(cut.strip * STRIDE);
-        *sums = cpu.isa.run(WideRows { problem, rows, p, du, state });
+        let work = Work::new(cpu, cut.strip, d);
+        *sums = cpu.isa.run(WideRows { problem, rows, work, du, state });
     });
     let parts = ranges(c, COLUMNS).into_iter().zip(dv.chunks_mut(COLUMNS * d)).collect();
     cpu.threads.each(parallel, parts, |(columns, dv)| {
-        let p = cpu.scratch.take(cut.strip * STRIDE);
-        cpu.isa.run(WideColumns { problem, strips: &strips, states: &states, columns, p, dv });
+        let work = Work::new(cpu, cut.strip, d);
+        cpu.isa.run(WideColumns { problem, strips: &strips, states: &states, columns, work, dv });
     });
     sums
+}
+
+/// What one strip and one block take.
+struct Work<'a> {
+    users: Users<'a>,
+    p: scratch::Scratch<'a>,
+    rounded: Rounded<'a>,
+}
+
+impl<'a> Work<'a> {
+    fn new(cpu: &'a Cpu, strip: usize, d: usize) -> Work<'a> {
+        let (users, rounded) = (Users::new(cpu, strip, d), Rounded::new(cpu, strip));
+        Work { users, p: cpu.scratch.take(strip * STRIDE), rounded }
+    }
 }
 
 /// One strip: its rows' sums and dU in one pass.
 struct WideRows<'a> {
     problem: &'a Problem<'a>,
     rows: std::ops::Range<usize>,
-    p: scratch::Scratch<'a>,
+    work: Work<'a>,
     du: &'a mut [f32],
     state: &'a mut RowState,
 }
@@ -223,13 +248,14 @@ struct WideRows<'a> {
 impl Op for WideRows<'_> {
     type Output = Sums;
     #[inline(always)]
-    fn run<S: Simd>(mut self, s: S) -> Sums {
-        let (problem, rows) = (self.problem, self.rows);
+    fn run<S: Simd>(self, s: S) -> Sums {
+        let (problem, rows, Work { mut users, mut p, mut rounded }) = (self.problem, self.rows, self.work);
         self.state.start(problem, &rows);
+        users.pack(s, problem.users(&rows), problem.loss.dim);
         for columns in ranges(problem.loss.columns, COLUMNS) {
-            problem.scores(s, &mut self.p, STRIDE, &rows, &columns, self.state);
-            problem.look_and_raise(s, self.du, &mut self.p, &rows, &columns, self.state);
-            problem.add_du(s, self.du, &self.p, &rows, &columns);
+            problem.scores(s, &mut p, &users, &rows, &columns, self.state);
+            problem.raise_with_du(s, self.du, &mut p, &mut rounded, &rows, &columns, self.state);
+            problem.add_du(s, self.du, (&p, &rounded), &rows, &columns);
         }
         let value = problem.finish(&rows, self.state);
         problem.finish_du(s, self.du, &rows, self.state);
@@ -243,20 +269,21 @@ struct WideColumns<'a> {
     strips: &'a [std::ops::Range<usize>],
     states: &'a [RowState],
     columns: std::ops::Range<usize>,
-    p: scratch::Scratch<'a>,
+    work: Work<'a>,
     dv: &'a mut [f32],
 }
 
 impl Op for WideColumns<'_> {
     type Output = ();
     #[inline(always)]
-    fn run<S: Simd>(mut self, s: S) {
-        let (problem, columns) = (self.problem, &self.columns);
+    fn run<S: Simd>(self, s: S) {
+        let (problem, columns, Work { mut users, mut p, mut rounded }) = (self.problem, &self.columns, self.work);
         for (n, (rows, state)) in self.strips.iter().zip(self.states).enumerate() {
             let mut masks = state.masks_at(problem, rows, columns.start);
-            problem.scores(s, &mut self.p, STRIDE, rows, columns, &mut masks);
-            problem.probabilities_in_place(s, &mut self.p, rows, columns, state);
-            problem.add_dv(s, self.dv, &self.p, rows, columns, n > 0);
+            users.pack(s, problem.users(rows), problem.loss.dim);
+            problem.scores(s, &mut p, &users, rows, columns, &mut masks);
+            problem.probabilities_of_scores(s, &mut p, &mut rounded, rows, columns, state);
+            problem.add_dv(s, self.dv, (&p, &rounded), &users, columns, n > 0);
         }
     }
 }

@@ -34,7 +34,7 @@ fn device(precision: Precision) -> Option<Cuda> {
 
 /// The CPU that everything is compared with.
 fn cpu() -> Cpu {
-    Cpu::new(1, None).expect("the CPU is there")
+    Cpu::new(1, None, Precision::Fp32).expect("the CPU is there")
 }
 
 /// Whether the CPU multiplies and adds in one rounding, as CUDA does: then equal orders of adding give equal bits.

@@ -2,11 +2,12 @@
 
 use std::ops::Range;
 
-use super::STRIDE;
+use super::pack::{Candidates, Rounded, Users, width};
 use super::same::Same;
+use super::{COLUMNS, STRIDE};
 use crate::backend::SoftmaxLoss;
 use crate::backend::cpu::Cpu;
-use crate::backend::cpu::simd::{Epilogue, Gemm, PANEL, Simd, rows as row};
+use crate::backend::cpu::simd::{Epilogue, Gemm, PANEL, PairGemm, Simd, rows as row};
 
 /// A loss with what all its strips share.
 pub(crate) struct Problem<'a> {
@@ -14,8 +15,9 @@ pub(crate) struct Problem<'a> {
     pub scale: f32,
     /// The sum of the weights.
     pub total: f64,
-    /// The candidates in panels.
-    pub panels: &'a [f32],
+    pub candidates: &'a Candidates<'a>,
+    /// Whether factors are rounded to bf16.
+    pub bf16: bool,
     /// The bias of every column of the panels; -inf where there is no column.
     pub bias: &'a [f32],
     pub same: Option<&'a Same>,
@@ -25,6 +27,8 @@ pub(crate) struct Problem<'a> {
 pub(crate) struct RowState {
     /// The largest score so far: scores are taken relative to it.
     shift: Vec<f32>,
+    /// The shift at the time of each block, block by block, where scores are kept.
+    shifts: Vec<f32>,
     /// The sum of `e^(score - shift)` so far.
     sum: Vec<f64>,
     /// The positive's score.
@@ -55,9 +59,11 @@ impl AsMut<Masks> for RowState {
 }
 
 impl RowState {
-    pub(crate) fn new(rows: usize) -> RowState {
+    /// For strips of `rows` rows, with so many blocks of kept scores.
+    pub(crate) fn new(rows: usize, blocks: usize) -> RowState {
         RowState {
             shift: vec![0.0; rows],
+            shifts: vec![0.0; rows * blocks],
             sum: vec![0.0; rows],
             positive: vec![0.0; rows],
             factor: vec![0.0; rows],
@@ -114,32 +120,45 @@ impl Problem<'_> {
         self.scale * u.iter().zip(v).map(|(a, b)| a * b).sum::<f32>()
     }
 
-    /// `<u, v> * scale + bias` of the block, -inf where masked. Rows are `stride` apart and end at a whole panel.
+    #[inline(always)]
+    fn multiply<S: Simd>(&self, s: S, product: Gemm<'_>) {
+        if self.bf16 { s.run(PairGemm(product)) } else { s.run(product) }
+    }
+
+    /// The users of some rows.
+    pub(crate) fn users(&self, rows: &Range<usize>) -> &[f32] {
+        let d = self.loss.dim;
+        &self.loss.users[rows.start * d..rows.end * d]
+    }
+
+    /// `<u, v> * scale + bias` of the block, -inf where masked. Rows are [`STRIDE`] apart and end at a whole panel.
     #[inline(always)]
     pub(crate) fn scores<S: Simd>(
         &self,
         s: S,
         out: &mut [f32],
-        stride: usize,
+        users: &Users<'_>,
         rows: &Range<usize>,
         columns: &Range<usize>,
         masks: &mut impl AsMut<Masks>,
     ) {
-        let d = self.loss.dim;
+        let (a, k) = (users.along(self.users(rows)), width(self.loss.dim, self.bf16));
         for start in columns.clone().step_by(PANEL) {
-            s.run(Gemm {
+            let product = Gemm {
                 c: &mut out[start - columns.start..],
-                c_row: stride,
-                a: &self.loss.users[rows.start * d..rows.end * d],
-                a_row: d,
+                c_row: STRIDE,
+                a,
+                a_row: k,
                 a_col: 1,
-                b: &self.panels[start * d..(start + PANEL) * d],
+                b: &self.candidates.panels[start * k..(start + PANEL) * k],
                 b_row: PANEL,
+                b_panel: None,
                 m: rows.len(),
                 n: PANEL,
-                k: d,
+                k,
                 epilogue: Epilogue::Affine { scale: self.scale, bias: &self.bias[start..start + PANEL], relu: false },
-            });
+            };
+            self.multiply(s, product);
         }
         let masks = masks.as_mut();
         let corrected = self.loss.corrected.is_some();
@@ -147,7 +166,7 @@ impl Problem<'_> {
             return;
         }
         for (r, i) in rows.clone().enumerate() {
-            let out = &mut out[r * stride..][..columns.len()];
+            let out = &mut out[r * STRIDE..][..columns.len()];
             let positive = self.positive(i);
             let lists = [(self.same_of(i), &mut masks.same[r]), (self.masked_of(i), &mut masks.masked[r])];
             for (list, at) in lists {
@@ -190,45 +209,49 @@ impl Problem<'_> {
         (shift, moved)
     }
 
-    /// The block's part of the rows' maxima and sums.
+    /// The block's part of the rows' maxima and sums; turns the scores into `e^(score - shift)`, each row with its
+    /// shift of now.
     #[inline(always)]
-    pub(crate) fn look<S: Simd>(
+    pub(crate) fn raise<S: Simd>(
         &self,
         s: S,
-        scores: &[f32],
-        stride: usize,
+        scores: &mut [f32],
         rows: &Range<usize>,
         columns: &Range<usize>,
         state: &mut RowState,
     ) {
         let width = columns.len().next_multiple_of(PANEL);
+        let block = columns.start / COLUMNS * state.shift.len();
         for (r, i) in rows.clone().enumerate() {
-            let scores = &scores[r * stride..][..width];
+            let scores = &mut scores[r * STRIDE..][..width];
             let (shift, moved) = self.look_row(s, scores, r, i, columns, state);
-            state.sum[r] = state.sum[r] * moved + f64::from(row::exp_sum(s, scores, shift));
+            state.sum[r] = state.sum[r] * moved + f64::from(row::raise(s, scores, shift));
+            state.shifts[block + r] = state.shift[r];
         }
     }
 
-    /// As [`look`](Problem::look), and turns the scores into `e^(score - shift)`; where the shift moved, dU follows.
+    /// As [`raise`](Problem::raise), for p that is used at once; where the shift moved, dU follows.
     #[inline(always)]
-    pub(crate) fn look_and_raise<S: Simd>(
+    #[allow(clippy::too_many_arguments)]
+    pub(crate) fn raise_with_du<S: Simd>(
         &self,
         s: S,
         du: &mut [f32],
         p: &mut [f32],
+        rounded: &mut Rounded<'_>,
         rows: &Range<usize>,
         columns: &Range<usize>,
         state: &mut RowState,
     ) {
         let (d, width) = (self.loss.dim, columns.len().next_multiple_of(PANEL));
         for (r, i) in rows.clone().enumerate() {
-            let p = &mut p[r * STRIDE..][..width];
-            let (shift, moved) = self.look_row(s, p, r, i, columns, state);
-            row::exp_in_place(s, p, shift, 1.0);
-            state.sum[r] = state.sum[r] * moved + f64::from(row::sum(s, p));
+            let values = &mut p[r * STRIDE..][..width];
+            let (shift, moved) = self.look_row(s, values, r, i, columns, state);
+            state.sum[r] = state.sum[r] * moved + f64::from(row::raise(s, values, shift));
             if moved != 1.0 && columns.start > 0 {
                 row::scale(s, &mut du[r * d..(r + 1) * d], moved as f32);
             }
+            rounded.round_along(s, p, r, width);
         }
     }
 
@@ -263,42 +286,51 @@ impl Problem<'_> {
         value
     }
 
-    /// `p = e^(score - shift) * factor`, less `hot` at the positive.
+    /// `p = e^(score - shift) * factor`, less `hot` at the positive, of what [`raise`](Problem::raise) left and over it.
     #[inline(always)]
-    #[allow(clippy::too_many_arguments)]
     pub(crate) fn probabilities<S: Simd>(
         &self,
         s: S,
         p: &mut [f32],
-        scores: &[f32],
-        stride: usize,
+        rounded: &mut Rounded<'_>,
         rows: &Range<usize>,
         columns: &Range<usize>,
         state: &RowState,
     ) {
         let width = columns.len().next_multiple_of(PANEL);
+        let block = columns.start / COLUMNS * state.shift.len();
         for (r, i) in rows.clone().enumerate() {
-            let p = &mut p[r * STRIDE..][..width];
-            row::exp_scale(s, p, &scores[r * stride..][..width], state.shift[r], state.factor[r]);
-            self.subtract_positive(p, r, i, columns, state);
+            let (then, now, mut factor) = (state.shifts[block + r], state.shift[r], state.factor[r]);
+            if then != now {
+                factor = (f64::from(factor) * f64::from(then - now).exp()) as f32;
+            }
+            // Rows that are kept come from a farther cache.
+            s.prefetch(p.get((r + 2) * STRIDE..(r + 2) * STRIDE + width).unwrap_or_default());
+            let values = &mut p[r * STRIDE..][..width];
+            row::scale(s, values, factor);
+            self.subtract_positive(values, r, i, columns, state);
+            rounded.round_along(s, p, r, width);
+            rounded.round_across(s, p, r, rows.len(), width);
         }
     }
 
-    /// As [`probabilities`](Problem::probabilities), over the scores.
+    /// The same of scores.
     #[inline(always)]
-    pub(crate) fn probabilities_in_place<S: Simd>(
+    pub(crate) fn probabilities_of_scores<S: Simd>(
         &self,
         s: S,
         p: &mut [f32],
+        rounded: &mut Rounded<'_>,
         rows: &Range<usize>,
         columns: &Range<usize>,
         state: &RowState,
     ) {
         let width = columns.len().next_multiple_of(PANEL);
         for (r, i) in rows.clone().enumerate() {
-            let p = &mut p[r * STRIDE..][..width];
-            row::exp_in_place(s, p, state.shift[r], state.factor[r]);
-            self.subtract_positive(p, r, i, columns, state);
+            let values = &mut p[r * STRIDE..][..width];
+            row::exp_in_place(s, values, state.shift[r], state.factor[r]);
+            self.subtract_positive(values, r, i, columns, state);
+            rounded.round_across(s, p, r, rows.len(), width);
         }
     }
 
@@ -312,21 +344,18 @@ impl Problem<'_> {
 
     /// `dU = p V`, added from the second block on.
     #[inline(always)]
-    pub(crate) fn add_du<S: Simd>(&self, s: S, du: &mut [f32], p: &[f32], rows: &Range<usize>, columns: &Range<usize>) {
-        let d = self.loss.dim;
-        s.run(Gemm {
-            c: du,
-            c_row: d,
-            a: p,
-            a_row: STRIDE,
-            a_col: 1,
-            b: &self.loss.candidates[columns.start * d..columns.end * d],
-            b_row: d,
-            m: rows.len(),
-            n: d,
-            k: columns.len(),
-            epilogue: if columns.start == 0 { Epilogue::Write } else { Epilogue::Add },
-        });
+    pub(crate) fn add_du<S: Simd>(
+        &self,
+        s: S,
+        du: &mut [f32],
+        (p, rounded): (&[f32], &Rounded<'_>),
+        rows: &Range<usize>,
+        columns: &Range<usize>,
+    ) {
+        let (a, a_row) = rounded.along(p);
+        let (b, k) = self.candidates.rows(columns);
+        let epilogue = if columns.start == 0 { Epilogue::Write } else { Epilogue::Add };
+        self.multiply(s, self.product(s, du, (a, a_row, 1), (b, k), rows.len(), epilogue));
     }
 
     /// `dV = p^T U`, added where `add`.
@@ -335,25 +364,28 @@ impl Problem<'_> {
         &self,
         s: S,
         dv: &mut [f32],
-        p: &[f32],
-        rows: &Range<usize>,
+        (p, rounded): (&[f32], &Rounded<'_>),
+        users: &Users<'_>,
         columns: &Range<usize>,
         add: bool,
     ) {
-        let d = self.loss.dim;
-        s.run(Gemm {
-            c: dv,
-            c_row: d,
-            a: p,
-            a_row: 1,
-            a_col: STRIDE,
-            b: &self.loss.users[rows.start * d..rows.end * d],
-            b_row: d,
-            m: columns.len(),
-            n: d,
-            k: rows.len(),
-            epilogue: if add { Epilogue::Add } else { Epilogue::Write },
-        });
+        let epilogue = if add { Epilogue::Add } else { Epilogue::Write };
+        let a = (rounded.across(p), 1, STRIDE);
+        self.multiply(s, self.product(s, dv, a, users.rows(), columns.len(), epilogue));
+    }
+
+    /// A product with a packed B of as many columns as users and candidates have.
+    fn product<'b, S: Simd>(
+        &self,
+        _: S,
+        c: &'b mut [f32],
+        (a, a_row, a_col): (&'b [f32], usize, usize),
+        (b, k): (&'b [f32], usize),
+        m: usize,
+        epilogue: Epilogue<'b>,
+    ) -> Gemm<'b> {
+        let (d, b_row) = (self.loss.dim, S::TILE_VECTORS * S::LANES);
+        Gemm { c, c_row: d, a, a_row, a_col, b, b_row, b_panel: Some(k * b_row), m, n: d, k, epilogue }
     }
 
     /// Turns the sum of `e^(score - shift) v` into dU.
@@ -362,8 +394,16 @@ impl Problem<'_> {
         let d = self.loss.dim;
         for ((r, i), du) in rows.clone().enumerate().zip(du.chunks_exact_mut(d.max(1))) {
             row::scale(s, du, state.factor[r]);
-            let v = &self.loss.candidates[self.positive(i) * d..][..d];
-            row::add_scaled(s, du, v, -state.hot[r]);
+            let (positive, hot) = (self.positive(i), state.hot[r]);
+            let v = &self.loss.candidates[positive * d..][..d];
+            if self.bf16 {
+                // The very values that the sum took: what is left where p is near 1 is no rounding error.
+                for (du, &v) in du.iter_mut().zip(v) {
+                    *du -= hot * half::bf16::from_f32(v).to_f32();
+                }
+            } else {
+                row::add_scaled(s, du, v, -hot);
+            }
         }
     }
 

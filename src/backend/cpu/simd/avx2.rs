@@ -35,6 +35,28 @@ fn front(n: usize) -> __m256i {
     op!(_mm256_cmpgt_epi32(_mm256_set1_epi32(n as i32), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)))
 }
 
+/// The nearest bf16 value in the upper half of each lane, anything in the lower; a NaN stays one.
+#[inline(always)]
+fn rounded(x: __m256) -> __m256i {
+    op!({
+        let bits = _mm256_castps_si256(x);
+        let odd = _mm256_and_si256(_mm256_srli_epi32::<16>(bits), _mm256_set1_epi32(1));
+        let nearest = _mm256_add_epi32(_mm256_add_epi32(bits, _mm256_set1_epi32(0x7fff)), odd);
+        let quiet = _mm256_or_si256(bits, _mm256_set1_epi32(0x40_0000));
+        _mm256_blendv_epi8(nearest, quiet, _mm256_castps_si256(_mm256_cmp_ps::<_CMP_UNORD_Q>(x, x)))
+    })
+}
+
+/// The first and the second values of pairs.
+#[inline(always)]
+fn halves(x: __m256) -> (__m256, __m256) {
+    op!({
+        let bits = _mm256_castps_si256(x);
+        let second = _mm256_and_si256(bits, _mm256_set1_epi32(0xffff_0000_u32 as i32));
+        (_mm256_castsi256_ps(_mm256_slli_epi32::<16>(bits)), _mm256_castsi256_ps(second))
+    })
+}
+
 /// Fetches the lines of `values` to the second level: measured, the first level's hint is a third slower for rows of
 /// a table.
 #[inline(always)]
@@ -129,6 +151,16 @@ impl Simd for Avx2 {
         a.mul_add(b, c)
     }
     #[inline(always)]
+    fn pairs(self, first: __m256, second: __m256) -> __m256 {
+        let (first, second) = (rounded(first), rounded(second));
+        op!(_mm256_castsi256_ps(_mm256_blend_epi16::<0xaa>(_mm256_srli_epi32::<16>(first), second)))
+    }
+    #[inline(always)]
+    fn dot2(self, a: __m256, b: __m256, c: __m256) -> __m256 {
+        let ((a1, a2), (b1, b2)) = (halves(a), halves(b));
+        op!(_mm256_fmadd_ps(a1, b1, _mm256_fmadd_ps(a2, b2, c)))
+    }
+    #[inline(always)]
     fn sqrt(self, a: __m256) -> __m256 {
         op!(_mm256_sqrt_ps(a))
     }
@@ -155,6 +187,20 @@ impl Simd for Avx2 {
             let first = _mm256_castsi256_ps(_mm256_slli_epi32::<23>(_mm256_add_epi32(first, one)));
             let second = _mm256_castsi256_ps(_mm256_slli_epi32::<23>(_mm256_add_epi32(second, one)));
             _mm256_mul_ps(_mm256_mul_ps(a, first), second)
+        })
+    }
+    #[inline(always)]
+    fn exp_down(self, a: __m256) -> __m256 {
+        // Adding it leaves n + 127 in the low bits: an exponent, once it is moved there.
+        const ROUND: f32 = 12_582_912.0 + 127.0;
+        let lowest = self.splat(-87.0);
+        // NaN passes as the second operand.
+        let above = self.max(lowest, a);
+        let bits = self.fma(above, self.splat(std::f32::consts::LOG2_E), self.splat(ROUND));
+        let part = self.exp_part(above, self.sub(bits, self.splat(ROUND)));
+        op!({
+            let power = _mm256_castsi256_ps(_mm256_slli_epi32::<23>(_mm256_castps_si256(bits)));
+            _mm256_and_ps(_mm256_mul_ps(part, power), _mm256_cmp_ps::<_CMP_NLT_UQ>(a, lowest))
         })
     }
     #[inline(always)]

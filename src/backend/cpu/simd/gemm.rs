@@ -1,6 +1,6 @@
 //! Matrix products by one micro-kernel: a tile of the result stays in registers while k runs.
 //!
-//! A tile's element is one chain of fused multiply-adds in the order of k, whatever the tile's shape: results do not
+//! A tile's element is one chain of fused multiply-adds (of two products for pairs of bf16 values) in the order of k, whatever the tile's shape: results do not
 //! depend on how a matrix is cut into tiles.
 
 use super::{Op, Simd};
@@ -8,8 +8,9 @@ use super::{Op, Simd};
 /// Columns of a packed panel.
 pub(crate) const PANEL: usize = 32;
 
-/// Products are cut along k into pieces of this length, whose sums are added in order: a piece of B stays in the cache.
-const K_BLOCK: usize = 512;
+/// Products are cut along k into pieces of this length, whose sums are added in order: in panels, a piece of B of a tile's
+/// width stays in the first cache.
+const K_BLOCK: usize = 192;
 
 /// What becomes of a sum `x` on its way into `c`.
 #[derive(Clone, Copy)]
@@ -32,25 +33,48 @@ pub(crate) struct Gemm<'a> {
     pub a_col: usize,
     pub b: &'a [f32],
     pub b_row: usize,
+    /// Where B comes in panels as wide as a tile, one after the other: from one to the next.
+    pub b_panel: Option<usize>,
     pub m: usize,
     pub n: usize,
     pub k: usize,
     pub epilogue: Epilogue<'a>,
 }
 
+/// The same of pairs of bf16 values (see [`Simd::pairs`]) along k: A's, B's and k's elements are pairs.
+pub(crate) struct PairGemm<'a>(pub Gemm<'a>);
+
 impl Op for Gemm<'_> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Gemm { c, c_row, a, a_row, a_col, b, b_row, m, n, k, epilogue } = self;
+        self.multiply::<S, false>(s);
+    }
+}
+
+impl Op for PairGemm<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        self.0.multiply::<S, true>(s);
+    }
+}
+
+impl Gemm<'_> {
+    #[inline(always)]
+    fn multiply<S: Simd, const PAIRS: bool>(self, s: S) {
+        let Gemm { c, c_row, a, a_row, a_col, b, b_row, b_panel, m, n, k, epilogue } = self;
         if m == 0 || n == 0 {
             return;
         }
+        let wide = S::TILE_VECTORS * S::LANES;
+        let (b_step, before_last) = (b_panel.unwrap_or(wide), (n - 1) / wide);
         // Everything that the raw pointers below rely on.
         assert!((m - 1) * c_row + n <= c.len());
         assert!(k == 0 || (m - 1) * a_row + (k - 1) * a_col < a.len());
-        assert!(k == 0 || (k - 1) * b_row + n <= b.len());
+        assert!(k == 0 || before_last * b_step + (k - 1) * b_row + (n - before_last * wide) <= b.len());
         if let Epilogue::Affine { bias, .. } = epilogue {
             assert!(n <= bias.len());
         }
@@ -58,7 +82,7 @@ impl Op for Gemm<'_> {
         let mut from = 0;
         loop {
             let to = (from + K_BLOCK).min(k);
-            let mut block = Block {
+            let mut block = Block::<PAIRS> {
                 c,
                 c_row,
                 a: a.wrapping_add(from * a_col),
@@ -73,7 +97,6 @@ impl Op for Gemm<'_> {
                     _ => None,
                 },
             };
-            let wide = S::TILE_VECTORS * S::LANES;
             let mut j = 0;
             // SAFETY: by the assertions above, rows 0..m and columns 0..n of every matrix lie in its slice, and the
             // tiles cover exactly those.
@@ -83,13 +106,13 @@ impl Op for Gemm<'_> {
                         2 => block.columns::<S, 2>(s, m, S::LANES),
                         _ => block.columns::<S, 1>(s, m, S::LANES),
                     }
-                    block.step(wide);
+                    block.step(wide, b_step);
                     j += wide;
                 }
                 while j < n {
                     let lanes = (n - j).min(S::LANES);
                     block.columns::<S, 1>(s, m, lanes);
-                    block.step(lanes);
+                    block.step(lanes, lanes);
                     j += lanes;
                 }
             }
@@ -102,7 +125,7 @@ impl Op for Gemm<'_> {
 }
 
 /// One piece of k of a product, at a column.
-struct Block {
+struct Block<const PAIRS: bool> {
     c: *mut f32,
     c_row: usize,
     a: *const f32,
@@ -115,12 +138,12 @@ struct Block {
     affine: Option<(f32, *const f32, bool)>,
 }
 
-impl Block {
-    /// Moves `columns` to the right.
+impl<const PAIRS: bool> Block<PAIRS> {
+    /// Moves `columns` to the right: in B by `b_step`.
     #[inline(always)]
-    fn step(&mut self, columns: usize) {
+    fn step(&mut self, columns: usize, b_step: usize) {
         self.c = self.c.wrapping_add(columns);
-        self.b = self.b.wrapping_add(columns);
+        self.b = self.b.wrapping_add(b_step);
         if let Some((_, bias, _)) = &mut self.affine {
             *bias = bias.wrapping_add(columns);
         }
@@ -166,9 +189,9 @@ impl Block {
         // SAFETY: the caller vouches for the rows, k and the columns.
         let sums = unsafe {
             if lanes == S::LANES {
-                tile::<S, MR, NV, false>(s, a, self.a_row, self.a_col, self.b, self.b_row, self.k, lanes)
+                tile::<S, MR, NV, false, PAIRS>(s, a, self.a_row, self.a_col, self.b, self.b_row, self.k, lanes)
             } else {
-                tile::<S, MR, NV, true>(s, a, self.a_row, self.a_col, self.b, self.b_row, self.k, lanes)
+                tile::<S, MR, NV, true, PAIRS>(s, a, self.a_row, self.a_col, self.b, self.b_row, self.k, lanes)
             }
         };
         for (r, sums) in sums.into_iter().enumerate() {
@@ -208,7 +231,7 @@ unsafe fn read<S: Simd>(s: S, from: *const f32, lanes: usize) -> S::F {
 /// `MR` rows of k values of A and k rows of `NV` vectors of B can be read; with `PART`, only `lanes` of the vector.
 #[inline(always)]
 #[allow(clippy::too_many_arguments)]
-unsafe fn tile<S: Simd, const MR: usize, const NV: usize, const PART: bool>(
+unsafe fn tile<S: Simd, const MR: usize, const NV: usize, const PART: bool, const PAIRS: bool>(
     s: S,
     mut a: *const f32,
     a_row: usize,
@@ -229,7 +252,7 @@ unsafe fn tile<S: Simd, const MR: usize, const NV: usize, const PART: bool>(
             // SAFETY: the caller vouches for this column of A.
             let x = s.splat(unsafe { *a.add(r * a_row) });
             for (sum, &row) in sums.iter_mut().zip(&row) {
-                *sum = s.fma(x, row, *sum);
+                *sum = if PAIRS { s.dot2(x, row, *sum) } else { s.fma(x, row, *sum) };
             }
         }
         a = a.wrapping_add(a_col);
@@ -343,7 +366,7 @@ fn scan_rows<S: Simd, const MR: usize, const NV: usize>(
         let (a, b) = (queries.as_ptr().wrapping_add(row), panel.as_ptr().wrapping_add(column));
         // SAFETY: `scan_panel` checked that the queries have `dim` rows of GROUP values and the panel `dim` of PANEL;
         // the tile takes MR of the first from `row` on and NV vectors of the second from `column` on.
-        let sums = unsafe { tile::<S, MR, NV, false>(s, a, 1, GROUP, b, PANEL, dim, S::LANES) };
+        let sums = unsafe { tile::<S, MR, NV, false, false>(s, a, 1, GROUP, b, PANEL, dim, S::LANES) };
         // Most tiles have no hit at all.
         let mut any = 0;
         for (sums, &bar) in sums.iter().zip(&bars[row..]) {

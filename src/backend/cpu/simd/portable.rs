@@ -21,6 +21,14 @@ fn map2(a: F, b: F, f: impl Fn(f32, f32) -> f32) -> F {
 /// Adding it rounds to a whole number and leaves that in the low bits.
 const ROUND: f32 = 12_582_912.0;
 
+/// The bits of the nearest bf16 value; a NaN stays one.
+#[inline(always)]
+fn bf16_bits(x: f32) -> u32 {
+    let bits = x.to_bits();
+    let rounded = bits.wrapping_add(0x7fff + (bits >> 16 & 1));
+    (if x.is_nan() { bits | 0x40_0000 } else { rounded }) >> 16
+}
+
 impl Simd for Portable {
     type F = F;
     type I = [i32; LANES];
@@ -105,6 +113,21 @@ impl Simd for Portable {
     #[inline(always)]
     fn fma_one(self, a: f32, b: f32, c: f32) -> f32 {
         a * b + c
+    }
+    #[inline(always)]
+    fn pairs(self, first: F, second: F) -> F {
+        map2(first, second, |first, second| f32::from_bits(bf16_bits(first) | bf16_bits(second) << 16))
+    }
+    #[inline(always)]
+    fn dot2(self, a: F, b: F, c: F) -> F {
+        let first = |x: f32| f32::from_bits(x.to_bits() << 16);
+        let second = |x: f32| f32::from_bits(x.to_bits() & 0xffff_0000);
+        let mut out = c;
+        for l in 0..LANES {
+            out[l] += second(a[l]) * second(b[l]);
+            out[l] += first(a[l]) * first(b[l]);
+        }
+        out
     }
     #[inline(always)]
     fn sqrt(self, a: F) -> F {

@@ -19,29 +19,30 @@ pub(crate) fn max<S: Simd>(s: S, x: &[f32]) -> f32 {
     best
 }
 
-/// The sum of `e^(x - shift)`, in fp32.
+/// `y = e^(y - shift)`, and the sum of that, in fp32. No value exceeds the shift.
 #[inline(always)]
-pub(crate) fn exp_sum<S: Simd>(s: S, x: &[f32], shift: f32) -> f32 {
+pub(crate) fn raise<S: Simd>(s: S, y: &mut [f32], shift: f32) -> f32 {
     let (shift, mut sum) = (s.splat(shift), s.splat(0.0));
-    let mut whole = x.chunks_exact(S::LANES);
-    for x in &mut whole {
-        sum = s.add(sum, s.exp(s.sub(s.get(x), shift)));
+    let mut whole = y.chunks_exact_mut(S::LANES);
+    for y in &mut whole {
+        let x = s.exp_down(s.sub(s.get(y), shift));
+        s.put(y, x);
+        sum = s.add(sum, x);
     }
-    let rest = whole.remainder();
+    let rest = whole.into_remainder();
     if !rest.is_empty() {
-        let mut last = [0.0; 16];
-        s.put(&mut last, s.exp(s.sub(s.get(rest), shift)));
-        sum = s.add(sum, s.get(&last[..rest.len()]));
+        s.put(rest, s.exp_down(s.sub(s.get(rest), shift)));
+        sum = s.add(sum, s.get(rest));
     }
     s.sum(sum)
 }
 
-/// `y = e^(x - shift) * factor`.
+/// Pairs of bf16 values of two rows (see [`Simd::pairs`]); a row that ends early goes on with zeros.
 #[inline(always)]
-pub(crate) fn exp_scale<S: Simd>(s: S, y: &mut [f32], x: &[f32], shift: f32, factor: f32) {
-    let (shift, factor) = (s.splat(shift), s.splat(factor));
-    for (y, x) in y.chunks_mut(S::LANES).zip(x.chunks(S::LANES)) {
-        s.put(y, s.mul(s.exp(s.sub(s.get(x), shift)), factor));
+pub(crate) fn pairs<S: Simd>(s: S, to: &mut [f32], first: &[f32], second: &[f32]) {
+    for (n, to) in to.chunks_mut(S::LANES).enumerate() {
+        let part = |row: &[f32]| s.get(row.get(n * S::LANES..).unwrap_or_default());
+        s.put(to, s.pairs(part(first), part(second)));
     }
 }
 
@@ -81,21 +82,11 @@ pub(crate) fn dot<S: Simd>(s: S, x: &[f32], y: &[f32]) -> f32 {
     s.sum(sum)
 }
 
-/// `y = e^(y - shift) * factor`.
+/// `y = e^(y - shift) * factor`. No value exceeds the shift.
 #[inline(always)]
 pub(crate) fn exp_in_place<S: Simd>(s: S, y: &mut [f32], shift: f32, factor: f32) {
     let (shift, factor) = (s.splat(shift), s.splat(factor));
     for y in y.chunks_mut(S::LANES) {
-        s.put(y, s.mul(s.exp(s.sub(s.get(y), shift)), factor));
+        s.put(y, s.mul(s.exp_down(s.sub(s.get(y), shift)), factor));
     }
-}
-
-/// The sum, in fp32.
-#[inline(always)]
-pub(crate) fn sum<S: Simd>(s: S, x: &[f32]) -> f32 {
-    let mut sum = s.splat(0.0);
-    for x in x.chunks(S::LANES) {
-        sum = s.add(sum, s.get(x));
-    }
-    s.sum(sum)
 }
