@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 pub use large::{large_gather, large_step};
 pub use peak::peak;
-pub use step::training_step;
+pub use step::{training_step, training_step_on_tables};
 use zipf::Zipf;
 
 use super::cpu::Cpu;

@@ -11,15 +11,33 @@ use crate::rng::Rng;
 /// A whole training step of two embedding tables (200,000 users, 50,000 items, Zipf ids) under in-batch softmax with
 /// logQ and accidental hits masked: sorting the ids, lookups, norms when asked, loss, gradients, the tables' step.
 pub fn training_step(on: &On, kind: OptimizerKind, batch: usize, dim: usize, normalize: bool) -> Bench {
-    on!(on, whole(kind, batch, dim, normalize))
+    training_step_on_tables(on, kind, batch, dim, normalize, (200_000, 50_000))
 }
 
-fn whole<B: Backend>(b: &Arc<B>, kind: OptimizerKind, batch: usize, dim: usize, normalize: bool) -> Bench {
-    const USERS: usize = 200_001;
-    const ITEMS: usize = 50_001;
+/// [`training_step`] with so many users and items.
+pub fn training_step_on_tables(
+    on: &On,
+    kind: OptimizerKind,
+    batch: usize,
+    dim: usize,
+    normalize: bool,
+    tables: (usize, usize),
+) -> Bench {
+    on!(on, whole(kind, batch, dim, normalize, tables))
+}
+
+fn whole<B: Backend>(
+    b: &Arc<B>,
+    kind: OptimizerKind,
+    batch: usize,
+    dim: usize,
+    normalize: bool,
+    (users, items): (usize, usize),
+) -> Bench {
     const BATCHES: usize = 32;
+    let (user_rows, item_rows) = (users + 1, items + 1);
     let mut rng = Rng::at(1, &[]);
-    let (zipf_users, zipf_items) = (Zipf::new(USERS, &mut rng), Zipf::new(ITEMS, &mut rng));
+    let (zipf_users, zipf_items) = (Zipf::new(user_rows, &mut rng), Zipf::new(item_rows, &mut rng));
     let batches: Vec<(Vec<u32>, Vec<u32>, Vec<f32>)> = (0..BATCHES)
         .map(|_| {
             let users = (0..batch).map(|_| zipf_users.draw(&mut rng).0).collect();
@@ -27,7 +45,7 @@ fn whole<B: Backend>(b: &Arc<B>, kind: OptimizerKind, batch: usize, dim: usize, 
             (users, items, bias)
         })
         .collect();
-    let mut tables = [table(&**b, USERS, dim, Dtype::Fp32, kind, 0), table(&**b, ITEMS, dim, Dtype::Fp32, kind, 1)];
+    let mut tables = [(user_rows, 0), (item_rows, 1)].map(|(rows, n)| table(&**b, rows, dim, Dtype::Fp32, kind, n));
     let mut segments = [Segments::default(), Segments::default()];
     let mut plans = [DevicePlan::new(&**b, &segments[0]), DevicePlan::new(&**b, &segments[1])];
     let mut sort = SortScratch::default();
