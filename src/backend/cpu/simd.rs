@@ -158,6 +158,8 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     fn at_least(self, a: Self::F, b: Self::F) -> u32;
     /// Hints that the values will be read soon.
     fn prefetch<T>(self, values: &[T]);
+    /// Hints that the line at this address will be read or written very soon. Any address will do.
+    fn touch(self, at: *const f32);
 
     /// The front of a slice; zeros where it ends early.
     #[inline(always)]

@@ -170,4 +170,6 @@ impl Simd for Portable {
     }
     #[inline(always)]
     fn prefetch<T>(self, _: &[T]) {}
+    #[inline(always)]
+    fn touch(self, _: *const f32) {}
 }
