@@ -1,11 +1,12 @@
 //! The threads of one [`Cpu`](super::Cpu): a pool of its own, and loops whose cut does not depend on its size.
 
 use std::ops::Range;
-use std::sync::{Mutex, PoisonError};
+
+use rayon::prelude::*;
 
 use crate::{Error, Result};
 
-/// The caller's thread and a pool of others.
+/// A pool of worker threads. With one thread everything runs on the caller's.
 pub(crate) struct Threads {
     pool: Option<rayon::ThreadPool>,
     count: usize,
@@ -22,7 +23,7 @@ impl Threads {
             return Ok(Threads { pool: None, count });
         }
         let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(count - 1)
+            .num_threads(count)
             .thread_name(|i| format!("tercel-{i}"))
             .build()
             .map_err(|e| Error::config("train.threads", format!("{count} threads cannot be started: {e}")))?;
@@ -35,19 +36,10 @@ impl Threads {
     }
 
     /// Runs `f` on every part; on the caller's thread, in order, where `parallel` is false.
-    ///
-    /// The caller takes parts itself, so that nothing waits for another thread to wake up: a step has a dozen such loops.
     pub(crate) fn each<T: Send>(&self, parallel: bool, parts: Vec<T>, f: impl Fn(T) + Send + Sync) {
         match &self.pool {
             Some(pool) if parallel && parts.len() > 1 => {
-                let others = (self.count - 1).min(parts.len() - 1);
-                let parts = Mutex::new(parts.into_iter());
-                let next = || parts.lock().unwrap_or_else(PoisonError::into_inner).next();
-                let work = || std::iter::from_fn(next).for_each(&f);
-                pool.in_place_scope(|scope| {
-                    (0..others).for_each(|_| scope.spawn(|_| work()));
-                    work();
-                });
+                pool.install(|| parts.into_par_iter().with_max_len(1).for_each(f))
             }
             _ => parts.into_iter().for_each(f),
         }
