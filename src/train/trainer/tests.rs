@@ -7,7 +7,7 @@ use crate::config::Precision;
 use crate::data::ingest::{IngestConfig, ingest};
 use crate::model::TwoTower;
 
-/// Trains on a sample of real purchases and answers recall@100 of the last two weeks, bought again or not.
+/// Trains on a sample of real purchases and answers recall@100 of the last three weeks, bought before or not.
 fn recall(dataset: &Dataset, out: &Path, config: &Config, bf16: bool) -> f64 {
     let mut cpu = Cpu::new(config.train.threads, None, Precision::Fp32).unwrap();
     if bf16 {
