@@ -1,5 +1,8 @@
 //! The loop.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Arc;

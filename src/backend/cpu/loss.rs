@@ -1,6 +1,6 @@
 //! The in-batch softmax, forward and backward at once: 6 B C D operations, or 8 B C D for very many candidates.
 //!
-//! Scores exist only as strips. A thread takes a strip of 48 to 96 rows, scores it against all columns in blocks and
+//! Scores exist only as strips. A thread takes a strip of 48 to 132 rows, scores it against all columns in blocks and
 //! keeps a running maximum and sum per row, and `e^(score - maximum)` in the scores' place; then it goes over the blocks
 //! again, turns those into `p = dL/d<u, v>`, and adds `dU = p V` and `dV += p^T U`. Groups of rows are cut by the shape alone; each group has a
 //! dV of its own, and these are summed in the groups' order.
@@ -26,7 +26,7 @@ use crate::Result;
 use crate::backend::{SoftmaxGrads, SoftmaxLoss};
 
 /// Rows of a strip: at most, and at least where the strip's scores are kept.
-const ROWS: usize = 96;
+const ROWS: usize = 132;
 const ROWS_KEPT: usize = 48;
 /// Columns of a block: a multiple of [`PANEL`] and of every tile's rows.
 const COLUMNS: usize = 384;

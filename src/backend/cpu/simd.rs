@@ -184,6 +184,8 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     fn to_float(self, a: Self::I) -> Self::F;
     /// Hints that the values will be read soon.
     fn prefetch<T>(self, values: &[T]);
+    /// Hints that the line at this address will be read or written very soon. Any address will do.
+    fn touch(self, at: *const f32);
 
     /// The front of a slice; zeros where it ends early.
     #[inline(always)]

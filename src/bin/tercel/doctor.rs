@@ -37,6 +37,7 @@ struct Report {
     target: String,
     cores: usize,
     instruction_sets: Vec<&'static str>,
+    cpu_multiplies_bf16: bool,
     memory_bytes: Option<u64>,
     memory_available_bytes: Option<u64>,
     cuda_built_in: bool,
@@ -55,6 +56,7 @@ pub fn run(args: &Args, out: &Output) -> Result<()> {
         version: env!("CARGO_PKG_VERSION"),
         target: format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS),
         cores: std::thread::available_parallelism().map_or(1, usize::from),
+        cpu_multiplies_bf16: instruction_sets().contains(&"avx512-bf16"),
         instruction_sets: instruction_sets(),
         memory_bytes: proc_kib("/proc/meminfo", "MemTotal:"),
         memory_available_bytes: proc_kib("/proc/meminfo", "MemAvailable:"),
@@ -72,7 +74,12 @@ pub fn run(args: &Args, out: &Output) -> Result<()> {
     let memory = |bytes: Option<u64>| bytes.map_or("unknown".into(), size);
     out.text(format!("tercel         {} ({})", report.version, report.target));
     out.text(format!("cores          {}", report.cores));
-    out.text(format!("instructions   {}", report.instruction_sets.join(", ")));
+    let precision = if report.cpu_multiplies_bf16 {
+        "the softmax loss multiplies bf16 values (train.precision)"
+    } else {
+        "computes in fp32, whatever train.precision says"
+    };
+    out.text(format!("instructions   {}: {precision}", report.instruction_sets.join(", ")));
     out.text(format!(
         "memory         {}, of which {} available",
         memory(report.memory_bytes),
@@ -144,6 +151,9 @@ fn instruction_sets() -> Vec<&'static str> {
     let mut found = Vec::new();
     #[cfg(target_arch = "x86_64")]
     {
+        if std::is_x86_feature_detected!("avx512bf16") {
+            found.push("avx512-bf16");
+        }
         if std::is_x86_feature_detected!("avx512f") {
             found.push("avx512");
         }

@@ -210,7 +210,7 @@ impl<'a> Rounded<'a> {
     #[inline(always)]
     pub(crate) fn round_across<S: Simd>(&mut self, s: S, p: &[f32], r: usize, rows: usize, width: usize) {
         let Some(both) = &mut self.0 else { return };
-        if r % 2 == 0 && r + 1 < rows {
+        if r.is_multiple_of(2) && r + 1 < rows {
             return;
         }
         let first = r / 2 * 2;

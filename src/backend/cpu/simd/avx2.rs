@@ -71,6 +71,13 @@ pub(super) fn prefetch<T>(values: &[T]) {
     }
 }
 
+/// Fetches the line at this address to the first level.
+#[inline(always)]
+pub(super) fn touch(at: *const f32) {
+    // SAFETY: as above.
+    unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) };
+}
+
 impl Simd for Avx2 {
     type F = __m256;
     type I = __m256i;
@@ -256,5 +263,9 @@ impl Simd for Avx2 {
     #[inline(always)]
     fn prefetch<T>(self, values: &[T]) {
         prefetch(values);
+    }
+    #[inline(always)]
+    fn touch(self, at: *const f32) {
+        touch(at);
     }
 }

@@ -248,4 +248,8 @@ impl<const BF16: bool> Simd for Avx512<BF16> {
     fn prefetch<T>(self, values: &[T]) {
         super::avx2::prefetch(values);
     }
+    #[inline(always)]
+    fn touch(self, at: *const f32) {
+        super::avx2::touch(at);
+    }
 }

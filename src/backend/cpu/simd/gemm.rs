@@ -186,6 +186,12 @@ impl<const PAIRS: bool> Block<PAIRS> {
     #[inline(always)]
     unsafe fn tile<S: Simd, const MR: usize, const NV: usize>(&self, s: S, row: usize, lanes: usize) {
         let a = self.a.wrapping_add(row * self.a_row);
+        // By the time that the sums are there, so are the lines that they go to.
+        for r in 0..MR {
+            for at in (0..NV * S::LANES).step_by(16) {
+                s.touch(self.c.wrapping_add((row + r) * self.c_row + at));
+            }
+        }
         // SAFETY: the caller vouches for the rows, k and the columns.
         let sums = unsafe {
             if lanes == S::LANES {

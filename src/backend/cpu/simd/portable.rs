@@ -213,4 +213,6 @@ impl Simd for Portable {
     }
     #[inline(always)]
     fn prefetch<T>(self, _: &[T]) {}
+    #[inline(always)]
+    fn touch(self, _: *const f32) {}
 }
