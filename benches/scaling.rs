@@ -8,7 +8,7 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use tercel::bench::{On, cpu, peak, training_step_on_tables, zipf_uniques};
+use tercel::bench::{On, cpus, peak, training_step_on_tables, zipf_uniques};
 use tercel::config::OptimizerKind;
 
 const TABLES: (usize, usize) = (200_000, 50_000);
@@ -26,7 +26,7 @@ struct Limits {
 
 impl Limits {
     fn measure(threads: usize) -> Limits {
-        let on = cpu(threads);
+        let (_, on) = cpus(threads).swap_remove(0);
         let operations = peak(&on).map_or(f64::INFINITY, |(mut bench, operations)| {
             let best = (0..ROUNDS).map(|_| bench.time(8)).min().unwrap_or_default();
             8.0 * operations as f64 / best.as_secs_f64()

@@ -1,14 +1,14 @@
 //! The exact top-K scan: queries per second.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use tercel::bench::{On, best_and_cuda, cpu, everywhere, top_k, top_k_fp32};
+use tercel::bench::{On, best_and_cuda, cpus, everywhere, top_k, top_k_fp32};
 
 /// A night's lists: the 12 best of 100,000 items for each user. A query takes 12.8 million operations.
 fn night(c: &mut Criterion) {
     const QUERIES: usize = 3072;
     let mut group = c.benchmark_group(format!("topk/night_Q{QUERIES}_N100000_D64_K12"));
     group.throughput(Throughput::Elements(QUERIES as u64)).sample_size(10);
-    let machines = everywhere().into_iter().chain([("threads2".to_owned(), cpu(2))]);
+    let machines = everywhere().into_iter().chain(cpus(2));
     for (machine, on) in machines {
         let mut once = top_k(&on, QUERIES, 100_000, 64, 12);
         group.bench_function(&machine, |b| b.iter_custom(|n| once.time(n)));

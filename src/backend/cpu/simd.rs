@@ -14,9 +14,11 @@ mod codes;
 mod gemm;
 mod portable;
 pub(crate) mod rows;
+mod scan;
 
-pub(crate) use codes::{CODE_ZERO, LARGEST_CODE, code_at, scan_codes};
-pub(crate) use gemm::{Epilogue, GROUP, Gemm, PANEL, PairGemm, pack_panels, scan_panel, score_rows};
+pub(crate) use codes::{CODE_ZERO, LARGEST_CODE, code_at, query_code_at, scan_codes};
+pub(crate) use gemm::{Epilogue, Gemm, PANEL, PairGemm, pack_panels};
+pub(crate) use scan::{GROUP, pack_items, query_at, scan_panel, score_rows};
 
 /// An instruction set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

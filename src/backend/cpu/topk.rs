@@ -55,7 +55,7 @@ impl Items {
         need(OP, whole && end <= self.rows, format_args!("whole panels inside {} items", self.rows), "others")?;
         let embeddings = &embeddings[..rows * self.dim];
         self.values[first * self.dim..end * self.dim].copy_from_slice(embeddings);
-        self.codes.encode(&cpu.threads, first, embeddings);
+        self.codes.encode(cpu, first, embeddings);
         Ok(())
     }
 

@@ -9,14 +9,26 @@ pub(crate) const LARGEST_CODE: f32 = 63.0;
 /// How the code 0 of an item is stored: a sum is too large by this times the sum of the query's codes.
 pub(crate) const CODE_ZERO: u8 = 64;
 
-/// Where a panel's item r keeps its code k: four codes of an item stand together, so that a vector holds those of as
-/// many items as it has lanes.
-pub(crate) fn code_at(r: usize, k: usize) -> usize {
-    (k / 4 * PANEL + r) * 4 + k % 4
+/// Items of a tile.
+#[inline(always)]
+const fn wide<S: Simd>() -> usize {
+    2 * S::LANES
 }
 
-/// Multiplies up to [`GROUP`] queries (row-major, `width` codes each, `live` of them) with one panel of items. Bit j of
-/// `hits[q]`: the sum of item j may be at least `bars[q]`; where a query has a hit its `sums[q * PANEL..]` are written.
+/// Where a panel's item r keeps its code k of `width`: tile by tile, and four codes of an item together, so that a vector
+/// holds those of as many items as it has lanes.
+#[inline(always)]
+pub(crate) fn code_at<S: Simd>(r: usize, k: usize, width: usize) -> usize {
+    r / wide::<S>() * wide::<S>() * width + (k / 4 * wide::<S>() + r % wide::<S>()) * 4 + k % 4
+}
+
+/// Where a group keeps code k of its query r: tile by tile, eight codes of a query together.
+#[inline(always)]
+pub(crate) fn query_code_at<S: Simd>(r: usize, k: usize, width: usize) -> usize {
+    r / S::CODE_ROWS * S::CODE_ROWS * width + (k / 8 * S::CODE_ROWS + r % S::CODE_ROWS) * 8 + k % 8
+}
+
+/// Multiplies the first `live` of up to [`GROUP`] queries (see [`query_code_at`]) with one panel of items. Bit j of `hits[q]`: the sum of item j may be at least `bars[q]`; where a query has a hit its `sums[q * PANEL..]` are written.
 /// Answers whether any has one. `width` is a multiple of 8.
 #[inline(always)]
 #[allow(clippy::too_many_arguments)]
@@ -31,11 +43,11 @@ pub(crate) fn scan_codes<S: Simd>(
     live: usize,
 ) -> bool {
     assert!(width.is_multiple_of(8) && panel.len() >= width * PANEL);
-    assert!(live <= GROUP && queries.len() >= live * width);
+    assert!(live <= GROUP && queries.len() >= GROUP * width);
     *hits = [0; GROUP];
     let mut row = 0;
     while row < live {
-        // A tile may not reach past the last query.
+        // Fewer queries than a tile has go one by one, or four by four.
         row += match (S::CODE_ROWS, live - row) {
             (12, 12..) => rows::<S, 12>(s, sums, hits, queries, panel, bars, width, row),
             (3, 3..) => rows::<S, 3>(s, sums, hits, queries, panel, bars, width, row),
@@ -59,10 +71,10 @@ fn rows<S: Simd, const MR: usize>(
     width: usize,
     row: usize,
 ) -> usize {
-    for column in (0..PANEL).step_by(2 * S::LANES) {
-        let (q, items) = (queries[row * width..].as_ptr(), panel[column * 4..].as_ptr());
-        // SAFETY: `scan_codes` checked that the queries have MR rows of `width` codes from `row` on, and the panel
-        // `width / 4` rows of 4 PANEL bytes, of which two vectors are taken from `column` on.
+    for column in (0..PANEL).step_by(wide::<S>()) {
+        let (q, items) = (queries[query_code_at::<S>(row, 0, width)..].as_ptr(), panel[column * width..].as_ptr());
+        // SAFETY: `scan_codes` checked that there are `width` times GROUP codes of queries and PANEL of items. The MR
+        // queries from `row` on lie in one tile of queries, the items from `column` on are one tile of items.
         let found = unsafe { tile::<S, MR>(s, q, items, width) };
         // Most tiles have no hit at all.
         let mut any = 0;
@@ -87,23 +99,24 @@ fn rows<S: Simd, const MR: usize>(
 /// The sums of `MR` queries by two vectors of items.
 ///
 /// # Safety
-/// `MR` rows of `width` codes can be read, and two vectors in each of `width / 4` rows of `4 * PANEL` bytes of items;
-/// `width` is a multiple of 8.
+/// A whole tile of items can be read, and of queries what stands from the first of `MR` on in theirs; `width` is a
+/// multiple of 8.
 #[inline(always)]
 unsafe fn tile<S: Simd, const MR: usize>(s: S, queries: *const i8, items: *const u8, width: usize) -> [[S::I; 2]; MR] {
     let mut sums = [[s.zeros_int(); 2]; MR];
-    for k in (0..width).step_by(8) {
-        let items = items.wrapping_add(k * PANEL);
+    for step in 0..width / 8 {
+        let items = items.wrapping_add(step * 8 * wide::<S>());
+        let queries = queries.wrapping_add(step * 8 * S::CODE_ROWS);
         let mut a = [[s.zeros_int(); 2]; 2];
         for (v, a) in a.iter_mut().enumerate() {
             for (half, a) in a.iter_mut().enumerate() {
-                // SAFETY: the caller vouches for these rows of items.
-                *a = unsafe { s.load_bytes(items.wrapping_add(half * 4 * PANEL + v * 4 * S::LANES)) };
+                // SAFETY: the caller vouches for these two rows of items.
+                *a = unsafe { s.load_bytes(items.wrapping_add((half * 2 + v) * 4 * S::LANES)) };
             }
         }
         for (r, sums) in sums.iter_mut().enumerate() {
-            let q = queries.wrapping_add(r * width + k);
-            // SAFETY: the caller vouches for this query's codes k..k + 8.
+            let q = queries.wrapping_add(r * 8);
+            // SAFETY: the caller vouches for this query's eight codes.
             let b = unsafe { [s.splat_bytes(q), s.splat_bytes(q.wrapping_add(4))] };
             for (sum, &a) in sums.iter_mut().zip(&a) {
                 *sum = s.dot8(*sum, a, b);

@@ -237,7 +237,7 @@ unsafe fn read<S: Simd>(s: S, from: *const f32, lanes: usize) -> S::F {
 /// `MR` rows of k values of A and k rows of `NV` vectors of B can be read; with `PART`, only `lanes` of the vector.
 #[inline(always)]
 #[allow(clippy::too_many_arguments)]
-unsafe fn tile<S: Simd, const MR: usize, const NV: usize, const PART: bool, const PAIRS: bool>(
+pub(super) unsafe fn tile<S: Simd, const MR: usize, const NV: usize, const PART: bool, const PAIRS: bool>(
     s: S,
     mut a: *const f32,
     a_row: usize,
@@ -307,94 +307,6 @@ fn pack_panel<'a>(panel: &mut [f32], have: usize, row: impl Fn(usize) -> &'a [f3
     for (k, out) in panel[..dim * PANEL].chunks_exact_mut(PANEL).enumerate() {
         for (r, out) in out.iter_mut().enumerate().skip(r) {
             *out = if r < have { row(r)[k] } else { 0.0 };
-        }
-    }
-}
-
-/// Scores one query against `N` items, as [`scan_panel`] does: one chain each.
-#[inline(always)]
-pub(crate) fn score_rows<S: Simd, const N: usize>(s: S, query: &[f32], rows: [&[f32]; N]) -> [f32; N] {
-    let rows = rows.map(|row| &row[..query.len()]);
-    let mut sums = [0.0; N];
-    for (k, &x) in query.iter().enumerate() {
-        for (sum, row) in sums.iter_mut().zip(rows) {
-            *sum = s.fma_one(x, row[k], *sum);
-        }
-    }
-    sums
-}
-
-/// Queries that [`scan_panel`] takes at once.
-pub(crate) const GROUP: usize = 12;
-
-/// Scores [`GROUP`] queries (packed `queries[k * GROUP + q]`) against one panel. Bit j of `hits[q]`: the score of item j
-/// is at least `bars[q]`. Where a query has a hit its `scores[q * PANEL..]` are written. Answers whether any has one.
-/// Of the group the first `live` queries count.
-#[inline(always)]
-#[allow(clippy::too_many_arguments)]
-pub(crate) fn scan_panel<S: Simd>(
-    s: S,
-    scores: &mut [f32; GROUP * PANEL],
-    hits: &mut [u32; GROUP],
-    queries: &[f32],
-    panel: &[f32],
-    bars: &[f32; GROUP],
-    dim: usize,
-    live: usize,
-) -> bool {
-    assert!(queries.len() >= dim * GROUP && panel.len() >= dim * PANEL);
-    *hits = [0; GROUP];
-    let mut row = 0;
-    while row < live.min(GROUP) {
-        match (S::TILE_ROWS, S::TILE_VECTORS) {
-            (12, _) => scan_rows::<S, 12, 2>(s, scores, hits, queries, panel, bars, dim, row),
-            (6, _) => scan_rows::<S, 6, 2>(s, scores, hits, queries, panel, bars, dim, row),
-            _ => scan_rows::<S, 4, 1>(s, scores, hits, queries, panel, bars, dim, row),
-        }
-        row += S::TILE_ROWS;
-    }
-    hits.iter().any(|&h| h != 0)
-}
-
-#[inline(always)]
-#[allow(clippy::too_many_arguments)]
-fn scan_rows<S: Simd, const MR: usize, const NV: usize>(
-    s: S,
-    scores: &mut [f32; GROUP * PANEL],
-    hits: &mut [u32; GROUP],
-    queries: &[f32],
-    panel: &[f32],
-    bars: &[f32; GROUP],
-    dim: usize,
-    row: usize,
-) {
-    for column in (0..PANEL).step_by(NV * S::LANES) {
-        let (a, b) = (queries.as_ptr().wrapping_add(row), panel.as_ptr().wrapping_add(column));
-        // SAFETY: `scan_panel` checked that the queries have `dim` rows of GROUP values and the panel `dim` of PANEL;
-        // the tile takes MR of the first from `row` on and NV vectors of the second from `column` on.
-        let sums = unsafe { tile::<S, MR, NV, false, false>(s, a, 1, GROUP, b, PANEL, dim, S::LANES) };
-        // Most tiles have no hit at all.
-        let mut any = 0;
-        for (sums, &bar) in sums.iter().zip(&bars[row..]) {
-            for &x in sums {
-                any |= s.at_least(x, s.splat(bar));
-            }
-        }
-        if any == 0 {
-            continue;
-        }
-        for (r, sums) in sums.into_iter().enumerate() {
-            let bar = s.splat(bars[row + r]);
-            let mut hit = 0;
-            for (v, &x) in sums.iter().enumerate() {
-                hit |= s.at_least(x, bar) << (v * S::LANES);
-            }
-            if hit != 0 {
-                hits[row + r] |= hit << column;
-                for (v, &x) in sums.iter().enumerate() {
-                    s.put(&mut scores[(row + r) * PANEL + column + v * S::LANES..], x);
-                }
-            }
         }
     }
 }

@@ -6,7 +6,7 @@ use super::candidates::Candidates;
 use super::codes::{Panel, QueryCode};
 use super::shortlist::{Entry, Shortlist};
 use super::{Items, Task, scan as fp32};
-use crate::backend::cpu::simd::{GROUP, Op, PANEL, Simd, scan_codes, score_rows};
+use crate::backend::cpu::simd::{GROUP, Op, PANEL, Simd, query_code_at, scan_codes, score_rows};
 
 /// Items of a block that all queries of a task see before the next one: their codes stay in the second cache.
 const BLOCK: usize = 2048;
@@ -101,12 +101,13 @@ impl Op for Score<'_> {
 pub(super) fn scan<S: Simd>(s: S, task: &Task<'_>) -> Vec<Candidates> {
     let (items, numbers) = (task.items, task.block.clone());
     let width = items.codes.width;
-    let mut codes = vec![0; numbers.len() * width];
     let mut groups = vec![Group::empty(); numbers.len().div_ceil(GROUP)];
+    let mut codes = vec![0; groups.len() * GROUP * width];
     // Absent: the query is given up.
     let mut lists: Vec<Option<(QueryCode, Shortlist)>> = Vec::with_capacity(numbers.len());
     for (n, number) in numbers.clone().enumerate() {
-        let code = QueryCode::encode(&mut codes[n * width..(n + 1) * width], task.query(number));
+        let group = &mut codes[n / GROUP * GROUP * width..];
+        let code = QueryCode::encode(group, task.query(number), |k| query_code_at::<S>(n % GROUP, k, width));
         if let Some(code) = &code {
             groups[n / GROUP].set(n % GROUP, code);
         }
@@ -118,7 +119,7 @@ pub(super) fn scan<S: Simd>(s: S, task: &Task<'_>) -> Vec<Candidates> {
         for (g, group) in groups.iter_mut().enumerate() {
             let first = g * GROUP;
             let live = (lists.len() - first).min(GROUP);
-            let queries = &codes[first * width..(first + live) * width];
+            let queries = &codes[first * width..(first + GROUP) * width];
             for item in (from..to).step_by(PANEL) {
                 let (bytes, panel) = items.codes.panel(item);
                 group.sums_to_reach(s, &mut bars, panel);

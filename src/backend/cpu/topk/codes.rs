@@ -5,8 +5,8 @@
 //! `|u - u'| |v| + |u'| |v - v'|`. Both distances are computed from the values themselves, and the rounding of the fp32
 //! score is added, so the bound is a true one. Items of a panel share their step.
 
-use super::super::simd::{CODE_ZERO, LARGEST_CODE, PANEL, code_at};
-use super::super::threads::Threads;
+use super::super::Cpu;
+use super::super::simd::{CODE_ZERO, LARGEST_CODE, Op, PANEL, Simd, code_at};
 
 /// Values that codes can stand for, in size; below, they count as zero.
 const LEAST: f32 = 1e-15;
@@ -75,7 +75,7 @@ impl ItemCodes {
     }
 
     /// Encodes the items from `first` on, the start of a panel.
-    pub(super) fn encode(&mut self, threads: &Threads, first: usize, values: &[f32]) {
+    pub(super) fn encode(&mut self, cpu: &Cpu, first: usize, values: &[f32]) {
         let (dim, width) = (self.dim, self.width);
         if values.is_empty() {
             return;
@@ -83,10 +83,10 @@ impl ItemCodes {
         let panels = self.panels[first / PANEL..].chunks_mut(PANELS);
         let bytes = self.bytes[first * width..].chunks_mut(PANELS * PANEL * width);
         let parts: Vec<_> = values.chunks(PANELS * PANEL * dim).zip(bytes).zip(panels).collect();
-        threads.each(values.len() > 1 << 16, parts, |((values, bytes), panels)| {
+        cpu.threads.each(values.len() > 1 << 16, parts, |((values, bytes), panels)| {
             let bytes = bytes.chunks_mut(PANEL * width);
             for ((values, bytes), panel) in values.chunks(PANEL * dim).zip(bytes).zip(panels) {
-                *panel = encode_panel(bytes, values, dim);
+                *panel = cpu.isa.run(Encode { bytes, values, dim, width });
             }
         });
     }
@@ -103,33 +103,47 @@ impl ItemCodes {
 }
 
 /// Encodes a panel's items. A norm that is not finite says that they have no codes.
-fn encode_panel(bytes: &mut [u8], values: &[f32], dim: usize) -> Panel {
-    let Some(step) = step(values) else { return Panel { step: 1.0, norm: f32::INFINITY, rest: f32::INFINITY } };
-    let (inverse, mut norm, mut rest) = (1.0 / step, 0.0f64, 0.0f64);
-    for (r, item) in values.chunks_exact(dim).enumerate() {
-        let (mut squares, mut left) = (0.0, 0.0);
-        for (k, &x) in item.iter().enumerate() {
-            let code = nearest(x * inverse);
-            bytes[code_at(r, k)] = (code as i32 + i32::from(CODE_ZERO)) as u8;
-            let miss = f64::from(x) - f64::from(code) * f64::from(step);
-            squares += f64::from(x) * f64::from(x);
-            left += miss * miss;
+struct Encode<'a> {
+    bytes: &'a mut [u8],
+    values: &'a [f32],
+    dim: usize,
+    width: usize,
+}
+
+impl Op for Encode<'_> {
+    type Output = Panel;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) -> Panel {
+        let Some(step) = step(self.values) else {
+            return Panel { step: 1.0, norm: f32::INFINITY, rest: f32::INFINITY };
+        };
+        let (inverse, mut norm, mut rest) = (1.0 / step, 0.0f64, 0.0f64);
+        for (r, item) in self.values.chunks_exact(self.dim).enumerate() {
+            let (mut squares, mut left) = (0.0, 0.0);
+            for (k, &x) in item.iter().enumerate() {
+                let code = nearest(x * inverse);
+                self.bytes[code_at::<S>(r, k, self.width)] = (code as i32 + i32::from(CODE_ZERO)) as u8;
+                let miss = f64::from(x) - f64::from(code) * f64::from(step);
+                squares += f64::from(x) * f64::from(x);
+                left += miss * miss;
+            }
+            (norm, rest) = (norm.max(squares), rest.max(left));
         }
-        (norm, rest) = (norm.max(squares), rest.max(left));
+        Panel { step, norm: above(norm.sqrt()), rest: above(rest.sqrt()) }
     }
-    Panel { step, norm: above(norm.sqrt()), rest: above(rest.sqrt()) }
 }
 
 impl QueryCode {
-    /// Encodes a query; `codes` is the width up to a multiple of 8. None where codes cannot stand for its values.
-    pub(super) fn encode(codes: &mut [i8], query: &[f32]) -> Option<QueryCode> {
+    /// Encodes a query; code k goes to `codes[place(k)]`. None where codes cannot stand for its values.
+    #[inline(always)]
+    pub(super) fn encode(codes: &mut [i8], query: &[f32], place: impl Fn(usize) -> usize) -> Option<QueryCode> {
         let step = step(query)?;
         let (inverse, mut sum) = (1.0 / step, 0);
         let (mut squares, mut norm, mut left) = (0.0, 0.0, 0.0);
-        codes.fill(0);
-        for (code, &x) in codes.iter_mut().zip(query) {
+        for (k, &x) in query.iter().enumerate() {
             let whole = nearest(x * inverse);
-            *code = whole as i8;
+            codes[place(k)] = whole as i8;
             sum += whole as i32;
             let (x, near) = (f64::from(x), f64::from(whole) * f64::from(step));
             squares += x * x;

@@ -3,7 +3,7 @@
 
 use super::candidates::Candidates;
 use super::{BLOCK, Task};
-use crate::backend::cpu::simd::{GROUP, PANEL, Simd, pack_panels, scan_panel};
+use crate::backend::cpu::simd::{GROUP, PANEL, Simd, pack_items, query_at, scan_panel};
 
 /// Groups that see a panel one after another, while it is in the first cache.
 const TOGETHER: usize = 4;
@@ -22,15 +22,18 @@ pub(super) fn scan<S: Simd>(s: S, task: &Task<'_>, numbers: &[usize]) -> Vec<Can
     let mut packed = vec![0.0; bars.len() * GROUP * dim];
     for (n, &q) in numbers.iter().enumerate() {
         let group = &mut packed[n / GROUP * GROUP * dim..];
-        for (c, &x) in task.query(q).iter().enumerate() {
-            group[c * GROUP + n % GROUP] = x;
+        for (k, &x) in task.query(q).iter().enumerate() {
+            group[query_at::<S>(n % GROUP, k, dim)] = x;
         }
     }
     let mut panels = vec![0.0; BLOCK.min(task.span.len().next_multiple_of(PANEL)) * dim];
     let (mut scores, mut hits) = ([0.0; GROUP * PANEL], [0; GROUP]);
     for from in task.span.clone().step_by(BLOCK) {
         let to = (from + BLOCK).min(task.span.end);
-        pack_panels(&mut panels, &task.items.values[from * dim..to * dim], to - from, dim);
+        let values = task.items.values[from * dim..to * dim].chunks(PANEL * dim.max(1));
+        for (panel, values) in panels.chunks_exact_mut(PANEL * dim.max(1)).zip(values) {
+            pack_items::<S>(panel, values, dim);
+        }
         for first in (0..bars.len()).step_by(TOGETHER) {
             let together = first..(first + TOGETHER).min(bars.len());
             for (item, g) in (from..to).step_by(PANEL).flat_map(|item| together.clone().map(move |g| (item, g))) {

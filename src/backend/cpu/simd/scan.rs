@@ -1,0 +1,142 @@
+//! Scores of queries and items in tiles, compared with bars while they are in registers.
+
+use super::gemm::tile;
+use super::{PANEL, Simd};
+
+/// Queries that [`scan_panel`] takes at once.
+pub(crate) const GROUP: usize = 12;
+
+/// Items of a tile.
+#[inline(always)]
+const fn wide<S: Simd>() -> usize {
+    S::TILE_VECTORS * S::LANES
+}
+
+/// Where a group keeps value k of its query r: tile by tile, so that a tile reads one line after the other.
+#[inline(always)]
+pub(crate) fn query_at<S: Simd>(r: usize, k: usize, dim: usize) -> usize {
+    (r / S::TILE_ROWS * dim + k) * S::TILE_ROWS + r % S::TILE_ROWS
+}
+
+/// Lays a panel of up to [`PANEL`] items out for [`scan_panel`], tile by tile as well; missing ones are zero.
+#[inline(always)]
+pub(crate) fn pack_items<S: Simd>(panel: &mut [f32], items: &[f32], dim: usize) {
+    for (t, out) in panel.chunks_exact_mut(dim * wide::<S>()).enumerate() {
+        let at = (t * wide::<S>() * dim).min(items.len());
+        let items = &items[at..(at + wide::<S>() * dim).min(items.len())];
+        match wide::<S>() {
+            8 => pack_tile::<8>(out, items, dim),
+            16 => pack_tile::<16>(out, items, dim),
+            _ => pack_tile::<32>(out, items, dim),
+        }
+    }
+}
+
+/// Turns up to `W` rows over: element (r, k) goes to `out[k * W + r]`.
+#[inline(always)]
+fn pack_tile<const W: usize>(out: &mut [f32], rows: &[f32], dim: usize) {
+    // Squares of 8 x 8 are turned over in registers.
+    const SQUARE: usize = 8;
+    let (have, whole) = (rows.len() / dim, dim / SQUARE * SQUARE);
+    let mut r = 0;
+    while r + SQUARE <= have {
+        let rows: [&[f32]; SQUARE] = std::array::from_fn(|i| &rows[(r + i) * dim..(r + i + 1) * dim]);
+        for k in (0..whole).step_by(SQUARE) {
+            let square: [[f32; SQUARE]; SQUARE] =
+                std::array::from_fn(|i| std::array::from_fn(|j| rows[i][k..k + SQUARE][j]));
+            for (j, out) in out[k * W..(k + SQUARE) * W].chunks_exact_mut(W).enumerate() {
+                let column: [f32; SQUARE] = std::array::from_fn(|i| square[i][j]);
+                out[r..r + SQUARE].copy_from_slice(&column);
+            }
+        }
+        for k in whole..dim {
+            for (out, row) in out[k * W + r..].iter_mut().zip(rows) {
+                *out = row[k];
+            }
+        }
+        r += SQUARE;
+    }
+    for (k, out) in out.chunks_exact_mut(W).enumerate() {
+        for (r, out) in out.iter_mut().enumerate().skip(r) {
+            *out = if r < have { rows[r * dim + k] } else { 0.0 };
+        }
+    }
+}
+
+/// Scores one query against `N` items, as [`scan_panel`] does: one chain each.
+#[inline(always)]
+pub(crate) fn score_rows<S: Simd, const N: usize>(s: S, query: &[f32], rows: [&[f32]; N]) -> [f32; N] {
+    let rows = rows.map(|row| &row[..query.len()]);
+    let mut sums = [0.0; N];
+    for (k, &x) in query.iter().enumerate() {
+        for (sum, row) in sums.iter_mut().zip(rows) {
+            *sum = s.fma_one(x, row[k], *sum);
+        }
+    }
+    sums
+}
+
+/// Scores the first `live` of up to [`GROUP`] queries (see [`query_at`]) against one panel (see [`pack_items`]). Bit j of
+/// `hits[q]`: the score of item j is at least `bars[q]`. Where a query has a hit its `scores[q * PANEL..]` are written.
+/// Answers whether any has one.
+#[inline(always)]
+#[allow(clippy::too_many_arguments)]
+pub(crate) fn scan_panel<S: Simd>(
+    s: S,
+    scores: &mut [f32; GROUP * PANEL],
+    hits: &mut [u32; GROUP],
+    queries: &[f32],
+    panel: &[f32],
+    bars: &[f32; GROUP],
+    dim: usize,
+    live: usize,
+) -> bool {
+    assert!(queries.len() >= dim * GROUP && panel.len() >= dim * PANEL);
+    *hits = [0; GROUP];
+    for row in (0..live.min(GROUP)).step_by(S::TILE_ROWS) {
+        match (S::TILE_ROWS, S::TILE_VECTORS) {
+            (12, _) => scan_rows::<S, 12, 2>(s, scores, hits, queries, panel, bars, dim, row),
+            (6, _) => scan_rows::<S, 6, 2>(s, scores, hits, queries, panel, bars, dim, row),
+            _ => scan_rows::<S, 4, 1>(s, scores, hits, queries, panel, bars, dim, row),
+        }
+    }
+    hits.iter().any(|&h| h != 0)
+}
+
+#[inline(always)]
+#[allow(clippy::too_many_arguments)]
+fn scan_rows<S: Simd, const MR: usize, const NV: usize>(
+    s: S,
+    scores: &mut [f32; GROUP * PANEL],
+    hits: &mut [u32; GROUP],
+    queries: &[f32],
+    panel: &[f32],
+    bars: &[f32; GROUP],
+    dim: usize,
+    row: usize,
+) {
+    for column in (0..PANEL).step_by(NV * S::LANES) {
+        let (a, b) = (queries[row * dim..].as_ptr(), panel[column * dim..].as_ptr());
+        // SAFETY: `scan_panel` checked that there are `dim` times GROUP values of queries and PANEL of items; the tile
+        // takes `dim` times MR of the first from query `row` on and NV vectors of the second from item `column` on.
+        let sums = unsafe { tile::<S, MR, NV, false, false>(s, a, 1, MR, b, NV * S::LANES, dim, S::LANES) };
+        // Most tiles have no hit at all.
+        let mut any = 0;
+        for (sums, &bar) in sums.iter().zip(&bars[row..]) {
+            for &x in sums {
+                any |= s.at_least(x, s.splat(bar));
+            }
+        }
+        if any == 0 {
+            continue;
+        }
+        for (r, sums) in sums.into_iter().enumerate() {
+            let bar = s.splat(bars[row + r]);
+            for (v, &x) in sums.iter().enumerate() {
+                let column = column + v * S::LANES;
+                hits[row + r] |= s.at_least(x, bar) << column;
+                s.put(&mut scores[(row + r) * PANEL + column..], x);
+            }
+        }
+    }
+}
