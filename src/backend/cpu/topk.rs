@@ -23,7 +23,7 @@ use crate::Result;
 use crate::backend::Skip;
 
 /// Queries of a task, at most: laying a block of items out for them costs little beside scoring it.
-const QUERIES: usize = 384;
+const QUERIES: usize = 1024;
 /// Items of a block that all queries of a task see before the next one.
 const BLOCK: usize = 1024;
 /// Few queries share the items out: at least this many items to a part, and this many parts at most.
