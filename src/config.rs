@@ -123,7 +123,7 @@ impl Default for LossConfig {
 pub struct OptimizerConfig {
     /// `sgd`, `adagrad`, `rowwise-adagrad` or `adam`. Default adam.
     pub name: OptimizerKind,
-    /// The peak learning rate. Default 0.003.
+    /// The peak learning rate. Default 0.01.
     pub lr: f32,
     /// Adam's first decay. Default 0.9.
     pub beta1: f32,
@@ -133,8 +133,10 @@ pub struct OptimizerConfig {
     pub eps: f32,
     /// What Adagrad's sums of squares start from. Default 0.1 (as Keras; TorchRec starts from 0).
     pub initial_accumulator: f32,
-    /// Decoupled weight decay; on tables only for touched rows. Default 0.
-    pub weight_decay: f32,
+    /// Decoupled weight decay: a step takes `lr * weight_decay` of a weight; on tables only of touched rows. Default: 2
+    /// for Adam where `model.normalize` is set ([`Config::for_rows`]), else 0. It does not shrink scores there: it keeps
+    /// vectors short and so quick to turn, to the end of the run.
+    pub weight_decay: Option<f32>,
     /// `constant`, `linear` (default; to zero at the last step) or `cosine`.
     pub schedule: Schedule,
     /// Steps over which the learning rate rises from 0. Default 0.
@@ -148,12 +150,12 @@ impl Default for OptimizerConfig {
     fn default() -> Self {
         OptimizerConfig {
             name: OptimizerKind::Adam,
-            lr: 0.003,
+            lr: 0.01,
             beta1: 0.9,
             beta2: 0.999,
             eps: 1e-8,
             initial_accumulator: 0.1,
-            weight_decay: 0.0,
+            weight_decay: None,
             schedule: Schedule::Linear,
             warmup_steps: 0,
             clip_norm: None,
@@ -165,9 +167,9 @@ impl Default for OptimizerConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TrainConfig {
-    /// Passes over the training split. Default 15.
-    pub epochs: u64,
-    /// Rows of a batch. Default 1024.
+    /// Passes over the training split. Default: as many as make 60 million rows, from 5 to 30 ([`Config::for_rows`]).
+    pub epochs: Option<u64>,
+    /// Rows of a batch. Default 512.
     pub batch_size: usize,
     /// Seed of initial values, shuffling, negatives and rounding. Default 0.
     pub seed: u64,
@@ -187,8 +189,8 @@ pub struct TrainConfig {
 impl Default for TrainConfig {
     fn default() -> Self {
         TrainConfig {
-            epochs: 15,
-            batch_size: 1024,
+            epochs: None,
+            batch_size: 512,
             seed: 0,
             device: Device::Auto,
             precision: Precision::Bf16,
@@ -200,6 +202,20 @@ impl Default for TrainConfig {
 }
 
 impl Config {
+    /// These settings for a training split of `rows` rows, with what was left open filled in. Nothing that is set
+    /// changes.
+    ///
+    /// `train.epochs` becomes 60 million rows' worth of passes, at least 5 and at most 30: a small dataset needs the
+    /// steps, a large one has them in a few passes. `optimizer.weight_decay` becomes 2 or 0.
+    #[must_use]
+    pub fn for_rows(&self, rows: u64) -> Config {
+        let mut config = self.clone();
+        config.train.epochs.get_or_insert((60_000_000 / rows.max(1)).clamp(5, 30));
+        let turns = config.optimizer.name == OptimizerKind::Adam && config.model.normalize;
+        config.optimizer.weight_decay.get_or_insert(if turns { 2.0 } else { 0.0 });
+        config
+    }
+
     /// Reads a TOML text.
     ///
     /// # Errors

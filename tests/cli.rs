@@ -79,6 +79,8 @@ fn the_whole_chain_on_a_sample_of_real_purchases() {
     assert!(inspected["test"]["rows"].as_u64() > Some(0));
 
     let found = events(at, &["train", "--data", "data", "--out", "model", "--dim", "16", "--epochs", "2"]);
+    let settings = event(&found, "settings");
+    assert_eq!((settings["epochs"].as_u64(), settings["batch_size"].as_u64()), (Some(2), Some(512)));
     let epochs: Vec<_> = found.iter().filter(|event| event["event"] == "epoch").collect();
     assert_eq!(epochs.len(), 2);
     for (number, epoch) in epochs.iter().enumerate() {

@@ -53,7 +53,7 @@ fn fifty_steps(folder: &Path) -> (Dataset, Config) {
     let mut config = Config::default();
     config.model.dim = 32;
     config.train.batch_size = 64;
-    config.train.epochs = 1;
+    config.train.epochs = Some(1);
     config.optimizer.name = OptimizerKind::Adagrad;
     config.optimizer.lr = 0.1;
     (dataset, config)

@@ -35,7 +35,7 @@ fn config() -> Config {
     let mut config = Config::default();
     config.model.dim = 16;
     config.train.batch_size = 64;
-    config.train.epochs = 30;
+    config.train.epochs = Some(30);
     config.train.device = Device::Cpu;
     config.optimizer.lr = 0.02;
     config
@@ -92,7 +92,7 @@ fn threads_change_no_bit() {
     let folder = tempfile::tempdir().unwrap();
     let dataset = checkerboard(folder.path());
     let mut config = config();
-    config.train.epochs = 3;
+    config.train.epochs = Some(3);
     config.model.user.history = 5;
     config.model.item.mlp = vec![32];
     config.model.dtype = Dtype::Bf16;
@@ -137,11 +137,30 @@ fn a_new_user_with_a_history_is_recommended_to_without_training() {
 }
 
 #[test]
+fn the_stored_configuration_has_numbers_where_the_data_chose() {
+    let folder = tempfile::tempdir().unwrap();
+    let dataset = checkerboard(folder.path());
+    let mut config = config();
+    config.train.epochs = None;
+    let out = folder.path().join("model");
+    let (summary, _) = run(&dataset, &out, &config).unwrap();
+    assert_eq!(summary.epochs, 30, "few rows, many passes");
+    let stored: serde_json::Value = serde_json::from_slice(&fs::read(out.join("config.json")).unwrap()).unwrap();
+    let stored = &stored["config"];
+    assert_eq!(
+        (stored["train"]["epochs"].as_u64(), stored["optimizer"]["weight_decay"].as_f64()),
+        (Some(30), Some(2.0))
+    );
+    // The settings as they were given are the run's own.
+    assert!(train(&dataset, &out, &config, true, &mut |_| {}).unwrap().already_finished);
+}
+
+#[test]
 fn early_stopping_keeps_the_best_epoch() {
     let folder = tempfile::tempdir().unwrap();
     let dataset = checkerboard(folder.path());
     let mut config = config();
-    config.train.epochs = 60;
+    config.train.epochs = Some(60);
     config.train.early_stop = Some("ndcg@1,3".parse().unwrap());
     let out = folder.path().join("model");
     let (summary, events) = run(&dataset, &out, &config).unwrap();
@@ -171,7 +190,7 @@ fn a_folder_with_an_unfinished_or_another_run_is_not_overwritten() {
     let folder = tempfile::tempdir().unwrap();
     let dataset = checkerboard(folder.path());
     let mut config = config();
-    config.train.epochs = 2;
+    config.train.epochs = Some(2);
     let out = folder.path().join("model");
     run(&dataset, &out, &config).unwrap();
     // Finished: a resume has nothing to do, a new run replaces it.

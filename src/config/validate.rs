@@ -58,9 +58,11 @@ impl Config {
                 return bad(&format!("optimizer.{name}"), format!("{beta} is not in [0, 1)"));
             }
         }
-        for (name, value) in
-            [("eps", o.eps), ("initial_accumulator", o.initial_accumulator), ("weight_decay", o.weight_decay)]
-        {
+        for (name, value) in [
+            ("eps", o.eps),
+            ("initial_accumulator", o.initial_accumulator),
+            ("weight_decay", o.weight_decay.unwrap_or_default()),
+        ] {
             if !(value.is_finite() && value >= 0.0) {
                 return bad(&format!("optimizer.{name}"), format!("{value} is not a number from 0 up"));
             }
@@ -68,7 +70,7 @@ impl Config {
         if o.clip_norm.is_some_and(|c| !(c.is_finite() && c > 0.0)) {
             return bad("optimizer.clip_norm", "is not a number above 0".into());
         }
-        if t.epochs == 0 {
+        if t.epochs == Some(0) {
             return bad("train.epochs", "at least 1".into());
         }
         if t.batch_size == 0 || t.batch_size > 1 << 20 {
@@ -91,6 +93,22 @@ mod tests {
         config.validate().unwrap();
         assert_eq!(Config::from_toml("").unwrap(), config);
         assert_eq!(Config::from_toml(&toml::to_string(&config).unwrap()).unwrap(), config);
+    }
+
+    #[test]
+    fn what_is_left_open_is_filled_in_and_nothing_else_changes() {
+        let epochs = |rows| Config::default().for_rows(rows).train.epochs;
+        assert_eq!(
+            [0, 100_000, 2_000_000, 4_000_000, 12_000_000, 1 << 40].map(epochs),
+            [30, 30, 30, 15, 5, 5].map(Some)
+        );
+        let decay = |text| Config::from_toml(text).unwrap().for_rows(1).optimizer.weight_decay;
+        assert_eq!(decay(""), Some(2.0));
+        assert_eq!(decay("[model]\nnormalize = false"), Some(0.0), "decay would shrink scores");
+        assert_eq!(decay("[optimizer]\nname = \"adagrad\""), Some(0.0));
+        assert_eq!(decay("[optimizer]\nweight_decay = 0"), Some(0.0));
+        let chosen = Config::from_toml("[optimizer]\nweight_decay = 0.5\n[train]\nepochs = 7").unwrap();
+        assert_eq!(chosen.for_rows(1 << 40), chosen);
     }
 
     #[test]

@@ -52,6 +52,7 @@ pub fn train(
     observer: &mut dyn FnMut(TrainEvent),
 ) -> Result<TrainSummary> {
     config.validate()?;
+    let config = &config.for_rows(dataset.split(Split::Train).rows);
     match config.train.device.resolve()? {
         #[cfg(feature = "cuda")]
         Device::Cuda(ordinal) => {
@@ -73,6 +74,7 @@ const EVALUATION_MEMORY: u64 = 128 << 20;
 struct Run<'a, B: Backend> {
     dataset: &'a Dataset,
     config: &'a Config,
+    epochs: u64,
     observer: &'a mut dyn FnMut(TrainEvent),
     dir: ModelDir,
     items: Vocabulary,
@@ -99,6 +101,7 @@ impl<'a, B: Backend> Run<'a, B> {
         observer: &'a mut dyn FnMut(TrainEvent),
     ) -> Result<Self> {
         let manifest = dataset.manifest();
+        let epochs = config.train.epochs.unwrap_or_default();
         let loader = LoaderConfig {
             batch_size: config.train.batch_size,
             seed: config.train.seed,
@@ -149,7 +152,7 @@ impl<'a, B: Backend> Run<'a, B> {
         let state = match checkpoint {
             Some(state) => {
                 let Cursor { epoch, batch } = state.cursor;
-                if epoch > config.train.epochs || batch >= loader.batches_per_epoch() {
+                if epoch > epochs || batch >= loader.batches_per_epoch() {
                     let reason =
                         format!("trainer.json stands at epoch {epoch}, batch {batch}, which this run never has");
                     return Err(Error::checkpoint(dir.path(), reason));
@@ -168,6 +171,7 @@ impl<'a, B: Backend> Run<'a, B> {
         Ok(Run {
             dataset,
             config,
+            epochs,
             observer,
             dir,
             items,
@@ -189,7 +193,7 @@ impl<'a, B: Backend> Run<'a, B> {
         }
         loop {
             self.validate()?;
-            if self.state.cursor.epoch == self.config.train.epochs || self.out_of_patience() {
+            if self.state.cursor.epoch == self.epochs || self.out_of_patience() {
                 break;
             }
             self.epoch()?;
@@ -228,16 +232,16 @@ impl<'a, B: Backend> Run<'a, B> {
     }
 
     fn step(&mut self, batch: &mut ModelBatch) -> Result<()> {
-        let (optimizer, train) = (&self.config.optimizer, &self.config.train);
+        let optimizer = &self.config.optimizer;
         let step = Step {
             kind: optimizer.name,
-            lr: learning_rate(optimizer, self.state.step, train.epochs * self.loader.batches_per_epoch()),
+            lr: learning_rate(optimizer, self.state.step, self.epochs * self.loader.batches_per_epoch()),
             beta1: optimizer.beta1,
             beta2: optimizer.beta2,
             eps: optimizer.eps,
-            weight_decay: optimizer.weight_decay,
+            weight_decay: optimizer.weight_decay.unwrap_or_default(),
             number: self.state.step + 1,
-            seed: train.seed,
+            seed: self.config.train.seed,
             grad_scale: 1.0,
         };
         self.stepper.step(&mut self.core, &self.inputs.sampler, batch, &step, optimizer.clip_norm)?;
@@ -334,8 +338,7 @@ impl<'a, B: Backend> Run<'a, B> {
     fn finish(mut self) -> Result<TrainSummary> {
         let best_epoch = self.best_epoch();
         let restore = self.config.train.early_stop.is_some();
-        if let (Some(stop), true) = (&self.config.train.early_stop, self.state.cursor.epoch < self.config.train.epochs)
-        {
+        if let (Some(stop), true) = (&self.config.train.early_stop, self.state.cursor.epoch < self.epochs) {
             let value = self.state.validations[best_epoch as usize - 1];
             let (epoch, metric) = (self.state.cursor.epoch, stop.metric.clone());
             (self.observer)(TrainEvent::EarlyStop { epoch, best_epoch, metric, value });
@@ -365,7 +368,7 @@ impl<'a, B: Backend> Run<'a, B> {
         (self.observer)(TrainEvent::Progress {
             epoch: self.state.cursor.epoch + 1,
             step: self.state.step,
-            steps: self.config.train.epochs * self.loader.batches_per_epoch(),
+            steps: self.epochs * self.loader.batches_per_epoch(),
             examples: self.state.examples,
             loss: self.state.loss_sum / self.state.examples.max(1) as f64,
             examples_per_second: self.examples as f64 / seconds,

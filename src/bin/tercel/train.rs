@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use tercel::data::dataset::Dataset;
+use tercel::data::dataset::{Dataset, Split};
 use tercel::train::{Diagnostics, TrainEvent, train};
 use tercel::{Config, Error, Result};
 
@@ -65,6 +65,15 @@ pub fn perform(data: &Path, model: &Path, config: &Config, resume: bool, out: &O
         return Err(Error::input(model, "is a file; a model is a folder"));
     }
     let dataset = Dataset::open(data)?;
+    let rows = dataset.split(Split::Train).rows;
+    let config = &config.for_rows(rows);
+    let (epochs, batch_size) = (config.train.epochs, config.train.batch_size);
+    out.event("settings", &serde_json::json!({ "rows": rows, "epochs": epochs, "batch_size": batch_size }));
+    out.text(format_args!(
+        "training on {} rows: {} epochs, batches of {batch_size}",
+        thousands(rows),
+        epochs.unwrap_or_default()
+    ));
     let meter = Meter::new("train");
     let told = Cell::new(Instant::now());
     let summary = train(&dataset, model, config, resume, &mut |event| {
