@@ -35,6 +35,10 @@ pub struct ModelConfig {
     pub temperature: f32,
     /// Learns the temperature. Default false.
     pub learn_temperature: bool,
+    /// How much of an item's popularity is part of its score from the start, from 0 to 1: this times ln p, p its share of
+    /// the training rows, is added to `<u, v> / T` in training and in serving (one more column of the embeddings).
+    /// Default: 0.5 ([`Config::for_rows`]); 0 where `loss.logq` is off or corrected.
+    pub popularity: Option<f32>,
     /// How tables are stored; arithmetic and optimizer state stay fp32. Default fp32.
     pub dtype: Dtype,
     /// Standard deviation of a new table's values. Default 0.1.
@@ -52,6 +56,7 @@ impl Default for ModelConfig {
             normalize: true,
             temperature: 0.2,
             learn_temperature: false,
+            popularity: None,
             dtype: Dtype::Fp32,
             init_std: 0.1,
             user: TowerConfig::default(),
@@ -206,13 +211,16 @@ impl Config {
     /// changes.
     ///
     /// `train.epochs` becomes 60 million rows' worth of passes, at least 5 and at most 30: a small dataset needs the
-    /// steps, a large one has them in a few passes. `optimizer.weight_decay` becomes 2 or 0.
+    /// steps, a large one has them in a few passes. `optimizer.weight_decay` becomes 2 or 0, `model.popularity`
+    /// 0.5 or 0.
     #[must_use]
     pub fn for_rows(&self, rows: u64) -> Config {
         let mut config = self.clone();
         config.train.epochs.get_or_insert((60_000_000 / rows.max(1)).clamp(5, 30));
         let turns = config.optimizer.name == OptimizerKind::Adam && config.model.normalize;
         config.optimizer.weight_decay.get_or_insert(if turns { 2.0 } else { 0.0 });
+        let counted = matches!(config.loss.logq, LogQ::Exact | LogQ::Streaming);
+        config.model.popularity.get_or_insert(if counted { 0.5 } else { 0.0 });
         config
     }
 

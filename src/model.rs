@@ -5,6 +5,7 @@ pub mod checkpoint;
 pub(crate) mod core;
 pub(crate) mod inputs;
 pub(crate) mod negatives;
+mod popularity;
 pub(crate) mod rank;
 pub(crate) mod spec;
 pub(crate) mod step;

@@ -1,6 +1,6 @@
 //! Which settings can be used, alone and together.
 
-use super::{Combine, Config, FeatureSelection};
+use super::{Combine, Config, FeatureSelection, LogQ};
 use crate::{Error, Result};
 
 impl Config {
@@ -16,6 +16,13 @@ impl Config {
         }
         if !(m.temperature.is_finite() && m.temperature >= 1e-4) {
             return bad("model.temperature", format!("{} is not a number from 0.0001 up", m.temperature));
+        }
+        let popularity = m.popularity.unwrap_or_default();
+        if !(0.0..=1.0).contains(&popularity) {
+            return bad("model.popularity", format!("{popularity} is not a number from 0 to 1"));
+        }
+        if popularity > 0.0 && self.loss.logq == LogQ::Corrected {
+            return bad("model.popularity", "is part of every score, and loss.logq = \"corrected\" leaves the positive's as it is: set one of them to 0 or exact".into());
         }
         if !(m.init_std.is_finite() && m.init_std >= 0.0) {
             return bad("model.init_std", format!("{} is not a number from 0 up", m.init_std));
@@ -107,7 +114,12 @@ mod tests {
         assert_eq!(decay("[model]\nnormalize = false"), Some(0.0), "decay would shrink scores");
         assert_eq!(decay("[optimizer]\nname = \"adagrad\""), Some(0.0));
         assert_eq!(decay("[optimizer]\nweight_decay = 0"), Some(0.0));
-        let chosen = Config::from_toml("[optimizer]\nweight_decay = 0.5\n[train]\nepochs = 7").unwrap();
+        let popularity = |text| Config::from_toml(text).unwrap().for_rows(1).model.popularity;
+        assert_eq!(popularity(""), Some(0.5));
+        assert_eq!(popularity("[loss]\nlogq = \"corrected\""), Some(0.0));
+        assert_eq!(popularity("[loss]\nlogq = \"off\""), Some(0.0));
+        let chosen = "[model]\npopularity = 0\n[optimizer]\nweight_decay = 0.5\n[train]\nepochs = 7";
+        let chosen = Config::from_toml(chosen).unwrap();
         assert_eq!(chosen.for_rows(1 << 40), chosen);
     }
 
@@ -119,6 +131,9 @@ mod tests {
             ("[model]\ntemperature = 0", "model.temperature"),
             ("[model]\ntemperature = nan", "model.temperature"),
             ("[model]\ninit_std = -1", "model.init_std"),
+            ("[model]\npopularity = 1.5", "model.popularity"),
+            ("[model]\npopularity = nan", "model.popularity"),
+            ("[model]\npopularity = 0.5\n[loss]\nlogq = \"corrected\"", "model.popularity"),
             ("[model.item]\nhistory = 3", "model.item.history"),
             ("[model.user]\nhistory = 5000", "model.user.history"),
             ("[model.user]\nid = false\nfeatures = \"none\"", "model.user"),

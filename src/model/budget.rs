@@ -66,7 +66,9 @@ impl Budget {
         let padded = dim.next_multiple_of(64);
         let loss = (rows + columns) * (padded * 2 * halves + dim * 4 * 9) + queued * dim * 4;
         budget.batch_bytes = tower_bytes(&spec.user, rows) + tower_bytes(&spec.item, fresh) + loss;
-        budget.catalogue_bytes = items * (dim * 4 + padded * 2 + 8);
+        // One more column may hold the popularity.
+        let compared = dim + 1;
+        budget.catalogue_bytes = items * (compared * 4 + compared.next_multiple_of(64) * 2 + 8);
         budget
     }
 

@@ -3,7 +3,7 @@
 use crate::Result;
 use crate::backend::{Backend, Table, TableData};
 use crate::config::{Config, Dtype, ModelConfig, OptimizerConfig, OptimizerKind};
-use crate::model::inputs::{HostBag, Side};
+use crate::model::popularity;
 use crate::model::spec::{LayerSpec, ModelSpec, TableSpec, TowerSpec};
 use crate::model::tensors::TensorElem;
 use crate::model::tower::{Dense, Layer, Tower};
@@ -22,6 +22,8 @@ pub(crate) struct Core<B: Backend> {
     /// log(1 / T).
     pub log_scale: Dense<B>,
     pub learn_temperature: bool,
+    /// What an item row's popularity adds to its scores; empty where it adds nothing. See [`popularity`](super::popularity).
+    pub popularity: Vec<f32>,
 }
 
 /// Where parameters come from when a model is made.
@@ -102,13 +104,14 @@ pub(crate) fn state_lens(kind: OptimizerKind, rows: usize, dim: usize) -> (Optio
 }
 
 impl<B: Backend> Core<B> {
-    /// A model with values from `source`; with `optimizer` also its fresh state.
+    /// A model with values from `source`; with `optimizer` also its fresh state. `item_counts`: training rows by item row.
     pub(crate) fn new(
         backend: B,
         spec: ModelSpec,
         config: &Config,
         source: &mut impl Source,
         optimizer: Option<&OptimizerConfig>,
+        item_counts: &[u64],
     ) -> Result<Core<B>> {
         let state = |len: Option<usize>| -> Result<Option<B::Buf<f32>>> {
             let (Some(len), Some(optimizer)) = (len, optimizer) else { return Ok(None) };
@@ -159,6 +162,7 @@ impl<B: Backend> Core<B> {
             user: Tower::new(&backend, spec.user.clone(), user_layers)?,
             item: Tower::new(&backend, spec.item.clone(), item_layers)?,
             learn_temperature: config.model.learn_temperature,
+            popularity: popularity::terms(&config.model, item_counts),
             backend,
             spec,
             tables,
@@ -180,19 +184,6 @@ impl<B: Backend> Core<B> {
             dense.value = backend.upload(source.dense(&dense.name, &dense.shape)?)?;
         }
         Ok(())
-    }
-
-    /// Output embeddings of `rows` rows of a tower, row-major, appended to `out`.
-    pub(crate) fn embed(&mut self, side: Side, bags: &[HostBag], rows: usize, out: &mut Vec<f32>) -> Result<()> {
-        let tower = match side {
-            Side::User => &mut self.user,
-            Side::Item => &mut self.item,
-        };
-        self.backend.begin_batch()?;
-        tower.forward(&self.backend, &self.tables, bags, rows)?;
-        let start = out.len();
-        out.resize(start + rows * tower.spec.dim, 0.0);
-        self.backend.read(&mut out[start..], tower.output(), 0)
     }
 
     /// Every dense parameter, in a fixed order.

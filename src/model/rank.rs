@@ -4,7 +4,7 @@ use crate::backend::{Backend, Skip};
 use crate::data::vocabulary::FeatureColumn;
 use crate::index::{Found, Lists, NO_ITEM, Ranker, UserBlock};
 use crate::model::core::Core;
-use crate::model::inputs::{HostBag, Side, block_bags, entity_bags};
+use crate::model::inputs::{HostBag, block_bags, entity_bags};
 use crate::{Error, Result};
 
 /// Items embedded at a time.
@@ -39,13 +39,18 @@ impl<B: Backend> Catalogue<B> {
                 found: "other rows".into(),
             });
         }
-        let mut items = core.backend.items(rows.len(), core.item.spec.dim)?;
+        let mut items = core.backend.items(rows.len(), width(core))?;
         let mut bags: Vec<HostBag> = Vec::new();
         for (n, chunk) in rows.chunks(CHUNK).enumerate() {
             entity_bags(&core.item.spec, chunk, features, &mut bags);
             core.backend.begin_batch()?;
             core.item.forward(&core.backend, &core.tables, &bags, chunk.len())?;
-            core.backend.pack_items(&mut items, n * CHUNK, core.item.output(), chunk.len())?;
+            match compared_items(core, chunk)? {
+                Some(values) => {
+                    core.backend.pack_items(&mut items, n * CHUNK, &core.backend.upload(values)?, chunk.len())?
+                }
+                None => core.backend.pack_items(&mut items, n * CHUNK, core.item.output(), chunk.len())?,
+            }
         }
         Ok(Catalogue { items, rows, whole: allow.is_none() })
     }
@@ -60,7 +65,8 @@ impl<B: Backend> Catalogue<B> {
         forward_users(core, users)?;
         let local = skip.map(|skip| self.local(skip, rows)).transpose()?;
         let skip = local.as_ref().map(|lists| Skip { offsets: &lists.offsets, items: &lists.values });
-        let queries = core.user.output();
+        let compared = compared_users(core, rows)?.map(|values| core.backend.upload(values)).transpose()?;
+        let queries = compared.as_ref().unwrap_or(core.user.output());
         core.backend.topk(&mut found.ids, &mut found.scores, queries, &self.items, skip, rows, k)?;
         for id in found.ids.iter_mut().filter(|id| **id != NO_ITEM) {
             *id = self.rows[*id as usize];
@@ -97,11 +103,16 @@ pub(crate) fn embed_items<B: Backend>(
     features: &[FeatureColumn],
     rows: &[u32],
 ) -> Result<Vec<f32>> {
-    let mut out = Vec::with_capacity(rows.len() * core.item.spec.dim);
+    let mut out = Vec::with_capacity(rows.len() * width(core));
     let mut bags: Vec<HostBag> = Vec::new();
     for chunk in rows.chunks(CHUNK) {
         entity_bags(&core.item.spec, chunk, features, &mut bags);
-        core.embed(Side::Item, &bags, chunk.len(), &mut out)?;
+        core.backend.begin_batch()?;
+        core.item.forward(&core.backend, &core.tables, &bags, chunk.len())?;
+        match compared_items(core, chunk)? {
+            Some(values) => out.extend(values),
+            None => out.extend_from_slice(&core.backend.host(core.item.output(), chunk.len() * width(core))?),
+        }
     }
     Ok(out)
 }
@@ -109,9 +120,49 @@ pub(crate) fn embed_items<B: Backend>(
 /// Output embeddings of a block of users, row-major.
 pub(crate) fn embed_users<B: Backend>(core: &mut Core<B>, users: &UserBlock) -> Result<Vec<f32>> {
     forward_users(core, users)?;
-    let mut out = vec![0.0; users.len() * core.user.spec.dim];
-    core.backend.read(&mut out, core.user.output(), 0)?;
-    Ok(out)
+    match compared_users(core, users.len())? {
+        Some(values) => Ok(values),
+        None => Ok(core.backend.host(core.user.output(), users.len() * width(core))?.into_owned()),
+    }
+}
+
+/// Columns of what is compared: the towers' outputs, and one more where popularity adds to scores.
+fn width<B: Backend>(core: &Core<B>) -> usize {
+    core.item.spec.dim + usize::from(!core.popularity.is_empty())
+}
+
+/// The item tower's last outputs with what popularity adds to each; none where it adds nothing.
+fn compared_items<B: Backend>(core: &Core<B>, rows: &[u32]) -> Result<Option<Vec<f32>>> {
+    if core.popularity.is_empty() {
+        return Ok(None);
+    }
+    // Inner products are compared, not inner products over T.
+    let mut log_scale = [0.0];
+    core.backend.read(&mut log_scale, &core.log_scale.value, 0)?;
+    let temperature = (-log_scale[0]).exp();
+    let terms = rows.iter().map(|&row| temperature * core.popularity[row as usize]);
+    let values = core.backend.host(core.item.output(), rows.len() * core.item.spec.dim)?;
+    Ok(Some(with_column(&values, terms)))
+}
+
+/// The user tower's last outputs with a column of ones; none where popularity adds nothing.
+fn compared_users<B: Backend>(core: &Core<B>, rows: usize) -> Result<Option<Vec<f32>>> {
+    if core.popularity.is_empty() {
+        return Ok(None);
+    }
+    let ones = std::iter::repeat_n(1.0, rows);
+    let values = core.backend.host(core.user.output(), rows * core.user.spec.dim)?;
+    Ok(Some(with_column(&values, ones)))
+}
+
+fn with_column(values: &[f32], column: impl ExactSizeIterator<Item = f32>) -> Vec<f32> {
+    let rows = column.len();
+    let mut out = Vec::with_capacity(values.len() + rows);
+    for (row, x) in values.chunks_exact((values.len() / rows.max(1)).max(1)).zip(column) {
+        out.extend_from_slice(row);
+        out.push(x);
+    }
+    out
 }
 
 fn forward_users<B: Backend>(core: &mut Core<B>, users: &UserBlock) -> Result<()> {

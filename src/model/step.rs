@@ -177,6 +177,12 @@ impl<B: Backend> Stepper<B> {
             self.bias.extend(self.queue.ids.iter().map(|&id| -sampler.q(id, batch.rows).ln()));
             self.bias.extend_from_slice(&batch.bias);
         }
+        if !core.popularity.is_empty() {
+            self.bias.resize(self.all_ids.len(), 0.0);
+            for (bias, &id) in self.bias.iter_mut().zip(&self.all_ids) {
+                *bias += core.popularity[id as usize];
+            }
+        }
         self.positives.clear();
         if queued > 0 {
             self.positives.extend((0..batch.rows).map(|row| (queued + row) as u32));

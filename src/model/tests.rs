@@ -15,11 +15,14 @@ use crate::data::dataset::{EntityInfo, Feature, FeatureKind, FileInfo};
 use crate::data::history::History;
 use crate::data::vocabulary::FeatureColumn;
 use crate::data::writer::ShardWriter;
+use crate::index::UserBlock;
 
 const USERS: [u32; 6] = [1, 2, 3, 1, 2, 3];
 const ITEMS: [u32; 6] = [1, 2, 3, 4, 2, 1];
 const TIMES: [i64; 6] = [10, 11, 12, 20, 21, 22];
 const WEIGHTS: [f32; 6] = [1.0, 0.5, 2.0, 1.0, 0.0, 1.5];
+/// Training rows by item row.
+const COUNTS: [u64; 5] = [0, 2, 2, 1, 1];
 
 fn entities(rows: u32, features: Vec<Feature>) -> EntityInfo {
     let file = FileInfo { name: "none.arrow".into(), rows: rows.into(), bytes: 0, xxh3: None };
@@ -76,7 +79,7 @@ impl Case {
                 FeatureColumn::Lists { offsets: vec![0, 0, 2, 3, 3, 4], codes: vec![1, 2, 2, 1] },
             ],
             history: Some(Arc::new(history)),
-            sampler: Sampler::new(&config.loss, 3, &[0, 2, 2, 1, 1]),
+            sampler: Sampler::new(&config.loss, 3, &COUNTS),
             negatives: config.loss.negatives,
             mask_known: config.loss.mask_known_positives,
         };
@@ -86,7 +89,7 @@ impl Case {
         let mut fresh = Fresh { model: &config.model, seed: 5 };
         // Finite differences need all of fp32.
         let cpu = Cpu::new(1, None, Precision::Fp32).unwrap();
-        let core = Core::new(cpu, spec, config, &mut fresh, Some(&config.optimizer)).unwrap();
+        let core = Core::new(cpu, spec, config, &mut fresh, Some(&config.optimizer), &COUNTS).unwrap();
         let stepper = Stepper::new(&core, &config.loss, 5, 6).unwrap();
         Case { core, stepper, inputs, batch }
     }
@@ -201,6 +204,46 @@ fn mixed_full_streaming_and_queued_candidates() {
         config.loss.negatives = negatives;
         config.loss.logq = logq;
         check(&config);
+    }
+}
+
+/// Towers that say nothing leave the popularity alone: the loss and the ranking are known.
+#[test]
+fn popularity_is_part_of_every_score() {
+    let mut config = config();
+    config.model.user.history = 0;
+    config.model.init_std = 0.0;
+    config.model.popularity = Some(0.5);
+    for (negatives, columns, corrected) in
+        [(Negatives::InBatch, &ITEMS[..], 1.0), (Negatives::Full, &[1, 2, 3, 4], 0.0)]
+    {
+        config.loss.negatives = negatives;
+        let mut case = Case::new(&config);
+        let log_share = |item: u32| (COUNTS[item as usize] as f64 / 6.0).ln();
+        let score = |item: u32| (0.5 - corrected) * log_share(item);
+        let (mut sum, mut weights) = (0.0, 0.0);
+        for (&item, &weight) in ITEMS.iter().zip(&WEIGHTS) {
+            // The row's own column, and those of other items.
+            let others = columns.iter().filter(|&&column| column != item).map(|&column| score(column).exp());
+            let all = others.sum::<f64>() + score(item).exp();
+            sum += f64::from(weight) * (all.ln() - score(item));
+            weights += f64::from(weight);
+        }
+        let loss = f64::from(case.step(0.0));
+        assert!((loss - sum / weights).abs() < 1e-6, "{negatives:?}: {loss}, by hand {}", sum / weights);
+
+        let features = case.inputs.item_features.clone();
+        let items = super::rank::embed_items(&mut case.core, &features, &[1, 2, 3, 4]).unwrap();
+        for (item, row) in (1..).zip(items.chunks(5)) {
+            assert_eq!(row[..4], [0.0; 4]);
+            assert!((f64::from(row[4]) - 0.7 * 0.5 * log_share(item)).abs() < 1e-6, "item {item}: {}", row[4]);
+        }
+        let users = UserBlock { ids: vec![1, 2], features: vec![FeatureColumn::Codes(vec![1, 0])], history: None };
+        let catalogue = super::rank::Catalogue::new(&mut case.core, &features, 5, Some(&[1, 3, 4])).unwrap();
+        let found = catalogue.top_k(&mut case.core, &users, 2, None).unwrap();
+        assert_eq!(found.ids, [1, 3, 1, 3]);
+        let users = super::rank::embed_users(&mut case.core, &users).unwrap();
+        assert_eq!(users, [0.0, 0.0, 0.0, 0.0, 1.0].repeat(2));
     }
 }
 

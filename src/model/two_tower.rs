@@ -54,8 +54,15 @@ struct Loaded<B: Backend> {
 }
 
 impl<B: Backend> Loaded<B> {
-    fn new(backend: B, spec: ModelSpec, config: &Config, parameters: &mut TensorFile) -> Result<Box<Self>> {
-        Ok(Box::new(Loaded { core: Core::new(backend, spec, config, parameters, None)?, catalogue: None }))
+    fn new(
+        backend: B,
+        spec: ModelSpec,
+        config: &Config,
+        parameters: &mut TensorFile,
+        items: &Vocabulary,
+    ) -> Result<Box<Self>> {
+        let core = Core::new(backend, spec, config, parameters, None, &items.table.counts)?;
+        Ok(Box::new(Loaded { core, catalogue: None }))
     }
 }
 
@@ -76,13 +83,13 @@ impl TwoTower {
             #[cfg(feature = "cuda")]
             Device::Cuda(ordinal) => {
                 let backend = Cuda::new(ordinal, info.config.train.precision)?;
-                Engine::Cuda(Loaded::new(backend, spec, &info.config, &mut parameters)?)
+                Engine::Cuda(Loaded::new(backend, spec, &info.config, &mut parameters, &items)?)
             }
             #[cfg(not(feature = "cuda"))]
             Device::Cuda(ordinal) => return Err(crate::backend::no_cuda_feature(ordinal)),
             Device::Cpu | Device::Auto => {
                 let backend = Cpu::new(threads, None, info.config.train.precision)?;
-                Engine::Cpu(Loaded::new(backend, spec, &info.config, &mut parameters)?)
+                Engine::Cpu(Loaded::new(backend, spec, &info.config, &mut parameters, &items)?)
             }
         };
         Ok(TwoTower { engine, info, dir, users, items, allow: None })
@@ -127,7 +134,8 @@ impl TwoTower {
         loaded!(&mut self.engine, loaded => loaded.catalogue = None);
     }
 
-    /// The embeddings of users, one row each, `model.dim` wide: what is compared by inner product.
+    /// The embeddings of users, one row each: what is compared by inner product. They are `model.dim` wide, and one
+    /// column more where `model.popularity` is not 0 (1 for users, what its popularity adds for an item).
     ///
     /// # Errors
     /// [`Error::Shape`] when the block does not fit the model.
@@ -136,7 +144,7 @@ impl TwoTower {
         self.rows_of(values, users.len())
     }
 
-    /// The embeddings of items by their rows in the vocabulary, one row each, `model.dim` wide.
+    /// The embeddings of items by their rows in the vocabulary, one row each; as wide as the users'.
     ///
     /// # Errors
     /// [`Error::Shape`] when the vocabulary has no such row.
@@ -151,7 +159,9 @@ impl TwoTower {
     }
 
     fn rows_of(&self, values: Vec<f32>, rows: usize) -> Result<Array2<f32>> {
-        Array2::from_shape_vec((rows, self.info.config.model.dim), values).map_err(|e| Error::Shape {
+        let model = &self.info.config.model;
+        let width = model.dim + usize::from(model.popularity.unwrap_or_default() != 0.0);
+        Array2::from_shape_vec((rows, width), values).map_err(|e| Error::Shape {
             op: "embeddings",
             expected: format!("{rows} rows"),
             found: e.to_string(),

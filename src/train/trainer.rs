@@ -142,10 +142,10 @@ impl<'a, B: Backend> Run<'a, B> {
         let checkpoint = resumable(&dir, dataset, config, resume)?;
         let optimizer = Some(&config.optimizer);
         let mut core = match &checkpoint {
-            Some(_) => Core::new(backend, spec, config, &mut dir.parameters()?, optimizer)?,
+            Some(_) => Core::new(backend, spec, config, &mut dir.parameters()?, optimizer, &items.table.counts)?,
             None => {
                 let mut fresh = Fresh { model: &config.model, seed: config.train.seed };
-                Core::new(backend, spec, config, &mut fresh, optimizer)?
+                Core::new(backend, spec, config, &mut fresh, optimizer, &items.table.counts)?
             }
         };
         let mut stepper = Stepper::new(&core, &config.loss, items.rows(), config.train.batch_size)?;

@@ -68,7 +68,13 @@ pub fn perform(data: &Path, model: &Path, config: &Config, resume: bool, out: &O
     let rows = dataset.split(Split::Train).rows;
     let config = &config.for_rows(rows);
     let (epochs, batch_size) = (config.train.epochs, config.train.batch_size);
-    out.event("settings", &serde_json::json!({ "rows": rows, "epochs": epochs, "batch_size": batch_size }));
+    let (popularity, decay) = (config.model.popularity, config.optimizer.weight_decay);
+    out.event(
+        "settings",
+        &serde_json::json!({
+            "rows": rows, "epochs": epochs, "batch_size": batch_size, "popularity": popularity, "weight_decay": decay
+        }),
+    );
     out.text(format_args!(
         "training on {} rows: {} epochs, batches of {batch_size}",
         thousands(rows),

@@ -31,7 +31,7 @@ fn recall_in_bf16_is_that_in_fp32() {
     let dataset = Dataset::open(folder.path().join("data")).unwrap();
     let mut config = Config::default();
     config.model.dim = 16;
-    config.train.epochs = 3;
+    config.train.epochs = Some(3);
     config.train.batch_size = 512;
     config.train.device = Device::Cpu;
     let [fp32, bf16] = [false, true].map(|bf16| recall(&dataset, &folder.path().join("model"), &config, bf16));
