@@ -9,7 +9,7 @@ use crate::backend::{Backend, Skip};
 type Found = (Vec<u32>, Vec<f32>);
 
 /// What both ways find; they must agree bit for bit.
-fn run(cpu: &Cpu, queries: &Vec<f32>, items: &[f32], dim: usize, skip: Option<&[Vec<u32>]>, k: usize) -> Found {
+fn run(cpu: &Cpu, queries: &[f32], items: &[f32], dim: usize, skip: Option<&[Vec<u32>]>, k: usize) -> Found {
     let [fp32, certified] = [Way::Fp32, Way::Certified].map(|way| run_by(cpu, queries, items, dim, skip, k, Some(way)));
     assert_eq!(fp32.0, certified.0, "items by codes");
     assert_eq!(bits(&fp32.1), bits(&certified.1), "scores by codes");
@@ -127,7 +127,7 @@ fn equal_scores_come_by_item() {
         for value in [0.0, -0.0, 1.0, f32::INFINITY, f32::NEG_INFINITY] {
             // One column: a score is the item's value.
             let items = vec![value; 5000];
-            let (ids, scores) = run(&cpu, &vec![1.0; 2], &items, 1, None, 40);
+            let (ids, scores) = run(&cpu, &[1.0; 2], &items, 1, None, 40);
             let expected: Vec<u32> = (0..40).chain(0..40).collect();
             assert_eq!(ids, expected, "{isa:?}: {value}");
             assert!(scores.iter().all(|&s| s == value), "{isa:?}: {value}");
@@ -135,7 +135,7 @@ fn equal_scores_come_by_item() {
         // -0 and 0 are the same score.
         // The products are too small: rounded once, those below zero are -0.
         let items: Vec<f32> = (0..500).map(|i| if i % 3 == 0 { -1e-30 } else { 1e-30 }).collect();
-        let (ids, _) = run(&cpu, &vec![1e-30], &items, 1, None, 100);
+        let (ids, _) = run(&cpu, &[1e-30], &items, 1, None, 100);
         assert_eq!(ids, (0..100).collect::<Vec<u32>>(), "{isa:?}");
     }
 }
@@ -147,7 +147,7 @@ fn nan_is_never_returned() {
         for i in (0..200).step_by(2) {
             items[i] = f32::NAN;
         }
-        let (ids, scores) = run(&cpu, &vec![1.0, f32::NAN], &items, 1, None, 150);
+        let (ids, scores) = run(&cpu, &[1.0, f32::NAN], &items, 1, None, 150);
         let expected: Vec<u32> = (1..200).step_by(2).chain(std::iter::repeat_n(u32::MAX, 200)).collect();
         assert_eq!(ids, expected, "{isa:?}");
         assert!(scores.iter().all(|s| !s.is_nan()), "{isa:?}");
@@ -166,7 +166,7 @@ fn a_score_depends_on_its_query_and_item_alone() {
         assert!(all.0 == found.0 && bits(&all.1) == bits(&found.1), "{isa:?}: threads");
         for q in [0, 1, 13, 199] {
             // Alone, the items are shared out; the query stands at another place of its tile.
-            let one = run(&of(3), &queries[q * dim..(q + 1) * dim].to_vec(), &items, dim, None, 50);
+            let one = run(&of(3), &queries[q * dim..(q + 1) * dim], &items, dim, None, 50);
             assert_eq!(one.0, all.0[q * 50..(q + 1) * 50], "{isa:?}: query {q}");
             assert_eq!(bits(&one.1), bits(&all.1[q * 50..(q + 1) * 50]), "{isa:?}: query {q}");
         }
@@ -231,9 +231,9 @@ fn one_query_or_many_by_codes() {
 #[test]
 fn nothing_to_find() {
     let cpu = Cpu::new(1, None, Precision::Fp32).expect("there");
-    assert_eq!(run(&cpu, &vec![1.0; 8], &[], 4, None, 3), (vec![u32::MAX; 6], vec![f32::NEG_INFINITY; 6]));
-    assert_eq!(run(&cpu, &vec![1.0; 8], &[1.0; 8], 4, None, 0), (vec![], vec![]));
-    assert_eq!(run(&cpu, &vec![], &[1.0; 8], 4, None, 3), (vec![], vec![]));
+    assert_eq!(run(&cpu, &[1.0; 8], &[], 4, None, 3), (vec![u32::MAX; 6], vec![f32::NEG_INFINITY; 6]));
+    assert_eq!(run(&cpu, &[1.0; 8], &[1.0; 8], 4, None, 0), (vec![], vec![]));
+    assert_eq!(run(&cpu, &[], &[1.0; 8], 4, None, 3), (vec![], vec![]));
     let mut items = cpu.items(2, 4).expect("room");
     cpu.pack_items(&mut items, 0, &vec![1.0; 8], 2).expect("packs");
     let short = cpu.topk(&mut [0; 3], &mut [0.0; 4], &vec![0.0; 4], &items, None, 1, 4);
