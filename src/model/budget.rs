@@ -66,8 +66,8 @@ impl Budget {
         let padded = dim.next_multiple_of(64);
         let loss = (rows + columns) * (padded * 2 * halves + dim * 4 * 9) + queued * dim * 4;
         budget.batch_bytes = tower_bytes(&spec.user, rows) + tower_bytes(&spec.item, fresh) + loss;
-        // One more column may hold the popularity.
-        let compared = dim + 1;
+        // Some more columns may hold the popularity.
+        let compared = dim + 8;
         budget.catalogue_bytes = items * (compared * 4 + compared.next_multiple_of(64) * 2 + 8);
         budget
     }

@@ -1,13 +1,14 @@
 //! What an item's popularity adds to its score.
 //!
 //! A cosine has to learn how popular an item is from the item's own rows, and most items have few. Its share of all
-//! training rows is known: `s = <u, v> / T + popularity * ln p`, in training and in serving. With the logQ correction of
+//! training rows is known: `s = <u, v> / T + popularity * ln(N p)`, in training and in serving, with N the number of items (an even share
+//! adds nothing; a constant changes no ranking and no softmax). With the logQ correction of
 //! in-batch negatives the share's logarithm cancels in part: at 1 the towers learn only how a user differs from the
 //! crowd, at 0 they learn everything.
 
 use crate::config::ModelConfig;
 
-/// `popularity * ln p` of every item row; empty where it adds nothing. `counts`: training rows of each item row. An item
+/// `popularity * ln(N p)` of every item row; empty where it adds nothing. `counts`: training rows of each item row. An item
 /// without rows counts as one with a single row.
 pub(crate) fn terms(model: &ModelConfig, counts: &[u64]) -> Vec<f32> {
     let strength = f64::from(model.popularity.unwrap_or_default());
@@ -15,7 +16,8 @@ pub(crate) fn terms(model: &ModelConfig, counts: &[u64]) -> Vec<f32> {
         return Vec::new();
     }
     let total = counts.iter().sum::<u64>().max(1) as f64;
-    counts.iter().map(|&count| (strength * (count.max(1) as f64 / total).ln()) as f32).collect()
+    let items = counts.len().saturating_sub(1) as f64;
+    counts.iter().map(|&count| (strength * (count.max(1) as f64 / total * items).ln()) as f32).collect()
 }
 
 #[cfg(test)]
@@ -27,6 +29,6 @@ mod tests {
         let mut model = ModelConfig::default();
         assert!(terms(&model, &[0, 3, 1]).is_empty());
         model.popularity = Some(0.5);
-        assert_eq!(terms(&model, &[0, 3, 1]), [0.5 * 0.25f32.ln(), 0.5 * 0.75f32.ln(), 0.5 * 0.25f32.ln()]);
+        assert_eq!(terms(&model, &[0, 3, 1]), [0.5 * 0.5f32.ln(), 0.5 * 1.5f32.ln(), 0.5 * 0.5f32.ln()]);
     }
 }

@@ -39,13 +39,13 @@ impl<B: Backend> Catalogue<B> {
                 found: "other rows".into(),
             });
         }
-        let mut items = core.backend.items(rows.len(), width(core))?;
+        let mut items = core.backend.items(rows.len(), SPREAD.width(core))?;
         let mut bags: Vec<HostBag> = Vec::new();
         for (n, chunk) in rows.chunks(CHUNK).enumerate() {
             entity_bags(&core.item.spec, chunk, features, &mut bags);
             core.backend.begin_batch()?;
             core.item.forward(&core.backend, &core.tables, &bags, chunk.len())?;
-            match compared_items(core, chunk)? {
+            match SPREAD.items(core, chunk)? {
                 Some(values) => {
                     core.backend.pack_items(&mut items, n * CHUNK, &core.backend.upload(values)?, chunk.len())?
                 }
@@ -65,7 +65,7 @@ impl<B: Backend> Catalogue<B> {
         forward_users(core, users)?;
         let local = skip.map(|skip| self.local(skip, rows)).transpose()?;
         let skip = local.as_ref().map(|lists| Skip { offsets: &lists.offsets, items: &lists.values });
-        let compared = compared_users(core, rows)?.map(|values| core.backend.upload(values)).transpose()?;
+        let compared = SPREAD.users(core, rows)?.map(|values| core.backend.upload(values)).transpose()?;
         let queries = compared.as_ref().unwrap_or(core.user.output());
         core.backend.topk(&mut found.ids, &mut found.scores, queries, &self.items, skip, rows, k)?;
         for id in found.ids.iter_mut().filter(|id| **id != NO_ITEM) {
@@ -103,15 +103,15 @@ pub(crate) fn embed_items<B: Backend>(
     features: &[FeatureColumn],
     rows: &[u32],
 ) -> Result<Vec<f32>> {
-    let mut out = Vec::with_capacity(rows.len() * width(core));
+    let mut out = Vec::with_capacity(rows.len() * SINGLE.width(core));
     let mut bags: Vec<HostBag> = Vec::new();
     for chunk in rows.chunks(CHUNK) {
         entity_bags(&core.item.spec, chunk, features, &mut bags);
         core.backend.begin_batch()?;
         core.item.forward(&core.backend, &core.tables, &bags, chunk.len())?;
-        match compared_items(core, chunk)? {
+        match SINGLE.items(core, chunk)? {
             Some(values) => out.extend(values),
-            None => out.extend_from_slice(&core.backend.host(core.item.output(), chunk.len() * width(core))?),
+            None => out.extend_from_slice(&core.backend.host(core.item.output(), chunk.len() * SINGLE.width(core))?),
         }
     }
     Ok(out)
@@ -120,49 +120,63 @@ pub(crate) fn embed_items<B: Backend>(
 /// Output embeddings of a block of users, row-major.
 pub(crate) fn embed_users<B: Backend>(core: &mut Core<B>, users: &UserBlock) -> Result<Vec<f32>> {
     forward_users(core, users)?;
-    match compared_users(core, users.len())? {
+    match SINGLE.users(core, users.len())? {
         Some(values) => Ok(values),
-        None => Ok(core.backend.host(core.user.output(), users.len() * width(core))?.into_owned()),
+        None => Ok(core.backend.host(core.user.output(), users.len() * SINGLE.width(core))?.into_owned()),
     }
 }
 
-/// Columns of what is compared: the towers' outputs, and one more where popularity adds to scores.
-fn width<B: Backend>(core: &Core<B>) -> usize {
-    core.item.spec.dim + usize::from(!core.popularity.is_empty())
+/// Columns that hold the popularity in a catalogue: spread out, it is no larger than the other values, which keeps the
+/// codes of a scan fine. Powers of two: the products are exact.
+const SPREAD: Columns = Columns { count: 8, user: 0.25, item: 0.5 };
+/// One column, for everyone else.
+const SINGLE: Columns = Columns { count: 1, user: 1.0, item: 1.0 };
+
+/// How popularity is part of an inner product: `count * user * item` is 1.
+#[derive(Clone, Copy)]
+struct Columns {
+    count: usize,
+    user: f32,
+    item: f32,
 }
 
-/// The item tower's last outputs with what popularity adds to each; none where it adds nothing.
-fn compared_items<B: Backend>(core: &Core<B>, rows: &[u32]) -> Result<Option<Vec<f32>>> {
-    if core.popularity.is_empty() {
-        return Ok(None);
+impl Columns {
+    /// Columns of what is compared: the towers' outputs, and these where popularity adds to scores.
+    fn width<B: Backend>(self, core: &Core<B>) -> usize {
+        core.item.spec.dim + if core.popularity.is_empty() { 0 } else { self.count }
     }
-    // Inner products are compared, not inner products over T.
-    let mut log_scale = [0.0];
-    core.backend.read(&mut log_scale, &core.log_scale.value, 0)?;
-    let temperature = (-log_scale[0]).exp();
-    let terms = rows.iter().map(|&row| temperature * core.popularity[row as usize]);
-    let values = core.backend.host(core.item.output(), rows.len() * core.item.spec.dim)?;
-    Ok(Some(with_column(&values, terms)))
-}
 
-/// The user tower's last outputs with a column of ones; none where popularity adds nothing.
-fn compared_users<B: Backend>(core: &Core<B>, rows: usize) -> Result<Option<Vec<f32>>> {
-    if core.popularity.is_empty() {
-        return Ok(None);
+    /// The item tower's last outputs with what popularity adds to each; none where it adds nothing.
+    fn items<B: Backend>(self, core: &Core<B>, rows: &[u32]) -> Result<Option<Vec<f32>>> {
+        if core.popularity.is_empty() {
+            return Ok(None);
+        }
+        // Inner products are compared, not inner products over T.
+        let mut log_scale = [0.0];
+        core.backend.read(&mut log_scale, &core.log_scale.value, 0)?;
+        let unit = (-log_scale[0]).exp() * self.item;
+        let values = core.backend.host(core.item.output(), rows.len() * core.item.spec.dim)?;
+        let column = rows.iter().map(|&row| unit * core.popularity[row as usize]);
+        Ok(Some(self.append(&values, core.item.spec.dim, column)))
     }
-    let ones = std::iter::repeat_n(1.0, rows);
-    let values = core.backend.host(core.user.output(), rows * core.user.spec.dim)?;
-    Ok(Some(with_column(&values, ones)))
-}
 
-fn with_column(values: &[f32], column: impl ExactSizeIterator<Item = f32>) -> Vec<f32> {
-    let rows = column.len();
-    let mut out = Vec::with_capacity(values.len() + rows);
-    for (row, x) in values.chunks_exact((values.len() / rows.max(1)).max(1)).zip(column) {
-        out.extend_from_slice(row);
-        out.push(x);
+    /// The user tower's last outputs, ready for the items; none where popularity adds nothing.
+    fn users<B: Backend>(self, core: &Core<B>, rows: usize) -> Result<Option<Vec<f32>>> {
+        if core.popularity.is_empty() {
+            return Ok(None);
+        }
+        let values = core.backend.host(core.user.output(), rows * core.user.spec.dim)?;
+        Ok(Some(self.append(&values, core.user.spec.dim, std::iter::repeat_n(self.user, rows))))
     }
-    out
+
+    fn append(self, values: &[f32], dim: usize, column: impl Iterator<Item = f32>) -> Vec<f32> {
+        let mut out = Vec::with_capacity(values.len() / dim * (dim + self.count));
+        for (row, x) in values.chunks_exact(dim).zip(column) {
+            out.extend_from_slice(row);
+            out.extend(std::iter::repeat_n(x, self.count));
+        }
+        out
+    }
 }
 
 fn forward_users<B: Backend>(core: &mut Core<B>, users: &UserBlock) -> Result<()> {

@@ -219,8 +219,9 @@ fn popularity_is_part_of_every_score() {
     {
         config.loss.negatives = negatives;
         let mut case = Case::new(&config);
-        let log_share = |item: u32| (COUNTS[item as usize] as f64 / 6.0).ln();
-        let score = |item: u32| (0.5 - corrected) * log_share(item);
+        let log_share = |item: u32| (4.0 * COUNTS[item as usize] as f64 / 6.0).ln();
+        let log_q = |item: u32| (COUNTS[item as usize] as f64 / 6.0).ln();
+        let score = |item: u32| 0.5 * log_share(item) - corrected * log_q(item);
         let (mut sum, mut weights) = (0.0, 0.0);
         for (&item, &weight) in ITEMS.iter().zip(&WEIGHTS) {
             // The row's own column, and those of other items.
