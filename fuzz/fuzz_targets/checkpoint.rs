@@ -41,7 +41,7 @@ fn good() -> &'static Good {
         config.model.dim = 4;
         config.model.user.history = 2;
         config.model.user.mlp = vec![4];
-        config.train.epochs = 1;
+        config.train.epochs = Some(1);
         config.train.batch_size = 4;
         config.train.threads = 1;
         config.loss.negatives = "cross-batch:4".parse().expect("candidates");
