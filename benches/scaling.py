@@ -71,7 +71,7 @@ def draw(plot, rows):
             if not style:
                 out += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{color}"/>' for x, y in points]
         words = "measured" if threads is None else f"{threads} thread{'s' if threads > 1 else ''}"
-        out.append(f'<text x="{WIDTH - RIGHT - 10}" y="{TOP + 16 * number}" text-anchor="end" fill="{color}">{words}, floor dashed</text>')
+        out.append(f'<text x="{LEFT + 10}" y="{TOP + 4 + 16 * number}" fill="{color}">{words}, floor dashed</text>')
     out.append("</svg>")
     return "\n".join(out) + "\n"
 
