@@ -22,7 +22,10 @@ impl Config {
             return bad("model.popularity", format!("{popularity} is not a number from 0 to 1"));
         }
         if popularity > 0.0 && self.loss.logq == LogQ::Corrected {
-            return bad("model.popularity", "is part of every score, and loss.logq = \"corrected\" leaves the positive's as it is: set one of them to 0 or exact".into());
+            return bad(
+                "model.popularity",
+                "cannot go with loss.logq = \"corrected\"; set it to 0, or logq to \"exact\"".into(),
+            );
         }
         if !(m.init_std.is_finite() && m.init_std >= 0.0) {
             return bad("model.init_std", format!("{} is not a number from 0 up", m.init_std));
