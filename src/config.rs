@@ -36,8 +36,8 @@ pub struct ModelConfig {
     /// Learns the temperature. Default false.
     pub learn_temperature: bool,
     /// How much of an item's popularity is part of its score from the start, from 0 to 1: this times ln(N p), p its share
-    /// of the training rows and N the number of items, is added to `<u, v> / T` in training and in serving (one more column of the embeddings).
-    /// Default: 0.5 ([`Config::for_rows`]); 0 where `loss.logq` is off or corrected.
+    /// of the training rows and N the number of items, is added to `<u, v> / T` in training and in serving (one more
+    /// column of the embeddings). Default: 0.5 ([`Config::for_rows`]); 0 where `loss.logq` is off or corrected.
     pub popularity: Option<f32>,
     /// How tables are stored; arithmetic and optimizer state stay fp32. Default fp32.
     pub dtype: Dtype,

@@ -47,9 +47,9 @@ fn unsafe_lines(text: &str) -> Vec<usize> {
     text.lines().enumerate().filter(|(_, line)| opens(line)).map(|(i, _)| i).collect()
 }
 
-/// Whether the comment right above line `at` (or above the statement that it ends) says `SAFETY:`.
+/// Whether, within three lines, the comment right above line `at` (or above the statement that it ends) says `SAFETY:`.
 fn has_safety(lines: &[&str], at: usize) -> bool {
-    let above = lines[at.saturating_sub(12)..=at].iter().rev();
+    let above = lines[at.saturating_sub(3)..=at].iter().rev();
     for (distance, line) in above.enumerate() {
         let line = line.trim();
         if line.contains("SAFETY:") {

@@ -291,12 +291,11 @@ impl Bytes {
     /// Maps a file.
     pub(crate) fn map(path: &Path) -> Result<Bytes> {
         let file = open_file(path)?;
-        // SAFETY: The mapping is private to this value and read-only, and no reference into it outlives it. Its bytes
-        // are only ever read as plain integers and floats, for which every bit pattern is valid; so a file that another
-        // process writes to gives other values (which checksums find), not undefined behaviour of a type. A file that
-        // is cut off while it is mapped raises SIGBUS: files of this crate are never changed in place, they are
-        // replaced by rename, which keeps the mapped file as it was.
+        // A file that another process writes to gives other values, which checksums find. One that is cut off while it
+        // is mapped raises SIGBUS: files of this crate are never changed in place, they are replaced by rename.
         #[allow(unsafe_code)]
+        // SAFETY: the mapping is private to this value and read-only, no reference into it outlives it, and its bytes
+        // are only ever read as plain integers and floats, for which every bit pattern is valid.
         let map = unsafe { Mmap::map(&file) };
         map.map(Bytes::Map).map_err(|e| Error::io(path, e))
     }

@@ -2,8 +2,8 @@
 //!
 //! Scores exist only as strips. A thread takes a strip of 48 to 132 rows, scores it against all columns in blocks and
 //! keeps a running maximum and sum per row, and `e^(score - maximum)` in the scores' place; then it goes over the blocks
-//! again, turns those into `p = dL/d<u, v>`, and adds `dU = p V` and `dV += p^T U`. Groups of rows are cut by the shape alone; each group has a
-//! dV of its own, and these are summed in the groups' order.
+//! again, turns those into `p = dL/d<u, v>`, and adds `dU = p V` and `dV += p^T U`. Groups of rows are cut by the shape
+//! alone; each group has a dV of its own, and these are summed in the groups' order.
 //!
 //! Where a strip would not fit [`KEEP`] (very many candidates) nothing is kept: one pass over strips finds maximum, sum
 //! and dU together (rescaling dU when the maximum moves), a second over blocks of columns scores again and adds up dV.

@@ -12,12 +12,14 @@ mod avx2;
 mod avx512;
 mod codes;
 mod gemm;
+mod pack;
 mod portable;
 pub(crate) mod rows;
 mod scan;
 
 pub(crate) use codes::{CODE_ZERO, LARGEST_CODE, code_at, query_code_at, scan_codes};
-pub(crate) use gemm::{Epilogue, Gemm, PANEL, PairGemm, pack_panels};
+pub(crate) use gemm::{Epilogue, Gemm, PairGemm};
+pub(crate) use pack::{PANEL, pack_panels};
 pub(crate) use scan::{GROUP, pack_items, query_at, scan_panel, score_rows};
 
 /// An instruction set.

@@ -117,10 +117,9 @@ pub(crate) fn forward(
             out.stride as u64,
             log_lanes
         ];
-        // SAFETY: embedding_rows_fwd(out, table, ids, status, rows, table_rows, dim, stride, log_lanes). `out` lies
-        // inside its buffer, there is an id for each row, and the table holds rows x dim values (all checked above);
-        // the kernel loads no row whose id is not below `rows`. Accesses of 16 bytes are aligned (checked above).
-        // One stream orders this with all other uses.
+        // embedding_rows_fwd(out, table, ids, status, rows, table_rows, dim, stride, log_lanes); one stream orders it.
+        // SAFETY: `out` lies inside its buffer, there is an id for each row, the table holds rows x dim values, accesses
+        // of 16 bytes are aligned (all checked above); the kernel loads no row whose id is not below `rows`.
         return unsafe { cuda.launch(kernel, [bag.rows.div_ceil(block) as u32, 1, 1], THREADS as u32, 0, &args) };
     }
     let (kernel, lane) = bag_kernel(kernels, data, dim, aligned);

@@ -64,10 +64,9 @@ pub(super) fn product(
     let (a_cols, b_cols) = shape.operand_cols();
     // The sum of the splits reads whole float4s: their padding is written too (b is zero there).
     let n = if c.split > 0 { plan::padded(shape.n) } else { shape.n };
-    // SAFETY: a and b hold the rows and padded widths that `shape` says, c holds m rows of `n` values at `stride`,
-    // `splits` times, bias n values or is null (the callers made them of matrices whose lengths they checked): the
-    // kernel reads and writes nothing beyond these. Arguments stand in the order of the PRODUCT macro in linear.cu.
-    // The launch is on the compute stream, after the launches that made a and b.
+    // Arguments stand in the order of the PRODUCT macro in linear.cu; the stream orders this after what made a and b.
+    // SAFETY: a and b hold the rows and padded widths that `shape` says, c m rows of `n` values at `stride`, `splits`
+    // times, bias n values or is null (the callers checked the lengths); the kernel touches nothing beyond these.
     unsafe {
         cuda.launch(
             kernels[usize::from(shape.block_rows == 128)],

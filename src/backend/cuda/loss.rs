@@ -138,10 +138,10 @@ fn prepare(cuda: &Cuda, loss: &SoftmaxLoss<'_, Cuda>, shape: &Shape) -> Result<P
         columns as u64,
     ];
     let grid = [1 + blocks(rows.max(columns), THREADS), 1, 1];
-    // SAFETY: loss_prepare(call, bias2, candidate_ids, positives, user_ids, spans, status, log_scale, weights, bias, ids,
-    // positives, offsets, masked, masked_len, rows, columns, padded_rows, padded_columns). The results were made for
-    // these sizes above, the inputs' lengths were checked; the kernel reads a list only inside `masked_len`, and an id
-    // only below `columns`.
+    // loss_prepare(call, bias2, candidate_ids, positives, user_ids, spans, status, log_scale, weights, bias, ids,
+    // positives, offsets, masked, masked_len, rows, columns, padded_rows, padded_columns).
+    // SAFETY: the results were made for these sizes above, the inputs' lengths were checked; the kernel reads a list
+    // only inside `masked_len`, and an id only below `columns`.
     unsafe { cuda.launch(&kernels(cuda)?.loss_prepare, grid, THREADS as u32, 0, &arguments) }?;
     Ok(prepared)
 }
@@ -191,10 +191,10 @@ fn users(
     arguments.push((tiles as u32).into());
     let grid = [row_blocks as u32, splits as u32, 1];
     let kernel = products(kernels(cuda)?, shape).0;
-    // SAFETY: loss_fwd_*(out, sums, dead, dots, users hi and lo, candidates hi and lo, bias2, positives, user_ids,
-    // candidate_ids, spans, masked, call, rows, columns, dim[, width], split_tiles). Results were made for `splits` x
-    // rows (x dim); operands are rows x width, arrays by column padded to whole tiles; spans lie inside the list
-    // (loss_prepare). `shape` gives the block and the shared memory that the entry point has in kernels/loss.cu.
+    // loss_fwd_*(out, sums, dead, dots, users hi and lo, candidates hi and lo, bias2, positives, user_ids, candidate_ids,
+    // spans, masked, call, rows, columns, dim[, width], split_tiles); block and shared memory are `shape`'s.
+    // SAFETY: results were made for `splits` x rows (x dim), operands are rows x width, arrays by column padded to whole
+    // tiles; spans lie inside the list (loss_prepare). The kernel touches nothing beyond these.
     unsafe { cuda.launch(kernel, grid, shape.threads as u32, shape.forward_shared(), &arguments) }?;
 
     let padded = b.next_multiple_of(PAD);
@@ -222,10 +222,10 @@ fn users(
         splits as u32,
     ];
     let grid = [blocks(padded, THREADS / 4), 1, 1];
-    // SAFETY: loss_finish(du, terms, offset, gap, parts, sums, dead, dots, call, users, candidates, weights, corrected,
-    // bias2, positives, rows, columns, padded_rows, dim, splits). The inputs' lengths were checked, the rest was made
-    // for these sizes; positives are columns or NO_COLUMN (loss_prepare). `parts` may be `du`: each thread reads a place
-    // before it writes it.
+    // loss_finish(du, terms, offset, gap, parts, sums, dead, dots, call, users, candidates, weights, corrected, bias2,
+    // positives, rows, columns, padded_rows, dim, splits). `parts` may be `du`: a thread reads a place, then writes it.
+    // SAFETY: the inputs' lengths were checked, the rest was made for these sizes; positives are columns or NO_COLUMN
+    // (loss_prepare).
     unsafe { cuda.launch(&kernels(cuda)?.loss_finish, grid, THREADS as u32, 0, &arguments) }?;
     Ok(rows)
 }
@@ -269,10 +269,10 @@ fn candidates(
     let grid = [row_blocks as u32, splits as u32, 1];
     let shared = shape.backward_shared(loss.masked.is_some());
     let kernel = products(kernels(cuda)?, shape).1;
-    // SAFETY: loss_bwd_*(out, candidates hi and lo, users hi and lo, bias2, candidate_ids, offset, gap, positives,
-    // user_ids, spans, masked, call, columns, rows, dim[, width], split_tiles). `out` was made for `splits` x columns x
-    // dim, or is dV (checked); operands are rows x width, arrays by user padded to whole tiles; spans lie inside the
-    // list. `shape` gives the block and the shared memory that the entry point has in kernels/loss.cu.
+    // loss_bwd_*(out, candidates hi and lo, users hi and lo, bias2, candidate_ids, offset, gap, positives, user_ids,
+    // spans, masked, call, columns, rows, dim[, width], split_tiles); block and shared memory are `shape`'s.
+    // SAFETY: `out` was made for `splits` x columns x dim, or is dV (checked); operands are rows x width, arrays by user
+    // padded to whole tiles; spans lie inside the list. The kernel touches nothing beyond these.
     unsafe { cuda.launch(kernel, grid, shape.threads as u32, shared, &arguments) }?;
     let Some(parts) = parts else { return Ok(()) };
     let arguments = args![grads.candidates.ptr(), parts.ptr(), (c * d) as u64, splits as u32];

@@ -151,7 +151,8 @@ fn instruction_sets() -> Vec<&'static str> {
     let mut found = Vec::new();
     #[cfg(target_arch = "x86_64")]
     {
-        if std::is_x86_feature_detected!("avx512bf16") {
+        // What the bf16 path asks for: every processor with the first has the second.
+        if std::is_x86_feature_detected!("avx512bf16") && std::is_x86_feature_detected!("avx512vnni") {
             found.push("avx512-bf16");
         }
         if std::is_x86_feature_detected!("avx512f") {

@@ -28,7 +28,8 @@ pub(crate) fn query_code_at<S: Simd>(r: usize, k: usize, width: usize) -> usize 
     r / S::CODE_ROWS * S::CODE_ROWS * width + (k / 8 * S::CODE_ROWS + r % S::CODE_ROWS) * 8 + k % 8
 }
 
-/// Multiplies the first `live` of up to [`GROUP`] queries (see [`query_code_at`]) with one panel of items. Bit j of `hits[q]`: the sum of item j may be at least `bars[q]`; where a query has a hit its `sums[q * PANEL..]` are written.
+/// Multiplies the first `live` of up to [`GROUP`] queries (see [`query_code_at`]) with one panel of items. Bit j of
+/// `hits[q]`: the sum of item j may be at least `bars[q]`; where a query has a hit its `sums[q * PANEL..]` are written.
 /// Answers whether any has one. `width` is a multiple of 8.
 #[inline(always)]
 #[allow(clippy::too_many_arguments)]

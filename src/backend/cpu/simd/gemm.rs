@@ -1,12 +1,9 @@
 //! Matrix products by one micro-kernel: a tile of the result stays in registers while k runs.
 //!
-//! A tile's element is one chain of fused multiply-adds (of two products for pairs of bf16 values) in the order of k, whatever the tile's shape: results do not
-//! depend on how a matrix is cut into tiles.
+//! A tile's element is one chain of fused multiply-adds (of two products for pairs of bf16 values) in the order of k,
+//! whatever the tile's shape: results do not depend on how a matrix is cut into tiles.
 
 use super::{Op, Simd};
-
-/// Columns of a packed panel.
-pub(crate) const PANEL: usize = 32;
 
 /// Products are cut along k into pieces of this length, whose sums are added in order: in panels, a piece of B of a tile's
 /// width stays in the first cache.
@@ -265,48 +262,4 @@ pub(super) unsafe fn tile<S: Simd, const MR: usize, const NV: usize, const PART:
         b = b.wrapping_add(b_row);
     }
     sums
-}
-
-/// Lays out `rows` rows of `x`, `dim` wide, in panels of [`PANEL`] rows: element (r, k) goes to
-/// `panels[((r / PANEL) * dim + k) * PANEL + r % PANEL]`. Missing rows of the last panel are zero.
-#[inline(always)]
-pub(crate) fn pack_panels(panels: &mut [f32], x: &[f32], rows: usize, dim: usize) {
-    if dim == 0 {
-        return;
-    }
-    for (panel, x) in panels.chunks_mut(dim * PANEL).zip(x[..rows * dim].chunks(PANEL * dim)) {
-        pack_panel(panel, x.len() / dim, |r| &x[r * dim..(r + 1) * dim], dim);
-    }
-}
-
-/// One panel of [`pack_panels`] from its `have` rows, at most [`PANEL`].
-#[inline(always)]
-fn pack_panel<'a>(panel: &mut [f32], have: usize, row: impl Fn(usize) -> &'a [f32], dim: usize) {
-    // Squares of 8 x 8 are turned over in registers.
-    const SQUARE: usize = 8;
-    let mut r = 0;
-    while r + SQUARE <= have {
-        let rows: [&[f32]; SQUARE] = std::array::from_fn(|i| &row(r + i)[..dim]);
-        let whole = dim / SQUARE * SQUARE;
-        for k in (0..whole).step_by(SQUARE) {
-            let square: [[f32; SQUARE]; SQUARE] =
-                std::array::from_fn(|i| std::array::from_fn(|j| rows[i][k..k + SQUARE][j]));
-            let out = &mut panel[k * PANEL..(k + SQUARE) * PANEL];
-            for (j, out) in out.chunks_exact_mut(PANEL).enumerate() {
-                let column: [f32; SQUARE] = std::array::from_fn(|i| square[i][j]);
-                out[r..r + SQUARE].copy_from_slice(&column);
-            }
-        }
-        for k in whole..dim {
-            for (out, row) in panel[k * PANEL + r..].iter_mut().zip(rows) {
-                *out = row[k];
-            }
-        }
-        r += SQUARE;
-    }
-    for (k, out) in panel[..dim * PANEL].chunks_exact_mut(PANEL).enumerate() {
-        for (r, out) in out.iter_mut().enumerate().skip(r) {
-            *out = if r < have { row(r)[k] } else { 0.0 };
-        }
-    }
 }

@@ -1,6 +1,7 @@
 //! Scores of queries and items in tiles, compared with bars while they are in registers.
 
 use super::gemm::tile;
+use super::pack::turn_over;
 use super::{PANEL, Simd};
 
 /// Queries that [`scan_panel`] takes at once.
@@ -25,40 +26,9 @@ pub(crate) fn pack_items<S: Simd>(panel: &mut [f32], items: &[f32], dim: usize) 
         let at = (t * wide::<S>() * dim).min(items.len());
         let items = &items[at..(at + wide::<S>() * dim).min(items.len())];
         match wide::<S>() {
-            8 => pack_tile::<8>(out, items, dim),
-            16 => pack_tile::<16>(out, items, dim),
-            _ => pack_tile::<32>(out, items, dim),
-        }
-    }
-}
-
-/// Turns up to `W` rows over: element (r, k) goes to `out[k * W + r]`.
-#[inline(always)]
-fn pack_tile<const W: usize>(out: &mut [f32], rows: &[f32], dim: usize) {
-    // Squares of 8 x 8 are turned over in registers.
-    const SQUARE: usize = 8;
-    let (have, whole) = (rows.len() / dim, dim / SQUARE * SQUARE);
-    let mut r = 0;
-    while r + SQUARE <= have {
-        let rows: [&[f32]; SQUARE] = std::array::from_fn(|i| &rows[(r + i) * dim..(r + i + 1) * dim]);
-        for k in (0..whole).step_by(SQUARE) {
-            let square: [[f32; SQUARE]; SQUARE] =
-                std::array::from_fn(|i| std::array::from_fn(|j| rows[i][k..k + SQUARE][j]));
-            for (j, out) in out[k * W..(k + SQUARE) * W].chunks_exact_mut(W).enumerate() {
-                let column: [f32; SQUARE] = std::array::from_fn(|i| square[i][j]);
-                out[r..r + SQUARE].copy_from_slice(&column);
-            }
-        }
-        for k in whole..dim {
-            for (out, row) in out[k * W + r..].iter_mut().zip(rows) {
-                *out = row[k];
-            }
-        }
-        r += SQUARE;
-    }
-    for (k, out) in out.chunks_exact_mut(W).enumerate() {
-        for (r, out) in out.iter_mut().enumerate().skip(r) {
-            *out = if r < have { rows[r * dim + k] } else { 0.0 };
+            8 => turn_over::<8>(out, items, dim),
+            16 => turn_over::<16>(out, items, dim),
+            _ => turn_over::<32>(out, items, dim),
         }
     }
 }

@@ -71,26 +71,16 @@ impl Op for Score<'_> {
     fn run<S: Simd>(self, s: S) {
         // Chains of multiply-adds take turns: one alone would wait for itself.
         const CHAINS: usize = 8;
-        for entry in self.entries.iter().filter(|entry| !entry.is_known()) {
+        let mut unknown: Vec<&mut Entry> = self.entries.iter_mut().filter(|entry| !entry.is_known()).collect();
+        for entry in &unknown {
             s.prefetch(self.items.row(entry.item as usize));
         }
-        let mut waiting = [0; CHAINS];
-        let mut count = 0;
-        for at in 0..=self.entries.len() {
-            let end = at == self.entries.len();
-            if !end && !self.entries[at].is_known() {
-                waiting[count] = at;
-                count += 1;
-            }
-            if count == CHAINS || (end && count > 0) {
-                // The last round may hold an entry twice.
-                let first = waiting[0];
-                waiting[count..].fill(first);
-                let rows = waiting.map(|at| self.items.row(self.entries[at].item as usize));
-                for (at, score) in waiting.into_iter().zip(score_rows(s, self.query, rows)) {
-                    (self.entries[at].low, self.entries[at].high) = (score, score);
-                }
-                count = 0;
+        for some in unknown.chunks_mut(CHAINS) {
+            // A short round scores its last entry more than once.
+            let rows = std::array::from_fn::<_, CHAINS, _>(|i| some[i.min(some.len() - 1)].item as usize);
+            let scores = score_rows(s, self.query, rows.map(|item| self.items.row(item)));
+            for (entry, score) in some.iter_mut().zip(scores) {
+                (entry.low, entry.high) = (score, score);
             }
         }
     }

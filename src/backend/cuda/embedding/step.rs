@@ -161,12 +161,12 @@ pub(crate) fn backward_step(
         lookups as u32,
         log_lanes
     ]);
-    // SAFETY: embedding_bag_bwd_step(table, state1, state2, run_key, number, table_rows, dim, a rule's constants, kind,
-    // unique, starts, positions, scales, eight gradients' addresses, strides and first rows, their rows, partials,
-    // straddling, status, uniques, lookups, log_lanes). The table and the states that the kind keeps hold `rows` rows,
-    // the plan's lists their lengths, every gradient lies inside its buffer (all checked above); partials and straddling
-    // hold two rows and a word a chunk. The kernel touches no row that is not below `rows` and no gradient row that is
-    // not below `total`. Accesses of four values are aligned (`aligned`). One stream orders this with all other uses.
+    // embedding_bag_bwd_step(table, state1, state2, run_key, number, table_rows, dim, a rule's constants, kind, unique,
+    // starts, positions, scales, eight gradients' addresses, strides and first rows, their rows, partials, straddling,
+    // status, uniques, lookups, log_lanes). Partials and straddling hold two rows and a word a chunk; the kernel touches
+    // no row that is not below `rows`, no gradient row that is not below `total`; one stream orders it.
+    // SAFETY: the table and the states that the kind keeps hold `rows` rows, the plan's lists their lengths, every
+    // gradient lies inside its buffer (all checked above), and accesses of four values are aligned (`aligned`).
     unsafe { cuda.launch(chunks, grid, threads as u32, 0, &list) }?;
     if count == 1 {
         return Ok(());

@@ -150,9 +150,9 @@ impl Search<'_> {
             u32::from(sample.wide_groups),
         ];
         let grid = [rows.div_ceil(tile.queries) as u32, splits as u32, 1];
-        // SAFETY: topk_sample_*(maxima, items, item_scales, queries, query_scales, item_step, item_count, rows,
-        // row_bytes, tiles, pitch, wide_groups): maxima hold groups x pitch values, pitch >= rows, and a tile of 128
-        // items fills 16 groups (4 wide ones), as `Sample` counts; the kernel reads items below item_count and queries
+        // topk_sample_*(maxima, items, item_scales, queries, query_scales, item_step, item_count, rows, row_bytes, tiles,
+        // pitch, wide_groups); a tile of 128 items fills 16 groups (4 wide ones), as `Sample` counts.
+        // SAFETY: maxima hold groups x pitch values, pitch >= rows; the kernel reads items below item_count and queries
         // below rows, each row_bytes long as their buffers were sized. One stream orders it.
         unsafe { cuda.launch(kernel, grid, tile.threads, tile.shared, &args) }?;
         let ranks_buf = cuda.uninit(rows)?;
@@ -265,12 +265,11 @@ impl Search<'_> {
             list as u32,
         ];
         let grid = [rows.div_ceil(tile.queries) as u32, splits as u32, 1];
-        // SAFETY: topk_filter_* and topk_buckets_*(lists, counts, bars, items, item_scales, queries, query_scales,
-        // index, skip_offsets, skip_items, item_count, rows, row_bytes, tiles, list_room): items and queries are in the
-        // form that the kernel's name says, sized for it; the index holds `rows` queries of the chunk; lists, counts
-        // and bars have a place for every query of the chunk, and the kernel writes `list` ids a query at most
-        // (buckets: `list` is splits x the tile's buckets x 4, which is what it writes). Skip lists were checked
-        // against their offsets. One stream orders it.
+        // topk_filter_* and topk_buckets_*(lists, counts, bars, items, item_scales, queries, query_scales, index,
+        // skip_offsets, skip_items, item_count, rows, row_bytes, tiles, list_room): at most `list` ids a query are
+        // written (buckets: `list` is splits x the tile's buckets x 4). Skip lists were checked against their offsets.
+        // SAFETY: items and queries are in the form that the kernel's name says, sized for it; the index holds `rows`
+        // queries of the chunk; lists, counts and bars have a place for every query of it. One stream orders it.
         unsafe { self.cuda.launch(kernel, grid, tile.threads, tile.shared, &args) }
     }
 
@@ -323,10 +322,10 @@ impl Search<'_> {
             room as u32,
             margin,
         ];
-        // SAFETY: topk_rank_list(ids, scores, states, thresholds, bars, errors, index, lists, counts, list_room,
-        // queries, exact, pitch, k, room, margin): one place a query in each (k in ids and scores, `list` in lists, dim
-        // in queries), the index names queries of the chunk, and lists hold items of the catalogue (scans append no
-        // other); without thresholds, no bars either. `room` fits k and the shared memory. One stream orders it.
+        // topk_rank_list(ids, scores, states, thresholds, bars, errors, index, lists, counts, list_room, queries, exact,
+        // pitch, k, room, margin): without thresholds, no bars either; `room` fits k and the shared memory.
+        // SAFETY: one place a query in each (k in ids and scores, `list` in lists, dim in queries), the index names
+        // queries of the chunk, lists hold items of the catalogue (scans append no other). One stream orders it.
         unsafe { self.cuda.launch(kernel, [rows as u32, 1, 1], RANK_THREADS as u32, rank_shared(room), &args) }
     }
 
