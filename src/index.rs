@@ -4,12 +4,14 @@ pub mod diversity;
 mod encode;
 pub mod exact;
 pub mod filter;
+pub mod item_index;
 pub mod predictions;
 mod table;
 mod user_file;
 pub mod users;
 
 pub use exact::{RecommendOptions, Recommended, recommend};
+pub use item_index::ItemIndex;
 pub use user_file::UserFileSummary;
 pub use users::{Users, sample_users};
 

@@ -67,6 +67,7 @@ mod files;
 pub mod index;
 pub mod model;
 pub mod rng;
+mod slab;
 pub mod train;
 
 #[doc(hidden)]

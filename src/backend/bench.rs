@@ -16,7 +16,7 @@ use zipf::Zipf;
 
 use super::cpu::Cpu;
 use super::cpu::simd::Isa;
-use super::cpu::topk::{Way, topk};
+use super::cpu::topk::{Search, Way, Who, topk};
 use super::{Backend, Bag, Mat, MatMut, Plan, SoftmaxGrads, SoftmaxLoss, Step, Table, TableData};
 use crate::config::{Dtype, OptimizerKind, Precision};
 use crate::data::batch::{Segments, SortScratch};
@@ -364,8 +364,8 @@ pub fn top_k_fp32(threads: usize, isa: &str, queries: usize, items: usize, dim: 
     let (mut ids, mut scores) = (vec![0; queries * k], vec![0.0; queries * k]);
     let backend = Arc::clone(&cpu);
     Bench::new(&cpu, move || {
-        let way = Some(Way::Fp32);
-        topk(&backend, &mut ids, &mut scores, &asked, &packed, None, (queries, k), way).expect("fits");
+        let search = Search { queries: &asked, rows: queries, k, who: Who::default() };
+        topk(&backend, &mut ids, &mut scores, &packed, &search, Some(Way::Fp32)).expect("fits");
     })
 }
 

@@ -243,6 +243,7 @@ impl Backend for Cpu {
         rows: usize,
         k: usize,
     ) -> Result<()> {
-        topk::topk(self, ids, scores, queries, items, skip, (rows, k), None)
+        let who = topk::Who { skip, ..Default::default() };
+        topk::topk(self, ids, scores, items, &topk::Search { queries, rows, k, who }, None)
     }
 }

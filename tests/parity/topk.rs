@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::Error;
-use crate::backend::cpu::topk::{Way, topk};
+use crate::backend::cpu::topk::{Search, Way, Who, topk};
 use crate::backend::{Backend, Skip};
 
 /// Ids and scores of `rows` x `k`.
@@ -42,7 +42,8 @@ fn run_by(
     });
     let values = skip.map_or(vec![], |lists| lists.concat());
     let skip = skip.map(|_| Skip { offsets: &offsets, items: &values });
-    topk(cpu, &mut ids, &mut scores, queries, &packed, skip, (rows, k), way).expect("runs");
+    let who = Who { skip, ..Default::default() };
+    topk(cpu, &mut ids, &mut scores, &packed, &Search { queries, rows, k, who }, way).expect("runs");
     (ids, scores)
 }
 

@@ -8,19 +8,24 @@
 mod candidates;
 mod certified;
 mod codes;
+pub(crate) mod lists;
 mod scan;
 mod shortlist;
+mod who;
 
 use std::ops::Range;
 
 use candidates::Candidates;
 use codes::ItemCodes;
+pub(crate) use codes::Panel;
+pub(crate) use who::Who;
 
 use super::simd::{Isa, Op, PANEL, Simd};
 use super::threads::ranges;
 use super::{Cpu, need, need_len};
 use crate::Result;
 use crate::backend::Skip;
+use crate::slab::Slab;
 
 /// Queries of a task, at most: laying a block of items out for them costs little beside scoring it.
 const QUERIES: usize = 1024;
@@ -34,8 +39,8 @@ const SMALL: usize = 1 << 18;
 
 /// Item embeddings, row-major, and their codes.
 pub(crate) struct Items {
-    values: Vec<f32>,
-    codes: ItemCodes,
+    pub values: Slab<f32>,
+    pub codes: ItemCodes,
     rows: usize,
     dim: usize,
 }
@@ -43,7 +48,7 @@ pub(crate) struct Items {
 impl Items {
     /// See [`Backend::items`](crate::backend::Backend::items).
     pub(crate) fn new(rows: usize, dim: usize) -> Items {
-        Items { values: vec![0.0; rows * dim], codes: ItemCodes::new(rows, dim), rows, dim }
+        Items { values: vec![0.0; rows * dim].into(), codes: ItemCodes::new(rows, dim), rows, dim }
     }
 
     /// See [`Backend::pack_items`](crate::backend::Backend::pack_items).
@@ -54,12 +59,36 @@ impl Items {
         let whole = first.is_multiple_of(PANEL) && (rows.is_multiple_of(PANEL) || end == self.rows);
         need(OP, whole && end <= self.rows, format_args!("whole panels inside {} items", self.rows), "others")?;
         let embeddings = &embeddings[..rows * self.dim];
-        self.values[first * self.dim..end * self.dim].copy_from_slice(embeddings);
-        self.codes.encode(cpu, first, embeddings);
+        self.values.to_mut()[first * self.dim..end * self.dim].copy_from_slice(embeddings);
+        self.codes.encode(cpu, first, embeddings, None);
         Ok(())
     }
 
-    fn row(&self, item: usize) -> &[f32] {
+    /// Items from their embeddings, rows x D.
+    pub(crate) fn of(cpu: &Cpu, values: Vec<f32>, dim: usize) -> Items {
+        let rows = values.len() / dim.max(1);
+        let mut codes = ItemCodes::new(rows, dim);
+        codes.encode(cpu, 0, &values, None);
+        Items { values: values.into(), codes, rows, dim }
+    }
+
+    /// Items from what another process made of them; none where the parts do not fit together.
+    pub(crate) fn from_parts(
+        values: Slab<f32>,
+        bytes: Slab<u8>,
+        panels: Slab<Panel>,
+        rows: usize,
+        dim: usize,
+    ) -> Option<Items> {
+        let width = dim.checked_next_multiple_of(8)?;
+        let fits = values.len() == rows.checked_mul(dim)?
+            && panels.len() == rows.div_ceil(PANEL)
+            && bytes.len() == panels.len().checked_mul(PANEL)?.checked_mul(width)?;
+        fits.then_some(Items { values, codes: ItemCodes { bytes, panels, width, dim }, rows, dim })
+    }
+
+    /// The embedding of an item.
+    pub(crate) fn row(&self, item: usize) -> &[f32] {
         &self.values[item * self.dim..(item + 1) * self.dim]
     }
 }
@@ -97,27 +126,61 @@ impl Op for FastCodes {
     }
 }
 
+/// What is looked for among items.
+#[derive(Clone, Copy)]
+pub(crate) struct Search<'a> {
+    /// `rows` x D.
+    pub queries: &'a [f32],
+    pub rows: usize,
+    /// Items for each query.
+    pub k: usize,
+    pub who: Who<'a>,
+}
+
+/// One query of a search, with its skips.
+pub(crate) struct One<'a> {
+    search: Search<'a>,
+    offsets: Option<[usize; 2]>,
+    skipped: &'a [u32],
+}
+
+impl<'a> Search<'a> {
+    /// Query `n` alone.
+    fn one(&self, n: usize, dim: usize) -> One<'a> {
+        let queries = &self.queries[n * dim..(n + 1) * dim];
+        let skipped = self.who.skipped(n);
+        let offsets = self.who.skip.map(|_| [0, skipped.len()]);
+        One { search: Search { queries, rows: 1, k: self.k, who: Who { skip: None, ..self.who } }, offsets, skipped }
+    }
+}
+
+impl One<'_> {
+    fn search(&self) -> Search<'_> {
+        let skip = self.offsets.as_ref().map(|offsets| Skip { offsets, items: self.skipped });
+        Search { who: Who { skip, ..self.search.who }, ..self.search }
+    }
+}
+
+impl Search<'_> {
+    fn check(&self, op: &'static str, ids: &[u32], scores: &[f32], items: &Items) -> Result<()> {
+        need_len(op, "ids", ids.len(), self.rows * self.k)?;
+        need_len(op, "scores", scores.len(), self.rows * self.k)?;
+        need_len(op, "queries", self.queries.len(), self.rows * items.dim)?;
+        self.who.check(op, self.rows, items.rows)
+    }
+}
+
 /// See [`Backend::topk`](crate::backend::Backend::topk). `way`: absent, the faster one.
-#[allow(clippy::too_many_arguments)]
 pub(crate) fn topk(
     cpu: &Cpu,
     ids: &mut [u32],
     scores: &mut [f32],
-    queries: &[f32],
     items: &Items,
-    skip: Option<Skip<'_>>,
-    (rows, k): (usize, usize),
+    search: &Search<'_>,
     way: Option<Way>,
 ) -> Result<()> {
-    const OP: &str = "topk";
-    need_len(OP, "ids", ids.len(), rows * k)?;
-    need_len(OP, "scores", scores.len(), rows * k)?;
-    need_len(OP, "queries", queries.len(), rows * items.dim)?;
-    if let Some(skip) = skip {
-        need_len(OP, "skip offsets", skip.offsets.len(), rows + 1)?;
-        let ok = skip.offsets[..rows + 1].windows(2).all(|w| w[0] <= w[1]) && skip.offsets[rows] <= skip.items.len();
-        need(OP, ok, format_args!("ascending skip offsets up to {}", skip.items.len()), "others")?;
-    }
+    search.check("topk", ids, scores, items)?;
+    let (rows, k) = (search.rows, search.k);
     if k == 0 || rows == 0 || items.rows == 0 {
         ids[..rows * k].fill(u32::MAX);
         scores[..rows * k].fill(f32::NEG_INFINITY);
@@ -135,7 +198,7 @@ pub(crate) fn topk(
     found.resize_with(blocks.len() * spans.len(), Vec::new);
     let tasks = found.iter_mut().enumerate().map(|(t, found)| {
         let (block, span) = (blocks[t / spans.len()].clone(), spans[t % spans.len()].clone());
-        (found, Task { queries, items, skip, block, span, k, way })
+        (found, Task { items, search, block, span, way })
     });
     let parallel = rows * items.rows * items.dim > SMALL;
     let mut outputs: Vec<_> = ids.chunks_mut(k * size).zip(scores.chunks_mut(k * size)).collect();
@@ -163,23 +226,16 @@ pub(crate) fn topk(
 
 /// A block of queries against a span of items.
 struct Task<'a> {
-    queries: &'a [f32],
     items: &'a Items,
-    skip: Option<Skip<'a>>,
+    search: &'a Search<'a>,
     block: Range<usize>,
     span: Range<usize>,
-    k: usize,
     way: Way,
 }
 
 impl Task<'_> {
     fn query(&self, number: usize) -> &[f32] {
-        &self.queries[number * self.items.dim..(number + 1) * self.items.dim]
-    }
-
-    /// The items that a query skips.
-    fn skip(&self, number: usize) -> &[u32] {
-        self.skip.map_or(&[], |skip| &skip.items[skip.offsets[number]..skip.offsets[number + 1]])
+        &self.search.queries[number * self.items.dim..(number + 1) * self.items.dim]
     }
 }
 

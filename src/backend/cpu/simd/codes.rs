@@ -9,17 +9,14 @@ pub(crate) const LARGEST_CODE: f32 = 63.0;
 /// How the code 0 of an item is stored: a sum is too large by this times the sum of the query's codes.
 pub(crate) const CODE_ZERO: u8 = 64;
 
-/// Items of a tile.
-#[inline(always)]
-const fn wide<S: Simd>() -> usize {
-    2 * S::LANES
-}
+/// Bytes of a panel's items for four codes each.
+const STRIDE: usize = 4 * PANEL;
 
-/// Where a panel's item r keeps its code k of `width`: tile by tile, and four codes of an item together, so that a vector
-/// holds those of as many items as it has lanes.
+/// Where a panel's item r keeps its code k: four codes of an item together, so that a vector holds those of as many items
+/// as it has lanes. The same for every instruction set: codes are kept in files.
 #[inline(always)]
-pub(crate) fn code_at<S: Simd>(r: usize, k: usize, width: usize) -> usize {
-    r / wide::<S>() * wide::<S>() * width + (k / 4 * wide::<S>() + r % wide::<S>()) * 4 + k % 4
+pub(crate) fn code_at(r: usize, k: usize) -> usize {
+    k / 4 * STRIDE + r * 4 + k % 4
 }
 
 /// Where a group keeps code k of its query r: tile by tile, eight codes of a query together.
@@ -72,10 +69,10 @@ fn rows<S: Simd, const MR: usize>(
     width: usize,
     row: usize,
 ) -> usize {
-    for column in (0..PANEL).step_by(wide::<S>()) {
-        let (q, items) = (queries[query_code_at::<S>(row, 0, width)..].as_ptr(), panel[column * width..].as_ptr());
+    for column in (0..PANEL).step_by(2 * S::LANES) {
+        let (q, items) = (queries[query_code_at::<S>(row, 0, width)..].as_ptr(), panel[column * 4..].as_ptr());
         // SAFETY: `scan_codes` checked that there are `width` times GROUP codes of queries and PANEL of items. The MR
-        // queries from `row` on lie in one tile of queries, the items from `column` on are one tile of items.
+        // queries from `row` on lie in one tile of queries, two vectors of items from `column` on in each row of a panel.
         let found = unsafe { tile::<S, MR>(s, q, items, width) };
         // Most tiles have no hit at all.
         let mut any = 0;
@@ -100,19 +97,19 @@ fn rows<S: Simd, const MR: usize>(
 /// The sums of `MR` queries by two vectors of items.
 ///
 /// # Safety
-/// A whole tile of items can be read, and of queries what stands from the first of `MR` on in theirs; `width` is a
-/// multiple of 8.
+/// Two vectors of items can be read in each of `width / 4` rows of a panel, and of queries what stands from the first of
+/// `MR` on in their tile; `width` is a multiple of 8.
 #[inline(always)]
 unsafe fn tile<S: Simd, const MR: usize>(s: S, queries: *const i8, items: *const u8, width: usize) -> [[S::I; 2]; MR] {
     let mut sums = [[s.zeros_int(); 2]; MR];
     for step in 0..width / 8 {
-        let items = items.wrapping_add(step * 8 * wide::<S>());
+        let items = items.wrapping_add(step * 2 * STRIDE);
         let queries = queries.wrapping_add(step * 8 * S::CODE_ROWS);
         let mut a = [[s.zeros_int(); 2]; 2];
         for (v, a) in a.iter_mut().enumerate() {
             for (half, a) in a.iter_mut().enumerate() {
                 // SAFETY: the caller vouches for these two rows of items.
-                *a = unsafe { s.load_bytes(items.wrapping_add((half * 2 + v) * 4 * S::LANES)) };
+                *a = unsafe { s.load_bytes(items.wrapping_add(half * STRIDE + v * 4 * S::LANES)) };
             }
         }
         for (r, sums) in sums.iter_mut().enumerate() {

@@ -6,6 +6,8 @@ pub(crate) struct Candidates {
     keys: Vec<u64>,
     k: usize,
     bar: f32,
+    /// Whether items come in ascending order.
+    ascending: bool,
 }
 
 /// Orders by score descending, then by item ascending; -0 and 0 are equal.
@@ -22,8 +24,14 @@ fn score(key: u64) -> f32 {
 }
 
 impl Candidates {
-    pub(crate) fn new(k: usize) -> Candidates {
-        Candidates { keys: Vec::new(), k, bar: f32::NEG_INFINITY }
+    /// `ascending`: whether items are going to come in ascending order.
+    pub(crate) fn new(k: usize, ascending: bool) -> Candidates {
+        Candidates { keys: Vec::new(), k, bar: f32::NEG_INFINITY, ascending }
+    }
+
+    /// A list that takes in no score below `bar`.
+    pub(crate) fn from_bar(k: usize, bar: f32) -> Candidates {
+        Candidates { bar, ..Candidates::new(k, true) }
     }
 
     /// How long the list may grow before it is cut back: at most this much memory a query, whatever k asks.
@@ -31,16 +39,24 @@ impl Candidates {
         self.k.saturating_mul(2).saturating_add(64)
     }
 
-    /// Takes the items `first + j` of the bits j of `hits` that are below `end` and not in `skip` (ascending). Items
-    /// come in ascending order. Answers the least score that can still matter.
-    pub(crate) fn push(&mut self, mut hits: u32, scores: &[f32], first: usize, end: usize, skip: &[u32]) -> f32 {
+    /// Takes the items at places `first + j` of the bits j of `hits` for which `row` answers a row that may be given.
+    /// Answers the least score that can still matter.
+    #[inline(always)]
+    pub(crate) fn push(
+        &mut self,
+        mut hits: u32,
+        scores: &[f32],
+        first: usize,
+        row: impl Fn(u32) -> Option<u32>,
+    ) -> f32 {
         while hits != 0 {
             let j = hits.trailing_zeros() as usize;
             hits &= hits - 1;
-            let item = (first + j) as u32;
             // Earlier hits may have raised the bar.
-            if first + j < end && scores[j] >= self.bar && skip.binary_search(&item).is_err() {
-                self.keys.push(key(scores[j], item));
+            if scores[j] >= self.bar
+                && let Some(row) = row((first + j) as u32)
+            {
+                self.keys.push(key(scores[j], row));
                 if self.keys.len() >= self.limit() {
                     self.cut();
                 }
@@ -59,9 +75,15 @@ impl Candidates {
         if self.keys.len() > self.k {
             self.keys.select_nth_unstable(self.k - 1);
             self.keys.truncate(self.k);
-            // Items come in ascending order: a later one must be better, not as good.
-            self.bar = score(self.keys[self.k - 1]).next_up();
+            let least = score(self.keys[self.k - 1]);
+            // Where items come in ascending order a later one must be better, not as good.
+            self.bar = if self.ascending { least.next_up() } else { least };
         }
+    }
+
+    /// How many items there are, at least min(k, those pushed).
+    pub(crate) fn len(&self) -> usize {
+        self.keys.len()
     }
 
     /// Takes over another list's items.
@@ -69,14 +91,19 @@ impl Candidates {
         self.keys.extend_from_slice(&other.keys);
     }
 
-    /// Writes the k best in order; `u32::MAX` and -inf where there are no more.
-    pub(crate) fn write(mut self, ids: &mut [u32], scores: &mut [f32]) {
+    /// The k best in order, scores and items.
+    pub(crate) fn sorted(mut self) -> impl Iterator<Item = (f32, u32)> {
         self.cut();
         self.keys.sort_unstable();
+        self.keys.into_iter().map(|key| (score(key), key as u32))
+    }
+
+    /// Writes the k best in order; `u32::MAX` and -inf where there are no more.
+    pub(crate) fn write(self, ids: &mut [u32], scores: &mut [f32]) {
         ids.fill(u32::MAX);
         scores.fill(f32::NEG_INFINITY);
-        for ((id, out), &key) in ids.iter_mut().zip(scores).zip(&self.keys) {
-            (*id, *out) = (key as u32, score(key));
+        for ((id, out), best) in ids.iter_mut().zip(scores).zip(self.sorted()) {
+            (*out, *id) = best;
         }
     }
 }

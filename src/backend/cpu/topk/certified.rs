@@ -5,7 +5,7 @@
 use super::candidates::Candidates;
 use super::codes::{Panel, QueryCode};
 use super::shortlist::{Entry, Shortlist};
-use super::{Items, Task, scan as fp32};
+use super::{Items, Task, Who, scan as fp32};
 use crate::backend::cpu::simd::{GROUP, Op, PANEL, Simd, query_code_at, scan_codes, score_rows};
 
 /// Items of a block that all queries of a task see before the next one: their codes stay in the second cache.
@@ -15,9 +15,9 @@ const SLOTS: usize = 16;
 
 /// What a group's queries need to turn bounds into bars, side by side.
 #[derive(Clone, Copy)]
-struct Group {
+pub(super) struct Group {
     /// The k-th best score so far; infinite where there is no query.
-    bars: [f32; SLOTS],
+    pub bars: [f32; SLOTS],
     error: [f32; SLOTS],
     norm: [f32; SLOTS],
     inverse: [f32; SLOTS],
@@ -25,12 +25,12 @@ struct Group {
 }
 
 impl Group {
-    fn empty() -> Group {
+    pub(super) fn empty() -> Group {
         let zeros = [0.0; SLOTS];
         Group { bars: [f32::INFINITY; SLOTS], error: zeros, norm: zeros, inverse: zeros, excess: zeros }
     }
 
-    fn set(&mut self, slot: usize, code: &QueryCode) {
+    pub(super) fn set(&mut self, slot: usize, code: &QueryCode) {
         self.bars[slot] = f32::NEG_INFINITY;
         self.error[slot] = code.error;
         self.norm[slot] = code.norm;
@@ -40,7 +40,7 @@ impl Group {
 
     /// The least sum of codes with which an item of the panel can reach each query's bar.
     #[inline(always)]
-    fn sums_to_reach<S: Simd>(&self, s: S, out: &mut [f32; GROUP], panel: &Panel) {
+    pub(super) fn sums_to_reach<S: Simd>(&self, s: S, out: &mut [f32; GROUP], panel: &Panel) {
         let (norm, rest, inverse) = (s.splat(panel.norm), s.splat(panel.rest), s.splat(1.0 / panel.step));
         let mut all = [0.0; SLOTS];
         for at in (0..SLOTS).step_by(S::LANES) {
@@ -58,10 +58,10 @@ impl Group {
 }
 
 /// Gives a query's entries their exact scores.
-struct Score<'a> {
-    items: &'a Items,
-    query: &'a [f32],
-    entries: &'a mut [Entry],
+pub(super) struct Score<'a> {
+    pub items: &'a Items,
+    pub query: &'a [f32],
+    pub entries: &'a mut [Entry],
 }
 
 impl Op for Score<'_> {
@@ -101,8 +101,9 @@ pub(super) fn scan<S: Simd>(s: S, task: &Task<'_>) -> Vec<Candidates> {
         if let Some(code) = &code {
             groups[n / GROUP].set(n % GROUP, code);
         }
-        lists.push(code.map(|code| (code, Shortlist::new(task.k))));
+        lists.push(code.map(|code| (code, Shortlist::new(task.search.k))));
     }
+    let who = &task.search.who;
     let (mut sums, mut hits, mut bars) = ([0.0; GROUP * PANEL], [0; GROUP], [0.0; GROUP]);
     for from in task.span.clone().step_by(BLOCK) {
         let to = (from + BLOCK).min(task.span.end);
@@ -116,12 +117,13 @@ pub(super) fn scan<S: Simd>(s: S, task: &Task<'_>) -> Vec<Candidates> {
                 if !scan_codes(s, &mut sums, &mut hits, queries, bytes, &bars, width, live) {
                     continue;
                 }
-                for (r, &hits) in hits.iter().enumerate().filter(|(_, hits)| **hits != 0) {
+                let there = who.panel(item) & fp32::up_to(to - item);
+                for (r, &hits) in hits.iter().enumerate().filter(|(_, hits)| **hits & there != 0) {
                     let number = numbers.start + first + r;
                     let Some((code, list)) = &mut lists[first + r] else { continue };
                     let sums = &sums[r * PANEL..(r + 1) * PANEL];
                     let query = task.query(number);
-                    let kept = push(code, list, (panel, sums, hits), item..to, task.skip(number), |entries| {
+                    let kept = push(code, list, (panel, sums, hits & there), item, who, number, |entries| {
                         s.run(Score { items, query, entries });
                     });
                     group.bars[r] = if kept { list.bar() } else { f32::INFINITY };
@@ -136,10 +138,10 @@ pub(super) fn scan<S: Simd>(s: S, task: &Task<'_>) -> Vec<Candidates> {
     let mut rest = fp32::scan(s, task, &given_up).into_iter();
     let finish = |(number, list): (usize, Option<(QueryCode, Shortlist)>)| match list {
         Some((_, list)) => {
-            let mut found = Candidates::new(task.k);
+            let mut found = Candidates::new(task.search.k, false);
             let query = task.query(number);
             for entry in list.finish(&mut |entries| s.run(Score { items, query, entries })) {
-                found.insert(entry.low, entry.item);
+                found.insert(entry.low, who.row(entry.item));
             }
             Some(found)
         }
@@ -148,28 +150,30 @@ pub(super) fn scan<S: Simd>(s: S, task: &Task<'_>) -> Vec<Candidates> {
     numbers.zip(lists).filter_map(finish).collect()
 }
 
-/// Takes in the items `items.start + j` of the bits j of `hits`, below `items.end` and not in `skip`. Answers false
-/// where the list is of no use any more.
+/// Takes in the items at places `first + j` of the bits j of `hits` that the query may be given. Answers false where the
+/// list is of no use any more.
 #[inline(always)]
-fn push(
+pub(super) fn push(
     code: &QueryCode,
     list: &mut Shortlist,
     (panel, sums, mut hits): (&Panel, &[f32], u32),
-    items: std::ops::Range<usize>,
-    skip: &[u32],
+    first: usize,
+    who: &Who<'_>,
+    query: usize,
     mut score: impl FnMut(&mut [Entry]),
 ) -> bool {
     let (unit, bound) = (code.step * panel.step, code.error * panel.norm + code.norm * panel.rest);
+    let skipped = who.skipped(query);
     while hits != 0 {
         let j = hits.trailing_zeros() as usize;
         hits &= hits - 1;
-        let (item, near) = ((items.start + j) as u32, (sums[j] - code.excess) * unit);
+        let (item, near) = ((first + j) as u32, (sums[j] - code.excess) * unit);
         // Roundings on the way here; a bound of zero would say that the score is known.
         let bound = bound * (1.0 + 1e-6) + near.abs() * 1e-6 + f32::MIN_POSITIVE;
         let entry = Entry { item, low: near - bound, high: near + bound };
         // Earlier hits may have raised the bar.
-        let matters = items.start + j < items.end && entry.high >= list.bar();
-        if matters && skip.binary_search(&item).is_err() && list.push(entry) && !list.cut(&mut score) {
+        let matters = entry.high >= list.bar() && skipped.binary_search(&who.row(item)).is_err();
+        if matters && list.push(entry) && !list.cut(&mut score) {
             return false;
         }
     }

@@ -5,6 +5,8 @@
 //! `|u - u'| |v| + |u'| |v - v'|`. Both distances are computed from the values themselves, and the rounding of the fp32
 //! score is added, so the bound is a true one. Items of a panel share their step.
 
+use crate::slab::Slab;
+
 use super::super::Cpu;
 use super::super::simd::{CODE_ZERO, LARGEST_CODE, Op, PANEL, Simd, code_at};
 
@@ -15,8 +17,9 @@ const MOST: f32 = 1e15;
 const PANELS: usize = 128;
 
 /// What a panel's codes stand for.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Panel {
+#[derive(Clone, Copy, Debug, Default, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(C)]
+pub(crate) struct Panel {
     /// The value of the code 1.
     pub step: f32,
     /// The largest norm of an item.
@@ -26,13 +29,13 @@ pub(super) struct Panel {
 }
 
 /// The codes of all items.
-pub(super) struct ItemCodes {
+pub(crate) struct ItemCodes {
     /// By panel; see [`code_at`].
-    bytes: Vec<u8>,
-    panels: Vec<Panel>,
+    pub bytes: Slab<u8>,
+    pub panels: Slab<Panel>,
     /// Codes of an item: the width, up to a multiple of 8.
     pub width: usize,
-    dim: usize,
+    pub dim: usize,
 }
 
 /// A query's codes.
@@ -60,8 +63,8 @@ fn nearest(x: f32) -> f32 {
     ((x + WHOLE) - WHOLE).clamp(-LARGEST_CODE, LARGEST_CODE)
 }
 
-/// The step for values up to `largest`; none where codes cannot stand for them.
-fn step(values: &[f32]) -> Option<f32> {
+/// The value of the code 1 for these values; none where codes cannot stand for them.
+pub(super) fn step(values: &[f32]) -> Option<f32> {
     // NaN fails the comparison.
     let within = values.iter().all(|x| x.abs() <= MOST);
     let largest = values.iter().fold(0.0f32, |m, x| m.max(x.abs()));
@@ -71,22 +74,24 @@ fn step(values: &[f32]) -> Option<f32> {
 impl ItemCodes {
     pub(super) fn new(rows: usize, dim: usize) -> ItemCodes {
         let (panels, width) = (rows.div_ceil(PANEL), dim.next_multiple_of(8));
-        ItemCodes { bytes: vec![CODE_ZERO; panels * PANEL * width], panels: vec![Panel::default(); panels], width, dim }
+        let (bytes, panels) = (vec![CODE_ZERO; panels * PANEL * width], vec![Panel::default(); panels]);
+        ItemCodes { bytes: bytes.into(), panels: panels.into(), width, dim }
     }
 
-    /// Encodes the items from `first` on, the start of a panel.
-    pub(super) fn encode(&mut self, cpu: &Cpu, first: usize, values: &[f32]) {
+    /// Encodes the items from `first` on, the start of a panel. `unit`: the value of the code 1; absent, each panel has its
+    /// own.
+    pub(super) fn encode(&mut self, cpu: &Cpu, first: usize, values: &[f32], unit: Option<f32>) {
         let (dim, width) = (self.dim, self.width);
         if values.is_empty() {
             return;
         }
-        let panels = self.panels[first / PANEL..].chunks_mut(PANELS);
-        let bytes = self.bytes[first * width..].chunks_mut(PANELS * PANEL * width);
+        let panels = self.panels.to_mut()[first / PANEL..].chunks_mut(PANELS);
+        let bytes = self.bytes.to_mut()[first * width..].chunks_mut(PANELS * PANEL * width);
         let parts: Vec<_> = values.chunks(PANELS * PANEL * dim).zip(bytes).zip(panels).collect();
         cpu.threads.each(values.len() > 1 << 16, parts, |((values, bytes), panels)| {
             let bytes = bytes.chunks_mut(PANEL * width);
             for ((values, bytes), panel) in values.chunks(PANEL * dim).zip(bytes).zip(panels) {
-                *panel = cpu.isa.run(Encode { bytes, values, dim, width });
+                *panel = cpu.isa.run(Encode { bytes, values, dim, unit });
             }
         });
     }
@@ -107,7 +112,7 @@ struct Encode<'a> {
     bytes: &'a mut [u8],
     values: &'a [f32],
     dim: usize,
-    width: usize,
+    unit: Option<f32>,
 }
 
 impl Op for Encode<'_> {
@@ -115,7 +120,7 @@ impl Op for Encode<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, _: S) -> Panel {
-        let Some(step) = step(self.values) else {
+        let Some(step) = self.unit.or_else(|| step(self.values)) else {
             return Panel { step: 1.0, norm: f32::INFINITY, rest: f32::INFINITY };
         };
         let (inverse, mut norm, mut rest) = (1.0 / step, 0.0f64, 0.0f64);
@@ -123,7 +128,7 @@ impl Op for Encode<'_> {
             let (mut squares, mut left) = (0.0, 0.0);
             for (k, &x) in item.iter().enumerate() {
                 let code = nearest(x * inverse);
-                self.bytes[code_at::<S>(r, k, self.width)] = (code as i32 + i32::from(CODE_ZERO)) as u8;
+                self.bytes[code_at(r, k)] = (code as i32 + i32::from(CODE_ZERO)) as u8;
                 let miss = f64::from(x) - f64::from(code) * f64::from(step);
                 squares += f64::from(x) * f64::from(x);
                 left += miss * miss;
@@ -135,6 +140,11 @@ impl Op for Encode<'_> {
 }
 
 impl QueryCode {
+    /// With bounds of this part of the true ones.
+    pub(super) fn narrowed(self, part: f32) -> QueryCode {
+        QueryCode { error: self.error * part, norm: self.norm * part, ..self }
+    }
+
     /// Encodes a query; code k goes to `codes[place(k)]`. None where codes cannot stand for its values.
     #[inline(always)]
     pub(super) fn encode(codes: &mut [i8], query: &[f32], place: impl Fn(usize) -> usize) -> Option<QueryCode> {

@@ -8,6 +8,12 @@ use crate::backend::cpu::simd::{GROUP, PANEL, Simd, pack_items, query_at, scan_p
 /// Groups that see a panel one after another, while it is in the first cache.
 const TOGETHER: usize = 4;
 
+/// The bits below n.
+#[inline(always)]
+pub(super) fn up_to(n: usize) -> u32 {
+    if n >= 32 { u32::MAX } else { (1 << n) - 1 }
+}
+
 /// The short lists of the queries `numbers` of a task.
 #[inline(always)]
 pub(super) fn scan<S: Simd>(s: S, task: &Task<'_>, numbers: &[usize]) -> Vec<Candidates> {
@@ -15,7 +21,9 @@ pub(super) fn scan<S: Simd>(s: S, task: &Task<'_>, numbers: &[usize]) -> Vec<Can
         return Vec::new();
     }
     let dim = task.items.dim;
-    let mut lists: Vec<_> = numbers.iter().map(|_| Candidates::new(task.k)).collect();
+    let who = &task.search.who;
+    let new = |_| Candidates::new(task.search.k, who.order.is_none());
+    let mut lists: Vec<_> = numbers.iter().map(new).collect();
     // Queries of a group stand side by side; missing ones are zero, with a bar that zero does not reach.
     let mut bars = vec![[f32::INFINITY; GROUP]; numbers.len().div_ceil(GROUP)];
     bars.as_flattened_mut()[..numbers.len()].fill(f32::NEG_INFINITY);
@@ -43,13 +51,16 @@ pub(super) fn scan<S: Simd>(s: S, task: &Task<'_>, numbers: &[usize]) -> Vec<Can
                 if !scan_panel(s, &mut scores, &mut hits, group, panel, bars, dim, live) {
                     continue;
                 }
+                let there = who.panel(item) & up_to(to - item);
                 for (r, &hits) in hits.iter().enumerate() {
-                    let n = g * GROUP + r;
+                    let (n, hits) = (g * GROUP + r, hits & there);
                     if hits == 0 || n >= lists.len() {
                         continue;
                     }
-                    let skip = task.skip(numbers[n]);
-                    bars[r] = lists[n].push(hits, &scores[r * PANEL..(r + 1) * PANEL], item, to, skip);
+                    let skipped = who.skipped(numbers[n]);
+                    bars[r] = lists[n].push(hits, &scores[r * PANEL..(r + 1) * PANEL], item, |place| {
+                        Some(who.row(place)).filter(|row| skipped.binary_search(row).is_err())
+                    });
                 }
             }
         }

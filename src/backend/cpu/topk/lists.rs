@@ -1,0 +1,135 @@
+//! Approximate top K by inverted lists: items lie by cluster, and a query reads only the lists that are likely to hold
+//! some of its best.
+//!
+//! How likely: within a list the scores of its n items spread about the score of its centroid, `<q, c> + r(q) s z`, where
+//! s is the list's spread, r(q) how far the residuals of all lists reach in the direction of q, and z is normal. The list
+//! holds `n P(z > x)` items above a bar in expectation; it is worth reading where that is at least `missed * k`. Solved for
+//! the bar: where `<q, c> + r(q) s z(n) >= bar`, `z(n)` being where a normal variable has the tail `missed * k / n`. That is
+//! an inner product with one more column, so all lists are weighed by one scan of codes, with or without a filter (n then
+//! counts the items that it lets through). `missed` is found by measuring.
+//!
+//! A search goes twice over its lists: the few most promising give each query a bar, then every list that may reach the
+//! bar. Queries are gathered by list, so that a list is read from memory once for all of them. Lists that are read are
+//! searched as the exact search does, with bounds that hold but for about one item in a million; the scores are exact.
+
+mod guide;
+mod probe;
+mod train;
+
+use crate::Result;
+use crate::slab::Slab;
+
+use super::super::Cpu;
+use super::super::simd::PANEL;
+use super::{Items, Search, Who, topk};
+pub(crate) use guide::Guide;
+pub(crate) use train::train;
+
+/// A catalogue in inverted lists.
+pub(crate) struct Lists {
+    /// Items by list, and within a list by row.
+    pub items: Items,
+    /// The row of each place.
+    pub order: Slab<u32>,
+    /// Where each list starts; one more than there are lists.
+    pub starts: Slab<u32>,
+    /// Lists x D.
+    pub centroids: Slab<f32>,
+    /// The standard deviation of each list's residuals in one direction, on average over directions.
+    pub spreads: Slab<f32>,
+    /// D x D: the covariance of all residuals, scaled so that its trace is D.
+    pub shape: Slab<f32>,
+}
+
+/// How to search lists.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Effort {
+    /// A list is left out where it is expected to hold less than this part of the k best.
+    pub missed: f32,
+}
+
+impl Lists {
+    /// The number of lists.
+    pub(crate) fn count(&self) -> usize {
+        self.spreads.len()
+    }
+
+    /// How many items of each list may be given.
+    fn counts(&self, allowed: Option<&[u32]>) -> Vec<u32> {
+        let count = |range: &[u32]| match allowed {
+            None => range[1] - range[0],
+            Some(allowed) => ones(allowed, range[0] as usize, range[1] as usize),
+        };
+        self.starts.windows(2).map(count).collect()
+    }
+
+    /// What leads the searches for `k` items to their lists.
+    pub(crate) fn guide(&self, cpu: &Cpu, k: usize, effort: Effort, allowed: Option<&[u32]>) -> Guide {
+        let counts = self.counts(allowed);
+        let reach =
+            |(&n, &spread): (&u32, &f32)| spread * guide::tail(f64::from(effort.missed) * k as f64 / f64::from(n));
+        let extra: Vec<f32> = counts.iter().zip(self.spreads.iter()).map(reach).collect();
+        Guide::new(cpu, &self.centroids, self.items.dim, &extra, counts)
+    }
+
+    /// The `k` best items of each query that the guide's lists have; `who.order` is not asked. Fewer than k only where no
+    /// more may be given. A query is answered the same whatever others are asked with it. Answers how many items all lists
+    /// had that were read.
+    pub(crate) fn search(
+        &self,
+        cpu: &Cpu,
+        ids: &mut [u32],
+        scores: &mut [f32],
+        search: &Search<'_>,
+        guide: &Guide,
+    ) -> Result<u64> {
+        let search = &Search { who: Who { order: Some(&self.order), ..search.who }, ..*search };
+        search.check("topk", ids, scores, &self.items)?;
+        let (rows, k) = (search.rows, search.k);
+        let (read, left) = probe::search(cpu, self, &mut ids[..rows * k], &mut scores[..rows * k], search, guide);
+        // What no code stands for, and lists that came out short.
+        for query in left {
+            let one = search.one(query, self.items.dim);
+            let (ids, scores) = (&mut ids[query * k..(query + 1) * k], &mut scores[query * k..(query + 1) * k]);
+            topk(cpu, ids, scores, &self.items, &one.search(), None)?;
+        }
+        Ok(read)
+    }
+
+    /// Every item, searched exactly.
+    pub(crate) fn exact(&self, cpu: &Cpu, ids: &mut [u32], scores: &mut [f32], search: &Search<'_>) -> Result<()> {
+        let who = Who { order: Some(&self.order), ..search.who };
+        topk(cpu, ids, scores, &self.items, &Search { who, ..*search }, None)
+    }
+}
+
+/// The ones among bits `from..to`.
+fn ones(words: &[u32], from: usize, to: usize) -> u32 {
+    if from >= to {
+        return 0;
+    }
+    let (first, last) = (from / PANEL, (to - 1) / PANEL);
+    (first..=last).map(|w| (words[w] & within(w * PANEL, from, to)).count_ones()).sum()
+}
+
+/// Bit j: whether `first + j` lies in `from..to`.
+#[inline(always)]
+fn within(first: usize, from: usize, to: usize) -> u32 {
+    super::scan::up_to(to.saturating_sub(first)) & !super::scan::up_to(from.saturating_sub(first))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ones_between_any_two_places() {
+        let words = [0xf0f0_0001u32, 0, u32::MAX];
+        let bit = |i: usize| words[i / 32] >> (i % 32) & 1;
+        for from in 0..=96 {
+            for to in from..=96 {
+                assert_eq!(ones(&words, from, to), (from..to).map(bit).sum::<u32>(), "{from}..{to}");
+            }
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! Items to be found by inner product: exactly, or as nearly as is asked for.
+//!
+//! An approximate index takes the recall that it has to keep. It is built in inverted lists (items by cluster), searches
+//! held-out queries exactly and through its lists, and sets itself so that the part of the true best that it finds is at
+//! least that recall, with a margin; what it measured stands in the file with it. Without lists, or where a filter leaves
+//! few items, it is exact.
+//!
+//! ```
+//! use tercel::index::item_index::{Admit, Filter, IndexOptions, ItemIndex};
+//!
+//! # fn main() -> tercel::Result<()> {
+//! // Five items on a circle, known by their row numbers.
+//! let vectors = vec![1.0, 0.0, 0.8, 0.6, 0.0, 1.0, -0.6, 0.8, -1.0, 0.0];
+//! let mut index = ItemIndex::build(vectors, 2, None, None, &IndexOptions::default())?;
+//! index.set_tag("shoes", &[1, 2, 4])?;
+//! let shoes = index.admit(&Admit::Tag("shoes".into()))?;
+//! let found = index.search(&[1.0, 0.1], 2, &Filter { only: Some(&shoes), ..Filter::default() })?;
+//! assert_eq!(found.items(0), [1, 2]);
+//! # Ok(())
+//! # }
+//! ```
+
+mod admit;
+mod base;
+mod build;
+mod change;
+mod file;
+mod measure;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde::{Deserialize, Serialize};
+
+pub use admit::{Admit, Admitted};
+pub use build::{IndexKind, IndexOptions};
+pub use measure::{FilteredRecall, Measured, QuerySource, Recall};
+
+use crate::backend::Skip;
+use crate::backend::cpu::Cpu;
+use crate::backend::cpu::topk::lists::{Effort, Guide};
+use crate::backend::cpu::topk::{Search, Who};
+use crate::index::{Found, Lists, NO_ITEM};
+use crate::slab::Slab;
+use crate::{Error, Result};
+use base::Base;
+use change::Tail;
+
+/// Items to be found by inner product. An item is known by a number of the caller's, its row in the vocabulary as a rule.
+pub struct ItemIndex {
+    cpu: Cpu,
+    base: Base,
+    /// Bit j of word i: the item at place 32 i + j has not been removed; absent, none has.
+    alive: Option<Vec<u32>>,
+    /// Items that have been added since the base was laid out.
+    tail: Tail,
+    dim: usize,
+    about: About,
+    /// The items of each tag, ascending.
+    tags: BTreeMap<String, Vec<u32>>,
+    /// Held-out queries that recall is measured with.
+    queries: Slab<f32>,
+    /// Counts changes: what was made for the items of before does not fit.
+    generation: u64,
+    guides: Guides,
+}
+
+/// What is known of an index beside its items.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct About {
+    /// Exact or approximate.
+    pub kind: IndexKind,
+    /// The k that the recall is meant for.
+    pub k: usize,
+    /// What catalogue this is, in the caller's words: a model's checksum, a date.
+    pub catalogue: String,
+    /// The seed of its lists and samples.
+    pub seed: u64,
+    /// A list is left out where it is expected to hold less than this part of the k best; absent for an exact index.
+    pub missed: Option<f32>,
+    /// How many lists there are; absent for an exact index, and for one that would gain nothing by lists.
+    pub lists: Option<usize>,
+    /// What was measured last; absent for an exact index.
+    pub measured: Option<Measured>,
+    /// Items added since the lists were made.
+    pub added: u64,
+    /// Items removed since the lists were made.
+    pub removed: u64,
+}
+
+/// Which items a search may give.
+#[derive(Clone, Copy, Default)]
+pub struct Filter<'a> {
+    /// Items that each query must not be given: a list for each, ascending and unique.
+    pub skip: Option<&'a Lists>,
+    /// The only items that may be given; see [`ItemIndex::admit`].
+    pub only: Option<&'a Admitted>,
+}
+
+/// Guides by k: making one takes longer than a query.
+#[derive(Default)]
+struct Guides(Mutex<Vec<(usize, Arc<Guide>)>>);
+
+/// How many k a cache of guides serves.
+const GUIDES: usize = 4;
+
+impl Guides {
+    fn get(&self, k: usize, make: impl FnOnce() -> Guide) -> Arc<Guide> {
+        let mut guides = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, guide)) = guides.iter().find(|(of, _)| *of == k) {
+            return Arc::clone(guide);
+        }
+        let guide = Arc::new(make());
+        if guides.len() == GUIDES {
+            guides.remove(0);
+        }
+        guides.push((k, Arc::clone(&guide)));
+        guide
+    }
+}
+
+impl ItemIndex {
+    /// How many items can be found.
+    pub fn len(&self) -> usize {
+        self.base.alive(self.alive.as_deref()) + self.tail.len()
+    }
+
+    /// Whether there is no item.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The width of the vectors.
+    pub fn dim(&self) -> usize {
+        self.dim
+    }
+
+    /// What is known of it: its kind, its settings, and what was measured.
+    pub fn about(&self) -> &About {
+        &self.about
+    }
+
+    /// The best `k` items of each query (`queries`: rows x D) that `filter` lets through: score descending, then item
+    /// number ascending. Each gets k items whenever k may be given; a query gets the same answer whatever others are asked
+    /// with it, and whatever the number of threads. Ask many at once: each list is then read from memory once for all of
+    /// them.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when the queries are no rows of D values, when there are not as many skip lists, or when the filter
+    /// was made before items were added or removed.
+    pub fn search(&self, queries: &[f32], k: usize, filter: &Filter<'_>) -> Result<Found> {
+        let rows = self.rows_of(queries)?;
+        let skip = match filter.skip {
+            Some(skip) if skip.len() != rows => {
+                return Err(shape(format!("{rows} skip lists"), skip.len()));
+            }
+            Some(skip) => Some(Skip { offsets: &skip.offsets, items: &skip.values }),
+            None => None,
+        };
+        if filter.only.is_some_and(|only| only.generation != self.generation) {
+            let found = "one made before items were added or removed; make it again";
+            return Err(shape("a filter for the items of now", found));
+        }
+        let mut found = Found { k, ids: vec![NO_ITEM; rows * k], scores: vec![f32::NEG_INFINITY; rows * k] };
+        let search = Search { queries, rows, k, who: Who { skip, ..Who::default() } };
+        match filter.only {
+            None => {
+                let guide =
+                    |k| self.guides.get(k, || self.base.guide(&self.cpu, k, self.effort(), self.alive.as_deref()));
+                self.search_base(&mut found, &search, self.alive.as_deref(), guide)?;
+            }
+            Some(only) => {
+                self.search_admitted(&mut found, &search, only)?;
+            }
+        }
+        if self.tail.len() > 0 {
+            let mut fresh = Found { k, ids: vec![NO_ITEM; rows * k], scores: vec![f32::NEG_INFINITY; rows * k] };
+            let allowed = filter.only.map(|only| only.tail.as_slice());
+            self.tail.search(&self.cpu, &mut fresh, &search, allowed)?;
+            found.merge(&fresh);
+        }
+        Ok(found)
+    }
+
+    /// Searches the base: through its lists where they pay, otherwise all of it.
+    fn search_base(
+        &self,
+        found: &mut Found,
+        search: &Search<'_>,
+        allowed: Option<&[u32]>,
+        guide: impl Fn(usize) -> Arc<Guide>,
+    ) -> Result<u64> {
+        let search = Search { who: Who { allowed, ..search.who }, ..*search };
+        self.base.search(&self.cpu, found, &search, guide)
+    }
+
+    fn search_admitted(&self, found: &mut Found, search: &Search<'_>, only: &Admitted) -> Result<u64> {
+        if let Some(narrow) = &only.narrow {
+            narrow.search(&self.cpu, found, search)?;
+            return Ok((narrow.len() * search.rows) as u64);
+        }
+        let guide = |k| only.guides.get(k, || self.base.guide(&self.cpu, k, self.effort(), Some(&only.base)));
+        self.search_base(found, search, Some(&only.base), guide)
+    }
+
+    fn effort(&self) -> Effort {
+        Effort { missed: self.about.missed.unwrap_or(0.0) }
+    }
+
+    fn rows_of(&self, queries: &[f32]) -> Result<usize> {
+        let rows = queries.len() / self.dim.max(1);
+        if rows * self.dim != queries.len() {
+            return Err(shape(format!("queries of {} values", self.dim), format!("{} values", queries.len())));
+        }
+        Ok(rows)
+    }
+}
+
+impl Found {
+    /// Takes in what was found among other items.
+    fn merge(&mut self, other: &Found) {
+        let k = self.k.max(1);
+        let mut both = Vec::with_capacity(2 * k);
+        let lines = self.ids.chunks_mut(k).zip(self.scores.chunks_mut(k));
+        for ((ids, scores), (more, theirs)) in lines.zip(other.ids.chunks(k).zip(other.scores.chunks(k))) {
+            both.clear();
+            both.extend(scores.iter().copied().zip(ids.iter().copied()));
+            both.extend(theirs.iter().copied().zip(more.iter().copied()));
+            // Empty places come last: no item has the largest number.
+            both.sort_by(|a, b| b.0.total_cmp(&(a.0 + 0.0)).then(a.1.cmp(&b.1)));
+            for ((id, score), best) in ids.iter_mut().zip(scores).zip(&both) {
+                (*score, *id) = *best;
+            }
+        }
+    }
+}
+
+fn shape(expected: impl Into<String>, found: impl ToString) -> Error {
+    Error::Shape { op: "index", expected: expected.into(), found: found.to_string() }
+}

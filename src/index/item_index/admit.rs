@@ -1,0 +1,183 @@
+//! Which items may be given at all: allow-lists and tags.
+
+use super::base::Base;
+use super::{Guides, ItemIndex};
+use crate::{Error, Result};
+
+/// A rule for items.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Admit {
+    /// These items, in any order.
+    Items(Vec<u32>),
+    /// The items with this tag; see [`ItemIndex::set_tag`].
+    Tag(String),
+    /// Those that all of these rules admit; all items for no rule.
+    All(Vec<Admit>),
+    /// Those that one of these rules admits.
+    Any(Vec<Admit>),
+    /// Those that the rule does not admit.
+    Not(Box<Admit>),
+}
+
+/// A rule, looked up for every item of an index: for as many searches as are asked with it. It does not outlive the next
+/// change of the index.
+pub struct Admitted {
+    /// Bit j of word i: the item at place 32 i + j of the base, as [`ItemIndex`] has it.
+    pub(super) base: Vec<u32>,
+    /// The same of the tail.
+    pub(super) tail: Vec<u32>,
+    /// The base's items by themselves, where they are few: searched exactly.
+    pub(super) narrow: Option<Narrow>,
+    pub(super) guides: Guides,
+    pub(super) generation: u64,
+    count: usize,
+}
+
+/// Few items, searched exactly.
+pub(super) struct Narrow(Base);
+
+impl Narrow {
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(super) fn search(
+        &self,
+        cpu: &crate::backend::cpu::Cpu,
+        found: &mut crate::index::Found,
+        search: &crate::backend::cpu::topk::Search<'_>,
+    ) -> Result<()> {
+        self.0.exact(cpu, found, search).map(drop)
+    }
+}
+
+/// Up to this many items, or this part of all, are searched by themselves: reading lists for them would take longer.
+const NARROW: usize = 1 << 14;
+const NARROW_PART: usize = 32;
+
+impl Admitted {
+    /// How many items are admitted.
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Whether no item is admitted.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+}
+
+impl ItemIndex {
+    /// Looks a rule up for every item. Unknown items in it are left out.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a tag that the index does not have.
+    pub fn admit(&self, rule: &Admit) -> Result<Admitted> {
+        self.check(rule)?;
+        let rule = Looked::up(rule, self);
+        let mut base = words(self.base.order(), &rule);
+        if let Some(alive) = &self.alive {
+            base.iter_mut().zip(alive).for_each(|(word, alive)| *word &= alive);
+        }
+        Ok(self.admitted(base, words(self.tail.ids(), &rule)))
+    }
+
+    pub(super) fn admitted(&self, base: Vec<u32>, tail: Vec<u32>) -> Admitted {
+        let count = |words: &[u32]| words.iter().map(|w| w.count_ones() as usize).sum::<usize>();
+        let (here, there) = (count(&base), count(&tail));
+        let narrow = (here <= NARROW.max(self.base.len() / NARROW_PART)).then(|| self.narrow(&base));
+        Admitted { base, tail, narrow, guides: Guides::default(), generation: self.generation, count: here + there }
+    }
+
+    fn narrow(&self, words: &[u32]) -> Narrow {
+        let order = self.base.order();
+        // Ascending numbers: a place that comes first wins ties.
+        let mut places: Vec<u32> = ones(words).collect();
+        places.sort_unstable_by_key(|&place| order[place as usize]);
+        let items = self.base.items();
+        let values = places.iter().flat_map(|&place| items.row(place as usize).iter().copied()).collect();
+        let ids = places.iter().map(|&place| order[place as usize]).collect();
+        Narrow(Base::whole(&self.cpu, values, self.dim, ids))
+    }
+
+    fn check(&self, rule: &Admit) -> Result<()> {
+        match rule {
+            Admit::Items(_) => Ok(()),
+            Admit::Tag(tag) if self.tags.contains_key(tag) => Ok(()),
+            Admit::Tag(tag) => {
+                let known: Vec<&str> = self.tags.keys().map(String::as_str).take(8).collect();
+                let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+                Err(Error::config("tag", format!("the index has no tag `{tag}`; it has: {known}")))
+            }
+            Admit::All(rules) | Admit::Any(rules) => rules.iter().try_for_each(|rule| self.check(rule)),
+            Admit::Not(rule) => self.check(rule),
+        }
+    }
+
+    /// Gives these items, and no others, the tag (`category=shoes`, `in stock`). Numbers that the index does not have are
+    /// kept for when they come.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for an empty tag.
+    pub fn set_tag(&mut self, tag: &str, items: &[u32]) -> Result<()> {
+        if tag.is_empty() {
+            return Err(Error::config("tag", "is empty; call it something, as in `category=shoes`"));
+        }
+        self.tags.insert(tag.to_owned(), sorted(items));
+        Ok(())
+    }
+
+    /// The tags, and how many items each has.
+    pub fn tags(&self) -> impl Iterator<Item = (&str, usize)> {
+        self.tags.iter().map(|(tag, items)| (tag.as_str(), items.len()))
+    }
+}
+
+/// A rule with sorted lists.
+enum Looked<'a> {
+    Owned(Vec<u32>),
+    Tag(&'a [u32]),
+    All(Vec<Looked<'a>>),
+    Any(Vec<Looked<'a>>),
+    Not(Box<Looked<'a>>),
+}
+
+impl<'a> Looked<'a> {
+    fn up(rule: &Admit, index: &'a ItemIndex) -> Looked<'a> {
+        let all = |rules: &[Admit]| rules.iter().map(|rule| Looked::up(rule, index)).collect();
+        match rule {
+            Admit::Items(items) => Looked::Owned(sorted(items)),
+            Admit::Tag(tag) => Looked::Tag(index.tags.get(tag).map_or(&[], Vec::as_slice)),
+            Admit::All(rules) => Looked::All(all(rules)),
+            Admit::Any(rules) => Looked::Any(all(rules)),
+            Admit::Not(rule) => Looked::Not(Box::new(Looked::up(rule, index))),
+        }
+    }
+
+    fn admits(&self, item: u32) -> bool {
+        match self {
+            Looked::Owned(items) => items.binary_search(&item).is_ok(),
+            Looked::Tag(items) => items.binary_search(&item).is_ok(),
+            Looked::All(rules) => rules.iter().all(|rule| rule.admits(item)),
+            Looked::Any(rules) => rules.iter().any(|rule| rule.admits(item)),
+            Looked::Not(rule) => !rule.admits(item),
+        }
+    }
+}
+
+fn sorted(items: &[u32]) -> Vec<u32> {
+    let mut items = items.to_vec();
+    items.sort_unstable();
+    items.dedup();
+    items
+}
+
+fn words(order: &[u32], rule: &Looked<'_>) -> Vec<u32> {
+    let word = |ids: &[u32]| ids.iter().enumerate().fold(0, |word, (j, &id)| word | u32::from(rule.admits(id)) << j);
+    order.chunks(32).map(word).collect()
+}
+
+/// The places of the ones.
+pub(super) fn ones(words: &[u32]) -> impl Iterator<Item = u32> {
+    words.iter().zip(0u32..).flat_map(|(&word, w)| (0..32).filter(move |j| word >> j & 1 == 1).map(move |j| 32 * w + j))
+}

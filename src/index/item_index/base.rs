@@ -1,0 +1,94 @@
+//! The items as they were laid out when the index was built.
+
+use std::sync::Arc;
+
+use crate::Result;
+use crate::backend::cpu::Cpu;
+use crate::backend::cpu::topk::lists::{Effort, Guide, Lists};
+use crate::backend::cpu::topk::{Items, Search, Who, topk};
+use crate::index::Found;
+use crate::slab::Slab;
+
+/// The longest lists that are found through inverted lists, and how many items there must be for each place.
+const LONGEST: usize = 256;
+const LEAST_ITEMS_A_PLACE: usize = 64;
+
+/// A catalogue.
+pub(super) enum Base {
+    /// Searched whole; the number of each place, ascending.
+    Whole(Items, Slab<u32>),
+    /// In inverted lists.
+    Lists(Box<Lists>),
+}
+
+impl Base {
+    /// Items that are searched whole.
+    pub(super) fn whole(cpu: &Cpu, values: Vec<f32>, dim: usize, ids: Vec<u32>) -> Base {
+        Base::Whole(Items::of(cpu, values, dim), ids.into())
+    }
+
+    pub(super) fn items(&self) -> &Items {
+        match self {
+            Base::Whole(items, _) => items,
+            Base::Lists(lists) => &lists.items,
+        }
+    }
+
+    /// The number of each place.
+    pub(super) fn order(&self) -> &[u32] {
+        match self {
+            Base::Whole(_, order) => order,
+            Base::Lists(lists) => &lists.order,
+        }
+    }
+
+    /// Places.
+    pub(super) fn len(&self) -> usize {
+        self.order().len()
+    }
+
+    /// Places whose items are there.
+    pub(super) fn alive(&self, alive: Option<&[u32]>) -> usize {
+        alive.map_or(self.len(), |words| words.iter().map(|w| w.count_ones() as usize).sum())
+    }
+
+    /// What leads searches for `k` items.
+    pub(super) fn guide(&self, cpu: &Cpu, k: usize, effort: Effort, allowed: Option<&[u32]>) -> Guide {
+        match self {
+            Base::Lists(lists) => lists.guide(cpu, k, effort, allowed),
+            Base::Whole(..) => Guide::new(cpu, &[], 0, &[], Vec::new()),
+        }
+    }
+
+    /// Searches through the lists where there are any and k is small beside what they admit; else everything. Answers how
+    /// many items were read.
+    pub(super) fn search(
+        &self,
+        cpu: &Cpu,
+        found: &mut Found,
+        search: &Search<'_>,
+        guide: impl Fn(usize) -> Arc<Guide>,
+    ) -> Result<u64> {
+        if let Base::Lists(lists) = self
+            && search.k <= LONGEST
+        {
+            let guide = guide(search.k);
+            if search.k.saturating_mul(LEAST_ITEMS_A_PLACE) <= guide.admitted {
+                return lists.search(cpu, &mut found.ids, &mut found.scores, search, &guide);
+            }
+        }
+        self.exact(cpu, found, search)
+    }
+
+    /// Searches everything. Answers how many items were read.
+    pub(super) fn exact(&self, cpu: &Cpu, found: &mut Found, search: &Search<'_>) -> Result<u64> {
+        match self {
+            Base::Lists(lists) => lists.exact(cpu, &mut found.ids, &mut found.scores, search)?,
+            Base::Whole(items, order) => {
+                let search = Search { who: Who { order: Some(order), ..search.who }, ..*search };
+                topk(cpu, &mut found.ids, &mut found.scores, items, &search, None)?;
+            }
+        }
+        Ok((self.len() * search.rows) as u64)
+    }
+}

@@ -1,0 +1,221 @@
+//! From vectors to an index that keeps its recall.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::base::Base;
+use super::change::{Tail, unique};
+use super::measure::{QuerySource, Recall, halves, recalls};
+use super::{About, Guides, ItemIndex, shape};
+use crate::backend::cpu::Cpu;
+use crate::backend::cpu::topk::lists::{Effort, train};
+use crate::backend::cpu::topk::{Search, Who};
+use crate::config::Precision;
+use crate::index::{Found, NO_ITEM};
+use crate::rng::Rng;
+use crate::{Error, Result};
+
+/// Exact, or approximate with a recall to keep.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum IndexKind {
+    /// Finds the best, always.
+    Exact,
+    /// Finds this part of them on average, or more.
+    Approx {
+        /// From 0 to 1, both excluded; 0.95 is usual.
+        recall: f32,
+    },
+}
+
+/// How an index is built.
+#[derive(Clone, Debug, PartialEq)]
+pub struct IndexOptions {
+    /// Default: [`IndexKind::Approx`] with a recall of 0.95.
+    pub kind: IndexKind,
+    /// The k that the recall is meant for. Default 10. Searches may ask for any other.
+    pub k: usize,
+    /// The same seed gives the same index. Default 0.
+    pub seed: u64,
+    /// Threads of building and searching; 0 (default) takes every core. No result depends on it.
+    pub threads: usize,
+    /// What catalogue this is: a model's checksum, a date. Default empty.
+    pub catalogue: String,
+}
+
+impl Default for IndexOptions {
+    fn default() -> Self {
+        IndexOptions { kind: IndexKind::Approx { recall: 0.95 }, k: 10, seed: 0, threads: 0, catalogue: String::new() }
+    }
+}
+
+/// Fewer items are searched whole: that takes no longer than finding lists.
+const FEW_ITEMS: usize = 1 << 14;
+/// Queries that recall is measured with, at most.
+const QUERIES: usize = 2000;
+/// Where lists read more than this part of the items, searching everything is as fast.
+const MOST_READ: f64 = 0.35;
+/// Marks the random numbers that choose items as queries.
+const ASK: u64 = u64::from_le_bytes(*b"queries\0");
+
+impl ItemIndex {
+    /// Builds an index of `vectors` (rows x D), whose numbers are `ids` (absent: 0, 1, …). `queries` (rows x D) are what
+    /// recall is measured with: embeddings of users that will be asked for, a thousand or more. Without them items stand
+    /// in.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a recall or k that cannot be kept, [`Error::Shape`] when vectors, numbers and queries do not
+    /// fit together.
+    pub fn build(
+        vectors: Vec<f32>,
+        dim: usize,
+        ids: Option<Vec<u32>>,
+        queries: Option<&[f32]>,
+        options: &IndexOptions,
+    ) -> Result<ItemIndex> {
+        options.check()?;
+        if dim == 0 || !vectors.len().is_multiple_of(dim) {
+            return Err(shape(format!("rows of {dim} values"), format!("{} values", vectors.len())));
+        }
+        let rows = vectors.len() / dim;
+        if rows >= NO_ITEM as usize {
+            return Err(shape(format!("fewer than {NO_ITEM} items"), rows));
+        }
+        if let Some(ids) = &ids {
+            if ids.len() != rows {
+                return Err(shape(format!("{rows} item numbers"), ids.len()));
+            }
+            unique(ids)?;
+        }
+        if queries.is_some_and(|queries| !queries.len().is_multiple_of(dim)) {
+            return Err(shape(format!("queries of {dim} values"), "others"));
+        }
+        let ids = ids.unwrap_or_else(|| (0..rows as u32).collect());
+        let (vectors, ids) = ascending(vectors, ids, dim);
+        let cpu = Cpu::new(options.threads, None, Precision::Fp32)?;
+        let (kept, source) = match queries.filter(|queries| queries.len() >= 2 * dim) {
+            Some(queries) => (spread(queries, dim, QUERIES), QuerySource::Given),
+            None => (ask_items(&vectors, dim, options.seed), QuerySource::Items),
+        };
+        let about = About {
+            kind: options.kind,
+            k: options.k,
+            catalogue: options.catalogue.clone(),
+            seed: options.seed,
+            missed: None,
+            lists: None,
+            measured: None,
+            added: 0,
+            removed: 0,
+        };
+        let tail = Tail::new(&cpu, dim);
+        let new = |cpu, base| ItemIndex {
+            cpu,
+            base,
+            alive: None,
+            tail,
+            dim,
+            about,
+            tags: BTreeMap::new(),
+            queries: kept.into(),
+            generation: 0,
+            guides: Guides::default(),
+        };
+        let IndexKind::Approx { recall } = options.kind else {
+            let base = Base::whole(&cpu, vectors, dim, ids);
+            return Ok(new(cpu, base));
+        };
+        let lists = if rows < FEW_ITEMS { None } else { train(&cpu, &vectors, dim, options.seed) };
+        let Some(mut lists) = lists else {
+            let base = Base::whole(&cpu, vectors, dim, ids);
+            return Ok(new(cpu, base));
+        };
+        lists.name(&ids);
+        let mut index = new(cpu, Base::Lists(Box::new(lists)));
+        if !index.tune(f64::from(recall), source)? {
+            index.base = Base::whole(&index.cpu, vectors, dim, ids);
+            (index.about.missed, index.about.measured) = (None, None);
+            return Ok(index);
+        }
+        drop(vectors);
+        if let Base::Lists(lists) = &index.base {
+            index.about.lists = Some(lists.count());
+        }
+        Ok(index)
+    }
+
+    /// Finds the least effort that keeps the recall: with a margin on one half of the queries, then measured on the other.
+    /// Answers false where searching everything would be as fast.
+    fn tune(&mut self, target: f64, source: QuerySource) -> Result<bool> {
+        let (asked, held) = halves(&self.queries, self.dim);
+        let (rows, k) = (asked.len() / self.dim, self.about.k);
+        let search = Search { queries: &asked, rows, k, who: Who::default() };
+        let mut best = Found { k, ids: vec![NO_ITEM; rows * k], scores: vec![f32::NEG_INFINITY; rows * k] };
+        self.base.exact(&self.cpu, &mut best, &search)?;
+        let mut found = best.clone();
+        let mut missed = 1.0f32;
+        loop {
+            missed *= 0.5;
+            let guide = |k| std::sync::Arc::new(self.base.guide(&self.cpu, k, Effort { missed }, None));
+            let read = self.base.search(&self.cpu, &mut found, &search, guide)?;
+            if read as f64 > MOST_READ * (rows * self.base.len()) as f64 {
+                return Ok(false);
+            }
+            // The margin: the interval's lower end.
+            if Recall::of(&recalls(&found, &best)).low < target {
+                continue;
+            }
+            self.about.missed = Some(missed);
+            self.guides = Guides::default();
+            let measured = self.measured(&held, source)?;
+            let kept = measured.recall.value >= target && measured.filtered.iter().all(|f| f.recall.value >= target);
+            if kept {
+                self.about.measured = Some(measured);
+                return Ok(true);
+            }
+        }
+    }
+}
+
+impl IndexOptions {
+    fn check(&self) -> Result<()> {
+        if let IndexKind::Approx { recall } = self.kind
+            && !(recall > 0.0 && recall < 1.0)
+        {
+            let reason = format!("{recall} is not between 0 and 1; 0.95 is usual, and an exact index misses nothing");
+            return Err(Error::config("recall", reason));
+        }
+        if !(1..=crate::eval::metrics::MAX_K).contains(&self.k) {
+            let reason = format!("{} is not in 1 to {}", self.k, crate::eval::metrics::MAX_K);
+            return Err(Error::config("k", reason));
+        }
+        Ok(())
+    }
+}
+
+/// The same items by ascending number.
+fn ascending(vectors: Vec<f32>, ids: Vec<u32>, dim: usize) -> (Vec<f32>, Vec<u32>) {
+    if ids.is_sorted() {
+        return (vectors, ids);
+    }
+    let mut rows: Vec<u32> = (0..ids.len() as u32).collect();
+    rows.sort_unstable_by_key(|&row| ids[row as usize]);
+    let row = |r: &u32| &vectors[*r as usize * dim..(*r as usize + 1) * dim];
+    (rows.iter().flat_map(|r| row(r).iter().copied()).collect(), rows.iter().map(|&r| ids[r as usize]).collect())
+}
+
+/// Up to `most` rows, evenly spread.
+fn spread(queries: &[f32], dim: usize, most: usize) -> Vec<f32> {
+    let rows = queries.len() / dim;
+    let n = rows.min(most);
+    (0..n).flat_map(|i| &queries[i * rows / n * dim..][..dim]).copied().collect()
+}
+
+/// Random items in the place of queries.
+fn ask_items(vectors: &[f32], dim: usize, seed: u64) -> Vec<f32> {
+    let rows = vectors.len() / dim;
+    let mut rng = Rng::at(seed, &[ASK]);
+    let mut pick = || rng.below(rows as u64) as usize;
+    (0..QUERIES.min(rows)).flat_map(|_| &vectors[pick() * dim..][..dim]).copied().collect()
+}

@@ -1,0 +1,271 @@
+//! An index as one file: opened mapped, checked whole.
+//!
+//! `TERCELIX`, the format's version (u32), the length of the header (u32), the header's xxh3-64, the header (JSON), then
+//! sections of values, each at a multiple of 64 bytes from the body's start. The header names every section with its place,
+//! and holds the xxh3-64 of each 16 MiB of the body. Everything is little-endian.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufWriter, Read, Write};
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::base::Base;
+use super::change::Tail;
+use super::{About, Guides, ItemIndex};
+use crate::backend::cpu::Cpu;
+use crate::backend::cpu::topk::Items;
+use crate::backend::cpu::topk::lists::Lists;
+use crate::config::Precision;
+use crate::data::shard::Bytes;
+use crate::files::AtomicFile;
+use crate::slab::Slab;
+use crate::{Error, Result};
+
+const MAGIC: &[u8; 8] = b"TERCELIX";
+const VERSION: u32 = 1;
+/// Bytes that stand before the header.
+const FRONT: usize = 24;
+/// Sections start at multiples of this.
+const ALIGN: usize = 64;
+/// Bytes of the body for each checksum.
+const CHUNK: usize = 16 << 20;
+/// A header is no longer than this.
+const LONGEST_HEADER: usize = 64 << 20;
+
+#[derive(Serialize, Deserialize)]
+struct Header {
+    dim: usize,
+    items: usize,
+    about: About,
+    /// Tag, and how many of the section `tags` are its items.
+    tags: Vec<(String, usize)>,
+    /// Name, first byte in the body, bytes.
+    sections: Vec<(String, usize, usize)>,
+    body_bytes: usize,
+    checksums: Vec<u64>,
+}
+
+impl ItemIndex {
+    /// Writes the index to one file, which is there whole or not at all. Items that were added go to their lists first,
+    /// removed ones are left out.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn save(&mut self, path: &Path) -> Result<()> {
+        self.settle();
+        let tagged: Vec<u32> = self.tags.values().flatten().copied().collect();
+        let items = self.base.items();
+        let mut parts: Vec<(&str, &[u8])> = vec![
+            ("values", items.values.bytes()),
+            ("codes", items.codes.bytes.bytes()),
+            ("panels", items.codes.panels.bytes()),
+            ("order", bytemuck::cast_slice(self.base.order())),
+            ("queries", self.queries.bytes()),
+            ("tags", bytemuck::cast_slice(&tagged)),
+        ];
+        if let Base::Lists(lists) = &self.base {
+            parts.extend([
+                ("starts", lists.starts.bytes()),
+                ("centroids", lists.centroids.bytes()),
+                ("spreads", lists.spreads.bytes()),
+                ("shape", lists.shape.bytes()),
+            ]);
+        }
+        let mut sections = Vec::new();
+        let mut at = 0;
+        for (name, bytes) in &parts {
+            sections.push(((*name).to_owned(), at, bytes.len()));
+            at = (at + bytes.len()).next_multiple_of(ALIGN);
+        }
+        let header = Header {
+            dim: self.dim,
+            items: self.base.len(),
+            about: self.about.clone(),
+            tags: self.tags.iter().map(|(tag, items)| (tag.clone(), items.len())).collect(),
+            body_bytes: at,
+            checksums: checksums(&parts),
+            sections,
+        };
+        let failed = |e: std::io::Error| Error::io(path, e);
+        let target = AtomicFile::create(path)?;
+        let mut file = BufWriter::with_capacity(1 << 20, target.file().try_clone().map_err(failed)?);
+        let mut write = || -> std::io::Result<()> {
+            let header = serde_json::to_vec(&header)?;
+            file.write_all(MAGIC)?;
+            file.write_all(&VERSION.to_le_bytes())?;
+            file.write_all(&(header.len() as u32).to_le_bytes())?;
+            file.write_all(&xxh3_64(&header).to_le_bytes())?;
+            file.write_all(&header)?;
+            pad(&mut file, FRONT + header.len())?;
+            for (_, bytes) in &parts {
+                file.write_all(bytes)?;
+                pad(&mut file, bytes.len())?;
+            }
+            file.flush()
+        };
+        write().map_err(failed)?;
+        target.commit()
+    }
+
+    /// Opens an index, mapped into memory, for `threads` threads (0: every core). Every byte is compared with its
+    /// checksum.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::Input`] for another kind of file, [`Error::Damaged`].
+    pub fn open(path: &Path, threads: usize) -> Result<ItemIndex> {
+        let header = read_header(path)?;
+        let file = Arc::new(Bytes::map(path)?);
+        let damaged = |at: &str, reason: &str| Error::damaged(path, at, format!("{reason}; build the index again"));
+        let body = (FRONT + header.length).next_multiple_of(ALIGN);
+        let Header { dim, items, about, tags, sections, body_bytes, checksums } = header.says;
+        let bytes = file.as_slice().get(body..).filter(|bytes| bytes.len() == body_bytes);
+        let bytes = bytes.ok_or_else(|| damaged("end of file", "it has another length than its header says"))?;
+        let differs = bytes.par_chunks(CHUNK).map(xxh3_64).zip(&checksums).position_first(|(a, b)| a != *b);
+        if bytes.len().div_ceil(CHUNK) != checksums.len() {
+            return Err(damaged("header", "it has too few or too many checksums"));
+        }
+        if let Some(chunk) = differs {
+            return Err(damaged(&format!("byte {} or after it", body + chunk * CHUNK), "the checksum differs"));
+        }
+        let range = |name: &str| -> Result<Range<usize>> {
+            let found = sections.iter().find(|(of, ..)| of == name);
+            let place =
+                found.and_then(|(_, at, len)| Some(body.checked_add(*at)?..body.checked_add(*at)?.checked_add(*len)?));
+            place.ok_or_else(|| damaged(name, "there is no such section"))
+        };
+        let whole = |name: &str| damaged(name, "it does not hold as many values as it should");
+        let panels = items.div_ceil(crate::backend::cpu::simd::PANEL);
+        let cpu = Cpu::new(threads, None, Precision::Fp32)?;
+        let part = Part { file: &file, range: &range, whole: &whole };
+        let values = part.of::<f32>("values", items.checked_mul(dim))?;
+        let codes = part.of::<u8>("codes", None)?;
+        let about_panels = part.of("panels", Some(panels))?;
+        let order = part.of::<u32>("order", Some(items))?;
+        let queries = part.of::<f32>("queries", None)?;
+        let tagged = part.of::<u32>("tags", Some(tags.iter().map(|(_, n)| *n).sum()))?;
+        let packed = Items::from_parts(values, codes, about_panels, items, dim).ok_or_else(|| whole("codes"))?;
+        let base = if sections.iter().any(|(name, ..)| name == "starts") {
+            let spreads = part.of::<f32>("spreads", None)?;
+            let starts = part.of::<u32>("starts", Some(spreads.len() + 1))?;
+            let ascend = starts.windows(2).all(|w| w[0] <= w[1]);
+            if !ascend || starts.first() != Some(&0) || starts.last().map(|&end| end as usize) != Some(items) {
+                return Err(damaged("starts", "the lists do not cover the items"));
+            }
+            let centroids = part.of("centroids", spreads.len().checked_mul(dim))?;
+            let shape = part.of("shape", dim.checked_mul(dim))?;
+            Base::Lists(Box::new(Lists { items: packed, order, starts, centroids, spreads, shape }))
+        } else {
+            Base::Whole(packed, order)
+        };
+        if dim == 0 || !queries.len().is_multiple_of(dim) {
+            return Err(whole("queries"));
+        }
+        let mut rest = &tagged[..];
+        let tags = tags.into_iter().map(|(tag, n)| {
+            let (items, after) = rest.split_at(n);
+            rest = after;
+            (tag, items.to_vec())
+        });
+        Ok(ItemIndex {
+            base,
+            alive: None,
+            tail: Tail::new(&cpu, dim),
+            dim,
+            about,
+            tags: tags.collect::<BTreeMap<_, _>>(),
+            queries,
+            generation: 0,
+            guides: Guides::default(),
+            cpu,
+        })
+    }
+
+    /// What the file of an index says of it, without reading its items.
+    ///
+    /// # Errors
+    /// As [`open`](ItemIndex::open).
+    pub fn describe(path: &Path) -> Result<About> {
+        Ok(read_header(path)?.says.about)
+    }
+}
+
+/// A section as values.
+struct Part<'a> {
+    file: &'a Arc<Bytes>,
+    range: &'a dyn Fn(&str) -> Result<Range<usize>>,
+    whole: &'a dyn Fn(&str) -> Error,
+}
+
+impl Part<'_> {
+    /// `len`: how many values there must be; absent, any number.
+    fn of<T: bytemuck::AnyBitPattern + bytemuck::NoUninit>(&self, name: &str, len: Option<usize>) -> Result<Slab<T>> {
+        let slab = Slab::mapped(self.file, (self.range)(name)?).ok_or_else(|| (self.whole)(name))?;
+        if len.is_some_and(|len| len != slab.len()) { Err((self.whole)(name)) } else { Ok(slab) }
+    }
+}
+
+struct ReadHeader {
+    says: Header,
+    length: usize,
+}
+
+fn read_header(path: &Path) -> Result<ReadHeader> {
+    let failed = |e| Error::io(path, e);
+    let mut file = File::open(path).map_err(failed)?;
+    let mut front = Vec::new();
+    (&mut file).take(FRONT as u64).read_to_end(&mut front).map_err(failed)?;
+    if front.len() < FRONT || &front[..8] != MAGIC {
+        return Err(Error::input(path, "is no index; `tercel index` makes one"));
+    }
+    let number = |at: usize| u32::from_le_bytes([front[at], front[at + 1], front[at + 2], front[at + 3]]);
+    if number(8) != VERSION {
+        let reason = format!("is an index of format {}; this build reads format {VERSION}: build it again", number(8));
+        return Err(Error::input(path, reason));
+    }
+    let length = number(12) as usize;
+    let mut header = Vec::new();
+    file.take(length.min(LONGEST_HEADER) as u64).read_to_end(&mut header).map_err(failed)?;
+    let sum = u64::from(number(16)) | u64::from(number(20)) << 32;
+    if header.len() != length || xxh3_64(&header) != sum {
+        return Err(Error::damaged(path, "header", "its checksum differs; build the index again"));
+    }
+    let says = serde_json::from_slice(&header).map_err(|e| Error::damaged(path, "header", e.to_string()))?;
+    Ok(ReadHeader { says, length })
+}
+
+fn pad(file: &mut impl Write, written: usize) -> std::io::Result<()> {
+    file.write_all(&[0; ALIGN][..written.next_multiple_of(ALIGN) - written])
+}
+
+/// The checksum of every chunk of the body, sections padded.
+fn checksums(parts: &[(&str, &[u8])]) -> Vec<u64> {
+    let mut sums = Vec::new();
+    let mut hash = xxhash_rust::xxh3::Xxh3::new();
+    let mut filled = 0;
+    for (_, bytes) in parts {
+        let padding = &[0; ALIGN][..bytes.len().next_multiple_of(ALIGN) - bytes.len()];
+        for mut rest in [*bytes, padding] {
+            while !rest.is_empty() {
+                let (now, after) = rest.split_at(rest.len().min(CHUNK - filled));
+                hash.update(now);
+                filled += now.len();
+                rest = after;
+                if filled == CHUNK {
+                    sums.push(hash.digest());
+                    hash.reset();
+                    filled = 0;
+                }
+            }
+        }
+    }
+    if filled > 0 {
+        sums.push(hash.digest());
+    }
+    sums
+}
