@@ -198,12 +198,22 @@ impl<'a> Users<'a> {
 pub fn sample_users(dataset: &Dataset, users: usize, history: usize) -> Result<Vec<(UserBlock, Lists)>> {
     let vocabulary = Vocabulary::open(dataset.dir(), &dataset.manifest().users)?;
     let seen = Seen::of_dataset(dataset)?;
-    let all = vocabulary.rows() - 1;
+    sample(&vocabulary, &seen, users, history)
+}
+
+/// [`sample_users`] of a vocabulary whose training items are known.
+pub(crate) fn sample(
+    vocabulary: &Vocabulary,
+    seen: &Seen,
+    users: usize,
+    history: usize,
+) -> Result<Vec<(UserBlock, Lists)>> {
+    let all = vocabulary.rows().saturating_sub(1);
     let sampled = all.min(users);
     // The multiplication is done in 64 bits: both factors are below 2^32.
     let ids = (0..sampled as u64).map(|i| 1 + (i * all as u64 / sampled as u64) as u32).collect();
-    let sample = Users::of(&vocabulary, ids);
-    let reading = Reading { seen: Some(&seen), exclude_seen: true, history, memory: 512 << 20, k: 0 };
+    let sample = Users::of(vocabulary, ids);
+    let reading = Reading { seen: Some(seen), exclude_seen: true, history, memory: 512 << 20, k: 0 };
     let (mut blocks, mut next) = (Vec::new(), 0);
     while next < sample.len() {
         let (mut block, mut skip) = (UserBlock::default(), Lists::default());

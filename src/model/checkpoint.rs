@@ -150,7 +150,12 @@ impl ModelDir {
 
     /// Opens the parameters.
     pub(crate) fn parameters(&self) -> Result<TensorFile> {
-        TensorFile::open(&self.locate(self.state()?.as_ref(), MODEL)?)
+        TensorFile::open(&self.parameters_path()?)
+    }
+
+    /// The file of the parameters.
+    pub(crate) fn parameters_path(&self) -> Result<PathBuf> {
+        self.locate(self.state()?.as_ref(), MODEL)
     }
 
     /// Writes a checkpoint. `state` is completed with the checksums.

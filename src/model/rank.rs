@@ -5,7 +5,7 @@ use crate::data::vocabulary::FeatureColumn;
 use crate::index::{Found, Lists, NO_ITEM, Ranker, UserBlock};
 use crate::model::core::Core;
 use crate::model::inputs::{HostBag, block_bags, entity_bags};
-use crate::model::popularity::{SINGLE, SPREAD};
+use crate::model::popularity::{Columns, SPREAD};
 use crate::{Error, Result};
 
 /// Items embedded at a time.
@@ -103,27 +103,28 @@ pub(crate) fn embed_items<B: Backend>(
     core: &mut Core<B>,
     features: &[FeatureColumn],
     rows: &[u32],
+    columns: Columns,
 ) -> Result<Vec<f32>> {
-    let mut out = Vec::with_capacity(rows.len() * SINGLE.width(core));
+    let mut out = Vec::with_capacity(rows.len() * columns.width(core));
     let mut bags: Vec<HostBag> = Vec::new();
     for chunk in rows.chunks(CHUNK) {
         entity_bags(&core.item.spec, chunk, features, &mut bags);
         core.backend.begin_batch()?;
         core.item.forward(&core.backend, &core.tables, &bags, chunk.len())?;
-        match SINGLE.items(core, chunk)? {
+        match columns.items(core, chunk)? {
             Some(values) => out.extend(values),
-            None => out.extend_from_slice(&core.backend.host(core.item.output(), chunk.len() * SINGLE.width(core))?),
+            None => out.extend_from_slice(&core.backend.host(core.item.output(), chunk.len() * columns.width(core))?),
         }
     }
     Ok(out)
 }
 
 /// Output embeddings of a block of users, row-major.
-pub(crate) fn embed_users<B: Backend>(core: &mut Core<B>, users: &UserBlock) -> Result<Vec<f32>> {
+pub(crate) fn embed_users<B: Backend>(core: &mut Core<B>, users: &UserBlock, columns: Columns) -> Result<Vec<f32>> {
     forward_users(core, users)?;
-    match SINGLE.users(core, users.len())? {
+    match columns.users(core, users.len())? {
         Some(values) => Ok(values),
-        None => Ok(core.backend.host(core.user.output(), users.len() * SINGLE.width(core))?.into_owned()),
+        None => Ok(core.backend.host(core.user.output(), users.len() * columns.width(core))?.into_owned()),
     }
 }
 

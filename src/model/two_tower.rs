@@ -15,27 +15,11 @@ use crate::data::vocabulary::Vocabulary;
 use crate::index::{Found, Lists, Ranker, UserBlock};
 use crate::model::checkpoint::{ModelDir, ModelInfo};
 use crate::model::core::Core;
+use crate::model::popularity::SINGLE;
 use crate::model::rank::{Catalogue, embed_items, embed_users};
 use crate::model::spec::ModelSpec;
 use crate::model::tensors::TensorFile;
 use crate::{Device, Error, Result};
-
-/// A trained model: embeds users and items, and finds the best items of users.
-pub struct TwoTower {
-    engine: Engine,
-    info: ModelInfo,
-    dir: ModelDir,
-    users: Arc<Vocabulary>,
-    items: Arc<Vocabulary>,
-    allow: Option<Vec<u32>>,
-}
-
-/// One variant per backend: the only place where the public API meets the type parameter.
-enum Engine {
-    Cpu(Box<Loaded<Cpu>>),
-    #[cfg(feature = "cuda")]
-    Cuda(Box<Loaded<Cuda>>),
-}
 
 /// The same words for every backend.
 macro_rules! loaded {
@@ -46,6 +30,27 @@ macro_rules! loaded {
             Engine::Cuda($loaded) => $words,
         }
     };
+}
+
+mod index;
+
+/// A trained model: embeds users and items, and finds the best items of users.
+pub struct TwoTower {
+    engine: Engine,
+    info: ModelInfo,
+    dir: ModelDir,
+    users: Arc<Vocabulary>,
+    items: Arc<Vocabulary>,
+    allow: Option<Vec<u32>>,
+    /// In the place of the catalogues of the engine.
+    index: Option<index::Used>,
+}
+
+/// One variant per backend: the only place where the public API meets the type parameter.
+enum Engine {
+    Cpu(Box<Loaded<Cpu>>),
+    #[cfg(feature = "cuda")]
+    Cuda(Box<Loaded<Cuda>>),
 }
 
 struct Loaded<B: Backend> {
@@ -92,7 +97,7 @@ impl TwoTower {
                 Engine::Cpu(Loaded::new(backend, spec, &info.config, &mut parameters, &items)?)
             }
         };
-        Ok(TwoTower { engine, info, dir, users, items, allow: None })
+        Ok(TwoTower { engine, info, dir, users, items, allow: None, index: None })
     }
 
     /// The settings it was trained with.
@@ -129,9 +134,14 @@ impl TwoTower {
     }
 
     /// From now on returns only these items (rows of the vocabulary, ascending); `None` for the whole catalogue.
-    pub fn allow_only(&mut self, rows: Option<Vec<u32>>) {
+    ///
+    /// # Errors
+    /// As [`use_index`](TwoTower::use_index), where an index is used.
+    pub fn allow_only(&mut self, rows: Option<Vec<u32>>) -> Result<()> {
         self.allow = rows;
         loaded!(&mut self.engine, loaded => loaded.catalogue = None);
+        let index = self.index.take().map(index::Used::into_index);
+        self.use_index(index)
     }
 
     /// The embeddings of users, one row each: what is compared by inner product. They are `model.dim` wide, and one
@@ -140,7 +150,7 @@ impl TwoTower {
     /// # Errors
     /// [`Error::Shape`] when the block does not fit the model.
     pub fn embed_users(&mut self, users: &UserBlock) -> Result<Array2<f32>> {
-        let values = loaded!(&mut self.engine, loaded => embed_users(&mut loaded.core, users)?);
+        let values = loaded!(&mut self.engine, loaded => embed_users(&mut loaded.core, users, SINGLE)?);
         self.rows_of(values, users.len())
     }
 
@@ -154,7 +164,7 @@ impl TwoTower {
             return Err(Error::Shape { op: "embed_items", expected, found: row.to_string() });
         }
         let features = &self.items.table.features;
-        let values = loaded!(&mut self.engine, loaded => embed_items(&mut loaded.core, features, rows)?);
+        let values = loaded!(&mut self.engine, loaded => embed_items(&mut loaded.core, features, rows, SINGLE)?);
         self.rows_of(values, rows.len())
     }
 
@@ -171,6 +181,9 @@ impl TwoTower {
 
 impl Ranker for TwoTower {
     fn top_k(&mut self, users: &UserBlock, k: usize, skip: Option<&Lists>) -> Result<Found> {
+        if let Some(found) = self.find(users, k, skip)? {
+            return Ok(found);
+        }
         let (items, allow) = (&self.items, self.allow.as_deref());
         loaded!(&mut self.engine, loaded => {
             let Loaded { core, catalogue } = &mut **loaded;

@@ -9,9 +9,9 @@ use tercel::model::TwoTower;
 use tercel::{Device, Error, Result};
 
 use crate::args::{MachineFlags, bytes};
+use crate::index::{Choice, Index, IndexFlags};
 use crate::output::{Output, thousands};
 use crate::progress::Meter;
-use crate::recommend::check_index;
 
 const EXAMPLES: &str = r"Examples, after `tercel demo`:
   tercel evaluate --model out/demo/model --data out/demo/dataset
@@ -36,9 +36,8 @@ pub struct Args {
     /// The list lengths
     #[arg(long, value_name = "K,K", value_delimiter = ',', default_value = "10,20")]
     k: Vec<usize>,
-    /// exact, or approx where an index has been built
-    #[arg(long, value_name = "exact|approx", default_value = "exact")]
-    index: String,
+    #[command(flatten)]
+    index: IndexFlags,
     /// Keeps the items that the user has in the training split
     #[arg(long)]
     include_seen: bool,
@@ -85,32 +84,50 @@ pub struct EvaluateSettings {
     pub seen: Seen,
     /// The most bytes that scoring may take. Default: the library's.
     pub memory: Option<u64>,
+    /// `exact` (default) or `approx`.
+    pub index: Index,
+    /// The recall that an approximate index must keep. Default 0.95.
+    pub recall: Option<f32>,
 }
 
 impl Default for EvaluateSettings {
     fn default() -> Self {
-        EvaluateSettings { split: Split::Test, k: vec![10, 20], seen: Seen::Excluded, memory: None }
+        EvaluateSettings {
+            split: Split::Test,
+            k: vec![10, 20],
+            seen: Seen::Excluded,
+            memory: None,
+            index: Index::Exact,
+            recall: None,
+        }
     }
 }
 
 impl EvaluateSettings {
     /// Checks what can be checked before any work.
     pub fn check(&self) -> Result<()> {
+        self.choice().check()?;
         match self.k.iter().find(|k| !(1..=1024).contains(*k)) {
             _ if self.k.is_empty() => Err(Error::config("evaluate.k", "no list length; 10,20 are the usual ones")),
             Some(k) => Err(Error::config("evaluate.k", format!("{k} is not a list length from 1 to 1024"))),
             None => Ok(()),
         }
     }
+
+    fn choice(&self) -> Choice {
+        Choice { index: self.index, recall: self.recall }
+    }
 }
 
 pub fn run(args: &Args, out: &Output) -> Result<()> {
-    check_index(&args.index)?;
+    let choice = args.index.choice();
     let settings = EvaluateSettings {
         split: args.split,
         k: args.k.clone(),
         seen: if args.include_seen { Seen::Included } else { Seen::Excluded },
         memory: args.memory,
+        index: choice.index,
+        recall: choice.recall,
     };
     settings.check()?;
     perform(&args.model, &args.data, &settings, args.machine.device(out)?, args.machine.threads(), out)
@@ -140,6 +157,8 @@ pub fn perform(
             format!("was trained with another dataset than {}: its ids differ; train again with it", data.display()),
         ));
     }
+    let longest = settings.k.iter().copied().max().unwrap_or(10);
+    settings.choice().apply(&mut two_tower, model, longest, threads, out)?;
     let mut evaluations = Vec::new();
     for &include_seen in settings.seen.passes() {
         let mut options = EvaluateOptions { ks: settings.k.clone(), include_seen, ..EvaluateOptions::default() };

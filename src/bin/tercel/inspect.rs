@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 use tercel::data::dataset::{Dataset, EntityInfo, Feature, FeatureKind, FileInfo, Split, verify_file};
 use tercel::data::shard::{Summary, summarise};
+use tercel::index::ItemIndex;
 use tercel::model::checkpoint::ModelDir;
 use tercel::{Error, Result};
 
@@ -18,13 +19,13 @@ const EXAMPLES: &str = r"Examples, after `tercel demo`:
   tercel inspect out/demo/dataset/train-00000.arrow
   tercel inspect out/demo/model --json";
 
-/// Says what a shard, a dataset folder, a model folder or the folder of a nightly run holds.
+/// Says what a shard, a dataset folder, a model folder, an index or the folder of a nightly run holds.
 ///
 /// Every file is read whole and its checksum compared: damage gives exit code 3 and names the file.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// A shard, a dataset folder, a model folder, or the folder of a nightly run
+    /// A shard, a dataset folder, a model folder, an index, or the folder of a nightly run
     #[arg(value_name = "PATH")]
     path: PathBuf,
 }
@@ -32,6 +33,9 @@ pub struct Args {
 pub fn run(args: &Args, out: &Output) -> Result<()> {
     let path = &args.path;
     let about = std::fs::metadata(path).map_err(|e| Error::io(path, e))?;
+    if about.is_file() && ItemIndex::is_index(path)? {
+        return index(path, about.len(), out);
+    }
     if about.is_file() {
         return shard(path, about.len(), out);
     }
@@ -52,6 +56,23 @@ pub fn run(args: &Args, out: &Output) -> Result<()> {
         return Ok(());
     }
     Err(Error::input(path, "is no shard, dataset or model: it has neither dataset.json nor config.json"))
+}
+
+fn index(path: &Path, bytes: u64, out: &Output) -> Result<()> {
+    let index = ItemIndex::open(path, 0)?;
+    let mut fields = json!({ "kind": "index", "path": path, "bytes": bytes, "items": index.len(), "dim": index.dim() });
+    merge(&mut fields, &crate::index::describe(index.about()));
+    fields["tags"] = json!(index.tags().count());
+    fields["rebuild_advised"] = json!(index.rebuild_advised());
+    out.event("inspect", &fields);
+    let (items, dim) = (thousands(index.len() as u64), index.dim());
+    out.text(format_args!("{}: index, {items} items of width {dim}, {}", path.display(), size(bytes)));
+    crate::index::lines(index.about(), out);
+    out.text(format_args!("  {} tags; every checksum holds", index.tags().count()));
+    if let Some(reason) = index.rebuild_advised() {
+        out.text(format_args!("  build it again: {reason}"));
+    }
+    Ok(())
 }
 
 fn shard(path: &Path, bytes: u64, out: &Output) -> Result<()> {

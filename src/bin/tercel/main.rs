@@ -4,6 +4,7 @@ mod args;
 mod demo;
 mod doctor;
 mod evaluate;
+mod index;
 mod ingest;
 mod inspect;
 mod nightly;
@@ -41,6 +42,7 @@ enum Command {
     Ingest(Box<ingest::Args>),
     Train(Box<train::Args>),
     Evaluate(evaluate::Args),
+    Index(index::Args),
     Recommend(recommend::Args),
     Nightly(Box<nightly::Args>),
     Inspect(inspect::Args),
@@ -80,6 +82,7 @@ fn run(command: &Command, out: &Output) -> Result<()> {
         Command::Ingest(args) => ingest::run(args, out),
         Command::Train(args) => train::run(args, out),
         Command::Evaluate(args) => evaluate::run(args, out),
+        Command::Index(args) => index::run(args, out),
         Command::Recommend(args) => recommend::run(args, out),
         Command::Nightly(args) => nightly::run(args, out),
         Command::Inspect(args) => inspect::run(args, out),

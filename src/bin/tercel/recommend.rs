@@ -14,6 +14,7 @@ use tercel::model::TwoTower;
 use tercel::{Device, Error, Result};
 
 use crate::args::{MachineFlags, bytes};
+use crate::index::{Choice, Index, IndexFlags};
 use crate::output::{Output, duration, round, thousands};
 use crate::progress::Meter;
 
@@ -50,12 +51,8 @@ pub struct Args {
     /// Keeps the items that the user has in the training split
     #[arg(long)]
     include_seen: bool,
-    /// exact, or approx where an index has been built
-    #[arg(long, value_name = "exact|approx", default_value = "exact")]
-    index: String,
-    /// The recall that an approximate index keeps
-    #[arg(long, value_name = "R")]
-    recall: Option<f64>,
+    #[command(flatten)]
+    index: IndexFlags,
     /// The most memory that scoring may take, as in 512MiB
     #[arg(long, value_name = "BYTES", value_parser = bytes)]
     memory: Option<u64>,
@@ -79,6 +76,10 @@ pub struct RecommendSettings {
     pub include_seen: bool,
     /// The most bytes that scoring may take. Default: the library's.
     pub memory: Option<u64>,
+    /// `exact` (default) or `approx`.
+    pub index: Index,
+    /// The recall that an approximate index must keep. Default 0.95.
+    pub recall: Option<f32>,
 }
 
 impl Default for RecommendSettings {
@@ -90,6 +91,8 @@ impl Default for RecommendSettings {
             items: None,
             include_seen: false,
             memory: None,
+            index: Index::Exact,
+            recall: None,
         }
     }
 }
@@ -103,24 +106,17 @@ impl RecommendSettings {
         for list in self.users.iter().chain(&self.items) {
             std::fs::metadata(list).map_err(|e| Error::io(list, e))?;
         }
+        self.choice().check()?;
         check_path(file)
     }
-}
 
-/// The exact index is the one that this version has.
-pub fn check_index(name: &str) -> Result<()> {
-    match name {
-        "exact" => Ok(()),
-        "approx" => Err(Error::config("--index", "this version has no approximate index yet; use exact")),
-        other => Err(Error::config("--index", format!("`{other}` is not one of exact, approx"))),
+    fn choice(&self) -> Choice {
+        Choice { index: self.index, recall: self.recall }
     }
 }
 
 pub fn run(args: &Args, out: &Output) -> Result<()> {
-    check_index(&args.index)?;
-    if args.recall.is_some() {
-        return Err(Error::config("--recall", "goes with --index approx; an exact index misses nothing"));
-    }
+    let choice = args.index.choice();
     let settings = RecommendSettings {
         file: args.out.clone(),
         k: args.k,
@@ -128,6 +124,8 @@ pub fn run(args: &Args, out: &Output) -> Result<()> {
         items: args.items.clone(),
         include_seen: args.include_seen,
         memory: args.memory,
+        index: choice.index,
+        recall: choice.recall,
     };
     settings.check(&args.out)?;
     let (device, threads) = (args.machine.device(out)?, args.machine.threads());
@@ -161,7 +159,7 @@ pub fn perform(
                 allowed.listed
             );
         }
-        two_tower.allow_only(Some(allowed.rows));
+        two_tower.allow_only(Some(allowed.rows))?;
     }
     let users = match &settings.users {
         Some(list) => {
@@ -176,6 +174,7 @@ pub fn perform(
     let mut options = RecommendOptions { k: settings.k, exclude_seen: !settings.include_seen, ..Default::default() };
     options.history = two_tower.history_len();
     options.memory = settings.memory.unwrap_or(options.memory);
+    settings.choice().apply(&mut two_tower, model, settings.k, threads, out)?;
     let meter = Meter::new("recommend");
     let found = recommend(&mut two_tower, &users, &item_vocabulary, Some(&seen), file, &options, &mut |at| {
         meter.set(at.done, at.users, format_args!("{} users", thousands(at.done)));
@@ -186,7 +185,7 @@ pub fn perform(
         &json!({
             "users": found.users,
             "k": found.k,
-            "index": "exact",
+            "index": settings.index.name(),
             "rows": found.rows,
             "short_users": found.short_users,
             "identical_share": round(found.diversity.identical_share),

@@ -186,6 +186,17 @@ impl ItemIndex {
         })
     }
 
+    /// Whether a file begins as one of an index does.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn is_index(path: &Path) -> Result<bool> {
+        let mut front = Vec::new();
+        let file = File::open(path).map_err(|e| Error::io(path, e))?;
+        file.take(MAGIC.len() as u64).read_to_end(&mut front).map_err(|e| Error::io(path, e))?;
+        Ok(front == MAGIC)
+    }
+
     /// What the file of an index says of it, without reading its items.
     ///
     /// # Errors

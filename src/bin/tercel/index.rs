@@ -1,0 +1,219 @@
+//! `tercel index`: a model's items in an approximate index, and which index evaluate and recommend use.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use tercel::index::item_index::{About, IndexKind, IndexOptions, ItemIndex, QuerySource};
+use tercel::model::TwoTower;
+use tercel::{Error, Result};
+
+use crate::args::MachineFlags;
+use crate::output::{Output, duration, round, size, thousands};
+
+const EXAMPLES: &str = r"Examples, after `tercel demo`:
+  tercel index --model out/demo/model
+  tercel recommend --model out/demo/model --out out/top12.parquet --index approx
+  tercel inspect out/demo/model/items.index";
+
+/// The name of a model's index in its folder.
+const FILE: &str = "items.index";
+/// The recall that is kept where none is asked for.
+const RECALL: f32 = 0.95;
+
+/// Builds an approximate index of a model's items that keeps the recall you ask for.
+///
+/// The index searches 2,000 of the model's users exactly and through its lists, sets itself so that the part of the true
+/// best K that it finds stays above the recall, and keeps what it measured. Few items, or a recall that only reading most
+/// items would keep: then it is exact. `recommend` and `evaluate` with `--index approx` use it, and build it where it is
+/// missing or older than the model.
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// The model folder
+    #[arg(long, value_name = "MODEL")]
+    model: PathBuf,
+    /// The file to write; MODEL/items.index without it
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// The part of the true best items that must be found, between 0 and 1
+    #[arg(long, value_name = "R", default_value_t = RECALL)]
+    recall: f32,
+    /// The list length that the recall is meant for
+    #[arg(long, default_value_t = 10)]
+    k: usize,
+    /// The same seed gives the same index
+    #[arg(long, value_name = "S", default_value_t = 0)]
+    seed: u64,
+    #[command(flatten)]
+    machine: MachineFlags,
+}
+
+pub fn run(args: &Args, out: &Output) -> Result<()> {
+    let file = args.out.clone().unwrap_or_else(|| args.model.join(FILE));
+    if file.is_dir() {
+        return Err(Error::input(&file, "is a folder; the index goes to a file in it"));
+    }
+    let mut model = TwoTower::load(&args.model, args.machine.device(out)?, args.machine.threads())?;
+    let options = IndexOptions {
+        kind: IndexKind::Approx { recall: args.recall },
+        k: args.k,
+        seed: args.seed,
+        threads: args.machine.threads(),
+        ..IndexOptions::default()
+    };
+    let mut index = build(&mut model, &options, out)?;
+    index.save(&file)?;
+    out.text(format_args!("{}: {}", file.display(), size(std::fs::metadata(&file).map_or(0, |about| about.len()))));
+    Ok(())
+}
+
+fn build(model: &mut TwoTower, options: &IndexOptions, out: &Output) -> Result<ItemIndex> {
+    let start = Instant::now();
+    let index = model.build_index(options)?;
+    let seconds = start.elapsed().as_secs_f64();
+    let mut fields = describe(index.about());
+    fields["items"] = json!(index.len());
+    fields["seconds"] = json!(round(seconds));
+    out.event("index", &fields);
+    out.text(format_args!("index of {} items in {}", thousands(index.len() as u64), duration(seconds)));
+    lines(index.about(), out);
+    Ok(index)
+}
+
+/// What is known of an index, for people.
+pub fn lines(about: &About, out: &Output) {
+    let Some(measured) = &about.measured else {
+        return out.text("  exact: it searches all items");
+    };
+    let recall = measured.recall;
+    let source = match measured.source {
+        QuerySource::Given => "held-out queries",
+        QuerySource::Items => "items in the place of queries",
+    };
+    out.text(format_args!(
+        "  recall@{} {:.4} ({:.4} to {:.4}) over {} {source}; {:.1} % of the items read, {} lists",
+        about.k,
+        recall.value,
+        recall.low,
+        recall.high,
+        thousands(measured.queries as u64),
+        100.0 * measured.items_read,
+        thousands(about.lists.unwrap_or(0) as u64),
+    ));
+    for filtered in &measured.filtered {
+        out.text(format_args!("  {:>3.0} % admitted: recall {:.4}", 100.0 * filtered.admitted, filtered.recall.value));
+    }
+}
+
+/// What is known of an index, as fields.
+pub fn describe(about: &About) -> serde_json::Value {
+    let measured = about.measured.as_ref();
+    json!({
+        "method": if measured.is_some() { "lists" } else { "exact" },
+        "k": about.k,
+        "recall": measured.map(|m| round(m.recall.value)),
+        "recall_low": measured.map(|m| round(m.recall.low)),
+        "recall_high": measured.map(|m| round(m.recall.high)),
+        "queries": measured.map(|m| m.queries),
+        "items_read_share": measured.map(|m| round(m.items_read)),
+        "lists": about.lists,
+        "catalogue": about.catalogue,
+    })
+}
+
+/// Which items are searched.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Index {
+    /// All.
+    #[default]
+    Exact,
+    /// Those of the lists that are likely to matter.
+    Approx,
+}
+
+impl Index {
+    pub fn name(self) -> &'static str {
+        match self {
+            Index::Exact => "exact",
+            Index::Approx => "approx",
+        }
+    }
+}
+
+/// The flags of commands that search.
+#[derive(clap::Args, Clone, Debug)]
+pub struct IndexFlags {
+    /// exact, or approx: through MODEL/items.index, which is built where it is missing or does not fit
+    #[arg(long, value_name = "exact|approx")]
+    pub index: Option<Index>,
+    /// The recall that an approximate index must keep; 0.95 without it
+    #[arg(long, value_name = "R")]
+    pub recall: Option<f32>,
+}
+
+/// How a command searches: the part of its settings that is about the index.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Choice {
+    pub index: Index,
+    pub recall: Option<f32>,
+}
+
+impl IndexFlags {
+    pub fn choice(&self) -> Choice {
+        Choice { index: self.index.unwrap_or_default(), recall: self.recall }
+    }
+}
+
+impl Choice {
+    /// Checks what can be checked before any work.
+    pub fn check(&self) -> Result<()> {
+        match (self.index, self.recall) {
+            (Index::Exact, Some(_)) => {
+                Err(Error::config("--recall", "goes with --index approx; an exact index misses nothing"))
+            }
+            (_, Some(recall)) if !(recall > 0.0 && recall < 1.0) => {
+                Err(Error::config("--recall", format!("{recall} is not between 0 and 1; 0.95 is usual")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Lets the model search as is asked: through the index of its folder, or a new one, which is left there.
+    pub fn apply(&self, two_tower: &mut TwoTower, model: &Path, k: usize, threads: usize, out: &Output) -> Result<()> {
+        if self.index == Index::Exact {
+            return Ok(());
+        }
+        let (file, recall) = (model.join(FILE), self.recall.unwrap_or(RECALL));
+        if file.exists() {
+            match ItemIndex::open(&file, threads) {
+                Ok(index) if fits(&index, two_tower, recall)? => {
+                    out.text(format_args!("index: {}", file.display()));
+                    lines(index.about(), out);
+                    return two_tower.use_index(Some(index));
+                }
+                Ok(_) => tracing::info!("{}: is of another model or recall; building it again", file.display()),
+                Err(error) => tracing::warn!("{error}; building it again"),
+            }
+        }
+        let kind = IndexKind::Approx { recall };
+        let mut index = build(two_tower, &IndexOptions { kind, k, threads, ..IndexOptions::default() }, out)?;
+        if let Err(error) = index.save(&file) {
+            // A model folder that cannot be written (a shared mount, say) is as good to search.
+            tracing::warn!("the index is not kept: {error}");
+        }
+        two_tower.use_index(Some(index))
+    }
+}
+
+/// Whether an index is of this model and keeps the recall.
+fn fits(index: &ItemIndex, model: &TwoTower, recall: f32) -> Result<bool> {
+    let about = index.about();
+    let kept = match about.kind {
+        IndexKind::Exact => true,
+        IndexKind::Approx { recall: kept } => about.measured.is_none() || kept >= recall,
+    };
+    Ok(kept && about.catalogue == model.catalogue()?)
+}

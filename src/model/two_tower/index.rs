@@ -1,0 +1,138 @@
+//! A model's items in an index, and an index in the place of the scan of all items.
+
+use super::{Engine, TwoTower};
+use crate::data::dataset::{Feature, FeatureKind, hash_file};
+use crate::data::vocabulary::FeatureColumn;
+use crate::index::filter::Seen;
+use crate::index::item_index::{Admit, Admitted, Filter, IndexOptions, ItemIndex};
+use crate::index::users::sample;
+use crate::index::{Found, Lists, UserBlock};
+use crate::model::popularity::SPREAD;
+use crate::model::rank::{embed_items, embed_users};
+use crate::{Error, Result};
+
+/// Users that an index is set and measured with.
+const USERS: usize = 2000;
+/// A feature with more values than this gives no tags.
+const MOST_TAGS: usize = 4096;
+
+/// An index in use, and what it may give.
+pub(super) struct Used {
+    index: ItemIndex,
+    /// For the items that are allowed, where not all are.
+    only: Option<Admitted>,
+}
+
+impl Used {
+    pub(super) fn into_index(self) -> ItemIndex {
+        self.index
+    }
+}
+
+impl TwoTower {
+    /// An index of every item: recall is measured with users of the model, evenly spread over its vocabulary, and their
+    /// histories. Item numbers are rows of the item vocabulary. Each value of a categorical or multi-hot item feature
+    /// becomes a tag, `column=value`. Its catalogue is [`catalogue`](TwoTower::catalogue), whatever `options` say.
+    ///
+    /// # Errors
+    /// As [`ItemIndex::build`], or whatever reading the history or the device gives.
+    pub fn build_index(&mut self, options: &IndexOptions) -> Result<ItemIndex> {
+        let seen = Seen::new(std::sync::Arc::new(self.history()?));
+        let blocks = sample(&self.users, &seen, USERS, self.history_len())?;
+        let mut queries = Vec::new();
+        for (users, _) in &blocks {
+            queries.extend(self.compared_users(users)?);
+        }
+        let rows: Vec<u32> = (1..self.items.rows() as u32).collect();
+        let features = &self.items.table.features;
+        let vectors = loaded!(&mut self.engine, loaded => embed_items(&mut loaded.core, features, &rows, SPREAD)?);
+        let dim = self.compared_width();
+        let options = IndexOptions { catalogue: self.catalogue()?, ..options.clone() };
+        let mut index = ItemIndex::build(vectors, dim, Some(rows), Some(&queries), &options)?;
+        for (feature, column) in self.info.items.features.iter().zip(&self.items.table.features) {
+            tag(&mut index, feature, column)?;
+        }
+        Ok(index)
+    }
+
+    /// What an index of this model's items is called: the checksum of its parameters.
+    ///
+    /// # Errors
+    /// [`Error::Io`] or [`Error::Checkpoint`].
+    pub fn catalogue(&self) -> Result<String> {
+        hash_file(&self.dir.parameters_path()?)
+    }
+
+    /// From now on finds items through `index`; `None` for the scan of all items.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when the index is of another catalogue.
+    pub fn use_index(&mut self, index: Option<ItemIndex>) -> Result<()> {
+        self.index = match index {
+            None => None,
+            Some(index) if index.about().catalogue != self.catalogue()? || index.dim() != self.compared_width() => {
+                return Err(Error::config("index", "it is of another model's items; build it again"));
+            }
+            Some(index) => {
+                let only = self.allow.as_ref().map(|rows| index.admit(&Admit::Items(rows.clone()))).transpose()?;
+                Some(Used { index, only })
+            }
+        };
+        Ok(())
+    }
+
+    /// The index that is used.
+    pub fn index(&self) -> Option<&ItemIndex> {
+        self.index.as_ref().map(|used| &used.index)
+    }
+
+    /// What the index finds; none where none is used.
+    pub(super) fn find(&mut self, users: &UserBlock, k: usize, skip: Option<&Lists>) -> Result<Option<Found>> {
+        if self.index.is_none() {
+            return Ok(None);
+        }
+        let queries = self.compared_users(users)?;
+        let find = |used: &Used| used.index.search(&queries, k, &Filter { skip, only: used.only.as_ref() });
+        self.index.as_ref().map(find).transpose()
+    }
+
+    /// Users as they are compared with the items of a catalogue.
+    fn compared_users(&mut self, users: &UserBlock) -> Result<Vec<f32>> {
+        loaded!(&mut self.engine, loaded => embed_users(&mut loaded.core, users, SPREAD))
+    }
+
+    /// The width of what is compared.
+    fn compared_width(&self) -> usize {
+        loaded!(&self.engine, loaded => SPREAD.width(&loaded.core))
+    }
+}
+
+/// A tag for each value of a feature.
+fn tag(index: &mut ItemIndex, feature: &Feature, column: &FeatureColumn) -> Result<()> {
+    let values = match &feature.kind {
+        FeatureKind::Categorical { values } | FeatureKind::MultiHot { values, .. } => values,
+        FeatureKind::Numeric { .. } => return Ok(()),
+    };
+    if values.len() > MOST_TAGS {
+        return Ok(());
+    }
+    let mut items = vec![Vec::new(); values.len() + 1];
+    let mut take = |code: u32, row: usize| {
+        if let Some(items) = items.get_mut(code as usize) {
+            items.push(row as u32);
+        }
+    };
+    match column {
+        FeatureColumn::Codes(codes) => codes.iter().enumerate().skip(1).for_each(|(row, &code)| take(code, row)),
+        FeatureColumn::Lists { offsets, codes } => {
+            for (row, range) in offsets.windows(2).enumerate().skip(1) {
+                codes[range[0] as usize..range[1] as usize].iter().for_each(|&code| take(code, row));
+            }
+        }
+    }
+    // Code 0 is no value.
+    for (value, items) in values.iter().zip(&items[1..]) {
+        index.set_tag(&format!("{}={value}", feature.name), items)?;
+    }
+    Ok(())
+}
