@@ -68,6 +68,7 @@ pub mod index;
 pub mod model;
 pub mod rng;
 mod slab;
+pub mod synth;
 pub mod train;
 
 #[doc(hidden)]

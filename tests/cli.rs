@@ -7,9 +7,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
+use serde_json::Value;
 use support::{command, event, events, fails, item_id, sample, tercel, two_tastes, user_id, write};
 
-const SUBCOMMANDS: [&str; 8] = ["ingest", "train", "evaluate", "recommend", "nightly", "inspect", "doctor", "demo"];
+const SUBCOMMANDS: [&str; 10] =
+    ["ingest", "train", "evaluate", "index", "recommend", "synth", "nightly", "inspect", "doctor", "demo"];
 
 fn folder() -> tempfile::TempDir {
     tempfile::tempdir().expect("a temp folder")
@@ -115,7 +117,7 @@ fn the_whole_chain_on_a_sample_of_real_purchases() {
     assert_eq!(rows, BTreeSet::from([Some(users * 7)]), "every user has k items in every format");
     assert!(lists(&at.join("p.csv")).values().all(|list| list.len() == 7));
     let lines = fs::read_to_string(at.join("p.jsonl")).expect("it was written");
-    let first: serde_json::Value = serde_json::from_str(lines.lines().next().expect("a line")).expect("JSON");
+    let first: Value = serde_json::from_str(lines.lines().next().expect("a line")).expect("JSON");
     assert!(first["user"].is_i64() && first["item"].is_i64(), "integer ids stay integers: {first}");
 }
 
@@ -158,6 +160,43 @@ fn raw_ids_come_back_unchanged_and_seen_items_do_not() {
 }
 
 #[test]
+fn an_index_is_built_once_and_again_for_another_model() {
+    let folder = folder();
+    let at = folder.path();
+    two_tastes(at, "in.csv");
+    events(at, &["ingest", "in.csv", "--out", "data", "--split", "last-per-user:1"]);
+    let train = ["train", "--data", "data", "--out", "model", "--epochs", "3", "--dim", "8", "--seed"];
+    events(at, &[&train[..], &["1"]].concat());
+    let recommend =
+        |index: &str| events(at, &["recommend", "--model", "model", "--out", "top.csv", "--k", "5", "--index", index]);
+    let exact = recommend("exact");
+    let lists_of = |events: &[Value]| (event(events, "recommend")["index"].clone(), lists(&at.join("top.csv")));
+    let (name, expected) = lists_of(&exact);
+    assert_eq!(name, "exact");
+    let built = recommend("approx");
+    assert_eq!(event(&built, "index")["method"], "exact", "few items are searched whole");
+    assert_eq!(lists_of(&built), ("approx".into(), expected.clone()));
+    let again = recommend("approx");
+    assert!(again.iter().all(|event| event["event"] != "index"), "it is there");
+    assert_eq!(lists_of(&again).1, expected);
+    let said = events(at, &["inspect", "model/items.index"]);
+    assert_eq!((&event(&said, "inspect")["kind"], &event(&said, "inspect")["items"]), (&"index".into(), &20.into()));
+    events(at, &["evaluate", "--model", "model", "--data", "data", "--index", "approx", "--recall", "0.8"]);
+    // The model is trained anew: what lies there is of the old one.
+    let kept = fs::read(at.join("model/items.index")).expect("an index");
+    fs::remove_dir_all(at.join("model")).expect("removes");
+    events(at, &[&train[..], &["2"]].concat());
+    write(at, "model/items.index", &kept);
+    assert_eq!(event(&recommend("approx"), "index")["items"], 20);
+    let mut damaged = fs::read(at.join("model/items.index")).expect("an index");
+    let middle = damaged.len() / 2;
+    damaged[middle] ^= 1;
+    write(at, "model/items.index", &damaged);
+    fails(at, &["inspect", "model/items.index"], 3, &["items.index", "damaged", "build the index again"]);
+    assert_eq!(event(&recommend("approx"), "index")["items"], 20, "damaged: built again");
+}
+
+#[test]
 fn every_kind_of_failure_has_its_exit_code_and_its_line() {
     let folder = folder();
     let at = folder.path();
@@ -168,7 +207,11 @@ fn every_kind_of_failure_has_its_exit_code_and_its_line() {
     fails(at, &["train", "--data", "d", "--out", "m", "--no-such-flag"], 2, &["--no-such-flag"]);
     fails(at, &["train", "--data", "d", "--out", "m", "--optimizer", "adamax"], 2, &["adamax", "rowwise-adagrad"]);
     fails(at, &["train", "--data", "d", "--out", "m", "--dim", "7"], 2, &["model.dim", "7"]);
-    fails(at, &["evaluate", "--model", "m", "--data", "d", "--index", "approx"], 2, &["--index", "exact"]);
+    fails(at, &["evaluate", "--model", "m", "--data", "d", "--index", "near"], 2, &["--index", "near", "approx"]);
+    let recall = ["recommend", "--model", "m", "--out", "o.csv", "--recall"];
+    fails(at, &[&recall[..], &["0.9"]].concat(), 2, &["--recall", "--index approx"]);
+    fails(at, &[&recall[..], &["1", "--index", "approx"]].concat(), 2, &["--recall", "1 is not between 0 and 1"]);
+    fails(at, &["index", "--model", "missing"], 3, &["missing", "config.json"]);
     fails(at, &["ingest", "in.csv", "--out", "d", "--split", "sideways"], 2, &["sideways", "last-per-user"]);
     write(at, "bad.toml", "[train]\nepochs = 2\nepoch = 3\n");
     fails(at, &["train", "--data", "d", "--out", "m", "--config", "bad.toml"], 2, &["bad.toml", "line 3", "`epoch`"]);

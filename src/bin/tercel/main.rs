@@ -11,6 +11,7 @@ mod nightly;
 mod output;
 mod progress;
 mod recommend;
+mod synth;
 mod train;
 
 use std::process::ExitCode;
@@ -46,6 +47,7 @@ enum Command {
     Recommend(recommend::Args),
     Nightly(Box<nightly::Args>),
     Inspect(inspect::Args),
+    Synth(synth::Args),
     Doctor(doctor::Args),
     Demo(Box<demo::Args>),
 }
@@ -85,6 +87,7 @@ fn run(command: &Command, out: &Output) -> Result<()> {
         Command::Index(args) => index::run(args, out),
         Command::Recommend(args) => recommend::run(args, out),
         Command::Nightly(args) => nightly::run(args, out),
+        Command::Synth(args) => synth::run(args, out),
         Command::Inspect(args) => inspect::run(args, out),
         Command::Doctor(args) => doctor::run(args, out),
         Command::Demo(args) => demo::run(args, out),

@@ -1,0 +1,148 @@
+//! Data with a known answer: its shape, its sameness, and that a model finds what was planted.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::fs;
+use std::path::Path;
+
+use tercel::Error;
+use tercel::data::dataset::{Dataset, Split};
+use tercel::data::ingest::{IngestConfig, ingest};
+use tercel::data::vocabulary::RawId;
+use tercel::eval::{EvaluateOptions, evaluate};
+use tercel::index::users::Users;
+use tercel::index::{RecommendOptions, recommend};
+use tercel::model::TwoTower;
+use tercel::synth::hm::{HmConfig, HmSummary, write};
+use tercel::train::train;
+use tercel::{Config, Device};
+
+const FILES: [&str; 5] =
+    ["transactions_train.csv", "customers.csv", "articles.csv", "truth/customers.csv", "truth/clusters.csv"];
+
+fn synth(folder: &Path, scale: f64, seed: u64, threads: usize) -> HmSummary {
+    write(folder, &HmConfig { scale, seed, threads }, &|_, _| {}).expect("writes")
+}
+
+fn lines(path: &Path) -> Vec<String> {
+    fs::read_to_string(path).expect("a text file").lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn the_columns_and_counts_of_the_real_files() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let summary = synth(folder.path(), 0.001, 0, 2);
+    assert_eq!((summary.rows, summary.customers, summary.articles), (31_788, 1372, 106));
+    let bytes = FILES[..3].iter().map(|f| fs::metadata(folder.path().join(f)).expect("there").len()).sum::<u64>();
+    assert_eq!(summary.bytes, bytes);
+
+    let bought = lines(&folder.path().join(FILES[0]));
+    assert_eq!(bought[0], "t_dat,customer_id,article_id,price,sales_channel_id");
+    assert_eq!(bought.len(), 1 + 31_788);
+    let customers = lines(&folder.path().join(FILES[1]));
+    assert_eq!(customers[0], "customer_id,FN,Active,club_member_status,fashion_news_frequency,age,postal_code");
+    let articles = lines(&folder.path().join(FILES[2]));
+    assert_eq!(articles[0].split(',').count(), 25, "as many columns as Kaggle's");
+    assert_eq!((customers.len(), articles.len()), (1373, 107));
+    let mut reader = csv::Reader::from_path(folder.path().join(FILES[2])).expect("opens");
+    let known: HashSet<String> = reader.records().map(|r| r.expect("25 columns")[0].to_owned()).collect();
+    let ids: HashSet<&str> = customers[1..].iter().map(|line| &line[..64]).collect();
+    assert_eq!((known.len(), ids.len()), (106, 1372), "ids are unique");
+
+    let mut day = "2018-09-20";
+    let mut months: BTreeMap<&str, BTreeMap<&str, u32>> = BTreeMap::new();
+    for line in &bought[1..] {
+        let cells: Vec<&str> = line.split(',').collect();
+        assert!(cells[0] >= day && cells[0] <= "2020-09-22", "{line}: days ascend");
+        day = cells[0];
+        assert!(ids.contains(cells[1]) && known.contains(cells[2]) && cells[2].len() == 10, "{line}");
+        assert!(cells[3].parse::<f64>().is_ok_and(|price| price > 0.0 && price < 0.6), "{line}");
+        assert!(cells[4] == "1" || cells[4] == "2", "{line}");
+        *months.entry(&cells[0][..7]).or_default().entry(cells[2]).or_default() += 1;
+    }
+    assert_eq!(months.len(), 25, "every month from September 2018 to September 2020");
+    // What sells most changes: seasons and fashions.
+    let best = |month: &str| {
+        let mut all: Vec<(&u32, &&str)> = months[month].iter().map(|(article, n)| (n, article)).collect();
+        all.sort();
+        all.iter().rev().take(10).map(|(_, article)| **article).collect::<BTreeSet<_>>()
+    };
+    let kept = best("2019-07").intersection(&best("2020-01")).count();
+    assert!(kept < 6, "{kept} of 10 are the same in July and January");
+}
+
+#[test]
+fn the_seed_alone_decides() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = |name: &str| folder.path().join(name);
+    for (name, seed, threads) in [("one", 3, 1), ("three", 3, 3), ("other", 4, 1)] {
+        synth(&at(name), 0.0005, seed, threads);
+    }
+    for file in FILES {
+        let read = |name: &str| fs::read(at(name).join(file)).expect("there");
+        assert!(read("one") == read("three"), "{file}: threads change nothing");
+        assert!(read("one") != read("other"), "{file}: the seed does");
+    }
+}
+
+#[test]
+fn bad_scales_and_files_that_are_there() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for scale in [0.0, -1.0, 21.0, f64::NAN] {
+        let config = HmConfig { scale, ..HmConfig::default() };
+        let error = write(&folder.path().join("new"), &config, &|_, _| {}).expect_err("no such scale");
+        assert!(matches!(error, Error::Config { .. }) && error.to_string().contains("1 is H&M's size"), "{error}");
+    }
+    assert!(!folder.path().join("new").exists());
+    fs::write(folder.path().join("customers.csv"), "mine").expect("writes");
+    let error = write(folder.path(), &HmConfig { scale: 0.001, ..HmConfig::default() }, &|_, _| {});
+    assert!(error.expect_err("a file is there").to_string().contains("customers.csv"));
+    assert_eq!(fs::read_to_string(folder.path().join("customers.csv")).expect("there"), "mine");
+}
+
+/// A model trained on it finds the planted clusters: its lists come from the customers' own two, and the test week's
+/// purchases are found far better than by popularity.
+#[test]
+fn a_model_finds_what_was_planted() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = |name: &str| folder.path().join(name);
+    synth(&at("hm"), 0.004, 0, 2);
+    let config = IngestConfig { split: "time:2020-09-16".parse().expect("a rule"), ..Default::default() };
+    ingest(&[at("hm")], &at("data"), &config, &|_| {}).expect("ingests");
+    let dataset = Dataset::open(at("data")).expect("a dataset");
+    assert_eq!(dataset.manifest().users.features.len(), 6, "the customers' columns");
+    let toml = "[model]\ndim = 16\nuser.features = []\nitem.features = []\n[train]\nepochs = 8\nseed = 1";
+    let mut config = Config::from_toml(toml).expect("a configuration");
+    config.train.device = Device::Cpu;
+    train(&dataset, &at("model"), &config, false, &mut |_| {}).expect("trains");
+    let mut model = TwoTower::load(at("model"), Device::Cpu, 0).expect("loads");
+
+    let options = EvaluateOptions { include_seen: true, ..Default::default() };
+    let report = evaluate(&dataset, Split::Test, &mut model, &options, &mut |_| {}).expect("evaluates");
+    let (found, popular) = (report.metrics.get("recall@10").expect("there").value, report.popularity.get("recall@10"));
+    let popular = popular.copied().expect("there");
+    assert!(found > 1.5 * popular, "recall@10 {found}, popularity {popular}");
+
+    let cells = |file: &str| -> Vec<Vec<String>> {
+        lines(&at("hm").join(file))[1..].iter().map(|l| l.split(',').map(str::to_owned).collect()).collect()
+    };
+    let truth: HashMap<String, [String; 2]> =
+        cells("truth/customers.csv").into_iter().map(|c| (c[0].clone(), [c[1].clone(), c[2].clone()])).collect();
+    let mut cluster_of: HashMap<String, String> = HashMap::new();
+    for line in cells("truth/clusters.csv") {
+        cluster_of.insert(line[2].clone(), line[0].clone());
+    }
+    let (users, items) = (model.users().clone(), model.items().clone());
+    let everyone = Users::of(&users, (1..1000).collect());
+    let options = RecommendOptions { k: 10, exclude_seen: false, ..Default::default() };
+    recommend(&mut model, &everyone, &items, None, &at("top.csv"), &options, &mut |_| {}).expect("recommends");
+    let (mut own, mut all) = (0, 0);
+    for line in &lines(&at("top.csv"))[1..] {
+        let cells: Vec<&str> = line.split(',').collect();
+        assert!(users.find(RawId::Text(cells[0])).is_some());
+        let clusters = &truth[cells[0]];
+        own += u32::from(cluster_of.get(cells[2]).is_some_and(|cluster| clusters.contains(cluster)));
+        all += 1;
+    }
+    let (share, clusters) = (f64::from(own) / f64::from(all), 4.0);
+    assert!(share > 1.5 * 2.0 / clusters, "{share} of the lists come from the customers' own clusters");
+}
