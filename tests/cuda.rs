@@ -2,6 +2,9 @@
 //!
 //! Without a device every test prints that it was skipped; with `REQUIRE_CUDA=1` that is a failure.
 
+#[path = "cuda/index.rs"]
+mod index;
+
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};

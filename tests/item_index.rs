@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use tercel::Error;
 use tercel::index::item_index::{Admit, Filter, IndexKind, IndexOptions, ItemIndex, QuerySource};
 use tercel::index::{Found, Lists, NO_ITEM};
 use tercel::rng::Rng;
+use tercel::{Device, Error};
 
 const DIM: usize = 16;
 const EXACT: IndexOptions =
-    IndexOptions { kind: IndexKind::Exact, k: 10, seed: 0, threads: 2, catalogue: String::new() };
+    IndexOptions { kind: IndexKind::Exact, k: 10, seed: 0, threads: 2, catalogue: String::new(), device: Device::Cpu };
 
 fn approx(recall: f32) -> IndexOptions {
     IndexOptions { kind: IndexKind::Approx { recall }, catalogue: "spring".into(), ..EXACT }
@@ -293,7 +293,7 @@ fn items_come_and_go() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("items.index");
     index.save(&path).expect("saves");
-    let mut opened = ItemIndex::open(&path, 1).expect("opens");
+    let mut opened = ItemIndex::open(&path, Device::Cpu, 1).expect("opens");
     check(&mut opened, &known, "saved and opened");
 }
 
@@ -323,17 +323,17 @@ fn a_file_holds_everything_and_shows_damage() {
         index.set_tag("new", &[3, 1, 2]).expect("a tag");
         let before = index.search(&asked, 12, &Filter::default()).expect("finds");
         index.save(&path).expect("saves");
-        let opened = ItemIndex::open(&path, 2).expect("opens");
+        let opened = ItemIndex::open(&path, Device::Cpu, 2).expect("opens");
         assert_eq!(opened.about(), index.about());
         assert_eq!(&ItemIndex::describe(&path).expect("reads"), index.about());
         assert_eq!(opened.tags().collect::<Vec<_>>(), [("new", 3)]);
         assert_eq!(opened.search(&asked, 12, &Filter::default()).expect("finds"), before);
         damage(&path, options.kind);
     }
-    let missing = ItemIndex::open(&folder.path().join("none.index"), 1).err().expect("none there");
+    let missing = ItemIndex::open(&folder.path().join("none.index"), Device::Cpu, 1).err().expect("none there");
     assert!(missing.to_string().contains("none.index"));
     fs::write(&path, "user,item\n").expect("writes");
-    let other = ItemIndex::open(&path, 1).err().expect("another file").to_string();
+    let other = ItemIndex::open(&path, Device::Cpu, 1).err().expect("another file").to_string();
     assert!(other.contains("is no index"), "{other}");
 }
 
@@ -346,18 +346,18 @@ fn damage(path: &Path, kind: IndexKind) {
         let mut bytes = whole.clone();
         bytes[at] ^= 0x40;
         fs::write(path, &bytes).expect("writes");
-        let error = ItemIndex::open(path, 1).err();
+        let error = ItemIndex::open(path, Device::Cpu, 1).err();
         assert!(matches!(error, Some(Error::Damaged { .. } | Error::Input { .. })), "{kind:?}, byte {at}: {error:?}");
     }
     for len in [0, 7, 23, 24, header - 1, header, header + 100, whole.len() - 1] {
         fs::write(path, &whole[..len]).expect("writes");
-        let error = ItemIndex::open(path, 1).err();
+        let error = ItemIndex::open(path, Device::Cpu, 1).err();
         assert!(matches!(error, Some(Error::Damaged { .. } | Error::Input { .. })), "{kind:?}, {len} bytes: {error:?}");
     }
     let mut longer = whole.clone();
     longer.push(0);
     fs::write(path, &longer).expect("writes");
-    assert!(matches!(ItemIndex::open(path, 1), Err(Error::Damaged { .. })));
+    assert!(matches!(ItemIndex::open(path, Device::Cpu, 1), Err(Error::Damaged { .. })));
     fs::write(path, &whole).expect("writes");
 }
 

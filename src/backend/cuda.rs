@@ -23,7 +23,7 @@ mod readback;
 mod source;
 mod status;
 mod tiles;
-mod topk;
+pub(crate) mod topk;
 mod upload;
 
 use std::sync::{Mutex, MutexGuard};

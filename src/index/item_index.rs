@@ -24,6 +24,8 @@ mod admit;
 mod base;
 mod build;
 mod change;
+#[cfg(feature = "cuda")]
+mod device;
 mod file;
 mod measure;
 
@@ -42,7 +44,7 @@ use crate::backend::cpu::topk::lists::{Effort, Guide};
 use crate::backend::cpu::topk::{Search, Who};
 use crate::index::{Found, Lists, NO_ITEM};
 use crate::slab::Slab;
-use crate::{Error, Result};
+use crate::{Device, Error, Result};
 use base::Base;
 use change::Tail;
 
@@ -63,6 +65,41 @@ pub struct ItemIndex {
     /// Counts changes: what was made for the items of before does not fit.
     generation: u64,
     guides: Guides,
+    engine: Engine,
+}
+
+/// Where searches run.
+enum Engine {
+    Host,
+    #[cfg(feature = "cuda")]
+    Cuda(Box<device::OnDevice>),
+}
+
+impl Engine {
+    fn open(device: Device) -> Result<Engine> {
+        match device.resolve()? {
+            #[cfg(feature = "cuda")]
+            Device::Cuda(ordinal) => {
+                let cuda = crate::backend::cuda::Cuda::new(ordinal, crate::config::Precision::Bf16)?;
+                Ok(Engine::Cuda(Box::new(device::OnDevice { cuda, all: device::Kept::default() })))
+            }
+            #[cfg(not(feature = "cuda"))]
+            Device::Cuda(ordinal) => Err(crate::backend::no_cuda_feature(ordinal)),
+            Device::Cpu | Device::Auto => Ok(Engine::Host),
+        }
+    }
+
+    fn is_host(&self) -> bool {
+        matches!(self, Engine::Host)
+    }
+
+    /// Items have changed.
+    fn forget(&mut self) {
+        #[cfg(feature = "cuda")]
+        if let Engine::Cuda(device) = self {
+            device.all = device::Kept::default();
+        }
+    }
 }
 
 /// What is known of an index beside its items.
@@ -76,8 +113,10 @@ pub struct About {
     pub catalogue: String,
     /// The seed of its lists and samples.
     pub seed: u64,
-    /// A list is left out where it is expected to hold less than this part of the k best; absent for an exact index.
+    /// A list is left out where it is expected to hold less than this part of the k best; absent without lists.
     pub missed: Option<f32>,
+    /// The recall that the scan on a CUDA device is asked for; absent where it has not been measured on one.
+    pub scan_recall: Option<f32>,
     /// How many lists there are; absent for an exact index, and for one that would gain nothing by lists.
     pub lists: Option<usize>,
     /// What was measured last; absent for an exact index.
@@ -162,6 +201,12 @@ impl ItemIndex {
             return Err(shape("a filter for the items of now", found));
         }
         let mut found = Found { k, ids: vec![NO_ITEM; rows * k], scores: vec![f32::NEG_INFINITY; rows * k] };
+        #[cfg(feature = "cuda")]
+        if let Engine::Cuda(device) = &self.engine {
+            let recall = self.about.scan_recall.unwrap_or(1.0);
+            self.search_on(device, &mut found, queries, filter, recall)?;
+            return Ok(found);
+        }
         let search = Search { queries, rows, k, who: Who { skip, ..Who::default() } };
         match filter.only {
             None => {

@@ -44,6 +44,7 @@ pub struct TwoTower {
     allow: Option<Vec<u32>>,
     /// In the place of the catalogues of the engine.
     index: Option<index::Used>,
+    device: Device,
 }
 
 /// One variant per backend: the only place where the public API meets the type parameter.
@@ -84,7 +85,8 @@ impl TwoTower {
         let items = Arc::new(Vocabulary::open(dir.path(), &info.items)?);
         let spec = ModelSpec::new(&info.config.model, &info.users, &info.items)?;
         let mut parameters = dir.parameters()?;
-        let engine = match device.resolve()? {
+        let device = device.resolve()?;
+        let engine = match device {
             #[cfg(feature = "cuda")]
             Device::Cuda(ordinal) => {
                 let backend = Cuda::new(ordinal, info.config.train.precision)?;
@@ -97,7 +99,12 @@ impl TwoTower {
                 Engine::Cpu(Loaded::new(backend, spec, &info.config, &mut parameters, &items)?)
             }
         };
-        Ok(TwoTower { engine, info, dir, users, items, allow: None, index: None })
+        Ok(TwoTower { engine, info, dir, users, items, allow: None, index: None, device })
+    }
+
+    /// Where it computes.
+    pub fn device(&self) -> Device {
+        self.device
     }
 
     /// The settings it was trained with.

@@ -8,10 +8,10 @@
 //!
 //! Approximate: see [`approximate`].
 
-#[cfg_attr(not(test), allow(dead_code, reason = "measured and tested; no index asks for it yet"))]
 mod approximate;
 #[cfg(test)]
 pub(crate) mod floors;
+mod index;
 mod items;
 mod plan;
 mod search;
@@ -23,6 +23,7 @@ use crate::backend::Skip;
 
 #[cfg(test)]
 pub(crate) use approximate::{Approximate, Method, topk_approx};
+pub(crate) use index::Index;
 pub(crate) use items::{Codes, Items};
 pub(crate) use plan::Form;
 use plan::{Sample, Tile};

@@ -61,6 +61,7 @@ pub fn run(args: &Args, out: &Output) -> Result<()> {
         k: args.k,
         seed: args.seed,
         threads: args.machine.threads(),
+        device: model.device(),
         ..IndexOptions::default()
     };
     let mut index = build(&mut model, &options, out)?;
@@ -107,11 +108,20 @@ pub fn lines(about: &About, out: &Output) {
     }
 }
 
+/// How it searches.
+fn method(about: &About) -> &'static str {
+    match (&about.measured, about.lists, about.scan_recall) {
+        (None, ..) => "exact",
+        (_, Some(_), _) => "lists",
+        _ => "scan",
+    }
+}
+
 /// What is known of an index, as fields.
 pub fn describe(about: &About) -> serde_json::Value {
     let measured = about.measured.as_ref();
     json!({
-        "method": if measured.is_some() { "lists" } else { "exact" },
+        "method": method(about),
         "k": about.k,
         "recall": measured.map(|m| round(m.recall.value)),
         "recall_low": measured.map(|m| round(m.recall.low)),
@@ -188,7 +198,7 @@ impl Choice {
         }
         let (file, recall) = (model.join(FILE), self.recall.unwrap_or(RECALL));
         if file.exists() {
-            match ItemIndex::open(&file, threads) {
+            match ItemIndex::open(&file, two_tower.device(), threads) {
                 Ok(index) if fits(&index, two_tower, recall)? => {
                     out.text(format_args!("index: {}", file.display()));
                     lines(index.about(), out);
@@ -199,7 +209,8 @@ impl Choice {
             }
         }
         let kind = IndexKind::Approx { recall };
-        let mut index = build(two_tower, &IndexOptions { kind, k, threads, ..IndexOptions::default() }, out)?;
+        let options = IndexOptions { kind, k, threads, device: two_tower.device(), ..IndexOptions::default() };
+        let mut index = build(two_tower, &options, out)?;
         if let Err(error) = index.save(&file) {
             // A model folder that cannot be written (a shared mount, say) is as good to search.
             tracing::warn!("the index is not kept: {error}");

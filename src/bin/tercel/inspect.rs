@@ -59,7 +59,7 @@ pub fn run(args: &Args, out: &Output) -> Result<()> {
 }
 
 fn index(path: &Path, bytes: u64, out: &Output) -> Result<()> {
-    let index = ItemIndex::open(path, 0)?;
+    let index = ItemIndex::open(path, tercel::Device::Cpu, 0)?;
     let mut fields = json!({ "kind": "index", "path": path, "bytes": bytes, "items": index.len(), "dim": index.dim() });
     merge(&mut fields, &crate::index::describe(index.about()));
     fields["tags"] = json!(index.tags().count());

@@ -29,6 +29,8 @@ pub struct Admitted {
     /// The base's items by themselves, where they are few: searched exactly.
     pub(super) narrow: Option<Narrow>,
     pub(super) guides: Guides,
+    #[cfg(feature = "cuda")]
+    pub(super) device: super::device::Kept,
     pub(super) generation: u64,
     count: usize,
 }
@@ -85,8 +87,18 @@ impl ItemIndex {
     pub(super) fn admitted(&self, base: Vec<u32>, tail: Vec<u32>) -> Admitted {
         let count = |words: &[u32]| words.iter().map(|w| w.count_ones() as usize).sum::<usize>();
         let (here, there) = (count(&base), count(&tail));
-        let narrow = (here <= NARROW.max(self.base.len() / NARROW_PART)).then(|| self.narrow(&base));
-        Admitted { base, tail, narrow, guides: Guides::default(), generation: self.generation, count: here + there }
+        let few = here <= NARROW.max(self.base.len() / NARROW_PART);
+        let narrow = (few && self.engine.is_host()).then(|| self.narrow(&base));
+        Admitted {
+            base,
+            tail,
+            narrow,
+            guides: Guides::default(),
+            #[cfg(feature = "cuda")]
+            device: super::device::Kept::default(),
+            generation: self.generation,
+            count: here + there,
+        }
     }
 
     fn narrow(&self, words: &[u32]) -> Narrow {

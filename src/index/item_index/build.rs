@@ -7,14 +7,14 @@ use serde::{Deserialize, Serialize};
 use super::base::Base;
 use super::change::{Tail, unique};
 use super::measure::{QuerySource, Recall, halves, recalls};
-use super::{About, Guides, ItemIndex, shape};
+use super::{About, Engine, Guides, ItemIndex, shape};
 use crate::backend::cpu::Cpu;
 use crate::backend::cpu::topk::lists::{Effort, train};
 use crate::backend::cpu::topk::{Search, Who};
 use crate::config::Precision;
 use crate::index::{Found, NO_ITEM};
 use crate::rng::Rng;
-use crate::{Error, Result};
+use crate::{Device, Error, Result};
 
 /// Exact, or approximate with a recall to keep.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -42,11 +42,20 @@ pub struct IndexOptions {
     pub threads: usize,
     /// What catalogue this is: a model's checksum, a date. Default empty.
     pub catalogue: String,
+    /// Where searches run; lists are made on the CPU alone. Default: the CPU.
+    pub device: Device,
 }
 
 impl Default for IndexOptions {
     fn default() -> Self {
-        IndexOptions { kind: IndexKind::Approx { recall: 0.95 }, k: 10, seed: 0, threads: 0, catalogue: String::new() }
+        IndexOptions {
+            kind: IndexKind::Approx { recall: 0.95 },
+            k: 10,
+            seed: 0,
+            threads: 0,
+            catalogue: String::new(),
+            device: Device::Cpu,
+        }
     }
 }
 
@@ -56,6 +65,8 @@ const FEW_ITEMS: usize = 1 << 14;
 const QUERIES: usize = 2000;
 /// Where lists read more than this part of the items, searching everything is as fast.
 const MOST_READ: f64 = 0.35;
+/// A scan that is asked for more than this is exact.
+const HIGHEST_SCAN: f32 = 0.9995;
 /// Marks the random numbers that choose items as queries.
 const ASK: u64 = u64::from_le_bytes(*b"queries\0");
 
@@ -104,12 +115,14 @@ impl ItemIndex {
             catalogue: options.catalogue.clone(),
             seed: options.seed,
             missed: None,
+            scan_recall: None,
             lists: None,
             measured: None,
             added: 0,
             removed: 0,
         };
-        let tail = Tail::new(&cpu, dim);
+        let (tail, engine) = (Tail::new(&cpu, dim), Engine::open(options.device)?);
+        let host = engine.is_host();
         let new = |cpu, base| ItemIndex {
             cpu,
             base,
@@ -121,11 +134,18 @@ impl ItemIndex {
             queries: kept.into(),
             generation: 0,
             guides: Guides::default(),
+            engine,
         };
         let IndexKind::Approx { recall } = options.kind else {
             let base = Base::whole(&cpu, vectors, dim, ids);
             return Ok(new(cpu, base));
         };
+        if !host {
+            let base = Base::whole(&cpu, vectors, dim, ids);
+            let mut index = new(cpu, base);
+            index.tune_scan(recall, source)?;
+            return Ok(index);
+        }
         let lists = if rows < FEW_ITEMS { None } else { train(&cpu, &vectors, dim, options.seed) };
         let Some(mut lists) = lists else {
             let base = Base::whole(&cpu, vectors, dim, ids);
@@ -143,6 +163,28 @@ impl ItemIndex {
             index.about.lists = Some(lists.count());
         }
         Ok(index)
+    }
+
+    /// Sets the recall that a device's scan is asked for, so that the measured one is at least `recall`.
+    pub(super) fn tune_scan(&mut self, recall: f32, source: QuerySource) -> Result<()> {
+        let (asked, held) = halves(&self.queries, self.dim);
+        let mut scan = recall;
+        while scan < HIGHEST_SCAN {
+            self.about.scan_recall = Some(scan);
+            let (found, best, _) = self.both(&asked, None)?;
+            if Recall::of(&recalls(&found, &best)).low >= f64::from(recall) {
+                let measured = self.measured(&held, source)?;
+                if measured.recall.value >= f64::from(recall) {
+                    self.about.measured = Some(measured);
+                    return Ok(());
+                }
+            }
+            scan = 1.0 - (1.0 - scan) / 2.0;
+        }
+        // Exact, then.
+        self.about.scan_recall = None;
+        self.about.measured = None;
+        Ok(())
     }
 
     /// Finds the least effort that keeps the recall: with a margin on one half of the queries, then measured on the other.

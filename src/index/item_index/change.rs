@@ -34,6 +34,12 @@ impl Tail {
         &self.ids
     }
 
+    /// Number and vector of an item.
+    #[cfg(feature = "cuda")]
+    pub(super) fn item(&self, i: usize, dim: usize) -> (u32, &[f32]) {
+        (self.ids[i], &self.values[i * dim..(i + 1) * dim])
+    }
+
     pub(super) fn search(
         &self,
         cpu: &Cpu,
@@ -115,6 +121,7 @@ impl ItemIndex {
     fn changed(&mut self) {
         self.generation += 1;
         self.guides = Guides::default();
+        self.engine.forget();
     }
 
     /// Puts the tail into the lists and lets go of what was removed. Centroids stay.

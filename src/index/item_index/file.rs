@@ -17,7 +17,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::base::Base;
 use super::change::Tail;
-use super::{About, Guides, ItemIndex};
+use super::{About, Engine, Guides, IndexKind, ItemIndex, QuerySource};
 use crate::backend::cpu::Cpu;
 use crate::backend::cpu::topk::Items;
 use crate::backend::cpu::topk::lists::Lists;
@@ -25,7 +25,7 @@ use crate::config::Precision;
 use crate::data::shard::Bytes;
 use crate::files::AtomicFile;
 use crate::slab::Slab;
-use crate::{Error, Result};
+use crate::{Device, Error, Result};
 
 const MAGIC: &[u8; 8] = b"TERCELIX";
 const VERSION: u32 = 1;
@@ -113,12 +113,12 @@ impl ItemIndex {
         target.commit()
     }
 
-    /// Opens an index, mapped into memory, for `threads` threads (0: every core). Every byte is compared with its
-    /// checksum.
+    /// Opens an index, mapped into memory, to be searched on `device`, or by `threads` threads (0: every core). Every byte
+    /// is compared with its checksum. On a CUDA device, an index that was never measured on one is measured first.
     ///
     /// # Errors
-    /// [`Error::Io`], [`Error::Input`] for another kind of file, [`Error::Damaged`].
-    pub fn open(path: &Path, threads: usize) -> Result<ItemIndex> {
+    /// [`Error::Io`], [`Error::Input`] for another kind of file, [`Error::Damaged`], or whatever the device reports.
+    pub fn open(path: &Path, device: Device, threads: usize) -> Result<ItemIndex> {
         let header = read_header(path)?;
         let file = Arc::new(Bytes::map(path)?);
         let damaged = |at: &str, reason: &str| Error::damaged(path, at, format!("{reason}; build the index again"));
@@ -172,7 +172,8 @@ impl ItemIndex {
             rest = after;
             (tag, items.to_vec())
         });
-        Ok(ItemIndex {
+        let mut index = ItemIndex {
+            engine: Engine::open(device)?,
             base,
             alive: None,
             tail: Tail::new(&cpu, dim),
@@ -183,7 +184,14 @@ impl ItemIndex {
             generation: 0,
             guides: Guides::default(),
             cpu,
-        })
+        };
+        if let (false, IndexKind::Approx { recall }, None) =
+            (index.engine.is_host(), index.about.kind, index.about.scan_recall)
+        {
+            let source = index.about.measured.as_ref().map_or(QuerySource::Given, |measured| measured.source);
+            index.tune_scan(recall, source)?;
+        }
+        Ok(index)
     }
 
     /// Whether a file begins as one of an index does.

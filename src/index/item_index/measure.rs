@@ -147,10 +147,15 @@ impl ItemIndex {
     }
 
     /// What a search finds, what there is, and how many items the search read.
-    fn both(&self, queries: &[f32], only: Option<&Admitted>) -> Result<(Found, Found, u64)> {
+    pub(super) fn both(&self, queries: &[f32], only: Option<&Admitted>) -> Result<(Found, Found, u64)> {
         let (rows, k) = (queries.len() / self.dim, self.about.k);
         let found = self.search(queries, k, &Filter { only, ..Filter::default() })?;
         let mut best = Found { k, ids: vec![NO_ITEM; rows * k], scores: vec![f32::NEG_INFINITY; rows * k] };
+        #[cfg(feature = "cuda")]
+        if let super::Engine::Cuda(device) = &self.engine {
+            self.search_on(device, &mut best, queries, &Filter { only, ..Filter::default() }, 1.0)?;
+            return Ok((found, best, (self.len() * rows) as u64));
+        }
         let allowed = only.map_or(self.alive.as_deref(), |only| Some(&only.base));
         let search = Search { queries, rows, k, who: Who { allowed, ..Who::default() } };
         self.base.exact(&self.cpu, &mut best, &search)?;

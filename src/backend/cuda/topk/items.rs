@@ -117,7 +117,6 @@ impl Items {
     }
 
     /// Codes of the items as they are now.
-    #[cfg_attr(not(test), allow(dead_code, reason = "for approximate searches"))]
     pub(crate) fn codes(&self, cuda: &Cuda) -> Result<Codes> {
         let width = Form::Int8.row_bytes(self.dim);
         let codes = Codes {

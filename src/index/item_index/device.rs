@@ -1,0 +1,97 @@
+//! An index whose searches run on a CUDA device: all items lie there, in the order of their numbers, and one scan with a
+//! recall to keep takes the place of lists.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::admit::{Admitted, ones};
+use super::{Filter, ItemIndex, shape};
+use crate::Result;
+use crate::backend::Skip;
+use crate::backend::cuda::Cuda;
+use crate::backend::cuda::topk::Index;
+use crate::index::{Found, Lists, NO_ITEM};
+
+/// The device, and the items of now.
+pub(super) struct OnDevice {
+    pub cuda: Cuda,
+    pub all: Kept,
+}
+
+/// A catalogue that is laid out when it is first asked for.
+#[derive(Default)]
+pub(super) struct Kept(Mutex<Option<Arc<Catalogue>>>);
+
+/// Items on the device.
+pub(super) struct Catalogue {
+    index: Index,
+    /// The number of each place, ascending.
+    ids: Vec<u32>,
+}
+
+impl Kept {
+    fn get(&self, make: impl FnOnce() -> Result<Catalogue>) -> Result<Arc<Catalogue>> {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(catalogue) = &*kept {
+            return Ok(Arc::clone(catalogue));
+        }
+        Ok(Arc::clone(kept.insert(Arc::new(make()?))))
+    }
+}
+
+impl ItemIndex {
+    /// As [`search`](ItemIndex::search), on the device, with this recall in expectation; 1 is exact.
+    pub(super) fn search_on(
+        &self,
+        device: &OnDevice,
+        found: &mut Found,
+        queries: &[f32],
+        filter: &Filter<'_>,
+        recall: f32,
+    ) -> Result<()> {
+        let rows = self.rows_of(queries)?;
+        let catalogue = match filter.only {
+            None => device.all.get(|| self.lay_out(&device.cuda, None))?,
+            Some(only) => only.device.get(|| self.lay_out(&device.cuda, Some(only)))?,
+        };
+        let local = filter.skip.map(|skip| catalogue.places(skip));
+        let skip = local.as_ref().map(|local| Skip { offsets: &local.offsets, items: &local.values });
+        let (ids, scores, size) = (&mut found.ids, &mut found.scores, (rows, found.k));
+        catalogue.index.search(&device.cuda, ids, scores, queries, skip, size, recall)?;
+        for id in ids.iter_mut().filter(|id| **id != NO_ITEM) {
+            *id = catalogue.ids[*id as usize];
+        }
+        Ok(())
+    }
+
+    /// All items that are there, or those of them that are admitted, by number.
+    fn lay_out(&self, cuda: &Cuda, only: Option<&Admitted>) -> Result<Catalogue> {
+        let (order, items, tail) = (self.base.order(), self.base.items(), &self.tail);
+        let words = only.map(|only| only.base.as_slice()).or(self.alive.as_deref());
+        let places: Vec<u32> = match words {
+            Some(words) => ones(words).collect(),
+            None => (0..order.len() as u32).collect(),
+        };
+        let base = places.iter().map(|&place| (order[place as usize], items.row(place as usize)));
+        let added = (0..tail.len()).filter(|&i| only.is_none_or(|only| only.tail[i / 32] >> (i % 32) & 1 == 1));
+        let mut rows: Vec<(u32, &[f32])> = base.chain(added.map(|i| tail.item(i, self.dim))).collect();
+        rows.sort_unstable_by_key(|(id, _)| *id);
+        if rows.len() >= i32::MAX as usize {
+            return Err(shape("fewer than 2^31 items", rows.len()));
+        }
+        let index = Index::new(cuda, rows.len(), self.dim, |r| rows[r].1)?;
+        Ok(Catalogue { index, ids: rows.iter().map(|(id, _)| *id).collect() })
+    }
+}
+
+impl Catalogue {
+    /// Lists of numbers as lists of places; others are left out.
+    fn places(&self, skip: &Lists) -> Lists {
+        let mut local = Lists::default();
+        for query in 0..skip.len() {
+            let list = skip.get(query).iter();
+            local.values.extend(list.filter_map(|id| self.ids.binary_search(id).ok()).map(|place| place as u32));
+            local.close();
+        }
+        local
+    }
+}
