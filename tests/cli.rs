@@ -180,20 +180,20 @@ fn an_index_is_built_once_and_again_for_another_model() {
     assert!(again.iter().all(|event| event["event"] != "index"), "it is there");
     assert_eq!(lists_of(&again).1, expected);
     let said = events(at, &["inspect", "model/items.index"]);
-    assert_eq!((&event(&said, "inspect")["kind"], &event(&said, "inspect")["items"]), (&"index".into(), &20.into()));
+    assert_eq!((&event(&said, "inspect")["kind"], &event(&said, "inspect")["items"]), (&"index".into(), &40.into()));
     events(at, &["evaluate", "--model", "model", "--data", "data", "--index", "approx", "--recall", "0.8"]);
     // The model is trained anew: what lies there is of the old one.
     let kept = fs::read(at.join("model/items.index")).expect("an index");
     fs::remove_dir_all(at.join("model")).expect("removes");
     events(at, &[&train[..], &["2"]].concat());
     write(at, "model/items.index", &kept);
-    assert_eq!(event(&recommend("approx"), "index")["items"], 20);
+    assert_eq!(event(&recommend("approx"), "index")["items"], 40);
     let mut damaged = fs::read(at.join("model/items.index")).expect("an index");
     let middle = damaged.len() / 2;
     damaged[middle] ^= 1;
     write(at, "model/items.index", &damaged);
     fails(at, &["inspect", "model/items.index"], 3, &["items.index", "damaged", "build the index again"]);
-    assert_eq!(event(&recommend("approx"), "index")["items"], 20, "damaged: built again");
+    assert_eq!(event(&recommend("approx"), "index")["items"], 40, "damaged: built again");
 }
 
 #[test]

@@ -14,6 +14,7 @@ use crate::output::{Output, duration, round, size, thousands};
 
 const EXAMPLES: &str = r"Examples, after `tercel demo`:
   tercel index --model out/demo/model
+  tercel index --model out/demo/model --recall 0.99 --k 12 --out out/items.index
   tercel recommend --model out/demo/model --out out/top12.parquet --index approx
   tercel inspect out/demo/model/items.index";
 

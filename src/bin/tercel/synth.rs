@@ -12,6 +12,7 @@ use crate::progress::Meter;
 
 const EXAMPLES: &str = r"Examples:
   tercel synth hm --out out/hm --scale 0.01
+  tercel synth hm --out out/hm-whole
   tercel nightly out/hm --out out/night --split time:2020-09-09,2020-09-16 --epochs 1";
 
 /// Writes data with a known answer, to rehearse a whole night without anybody's real purchases.

@@ -1,6 +1,7 @@
 //! Purchases, day by day.
 
 use std::io;
+use std::ops::Range;
 
 use rayon::prelude::*;
 
@@ -12,8 +13,8 @@ use crate::rng::Rng;
 
 /// Marks the random numbers of visits.
 const VISIT: u64 = u64::from_le_bytes(*b"visit\0\0\0");
-/// Visits that are drawn together.
-const VISITS: u64 = 4096;
+/// Lines that are drawn together.
+const CHUNK: u64 = 1 << 13;
 /// Days that are alive together.
 const TOGETHER: u32 = 8;
 /// Lines of a visit: one, and another as long as a coin of this bias says so.
@@ -30,29 +31,31 @@ pub(super) fn write(
 ) -> io::Result<u64> {
     out.push(b"t_dat,customer_id,article_id,price,sales_channel_id\n")?;
     let lines = shares(sizes.rows);
+    let mut ready: Vec<Vec<u8>> = Vec::new();
     for first in (0..DAYS).step_by(TOGETHER as usize) {
         let days = first..(first + TOGETHER).min(DAYS);
-        let shops: Vec<Day> = days.clone().into_par_iter().map(|day| articles.on(day)).collect();
-        // Chunks of one size, whatever the number of threads.
-        let chunks: Vec<(u32, u64, u64)> = days
-            .clone()
-            .flat_map(|day| {
-                let all = lines[day as usize];
-                let chunk = VISITS * 3;
-                (0..all.div_ceil(chunk)).map(move |n| (day, n, chunk.min(all - n * chunk)))
-            })
-            .collect();
-        let texts: Vec<Vec<u8>> = chunks
-            .into_par_iter()
-            .map(|(day, chunk, lines)| {
-                let shop = &shops[(day - first) as usize];
-                visits(seed, day, chunk, lines, shop, articles, customers)
-            })
-            .collect();
-        texts.iter().try_for_each(|text| out.push(text))?;
+        // Some days are drawn while those before them are written.
+        let draw = || several(seed, days.clone(), &lines, articles, customers);
+        let (written, drawn) = rayon::join(|| ready.iter().try_for_each(|text| out.push(text)), draw);
+        written?;
+        ready = drawn;
         progress(days.end, DAYS);
     }
+    ready.iter().try_for_each(|text| out.push(text))?;
     Ok(lines.iter().sum())
+}
+
+/// The lines of some days, as texts in order.
+fn several(seed: u64, days: Range<u32>, lines: &[u64], articles: &Articles, customers: &Customers) -> Vec<Vec<u8>> {
+    let shops: Vec<Day> = days.clone().into_par_iter().map(|day| articles.on(day)).collect();
+    // Chunks of one size, whatever the number of threads.
+    let chunks = days.clone().flat_map(|day| {
+        let all = lines[day as usize];
+        (0..all.div_ceil(CHUNK)).map(move |n| (day, n, CHUNK.min(all - n * CHUNK)))
+    });
+    let visits =
+        |(day, chunk, lines)| visits(seed, day, chunk, lines, &shops[(day - days.start) as usize], articles, customers);
+    chunks.collect::<Vec<_>>().into_par_iter().map(visits).collect()
 }
 
 /// How many lines each day has: more at weekends and before Christmas, more from year to year; their sum is `rows`.
