@@ -271,12 +271,27 @@ impl Found {
             both.clear();
             both.extend(scores.iter().copied().zip(ids.iter().copied()));
             both.extend(theirs.iter().copied().zip(more.iter().copied()));
-            // Empty places come last: no item has the largest number.
-            both.sort_by(|a, b| b.0.total_cmp(&(a.0 + 0.0)).then(a.1.cmp(&b.1)));
-            for ((id, score), best) in ids.iter_mut().zip(scores).zip(&both) {
-                (*score, *id) = *best;
-            }
+            put_in_order(&mut both, ids, scores);
         }
+    }
+
+    /// Puts each query's items in order where their numbers were not those that ties went by.
+    #[cfg(feature = "cuda")]
+    fn sort(&mut self) {
+        let k = self.k.max(1);
+        for (ids, scores) in self.ids.chunks_mut(k).zip(self.scores.chunks_mut(k)) {
+            let mut all: Vec<(f32, u32)> = scores.iter().copied().zip(ids.iter().copied()).collect();
+            put_in_order(&mut all, ids, scores);
+        }
+    }
+}
+
+/// Writes the best of `all` by score descending, then number ascending. Empty places come last: no item has the largest
+/// number.
+fn put_in_order(all: &mut [(f32, u32)], ids: &mut [u32], scores: &mut [f32]) {
+    all.sort_by(|a, b| (b.0 + 0.0).total_cmp(&(a.0 + 0.0)).then(a.1.cmp(&b.1)));
+    for ((id, score), best) in ids.iter_mut().zip(scores).zip(all.iter()) {
+        (*score, *id) = *best;
     }
 }
 

@@ -1,15 +1,16 @@
-//! An index whose searches run on a CUDA device: all items lie there, in the order of their numbers, and one scan with a
-//! recall to keep takes the place of lists.
+//! An index whose searches run on a CUDA device: all items lie there, and one scan with a recall to keep takes the place
+//! of lists.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::admit::{Admitted, ones};
-use super::{Filter, ItemIndex, shape};
+use super::{Filter, IndexKind, ItemIndex, shape};
 use crate::Result;
 use crate::backend::Skip;
 use crate::backend::cuda::Cuda;
 use crate::backend::cuda::topk::Index;
 use crate::index::{Found, Lists, NO_ITEM};
+use crate::rng::Rng;
 
 /// The device, and the items of now.
 pub(super) struct OnDevice {
@@ -24,9 +25,14 @@ pub(super) struct Kept(Mutex<Option<Arc<Catalogue>>>);
 /// Items on the device.
 pub(super) struct Catalogue {
     index: Index,
-    /// The number of each place, ascending.
+    /// The number of each place.
     ids: Vec<u32>,
+    /// Numbers, ascending, each with its place.
+    places: Vec<(u32, u32)>,
 }
+
+/// Marks the random numbers that items are mixed with.
+const MIX: u64 = u64::from_le_bytes(*b"mixed\0\0\0");
 
 impl Kept {
     fn get(&self, make: impl FnOnce() -> Result<Catalogue>) -> Result<Arc<Catalogue>> {
@@ -60,6 +66,7 @@ impl ItemIndex {
         for id in ids.iter_mut().filter(|id| **id != NO_ITEM) {
             *id = catalogue.ids[*id as usize];
         }
+        found.sort();
         Ok(())
     }
 
@@ -75,11 +82,18 @@ impl ItemIndex {
         let added = (0..tail.len()).filter(|&i| only.is_none_or(|only| only.tail[i / 32] >> (i % 32) & 1 == 1));
         let mut rows: Vec<(u32, &[f32])> = base.chain(added.map(|i| tail.item(i, self.dim))).collect();
         rows.sort_unstable_by_key(|(id, _)| *id);
+        if let IndexKind::Approx { .. } = self.about.kind {
+            // The scan's buckets are to be random, whatever order a catalogue has.
+            Rng::at(self.about.seed, &[MIX]).shuffle(&mut rows);
+        }
         if rows.len() >= i32::MAX as usize {
             return Err(shape("fewer than 2^31 items", rows.len()));
         }
         let index = Index::new(cuda, rows.len(), self.dim, |r| rows[r].1)?;
-        Ok(Catalogue { index, ids: rows.iter().map(|(id, _)| *id).collect() })
+        let ids: Vec<u32> = rows.iter().map(|(id, _)| *id).collect();
+        let mut places: Vec<(u32, u32)> = ids.iter().copied().zip(0..).collect();
+        places.sort_unstable();
+        Ok(Catalogue { index, ids, places })
     }
 }
 
@@ -88,8 +102,10 @@ impl Catalogue {
     fn places(&self, skip: &Lists) -> Lists {
         let mut local = Lists::default();
         for query in 0..skip.len() {
-            let list = skip.get(query).iter();
-            local.values.extend(list.filter_map(|id| self.ids.binary_search(id).ok()).map(|place| place as u32));
+            let start = local.values.len();
+            let place = |id: &u32| self.places.binary_search_by_key(id, |(of, _)| *of).ok().map(|at| self.places[at].1);
+            local.values.extend(skip.get(query).iter().filter_map(place));
+            local.values[start..].sort_unstable();
             local.close();
         }
         local

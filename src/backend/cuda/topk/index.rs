@@ -1,9 +1,9 @@
 //! A catalogue on the device for searches that may miss a part of the best: its fp32 and bf16 rows, and int8 codes.
 
 use super::approximate::topk_approx;
-use super::{Codes, Cuda, Form, Items, Skip, topk_reported};
+use super::{Codes, Cuda, Items, Skip, topk_reported};
+use crate::Result;
 use crate::backend::Backend;
-use crate::{Error, Result};
 
 /// Rows that are uploaded together: whole panels.
 const PIECE: usize = 1 << 14;
@@ -13,6 +13,8 @@ pub(crate) struct Index {
     items: Items,
     /// Absent where there are no items.
     codes: Option<Codes>,
+    /// Whether every value is a finite number. A shortcut's scan may lose an item whose score is not.
+    finite: bool,
 }
 
 impl Index {
@@ -21,27 +23,22 @@ impl Index {
     /// # Errors
     /// [`Error::DeviceMemory`] where they do not fit.
     pub(crate) fn new<'a>(cuda: &Cuda, rows: usize, dim: usize, row: impl Fn(usize) -> &'a [f32]) -> Result<Index> {
-        if let Some((device, free)) = cuda.free_memory()? {
-            let each = 4 * dim.next_multiple_of(8) + Form::Bf16.row_bytes(dim) + Form::Int8.row_bytes(dim) + 4;
-            let needed = each as u64 * rows as u64;
-            if needed > free {
-                return Err(Error::DeviceMemory { device, what: format!("an index of {rows} items"), needed, free });
-            }
-        }
         let mut items = Items::new(cuda, rows, dim)?;
-        let mut first = 0;
+        let (mut first, mut finite) = (0, true);
         while first < rows {
             let piece = PIECE.min(rows - first);
             let values: Vec<f32> = (first..first + piece).flat_map(|r| row(r).iter().copied()).collect();
+            finite &= values.iter().all(|x| x.is_finite());
             items.pack(cuda, first, &cuda.upload(values)?, piece)?;
             first += piece;
         }
         let codes = if rows > 0 { Some(items.codes(cuda)?) } else { None };
-        Ok(Index { items, codes })
+        Ok(Index { items, codes, finite })
     }
 
     /// The k best of each query, or at least the part `recall` of them in expectation (1: all, in the bits of the CPU's
-    /// scan). Everybody gets k items whenever that many may be given.
+    /// scan). Everybody gets k items whenever that many may be given. Where less than all is asked for, items that are alike
+    /// must not stand in a pattern: the scan takes their places for random.
     #[allow(clippy::too_many_arguments)]
     pub(crate) fn search(
         &self,
@@ -55,7 +52,7 @@ impl Index {
     ) -> Result<()> {
         let asked = cuda.upload(queries.to_vec())?;
         let (items, codes) = (&self.items, self.codes.as_ref());
-        if recall >= 1.0 {
+        if recall >= 1.0 || !self.finite {
             topk_reported(cuda, (ids, scores), &asked, items, codes, skip, (rows, k))?;
             return Ok(());
         }
