@@ -5,6 +5,7 @@
 mod support;
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
@@ -107,6 +108,41 @@ fn a_killed_run_goes_on_and_ends_where_the_unbroken_one_ends() {
     assert_eq!(top(at, "broken"), top(at, "unbroken"));
     let model = |run: &str| fs::read(at.join(run).join("model/model.safetensors")).expect("the model");
     assert!(model("broken") == model("unbroken"), "bit for bit");
+}
+
+/// Killed in every stage, right after the events that come before it.
+#[test]
+fn killed_in_any_stage_it_goes_on_from_there() {
+    let folder = folder();
+    let at = folder.path();
+    events(at, &["nightly", "--config", "night.toml", "--out", "unbroken"]);
+    let broken = ["nightly", "--config", "night.toml", "--out", "broken", "--json"];
+    // The events after which it is killed, and the stages that are then behind it.
+    for (event, times, behind) in [
+        ("device", 1, &[][..]),
+        ("ingest", 1, &["ingest"]),
+        ("train", 1, &["ingest", "train"]),
+        ("evaluate", 2, &["ingest", "train"]),
+    ] {
+        let mut child = command(at, &broken).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("it starts");
+        let mut seen = 0;
+        for line in BufReader::new(child.stdout.take().expect("a pipe")).lines() {
+            let line: Value = serde_json::from_str(&line.expect("text")).expect("JSON");
+            seen += usize::from(line["event"] == event);
+            if seen == times {
+                break;
+            }
+        }
+        assert_eq!(seen, times, "{event}");
+        child.kill().expect("it was started");
+        child.wait().expect("it ends");
+        let state = fs::read_to_string(at.join("broken/nightly.json")).unwrap_or_default();
+        assert!(behind.iter().all(|stage| state.contains(stage)), "killed after {event}: {state}");
+    }
+    let rest = events(at, &broken[..broken.len() - 1]);
+    let (done, skipped) = stages(&rest);
+    assert!(skipped.starts_with(&["ingest", "train"]) && done.contains(&"recommend"), "{done:?}, left out {skipped:?}");
+    assert_eq!(top(at, "broken"), top(at, "unbroken"));
 }
 
 #[test]
