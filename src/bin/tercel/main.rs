@@ -4,6 +4,7 @@ mod args;
 mod demo;
 mod doctor;
 mod evaluate;
+mod export;
 mod ingest;
 mod inspect;
 mod nightly;
@@ -42,6 +43,7 @@ enum Command {
     Train(Box<train::Args>),
     Evaluate(evaluate::Args),
     Recommend(recommend::Args),
+    Export(export::Args),
     Nightly(Box<nightly::Args>),
     Inspect(inspect::Args),
     Doctor(doctor::Args),
@@ -81,6 +83,7 @@ fn run(command: &Command, out: &Output) -> Result<()> {
         Command::Train(args) => train::run(args, out),
         Command::Evaluate(args) => evaluate::run(args, out),
         Command::Recommend(args) => recommend::run(args, out),
+        Command::Export(args) => export::run(args, out),
         Command::Nightly(args) => nightly::run(args, out),
         Command::Inspect(args) => inspect::run(args, out),
         Command::Doctor(args) => doctor::run(args, out),
