@@ -1,5 +1,7 @@
 //! The command from outside: its output, its exit codes, its files.
 
+#[path = "cli/export.rs"]
+mod export;
 #[path = "cli/support.rs"]
 mod support;
 
@@ -9,7 +11,8 @@ use std::path::Path;
 
 use support::{command, event, events, fails, item_id, sample, tercel, two_tastes, user_id, write};
 
-const SUBCOMMANDS: [&str; 8] = ["ingest", "train", "evaluate", "recommend", "nightly", "inspect", "doctor", "demo"];
+const SUBCOMMANDS: [&str; 9] =
+    ["ingest", "train", "evaluate", "recommend", "export", "nightly", "inspect", "doctor", "demo"];
 
 fn folder() -> tempfile::TempDir {
     tempfile::tempdir().expect("a temp folder")

@@ -135,3 +135,19 @@ impl Tensors {
         .to_string()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_largest_header_has_room() {
+        for ids in [IdKind::Text, IdKind::Integer] {
+            let part = || BufWriter::new(At { file: tempfile::tempfile().expect("a temp file"), offset: 0 });
+            let (shape, most) = (Shape { rows: u64::MAX / 8, dim: usize::MAX, ids }, u64::MAX / 2);
+            let (numbers, vectors, texts) = (part(), part(), part());
+            let tensors = Tensors { shape, numbers, vectors, texts, ends: [most; 2], text_bytes: most };
+            assert!(tensors.header().len() < HEADER, "{}", tensors.header().len());
+        }
+    }
+}

@@ -14,6 +14,7 @@ use crate::data::vocabulary::RawId;
 
 mod graph;
 mod links;
+mod mend;
 mod points;
 
 use graph::Graph;
@@ -53,7 +54,7 @@ impl Sink for Index {
     }
 
     fn finish(mut self: Box<Self>, progress: &mut dyn FnMut(Progress)) -> io::Result<()> {
-        let graph = Graph::build(&self.points.lifted(), self.threads, progress)?;
+        let graph = Graph::build(&self.points, self.threads, progress)?;
         self.out.write_all(&head(self.shape))?;
         write_graph(&graph, &mut self.out)?;
         self.out.flush()

@@ -12,6 +12,7 @@ use rayon::prelude::*;
 
 use super::super::{Progress, Step};
 use super::links::{Links, WIDTH, width};
+use super::mend::{hang_copies, reach_all};
 use super::points::Points;
 use crate::rng::mix;
 
@@ -20,7 +21,7 @@ const SIGHT: usize = 128;
 /// Rows of a round: an eighth of those before it, at most this many.
 const ROUND: usize = 512;
 
-/// A row and how far it is; nearer ones come first, equal ones by row.
+/// A row and how far it is; nearer ones come first, equally near ones by row.
 #[derive(Clone, Copy, PartialEq)]
 struct Near {
     distance: f32,
@@ -54,17 +55,23 @@ impl Graph {
     /// When threads cannot be started or the lists are too many to count.
     pub(super) fn build(points: &Points, threads: usize, progress: &mut dyn FnMut(Progress)) -> io::Result<Graph> {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().map_err(io::Error::other)?;
-        // One in 16 rows reaches level 1, one in 256 level 2: a row's level is drawn from its number.
-        let levels = (0..points.rows() as u64).map(|row| (mix(row).leading_zeros() / WIDTH.ilog2()) as u8).collect();
-        let mut graph = Graph { links: Links::new(levels)?, entry: 0 };
-        let (mut next, rows) = (1.min(points.rows()), points.rows());
-        while next < rows {
-            let end = rows.min(next + (next / 8).clamp(1, ROUND));
-            let round: Vec<u32> = (next as u32..end as u32).collect();
-            graph.link(points, &pool, &round);
-            next = end;
-            progress(Progress { step: Step::Graph, done: next as u64, rows: rows as u64 });
+        let (rows, first) = (points.rows(), points.first_copies());
+        let distinct: Vec<u32> = (0..).zip(&first).filter(|(row, first)| row == *first).map(|(row, _)| row).collect();
+        let mut levels = vec![0; rows];
+        for &row in &distinct {
+            // One in 16 rows reaches level 1, one in 256 level 2: a row's level is drawn from its number.
+            levels[row as usize] = (mix(u64::from(row)).leading_zeros() / WIDTH.ilog2()) as u8;
         }
+        let mut graph = Graph { links: Links::new(levels)?, entry: 0 };
+        let mut next = 1;
+        while next < distinct.len() {
+            let end = distinct.len().min(next + (next / 8).clamp(1, ROUND));
+            graph.link(points, &pool, &distinct[next..end]);
+            next = end;
+            progress(Progress { step: Step::Graph, done: next as u64, rows: distinct.len() as u64 });
+        }
+        hang_copies(&mut graph.links, &first);
+        reach_all(&mut graph.links, graph.entry);
         Ok(graph)
     }
 
@@ -234,5 +241,103 @@ impl Seen {
     /// Whether it is new.
     fn insert(&mut self, row: u32) -> bool {
         std::mem::replace(&mut self.marks[row as usize], self.mark) != self.mark
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rng::Rng;
+
+    /// Rows around 20 centres, of different lengths; every fifth repeats an earlier one.
+    fn points(rows: u32, dim: usize) -> Points {
+        let mut points = Points::new(rows as usize, dim).expect("room");
+        let draw = |place: &[u64], std: f32| {
+            let mut values = vec![0.0; dim];
+            Rng::at(7, place).fill_normal(&mut values, std);
+            values
+        };
+        for row in 0..u64::from(rows) {
+            let row = if row % 5 == 4 { row / 10 } else { row };
+            let centre = draw(&[0, mix(row) % 20], 1.0);
+            let length = 1.0 + (mix(row + 1) % 8) as f32 / 16.0;
+            let vector = centre.iter().zip(draw(&[1, row], 0.6)).map(|(x, y)| length * (x + y));
+            points.push(&vector.collect::<Vec<_>>());
+        }
+        points
+    }
+
+    fn build(points: &Points, threads: usize) -> Graph {
+        Graph::build(points, threads, &mut |_| {}).expect("a graph")
+    }
+
+    #[test]
+    fn searches_find_what_an_exact_search_finds() {
+        let points = points(3000, 24);
+        let graph = build(&points, 0);
+        let mut seen = Seen::new(graph.rows());
+        let (mut hits, mut wanted) = (0, 0);
+        for row in (0..3000).step_by(10) {
+            let mut exact: Vec<f32> = (0..3000).map(|other| points.distance(row, other)).collect();
+            exact.sort_unstable_by(f32::total_cmp);
+            // As usearch searches by default: down the levels, then with 64 rows in sight.
+            let mut start = vec![Near { distance: points.distance(row, graph.entry()), row: graph.entry() }];
+            for level in (1..=graph.top()).rev() {
+                start = graph.search(&points, row, start, level, 1, &mut seen);
+            }
+            let found = graph.search(&points, row, start, 0, 64, &mut seen);
+            wanted += 10;
+            hits += found.iter().take(10).filter(|near| near.distance <= exact[9]).count();
+        }
+        assert!(hits * 100 >= wanted * 97, "{hits} of {wanted}");
+    }
+
+    #[test]
+    fn lists_are_whole_and_do_not_depend_on_threads() {
+        let points = points(1500, 8);
+        let (one, two) = (build(&points, 1), build(&points, 2));
+        assert_eq!((one.entry(), one.top()), (two.entry(), two.top()));
+        assert!(one.top() >= 1 && (0..1500).all(|row| one.level(row) <= one.top()));
+        let mut led_to = vec![false; 1500];
+        led_to[one.entry() as usize] = true;
+        for row in 0..1500 {
+            for level in 0..=one.level(row) {
+                let list = one.links(level, row);
+                assert_eq!(list, two.links(level, row));
+                assert!(list.len() <= width(level));
+                assert!(list.iter().all(|&other| other < 1500 && other != row && one.level(other) >= level));
+                let mut unique = list.to_vec();
+                unique.sort_unstable();
+                unique.dedup();
+                assert_eq!(unique.len(), list.len(), "row {row}, level {level}");
+                if level == 0 {
+                    list.iter().for_each(|&other| led_to[other as usize] = true);
+                }
+            }
+        }
+        assert!(led_to.iter().all(|&led_to| led_to), "every row can be found");
+    }
+
+    #[test]
+    fn small_graphs_and_values_that_are_no_numbers() {
+        for rows in 0..4 {
+            let graph = build(&points(rows, 3), 0);
+            assert_eq!(graph.rows(), rows as usize);
+            assert!((0..rows).all(|row| rows == 1 || !graph.links(0, row).is_empty()));
+        }
+        let mut odd = Points::new(40, 2).expect("room");
+        for row in 0..40 {
+            odd.push(&[[f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 0.0, 1.0][row % 5], row as f32]);
+        }
+        assert_eq!(build(&odd, 0).rows(), 40);
+        let mut same = Points::new(2000, 2).expect("room");
+        (0..2000).for_each(|_| same.push(&[1.0, 2.0]));
+        let graph = build(&same, 0);
+        let mut met = vec![false; 2000];
+        met[0] = true;
+        // Parents come before their children.
+        (0..2000)
+            .for_each(|row| graph.links(0, row).iter().for_each(|&other| met[other as usize] |= met[row as usize]));
+        assert!(met.iter().all(|&met| met));
     }
 }

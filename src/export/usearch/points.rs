@@ -1,13 +1,15 @@
-//! The vectors of a graph, lifted onto a sphere: there the largest inner product is the nearest neighbour.
+//! The vectors of a graph, and how near they are.
 
 use std::io;
 
-/// Values that a dot product takes at a time.
+use hashbrown::HashTable;
+use xxhash_rust::xxh3::xxh3_64;
+
+/// Values that an inner product takes at a time.
 const LANES: usize = 8;
 
-/// Rows of `dim` values, one more, and zeros to a multiple of [`LANES`].
+/// Rows of `dim` values, with zeros to a multiple of [`LANES`].
 pub(super) struct Points {
-    dim: usize,
     stride: usize,
     values: Vec<f32>,
 }
@@ -16,33 +18,20 @@ impl Points {
     /// # Errors
     /// [`OutOfMemory`](io::ErrorKind::OutOfMemory) when there is no room for so many.
     pub(super) fn new(rows: usize, dim: usize) -> io::Result<Points> {
-        let stride = (dim + 1).next_multiple_of(LANES);
+        let stride = dim.next_multiple_of(LANES);
         let mut values = Vec::new();
         let room = rows.checked_mul(stride).map(|n| values.try_reserve_exact(n).is_ok());
         if room != Some(true) {
-            let reason = format!("no memory for {rows} vectors; a .usearch file's graph needs them all");
+            let reason = format!("no memory for {rows} vectors; the graph of a .usearch file needs them all");
             return Err(io::Error::new(io::ErrorKind::OutOfMemory, reason));
         }
-        Ok(Points { dim, stride, values })
+        Ok(Points { stride, values })
     }
 
     pub(super) fn push(&mut self, vector: &[f32]) {
         let end = self.values.len() + self.stride;
         self.values.extend_from_slice(vector);
         self.values.resize(end, 0.0);
-    }
-
-    /// Gives every vector x one more value, the root of R^2 - |x|^2 with R the largest norm: all have norm R then. A
-    /// query has 0 there, which changes no inner product with it and makes their order that of distances (Bachrach and
-    /// others 2014). Links by inner products alone would all lead to the few longest vectors.
-    pub(super) fn lifted(&mut self) -> &Points {
-        let square = |row: &[f32]| row.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>();
-        let (dim, stride) = (self.dim, self.stride);
-        let largest = self.values.chunks_exact(stride).map(|row| square(&row[..dim])).fold(0.0, f64::max);
-        for row in self.values.chunks_exact_mut(stride) {
-            row[dim] = (largest - square(&row[..dim])).max(0.0).sqrt() as f32;
-        }
-        self
     }
 
     pub(super) fn rows(&self) -> usize {
@@ -53,9 +42,22 @@ impl Points {
         &self.values[row as usize * self.stride..][..self.stride]
     }
 
-    /// What orders pairs by distance: half its square without the constant part, smaller is nearer.
+    /// What usearch's metric `ip` orders by; smaller is nearer. It is no distance (a long vector may be nearer to a row
+    /// than the row itself), but searches walk by it, and links by the distances of vectors that are made equally long
+    /// lose recall as soon as lengths differ much.
     pub(super) fn distance(&self, a: u32, b: u32) -> f32 {
         -dot(self.row(a), self.row(b))
+    }
+
+    /// For each row the first one with the same bits.
+    pub(super) fn first_copies(&self) -> Vec<u32> {
+        let bits = |row: u32| bytemuck::cast_slice::<f32, u8>(self.row(row));
+        let mut firsts: HashTable<u32> = HashTable::new();
+        let first = |row: u32| {
+            let same = |&other: &u32| bits(other) == bits(row);
+            *firsts.entry(xxh3_64(bits(row)), same, |&other| xxh3_64(bits(other))).or_insert(row).get()
+        };
+        (0..self.rows() as u32).map(first).collect()
     }
 }
 
@@ -75,18 +77,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_largest_product_is_the_nearest_point() {
-        let mut points = Points::new(4, 2).expect("room");
-        let vectors = [[3.0, 0.0], [1.0, 1.0], [0.0, 0.0], [-2.0, 2.0f32]];
-        vectors.iter().for_each(|vector| points.push(vector));
-        points.lifted();
-        assert_eq!(points.rows(), 4);
-        let norm = |row: &[f32]| row.iter().map(|x| x * x).sum::<f32>().sqrt();
-        for row in 0..4 {
-            assert!((norm(points.row(row)) - 3.0).abs() < 1e-6, "all lie on a sphere");
-            assert_eq!(points.row(row)[..2], vectors[row as usize]);
-            assert_eq!(points.row(row)[3..], [0.0; 5]);
-            assert!((points.distance(row, row) + 9.0).abs() < 1e-5);
+    fn products_and_copies_by_hand() {
+        let mut points = Points::new(4, 9).expect("room");
+        let rows = [[1.0; 9], [0.5; 9], [1.0; 9], [-0.0; 9]];
+        rows.iter().for_each(|row| points.push(row));
+        assert_eq!((points.rows(), points.row(1).len()), (4, 16));
+        assert_eq!((points.distance(0, 1), points.distance(0, 2), points.distance(0, 3)), (-4.5, -9.0, 0.0));
+        assert_eq!(points.first_copies(), [0, 1, 0, 3]);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_an_error() {
+        for (rows, dim) in [(usize::MAX, 64), (1 << 60, 8)] {
+            assert_eq!(Points::new(rows, dim).err().map(|e| e.kind()), Some(io::ErrorKind::OutOfMemory));
         }
     }
 }
