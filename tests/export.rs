@@ -1,6 +1,7 @@
 //! Files of vectors: what is written can be read, whole or not at all. Python's side of it is in `tests/python`.
 
 use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use arrow_array::cast::AsArray;
@@ -206,6 +207,42 @@ fn an_unfinished_file_leaves_the_old_one_alone() {
         assert_eq!(fs::read_to_string(&path).unwrap(), "yesterday's", "{ending}");
         assert_eq!(fs::read_to_string(ids_path(&path)).unwrap(), "yesterday's ids", "{ending}");
         assert_eq!(names(folder.path()), before);
+    }
+}
+
+const FULL: &str = "TERCEL_TEST_FULL_DISK";
+
+/// Does nothing by itself: [`a_full_disk_leaves_the_old_file`] runs it in a process that may not write large files.
+#[test]
+fn a_full_disk_child() {
+    let Some(path) = std::env::var_os(FULL) else { return };
+    let error = write(Path::new(&path), shape(2000, 40, IdKind::Text)).unwrap_err();
+    let Error::Io { path: named, source } = &error else { panic!("{error}") };
+    assert!(named.as_os_str() == path || *named == ids_path(Path::new(&path)), "{error}");
+    assert_eq!(source.kind(), io::ErrorKind::FileTooLarge, "{error}");
+}
+
+/// A limit on the size of files fails writes as a full disk does: at any point, with an error.
+#[cfg(unix)]
+#[test]
+fn a_full_disk_leaves_the_old_file() {
+    let folder = tempfile::tempdir().unwrap();
+    for ending in ENDINGS {
+        let path = folder.path().join(format!("v.{ending}"));
+        fs::write(&path, "yesterday's").unwrap();
+        let before = names(folder.path());
+        // 32 blocks of 512 or 1024 bytes; without the trap the signal would end the process.
+        let done = std::process::Command::new("sh")
+            .args(["-c", "trap '' XFSZ; ulimit -f 32; exec \"$0\" \"$@\""])
+            .arg(std::env::current_exe().unwrap())
+            .args(["--exact", "a_full_disk_child", "--nocapture"])
+            .env(FULL, &path)
+            .output()
+            .unwrap();
+        assert!(done.status.success(), "{ending}: {}", String::from_utf8_lossy(&done.stderr));
+        assert!(String::from_utf8_lossy(&done.stdout).contains("1 passed"));
+        assert_eq!(fs::read_to_string(&path).unwrap(), "yesterday's", "{ending}");
+        assert_eq!(names(folder.path()), before, "{ending}: temp files are left");
     }
 }
 

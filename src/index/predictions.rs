@@ -99,8 +99,8 @@ impl PredictionWriter {
     /// Starts the file at `path`. Its name decides the format: `.arrow`, `.parquet`, `.csv` or `.jsonl`; `.gz` or
     /// `.zst` after the last two compresses. Arrow and Parquet columns have the types `users` and `items`.
     ///
-    /// A file has a row for every place of every user: user, rank (from 1), item, score. With `by_user`, JSON lines have a line for
-    /// every user, for a store of keys and values: `{"user":…,"items":[…],"scores":[…]}`, best first.
+    /// A file has a row for every place of every user: user, rank (from 1), item, score. With `by_user`, JSON lines
+    /// have a line for every user, for a store of keys and values: `{"user":…,"items":[…],"scores":[…]}`, best first.
     ///
     /// # Errors
     /// [`Error::Config`] for another ending, or one that `by_user` does not go with; [`Error::Input`] when `path` is a

@@ -1,6 +1,7 @@
 """Exported vectors and predictions by user, in the programs that they are for.
 
-TERCEL names the built command, TERCEL_VECTORS the built example `vectors`. Needs: numpy, pyarrow, polars, safetensors, faiss-cpu, usearch.
+TERCEL names the built command, TERCEL_VECTORS the built example `vectors`. Needs: numpy, pyarrow, polars, safetensors,
+faiss-cpu, usearch.
 """
 
 import json
@@ -183,7 +184,8 @@ def test_predictions_by_user_are_a_key_value_store(lists, folder):
         assert found["items"] == group["item"].to_list(), "integers stay integers, in the order of ranks"
         assert numpy.allclose(found["scores"], group["score"].to_list(), rtol=1e-6)
     frame = polars.read_ndjson(folder / "top.jsonl")
-    assert frame.schema == {"user": polars.String, "items": polars.List(polars.Int64), "scores": polars.List(polars.Float64)}
+    numbers = {"items": polars.List(polars.Int64), "scores": polars.List(polars.Float64)}
+    assert frame.schema == {"user": polars.String, **numbers}
 
 
 def clustered(rows, draw):
@@ -206,7 +208,8 @@ def test_a_usearch_graph_leads_to_the_best_rows(shape, tmp_path):
     draw = numpy.random.default_rng(1)
     values = numpy.ascontiguousarray(SHAPES[shape](clustered(5000, draw), draw), numpy.float32)
     queries = clustered(500, draw)
-    subprocess.run([VECTORS, "64", tmp_path / "v.usearch"], input=values.tobytes(), check=True, stdout=subprocess.DEVNULL)
+    write = [VECTORS, "64", tmp_path / "v.usearch"]
+    subprocess.run(write, input=values.tobytes(), check=True, stdout=subprocess.DEVNULL)
     found = usearch.index.Index.restore(tmp_path / "v.usearch").search(queries, K).keys
     index = faiss.IndexFlatIP(64)
     index.add(values)
