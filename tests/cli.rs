@@ -1,5 +1,7 @@
 //! The command from outside: its output, its exit codes, its files.
 
+#[path = "cli/export.rs"]
+mod export;
 #[path = "cli/support.rs"]
 mod support;
 
@@ -10,8 +12,8 @@ use std::path::Path;
 use serde_json::Value;
 use support::{command, event, events, fails, item_id, sample, tercel, two_tastes, user_id, write};
 
-const SUBCOMMANDS: [&str; 10] =
-    ["ingest", "train", "evaluate", "index", "recommend", "synth", "nightly", "inspect", "doctor", "demo"];
+const SUBCOMMANDS: [&str; 11] =
+    ["ingest", "train", "evaluate", "index", "recommend", "export", "synth", "nightly", "inspect", "doctor", "demo"];
 
 fn folder() -> tempfile::TempDir {
     tempfile::tempdir().expect("a temp folder")

@@ -13,7 +13,7 @@ use crate::{Error, Result};
 
 use super::diversity::{Diversity, ListCounter};
 use super::filter::Seen;
-use super::predictions::{IdKind, PredictionWriter};
+use super::predictions::{IdKind, Place, PredictionWriter};
 use super::users::{Reading, Users};
 use super::{Found, Lists, NO_ITEM, Progress, Ranker, UserBlock};
 
@@ -28,11 +28,13 @@ pub struct RecommendOptions {
     pub history: usize,
     /// Bytes that blocks of users and what is found for them may take. Default 512 MiB.
     pub memory: u64,
+    /// Writes a line for every user, in JSON lines, instead of a row for every place. Default false.
+    pub by_user: bool,
 }
 
 impl Default for RecommendOptions {
     fn default() -> Self {
-        RecommendOptions { k: 12, exclude_seen: true, history: 0, memory: 512 << 20 }
+        RecommendOptions { k: 12, exclude_seen: true, history: 0, memory: 512 << 20, by_user: false }
     }
 }
 
@@ -43,7 +45,7 @@ pub struct Recommended {
     pub users: u64,
     /// Items per user that were asked for.
     pub k: usize,
-    /// Rows of the file.
+    /// Rows of the file: places, or users where it is by user.
     pub rows: u64,
     /// Users with fewer than k items: no more may be returned to them.
     pub short_users: u64,
@@ -76,7 +78,7 @@ pub fn recommend(
     let start = Instant::now();
     let reading =
         Reading { seen, exclude_seen: options.exclude_seen, history: options.history, memory: options.memory, k };
-    let writer = PredictionWriter::create(out, users.kind(), IdKind::of(&items.table.ids))?;
+    let writer = PredictionWriter::create(out, users.kind(), IdKind::of(&items.table.ids), options.by_user)?;
     let (blocks, to_write) = sync_channel::<Message>(1);
     // Writing a block runs beside the ranking of the next.
     let (ranked, written) = thread::scope(|scope| {
@@ -152,15 +154,17 @@ fn write_blocks(
         expected: format!("{what} rows of the vocabulary"),
         found: format!("row {number}"),
     };
+    let mut list = Vec::new();
     for message in blocks {
         let Message::Block(first, found) = message else { return writer.finish() };
         for (user, (ids, scores)) in (first..).zip(found.ids.chunks(found.k).zip(found.scores.chunks(found.k))) {
             let name = users.name(user).ok_or_else(|| missing("user", user))?;
-            let places = ids.iter().zip(scores).take_while(|(id, _)| **id != NO_ITEM);
-            for (rank, (&id, &score)) in (1..).zip(places) {
+            list.clear();
+            for (&id, &score) in ids.iter().zip(scores).take_while(|(id, _)| **id != NO_ITEM) {
                 let item = items.raw(id).ok_or_else(|| missing("item", id as usize))?;
-                writer.push(name, rank, item, score)?;
+                list.push(Place { item, score });
             }
+            writer.push(name, &list)?;
         }
     }
     Ok(0)

@@ -1,27 +1,25 @@
-//! The PREDICTIONS file: user, rank, item, score, with raw ids, one row per place.
+//! The PREDICTIONS file: user, rank, item, score, with raw ids, one row per place; or one line per user.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use arrow_array::builder::{Float32Builder, Int64Builder, StringBuilder, UInt32Builder};
-use arrow_array::{ArrayRef, RecordBatch};
-use arrow_schema::{ArrowError, DataType, Field, Schema};
+use arrow_schema::DataType;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
-use serde::{Serialize, Serializer};
 
 use crate::data::vocabulary::{RawId, RawIds};
 use crate::files::AtomicFile;
 use crate::{Error, Result};
 
-/// Rows of a record batch.
-const BATCH_ROWS: usize = 1 << 16;
-/// Bytes of raw ids after which a record batch ends early: far below what 32-bit offsets reach.
-const BATCH_BYTES: usize = 1 << 26;
+pub(crate) mod columns;
+pub(crate) mod text;
+
+use columns::{Columns, from_arrow};
+use text::{Id, PlaceLine, TextSink, UserLine};
+
 /// Rows of a Parquet row group, which is held in memory until it is whole.
 const ROW_GROUP_ROWS: usize = 1 << 18;
 
@@ -43,7 +41,7 @@ impl IdKind {
         }
     }
 
-    fn data_type(self) -> DataType {
+    pub(crate) fn data_type(self) -> DataType {
         match self {
             IdKind::Text => DataType::Utf8,
             IdKind::Integer => DataType::Int64,
@@ -51,7 +49,16 @@ impl IdKind {
     }
 }
 
-/// Writes predictions row by row, in bounded memory. The file is there when [`finish`](PredictionWriter::finish) has
+/// One place of a user's list.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Place<'a> {
+    /// The item.
+    pub item: RawId<'a>,
+    /// Its score.
+    pub score: f32,
+}
+
+/// Writes predictions user by user, in bounded memory. The file is there when [`finish`](PredictionWriter::finish) has
 /// returned; dropped before, or after an error, the writer leaves what was there untouched.
 pub struct PredictionWriter {
     path: PathBuf,
@@ -65,28 +72,41 @@ enum Sink {
     Parquet(Columns, Box<ArrowWriter<BufWriter<File>>>),
     Csv(Box<csv::Writer<TextSink>>, String),
     JsonLines(TextSink),
+    UserLines(TextSink),
 }
 
-/// Whether predictions can be written under this name: what can be known of it before the work.
+/// Whether predictions can be written under this name: what can be known of it before the work. `by_user` as in
+/// [`PredictionWriter::create`].
 ///
 /// # Errors
-/// [`Error::Config`] for an ending that names no format; [`Error::Input`] when `path` is a folder.
-pub fn check_path(path: &Path) -> Result<()> {
+/// [`Error::Config`] for an ending that names no format, or one that has no lines by user; [`Error::Input`] when `path`
+/// is a folder.
+pub fn check_path(path: &Path, by_user: bool) -> Result<()> {
     if path.is_dir() {
         return Err(Error::input(path, "is a folder; predictions go to a file in it"));
     }
-    Format::of(path).map(drop)
+    match Format::of(path)? {
+        Format::JsonLines(_) => Ok(()),
+        _ if by_user => Err(Error::config(
+            "by_user",
+            format!("goes with .jsonl (.gz or .zst may follow); `{}` has a row for every item", path.display()),
+        )),
+        _ => Ok(()),
+    }
 }
 
 impl PredictionWriter {
     /// Starts the file at `path`. Its name decides the format: `.arrow`, `.parquet`, `.csv` or `.jsonl`; `.gz` or
     /// `.zst` after the last two compresses. Arrow and Parquet columns have the types `users` and `items`.
     ///
+    /// A file has a row for every place of every user: user, rank (from 1), item, score. With `by_user`, JSON lines
+    /// have a line for every user, for a store of keys and values: `{"user":…,"items":[…],"scores":[…]}`, best first.
+    ///
     /// # Errors
-    /// [`Error::Config`] for another ending; [`Error::Input`] when `path` is a folder or its folder does not exist;
-    /// [`Error::Io`].
-    pub fn create(path: &Path, users: IdKind, items: IdKind) -> Result<PredictionWriter> {
-        check_path(path)?;
+    /// [`Error::Config`] for another ending, or one that `by_user` does not go with; [`Error::Input`] when `path` is a
+    /// folder or its folder does not exist; [`Error::Io`].
+    pub fn create(path: &Path, users: IdKind, items: IdKind, by_user: bool) -> Result<PredictionWriter> {
+        check_path(path, by_user)?;
         let format = Format::of(path)?;
         let folder = crate::files::folder_of(path);
         if !folder.is_dir() {
@@ -94,21 +114,21 @@ impl PredictionWriter {
         }
         let target = AtomicFile::create(path)?;
         let file = target.file().try_clone().map_err(|e| Error::io(path, e))?;
-        let sink = Sink::start(format, BufWriter::with_capacity(1 << 20, file), users, items)
+        let sink = Sink::start(format, BufWriter::with_capacity(1 << 20, file), users, items, by_user)
             .map_err(|e| Error::io(path, e))?;
         Ok(PredictionWriter { path: path.to_owned(), target, sink, rows: 0 })
     }
 
-    /// Adds a row; `rank` counts from 1.
+    /// Adds a user and its list, best first.
     ///
     /// # Errors
     /// [`Error::Input`] when a text id goes to an integer column, [`Error::Io`].
-    pub fn push(&mut self, user: RawId<'_>, rank: u32, item: RawId<'_>, score: f32) -> Result<()> {
-        self.rows += 1;
-        self.sink.push(user, rank, item, score).map_err(|e| self.failed(e))
+    pub fn push(&mut self, user: RawId<'_>, places: &[Place<'_>]) -> Result<()> {
+        self.rows += if matches!(self.sink, Sink::UserLines(_)) { 1 } else { places.len() as u64 };
+        self.sink.push(user, places).map_err(|e| self.failed(e))
     }
 
-    /// Ends the file and puts it in its place.
+    /// Ends the file and puts it in its place. Returns its rows: places, or users where it is by user.
     ///
     /// # Errors
     /// [`Error::Io`].
@@ -167,7 +187,7 @@ impl Format {
 }
 
 impl Sink {
-    fn start(format: Format, out: BufWriter<File>, users: IdKind, items: IdKind) -> io::Result<Sink> {
+    fn start(format: Format, out: BufWriter<File>, users: IdKind, items: IdKind, by_user: bool) -> io::Result<Sink> {
         let columns = || Columns::new(users, items);
         Ok(match format {
             Format::Arrow => {
@@ -190,11 +210,20 @@ impl Sink {
                 writer.write_record(["user", "rank", "item", "score"]).map_err(from_csv)?;
                 Sink::Csv(Box::new(writer), String::new())
             }
+            Format::JsonLines(packing) if by_user => Sink::UserLines(TextSink::start(packing, out)?),
             Format::JsonLines(packing) => Sink::JsonLines(TextSink::start(packing, out)?),
         })
     }
 
-    fn push(&mut self, user: RawId<'_>, rank: u32, item: RawId<'_>, score: f32) -> io::Result<()> {
+    fn push(&mut self, user: RawId<'_>, places: &[Place<'_>]) -> io::Result<()> {
+        if let Sink::UserLines(out) = self {
+            serde_json::to_writer(&mut *out, &UserLine::new(user, places))?;
+            return out.write_all(b"\n");
+        }
+        (1..).zip(places).try_for_each(|(rank, place)| self.push_place(user, rank, place))
+    }
+
+    fn push_place(&mut self, user: RawId<'_>, rank: u32, &Place { item, score }: &Place<'_>) -> io::Result<()> {
         match self {
             Sink::Arrow(columns, writer) => {
                 columns.push(user, rank, item, score)?;
@@ -220,8 +249,8 @@ impl Sink {
                 field(&score)?;
                 writer.write_record(None::<&[u8]>).map_err(from_csv)?;
             }
-            Sink::JsonLines(out) => {
-                serde_json::to_writer(&mut *out, &Line { user: Id(user), rank, item: Id(item), score })?;
+            Sink::JsonLines(out) | Sink::UserLines(out) => {
+                serde_json::to_writer(&mut *out, &PlaceLine { user: Id(user), rank, item: Id(item), score })?;
                 out.write_all(b"\n")?;
             }
         }
@@ -246,160 +275,7 @@ impl Sink {
                 writer.inner_mut().flush()
             }
             Sink::Csv(writer, _) => writer.into_inner().map_err(|e| e.into_error())?.finish(),
-            Sink::JsonLines(out) => out.finish(),
-        }
-    }
-}
-
-#[derive(Serialize)]
-struct Line<'a> {
-    user: Id<'a>,
-    rank: u32,
-    item: Id<'a>,
-    score: f32,
-}
-
-struct Id<'a>(RawId<'a>);
-
-impl Serialize for Id<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self.0 {
-            RawId::Text(text) => serializer.serialize_str(text),
-            RawId::Integer(number) => serializer.serialize_i64(number),
-        }
-    }
-}
-
-/// The columns of the record batch that is being filled.
-struct Columns {
-    schema: Arc<Schema>,
-    user: IdBuilder,
-    rank: UInt32Builder,
-    item: IdBuilder,
-    score: Float32Builder,
-    rows: usize,
-}
-
-enum IdBuilder {
-    Text(StringBuilder),
-    Integer(Int64Builder),
-}
-
-impl IdBuilder {
-    fn new(kind: IdKind) -> IdBuilder {
-        match kind {
-            IdKind::Text => IdBuilder::Text(StringBuilder::new()),
-            IdKind::Integer => IdBuilder::Integer(Int64Builder::new()),
-        }
-    }
-
-    fn push(&mut self, id: RawId<'_>) -> io::Result<()> {
-        match (self, id) {
-            (IdBuilder::Text(column), RawId::Text(text)) => column.append_value(text),
-            (IdBuilder::Text(column), RawId::Integer(number)) => column.append_value(number.to_string()),
-            (IdBuilder::Integer(column), RawId::Integer(number)) => column.append_value(number),
-            (IdBuilder::Integer(_), RawId::Text(text)) => {
-                let reason = format!("the id `{text}` does not go into a column of integers");
-                return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
-            }
-        }
-        Ok(())
-    }
-
-    fn bytes(&self) -> usize {
-        match self {
-            IdBuilder::Text(column) => column.values_slice().len(),
-            IdBuilder::Integer(_) => 0,
-        }
-    }
-
-    fn take(&mut self) -> ArrayRef {
-        match self {
-            IdBuilder::Text(column) => Arc::new(column.finish()),
-            IdBuilder::Integer(column) => Arc::new(column.finish()),
-        }
-    }
-}
-
-impl Columns {
-    fn new(users: IdKind, items: IdKind) -> Columns {
-        let schema = Schema::new(vec![
-            Field::new("user", users.data_type(), false),
-            Field::new("rank", DataType::UInt32, false),
-            Field::new("item", items.data_type(), false),
-            Field::new("score", DataType::Float32, false),
-        ]);
-        Columns {
-            schema: Arc::new(schema),
-            user: IdBuilder::new(users),
-            rank: UInt32Builder::new(),
-            item: IdBuilder::new(items),
-            score: Float32Builder::new(),
-            rows: 0,
-        }
-    }
-
-    fn push(&mut self, user: RawId<'_>, rank: u32, item: RawId<'_>, score: f32) -> io::Result<()> {
-        self.user.push(user)?;
-        self.rank.append_value(rank);
-        self.item.push(item)?;
-        self.score.append_value(score);
-        self.rows += 1;
-        Ok(())
-    }
-
-    fn full(&self) -> bool {
-        self.rows >= BATCH_ROWS || self.user.bytes() >= BATCH_BYTES || self.item.bytes() >= BATCH_BYTES
-    }
-
-    fn take(&mut self) -> io::Result<RecordBatch> {
-        self.rows = 0;
-        let columns: Vec<ArrayRef> =
-            vec![self.user.take(), Arc::new(self.rank.finish()), self.item.take(), Arc::new(self.score.finish())];
-        RecordBatch::try_new(self.schema.clone(), columns).map_err(from_arrow)
-    }
-}
-
-/// Where text goes: plain or packed.
-enum TextSink {
-    Plain(BufWriter<File>),
-    Gzip(flate2::write::GzEncoder<BufWriter<File>>),
-    Zstd(zstd::Encoder<'static, BufWriter<File>>),
-}
-
-impl TextSink {
-    fn start(packing: Packing, out: BufWriter<File>) -> io::Result<TextSink> {
-        Ok(match packing {
-            Packing::None => TextSink::Plain(out),
-            Packing::Gzip => TextSink::Gzip(flate2::write::GzEncoder::new(out, flate2::Compression::default())),
-            Packing::Zstd => TextSink::Zstd(zstd::Encoder::new(out, 0)?),
-        })
-    }
-
-    fn finish(self) -> io::Result<()> {
-        match self {
-            TextSink::Plain(out) => out,
-            TextSink::Gzip(out) => out.finish()?,
-            TextSink::Zstd(out) => out.finish()?,
-        }
-        .flush()
-    }
-}
-
-impl Write for TextSink {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            TextSink::Plain(out) => out.write(bytes),
-            TextSink::Gzip(out) => out.write(bytes),
-            TextSink::Zstd(out) => out.write(bytes),
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        match self {
-            TextSink::Plain(out) => out.flush(),
-            TextSink::Gzip(out) => out.flush(),
-            TextSink::Zstd(out) => out.flush(),
+            Sink::JsonLines(out) | Sink::UserLines(out) => out.finish(),
         }
     }
 }
@@ -409,13 +285,6 @@ fn from_csv(error: csv::Error) -> io::Error {
     match error.into_kind() {
         csv::ErrorKind::Io(error) => error,
         other => io::Error::other(format!("{other:?}")),
-    }
-}
-
-fn from_arrow(error: ArrowError) -> io::Error {
-    match error {
-        ArrowError::IoError(_, error) => error,
-        other => io::Error::other(other),
     }
 }
 

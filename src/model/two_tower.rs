@@ -151,8 +151,15 @@ impl TwoTower {
         self.use_index(index)
     }
 
-    /// The embeddings of users, one row each: what is compared by inner product. They are `model.dim` wide, and one
-    /// column more where `model.popularity` is not 0 (1 for users, what its popularity adds for an item).
+    /// The columns of embeddings: `model.dim`, and one more where `model.popularity` is not 0.
+    pub fn width(&self) -> usize {
+        let model = &self.info.config.model;
+        model.dim + usize::from(model.popularity.unwrap_or_default() != 0.0)
+    }
+
+    /// The embeddings of users, one row each: what is compared by inner product. They are [`width`](TwoTower::width)
+    /// columns wide; the one that popularity adds is 1 for users and, for an item, what its popularity adds to the
+    /// score. Inner products with items rank exactly as [`top_k`](Ranker::top_k) does.
     ///
     /// # Errors
     /// [`Error::Shape`] when the block does not fit the model.
@@ -176,9 +183,7 @@ impl TwoTower {
     }
 
     fn rows_of(&self, values: Vec<f32>, rows: usize) -> Result<Array2<f32>> {
-        let model = &self.info.config.model;
-        let width = model.dim + usize::from(model.popularity.unwrap_or_default() != 0.0);
-        Array2::from_shape_vec((rows, width), values).map_err(|e| Error::Shape {
+        Array2::from_shape_vec((rows, self.width()), values).map_err(|e| Error::Shape {
             op: "embeddings",
             expected: format!("{rows} rows"),
             found: e.to_string(),

@@ -10,7 +10,7 @@ use arrow_array::{Array, RecordBatch};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use tercel::Error;
 use tercel::data::vocabulary::RawId;
-use tercel::index::predictions::{IdKind, PredictionWriter};
+use tercel::index::predictions::{IdKind, Place, PredictionWriter};
 
 type Row = (String, u32, i64, f32);
 
@@ -18,18 +18,24 @@ type Row = (String, u32, i64, f32);
 fn rows() -> Vec<Row> {
     let names = ["plain", "with,comma", "with \"quotes\"", "two\nlines", "Ünïcödé 🦅", " spaces ", "007"];
     let row = |i: usize| {
-        let name = format!("{}{}", names[i % names.len()], i / 12);
+        let name = format!("{}{}", names[i / 12 % names.len()], i / 12);
         (name, (i % 12) as u32 + 1, i as i64 * 7 - 40, 1.0 / (i as f32 + 3.0))
     };
     (0..70_000).map(row).collect()
 }
 
 fn write(path: &Path, rows: &[Row]) -> Result<u64, Error> {
-    let mut writer = PredictionWriter::create(path, IdKind::Text, IdKind::Integer)?;
-    for (user, rank, item, score) in rows {
-        writer.push(RawId::Text(user), *rank, RawId::Integer(*item), *score)?;
-    }
+    let mut writer = PredictionWriter::create(path, IdKind::Text, IdKind::Integer, false)?;
+    push_all(&mut writer, rows)?;
     writer.finish()
+}
+
+fn push_all(writer: &mut PredictionWriter, rows: &[Row]) -> Result<(), Error> {
+    for list in rows.chunk_by(|a, b| a.0 == b.0) {
+        let place = |row: &Row| Place { item: RawId::Integer(row.2), score: row.3 };
+        writer.push(RawId::Text(&list[0].0), &list.iter().map(place).collect::<Vec<_>>())?;
+    }
+    Ok(())
 }
 
 fn names(folder: &Path) -> Vec<PathBuf> {
@@ -120,22 +126,50 @@ fn no_rows_are_a_file_too() {
     }
 }
 
+fn place(item: &str, score: f32) -> Place<'_> {
+    Place { item: RawId::Text(item), score }
+}
+
 #[test]
 fn columns_have_the_types_of_the_ids() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("out.jsonl");
-    let mut writer = PredictionWriter::create(&path, IdKind::Integer, IdKind::Text).unwrap();
-    writer.push(RawId::Integer(-5), 1, RawId::Text("a\"b"), 0.25).unwrap();
-    writer.push(RawId::Integer(6), 1, RawId::Text("c"), 1e-7).unwrap();
+    let mut writer = PredictionWriter::create(&path, IdKind::Integer, IdKind::Text, false).unwrap();
+    writer.push(RawId::Integer(-5), &[place("a\"b", 0.25)]).unwrap();
+    writer.push(RawId::Integer(6), &[place("c", 1e-7)]).unwrap();
     writer.finish().unwrap();
     let expected = "{\"user\":-5,\"rank\":1,\"item\":\"a\\\"b\",\"score\":0.25}\n{\"user\":6,\"rank\":1,\"item\":\"c\",\"score\":1e-7}\n";
     assert_eq!(fs::read_to_string(&path).unwrap(), expected);
 
     let path = folder.path().join("out.arrow");
-    let mut writer = PredictionWriter::create(&path, IdKind::Integer, IdKind::Text).unwrap();
-    assert!(matches!(writer.push(RawId::Text("x"), 1, RawId::Text("c"), 1.0), Err(Error::Input { .. })));
+    let mut writer = PredictionWriter::create(&path, IdKind::Integer, IdKind::Text, false).unwrap();
+    assert!(matches!(writer.push(RawId::Text("x"), &[place("c", 1.0)]), Err(Error::Input { .. })));
     drop(writer);
     assert!(!path.exists());
+}
+
+#[test]
+fn by_user_has_a_line_for_everyone() {
+    let folder = tempfile::tempdir().unwrap();
+    let lists = [(-5, vec![place("a\"b", 0.25), place("two\nlines", -0.5)]), (6, vec![]), (7, vec![place("🦅", 1e-7)])];
+    for ending in ["jsonl", "jsonl.gz", "jsonl.zst"] {
+        let path = folder.path().join(format!("out.{ending}"));
+        let mut writer = PredictionWriter::create(&path, IdKind::Integer, IdKind::Text, true).unwrap();
+        for (user, places) in &lists {
+            writer.push(RawId::Integer(*user), places).unwrap();
+        }
+        assert_eq!(writer.finish().unwrap(), 3, "{ending}");
+        let expected = "{\"user\":-5,\"items\":[\"a\\\"b\",\"two\\nlines\"],\"scores\":[0.25,-0.5]}\n\
+                        {\"user\":6,\"items\":[],\"scores\":[]}\n\
+                        {\"user\":7,\"items\":[\"🦅\"],\"scores\":[1e-7]}\n";
+        assert_eq!(text(&path), expected, "{ending}");
+    }
+    for ending in ["arrow", "parquet", "csv", "csv.gz"] {
+        let path = folder.path().join(format!("out.{ending}"));
+        let error = PredictionWriter::create(&path, IdKind::Integer, IdKind::Text, true).err().unwrap();
+        assert_eq!(error.exit_code(), 2, "{ending}");
+        assert!(error.to_string().contains(".jsonl"), "{error}");
+    }
 }
 
 #[test]
@@ -145,10 +179,8 @@ fn an_unfinished_file_leaves_the_old_one_alone() {
         let path = folder.path().join(format!("out.{ending}"));
         fs::write(&path, "yesterday's").unwrap();
         let before = names(folder.path());
-        let mut writer = PredictionWriter::create(&path, IdKind::Text, IdKind::Integer).unwrap();
-        for (user, rank, item, score) in rows() {
-            writer.push(RawId::Text(&user), rank, RawId::Integer(item), score).unwrap();
-        }
+        let mut writer = PredictionWriter::create(&path, IdKind::Text, IdKind::Integer, false).unwrap();
+        push_all(&mut writer, &rows()).unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "yesterday's", "{ending}");
         drop(writer);
         assert_eq!(fs::read_to_string(&path).unwrap(), "yesterday's", "{ending}");
@@ -159,7 +191,8 @@ fn an_unfinished_file_leaves_the_old_one_alone() {
 #[test]
 fn places_that_cannot_be_written() {
     let folder = tempfile::tempdir().unwrap();
-    let create = |name: &str| PredictionWriter::create(&folder.path().join(name), IdKind::Text, IdKind::Text).err();
+    let create =
+        |name: &str| PredictionWriter::create(&folder.path().join(name), IdKind::Text, IdKind::Text, false).err();
     for name in ["out", "out.xlsx", "out.gz", "out.arrow.gz", "out.parquet.zst", ".csv.txt"] {
         let error = create(name).unwrap();
         assert_eq!(error.exit_code(), 2, "{name}");

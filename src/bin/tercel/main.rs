@@ -4,6 +4,7 @@ mod args;
 mod demo;
 mod doctor;
 mod evaluate;
+mod export;
 mod index;
 mod ingest;
 mod inspect;
@@ -45,6 +46,7 @@ enum Command {
     Evaluate(evaluate::Args),
     Index(index::Args),
     Recommend(recommend::Args),
+    Export(export::Args),
     Nightly(Box<nightly::Args>),
     Inspect(inspect::Args),
     Synth(synth::Args),
@@ -86,6 +88,7 @@ fn run(command: &Command, out: &Output) -> Result<()> {
         Command::Evaluate(args) => evaluate::run(args, out),
         Command::Index(args) => index::run(args, out),
         Command::Recommend(args) => recommend::run(args, out),
+        Command::Export(args) => export::run(args, out),
         Command::Nightly(args) => nightly::run(args, out),
         Command::Synth(args) => synth::run(args, out),
         Command::Inspect(args) => inspect::run(args, out),

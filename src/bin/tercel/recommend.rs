@@ -20,6 +20,7 @@ use crate::progress::Meter;
 
 const EXAMPLES: &str = r"Examples, after `tercel demo`:
   tercel recommend --model out/demo/model --out out/top12.parquet --exclude-seen out/demo/dataset
+  tercel recommend --model out/demo/model --out out/by-user.jsonl --by-user
 With lists of your own:
   tercel recommend --model out/demo/model --out out/top.csv --k 20 --users users.txt --items in-stock.txt";
 
@@ -36,6 +37,9 @@ pub struct Args {
     /// The file to write: .arrow, .parquet, .csv or .jsonl
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
+    /// Writes one line per user, keyed by user, for a key-value store; goes with .jsonl
+    #[arg(long)]
+    by_user: bool,
     /// Items per user
     #[arg(long, default_value_t = 12)]
     k: usize,
@@ -66,6 +70,8 @@ pub struct Args {
 pub struct RecommendSettings {
     /// The predictions' file; a bare name lies in the run's folder. Default `predictions.parquet`.
     pub file: PathBuf,
+    /// Writes one line per user, keyed by user; goes with .jsonl. Default false.
+    pub by_user: bool,
     /// Items per user. Default 12.
     pub k: usize,
     /// Users to recommend to. Default: all.
@@ -86,6 +92,7 @@ impl Default for RecommendSettings {
     fn default() -> Self {
         RecommendSettings {
             file: "predictions.parquet".into(),
+            by_user: false,
             k: 12,
             users: None,
             items: None,
@@ -107,7 +114,7 @@ impl RecommendSettings {
             std::fs::metadata(list).map_err(|e| Error::io(list, e))?;
         }
         self.choice().check()?;
-        check_path(file)
+        check_path(file, self.by_user)
     }
 
     fn choice(&self) -> Choice {
@@ -119,6 +126,7 @@ pub fn run(args: &Args, out: &Output) -> Result<()> {
     let choice = args.index.choice();
     let settings = RecommendSettings {
         file: args.out.clone(),
+        by_user: args.by_user,
         k: args.k,
         users: args.users.clone(),
         items: args.items.clone(),
@@ -175,6 +183,7 @@ pub fn perform(
     options.history = two_tower.history_len();
     options.memory = settings.memory.unwrap_or(options.memory);
     settings.choice().apply(&mut two_tower, model, settings.k, threads, out)?;
+    options.by_user = settings.by_user;
     let meter = Meter::new("recommend");
     let found = recommend(&mut two_tower, &users, &item_vocabulary, Some(&seen), file, &options, &mut |at| {
         meter.set(at.done, at.users, format_args!("{} users", thousands(at.done)));
