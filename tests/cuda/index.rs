@@ -99,9 +99,10 @@ fn an_exact_index_is_the_cpus_to_the_bit_cuda() {
     // The best of all queries go, others come, one in the place of another.
     let gone: Vec<u32> = (0..QUERIES).map(|i| first.items(i)[0]).collect();
     let kept = (0..65_537).find(|id| first.ids.contains(id) && !gone.contains(id)).unwrap();
+    let long: Vec<f32> = queries[..3 * DIM].iter().map(|x| 50.0 * x).collect();
     for index in &mut both {
         index.remove(&gone);
-        index.add(&[70_000, kept, 70_001], &queries[..3 * DIM]).unwrap();
+        index.add(&[70_000, kept, 70_001], &long).unwrap();
     }
     let then = compare(&both, "changed");
     assert!(gone.iter().all(|id| !then.ids.contains(id)) && then.ids.contains(&70_000));
