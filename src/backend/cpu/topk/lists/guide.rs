@@ -137,7 +137,7 @@ impl Guide {
 /// Stegun, 26.2.23), and -3 to 8.
 pub(super) fn tail(weight: f64) -> f32 {
     // A weight that is no number comes of a list without items.
-    if !(weight < 0.998) {
+    if weight.is_nan() || weight >= 0.998 {
         return -3.0;
     }
     let p = weight.min(1.0 - weight).max(1e-15);
