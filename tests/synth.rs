@@ -114,7 +114,7 @@ fn a_model_finds_what_was_planted() {
     let toml = "[model]\ndim = 16\nuser.features = []\nitem.features = []\n[train]\nepochs = 8\nseed = 1";
     let mut config = Config::from_toml(toml).expect("a configuration");
     config.train.device = Device::Cpu;
-    train(&dataset, &at("model"), &config, false, &mut |_| {}).expect("trains");
+    train(&dataset, at("model"), &config, false, &mut |_| {}).expect("trains");
     let mut model = TwoTower::load(at("model"), Device::Cpu, 0).expect("loads");
 
     let options = EvaluateOptions { include_seen: true, ..Default::default() };
