@@ -2,7 +2,7 @@
 //!
 //! `cargo bench --bench index` measures a mixture of its own; `-- --folder DIR` takes DIR/items.npy and DIR/queries.npy
 //! (float32, C order) instead, as `benches/index.py` writes them. `--kind exact` measures the exact index, each query
-//! leaving out 23 items, as a night does.
+//! leaving out 23 items, as a night does. `--device cuda` asks the first GPU.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -29,6 +29,7 @@ struct Args {
     recall: f32,
     threads: Vec<usize>,
     exact: bool,
+    device: Device,
 }
 
 fn main() {
@@ -41,6 +42,7 @@ fn main() {
         recall: 0.95,
         threads: vec![1, 2],
         exact: false,
+        device: Device::Cpu,
     };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
@@ -55,6 +57,7 @@ fn main() {
             "--threads" => {
                 args.threads = value().split(',').map(|n| n.parse().expect("numbers of threads")).collect();
             }
+            "--device" => args.device = value().parse().expect("a device"),
             "--kind" => args.exact = value() == "exact",
             // What cargo itself passes.
             _ => {}
@@ -76,7 +79,7 @@ fn main() {
 fn measure(args: &Args, items: &[f32], queries: &[f32], threads: usize) {
     let (dim, k, rows) = (args.dim, args.k, queries.len() / args.dim);
     let kind = if args.exact { IndexKind::Exact } else { IndexKind::Approx { recall: args.recall } };
-    let options = IndexOptions { kind, k, threads, ..IndexOptions::default() };
+    let options = IndexOptions { kind, k, threads, device: args.device, ..IndexOptions::default() };
     // Held-out queries: the second half sets the index, the first is asked.
     let (asked, held) = if args.exact { (queries, &queries[..0]) } else { queries.split_at(rows / 2 * dim) };
     let rows = asked.len() / dim;
@@ -90,7 +93,7 @@ fn measure(args: &Args, items: &[f32], queries: &[f32], threads: usize) {
     index.save(&file).expect("saves");
     let bytes = std::fs::metadata(&file).expect("is there").len();
     let start = Instant::now();
-    let index = ItemIndex::open(&file, Device::Cpu, threads).expect("opens");
+    let index = ItemIndex::open(&file, args.device, threads).expect("opens");
     let open = start.elapsed().as_secs_f64();
 
     let mut skip = Lists::default();
@@ -134,6 +137,7 @@ fn measure(args: &Args, items: &[f32], queries: &[f32], threads: usize) {
             "dim": dim,
             "k": k,
             "queries": rows,
+            "device": args.device.to_string(),
             "threads": threads,
             "recall": if args.exact { 1.0 } else { recall(&found, items, asked, dim) },
             "recall_measured_at_build": about.measured.as_ref().map(|m| m.recall.value),

@@ -103,6 +103,34 @@ pub struct Found {
 }
 
 impl Found {
+    /// Nothing found yet: `rows` lists of `k` empty places.
+    pub(crate) fn empty(rows: usize, k: usize) -> Found {
+        Found { k, ids: vec![NO_ITEM; rows * k], scores: vec![f32::NEG_INFINITY; rows * k] }
+    }
+
+    /// Takes in what was found for the same users among other items.
+    pub(crate) fn merge(&mut self, other: &Found) {
+        let k = self.k.max(1);
+        let mut both = Vec::with_capacity(2 * k);
+        let lines = self.ids.chunks_mut(k).zip(self.scores.chunks_mut(k));
+        for ((ids, scores), (more, theirs)) in lines.zip(other.ids.chunks(k).zip(other.scores.chunks(k))) {
+            both.clear();
+            both.extend(scores.iter().copied().zip(ids.iter().copied()));
+            both.extend(theirs.iter().copied().zip(more.iter().copied()));
+            put_in_order(&mut both, ids, scores);
+        }
+    }
+
+    /// Puts each user's items in order, where ties went by something else than their numbers.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn sort(&mut self) {
+        let k = self.k.max(1);
+        for (ids, scores) in self.ids.chunks_mut(k).zip(self.scores.chunks_mut(k)) {
+            let mut all: Vec<(f32, u32)> = scores.iter().copied().zip(ids.iter().copied()).collect();
+            put_in_order(&mut all, ids, scores);
+        }
+    }
+
     /// The items of user `i` of the block, best first, without the empty places.
     ///
     /// # Panics
@@ -111,6 +139,15 @@ impl Found {
         let row = &self.ids[i * self.k..(i + 1) * self.k];
         let found = row.iter().position(|&id| id == NO_ITEM).unwrap_or(row.len());
         &row[..found]
+    }
+}
+
+/// Writes the best of `all` by score descending, then number ascending; -0 and 0 are equal. Empty places come last: no
+/// item has the largest number.
+fn put_in_order(all: &mut [(f32, u32)], ids: &mut [u32], scores: &mut [f32]) {
+    all.sort_by(|a, b| (b.0 + 0.0).total_cmp(&(a.0 + 0.0)).then(a.1.cmp(&b.1)));
+    for ((id, score), best) in ids.iter_mut().zip(scores).zip(all.iter()) {
+        (*score, *id) = *best;
     }
 }
 

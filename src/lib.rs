@@ -11,7 +11,6 @@
 //! 4. [`train`]: the loop, with checkpoints that no kill tears and a resume that is exact to the bit.
 //! 5. [`eval`]: full-catalogue metrics with intervals, the popularity baseline beside them.
 //! 6. [`index`]: top-K of all users, exact or with a recall that is kept, seen items left out, into a predictions file.
-//! 7. [`export`]: vectors for other stores and libraries.
 //! 7. [`export`]: the embeddings themselves, in files that NumPy, Arrow, safetensors, faiss and usearch load.
 //!
 //! Work runs on a [`Device`]: the same seed gives the same bits for any number of threads.

@@ -162,6 +162,38 @@ fn raw_ids_come_back_unchanged_and_seen_items_do_not() {
 }
 
 #[test]
+fn only_items_with_these_tags() {
+    let folder = folder();
+    let at = folder.path();
+    two_tastes(at, "in.csv");
+    let about = (0..40).map(|item| format!("{},{},{}\n", item_id(item), ["red", "blue"][item % 2], item % 3));
+    write(at, "items.csv", "item_id,colour,shelf\n".to_owned() + &about.collect::<String>());
+    events(at, &["ingest", "in.csv", "--item-features", "items.csv", "--out", "data", "--split", "last-per-user:1"]);
+    events(at, &["train", "--data", "data", "--out", "model", "--dim", "8", "--epochs", "1"]);
+    let recommend = ["recommend", "--model", "model", "--out", "top.csv", "--k", "30", "--include-seen"];
+    let with = |rest: &[&'static str]| [&recommend[..], rest].concat();
+    let given = |rest: &[&'static str]| -> BTreeSet<String> {
+        events(at, &with(rest));
+        lists(&at.join("top.csv")).into_values().flatten().collect()
+    };
+    let all = |says: &dyn Fn(usize) -> bool| -> BTreeSet<String> {
+        (0..40).filter(|&item| says(item)).map(item_id).collect()
+    };
+    assert_eq!(given(&["--tag", "colour=blue"]), all(&|item| item % 2 == 1));
+    assert_eq!(given(&["--tag", "colour=blue", "--index", "approx"]), all(&|item| item % 2 == 1));
+    write(at, "stock.txt", (0..10).map(|item| item_id(item) + "\n").collect::<String>());
+    assert_eq!(given(&["--tag", "colour=red", "--items", "stock.txt"]), all(&|item| item < 10 && item % 2 == 0));
+    for (tag, words) in [
+        (&["--tag", "colour"][..], &["COLUMN=VALUE"][..]),
+        (&["--tag", "size=red"], &["`size`", "colour"]),
+        (&["--tag", "colour=green"], &["`green`", "red"]),
+        (&["--tag", "colour=red", "--tag", "colour=blue"], &["no item"]),
+    ] {
+        fails(at, &with(tag), 2, words);
+    }
+}
+
+#[test]
 fn an_index_is_built_once_and_again_for_another_model() {
     let folder = folder();
     let at = folder.path();

@@ -185,6 +185,11 @@ fn filters_admit_what_they_say_and_leave_k() {
             assert!(real >= 0.88, "{rule:?}: recall {real}");
         }
     }
+    // Another index has other items, though it looks the same.
+    let other = ItemIndex::build(items.clone(), DIM, None, Some(&asked), &approx(0.9)).expect("builds");
+    let foreign = other.admit(&Admit::Items(vec![1, 2])).expect("items");
+    let error = index.search(queries, 3, &Filter { only: Some(&foreign), ..Filter::default() }).err();
+    assert!(error.is_some_and(|e| e.to_string().contains("of another index")));
     let unknown = index.admit(&Admit::Tag("shoes".into())).err().expect("no such tag").to_string();
     assert!(unknown.contains("`shoes`") && unknown.contains("few, third"), "{unknown}");
 }
@@ -382,6 +387,56 @@ fn bad_input_says_what() {
     let index = ItemIndex::build(vec![0.5; 4 * DIM], DIM, None, None, &approx(0.9)).expect("builds");
     assert_eq!((index.about().lists, index.len()), (None, 4));
     assert!(index.search(&[0.0; DIM + 1], 3, &Filter::default()).is_err());
-    let skip = Lists::default();
-    assert!(index.search(&[0.0; DIM], 3, &Filter { skip: Some(&skip), ..Filter::default() }).is_err());
+    let ask = |skip: &Lists, k: usize| {
+        let found = index.search(&[0.0; DIM], k, &Filter { skip: Some(skip), ..Filter::default() });
+        found.err().map_or(String::new(), |error| error.to_string())
+    };
+    assert!(ask(&Lists::default(), 3).contains("1 skip lists"));
+    for values in [vec![3, 1], vec![2, 2]] {
+        assert!(ask(&Lists { offsets: vec![0, 2], values }, 3).contains("ascend"));
+    }
+    let (backwards, outside) = (vec![1, 0], vec![0, 3]);
+    for offsets in [backwards, outside] {
+        assert!(ask(&Lists { offsets, values: vec![1, 2] }, 3).contains("skip lists"));
+    }
+    assert!(ask(&Lists { offsets: vec![0, 1], values: vec![1] }, usize::MAX / 2).contains("places in all"));
+}
+
+/// Headers that add up to more than there is, each with the checksum that makes it believed.
+#[test]
+fn a_file_that_lies_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("items.index");
+    let cloud = Cloud::new(30, 0.6, true);
+    let (items, asked) = (cloud.draw(16_500, 0), cloud.draw(300, 1));
+    let mut index = ItemIndex::build(items, DIM, None, Some(&asked), &approx(0.9)).expect("builds");
+    index.set_tag("new", &[3, 1, 2]).expect("a tag");
+    index.set_tag("old", &[4]).expect("a tag");
+    index.save(&path).expect("saves");
+    let whole = fs::read(&path).expect("reads");
+    let len = u32::from_le_bytes([whole[12], whole[13], whole[14], whole[15]]) as usize;
+    let header: serde_json::Value = serde_json::from_slice(&whole[24..24 + len]).expect("JSON");
+    let most = serde_json::json!(u64::MAX);
+    type Change<'a> = &'a dyn Fn(&mut serde_json::Value);
+    let changes: [Change<'_>; 4] = [
+        &|h| h["tags"][0][1] = most.clone(),
+        &|h| h["tags"][1][1] = serde_json::json!(u64::MAX - 2),
+        &|h| h["dim"] = serde_json::json!(1u64 << 40),
+        &|h| h["items"] = most.clone() as _,
+    ];
+    for change in changes {
+        let mut lie = header.clone();
+        change(&mut lie);
+        assert_ne!(lie, header, "the header's names have changed");
+        let text = serde_json::to_vec(&lie).expect("JSON");
+        let mut bytes = whole[..12].to_vec();
+        bytes.extend((text.len() as u32).to_le_bytes());
+        bytes.extend(xxhash_rust::xxh3::xxh3_64(&text).to_le_bytes());
+        bytes.extend(&text);
+        bytes.resize(bytes.len().next_multiple_of(64), 0);
+        bytes.extend(&whole[(24 + len).next_multiple_of(64)..]);
+        fs::write(&path, &bytes).expect("writes");
+        let error = ItemIndex::open(&path, Device::Cpu, 1).err();
+        assert!(matches!(error, Some(Error::Damaged { .. } | Error::Input { .. })), "{error:?}");
+    }
 }

@@ -59,6 +59,8 @@ fn the_columns_and_counts_of_the_real_files() {
         assert!(cells[4] == "1" || cells[4] == "2", "{line}");
         *months.entry(&cells[0][..7]).or_default().entry(cells[2]).or_default() += 1;
     }
+    let came: HashSet<&str> = bought[1..].iter().map(|line| &line[11..75]).collect();
+    assert_eq!(came, ids, "every customer comes at least once");
     assert_eq!(months.len(), 25, "every month from September 2018 to September 2020");
     // What sells most changes: seasons and fashions.
     let best = |month: &str| {

@@ -30,8 +30,10 @@ mod file;
 mod measure;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 
 pub use admit::{Admit, Admitted};
@@ -40,9 +42,9 @@ pub use measure::{FilteredRecall, Measured, QuerySource, Recall};
 
 use crate::backend::Skip;
 use crate::backend::cpu::Cpu;
-use crate::backend::cpu::topk::lists::{Effort, Guide};
+use crate::backend::cpu::topk::lists::{Effort, Guide, Lists as InvertedLists};
 use crate::backend::cpu::topk::{Search, Who};
-use crate::index::{Found, Lists, NO_ITEM};
+use crate::index::{Found, Lists};
 use crate::slab::Slab;
 use crate::{Device, Error, Result};
 use base::Base;
@@ -60,9 +62,11 @@ pub struct ItemIndex {
     about: About,
     /// The items of each tag, ascending.
     tags: BTreeMap<String, Vec<u32>>,
+    /// The place of each number in the base; absent until something is removed.
+    places: Option<HashMap<u32, u32>>,
     /// Held-out queries that recall is measured with.
     queries: Slab<f32>,
-    /// Counts changes: what was made for the items of before does not fit.
+    /// Changes with the items, and is no other index's: what was made for other items does not fit.
     generation: u64,
     guides: Guides,
     engine: Engine,
@@ -185,67 +189,80 @@ impl ItemIndex {
     /// them.
     ///
     /// # Errors
-    /// [`Error::Shape`] when the queries are no rows of D values, when there are not as many skip lists, or when the filter
-    /// was made before items were added or removed.
+    /// [`Error::Shape`] when the queries are no rows of D values or their answers cannot be counted, when there are not as
+    /// many skip lists or one does not ascend, or when the filter was made for another index, or before items were added or
+    /// removed.
     pub fn search(&self, queries: &[f32], k: usize, filter: &Filter<'_>) -> Result<Found> {
+        Ok(self.search_counted(queries, k, filter)?.0)
+    }
+
+    /// [`search`](ItemIndex::search), and how many items of the base were read.
+    fn search_counted(&self, queries: &[f32], k: usize, filter: &Filter<'_>) -> Result<(Found, u64)> {
         let rows = self.rows_of(queries)?;
-        let skip = match filter.skip {
-            Some(skip) if skip.len() != rows => {
-                return Err(shape(format!("{rows} skip lists"), skip.len()));
-            }
-            Some(skip) => Some(Skip { offsets: &skip.offsets, items: &skip.values }),
-            None => None,
-        };
+        if rows.checked_mul(k).is_none_or(|places| places > MOST_PLACES) {
+            return Err(shape(format!("at most {MOST_PLACES} places in all"), format!("{rows} queries x {k}")));
+        }
+        let skip = filter.skip.map(|skip| check_skip(skip, rows)).transpose()?;
         if filter.only.is_some_and(|only| only.generation != self.generation) {
-            let found = "one made before items were added or removed; make it again";
+            let found = "one of another index, or of before items were added or removed; make it again";
             return Err(shape("a filter for the items of now", found));
         }
-        let mut found = Found { k, ids: vec![NO_ITEM; rows * k], scores: vec![f32::NEG_INFINITY; rows * k] };
+        let mut found = Found::empty(rows, k);
         #[cfg(feature = "cuda")]
         if let Engine::Cuda(device) = &self.engine {
             let recall = self.about.scan_recall.unwrap_or(1.0);
             self.search_on(device, &mut found, queries, filter, recall)?;
-            return Ok(found);
+            return Ok((found, (self.len() * rows) as u64));
         }
         let search = Search { queries, rows, k, who: Who { skip, ..Who::default() } };
-        match filter.only {
-            None => {
-                let guide =
-                    |k| self.guides.get(k, || self.base.guide(&self.cpu, k, self.effort(), self.alive.as_deref()));
-                self.search_base(&mut found, &search, self.alive.as_deref(), guide)?;
-            }
-            Some(only) => {
-                self.search_admitted(&mut found, &search, only)?;
-            }
+        let read = match filter.only {
+            None => self.search_base(&mut found, &search, self.alive.as_deref(), &self.guides)?,
+            Some(Admitted { narrow: Some(narrow), .. }) => narrow.exact(&self.cpu, &mut found, &search)?,
+            Some(only) => self.search_base(&mut found, &search, Some(&only.base), &only.guides)?,
+        };
+        self.search_tail(&mut found, &search, filter.only)?;
+        Ok((found, read))
+    }
+
+    /// The exact answer.
+    fn search_exactly(&self, queries: &[f32], k: usize, only: Option<&Admitted>) -> Result<Found> {
+        let rows = self.rows_of(queries)?;
+        let mut found = Found::empty(rows, k);
+        #[cfg(feature = "cuda")]
+        if let Engine::Cuda(device) = &self.engine {
+            self.search_on(device, &mut found, queries, &Filter { only, ..Filter::default() }, 1.0)?;
+            return Ok(found);
         }
-        if self.tail.len() > 0 {
-            let mut fresh = Found { k, ids: vec![NO_ITEM; rows * k], scores: vec![f32::NEG_INFINITY; rows * k] };
-            let allowed = filter.only.map(|only| only.tail.as_slice());
-            self.tail.search(&self.cpu, &mut fresh, &search, allowed)?;
-            found.merge(&fresh);
-        }
+        let allowed = only.map_or(self.alive.as_deref(), |only| Some(&only.base));
+        let search = Search { queries, rows, k, who: Who { allowed, ..Who::default() } };
+        self.base.exact(&self.cpu, &mut found, &search)?;
+        self.search_tail(&mut found, &search, only)?;
         Ok(found)
     }
 
-    /// Searches the base: through its lists where they pay, otherwise all of it.
+    /// Searches the base: through its lists where they pay, otherwise all of it. `guides` are those of `allowed`.
     fn search_base(
         &self,
         found: &mut Found,
         search: &Search<'_>,
         allowed: Option<&[u32]>,
-        guide: impl Fn(usize) -> Arc<Guide>,
+        guides: &Guides,
     ) -> Result<u64> {
         let search = Search { who: Who { allowed, ..search.who }, ..*search };
-        self.base.search(&self.cpu, found, &search, guide)
+        let (cpu, k) = (&self.cpu, search.k);
+        let guide = |lists: &InvertedLists| guides.get(k, || lists.guide(cpu, k, self.effort(), allowed));
+        self.base.search(cpu, found, &search, guide)
     }
 
-    fn search_admitted(&self, found: &mut Found, search: &Search<'_>, only: &Admitted) -> Result<u64> {
-        if let Some(narrow) = &only.narrow {
-            narrow.search(&self.cpu, found, search)?;
-            return Ok((narrow.len() * search.rows) as u64);
+    /// Takes in what the tail has.
+    fn search_tail(&self, found: &mut Found, search: &Search<'_>, only: Option<&Admitted>) -> Result<()> {
+        if self.tail.len() == 0 {
+            return Ok(());
         }
-        let guide = |k| only.guides.get(k, || self.base.guide(&self.cpu, k, self.effort(), Some(&only.base)));
-        self.search_base(found, search, Some(&only.base), guide)
+        let mut fresh = Found::empty(search.rows, search.k);
+        self.tail.search(&self.cpu, &mut fresh, search, only.map(|only| only.tail.as_slice()))?;
+        found.merge(&fresh);
+        Ok(())
     }
 
     fn effort(&self) -> Effort {
@@ -261,38 +278,26 @@ impl ItemIndex {
     }
 }
 
-impl Found {
-    /// Takes in what was found among other items.
-    fn merge(&mut self, other: &Found) {
-        let k = self.k.max(1);
-        let mut both = Vec::with_capacity(2 * k);
-        let lines = self.ids.chunks_mut(k).zip(self.scores.chunks_mut(k));
-        for ((ids, scores), (more, theirs)) in lines.zip(other.ids.chunks(k).zip(other.scores.chunks(k))) {
-            both.clear();
-            both.extend(scores.iter().copied().zip(ids.iter().copied()));
-            both.extend(theirs.iter().copied().zip(more.iter().copied()));
-            put_in_order(&mut both, ids, scores);
-        }
-    }
+/// The places that one search may have in all.
+const MOST_PLACES: usize = isize::MAX as usize / 8;
 
-    /// Puts each query's items in order where their numbers were not those that ties went by.
-    #[cfg(feature = "cuda")]
-    fn sort(&mut self) {
-        let k = self.k.max(1);
-        for (ids, scores) in self.ids.chunks_mut(k).zip(self.scores.chunks_mut(k)) {
-            let mut all: Vec<(f32, u32)> = scores.iter().copied().zip(ids.iter().copied()).collect();
-            put_in_order(&mut all, ids, scores);
-        }
+/// Skip lists, if there is one for each of `rows` queries and each ascends.
+fn check_skip(skip: &Lists, rows: usize) -> Result<Skip<'_>> {
+    let offsets = &skip.offsets;
+    let inside = offsets.windows(2).all(|w| w[0] <= w[1]) && offsets.last().is_none_or(|&end| end <= skip.values.len());
+    if skip.len() != rows || !inside {
+        return Err(shape(format!("{rows} skip lists"), format!("{} lists", skip.len())));
+    }
+    match (0..rows).find(|&i| !skip.get(i).is_sorted_by(|a, b| a < b)) {
+        Some(i) => Err(shape("skip lists that ascend, each item once", format!("list {i}, which does not"))),
+        None => Ok(Skip { offsets, items: &skip.values }),
     }
 }
 
-/// Writes the best of `all` by score descending, then number ascending. Empty places come last: no item has the largest
-/// number.
-fn put_in_order(all: &mut [(f32, u32)], ids: &mut [u32], scores: &mut [f32]) {
-    all.sort_by(|a, b| (b.0 + 0.0).total_cmp(&(a.0 + 0.0)).then(a.1.cmp(&b.1)));
-    for ((id, score), best) in ids.iter_mut().zip(scores).zip(all.iter()) {
-        (*score, *id) = *best;
-    }
+/// A number that no other index has, and that this one did not have before.
+fn new_generation() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
 fn shape(expected: impl Into<String>, found: impl ToString) -> Error {

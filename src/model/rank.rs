@@ -59,7 +59,7 @@ impl<B: Backend> Catalogue<B> {
     /// The best `k` of the catalogue for each user; see [`Ranker::top_k`].
     pub(crate) fn top_k(&self, core: &mut Core<B>, users: &UserBlock, k: usize, skip: Option<&Lists>) -> Result<Found> {
         let rows = users.len();
-        let mut found = Found { k, ids: vec![NO_ITEM; rows * k], scores: vec![f32::NEG_INFINITY; rows * k] };
+        let mut found = Found::empty(rows, k);
         if rows == 0 || k == 0 {
             return Ok(found);
         }

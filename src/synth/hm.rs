@@ -7,7 +7,7 @@
 //! recommended for a day is known: `truth/clusters.csv` has each cluster's articles by their probability in the last week,
 //! `truth/customers.csv` each customer's two clusters.
 //!
-//! Every random number is named by its place (day, visit, article, customer): the same seed gives the same bytes, whatever
+//! Every customer comes at least once. Every random number is named by its place (line, article, customer): the same seed gives the same bytes, whatever
 //! the number of threads.
 
 mod articles;
@@ -16,7 +16,9 @@ mod days;
 mod texts;
 
 use std::path::Path;
-use std::time::Instant;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
@@ -147,10 +149,25 @@ struct Output {
     bytes: u64,
 }
 
+/// How often what has been written is sent to the disk.
+const EVERY: Duration = Duration::from_secs(1);
+
 impl Output {
     fn write(path: &Path, lines: impl FnOnce(&mut Output) -> std::io::Result<()>) -> Result<u64> {
+        let failed = |e| Error::io(path, e);
         let mut out = Output { file: AtomicFile::create(path)?, bytes: 0 };
-        lines(&mut out).map_err(|e| Error::io(path, e))?;
+        let file = out.file.file().try_clone().map_err(failed)?;
+        let (done, waiting) = mpsc::channel::<()>();
+        // The disk works while lines are drawn, not after the last of them.
+        let written = thread::scope(|scope| {
+            scope.spawn(move || {
+                while waiting.recv_timeout(EVERY) == Err(RecvTimeoutError::Timeout) && file.sync_data().is_ok() {}
+            });
+            let written = lines(&mut out);
+            drop(done);
+            written
+        });
+        written.map_err(failed)?;
         let bytes = out.bytes;
         out.file.commit()?;
         Ok(bytes)

@@ -21,7 +21,8 @@ use crate::progress::Meter;
 const EXAMPLES: &str = r"Examples, after `tercel demo`:
   tercel recommend --model out/demo/model --out out/top12.parquet --exclude-seen out/demo/dataset
   tercel recommend --model out/demo/model --out out/by-user.jsonl --by-user
-With lists of your own:
+Of one kind of product, or with lists of your own:
+  tercel recommend --model out/demo/model --out out/deli.csv --tag department=DELI
   tercel recommend --model out/demo/model --out out/top.csv --k 20 --users users.txt --items in-stock.txt";
 
 /// Writes the top items of every user to an Arrow, Parquet, CSV or JSON lines file, with raw ids and scores.
@@ -49,6 +50,9 @@ pub struct Args {
     /// Items that may be recommended: one raw id a line; all without it
     #[arg(long, value_name = "FILE")]
     items: Option<PathBuf>,
+    /// Only items whose feature has this value, as in category=shoes; given more than once, items that have all
+    #[arg(long, value_name = "COLUMN=VALUE")]
+    tag: Vec<String>,
     /// The dataset whose training items are left out; without it, and without --include-seen, the model's own
     #[arg(long, value_name = "DATASET", conflicts_with = "include_seen")]
     exclude_seen: Option<PathBuf>,
@@ -78,6 +82,8 @@ pub struct RecommendSettings {
     pub users: Option<PathBuf>,
     /// Items that may be recommended. Default: all.
     pub items: Option<PathBuf>,
+    /// Only items that have all of these, each `column=value`. Default: any.
+    pub tags: Vec<String>,
     /// Keeps the items that the user has in the training split. Default false.
     pub include_seen: bool,
     /// The most bytes that scoring may take. Default: the library's.
@@ -96,6 +102,7 @@ impl Default for RecommendSettings {
             k: 12,
             users: None,
             items: None,
+            tags: Vec::new(),
             include_seen: false,
             memory: None,
             index: Index::Exact,
@@ -130,6 +137,7 @@ pub fn run(args: &Args, out: &Output) -> Result<()> {
         k: args.k,
         users: args.users.clone(),
         items: args.items.clone(),
+        tags: args.tag.clone(),
         include_seen: args.include_seen,
         memory: args.memory,
         index: choice.index,
@@ -157,18 +165,8 @@ pub fn perform(
         Some(dataset) => Seen::with_vocabularies(&Dataset::open(dataset)?, &user_vocabulary, &item_vocabulary)?,
         None => Seen::new(Arc::new(two_tower.history()?)),
     };
-    if let Some(list) = &settings.items {
-        let allowed = AllowList::read(list, &item_vocabulary, &columns.item)?;
-        if let Some(unknown) = &allowed.first_unknown {
-            tracing::warn!(
-                "{}: {} of {} items are not in the model (the first is `{unknown}`)",
-                list.display(),
-                allowed.unknown,
-                allowed.listed
-            );
-        }
-        two_tower.allow_only(Some(allowed.rows))?;
-    }
+    let allowed = allowed(&two_tower, settings)?;
+    two_tower.allow_only(allowed)?;
     let users = match &settings.users {
         Some(list) => {
             let (users, about) = Users::read(list, &user_vocabulary, &item_vocabulary, &columns)?;
@@ -220,4 +218,26 @@ pub fn perform(
         ));
     }
     Ok(())
+}
+
+/// The items that may be recommended; absent for all.
+fn allowed(model: &TwoTower, settings: &RecommendSettings) -> Result<Option<Vec<u32>>> {
+    let mut lists = settings.tags.iter().map(|tag| model.tagged(tag)).collect::<Result<Vec<_>>>()?;
+    if let Some(list) = &settings.items {
+        let allowed = AllowList::read(list, model.items(), &model.info().columns.item)?;
+        if let Some(unknown) = &allowed.first_unknown {
+            tracing::warn!(
+                "{}: {} of {} items are not in the model (the first is `{unknown}`)",
+                list.display(),
+                allowed.unknown,
+                allowed.listed
+            );
+        }
+        lists.push(allowed.rows);
+    }
+    let both = |a: Vec<u32>, b: Vec<u32>| a.into_iter().filter(|row| b.binary_search(row).is_ok()).collect();
+    match lists.into_iter().reduce(both) {
+        Some(rows) if rows.is_empty() => Err(Error::config("tag", "no item has all that is asked for; ask for less")),
+        rows => Ok(rows),
+    }
 }

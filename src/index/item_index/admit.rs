@@ -27,30 +27,12 @@ pub struct Admitted {
     /// The same of the tail.
     pub(super) tail: Vec<u32>,
     /// The base's items by themselves, where they are few: searched exactly.
-    pub(super) narrow: Option<Narrow>,
+    pub(super) narrow: Option<Base>,
     pub(super) guides: Guides,
     #[cfg(feature = "cuda")]
     pub(super) device: super::device::Kept,
     pub(super) generation: u64,
     count: usize,
-}
-
-/// Few items, searched exactly.
-pub(super) struct Narrow(Base);
-
-impl Narrow {
-    pub(super) fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    pub(super) fn search(
-        &self,
-        cpu: &crate::backend::cpu::Cpu,
-        found: &mut crate::index::Found,
-        search: &crate::backend::cpu::topk::Search<'_>,
-    ) -> Result<()> {
-        self.0.exact(cpu, found, search).map(drop)
-    }
 }
 
 /// Up to this many items, or this part of all, are searched by themselves: reading lists for them would take longer.
@@ -101,7 +83,7 @@ impl ItemIndex {
         }
     }
 
-    fn narrow(&self, words: &[u32]) -> Narrow {
+    fn narrow(&self, words: &[u32]) -> Base {
         let order = self.base.order();
         // Ascending numbers: a place that comes first wins ties.
         let mut places: Vec<u32> = ones(words).collect();
@@ -109,7 +91,7 @@ impl ItemIndex {
         let items = self.base.items();
         let values = places.iter().flat_map(|&place| items.row(place as usize).iter().copied()).collect();
         let ids = places.iter().map(|&place| order[place as usize]).collect();
-        Narrow(Base::whole(&self.cpu, values, self.dim, ids))
+        Base::whole(&self.cpu, values, self.dim, ids)
     }
 
     fn check(&self, rule: &Admit) -> Result<()> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::Result;
 use crate::backend::cpu::Cpu;
-use crate::backend::cpu::topk::lists::{Effort, Guide, Lists};
+use crate::backend::cpu::topk::lists::{Guide, Lists};
 use crate::backend::cpu::topk::{Items, Search, Who, topk};
 use crate::index::Found;
 use crate::slab::Slab;
@@ -52,14 +52,6 @@ impl Base {
         alive.map_or(self.len(), |words| words.iter().map(|w| w.count_ones() as usize).sum())
     }
 
-    /// What leads searches for `k` items.
-    pub(super) fn guide(&self, cpu: &Cpu, k: usize, effort: Effort, allowed: Option<&[u32]>) -> Guide {
-        match self {
-            Base::Lists(lists) => lists.guide(cpu, k, effort, allowed),
-            Base::Whole(..) => Guide::new(cpu, &[], 0, &[], Vec::new()),
-        }
-    }
-
     /// Searches through the lists where there are any and k is small beside what they admit; else everything. Answers how
     /// many items were read.
     pub(super) fn search(
@@ -67,12 +59,12 @@ impl Base {
         cpu: &Cpu,
         found: &mut Found,
         search: &Search<'_>,
-        guide: impl Fn(usize) -> Arc<Guide>,
+        guide: impl Fn(&Lists) -> Arc<Guide>,
     ) -> Result<u64> {
         if let Base::Lists(lists) = self
             && search.k <= LONGEST
         {
-            let guide = guide(search.k);
+            let guide = guide(lists);
             if search.k.saturating_mul(LEAST_ITEMS_A_PLACE) <= guide.admitted {
                 return lists.search(cpu, &mut found.ids, &mut found.scores, search, &guide);
             }

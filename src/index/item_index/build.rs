@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 use super::base::Base;
 use super::change::{Tail, unique};
 use super::measure::{QuerySource, Recall, halves, recalls};
-use super::{About, Engine, Guides, ItemIndex, shape};
+use super::{About, Engine, Filter, Guides, ItemIndex, new_generation, shape};
 use crate::backend::cpu::Cpu;
-use crate::backend::cpu::topk::lists::{Effort, train};
+use crate::backend::cpu::topk::lists::train;
 use crate::backend::cpu::topk::{Search, Who};
 use crate::config::Precision;
 use crate::index::{Found, NO_ITEM};
@@ -65,6 +65,8 @@ const FEW_ITEMS: usize = 1 << 14;
 const QUERIES: usize = 2000;
 /// Where lists read more than this part of the items, searching everything is as fast.
 const MOST_READ: f64 = 0.35;
+/// Below this, a list that is left out tells nothing about normal variables any more.
+const LEAST_MISSED: f32 = 1e-12;
 /// A scan that is asked for more than this is exact.
 const HIGHEST_SCAN: f32 = 0.9995;
 /// Marks the random numbers that choose items as queries.
@@ -132,7 +134,8 @@ impl ItemIndex {
             about,
             tags: BTreeMap::new(),
             queries: kept.into(),
-            generation: 0,
+            places: None,
+            generation: new_generation(),
             guides: Guides::default(),
             engine,
         };
@@ -155,7 +158,6 @@ impl ItemIndex {
         let mut index = new(cpu, Base::Lists(Box::new(lists)));
         if !index.tune(f64::from(recall), source)? {
             index.base = Base::whole(&index.cpu, vectors, dim, ids);
-            (index.about.missed, index.about.measured) = (None, None);
             return Ok(index);
         }
         drop(vectors);
@@ -168,10 +170,11 @@ impl ItemIndex {
     /// Sets the recall that a device's scan is asked for, so that the measured one is at least `recall`.
     pub(super) fn tune_scan(&mut self, recall: f32, source: QuerySource) -> Result<()> {
         let (asked, held) = halves(&self.queries, self.dim);
+        let best = self.search_exactly(&asked, self.about.k, None)?;
         let mut scan = recall;
         while scan < HIGHEST_SCAN {
             self.about.scan_recall = Some(scan);
-            let (found, best, _) = self.both(&asked, None)?;
+            let found = self.search(&asked, self.about.k, &Filter::default())?;
             if Recall::of(&recalls(&found, &best)).low >= f64::from(recall) {
                 let measured = self.measured(&held, source)?;
                 if measured.recall.value >= f64::from(recall) {
@@ -193,23 +196,21 @@ impl ItemIndex {
         let (asked, held) = halves(&self.queries, self.dim);
         let (rows, k) = (asked.len() / self.dim, self.about.k);
         let search = Search { queries: &asked, rows, k, who: Who::default() };
-        let mut best = Found { k, ids: vec![NO_ITEM; rows * k], scores: vec![f32::NEG_INFINITY; rows * k] };
-        self.base.exact(&self.cpu, &mut best, &search)?;
-        let mut found = best.clone();
+        let best = self.search_exactly(&asked, k, None)?;
+        let mut found = Found::empty(rows, k);
         let mut missed = 1.0f32;
-        loop {
+        while missed > LEAST_MISSED {
             missed *= 0.5;
-            let guide = |k| std::sync::Arc::new(self.base.guide(&self.cpu, k, Effort { missed }, None));
-            let read = self.base.search(&self.cpu, &mut found, &search, guide)?;
+            self.about.missed = Some(missed);
+            self.guides = Guides::default();
+            let read = self.search_base(&mut found, &search, None, &self.guides)?;
             if read as f64 > MOST_READ * (rows * self.base.len()) as f64 {
-                return Ok(false);
+                break;
             }
             // The margin: the interval's lower end.
             if Recall::of(&recalls(&found, &best)).low < target {
                 continue;
             }
-            self.about.missed = Some(missed);
-            self.guides = Guides::default();
             let measured = self.measured(&held, source)?;
             let kept = measured.recall.value >= target && measured.filtered.iter().all(|f| f.recall.value >= target);
             if kept {
@@ -217,6 +218,8 @@ impl ItemIndex {
                 return Ok(true);
             }
         }
+        self.about.missed = None;
+        Ok(false)
     }
 }
 

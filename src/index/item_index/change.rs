@@ -1,10 +1,10 @@
 //! Items that come and go without a new build.
 
-use std::collections::HashMap;
+use hashbrown::HashMap;
 
 use super::admit::ones;
 use super::base::Base;
-use super::{Guides, ItemIndex, shape};
+use super::{Guides, ItemIndex, new_generation, shape};
 use crate::Result;
 use crate::backend::cpu::Cpu;
 use crate::backend::cpu::topk::{Items, Search, Who, topk};
@@ -13,7 +13,6 @@ use crate::index::Found;
 /// Items that were added: searched whole, until there are too many.
 pub(super) struct Tail {
     ids: Vec<u32>,
-    values: Vec<f32>,
     items: Items,
 }
 
@@ -23,7 +22,7 @@ const TAIL_PART: usize = 256;
 
 impl Tail {
     pub(super) fn new(cpu: &Cpu, dim: usize) -> Tail {
-        Tail { ids: Vec::new(), values: Vec::new(), items: Items::of(cpu, Vec::new(), dim) }
+        Tail { ids: Vec::new(), items: Items::of(cpu, Vec::new(), dim) }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -35,9 +34,8 @@ impl Tail {
     }
 
     /// Number and vector of an item.
-    #[cfg(feature = "cuda")]
-    pub(super) fn item(&self, i: usize, dim: usize) -> (u32, &[f32]) {
-        (self.ids[i], &self.values[i * dim..(i + 1) * dim])
+    pub(super) fn item(&self, i: usize) -> (u32, &[f32]) {
+        (self.ids[i], self.items.row(i))
     }
 
     pub(super) fn search(
@@ -54,15 +52,13 @@ impl Tail {
     /// Lets go of items, and takes others in.
     fn change(&mut self, cpu: &Cpu, dim: usize, gone: impl Fn(u32) -> bool, ids: &[u32], values: &[f32]) -> usize {
         let before = self.ids.len();
-        let kept: Vec<usize> = (0..before).filter(|&i| !gone(self.ids[i])).collect();
-        if kept.len() < before {
-            self.values = kept.iter().flat_map(|&i| self.values[i * dim..(i + 1) * dim].iter().copied()).collect();
-            self.ids = kept.iter().map(|&i| self.ids[i]).collect();
-        }
-        self.ids.extend_from_slice(ids);
-        self.values.extend_from_slice(values);
-        self.items = Items::of(cpu, self.values.clone(), dim);
-        before - kept.len()
+        let kept: Vec<(u32, &[f32])> = (0..before).map(|i| self.item(i)).filter(|(id, _)| !gone(*id)).collect();
+        let removed = before - kept.len();
+        let mut all: Vec<f32> = kept.iter().flat_map(|(_, vector)| vector.iter().copied()).collect();
+        all.extend_from_slice(values);
+        self.ids = kept.iter().map(|(id, _)| *id).chain(ids.iter().copied()).collect();
+        self.items = Items::of(cpu, all, dim);
+        removed
     }
 }
 
@@ -98,11 +94,8 @@ impl ItemIndex {
 
     /// Removes items, then appends others to the tail.
     fn take_out(&mut self, gone: &[u32], ids: &[u32], vectors: &[f32]) -> usize {
-        let mut sorted = gone.to_vec();
-        sorted.sort_unstable();
-        let is_gone = |id: u32| sorted.binary_search(&id).is_ok();
-        let places = self.base.order().iter().zip(0u32..).filter(|(id, _)| is_gone(**id)).map(|(_, place)| place);
-        let places: Vec<u32> = places.collect();
+        let known = self.places.get_or_insert_with(|| self.base.order().iter().copied().zip(0..).collect());
+        let places: Vec<u32> = gone.iter().filter_map(|id| known.get(id).copied()).collect();
         let mut removed = 0;
         if !places.is_empty() {
             let len = self.base.len();
@@ -113,13 +106,16 @@ impl ItemIndex {
                 *word &= !bit;
             }
         }
+        let mut sorted = gone.to_vec();
+        sorted.sort_unstable();
+        let is_gone = |id: u32| sorted.binary_search(&id).is_ok();
         removed += self.tail.change(&self.cpu, self.dim, is_gone, ids, vectors);
         self.changed();
         removed
     }
 
     fn changed(&mut self) {
-        self.generation += 1;
+        self.generation = new_generation();
         self.guides = Guides::default();
         self.engine.forget();
     }
@@ -139,10 +135,7 @@ impl ItemIndex {
         numbered.sort_unstable();
         let row = |at: u32| match places.get(at as usize) {
             Some(&place) => items.row(place as usize),
-            None => {
-                let at = at as usize - places.len();
-                &self.tail.values[at * self.dim..(at + 1) * self.dim]
-            }
+            None => self.tail.item(at as usize - places.len()).1,
         };
         let values: Vec<f32> = numbered.iter().flat_map(|&(_, at)| row(at).iter().copied()).collect();
         let ids: Vec<u32> = numbered.iter().map(|&(id, _)| id).collect();
@@ -154,6 +147,7 @@ impl ItemIndex {
             Base::Whole(..) => Base::whole(&self.cpu, values, self.dim, ids),
         };
         self.alive = None;
+        self.places = None;
         self.tail = Tail::new(&self.cpu, self.dim);
         self.changed();
     }

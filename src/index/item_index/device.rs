@@ -80,7 +80,7 @@ impl ItemIndex {
         };
         let base = places.iter().map(|&place| (order[place as usize], items.row(place as usize)));
         let added = (0..tail.len()).filter(|&i| only.is_none_or(|only| only.tail[i / 32] >> (i % 32) & 1 == 1));
-        let mut rows: Vec<(u32, &[f32])> = base.chain(added.map(|i| tail.item(i, self.dim))).collect();
+        let mut rows: Vec<(u32, &[f32])> = base.chain(added.map(|i| tail.item(i))).collect();
         rows.sort_unstable_by_key(|(id, _)| *id);
         if let IndexKind::Approx { .. } = self.about.kind {
             // The scan's buckets are to be random, whatever order a catalogue has.

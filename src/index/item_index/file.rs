@@ -17,7 +17,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::base::Base;
 use super::change::Tail;
-use super::{About, Engine, Guides, IndexKind, ItemIndex, QuerySource};
+use super::{About, Engine, Guides, IndexKind, ItemIndex, QuerySource, new_generation};
 use crate::backend::cpu::Cpu;
 use crate::backend::cpu::topk::Items;
 use crate::backend::cpu::topk::lists::Lists;
@@ -143,12 +143,13 @@ impl ItemIndex {
         let panels = items.div_ceil(crate::backend::cpu::simd::PANEL);
         let cpu = Cpu::new(threads, None, Precision::Fp32)?;
         let part = Part { file: &file, range: &range, whole: &whole };
-        let values = part.of::<f32>("values", items.checked_mul(dim))?;
+        let values = part.of::<f32>("values", None)?;
         let codes = part.of::<u8>("codes", None)?;
         let about_panels = part.of("panels", Some(panels))?;
         let order = part.of::<u32>("order", Some(items))?;
         let queries = part.of::<f32>("queries", None)?;
-        let tagged = part.of::<u32>("tags", Some(tags.iter().map(|(_, n)| *n).sum()))?;
+        let tagged = tags.iter().try_fold(0usize, |sum, (_, n)| sum.checked_add(*n)).ok_or_else(|| whole("tags"))?;
+        let tagged = part.of::<u32>("tags", Some(tagged))?;
         let packed = Items::from_parts(values, codes, about_panels, items, dim).ok_or_else(|| whole("codes"))?;
         let base = if sections.iter().any(|(name, ..)| name == "starts") {
             let spreads = part.of::<f32>("spreads", None)?;
@@ -157,8 +158,9 @@ impl ItemIndex {
             if !ascend || starts.first() != Some(&0) || starts.last().map(|&end| end as usize) != Some(items) {
                 return Err(damaged("starts", "the lists do not cover the items"));
             }
-            let centroids = part.of("centroids", spreads.len().checked_mul(dim))?;
-            let shape = part.of("shape", dim.checked_mul(dim))?;
+            let centroids =
+                part.of("centroids", Some(spreads.len().checked_mul(dim).ok_or_else(|| whole("centroids"))?))?;
+            let shape = part.of("shape", Some(dim.checked_mul(dim).ok_or_else(|| whole("shape"))?))?;
             Base::Lists(Box::new(Lists { items: packed, order, starts, centroids, spreads, shape }))
         } else {
             Base::Whole(packed, order)
@@ -181,7 +183,8 @@ impl ItemIndex {
             about,
             tags: tags.collect::<BTreeMap<_, _>>(),
             queries,
-            generation: 0,
+            places: None,
+            generation: new_generation(),
             guides: Guides::default(),
             cpu,
         };

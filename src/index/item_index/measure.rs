@@ -5,8 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::admit::Admitted;
 use super::{Filter, IndexKind, ItemIndex};
 use crate::Result;
-use crate::backend::cpu::topk::{Search, Who};
-use crate::index::{Found, NO_ITEM};
+use crate::index::Found;
 use crate::rng::Rng;
 
 /// Mean recall over queries: the part of each query's true best k (by score) that was found.
@@ -113,13 +112,15 @@ impl ItemIndex {
     }
 
     pub(super) fn measured(&self, queries: &[f32], source: QuerySource) -> Result<Measured> {
-        let (found, best, read) = self.both(queries, None)?;
-        let rows = queries.len() / self.dim;
+        let (rows, k) = (queries.len() / self.dim, self.about.k);
+        let (found, read) = self.search_counted(queries, k, &Filter::default())?;
+        let best = self.search_exactly(queries, k, None)?;
         let mut filtered = Vec::new();
         for part in PARTS {
             let only = self.part(part);
             let some = &queries[..rows.min(FILTERED) * self.dim];
-            let (found, best, _) = self.both(some, Some(&only))?;
+            let found = self.search(some, k, &Filter { only: Some(&only), ..Filter::default() })?;
+            let best = self.search_exactly(some, k, Some(&only))?;
             filtered.push(FilteredRecall { admitted: part, recall: Recall::of(&recalls(&found, &best)) });
         }
         Ok(Measured {
@@ -144,31 +145,6 @@ impl ItemIndex {
             base.iter_mut().zip(alive).for_each(|(word, alive)| *word &= alive);
         }
         self.admitted(base, tail)
-    }
-
-    /// What a search finds, what there is, and how many items the search read.
-    pub(super) fn both(&self, queries: &[f32], only: Option<&Admitted>) -> Result<(Found, Found, u64)> {
-        let (rows, k) = (queries.len() / self.dim, self.about.k);
-        let found = self.search(queries, k, &Filter { only, ..Filter::default() })?;
-        let mut best = Found { k, ids: vec![NO_ITEM; rows * k], scores: vec![f32::NEG_INFINITY; rows * k] };
-        #[cfg(feature = "cuda")]
-        if let super::Engine::Cuda(device) = &self.engine {
-            self.search_on(device, &mut best, queries, &Filter { only, ..Filter::default() }, 1.0)?;
-            return Ok((found, best, (self.len() * rows) as u64));
-        }
-        let allowed = only.map_or(self.alive.as_deref(), |only| Some(&only.base));
-        let search = Search { queries, rows, k, who: Who { allowed, ..Who::default() } };
-        self.base.exact(&self.cpu, &mut best, &search)?;
-        // Searched once more, to count; the base alone has lists.
-        let mut again = best.clone();
-        let guide = |k| self.guides.get(k, || self.base.guide(&self.cpu, k, self.effort(), self.alive.as_deref()));
-        let read = if only.is_none() { self.search_base(&mut again, &search, allowed, guide)? } else { 0 };
-        if self.tail.len() > 0 {
-            let mut fresh = Found { k, ids: vec![NO_ITEM; rows * k], scores: vec![f32::NEG_INFINITY; rows * k] };
-            self.tail.search(&self.cpu, &mut fresh, &search, only.map(|only| only.tail.as_slice()))?;
-            best.merge(&fresh);
-        }
-        Ok((found, best, read))
     }
 }
 

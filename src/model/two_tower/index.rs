@@ -49,10 +49,41 @@ impl TwoTower {
         let dim = self.compared_width();
         let options = IndexOptions { catalogue: self.catalogue()?, ..options.clone() };
         let mut index = ItemIndex::build(vectors, dim, Some(rows), Some(&queries), &options)?;
-        for (feature, column) in self.info.items.features.iter().zip(&self.items.table.features) {
-            tag(&mut index, feature, column)?;
+        for (feature, column) in self.item_features() {
+            for (value, items) in tags(feature, column) {
+                index.set_tag(&format!("{}={value}", feature.name), &items)?;
+            }
         }
         Ok(index)
+    }
+
+    /// The items whose feature `column` has this value, as `tag` says them (`column=value`): rows of the vocabulary,
+    /// ascending.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when no item has it; it names what there is.
+    pub fn tagged(&self, tag: &str) -> Result<Vec<u32>> {
+        let Some((name, value)) = tag.split_once('=') else {
+            return Err(Error::config("tag", format!("`{tag}` is not COLUMN=VALUE, as in category=shoes")));
+        };
+        let Some((feature, column)) = self.item_features().find(|(feature, _)| feature.name == name) else {
+            let names: Vec<&str> = self.item_features().map(|(feature, _)| feature.name.as_str()).collect();
+            let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+            return Err(Error::config("tag", format!("no item feature is called `{name}`; there are: {names}")));
+        };
+        let tags = tags(feature, column);
+        match tags.iter().find(|(of, items)| *of == value && !items.is_empty()) {
+            Some((_, items)) => Ok(items.clone()),
+            None => {
+                let values: Vec<&str> = tags.iter().map(|(value, _)| *value).take(8).collect();
+                let values = if values.is_empty() { "none that can be named".to_owned() } else { values.join(", ") };
+                Err(Error::config("tag", format!("no item has {name} `{value}`; values are {values} …")))
+            }
+        }
+    }
+
+    fn item_features(&self) -> impl Iterator<Item = (&Feature, &FeatureColumn)> {
+        self.info.items.features.iter().zip(&self.items.table.features)
     }
 
     /// What an index of this model's items is called: the checksum of its parameters.
@@ -107,18 +138,18 @@ impl TwoTower {
     }
 }
 
-/// A tag for each value of a feature.
-fn tag(index: &mut ItemIndex, feature: &Feature, column: &FeatureColumn) -> Result<()> {
+/// The values of a feature, each with the items that have it, ascending; none of a number, or of too many values.
+fn tags<'a>(feature: &'a Feature, column: &FeatureColumn) -> Vec<(&'a str, Vec<u32>)> {
     let values = match &feature.kind {
-        FeatureKind::Categorical { values } | FeatureKind::MultiHot { values, .. } => values,
-        FeatureKind::Numeric { .. } => return Ok(()),
+        FeatureKind::Categorical { values } | FeatureKind::MultiHot { values, .. } if values.len() <= MOST_TAGS => {
+            values
+        }
+        _ => return Vec::new(),
     };
-    if values.len() > MOST_TAGS {
-        return Ok(());
-    }
-    let mut items = vec![Vec::new(); values.len() + 1];
+    let mut tags: Vec<(&str, Vec<u32>)> = values.iter().map(|value| (value.as_str(), Vec::new())).collect();
+    // Code 0 is no value.
     let mut take = |code: u32, row: usize| {
-        if let Some(items) = items.get_mut(code as usize) {
+        if let Some((_, items)) = (code as usize).checked_sub(1).and_then(|at| tags.get_mut(at)) {
             items.push(row as u32);
         }
     };
@@ -130,9 +161,5 @@ fn tag(index: &mut ItemIndex, feature: &Feature, column: &FeatureColumn) -> Resu
             }
         }
     }
-    // Code 0 is no value.
-    for (value, items) in values.iter().zip(&items[1..]) {
-        index.set_tag(&format!("{}={value}", feature.name), items)?;
-    }
-    Ok(())
+    tags
 }

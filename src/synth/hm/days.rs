@@ -30,98 +30,110 @@ pub(super) fn write(
     progress: &(dyn Fn(u32, u32) + Sync),
 ) -> io::Result<u64> {
     out.push(b"t_dat,customer_id,article_id,price,sales_channel_id\n")?;
-    let lines = shares(sizes.rows);
+    let ends = ends(sizes.rows);
     let mut ready: Vec<Vec<u8>> = Vec::new();
     for first in (0..DAYS).step_by(TOGETHER as usize) {
         let days = first..(first + TOGETHER).min(DAYS);
         // Some days are drawn while those before them are written.
-        let draw = || several(seed, days.clone(), &lines, articles, customers);
+        let draw = || several(days.clone(), &ends, &Visitors { seed, sizes, articles, customers });
         let (written, drawn) = rayon::join(|| ready.iter().try_for_each(|text| out.push(text)), draw);
         written?;
         ready = drawn;
         progress(days.end, DAYS);
     }
     ready.iter().try_for_each(|text| out.push(text))?;
-    Ok(lines.iter().sum())
+    Ok(sizes.rows)
 }
 
 /// The lines of some days, as texts in order.
-fn several(seed: u64, days: Range<u32>, lines: &[u64], articles: &Articles, customers: &Customers) -> Vec<Vec<u8>> {
-    let shops: Vec<Day> = days.clone().into_par_iter().map(|day| articles.on(day)).collect();
+fn several(days: Range<u32>, ends: &[u64], visitors: &Visitors<'_>) -> Vec<Vec<u8>> {
+    let shops: Vec<Day> = days.clone().into_par_iter().map(|day| visitors.articles.on(day)).collect();
     // Chunks of one size, whatever the number of threads.
     let chunks = days.clone().flat_map(|day| {
-        let all = lines[day as usize];
-        (0..all.div_ceil(CHUNK)).map(move |n| (day, n, CHUNK.min(all - n * CHUNK)))
+        let (from, to) = (if day == 0 { 0 } else { ends[day as usize - 1] }, ends[day as usize]);
+        (from..to).step_by(CHUNK as usize).map(move |at| (day, at..to.min(at + CHUNK)))
     });
-    let visits =
-        |(day, chunk, lines)| visits(seed, day, chunk, lines, &shops[(day - days.start) as usize], articles, customers);
-    chunks.collect::<Vec<_>>().into_par_iter().map(visits).collect()
+    let chunks: Vec<_> = chunks.collect();
+    chunks.into_par_iter().map(|(day, lines)| visitors.on(day, lines, &shops[(day - days.start) as usize])).collect()
 }
 
-/// How many lines each day has: more at weekends and before Christmas, more from year to year; their sum is `rows`.
-fn shares(rows: u64) -> Vec<u64> {
+/// How many lines there are by the end of each day, `rows` by the last: more at weekends and before Christmas, more from
+/// year to year.
+fn ends(rows: u64) -> Vec<u64> {
     let weight = |day: u32| {
         let weekend = if matches!(day % 7, 1..=3) { 1.25 } else { 1.0 };
         let year = 1.0 + 0.15 * (std::f64::consts::TAU * (f64::from(day) - 260.0) / 365.25).cos();
         weekend * year * (1.0 + f64::from(day) / f64::from(4 * DAYS))
     };
     let total: f64 = (0..DAYS).map(weight).sum();
-    let (mut sum, mut before) = (0.0, 0);
-    let share = |day| {
+    let mut sum = 0.0;
+    let end = |day| {
         sum += weight(day);
-        let until = (sum / total * rows as f64).round() as u64;
-        let lines = until - before;
-        before = until;
-        lines
+        (sum / total * rows as f64).round() as u64
     };
-    (0..DAYS).map(share).collect()
+    (0..DAYS).map(end).collect()
 }
 
-/// `lines` lines of visits, as text.
-fn visits(
+/// Who comes, and what there is.
+struct Visitors<'a> {
     seed: u64,
-    day: u32,
-    chunk: u64,
-    lines: u64,
-    shop: &Day,
-    articles: &Articles,
-    customers: &Customers,
-) -> Vec<u8> {
-    let mut rng = Rng::at(seed, &[VISIT, u64::from(day), chunk]);
-    let mut text = Vec::with_capacity(lines as usize * 116);
-    let (date, mut start) = (date(day), Vec::new());
-    let mut left = lines;
-    while left > 0 {
-        let customer = customers.draw(&mut rng);
-        let [main, second] = customers.tastes(customer);
-        start.clear();
-        start.extend_from_slice(date.as_bytes());
-        start.push(b',');
-        customers.push_id(&mut start, customer);
-        start.push(b',');
+    sizes: &'a Sizes,
+    articles: &'a Articles,
+    customers: &'a Customers,
+}
+
+impl Visitors<'_> {
+    /// The lines `lines` of all, which are of one day, as text. Every customer comes at least once: the chunk begins with
+    /// its share of them, in the order of their numbers.
+    fn on(&self, day: u32, lines: Range<u64>, shop: &Day) -> Vec<u8> {
+        let mut rng = Rng::at(self.seed, &[VISIT, lines.start]);
+        let mut text = Vec::with_capacity((lines.end - lines.start) as usize * 116);
+        let date = date(day);
+        let until =
+            |line: u64| (u128::from(line) * u128::from(self.sizes.customers) / u128::from(self.sizes.rows)) as u32;
+        let mut firsts = until(lines.start)..until(lines.end);
+        let mut left = lines.end - lines.start;
+        while left > 0 {
+            let customer = firsts.next().unwrap_or_else(|| self.customers.draw(&mut rng));
+            // Those who have not come yet need a line each.
+            let most = (left - (firsts.len() as u64).min(left - 1)).max(1);
+            left -= self.visit(&date, customer, most, shop, &mut rng, &mut text);
+        }
+        text
+    }
+
+    /// Appends one visit of at most `most` lines; answers how many.
+    fn visit(&self, date: &str, customer: u32, most: u64, shop: &Day, rng: &mut Rng, text: &mut Vec<u8>) -> u64 {
+        let [main, second] = self.customers.tastes(customer);
+        let begin = text.len();
+        text.extend_from_slice(date.as_bytes());
+        text.push(b',');
+        self.customers.push_id(text, customer);
+        text.push(b',');
+        let start = begin..text.len();
         let channel: &[u8] = if rng.below_u32(10) < 7 { b",2\n" } else { b",1\n" };
+        let mut lines = 0;
         loop {
-            let whose = unit(&mut rng);
+            let whose = unit(rng);
             let cluster = match () {
                 () if whose < MAIN => Some(main),
                 () if whose < MAIN + SECOND => Some(second),
                 () => None,
             };
             // A cluster that has nothing yet sends its customers elsewhere; some article is there from the first day.
-            let article = articles.draw(shop, cluster, &mut rng).or_else(|| articles.draw(shop, None, &mut rng));
+            let article = self.articles.draw(shop, cluster, rng).or_else(|| self.articles.draw(shop, None, rng));
             let article = article.unwrap_or_default();
-            text.extend_from_slice(&start);
-            articles.push_id(&mut text, article);
+            self.articles.push_id(text, article);
             text.push(b',');
-            text.extend_from_slice(articles.price(article, rng.below_u32(8) == 0));
+            text.extend_from_slice(self.articles.price(article, rng.below_u32(8) == 0));
             text.extend_from_slice(channel);
-            left -= 1;
-            if left == 0 || unit(&mut rng) >= ANOTHER {
-                break;
+            lines += 1;
+            if lines == most || unit(rng) >= ANOTHER {
+                return lines;
             }
+            text.extend_from_within(start.clone());
         }
     }
-    text
 }
 
 #[cfg(test)]
@@ -131,7 +143,8 @@ mod tests {
     #[test]
     fn days_share_all_rows_out() {
         for rows in [1, 733, 100_000, 31_788_324] {
-            assert_eq!(shares(rows).iter().sum::<u64>(), rows);
+            let ends = ends(rows);
+            assert!(ends.is_sorted() && ends.last() == Some(&rows));
         }
     }
 }

@@ -3,7 +3,6 @@
 use super::super::candidates::Candidates;
 use super::super::certified::{Group, Score, push};
 use super::super::codes::QueryCode;
-use super::super::scan::up_to;
 use super::super::shortlist::Shortlist;
 use super::super::{Items, Search};
 use super::guide::{Guide, Promise};
@@ -48,8 +47,8 @@ pub(super) fn search(
                 list.write(ids, scores);
                 given
             });
-            let skipped = search.who.skipped(first + n).len();
-            if given < k.min(guide.admitted.saturating_sub(skipped)) || given == 0 {
+            // Skips may leave fewer: then the exact search says so.
+            if given < k.min(guide.admitted) {
                 left.push(first + n);
             }
         }
@@ -233,7 +232,7 @@ impl Probe<'_> {
         let (who, width) = (&self.search.who, items.codes.width);
         let (mut sums, mut hits, mut bars) = ([0.0; GROUP * PANEL], [0; GROUP], [0.0; GROUP]);
         for first in (from / PANEL * PANEL..to).step_by(PANEL) {
-            let there = who.panel(first) & within(first, from, to) & up_to(to - first);
+            let there = who.panel(first) & within(first, from, to);
             if there == 0 {
                 continue;
             }
