@@ -99,6 +99,12 @@ pub enum Error {
         /// What is wrong and what to do.
         reason: String,
     },
+    /// Whoever asked for the work wants it to end.
+    #[error("{what} was interrupted")]
+    Interrupted {
+        /// What was, and how it goes on.
+        what: String,
+    },
     /// Training produced NaN or infinity.
     #[error("{what} is not finite at step {step}: {cause}")]
     NonFinite {
@@ -207,7 +213,7 @@ impl Error {
             | Error::Cuda { .. }
             | Error::DeviceMemory { .. }
             | Error::KernelCompile { .. } => 4,
-            Error::Shape { .. } | Error::NonFinite { .. } | Error::Memory { .. } => 1,
+            Error::Shape { .. } | Error::NonFinite { .. } | Error::Memory { .. } | Error::Interrupted { .. } => 1,
         }
     }
 }

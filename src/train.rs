@@ -9,4 +9,4 @@ mod trainer;
 
 pub use diagnostics::Diagnostics;
 pub use events::{TrainEvent, TrainSummary};
-pub use trainer::train;
+pub use trainer::{train, train_until};

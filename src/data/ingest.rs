@@ -20,6 +20,7 @@ mod arrow;
 mod config;
 mod features;
 mod ids;
+mod inputs;
 mod pipeline;
 mod publish;
 mod rejected;
@@ -32,6 +33,7 @@ mod text;
 pub(crate) mod time;
 
 pub use config::{FeatureSpec, Format, IngestConfig, MinCount, OnError};
+pub use inputs::{Input, Inputs, Stream, TableInput};
 
 use features::{Fitted, read_features};
 use pipeline::{Dictionaries, Sink, read_rows};
@@ -125,9 +127,26 @@ pub fn ingest(
     config: &IngestConfig,
     progress: &(dyn Fn(Progress) + Sync),
 ) -> Result<IngestSummary> {
+    let train = inputs.iter().cloned().map(Input::Path).collect();
+    ingest_inputs(Inputs { train, ..Inputs::default() }, out, config, &|at| {
+        progress(at);
+        Ok(())
+    })
+}
+
+/// [`ingest`] of files, tables and streams; those that `config` names join them. An error of `progress` ends the work.
+///
+/// # Errors
+/// As [`ingest`], or what `progress` gives.
+pub fn ingest_inputs(
+    inputs: Inputs,
+    out: &Path,
+    config: &IngestConfig,
+    progress: &(dyn Fn(Progress) -> Result<()> + Sync),
+) -> Result<IngestSummary> {
     let start = Instant::now();
     config.validate()?;
-    let plan = source::plan(inputs, config)?;
+    let plan = source::plan(&inputs.with_files_of(config), config)?;
     if plan.columns.time.is_none() && matches!(config.split, SplitRule::Time { .. }) {
         return Err(Error::config("split", "a split by time needs a time column; give --time COLUMN"));
     }
@@ -158,13 +177,13 @@ pub fn ingest(
     let total_bytes = plan.files.iter().map(|file| file.table.bytes).sum();
     let report = |stage, rows| progress(Progress { stage, rows, bytes: total_bytes, total_bytes });
 
-    report(Stage::Count, 0);
+    report(Stage::Count, 0)?;
     let users = Raw { ids: dictionaries.users.freeze(), text: plan.text_users };
     let items = Raw { ids: dictionaries.items.freeze(), text: plan.text_items };
     let splitter = splitter(config, &spilled, user_rows, users.ids.bound())?;
     let mut numbered = number(&spilled, &splitter, config.min_count, &users, &items)?;
 
-    report(Stage::Features, 0);
+    report(Stage::Features, 0)?;
     let mut read = |input: &Option<_>, word, side: &Side, raw: &Raw| match input {
         Some(input) => read_features(input, word, side, &raw.ids, &mut rejected),
         None => Ok(Fitted::default()),
@@ -183,7 +202,7 @@ pub fn ingest(
     let items = write_side(dir, "items", &mut numbered.items, item_features)?;
     drop(numbered);
 
-    report(Stage::History, 0);
+    report(Stage::History, 0)?;
     let [train, valid, test] = splits;
     let shards: Vec<PathBuf> = train.files.iter().map(|file| dir.join(&file.name)).collect();
     let history = History::write(dir, &shards, users.rows)?;
@@ -246,7 +265,7 @@ fn write_shards(
     spilled: &Spilled,
     splitter: &Splitter,
     numbered: &Numbered,
-    progress: &dyn Fn(u64),
+    progress: &dyn Fn(u64) -> Result<()>,
 ) -> Result<[SplitInfo; 3]> {
     let (has_times, has_weights) = spilled.columns();
     let (users, items) = (&numbered.users, &numbered.items);
@@ -279,8 +298,7 @@ fn write_shards(
             }
         }
         splits.iter_mut().try_for_each(SplitRows::push)?;
-        progress(first + block.users.len() as u64);
-        Ok(())
+        progress(first + block.users.len() as u64)
     })?;
     let mut infos = Split::ALL.map(|_| SplitInfo::default());
     for (info, rows) in infos.iter_mut().zip(splits) {

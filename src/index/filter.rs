@@ -95,6 +95,11 @@ fn translate(from: &Vocabulary, to: &Vocabulary) -> Vec<u32> {
     (0..from.rows()).map(|from| row(from).unwrap_or(0)).collect()
 }
 
+/// The rows that are in every one of these ascending lists; `None` where there is no list.
+pub fn in_all(lists: Vec<Vec<u32>>) -> Option<Vec<u32>> {
+    lists.into_iter().reduce(|a, b| a.into_iter().filter(|row| b.binary_search(row).is_ok()).collect())
+}
+
 /// The items that may be returned, read from a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AllowList {

@@ -6,6 +6,7 @@ mod tests;
 use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::resume::resumable;
@@ -51,19 +52,35 @@ pub fn train(
     resume: bool,
     observer: &mut dyn FnMut(TrainEvent),
 ) -> Result<TrainSummary> {
+    train_until(dataset, out, config, resume, &AtomicBool::new(false), observer)
+}
+
+/// [`train`], until `stop` is set: then the step under way is finished and a checkpoint written, from which another call
+/// with `resume` goes on.
+///
+/// # Errors
+/// As [`train`]; [`Error::Interrupted`] once that checkpoint is on disk.
+pub fn train_until(
+    dataset: &Dataset,
+    out: impl AsRef<Path>,
+    config: &Config,
+    resume: bool,
+    stop: &AtomicBool,
+    observer: &mut dyn FnMut(TrainEvent),
+) -> Result<TrainSummary> {
     config.validate()?;
     let config = &config.for_rows(dataset.split(Split::Train).rows);
     match config.train.device.resolve()? {
         #[cfg(feature = "cuda")]
         Device::Cuda(ordinal) => {
             let backend = Cuda::new(ordinal, config.train.precision)?;
-            Run::start(backend, dataset, out.as_ref(), config, resume, observer)?.run()
+            Run::start(backend, dataset, out.as_ref(), config, resume, observer)?.run(stop)
         }
         #[cfg(not(feature = "cuda"))]
         Device::Cuda(ordinal) => Err(crate::backend::no_cuda_feature(ordinal)),
         Device::Cpu | Device::Auto => {
             let backend = Cpu::new(config.train.threads, None, config.train.precision)?;
-            Run::start(backend, dataset, out.as_ref(), config, resume, observer)?.run()
+            Run::start(backend, dataset, out.as_ref(), config, resume, observer)?.run(stop)
         }
     }
 }
@@ -187,7 +204,7 @@ impl<'a, B: Backend> Run<'a, B> {
         })
     }
 
-    fn run(mut self) -> Result<TrainSummary> {
+    fn run(mut self, stop: &AtomicBool) -> Result<TrainSummary> {
         if self.state.finished {
             return Ok(self.summary(true));
         }
@@ -196,24 +213,26 @@ impl<'a, B: Backend> Run<'a, B> {
             if self.state.cursor.epoch == self.epochs || self.out_of_patience() {
                 break;
             }
-            self.epoch()?;
+            self.epoch(stop)?;
         }
         self.finish()
     }
 
-    /// From the cursor to the end of its epoch.
-    fn epoch(&mut self) -> Result<()> {
+    /// From the cursor to the end of its epoch, or until `stop`.
+    fn epoch(&mut self, stop: &AtomicBool) -> Result<()> {
         let (epoch, begun, mut shown) = (self.state.cursor.epoch, Instant::now(), Instant::now());
         let examples_before = self.state.examples;
         for batch in self.loader.batches(self.state.cursor, Arc::clone(&self.inputs)) {
             let mut batch = batch?;
             self.step(&mut batch)?;
             let every = self.config.train.checkpoint_every;
-            if every > 0
-                && self.state.step.is_multiple_of(every)
-                && self.state.cursor.batch < self.loader.batches_per_epoch()
-            {
+            let within = self.state.cursor.batch < self.loader.batches_per_epoch();
+            let stopped = stop.load(Ordering::Relaxed) && within;
+            if stopped || within && every > 0 && self.state.step.is_multiple_of(every) {
                 self.checkpoint()?;
+            }
+            if stopped {
+                return Err(self.interrupted());
             }
             if shown.elapsed() >= PROGRESS {
                 shown = Instant::now();
@@ -228,7 +247,13 @@ impl<'a, B: Backend> Run<'a, B> {
         (self.state.loss_sum, self.state.examples) = (0.0, 0);
         let examples_per_second = (examples - examples_before) as f64 / seconds;
         (self.observer)(TrainEvent::Epoch { epoch: epoch + 1, loss, examples, seconds, examples_per_second });
-        self.checkpoint()
+        self.checkpoint()?;
+        if stop.load(Ordering::Relaxed) { Err(self.interrupted()) } else { Ok(()) }
+    }
+
+    fn interrupted(&self) -> Error {
+        let dir = self.dir.path().display();
+        Error::Interrupted { what: format!("training at step {} (`resume` goes on from {dir})", self.state.step) }
     }
 
     fn step(&mut self, batch: &mut ModelBatch) -> Result<()> {

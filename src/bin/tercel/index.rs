@@ -200,7 +200,7 @@ impl Choice {
         let (file, recall) = (model.join(FILE), self.recall.unwrap_or(RECALL));
         if file.exists() {
             match ItemIndex::open(&file, two_tower.device(), threads) {
-                Ok(index) if fits(&index, two_tower, recall)? => {
+                Ok(index) if two_tower.fits(&index, recall)? => {
                     out.text(format_args!("index: {}", file.display()));
                     lines(index.about(), out);
                     return two_tower.use_index(Some(index));
@@ -218,14 +218,4 @@ impl Choice {
         }
         two_tower.use_index(Some(index))
     }
-}
-
-/// Whether an index is of this model and keeps the recall.
-fn fits(index: &ItemIndex, model: &TwoTower, recall: f32) -> Result<bool> {
-    let about = index.about();
-    let kept = match about.kind {
-        IndexKind::Exact => true,
-        IndexKind::Approx { recall: kept } => about.measured.is_none() || kept >= recall,
-    };
-    Ok(kept && about.catalogue == model.catalogue()?)
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tercel::data::dataset::Dataset;
 use tercel::index::exact::{RecommendOptions, recommend};
-use tercel::index::filter::{AllowList, Seen};
+use tercel::index::filter::{AllowList, Seen, in_all};
 use tercel::index::predictions::check_path;
 use tercel::index::users::Users;
 use tercel::model::TwoTower;
@@ -235,8 +235,7 @@ fn allowed(model: &TwoTower, settings: &RecommendSettings) -> Result<Option<Vec<
         }
         lists.push(allowed.rows);
     }
-    let both = |a: Vec<u32>, b: Vec<u32>| a.into_iter().filter(|row| b.binary_search(row).is_ok()).collect();
-    match lists.into_iter().reduce(both) {
+    match in_all(lists) {
         Some(rows) if rows.is_empty() => Err(Error::config("tag", "no item has all that is asked for; ask for less")),
         rows => Ok(rows),
     }

@@ -22,6 +22,7 @@ use arrow_schema::{ArrowError, DataType, SchemaRef, TimeUnit};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 
+use super::inputs::Stream;
 use super::rows::{Columns, Layout, Reject, check_id, quoted};
 use super::table::{EachRow, Kind};
 use super::text::open_file;
@@ -53,6 +54,8 @@ enum Decoder {
     File(FileReader<BufReader<File>>),
     Stream(StreamReader<BufReader<File>>),
     Parquet(ParquetRecordBatchReader),
+    /// And the columns that are read, where not all are.
+    Table(Stream, Option<Vec<usize>>),
 }
 
 /// The record batches of a file, in pieces of [`BATCH`] rows.
@@ -73,6 +76,11 @@ impl Batches {
     /// estimate.
     pub(super) fn open(path: &Path, kind: &Kind, columns: Option<&[usize]>, bytes: &Arc<AtomicU64>) -> Result<Batches> {
         let projection = columns.map(<[usize]>::to_vec);
+        if let Kind::Table(input) = kind {
+            let schema = Arc::clone(&input.schema);
+            let stream = input.take().ok_or_else(|| Error::input(path, "its rows have been read already"))?;
+            return Ok(Batches::new(path, Decoder::Table(stream, projection), schema, 0, 0, bytes));
+        }
         let mut file = open_file(path)?;
         let file_bytes = file.metadata().map_err(|e| Error::io(path, e))?.len();
         let mut magic = [0; 6];
@@ -112,12 +120,19 @@ impl Batches {
         } else {
             return Err(Error::input(path, "is not an Arrow IPC file"));
         };
-        let (path, bytes) = (path.to_owned(), Arc::clone(bytes));
-        Ok(Batches { path, decoder, schema, rest: None, failed: false, rows: 0, total_rows, file_bytes, bytes })
+        Ok(Batches::new(path, decoder, schema, total_rows, file_bytes, bytes))
     }
 
-    pub(super) fn schema(&self) -> SchemaRef {
-        Arc::clone(&self.schema)
+    fn new(
+        path: &Path,
+        decoder: Decoder,
+        schema: SchemaRef,
+        total_rows: u64,
+        file_bytes: u64,
+        bytes: &Arc<AtomicU64>,
+    ) -> Batches {
+        let (path, bytes) = (path.to_owned(), Arc::clone(bytes));
+        Batches { path, decoder, schema, rest: None, failed: false, rows: 0, total_rows, file_bytes, bytes }
     }
 }
 
@@ -143,6 +158,10 @@ impl Iterator for Batches {
                 Decoder::File(reader) => reader.next().transpose(),
                 Decoder::Stream(reader) => reader.next().transpose(),
                 Decoder::Parquet(reader) => reader.next().transpose(),
+                Decoder::Table(stream, None) => stream.next().transpose(),
+                Decoder::Table(stream, Some(columns)) => {
+                    stream.next().map(|batch| batch?.project(columns)).transpose()
+                }
             });
             match next {
                 Ok(None) => {
@@ -168,6 +187,26 @@ impl Iterator for Batches {
     }
 }
 
+/// The schema of a file or table.
+fn schema(path: &Path, kind: &Kind) -> Result<SchemaRef> {
+    match kind {
+        Kind::Table(input) => Ok(Arc::clone(&input.schema)),
+        _ => Ok(Batches::open(path, kind, None, &Arc::default())?.schema),
+    }
+}
+
+/// The names of the columns, which are unique.
+///
+/// # Errors
+/// [`Error::Input`] where two columns have one name.
+pub(super) fn columns(path: &Path, kind: &Kind) -> Result<Vec<String>> {
+    let names: Vec<String> = schema(path, kind)?.fields().iter().map(|f| f.name().clone()).collect();
+    match (1..names.len()).find(|&i| names[..i].contains(&names[i])) {
+        Some(i) => Err(Error::input(path, format!("two columns are called `{}`; rename one", names[i]))),
+        None => Ok(names),
+    }
+}
+
 /// Whether ids of this type are integers.
 fn is_integer(data_type: &DataType) -> bool {
     match data_type {
@@ -181,7 +220,7 @@ fn is_integer(data_type: &DataType) -> bool {
 /// # Errors
 /// [`Error::Schema`] for a type that is neither text nor integer.
 pub(super) fn check_id_type(path: &Path, kind: &Kind, column: usize) -> Result<bool> {
-    let schema = Batches::open(path, kind, None, &Arc::default())?.schema();
+    let schema = schema(path, kind)?;
     let field = schema.field(column);
     let text = |data_type: &DataType| matches!(data_type, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
     match field.data_type() {
@@ -380,7 +419,7 @@ pub(super) fn for_each_row(path: &Path, batch: &RecordBatch, before: u64, each: 
 
 /// The columns of a file that hold lists.
 pub(super) fn list_columns(path: &Path, kind: &Kind) -> Result<Vec<String>> {
-    let schema = Batches::open(path, kind, None, &Arc::default())?.schema();
+    let schema = schema(path, kind)?;
     let is_list = |t: &DataType| matches!(t, DataType::List(_) | DataType::LargeList(_) | DataType::FixedSizeList(..));
     Ok(schema.fields().iter().filter(|f| is_list(f.data_type())).map(|f| f.name().clone()).collect())
 }

@@ -89,7 +89,7 @@ pub(super) fn read_rows(
     threads: usize,
     dictionaries: &Dictionaries,
     mut sink: Sink<'_>,
-    progress: &(dyn Fn(Progress) + Sync),
+    progress: &(dyn Fn(Progress) -> Result<()> + Sync),
 ) -> Result<()> {
     let threads = threads.clamp(1, MAX_THREADS);
     let stop = sink.rejected.stops();
@@ -133,7 +133,7 @@ pub(super) fn read_rows(
                     rows: sink.spill.rows,
                     bytes: bytes.load(Relaxed).min(total_bytes),
                     total_bytes,
-                });
+                })?;
                 // A line of many megabytes is rare: its memory is not kept.
                 slot.text.clear();
                 slot.text.shrink_to(4 * PIECE);

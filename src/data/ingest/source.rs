@@ -5,10 +5,12 @@ use std::path::{Path, PathBuf};
 use super::arrow;
 use super::config::{FeatureSpec, Format, IngestConfig};
 use super::features::{FeatureInput, check_name};
+use super::inputs::{Input, Inputs};
 use super::pipeline::InputFile;
 use super::rows::Layout;
 use super::table::{Kind, Table, TextOptions, kind_of_name, plain_name};
 use crate::data::dataset::{SourceColumns, Split};
+use crate::data::split::SplitRule;
 use crate::{Error, Result};
 
 mod names;
@@ -29,21 +31,32 @@ pub(super) struct Plan {
 }
 
 /// Finds, opens and checks every file's columns.
-pub(super) fn plan(inputs: &[PathBuf], config: &IngestConfig) -> Result<Plan> {
-    if inputs.is_empty() {
+pub(super) fn plan(inputs: &Inputs, config: &IngestConfig) -> Result<Plan> {
+    if inputs.train.is_empty() {
         return Err(Error::config("inputs", "no input is given"));
     }
-    let mut found = Vec::new();
-    for (split, paths) in [(Split::Train, inputs), (Split::Valid, &config.valid), (Split::Test, &config.test)] {
-        for path in paths {
-            found.extend(expand(path, config.format)?.into_iter().map(|(path, preset)| (split, path, preset)));
+    if config.split != SplitRule::None && !(inputs.valid.is_empty() && inputs.test.is_empty()) {
+        return Err(Error::config("split", "rows are given for a split: use `none` (the default) with them"));
+    }
+    let mut tables = Vec::new();
+    let mut first = None;
+    for (split, inputs) in [(Split::Train, &inputs.train), (Split::Valid, &inputs.valid), (Split::Test, &inputs.test)] {
+        for input in inputs {
+            match input {
+                Input::Table(table) => {
+                    first.get_or_insert(Preset::Arrow);
+                    tables.push((split, Table::batches(table)?));
+                }
+                Input::Path(path) => {
+                    for (path, preset) in expand(path, config.format)? {
+                        first.get_or_insert(preset);
+                        tables.push((split, open(&path, preset, config)?));
+                    }
+                }
+            }
         }
     }
-    let preset = found[0].2;
-    let mut tables = Vec::with_capacity(found.len());
-    for (split, path, preset) in &found {
-        tables.push((*split, open(path, *preset, config)?));
-    }
+    let preset = first.unwrap_or(Preset::Arrow);
     let columns = column_names(&tables[0].1, preset, config)?;
     let (mut text_users, mut text_items) = (false, false);
     let mut files = Vec::with_capacity(tables.len());
@@ -64,18 +77,21 @@ pub(super) fn plan(inputs: &[PathBuf], config: &IngestConfig) -> Result<Plan> {
         }
         files.push(InputFile { table, layout, columns, split });
     }
-    let folder = inputs[0].is_dir() || matches!(preset, Preset::Hm | Preset::Movielens(_));
+    let folder = match &inputs.train[0] {
+        Input::Path(path) => path.is_dir() || matches!(preset, Preset::Hm | Preset::Movielens(_)),
+        Input::Table(_) => false,
+    };
     let first = &files[0].table.path;
-    let features = |side: Side, given: &Option<PathBuf>, id: &str| match given {
-        Some(path) => feature_input(path, side, id, preset, config).map(Some),
+    let features = |side: Side, given: &Option<Input>, id: &str| match given {
+        Some(input) => feature_input(input, side, id, preset, config).map(Some),
         None if folder => match find_beside(first, side) {
-            Some(path) => feature_input(&path, side, id, preset, config).map(Some),
+            Some(path) => feature_input(&Input::Path(path), side, id, preset, config).map(Some),
             None => no_features(side, config),
         },
         None => no_features(side, config),
     };
-    let user_features = features(Side::User, &config.user_features, &columns.user)?;
-    let item_features = features(Side::Item, &config.item_features, &columns.item)?;
+    let user_features = features(Side::User, &inputs.user_features, &columns.user)?;
+    let item_features = features(Side::Item, &inputs.item_features, &columns.item)?;
     Ok(Plan { files, columns, text_users, text_items, user_features, item_features })
 }
 
@@ -172,13 +188,16 @@ fn column_names(table: &Table, preset: Preset, config: &IngestConfig) -> Result<
     Ok(columns)
 }
 
-fn feature_input(path: &Path, side: Side, id: &str, preset: Preset, config: &IngestConfig) -> Result<FeatureInput> {
-    let known = presets::feature_options(path);
-    let table = match kind_of_name(path) {
-        Some("parquet") => Table::columnar(path, Kind::Parquet)?,
-        Some("arrow") => Table::columnar(path, Kind::Arrow)?,
-        _ => Table::text(path, &known)?,
+fn feature_input(input: &Input, side: Side, id: &str, preset: Preset, config: &IngestConfig) -> Result<FeatureInput> {
+    let table = match input {
+        Input::Table(table) => Table::batches(table)?,
+        Input::Path(path) => match kind_of_name(path) {
+            Some("parquet") => Table::columnar(path, Kind::Parquet)?,
+            Some("arrow") => Table::columnar(path, Kind::Arrow)?,
+            _ => Table::text(path, &presets::feature_options(path))?,
+        },
     };
+    let path = table.path.as_path();
     let key = table.columns.iter().position(|c| c == id).unwrap_or(0);
     let (kinds, field) = match side {
         Side::User => (&config.user_feature_kinds, "user_feature_kinds"),

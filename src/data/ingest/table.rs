@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use super::arrow::{self, Batches};
+use super::inputs::TableInput;
 use super::rows::{Reject, RowReader, check_width};
 use super::text::{Dialect, Piece, Pieces, TextFile, open_file};
 use crate::{Error, Result};
@@ -20,6 +21,8 @@ pub(super) enum Kind {
     /// Arrow IPC, file or stream.
     Arrow,
     Parquet,
+    /// Record batches that somebody hands in.
+    Table(TableInput),
 }
 
 /// What is known about a text file before it is opened.
@@ -99,9 +102,15 @@ impl Table {
         if bytes == 0 {
             return Err(Error::input(path, "the file is empty"));
         }
-        let schema = Batches::open(path, &kind, None, &Arc::default())?.schema();
-        let columns = schema.fields().iter().map(|f| f.name().clone()).collect();
+        let columns = arrow::columns(path, &kind)?;
         Ok(Table { path: path.to_owned(), kind, columns, bytes })
+    }
+
+    /// Record batches; how many bytes they have is not known.
+    pub(super) fn batches(input: &TableInput) -> Result<Table> {
+        let (path, kind) = (input.name.clone(), Kind::Table(input.clone()));
+        let columns = arrow::columns(&path, &kind)?;
+        Ok(Table { path, kind, columns, bytes: 0 })
     }
 
     /// Where the column is.

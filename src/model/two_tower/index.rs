@@ -4,7 +4,7 @@ use super::{Engine, TwoTower};
 use crate::data::dataset::{Feature, FeatureKind, hash_file};
 use crate::data::vocabulary::FeatureColumn;
 use crate::index::filter::Seen;
-use crate::index::item_index::{Admit, Admitted, Filter, IndexOptions, ItemIndex};
+use crate::index::item_index::{Admit, Admitted, Filter, IndexKind, IndexOptions, ItemIndex};
 use crate::index::users::sample;
 use crate::index::{Found, Lists, UserBlock};
 use crate::model::popularity::SPREAD;
@@ -110,6 +110,19 @@ impl TwoTower {
             }
         };
         Ok(())
+    }
+
+    /// Whether an index is of this model's items and keeps this recall.
+    ///
+    /// # Errors
+    /// As [`catalogue`](TwoTower::catalogue).
+    pub fn fits(&self, index: &ItemIndex, recall: f32) -> Result<bool> {
+        let about = index.about();
+        let kept = match about.kind {
+            IndexKind::Exact => true,
+            IndexKind::Approx { recall: kept } => about.measured.is_none() || kept >= recall,
+        };
+        Ok(kept && about.catalogue == self.catalogue()?)
     }
 
     /// The index that is used.

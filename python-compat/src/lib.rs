@@ -1,0 +1,42 @@
+//! The native half of the Python package `tercel`: thin, the words that people use are in `python/tercel`.
+//!
+//! Settings and reports cross as JSON, rows as Arrow streams, vectors as NumPy arrays. Long calls let go of the
+//! interpreter, and look several times a second whether somebody pressed Ctrl-C.
+
+mod dataset;
+mod errors;
+mod index;
+mod model;
+mod signals;
+mod stream;
+mod train;
+
+use pyo3::prelude::*;
+
+/// What `tercel.*` is made of; not an interface.
+#[pymodule]
+mod _core {
+    #[pymodule_export]
+    use super::dataset::{check_dataset, ingest};
+    #[pymodule_export]
+    use super::index::ItemIndex;
+    #[pymodule_export]
+    use super::model::TwoTower;
+    #[pymodule_export]
+    use super::train::{complete_config, train};
+    #[pymodule_export]
+    use super::{device_for, version};
+}
+
+/// The version of the core.
+#[pyfunction]
+fn version() -> &'static str {
+    env!("CARGO_PKG_VERSION")
+}
+
+/// The device that a word (`auto`, `cpu`, `cuda:N`) stands for on this host, and why.
+#[pyfunction]
+fn device_for(device: &str) -> PyResult<(String, String)> {
+    let choice = errors::raised(device.parse::<tercel::Device>().and_then(tercel::Device::choose))?;
+    Ok((choice.device.to_string(), choice.reason))
+}

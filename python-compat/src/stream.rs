@@ -1,0 +1,41 @@
+//! Rows from Python: anything with `__arrow_c_stream__` (pyarrow, Polars, pandas, DuckDB), through the Arrow C stream
+//! interface. Columns stay where they are.
+
+use std::path::PathBuf;
+use std::ptr::NonNull;
+
+use arrow_array::ffi_stream::{RecordBatchStreamReader, FFI_ArrowArrayStream};
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+use pyo3::types::PyCapsule;
+use tercel::data::ingest::Input;
+
+/// An input as Python gives it: a path, or a table by name.
+#[derive(FromPyObject)]
+pub(crate) enum Given<'py> {
+    #[pyo3(transparent)]
+    Path(PathBuf),
+    #[pyo3(transparent)]
+    Table((String, Bound<'py, PyAny>)),
+}
+
+impl Given<'_> {
+    pub(crate) fn input(self) -> PyResult<Input> {
+        match self {
+            Given::Path(path) => Ok(Input::Path(path)),
+            Given::Table((name, object)) => Ok(Input::table(name, Box::new(reader(&object)?))),
+        }
+    }
+}
+
+/// Takes the stream of an object.
+#[allow(unsafe_code)]
+fn reader(object: &Bound<'_, PyAny>) -> PyResult<RecordBatchStreamReader> {
+    let capsule = object.call_method0("__arrow_c_stream__")?;
+    let capsule = capsule.cast::<PyCapsule>()?;
+    let stream: NonNull<FFI_ArrowArrayStream> = capsule.pointer_checked(Some(c"arrow_array_stream"))?.cast();
+    // SAFETY: a capsule of this name holds a live `ArrowArrayStream` (the PyCapsule protocol of Arrow), and the
+    // interpreter, which we hold, lets nobody else at it meanwhile; it is moved out, which leaves a released one behind.
+    let reader = unsafe { RecordBatchStreamReader::from_raw(stream.as_ptr()) };
+    reader.map_err(|error| PyTypeError::new_err(format!("the Arrow stream cannot be read: {error}")))
+}

@@ -1,0 +1,51 @@
+//! Training.
+
+use std::cell::RefCell;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use pyo3::prelude::*;
+use tercel::Config;
+use tercel::train::train_until;
+
+use crate::dataset::{invalid, open};
+use crate::signals::Watch;
+
+/// Trains on the dataset at `data` into the folder `out`; the summary as JSON.
+///
+/// `observer` is called with each event as JSON, in the words of `tercel train --json`. What it raises, and Ctrl-C, ends
+/// the run at a checkpoint, from which `resume` goes on.
+#[pyfunction]
+pub(crate) fn train(
+    py: Python<'_>,
+    data: PathBuf,
+    out: PathBuf,
+    config: &str,
+    resume: bool,
+    observer: Option<Py<PyAny>>,
+) -> PyResult<String> {
+    let dataset = open(&data)?;
+    let config: Config = serde_json::from_str(config).map_err(invalid)?;
+    let (result, watch) = py.detach(|| {
+        let stop = AtomicBool::new(false);
+        let watch = RefCell::new(Watch::new(observer));
+        let result = train_until(&dataset, &out, &config, resume, &stop, &mut |event| {
+            let mut watch = watch.borrow_mut();
+            watch.tell(|| serde_json::to_string(&event).unwrap_or_default());
+            if watch.look().is_err() {
+                stop.store(true, Ordering::Relaxed);
+            }
+        });
+        (result, watch.into_inner())
+    });
+    let summary = watch.end(result)?;
+    serde_json::to_string(&summary).map_err(invalid)
+}
+
+/// A configuration (JSON) with every default filled in, for a training split of `rows` rows.
+#[pyfunction]
+pub(crate) fn complete_config(config: &str, rows: u64) -> PyResult<String> {
+    let config: Config = serde_json::from_str(config).map_err(invalid)?;
+    crate::errors::raised(config.validate())?;
+    serde_json::to_string(&config.for_rows(rows)).map_err(invalid)
+}
