@@ -208,7 +208,8 @@ fn an_index_is_built_once_and_again_for_another_model() {
     let (name, expected) = lists_of(&exact);
     assert_eq!(name, "exact");
     let built = recommend("approx");
-    assert_eq!(event(&built, "index")["method"], "exact", "few items are searched whole");
+    let method = event(&built, "index")["method"].as_str().expect("a word");
+    assert!(["exact", "scan"].contains(&method), "few items are searched whole, not through lists: {method}");
     assert_eq!(lists_of(&built), ("approx".into(), expected.clone()));
     let again = recommend("approx");
     assert!(again.iter().all(|event| event["event"] != "index"), "it is there");
