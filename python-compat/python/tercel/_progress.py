@@ -1,0 +1,92 @@
+"""Bars on long work, with tqdm where it is there."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+Event: TypeAlias = "dict[str, Any]"
+Observer: TypeAlias = "Callable[[Event], None]"
+
+
+class Bar:
+    """One line that moves. Without tqdm, a line of text now and then; without a terminal, nothing."""
+
+    def __init__(self, what: str, unit: str) -> None:
+        """Shows nothing yet: a bar that is over at once would only flicker."""
+        self.what, self.unit = what, unit
+        self._bar: Any = None
+        self._shown = False
+
+    def to(self, done: int, total: int, words: Mapping[str, object] | None = None) -> None:
+        """Moves it."""
+        if self._bar is None and not self._shown:
+            self._shown = True
+            self._bar = _tqdm(self.what, self.unit, total)
+        if self._bar is not None:
+            self._bar.total = total or None
+            self._bar.n = done
+            if words:
+                self._bar.set_postfix(words, refresh=False)
+            self._bar.refresh()
+
+    def close(self) -> None:
+        """Ends it."""
+        if self._bar is not None:
+            self._bar.close()
+
+
+def _tqdm(what: str, unit: str, total: int) -> Any:
+    try:
+        from tqdm.auto import tqdm
+    except ImportError:
+        return None
+    return tqdm(desc=what, unit=unit, total=total or None, unit_scale=True, leave=True, file=sys.stderr)
+
+
+def parsed(observers: list[Observer]) -> Callable[[str], None] | None:
+    """What the native half calls, with JSON; none where nobody listens."""
+    if not observers:
+        return None
+
+    def told(words: str) -> None:
+        event = json.loads(words)
+        for observer in observers:
+            observer(event)
+
+    return told
+
+
+def rows_bar() -> tuple[Bar, Observer]:
+    """For ingest."""
+    bar = Bar("ingest", " rows")
+
+    def told(event: Event) -> None:
+        if event["stage"] == "read":
+            total = int(event["rows"] * event["total_bytes"] / event["bytes"]) if event["bytes"] else 0
+            bar.to(event["rows"], max(total, event["rows"]) if event["total_bytes"] else 0)
+
+    return bar, told
+
+
+def users_bar(what: str) -> tuple[Bar, Observer]:
+    """For evaluation and recommending."""
+    bar = Bar(what, " users")
+    return bar, lambda event: bar.to(event["done"], event["users"])
+
+
+def training_bar() -> tuple[Bar, Observer]:
+    """For training: steps, the loss, and the validation metric of each epoch."""
+    bar = Bar("train", " steps")
+    words: dict[str, object] = {}
+
+    def told(event: Event) -> None:
+        if event["event"] == "progress":
+            words.update(epoch=event["epoch"], loss=f"{event['loss']:.4f}")
+            bar.to(event["step"], event["steps"], words)
+        elif event["event"] == "validation":
+            words.update({name: f"{value:.4f}" for name, value in event["metrics"].items() if name.startswith("ndcg")})
+
+    return bar, told

@@ -1,0 +1,88 @@
+"""Tables of every library as the native half takes them: by the Arrow C stream interface, without a copy."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol, TypeAlias, runtime_checkable
+
+import numpy as np
+import pyarrow as pa
+
+
+@runtime_checkable
+class ArrowStream(Protocol):
+    """Anything that gives its rows as an Arrow stream: pyarrow, Polars, pandas 2.2 and newer, DuckDB."""
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        """The stream as a PyCapsule."""
+
+
+PathLike: TypeAlias = "str | os.PathLike[str]"
+Table: TypeAlias = "PathLike | ArrowStream | pa.RecordBatch | Sequence[pa.RecordBatch] | Any"
+"""A path, or rows: a pyarrow table, record batch, list of them or reader; a Polars or pandas data frame; …"""
+
+Given: TypeAlias = "str | tuple[str, object]"
+"""What the native half takes: a path, or a name and an object with `__arrow_c_stream__`."""
+
+
+def is_path(table: object) -> bool:
+    """Whether this names a file."""
+    return isinstance(table, (str, os.PathLike))
+
+
+def stream_of(table: Table) -> object:
+    """The object with `__arrow_c_stream__` that stands for a table in memory.
+
+    Raises:
+        TypeError: When it is no table.
+    """
+    if isinstance(table, pa.RecordBatch):
+        return pa.Table.from_batches([table])
+    if isinstance(table, (list, tuple)) and table and all(isinstance(batch, pa.RecordBatch) for batch in table):
+        return pa.Table.from_batches(list(table))
+    if hasattr(table, "__arrow_c_stream__"):
+        return table
+    collect = getattr(table, "collect", None)
+    if callable(collect) and type(table).__module__.startswith("polars"):
+        return stream_of(collect())
+    if type(table).__module__.startswith("pandas"):
+        return pa.Table.from_pandas(table, preserve_index=False)
+    if hasattr(table, "to_arrow"):
+        return stream_of(table.to_arrow())
+    kind = type(table).__name__
+    raise TypeError(f"{kind} is no table: give a path, a pyarrow, Polars or pandas table, or what has __arrow_c_stream__")
+
+
+def given(table: Table, name: str) -> Given:
+    """A path, or a named stream."""
+    if is_path(table):
+        return os.fspath(table)
+    return name, stream_of(table)
+
+
+def given_all(tables: Table | Sequence[Table] | None, name: str) -> list[Given]:
+    """One or several of them."""
+    if tables is None:
+        return []
+    several = isinstance(tables, (list, tuple)) and not all(isinstance(one, pa.RecordBatch) for one in tables)
+    if not several:
+        return [given(tables, name)]
+    if len(tables) == 1:
+        return [given(tables[0], name)]
+    return [given(one, f"{name}[{i}]") for i, one in enumerate(tables)]
+
+
+def arrow_table(table: Table) -> pa.Table:
+    """A table in memory as pyarrow's, without a copy where that can be."""
+    stream = stream_of(table)
+    return stream if isinstance(stream, pa.Table) else pa.RecordBatchReader.from_stream(stream).read_all()
+
+
+def raw_ids(ids: Iterable[object] | np.ndarray[Any, Any] | pa.Array) -> list[str]:
+    """Ids as the native half reads them: their texts."""
+    if isinstance(ids, (pa.Array, pa.ChunkedArray)):
+        ids = ids.to_pylist()
+    elif isinstance(ids, np.ndarray):
+        ids = ids.tolist()
+    return [one if isinstance(one, str) else str(one) for one in ids]

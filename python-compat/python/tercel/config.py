@@ -1,0 +1,97 @@
+"""Settings of a model and its training, by short names or whole."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from . import _core
+from .errors import ConfigError
+
+Config: TypeAlias = "dict[str, Any]"
+
+SHORT: dict[str, str] = {
+    "dim": "model.dim",
+    "normalize": "model.normalize",
+    "temperature": "model.temperature",
+    "learn_temperature": "model.learn_temperature",
+    "popularity": "model.popularity",
+    "dtype": "model.dtype",
+    "history": "model.user.history",
+    "user_mlp": "model.user.mlp",
+    "item_mlp": "model.item.mlp",
+    "user_features": "model.user.features",
+    "item_features": "model.item.features",
+    "negatives": "loss.negatives",
+    "logq": "loss.logq",
+    "mask_known_positives": "loss.mask_known_positives",
+    "optimizer": "optimizer.name",
+    "lr": "optimizer.lr",
+    "weight_decay": "optimizer.weight_decay",
+    "clip_norm": "optimizer.clip_norm",
+    "epochs": "train.epochs",
+    "batch_size": "train.batch_size",
+    "seed": "train.seed",
+    "device": "train.device",
+    "precision": "train.precision",
+    "threads": "train.threads",
+    "checkpoint_every": "train.checkpoint_every",
+    "early_stop": "train.early_stop",
+}
+"""Short names, and where they stand in a configuration file."""
+
+
+def configuration(config: Config | str | os.PathLike[str] | None, settings: Mapping[str, Any]) -> Config:
+    """A configuration: a file (TOML or JSON) or a dictionary, and short names over it.
+
+    >>> from tercel.config import configuration
+    >>> configuration({"train": {"epochs": 3}}, {"dim": 16, "epochs": 5})
+    {'train': {'epochs': 5}, 'model': {'dim': 16}}
+
+    Raises:
+        ConfigError: For a short name that there is not.
+    """
+    if config is None:
+        merged: Config = {}
+    elif isinstance(config, (str, os.PathLike)):
+        merged = _read(Path(config))
+    else:
+        merged = json.loads(json.dumps(config))
+    for name, value in settings.items():
+        if name not in SHORT:
+            known = ", ".join(SHORT)
+            raise ConfigError(f"{name}: there is no such setting; there are {known}", field=name)
+        if value is None:
+            continue
+        *path, last = SHORT[name].split(".")
+        place = merged
+        for word in path:
+            place = place.setdefault(word, {})
+        place[last] = value
+    return merged
+
+
+def complete(config: Config, rows: int) -> Config:
+    """The configuration with every default filled in, for a training split of this many rows.
+
+    >>> from tercel.config import complete
+    >>> complete({}, 30_000_000)["train"]["epochs"]
+    5
+    """
+    filled: Config = json.loads(_core.complete_config(json.dumps(config), rows))
+    return filled
+
+
+def _read(path: Path) -> Config:
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".json":
+        found: Config = json.loads(text)
+        return found
+    try:
+        import tomllib
+    except ImportError:  # Python 3.10
+        raise ConfigError(f"{path}: TOML needs Python 3.11; give JSON or a dictionary", field="config") from None
+    return tomllib.loads(text)

@@ -1,0 +1,204 @@
+"""Datasets: interactions and features, encoded once, read from memory-mapped Arrow shards."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import pyarrow as pa
+
+from . import _core
+from ._progress import Observer, parsed, rows_bar
+from ._tables import PathLike, Table, given, given_all
+from .errors import ConfigError
+
+Split: TypeAlias = Literal["train", "valid", "test"]
+
+
+class Dataset:
+    """A dataset folder.
+
+    >>> import tercel
+    >>> purchases = tercel.demo_purchases()
+    >>> data = tercel.Dataset.build(purchases, split="last-per-user:1", progress=False)
+    >>> data.rows("train"), data.rows("test"), data.users, data.items
+    (510, 30, 30, 20)
+    >>> data.to_arrow("test").column_names
+    ['user', 'item', 'timestamp']
+    """
+
+    def __init__(self, path: PathLike) -> None:
+        """Opens a folder that `build` or `tercel ingest` has written.
+
+        Raises:
+            DataError: When it is no dataset, or a damaged one.
+            FileError: When it is not there.
+        """
+        self.path = Path(path)
+        self.manifest: dict[str, Any] = json.loads(_core.check_dataset(self.path))
+        self.summary: dict[str, Any] = {}
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+
+    @classmethod
+    def build(
+        cls,
+        interactions: Table | Sequence[Table],
+        out: PathLike | None = None,
+        *,
+        user: str | None = None,
+        item: str | None = None,
+        time: str | None = None,
+        weight: str | None = None,
+        split: str = "none",
+        valid: Table | Sequence[Table] | None = None,
+        test: Table | Sequence[Table] | None = None,
+        user_features: Table | None = None,
+        item_features: Table | None = None,
+        user_feature_kinds: Mapping[str, str] | None = None,
+        item_feature_kinds: Mapping[str, str] | None = None,
+        min_user_count: int = 0,
+        min_item_count: int = 0,
+        on_error: Literal["stop", "skip"] = "stop",
+        format: str | None = None,
+        threads: int = 0,
+        seed: int = 0,
+        progress: bool = True,
+    ) -> Dataset:
+        """Encodes interactions (a row for each) and features into a dataset folder.
+
+        Tables enter by the Arrow C stream interface, batch by batch: none of their columns is copied as a whole, and a
+        stream may be longer than memory. Everything that is fitted is fitted on the training split alone.
+
+        Args:
+            interactions: A path, a table, or several: the training split, or all splits (see `split`).
+            out: The folder to write; without it a temporary one, which goes with this object.
+            user: The user column; found by its name where it is a usual one (`user_id`, `customer_id`, …). The same
+                holds for `item` and `time`.
+            item: The item column.
+            time: The time column: seconds, timestamps, dates or their texts.
+            weight: The column with a row's weight.
+            split: `time:VALID_START,TEST_START`, `last-per-user:N`, `random:FRACTION` or `none`.
+            valid: The validation split, where it comes by itself.
+            test: The test split, where it comes by itself.
+            user_features: One row per user: the id, then features.
+            item_features: One row per item: the id, then features.
+            user_feature_kinds: By column: `categorical`, `multi-hot:SEPARATOR`, `numeric`, `numeric:BUCKETS`, `skip`.
+            item_feature_kinds: The same of items.
+            min_user_count: Users with fewer training rows are left out.
+            min_item_count: The same of items.
+            on_error: `skip` keeps rows that cannot be read in `rejected.csv`, instead of raising `RowError`.
+            format: Of files, where their names do not tell: `csv`, `movielens`, `hm`, `arrow`, `parquet`.
+            threads: 0 for every core. The result does not depend on it.
+            seed: Of a random split.
+            progress: Shows a bar.
+
+        Raises:
+            RowError: For the first row that cannot be read.
+            DataError: For an input that cannot be used.
+            ConfigError: For settings that do not fit the input.
+        """
+        config = {
+            "user": user,
+            "item": item,
+            "time": time,
+            "weight": weight,
+            "format": format,
+            "split": split,
+            "min_count": {"user": min_user_count, "item": min_item_count},
+            "user_feature_kinds": dict(user_feature_kinds or {}),
+            "item_feature_kinds": dict(item_feature_kinds or {}),
+            "on_error": on_error,
+            "threads": threads,
+            "seed": seed,
+        }
+        folder = None if out is not None else tempfile.TemporaryDirectory(prefix="tercel-")
+        path = Path(os.fspath(out)) if out is not None else Path(str(folder and folder.name)) / "data"
+        observers: list[Observer] = []
+        bar = None
+        if progress:
+            bar, told = rows_bar()
+            observers.append(told)
+        try:
+            summary = _core.ingest(
+                given_all(interactions, "interactions"),
+                path,
+                json.dumps({name: value for name, value in config.items() if value is not None}),
+                given_all(valid, "valid"),
+                given_all(test, "test"),
+                None if user_features is None else given(user_features, "user_features"),
+                None if item_features is None else given(item_features, "item_features"),
+                parsed(observers),
+            )
+        finally:
+            if bar is not None:
+                bar.close()
+        dataset = cls(path)
+        dataset.summary = json.loads(summary)
+        dataset._folder = folder
+        return dataset
+
+    @property
+    def users(self) -> int:
+        """How many users the training split names."""
+        return int(self.manifest["users"]["rows"]) - 1
+
+    @property
+    def items(self) -> int:
+        """How many items the training split names: the catalogue."""
+        return int(self.manifest["items"]["rows"]) - 1
+
+    def rows(self, split: Split = "train") -> int:
+        """The rows of a split."""
+        return int(self._split(split)["rows"])
+
+    def to_arrow(self, split: Split = "train") -> pa.Table:
+        """The interactions of a split, mapped from its shards: user and item are rows of `user_table()` and
+        `item_table()`, timestamps are seconds.
+        """
+        files = self._split(split)["files"]
+        tables = [_mapped(self.path / file["name"]) for file in files]
+        return pa.concat_tables(tables) if tables else pa.table({"user": pa.array([], pa.uint32())})
+
+    def user_table(self) -> pa.Table:
+        """The users: raw ids, training counts and codes of features. Row 0 stands for unknown ones."""
+        return _mapped(self.path / self.manifest["users"]["file"]["name"])
+
+    def item_table(self) -> pa.Table:
+        """The items, likewise."""
+        return _mapped(self.path / self.manifest["items"]["file"]["name"])
+
+    def _split(self, split: str) -> dict[str, Any]:
+        if split not in ("train", "valid", "test"):
+            raise ConfigError(f"split: `{split}` is not one of train, valid, test", field="split")
+        found: dict[str, Any] = self.manifest[split]
+        return found
+
+    def __repr__(self) -> str:
+        """What it holds, in a line."""
+        rows = ", ".join(f"{self.rows(split)} {split}" for split in ("train", "valid", "test"))
+        return f"Dataset({str(self.path)!r}: {self.users} users, {self.items} items, rows: {rows})"
+
+
+def _mapped(path: Path) -> pa.Table:
+    return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+
+
+def demo_purchases(users: int = 30, items: int = 20, each: int = 19) -> pa.Table:
+    """Purchases of two tastes, for examples: even users buy even items, odd users odd ones.
+
+    >>> import tercel
+    >>> tercel.demo_purchases().num_rows
+    570
+    """
+    rows = [(user, visit) for visit in range(each) for user in range(users)]
+    return pa.table(
+        {
+            "user_id": [f"u{user}" for user, _ in rows],
+            "item_id": [f"i{(visit * 7 + user) % items // 2 * 2 + user % 2}" for user, visit in rows],
+            "timestamp": [1_600_000_000 + 86_400 * visit + user for user, visit in rows],
+        }
+    )

@@ -1,0 +1,118 @@
+"""What an evaluation says."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ._progress import parsed, users_bar
+from .dataset import Dataset, Split
+
+if TYPE_CHECKING:
+    from .model import Model
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over users, and its 95 % bootstrap interval where there is one."""
+
+    value: float
+    low: float | None
+    high: float | None
+
+    def __str__(self) -> str:
+        """The value, and its interval in brackets."""
+        interval = "" if self.low is None or self.high is None else f" ({self.low:.4f} to {self.high:.4f})"
+        return f"{self.value:.4f}{interval}"
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Full-catalogue metrics of a split, the popularity baseline beside them.
+
+    Attributes:
+        metrics: By name (`recall@10`, `ndcg@10`, …).
+        popularity: The baseline's values of the same names.
+        users: Users that were judged: every user is one row, whatever the number of its items.
+        definitions: What each figure is, in words.
+        details: Everything that `tercel evaluate --json` says.
+    """
+
+    split: str
+    metrics: dict[str, Estimate]
+    popularity: dict[str, float]
+    users: int
+    definitions: dict[str, str]
+    details: dict[str, Any]
+
+    def __getitem__(self, metric: str) -> float:
+        """The value of a metric."""
+        return self.metrics[metric].value
+
+    def __str__(self) -> str:
+        """A table for people."""
+        lines = [f"{self.split}: {self.users} users, full catalogue", f"{'':14}{'model':>28}{'popularity':>12}"]
+        lines += [
+            f"{name:14}{estimate!s:>28}{self.popularity[name]:12.4f}" for name, estimate in self.metrics.items()
+        ]
+        return "\n".join(lines)
+
+
+def evaluate(
+    model: Model,
+    dataset: Dataset,
+    split: Split = "test",
+    *,
+    k: int | list[int] | tuple[int, ...] = (10, 20),
+    include_seen: bool = False,
+    bootstrap: int = 1000,
+    seed: int = 0,
+    progress: bool = True,
+) -> Evaluation:
+    """Evaluates a model on a split of the dataset that it was trained on: every user, the full catalogue.
+
+    Args:
+        model: The model.
+        dataset: Its dataset, or one with the same vocabularies.
+        split: `valid` or `test`.
+        k: The lengths of list that are judged.
+        include_seen: Lets the model return what a user has had in training.
+        bootstrap: Resamples for the intervals; 0 for none.
+        seed: Of the resamples.
+        progress: Shows a bar.
+
+    Raises:
+        DataError: When nobody has items in the split.
+
+    >>> import tercel
+    >>> data = tercel.Dataset.build(tercel.demo_purchases(), split="last-per-user:1", progress=False)
+    >>> model = tercel.Model.train(data, dim=8, epochs=5, progress=False)
+    >>> report = tercel.evaluate(model, data, k=5, include_seen=True, progress=False)
+    >>> report["recall@5"] > report.popularity["recall@5"]
+    True
+    """
+    ks = [k] if isinstance(k, int) else list(k)
+    bar, told = users_bar("evaluate")
+    try:
+        words = model._core.evaluate(
+            dataset.path, split, ks, include_seen, bootstrap, seed, parsed([told] if progress else [])
+        )
+    finally:
+        bar.close()
+    return _evaluation(json.loads(words))
+
+
+def _evaluation(details: dict[str, Any]) -> Evaluation:
+    estimate = {name: Estimate(**value) for name, value in details["metrics"].items()}
+    return Evaluation(
+        split=details["split"],
+        metrics=estimate,
+        popularity=details["popularity"],
+        users=details["users"],
+        definitions=details["definitions"],
+        details=details,
+    )
+
+
+__all__ = ["Estimate", "Evaluation", "evaluate"]

@@ -1,0 +1,85 @@
+"""From a dataset of joined rows to Tercel's: interactions, and one row of features for each user and item."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import pyarrow as pa
+
+from ..dataset import Dataset as Encoded
+from ..errors import ConfigError
+from .io import Dataset
+from .models.utils.dataset import last_of_each
+from .schema import ColumnSchema, Schema, Tags
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Which column is what."""
+
+    user: str
+    item: str
+    time: str | None
+    user_features: tuple[ColumnSchema, ...]
+    item_features: tuple[ColumnSchema, ...]
+
+    @staticmethod
+    def of(schema: Schema, user_tower: Schema, item_tower: Schema) -> Columns:
+        """By the tags of the dataset's schema; features are what the towers read."""
+        one = {}
+        for tag in (Tags.USER_ID, Tags.ITEM_ID):
+            found = schema.select_by_tag(tag).column_names
+            if len(found) != 1:
+                words = f"{len(found)} columns have the tag {tag}" + (f": {', '.join(found)}" if found else "")
+                raise ConfigError(f"schema: {words}; one must", field="schema")
+            one[tag] = found[0]
+        times = schema.select_by_tag(Tags.TIME).column_names
+        ids = set(one.values())
+        features = [
+            tuple(column for column in tower if column.name not in ids and column.name in schema)
+            for tower in (user_tower, item_tower)
+        ]
+        return Columns(one[Tags.USER_ID], one[Tags.ITEM_ID], times[0] if times else None, features[0], features[1])
+
+    def interactions(self, table: pa.Table) -> pa.Table:
+        """Users, items and times."""
+        return table.select([name for name in (self.user, self.item, self.time) if name is not None])
+
+    def features(self, tables: list[pa.Table], side: Literal["user", "item"]) -> pa.Table | None:
+        """One row for each user or item."""
+        key, features = (self.user, self.user_features) if side == "user" else (self.item, self.item_features)
+        if not features:
+            return None
+        names = [key, *(column.name for column in features)]
+        return last_of_each(pa.concat_tables([table.select(names) for table in tables]), key, names)
+
+    def kinds(self, side: Literal["user", "item"]) -> dict[str, str]:
+        """What tags say of features; the others are told by their values."""
+        features = self.user_features if side == "user" else self.item_features
+        kinds = {}
+        for column in features:
+            if Tags.CONTINUOUS in column.tags:
+                kinds[column.name] = "numeric"
+            elif Tags.CATEGORICAL in column.tags and not column.is_list and Tags.LIST not in column.tags:
+                kinds[column.name] = "categorical"
+        return kinds
+
+
+def encode(train: Dataset, held_out: Dataset | None, columns: Columns) -> Encoded:
+    """A dataset whose test (and validation) split is `held_out`. Everything is fitted on the training rows alone."""
+    rows = train.to_arrow()
+    tables = [rows] if held_out is None else [rows, held_out.to_arrow()]
+    later = None if held_out is None else columns.interactions(tables[1])
+    return Encoded.build(
+        columns.interactions(rows),
+        user=columns.user,
+        item=columns.item,
+        time=columns.time,
+        valid=later,
+        user_features=columns.features(tables, "user"),
+        item_features=columns.features(tables, "item"),
+        user_feature_kinds=columns.kinds("user") if columns.user_features else None,
+        item_feature_kinds=columns.kinds("item") if columns.item_features else None,
+        progress=False,
+    )

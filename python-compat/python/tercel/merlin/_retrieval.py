@@ -1,0 +1,313 @@
+"""`TwoTowerModelV2`, `MatrixFactorizationModelV2`: Keras's words round Tercel's training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from ..errors import ConfigError
+from ..evaluation import Evaluation, evaluate
+from ..model import Model
+from ..tf.keras.optimizers import optimizer_settings
+from . import differs
+from ._blocks import EmbeddingOptions, Encoder, InputBlockV2, MLPBlock
+from ._encode import Columns, encode
+from ._loader import Loader, as_dataset
+from ._metrics import DEFAULT, TopKMetric
+from ._outputs import ContrastiveOutput, uniform_of
+from ._topk import TopKEncoder
+from .io import Dataset
+from .schema import Schema, Tags
+
+_TRAINING = ("batch_size", "epochs", "validation_data", "verbose", "callbacks", "shuffle", "validation_freq")
+
+
+class History:
+    """What `fit` answers: values by epoch."""
+
+    def __init__(self, history: dict[str, list[float]]) -> None:
+        """Losses and validation metrics."""
+        self.history = history
+
+
+class RetrievalModel:
+    """Two towers and how they are compared."""
+
+    def __init__(self, query: Encoder, candidate: Encoder, output: ContrastiveOutput) -> None:
+        """Used by the named models."""
+        self.query, self.candidate, self.output = query, candidate, output
+        self.optimizer: Any = None
+        self.metrics: list[TopKMetric] = list(DEFAULT)
+        self.tercel: Model | None = None
+        self._train: Dataset | None = None
+
+    def compile(
+        self, optimizer: Any = "adam", loss: Any = None, metrics: Iterable[Any] | None = None, **_: Any
+    ) -> None:
+        """Takes Keras's optimizers, or their names, and Merlin's metrics."""
+        if loss is not None and loss != "categorical_crossentropy":
+            differs(f"compile: the loss is the softmax over candidates here, not {loss!r}")
+        self.optimizer = optimizer
+        if metrics is not None:
+            self.metrics = [metric for metric in metrics if isinstance(metric, TopKMetric)]
+
+    def fit(
+        self,
+        x: Dataset | Loader | Any,
+        *,
+        validation_data: Dataset | Loader | Any = None,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        verbose: Any = "auto",
+        seed: int = 0,
+        device: str = "auto",
+        threads: int = 0,
+        out: str | None = None,
+        **others: Any,
+    ) -> History:
+        """Trains. Validation metrics are those of the full catalogue, one row per user: Merlin's are in-batch and change
+        with the batch size.
+
+        Args:
+            x: The training rows.
+            validation_data: Rows that are held out: each epoch is validated on them.
+            batch_size: Rows of a batch; a loader's own without it.
+            epochs: Passes over the rows.
+            verbose: 0 for no bar.
+            seed: Of everything that is drawn.
+            device: `auto`, `cpu` or `cuda:N`.
+            threads: 0 for every core.
+            out: A model folder that is kept.
+            others: Keras's other arguments, which have no effect.
+        """
+        ignored = [name for name in others if name not in _TRAINING]
+        if ignored:
+            differs(f"fit: {', '.join(ignored)} has no effect here")
+        if batch_size is None:
+            batch_size = x.batch_size if isinstance(x, Loader) else None
+        self._train = as_dataset(x)
+        columns = self._columns()
+        held_out = None if validation_data is None else as_dataset(validation_data)
+        data = encode(self._train, held_out, columns)
+        config = self._config(columns)
+        config["train"] = {"epochs": epochs, "seed": seed, "device": device, "threads": threads}
+        if batch_size is not None:
+            config["train"]["batch_size"] = batch_size
+        if held_out is not None and self.metrics:
+            # Patience without end: every epoch is validated, the best is kept.
+            config["train"]["early_stop"] = f"{self.metrics[0].metric},{epochs + 1}"
+            differs("fit: the best epoch by the validation metric is kept (Merlin keeps the last)")
+        self.tercel = Model.train(data, out, config=config, progress=verbose not in (0, False))
+        history: dict[str, list[float]] = {"loss": []}
+        for event in self.tercel.history:
+            if event["event"] == "epoch":
+                history["loss"].append(event["loss"])
+            elif event["event"] == "validation":
+                for metric in self.metrics:
+                    value = event["metrics"].get(metric.metric)
+                    if value is not None:
+                        history.setdefault(f"val_{metric.key}", []).append(value)
+        return History(history)
+
+    def evaluate(
+        self, x: Dataset | Loader | Any, *, batch_size: int | None = None, return_dict: bool = True, **_: Any
+    ) -> Any:
+        """The metrics on held-out rows: full catalogue, one row per user, whatever the batch size."""
+        found = self._evaluation(as_dataset(x))
+        values = {metric.key: found[metric.metric] for metric in self.metrics}
+        return values if return_dict else list(values.values())
+
+    def _evaluation(self, held_out: Dataset, *, include_seen: bool = True) -> Evaluation:
+        train = self._trained_on()
+        data = encode(train, held_out, self._columns())
+        ks = sorted({metric.k for metric in self.metrics})
+        return evaluate(self.trained, data, "valid", k=ks, include_seen=include_seen, progress=False)
+
+    def to_top_k_encoder(
+        self,
+        candidates: Dataset | Any = None,
+        candidate_id: Tags | str = Tags.ITEM_ID,
+        strategy: str = "brute-force-topk",
+        k: int = 10,
+        batch_size: int | None = None,
+        **_: Any,
+    ) -> TopKEncoder:
+        """An encoder that answers the `k` best of the candidates (all items of the catalogue without any)."""
+        return TopKEncoder(self, None if candidates is None else as_dataset(candidates), strategy=strategy, k=k)
+
+    to_top_k_recommender = to_top_k_encoder
+
+    def query_embeddings(self, dataset: Dataset | Any = None, *_: Any, **__: Any) -> Dataset:
+        """The users' vectors: their ids, and a list of values each."""
+        return self._embeddings("user")
+
+    def candidate_embeddings(self, dataset: Dataset | Any = None, *_: Any, **__: Any) -> Dataset:
+        """The items' vectors: their ids, and a list of values each."""
+        return self._embeddings("item")
+
+    def _embeddings(self, side: str) -> Dataset:
+        import pyarrow as pa
+
+        model, columns = self.trained, self._columns()
+        values = model.user_embeddings() if side == "user" else model.item_embeddings()
+        ids = model.user_ids if side == "user" else model.item_ids
+        name = columns.user if side == "user" else columns.item
+        lists = pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1)), values.shape[1])
+        tag = Tags.USER_ID if side == "user" else Tags.ITEM_ID
+        schema = Schema([self._trained_on().schema[name].with_tags(tag), "embedding"])
+        return Dataset(pa.table({name: ids, "embedding": lists}), schema=schema)
+
+    def save(self, path: str, **_: Any) -> None:
+        """Writes the trained model; `tercel.Model.from_pretrained` opens it."""
+        self.trained.save_pretrained(path)
+
+    @property
+    def trained(self) -> Model:
+        """The trained model in Tercel's own words.
+
+        Raises:
+            ConfigError: Before `fit`.
+        """
+        if self.tercel is None:
+            raise ConfigError("the model has not been trained: call fit first")
+        return self.tercel
+
+    def _trained_on(self) -> Dataset:
+        if self._train is None:
+            raise ConfigError("the model has not been trained: call fit first")
+        return self._train
+
+    def _columns(self) -> Columns:
+        return Columns.of(self._trained_on().schema, self.query.schema, self.candidate.schema)
+
+    def _config(self, columns: Columns) -> dict[str, Any]:
+        widths = [tower.hidden for tower in (self.query, self.candidate)]
+        features = [columns.user_features, columns.item_features]
+        last = {hidden[-1] for hidden in widths if hidden}
+        if len(last) > 1:
+            raise ConfigError(f"the towers end in {' and '.join(map(str, sorted(last)))} values; they must be as wide")
+        wide = [tower.inputs.dim for tower in (self.query, self.candidate) if tower.inputs.dim]
+        dim = last.pop() if last else (wide[0] if wide else 64)
+        towers: list[dict[str, Any]] = []
+        for tower, hidden, read in zip((self.query, self.candidate), widths, features, strict=True):
+            plan: dict[str, Any] = {"features": [column.name for column in read], "mlp": hidden[:-1]}
+            if hidden:
+                plan |= {"combine": "concat", "feature_dim": tower.inputs.dim or dim}
+            towers.append(plan)
+        output = self.output
+        return {
+            "model": {
+                "dim": dim,
+                "normalize": self.query.normalize or self.candidate.normalize,
+                "temperature": output.logits_temperature,
+                "popularity": 0.0,
+                "user": towers[0],
+                "item": towers[1],
+            },
+            "loss": {
+                "negatives": f"in-batch+uniform:{output.uniform}" if output.uniform else "in-batch",
+                "logq": "exact" if output.logq else "none",
+                "mask_accidental_hits": output.downscore_false_negatives,
+            },
+            "optimizer": optimizer_settings(self.optimizer),
+        }
+
+
+class TwoTowerModelV2(RetrievalModel):
+    """Two encoders, in-batch softmax: temperature 1, no logQ, no norm unless asked, as in Merlin.
+
+    >>> import tercel, warnings
+    >>> import tercel.merlin.models.tf as mm
+    >>> from tercel.merlin.io import Dataset
+    >>> from tercel.merlin.schema import ColumnSchema, Schema, Tags
+    >>> schema = Schema([ColumnSchema("user_id", tags=[Tags.USER_ID]), ColumnSchema("item_id", tags=[Tags.ITEM_ID])])
+    >>> train = Dataset(tercel.demo_purchases(), schema=schema)
+    >>> mlp = mm.MLPBlock([16], no_activation_last_layer=True)
+    >>> towers = [mm.Encoder(mm.InputBlockV2(schema.select_by_tag(tag)), mlp) for tag in (Tags.USER, Tags.ITEM)]
+    >>> model = mm.TwoTowerModelV2(*towers)
+    >>> model.compile(optimizer="adam", metrics=[mm.RecallAt(5)])
+    >>> losses = model.fit(train, batch_size=64, epochs=3, verbose=0).history["loss"]
+    >>> losses[0] > losses[-1]
+    True
+    """
+
+    def __init__(
+        self,
+        query_tower: Encoder,
+        candidate_tower: Encoder,
+        candidate_id_tag: Tags = Tags.ITEM_ID,
+        outputs: ContrastiveOutput | None = None,
+        logits_temperature: float = 1.0,
+        negative_samplers: Any = None,
+        **_: Any,
+    ) -> None:
+        """Merlin's arguments."""
+        if outputs is None:
+            outputs = ContrastiveOutput(negative_samplers=negative_samplers, logits_temperature=logits_temperature)
+        super().__init__(query_tower, candidate_tower, outputs)
+
+
+class MatrixFactorizationModelV2(RetrievalModel):
+    """Ids alone, `dim` values each.
+
+    >>> import tercel.merlin.models.tf as mm
+    >>> from tercel.merlin.schema import ColumnSchema, Schema
+    >>> schema = Schema([ColumnSchema("user_id", ["user_id"]), ColumnSchema("item_id", ["item_id"])])
+    >>> mm.MatrixFactorizationModelV2(schema, dim=32).query.inputs.dim
+    32
+    """
+
+    def __init__(
+        self,
+        schema: Schema,
+        dim: int,
+        candidate_id_tag: Tags = Tags.ITEM_ID,
+        logits_temperature: float = 1.0,
+        outputs: ContrastiveOutput | None = None,
+        negative_samplers: Any = None,
+        **_: Any,
+    ) -> None:
+        """Merlin's arguments."""
+        towers = [Encoder(InputBlockV2(schema.select_by_tag(tag), dim=dim)) for tag in (Tags.USER_ID, Tags.ITEM_ID)]
+        if outputs is None:
+            outputs = ContrastiveOutput(negative_samplers=negative_samplers, logits_temperature=logits_temperature)
+        super().__init__(towers[0], towers[1], outputs)
+
+
+class TwoTowerModel(TwoTowerModelV2):
+    """The older interface: a schema and a block that both towers have, norms on.
+
+    >>> import tercel.merlin.models.tf as mm
+    >>> from tercel.merlin.schema import ColumnSchema, Schema
+    >>> schema = Schema([ColumnSchema("user_id", ["user_id"]), ColumnSchema("item_id", ["item_id"])])
+    >>> mm.TwoTowerModel(schema, mm.MLPBlock([64], no_activation_last_layer=True)).query.normalize
+    True
+    """
+
+    def __init__(
+        self,
+        schema: Schema,
+        query_tower: MLPBlock,
+        item_tower: MLPBlock | None = None,
+        l2_normalization: bool = True,
+        logits_temperature: float = 1.0,
+        samplers: Sequence[Any] = (),
+        embedding_options: EmbeddingOptions | None = None,
+        post: Any = None,
+        **_: Any,
+    ) -> None:
+        """Merlin's arguments."""
+        dim = embedding_options.embedding_dim_default if embedding_options else None
+        encoders = [
+            Encoder(InputBlockV2(schema.select_by_tag(tag), dim=dim), block)
+            for tag, block in ((Tags.USER, query_tower), (Tags.ITEM, item_tower or query_tower))
+        ]
+        for encoder in encoders:
+            encoder.normalize = l2_normalization
+        output = ContrastiveOutput(logits_temperature=logits_temperature, post=post)
+        output.uniform = uniform_of(list(samplers))
+        super().__init__(encoders[0], encoders[1], outputs=output)
+
+
+class MatrixFactorizationModel(MatrixFactorizationModelV2):
+    """The older interface of `MatrixFactorizationModelV2`."""

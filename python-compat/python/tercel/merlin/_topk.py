@@ -1,0 +1,106 @@
+"""The encoder that answers items."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from ..evaluation import evaluate
+from . import differs
+from ._encode import encode
+from ._loader import Loader, as_dataset
+from ._metrics import DEFAULT, TopKMetric
+from .io import Dataset
+from .schema import Schema, Tags
+
+if TYPE_CHECKING:
+    from ._retrieval import RetrievalModel
+
+
+class TopKEncoder:
+    """The best items of users, exactly: what `to_top_k_encoder` gives.
+
+    >>> import tercel
+    >>> import tercel.merlin.models.tf as mm
+    >>> from tercel.merlin.io import Dataset
+    >>> from tercel.merlin.schema import ColumnSchema, Schema
+    >>> schema = Schema([ColumnSchema("user_id", ["user_id"]), ColumnSchema("item_id", ["item_id"])])
+    >>> train = Dataset(tercel.demo_purchases(), schema=schema)
+    >>> model = mm.MatrixFactorizationModelV2(schema, dim=8)
+    >>> model.compile(optimizer="adam")
+    >>> _ = model.fit(train, epochs=2, verbose=0)
+    >>> model.to_top_k_encoder(k=3).batch_predict(train).to_arrow().column_names
+    ['user_id', 'item_id', 'score']
+    """
+
+    def __init__(
+        self, model: RetrievalModel, candidates: Dataset | None = None, *, strategy: str = "brute-force-topk", k: int = 10
+    ) -> None:
+        """`model.to_top_k_encoder` makes it."""
+        if strategy != "brute-force-topk":
+            differs(f"to_top_k_encoder: the search is exact here, not {strategy!r}; Model.recommend(recall=…) is approximate")
+        self.model, self.k = model, k
+        self.metrics: list[TopKMetric] = [type(metric)(k=k) for metric in DEFAULT]
+        self.candidates: list[str] | None = None
+        if candidates is not None:
+            name = candidates.schema.select_by_tag(Tags.ITEM_ID).first.name
+            self.candidates = list(map(str, candidates.to_arrow().column(name).unique().to_pylist()))
+
+    def compile(self, *_: Any, metrics: list[Any] | None = None, **__: Any) -> None:
+        """Takes the metrics of `evaluate`."""
+        if metrics is not None:
+            self.metrics = [metric for metric in metrics if isinstance(metric, TopKMetric)]
+
+    def evaluate(self, x: Dataset | Loader | Any, *, return_dict: bool = True, **_: Any) -> Any:
+        """Metrics over the model's whole catalogue, one row per user: training, evaluation and serving have one
+        catalogue. A user's items of the training rows may be answered, as in Merlin.
+        """
+        if self.candidates is not None and len(self.candidates) < len(self.model.trained.item_ids):
+            differs("evaluate: the whole catalogue is ranked; candidates restrict predictions alone")
+        train = self.model._trained_on()
+        data = encode(train, as_dataset(x), self.model._columns())
+        ks = sorted({metric.k for metric in self.metrics})
+        found = evaluate(self.model.trained, data, "valid", k=ks, include_seen=True, progress=False)
+        values = {metric.key: found[metric.metric] for metric in self.metrics}
+        return values if return_dict else list(values.values())
+
+    def batch_predict(self, dataset: Dataset | Loader | Any, batch_size: int = 0, **_: Any) -> Dataset:
+        """The best items of each user of a dataset, one row per user: ids and scores, best first. Raw ids come back as
+        they went in.
+        """
+        columns = self.model._columns()
+        users = as_dataset(dataset).to_arrow().column(columns.user).unique()
+        top = self._top(users)
+        ids, scores = top.column("item").combine_chunks(), top.column("score").combine_chunks()
+        counts = top.group_by("user", use_threads=False).aggregate([("rank", "max")])
+        offsets = pa.array(np.concatenate([[0], np.cumsum(counts.column("rank_max").to_numpy())]), pa.int32())
+        table = pa.table(
+            {
+                columns.user: counts.column("user"),
+                columns.item: pa.ListArray.from_arrays(offsets, ids),
+                "score": pa.ListArray.from_arrays(offsets, scores),
+            }
+        )
+        schema = self.model._trained_on().schema
+        return Dataset(table, schema=Schema([schema[columns.user], schema[columns.item], "score"]))
+
+    def predict(self, dataset: Dataset | Loader | Any, **_: Any) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+        """Scores and ids, a row for each row of the dataset."""
+        columns = self.model._columns()
+        asked = as_dataset(dataset).to_arrow().column(columns.user)
+        found = self.batch_predict(dataset).to_arrow()
+        place = {str(user): row for row, user in enumerate(found.column(columns.user).to_pylist())}
+        rows = [place[str(user)] for user in asked.to_pylist()]
+        ids = np.array(found.column(columns.item).to_pylist())[rows]
+        scores = np.array(found.column("score").to_pylist(), dtype=np.float32)[rows]
+        return scores, ids
+
+    __call__ = predict
+
+    def _top(self, users: pa.ChunkedArray) -> pa.Table:
+        name = self.model._columns().user
+        return self.model.trained.recommend(
+            self.k, users=pa.table({name: users}), items=self.candidates, include_seen=True, progress=False
+        )

@@ -1,0 +1,58 @@
+"""`merlin.models.tf`, for `import tercel.merlin.models.tf as mm`: the blocks of two-tower models, as plans for Tercel."""
+
+from __future__ import annotations
+
+from .._blocks import (
+    DotProduct,
+    EmbeddingOptions,
+    EmbeddingTable,
+    Encoder,
+    InBatchSampler,
+    InBatchSamplerV2,
+    InputBlock,
+    InputBlockV2,
+    L2Norm,
+    MLPBlock,
+    PopularityBasedSampler,
+    PopularityBasedSamplerV2,
+    PopularityLogitsCorrection,
+)
+from ...tf.keras.optimizers import LazyAdam
+from .._loader import Loader
+from .._metrics import AvgPrecisionAt, MRRAt, NDCGAt, PrecisionAt, RecallAt, TopKMetricsAggregator
+from .._outputs import ContrastiveOutput
+from .._retrieval import MatrixFactorizationModel, MatrixFactorizationModelV2, TwoTowerModel, TwoTowerModelV2
+from .._topk import TopKEncoder
+
+BatchedDataset = Loader
+
+__all__ = [
+    "AvgPrecisionAt",
+    "BatchedDataset",
+    "ContrastiveOutput",
+    "DotProduct",
+    "EmbeddingOptions",
+    "EmbeddingTable",
+    "Encoder",
+    "InBatchSampler",
+    "InBatchSamplerV2",
+    "InputBlock",
+    "InputBlockV2",
+    "L2Norm",
+    "LazyAdam",
+    "Loader",
+    "MLPBlock",
+    "MRRAt",
+    "MatrixFactorizationModel",
+    "MatrixFactorizationModelV2",
+    "NDCGAt",
+    "PopularityBasedSampler",
+    "PopularityBasedSamplerV2",
+    "PopularityLogitsCorrection",
+    "PrecisionAt",
+    "RecallAt",
+    "TopKEncoder",
+    "TopKMetricsAggregator",
+    "TwoTowerModel",
+    "TwoTowerModelV2",
+]

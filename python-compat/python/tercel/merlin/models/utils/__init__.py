@@ -1,0 +1,1 @@
+"""`merlin.models.utils`."""

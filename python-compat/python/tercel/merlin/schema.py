@@ -1,0 +1,169 @@
+"""`merlin.schema`: what the columns of a dataset are.
+
+>>> from tercel.merlin.schema import ColumnSchema, Schema, Tags
+>>> schema = Schema([ColumnSchema("user_id", tags=[Tags.USER_ID]), ColumnSchema("colour", tags=["item", "categorical"])])
+>>> schema.select_by_tag(Tags.ITEM).column_names
+['colour']
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from typing import Any
+
+
+class Tags(Enum):
+    """What a column is for."""
+
+    USER = "user"
+    ITEM = "item"
+    USER_ID = "user_id"
+    ITEM_ID = "item_id"
+    CATEGORICAL = "categorical"
+    CONTINUOUS = "continuous"
+    ID = "id"
+    TIME = "time"
+    TARGET = "target"
+    SESSION = "session"
+    CONTEXT = "context"
+    LIST = "list"
+    TEXT = "text"
+    EMBEDDING = "embedding"
+
+    def __str__(self) -> str:
+        """The word."""
+        return str(self.value)
+
+
+_IMPLIED = {Tags.USER_ID: (Tags.USER, Tags.ID), Tags.ITEM_ID: (Tags.ITEM, Tags.ID)}
+
+
+def _tags(tags: Iterable[Tags | str] | Tags | str) -> frozenset[Tags]:
+    several = [tags] if isinstance(tags, (Tags, str)) else list(tags)
+    known = {tag if isinstance(tag, Tags) else Tags(str(tag).lower()) for tag in several}
+    return frozenset(known.union(*(_IMPLIED.get(tag, ()) for tag in known)))
+
+
+@dataclass(frozen=True)
+class ColumnSchema:
+    """One column: its name, its tags, and whatever else is known of it."""
+
+    name: str
+    tags: frozenset[Tags] = frozenset()
+    properties: dict[str, Any] = field(default_factory=dict)
+    dtype: Any = None
+    is_list: bool = False
+
+    def __init__(
+        self,
+        name: str,
+        tags: Iterable[Tags | str] | Tags | str = (),
+        properties: dict[str, Any] | None = None,
+        dtype: Any = None,
+        is_list: bool = False,
+        **_: Any,
+    ) -> None:
+        """Tags may be words. `USER_ID` implies `USER`, `ITEM_ID` implies `ITEM`."""
+        for key, value in (
+            ("name", name),
+            ("tags", _tags(tags)),
+            ("properties", dict(properties or {})),
+            ("dtype", dtype),
+            ("is_list", is_list),
+        ):
+            object.__setattr__(self, key, value)
+
+    def with_tags(self, tags: Iterable[Tags | str] | Tags | str) -> ColumnSchema:
+        """The same with more tags."""
+        return replace(self, tags=self.tags | _tags(tags))
+
+    def with_name(self, name: str) -> ColumnSchema:
+        """The same under another name."""
+        return replace(self, name=name)
+
+    def __hash__(self) -> int:
+        """By name and tags."""
+        return hash((self.name, self.tags))
+
+
+class Schema:
+    """Columns in an order."""
+
+    def __init__(self, columns: Iterable[ColumnSchema | str] = ()) -> None:
+        """Columns, or names of columns without tags."""
+        made = [one if isinstance(one, ColumnSchema) else ColumnSchema(one) for one in columns]
+        self.column_schemas: dict[str, ColumnSchema] = {column.name: column for column in made}
+
+    @property
+    def column_names(self) -> list[str]:
+        """The names."""
+        return list(self.column_schemas)
+
+    @property
+    def first(self) -> ColumnSchema:
+        """The first column."""
+        return next(iter(self.column_schemas.values()))
+
+    def select_by_tag(self, tags: Iterable[Tags | str] | Tags | str) -> Schema:
+        """The columns that have one of the tags."""
+        wanted = {tags} if isinstance(tags, (Tags, str)) else set(tags)
+        exact = {tag if isinstance(tag, Tags) else Tags(str(tag).lower()) for tag in wanted}
+        return Schema(column for column in self if column.tags & exact)
+
+    def excluding_by_tag(self, tags: Iterable[Tags | str] | Tags | str) -> Schema:
+        """The columns that have none of the tags."""
+        kept = self.select_by_tag(tags)
+        return Schema(column for column in self if column.name not in kept.column_schemas)
+
+    def select_by_name(self, names: Iterable[str] | str) -> Schema:
+        """The columns of these names."""
+        wanted = [names] if isinstance(names, str) else list(names)
+        return Schema(self.column_schemas[name] for name in wanted)
+
+    select = select_by_name
+
+    def excluding_by_name(self, names: Iterable[str]) -> Schema:
+        """The columns of other names."""
+        left_out = set(names)
+        return Schema(column for column in self if column.name not in left_out)
+
+    without = excluding_by_name
+    remove_by_tag = excluding_by_tag
+
+    def __add__(self, other: Schema) -> Schema:
+        """The columns of both."""
+        return Schema([*self, *other])
+
+    def __iter__(self) -> Iterator[ColumnSchema]:
+        """The columns."""
+        return iter(self.column_schemas.values())
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self.column_schemas)
+
+    def __contains__(self, name: object) -> bool:
+        """Whether there is a column of this name."""
+        return name in self.column_schemas
+
+    def __getitem__(self, name: str) -> ColumnSchema:
+        """The column of this name."""
+        return self.column_schemas[name]
+
+    def __eq__(self, other: object) -> bool:
+        """Whether the columns are the same."""
+        return isinstance(other, Schema) and self.column_schemas == other.column_schemas
+
+    def __hash__(self) -> int:
+        """By the names."""
+        return hash(tuple(self.column_schemas))
+
+    def __repr__(self) -> str:
+        """Names and tags."""
+        words = (f"{c.name}: {', '.join(sorted(map(str, c.tags))) or 'no tags'}" for c in self)
+        return f"Schema({'; '.join(words)})"
+
+
+__all__ = ["ColumnSchema", "Schema", "Tags"]

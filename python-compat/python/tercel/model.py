@@ -1,0 +1,324 @@
+"""Models: training, and what a trained one can do."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from . import _core
+from ._progress import Event, Observer, parsed, training_bar, users_bar
+from ._tables import PathLike, Table, arrow_table, is_path, raw_ids
+from .config import Config, configuration
+from .dataset import Dataset, _mapped
+from .errors import CheckpointError
+from .index import Index
+
+_KEPT = "trainer.safetensors", "best.safetensors"
+"""Files of a model folder that training alone needs."""
+
+
+class Model:
+    """A trained two-tower model.
+
+    >>> import tercel
+    >>> data = tercel.Dataset.build(tercel.demo_purchases(), split="last-per-user:1", progress=False)
+    >>> model = tercel.Model.train(data, dim=8, epochs=5, progress=False)
+    >>> model.recommend(k=2, users=["u0"], include_seen=True, progress=False).column_names
+    ['user', 'rank', 'item', 'score']
+    >>> model.item_embeddings().shape[0] == len(model.item_ids)
+    True
+    """
+
+    def __init__(self, path: PathLike, *, device: str = "auto", threads: int = 0) -> None:
+        """Opens a model folder.
+
+        Args:
+            path: The folder that `train`, `save_pretrained` or `tercel train` has written.
+            device: `auto`, `cpu` or `cuda:N`.
+            threads: 0 for every core.
+
+        Raises:
+            CheckpointError: When the folder is not a whole model.
+            DeviceError: When the device cannot be used.
+        """
+        self.path = Path(path)
+        self._core = _core.TwoTower(self.path, device, threads)
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self.history: list[Event] = []
+
+    @classmethod
+    def train(
+        cls,
+        dataset: Dataset,
+        out: PathLike | None = None,
+        *,
+        config: Config | PathLike | None = None,
+        resume: bool = False,
+        progress: bool = True,
+        on_event: Callable[[Event], None] | None = None,
+        **settings: Any,
+    ) -> Model:
+        """Trains on a dataset.
+
+        Ctrl-C stops at a checkpoint: the same call with `resume=True` goes on from there, and ends bit for bit where an
+        unbroken one ends (on a CPU).
+
+        Args:
+            dataset: What to learn from.
+            out: The model folder; without it a temporary one, which goes with the model.
+            config: A TOML or JSON file, or a dictionary, as for `tercel train --config`.
+            resume: Goes on from the folder's last checkpoint.
+            progress: Shows a bar.
+            on_event: Called with what happens (`tercel train --json` says the same); what it raises stops training.
+            settings: Short names of settings: `dim`, `epochs`, `batch_size`, `lr`, … (`tercel.config.SHORT`).
+
+        Raises:
+            ConfigError: For a setting that cannot be used.
+            NonFiniteError: When the loss or a parameter becomes NaN or infinite.
+            CheckpointError: When the folder holds an unfinished run and `resume` is false, or another run.
+        """
+        whole = configuration(config, settings)
+        folder = None if out is not None else tempfile.TemporaryDirectory(prefix="tercel-")
+        path = Path(os.fspath(out)) if out is not None else Path(str(folder and folder.name)) / "model"
+        events: list[Event] = []
+        observers: list[Observer] = [lambda event: None if event["event"] == "progress" else events.append(event)]
+        bar = None
+        if progress:
+            bar, told = training_bar()
+            observers.append(told)
+        if on_event is not None:
+            observers.append(on_event)
+        try:
+            _core.train(dataset.path, path, json.dumps(whole), resume, parsed(observers))
+        finally:
+            if bar is not None:
+                bar.close()
+        train = whole.get("train", {})
+        model = cls(path, device=train.get("device", "auto"), threads=train.get("threads", 0))
+        model._folder = folder
+        model.history = events
+        return model
+
+    @classmethod
+    def from_pretrained(cls, path: PathLike, *, device: str = "auto", threads: int = 0) -> Model:
+        """Opens a folder that `save_pretrained` has written; the same as `Model(path)`."""
+        return cls(path, device=device, threads=threads)
+
+    def save_pretrained(self, path: PathLike, *, trainer: bool = False) -> Path:
+        """Writes the model into a folder: parameters (`model.safetensors`), settings (`config.json`), vocabularies,
+        figures (`metrics.json`) and the model card (`README.md`).
+
+        Args:
+            path: The folder; a model that is there is replaced.
+            trainer: Also the optimizer's state, which resuming needs.
+
+        Raises:
+            CheckpointError: When the folder holds anything that is no model.
+        """
+        target = Path(path)
+        if target.resolve() == self.path.resolve():
+            return target
+        if target.exists() and any(target.iterdir()) and not (target / "config.json").exists():
+            raise CheckpointError(f"{target}: is a folder with other files; name another one", path=str(target))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        # Whole or not at all: beside the target first, then in its place.
+        draft = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+        try:
+            for file in sorted(self.path.iterdir()):
+                if file.is_file() and (trainer or file.name not in _KEPT):
+                    shutil.copy2(file, draft / file.name)
+            draft.chmod(0o755)
+            if target.exists():
+                shutil.rmtree(target)
+            draft.rename(target)
+        except BaseException:
+            shutil.rmtree(draft, ignore_errors=True)
+            raise
+        return target
+
+    @property
+    def config(self) -> Config:
+        """The settings that it was trained with, defaults filled in."""
+        info: Config = json.loads(self._core.info())
+        found: Config = info["config"]
+        return found
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """What training measured: losses by epoch, validations, and the figures of the model card."""
+        found: dict[str, Any] = json.loads((self.path / "metrics.json").read_text(encoding="utf-8"))
+        return found
+
+    @property
+    def card(self) -> str:
+        """The model card: data, settings, metrics with intervals, and limits, in Markdown."""
+        return (self.path / "README.md").read_text(encoding="utf-8")
+
+    @property
+    def device(self) -> str:
+        """Where it computes: `cpu` or `cuda:N`."""
+        return self._core.device()
+
+    @property
+    def user_ids(self) -> pa.Array:
+        """The raw ids of the users, in the order of `user_embeddings()`."""
+        return self._ids("users")
+
+    @property
+    def item_ids(self) -> pa.Array:
+        """The raw ids of the items, in the order of `item_embeddings()`. Item `i` of an index of this model (row numbers
+        from 1) is `item_ids[i - 1]`.
+        """
+        return self._ids("items")
+
+    def _ids(self, side: str) -> pa.Array:
+        info = json.loads(self._core.info())
+        tables = [_mapped(self.path / info[side]["file"]["name"]).column("id").slice(1)]
+        unseen = info[side].get("unseen_file")
+        if unseen:
+            tables.append(_mapped(self.path / unseen["name"]).column("id"))
+        return pa.concat_arrays([chunk for table in tables for chunk in table.chunks])
+
+    def user_embeddings(self, users: Iterable[object] | Table | None = None) -> npt.NDArray[np.float32]:
+        """The vectors of users, one row each: all of them, these ids, or the users of a table or file (see `recommend`).
+
+        Their inner products with `item_embeddings()` rank exactly as `recommend` does.
+        """
+        with _Users(users) as who:
+            return self._core.user_embeddings(who)
+
+    def item_embeddings(self, items: Iterable[object] | None = None) -> npt.NDArray[np.float32]:
+        """The vectors of items, one row each: of all, or of these ids."""
+        return self._core.item_embeddings(None if items is None else raw_ids(items))
+
+    def build_index(self, *, recall: float | None = 0.95, k: int = 10) -> Index:
+        """An index of its items, numbered by their rows in the vocabulary (from 1): approximate with this recall, or
+        exact with `None`. Item features are its tags (`category=shoes`).
+        """
+        return Index(self._core.build_index(recall, k))
+
+    def recommend(
+        self,
+        k: int = 12,
+        *,
+        users: Iterable[object] | Table | None = None,
+        items: Iterable[object] | None = None,
+        tags: Iterable[str] = (),
+        seen: Dataset | None = None,
+        include_seen: bool = False,
+        recall: float | None = None,
+        out: PathLike | None = None,
+        by_user: bool = False,
+        memory: int | None = None,
+        progress: bool = True,
+    ) -> pa.Table:
+        """The top `k` items of every user: columns user, rank (from 1), item, score. The table is mapped from disk, so it
+        may be larger than memory.
+
+        Everybody gets `k` items as long as `k` are left.
+
+        Args:
+            k: Items per user.
+            users: Raw ids; or a table or file with a user column and, where there are, items that new users have had
+                (a row each, joining their history) and features. Everybody without it.
+            items: Raw ids of the only items that may be recommended.
+            tags: Only items that have all of these, each `column=value`.
+            seen: The dataset whose training items are left out; else what the model was trained on.
+            include_seen: Keeps the items that a user has had.
+            recall: Searches through an approximate index that keeps this recall, which is built where it is missing.
+            out: Writes to this file (`.arrow`, `.parquet`, `.csv`, `.jsonl`), of which the table is then read back where
+                it is Arrow or Parquet; empty for other formats.
+            by_user: With `.jsonl`, writes a line for every user.
+            memory: Bytes that blocks of users may take.
+            progress: Shows a bar.
+
+        Raises:
+            ConfigError: For a setting that cannot be used, an unknown user, or a tag that no item has.
+        """
+        if recall is None:
+            self._core.use_exact()
+        else:
+            self._core.use_approx(self.path / "items.index", recall, k)
+        folder = tempfile.TemporaryDirectory(prefix="tercel-") if out is None else None
+        file = Path(str(folder and folder.name)) / "top.arrow" if out is None else Path(os.fspath(out))
+        bar, told = users_bar("recommend")
+        try:
+            with _Users(users) as who:
+                self._core.recommend(
+                    file,
+                    k,
+                    who,
+                    None if items is None else raw_ids(items),
+                    list(tags),
+                    None if seen is None else seen.path,
+                    include_seen,
+                    by_user,
+                    memory,
+                    parsed([told] if progress else []),
+                )
+            if file.suffix == ".arrow":
+                # Mapped: the file may go, its pages stay.
+                return _mapped(file)
+        finally:
+            bar.close()
+            if folder is not None:
+                folder.cleanup()
+        if file.suffix == ".parquet":
+            import pyarrow.parquet
+
+            return pyarrow.parquet.read_table(file)
+        return pa.table({"user": pa.array([], pa.string())})
+
+    def __repr__(self) -> str:
+        """What it is, in a line."""
+        return f"Model({str(self.path)!r}, D = {self.config['model']['dim']}, {len(self.item_ids)} items)"
+
+
+class _Users:
+    """Users as the native half takes them; a table goes through a file of its own, for the time of the call."""
+
+    def __init__(self, users: Iterable[object] | Table | None) -> None:
+        self._given = users
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+
+    def __enter__(self) -> str | list[str] | None:
+        users = self._given
+        if users is None:
+            return None
+        if is_path(users):
+            return os.fspath(users)
+        if isinstance(users, (list, tuple, set, pa.Array, pa.ChunkedArray, np.ndarray)):
+            return raw_ids(users)
+        if hasattr(users, "tolist") and not hasattr(users, "columns"):
+            return raw_ids(users.tolist())
+        import pyarrow.csv
+
+        self._folder = tempfile.TemporaryDirectory(prefix="tercel-")
+        file = Path(self._folder.name) / "users.csv"
+        pyarrow.csv.write_csv(arrow_table(users), file)
+        return str(file)
+
+    def __exit__(self, *_: object) -> None:
+        if self._folder is not None:
+            self._folder.cleanup()
+
+
+def recommend(model: Model, k: int = 12, **settings: Any) -> pa.Table:
+    """`Model.recommend` as a function.
+
+    >>> import tercel
+    >>> data = tercel.Dataset.build(tercel.demo_purchases(), progress=False)
+    >>> model = tercel.Model.train(data, dim=8, epochs=2, progress=False)
+    >>> tercel.recommend(model, k=3, include_seen=True, progress=False).num_rows
+    90
+    """
+    return model.recommend(k, **settings)

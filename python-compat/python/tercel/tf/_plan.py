@@ -1,0 +1,64 @@
+"""What a script says, before anything is computed: columns and towers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ..model import Model
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the dataset that a function is traced with."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Looked:
+    """A column whose texts have become numbers."""
+
+    column: Column
+
+
+@dataclass
+class Trained:
+    """Where the layers of a tower find what was trained."""
+
+    model: Model | None = None
+    users: str = ""
+    items: str = ""
+
+
+@dataclass(frozen=True)
+class Tower:
+    """An embedding of one or several columns, and what follows."""
+
+    columns: tuple[Column, ...]
+    dim: int
+    hidden: tuple[int, ...] = ()
+    normalize: bool = False
+    layers: tuple[Any, ...] = field(default=(), compare=False)
+
+    def then(self, width: int) -> Tower:
+        """With one more layer."""
+        return replace(self, hidden=(*self.hidden, width))
+
+    @property
+    def width(self) -> int:
+        """Of its output."""
+        return self.hidden[-1] if self.hidden else self.dim * len(self.columns)
+
+
+def concat(values: list[Tower] | tuple[Tower, ...], axis: int = 1) -> Tower:
+    """`tf.concat` of embeddings: one tower that reads all of their columns.
+
+    >>> from tercel.tf._plan import Column, Tower, concat
+    >>> concat([Tower((Column("user_id"),), 32), Tower((Column("age"),), 32)], axis=1).width
+    64
+    """
+    columns = tuple(column for tower in values for column in tower.columns)
+    layers = tuple(layer for tower in values for layer in tower.layers)
+    return Tower(columns, max(tower.dim for tower in values), layers=layers)

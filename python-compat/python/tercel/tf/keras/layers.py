@@ -1,0 +1,84 @@
+"""`tf.keras.layers`: lookups, embeddings, dense layers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow.compute as pc
+
+from ...errors import ConfigError
+from .._plan import Column, Looked, Tower, Trained
+from ..data import Dataset
+
+
+class StringLookup:
+    """Texts to numbers. Tercel makes its own vocabulary, of the training rows.
+
+    >>> from tercel.tf.data import Dataset
+    >>> lookup = StringLookup(mask_token=None)
+    >>> lookup.adapt(Dataset.from_tensor_slices(["a", "b", "a"]))
+    >>> lookup.vocabulary_size()
+    3
+    """
+
+    def __init__(self, vocabulary: Any = None, mask_token: str | None = None, **_: Any) -> None:
+        """Keras's arguments."""
+        self._size = 0 if vocabulary is None else len(vocabulary)
+
+    def adapt(self, data: Dataset, **_: Any) -> None:
+        """Counts the different texts."""
+        column = data.columns()[0]
+        self._size = int(pc.count_distinct(data.table.column(column.name)).as_py())
+
+    def vocabulary_size(self) -> int:
+        """With one place for unknown texts."""
+        return self._size + 1
+
+    vocab_size = vocabulary_size
+
+    def __call__(self, column: Column) -> Looked:
+        """Of a column."""
+        return Looked(column)
+
+
+class IntegerLookup(StringLookup):
+    """The same for numbers."""
+
+
+class Embedding:
+    """A vector for each number."""
+
+    def __init__(self, input_dim: int, output_dim: int, **_: Any) -> None:
+        """Keras's arguments: `output_dim` values."""
+        self.input_dim, self.output_dim = input_dim, output_dim
+        self.trained = Trained()
+
+    def __call__(self, looked: Looked | Column) -> Tower:
+        """Of a looked-up column."""
+        column = looked.column if isinstance(looked, Looked) else looked
+        return Tower((column,), self.output_dim, layers=(self,))
+
+
+class Dense:
+    """A layer of a tower: ReLU on all but the last."""
+
+    def __init__(self, units: int, activation: str | None = None, **_: Any) -> None:
+        """Keras's arguments."""
+        if activation not in (None, "linear", "relu"):
+            raise ConfigError(f"Dense: Tercel has relu, not {activation}", field="activation")
+        self.units, self.activation = units, activation
+
+    def __call__(self, tower: Tower) -> Tower:
+        """Of a tower."""
+        return tower.then(self.units)
+
+
+class UnitNormalization:
+    """L2 norm."""
+
+    def __call__(self, tower: Tower) -> Tower:
+        """Of a tower."""
+        return Tower(tower.columns, tower.dim, tower.hidden, True, tower.layers)
+
+
+__all__ = ["Dense", "Embedding", "IntegerLookup", "StringLookup", "UnitNormalization"]

@@ -1,0 +1,53 @@
+"""`tf.keras.Model` and `Sequential`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from .._plan import Tower, Trained
+
+
+class Model:
+    """Something that is called."""
+
+    def __call__(self, inputs: Any) -> Any:
+        """As Keras's: calls `call`."""
+        return self.call(inputs)
+
+    def call(self, inputs: Any) -> Any:
+        """To be written by who derives from it."""
+        raise NotImplementedError
+
+
+class Sequential(Model):
+    """Layers, one after another.
+
+    >>> from tercel.tf.keras.layers import Dense, Embedding, StringLookup
+    >>> from tercel.tf._plan import Column
+    >>> Sequential([StringLookup(), Embedding(100, 32), Dense(16)])(Column("user_id")).hidden
+    (16,)
+    """
+
+    def __init__(self, layers: Iterable[Callable[[Any], Any]] = ()) -> None:
+        """Layers or models."""
+        self.layers = list(layers)
+
+    def add(self, layer: Callable[[Any], Any]) -> None:
+        """One more."""
+        self.layers.append(layer)
+
+    def call(self, inputs: Any) -> Any:
+        """Through all of them."""
+        for layer in self.layers:
+            inputs = layer(inputs)
+        return inputs
+
+
+def trained_of(model: Callable[[Any], Any]) -> Trained:
+    """Where a tower's layers find what was trained."""
+    from .._plan import Column
+
+    tower = model(Column("value"))
+    layers = tower.layers if isinstance(tower, Tower) else ()
+    return layers[0].trained if layers else Trained()

@@ -1,0 +1,107 @@
+"""`tf.keras.optimizers` with Keras's defaults."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...errors import ConfigError
+
+
+class Optimizer:
+    """A name and its settings."""
+
+    name = "sgd"
+
+    def __init__(self, **settings: Any) -> None:
+        """Settings by Keras's names."""
+        self.settings = settings
+
+    def get_config(self) -> dict[str, Any]:
+        """The same as Keras's optimizers answer."""
+        return {"name": self.name, **self.settings}
+
+
+class SGD(Optimizer):
+    """Plain gradient descent."""
+
+    def __init__(self, learning_rate: float = 0.01, **_: Any) -> None:
+        """Keras's default rate."""
+        super().__init__(learning_rate=learning_rate)
+
+
+class Adagrad(Optimizer):
+    """Adagrad: accumulators start from 0.1, as Keras's.
+
+    >>> from tercel.tf.keras.optimizers import Adagrad, optimizer_settings
+    >>> optimizer_settings(Adagrad(learning_rate=0.04))["lr"]
+    0.04
+    """
+
+    name = "adagrad"
+
+    def __init__(
+        self,
+        learning_rate: float = 0.001,
+        initial_accumulator_value: float = 0.1,
+        epsilon: float = 1e-7,
+        **_: Any,
+    ) -> None:
+        """Keras's defaults."""
+        super().__init__(
+            learning_rate=learning_rate, initial_accumulator_value=initial_accumulator_value, epsilon=epsilon
+        )
+
+
+class Adam(Optimizer):
+    """Adam; on embedding tables only the rows of a batch move (Merlin's `LazyAdam`)."""
+
+    name = "adam"
+
+    def __init__(
+        self,
+        learning_rate: float = 0.001,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-7,
+        **_: Any,
+    ) -> None:
+        """Keras's defaults."""
+        super().__init__(learning_rate=learning_rate, beta_1=beta_1, beta_2=beta_2, epsilon=epsilon)
+
+
+class LazyAdam(Adam):
+    """Merlin's name of it."""
+
+
+_BY_NAME = {"sgd": SGD, "adagrad": Adagrad, "adam": Adam, "lazyadam": Adam, "lazy_adam": Adam}
+_NAMES = {
+    "learning_rate": "lr",
+    "beta_1": "beta1",
+    "beta_2": "beta2",
+    "epsilon": "eps",
+    "initial_accumulator_value": "initial_accumulator",
+}
+
+
+def optimizer_settings(optimizer: Any) -> dict[str, Any]:
+    """The `[optimizer]` part of a configuration for one of these, one of TensorFlow's own, or a name.
+
+    Raises:
+        ConfigError: For an optimizer that Tercel does not have.
+    """
+    if optimizer is None:
+        optimizer = "adam"
+    if isinstance(optimizer, str):
+        kind = _BY_NAME.get(optimizer.lower())
+        if kind is None:
+            raise ConfigError(f"optimizer: Tercel has sgd, adagrad and adam, not {optimizer}", field="optimizer")
+        optimizer = kind()
+    found = optimizer.get_config()
+    name = str(found.get("name", "")).lower()
+    if name not in _BY_NAME:
+        raise ConfigError(f"optimizer: Tercel has sgd, adagrad and adam, not {name}", field="optimizer")
+    settings: dict[str, Any] = {"name": _BY_NAME[name].name, "schedule": "constant", "weight_decay": 0.0}
+    for theirs, ours in _NAMES.items():
+        if found.get(theirs) is not None:
+            settings[ours] = float(found[theirs])
+    return settings

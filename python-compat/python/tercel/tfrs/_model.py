@@ -1,0 +1,142 @@
+"""`tfrs.Model`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+
+from ..dataset import Dataset as Encoded
+from ..errors import ConfigError
+from ..evaluation import evaluate
+from ..merlin._retrieval import History
+from ..merlin.models.utils.dataset import last_of_each
+from ..model import Model as Trained
+from ..tf import keras
+from ..tf._plan import Tower
+from ..tf.data import Dataset
+from ..tf.keras.optimizers import optimizer_settings
+from .tasks import Plan
+
+
+class Model(keras.Model):
+    """A model whose `compute_loss` answers a retrieval task of two towers.
+
+    >>> import tercel
+    >>> import tercel.tf as tf
+    >>> import tercel.tfrs as tfrs
+    >>> class Shop(tfrs.Model):
+    ...     def __init__(self):
+    ...         self.user = tf.keras.Sequential([tf.keras.layers.StringLookup(), tf.keras.layers.Embedding(31, 8)])
+    ...         self.item = tf.keras.Sequential([tf.keras.layers.StringLookup(), tf.keras.layers.Embedding(21, 8)])
+    ...         self.task = tfrs.tasks.Retrieval()
+    ...     def compute_loss(self, features, training=False):
+    ...         return self.task(self.user(features["user_id"]), self.item(features["item_id"]))
+    >>> model = Shop()
+    >>> model.compile(optimizer=tf.keras.optimizers.Adagrad(0.5))
+    >>> rows = tf.data.Dataset.from_tensor_slices(tercel.demo_purchases())
+    >>> losses = model.fit(rows.batch(64), epochs=2, verbose=0).history["loss"]
+    >>> losses[0] > losses[1]
+    True
+    """
+
+    optimizer: Any = None
+    tercel: Trained | None = None
+    _rows: Dataset | None = None
+
+    def compute_loss(self, inputs: Any, training: bool = False) -> Plan:
+        """To be written by who derives from it: `return self.task(query, candidate)`."""
+        raise NotImplementedError("write compute_loss: it returns self.task(query_embeddings, candidate_embeddings)")
+
+    def compile(self, optimizer: Any = "adagrad", **_: Any) -> None:
+        """Takes Keras's optimizers."""
+        self.optimizer = optimizer
+
+    def fit(
+        self,
+        x: Dataset,
+        epochs: int = 1,
+        verbose: Any = "auto",
+        validation_data: Dataset | None = None,
+        seed: int = 0,
+        device: str = "auto",
+        threads: int = 0,
+        **_: Any,
+    ) -> History:
+        """Trains on a dataset; its batch size is the training's."""
+        plan, columns = self._plan(x)
+        data = _encode(x, validation_data, plan, columns)
+        config = _config(plan, columns)
+        config["optimizer"] = optimizer_settings(self.optimizer)
+        config["train"] = {"epochs": epochs, "seed": seed, "device": device, "threads": threads}
+        if x.batch_size is not None:
+            config["train"]["batch_size"] = x.batch_size
+        self._rows = x
+        self.tercel = Trained.train(data, config=config, progress=verbose not in (0, False))
+        for tower in (plan.query, plan.candidate):
+            for layer in tower.layers:
+                layer.trained.model, layer.trained.users, layer.trained.items = self.tercel, *columns
+        return History({"loss": [event["loss"] for event in self.tercel.history if event["event"] == "epoch"]})
+
+    def evaluate(self, x: Dataset, return_dict: bool = True, **_: Any) -> Any:
+        """`factorized_top_k/top_K_categorical_accuracy`: the part of a user's items in the rows that are among its best K of
+        the whole catalogue (with one row a user, what TFRS counts), mean over users.
+        """
+        if self.tercel is None or self._rows is None:
+            raise ConfigError("the model has not been trained: call fit first")
+        plan, columns = self._plan(x)
+        data = _encode(self._rows, x, plan, columns)
+        ks = list(plan.task.factorized_metrics.ks)
+        found = evaluate(self.tercel, data, "valid", k=ks, include_seen=True, progress=False)
+        values = {f"factorized_top_k/top_{k}_categorical_accuracy": found[f"recall@{k}"] for k in ks}
+        return values if return_dict else list(values.values())
+
+    def _plan(self, x: Dataset) -> tuple[Plan, tuple[str, str]]:
+        _, features = x.renamed()
+        plan = self.compute_loss(features, training=True)
+        if not isinstance(plan, Plan):
+            raise ConfigError("compute_loss must return what self.task(query_embeddings, candidate_embeddings) answers")
+        return plan, (plan.query.columns[0].name, plan.candidate.columns[0].name)
+
+
+def _config(plan: Plan, columns: tuple[str, str]) -> dict[str, Any]:
+    towers = []
+    for tower in (plan.query, plan.candidate):
+        several = bool(tower.hidden) or len(tower.columns) > 1
+        words: dict[str, Any] = {"features": [column.name for column in tower.columns[1:]], "mlp": list(tower.hidden[:-1])}
+        towers.append(words | ({"combine": "concat", "feature_dim": tower.dim} if several else {}))
+    if plan.query.width != plan.candidate.width:
+        raise ConfigError(f"the towers are {plan.query.width} and {plan.candidate.width} wide; they must be as wide")
+    return {
+        "model": {
+            "dim": plan.query.width,
+            "normalize": plan.query.normalize or plan.candidate.normalize,
+            "temperature": plan.task.temperature,
+            "popularity": 0.0,
+            "user": towers[0],
+            "item": towers[1],
+        },
+        "loss": {
+            "logq": "exact" if plan.logq else "none",
+            "mask_accidental_hits": plan.task.remove_accidental_hits,
+        },
+    }
+
+
+def _encode(rows: Dataset, later: Dataset | None, plan: Plan, columns: tuple[str, str]) -> Encoded:
+    tables = [one.renamed()[0] for one in (rows, later) if one is not None]
+
+    def features(tower: Tower) -> pa.Table | None:
+        names = [column.name for column in tower.columns]
+        return None if len(names) == 1 else last_of_each(pa.concat_tables(tables).select(names), names[0], names)
+
+    user, item = columns
+    return Encoded.build(
+        tables[0].select([user, item]),
+        user=user,
+        item=item,
+        valid=tables[1].select([user, item]) if len(tables) > 1 else None,
+        user_features=features(plan.query),
+        item_features=features(plan.candidate),
+        progress=False,
+    )

@@ -1,0 +1,18 @@
+"""`tfrs.metrics`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class FactorizedTopK:
+    """Full-catalogue metrics. The candidates are the catalogue: the items of the training rows.
+
+    >>> import tercel.tfrs as tfrs
+    >>> tfrs.metrics.FactorizedTopK(candidates=None).ks
+    (1, 5, 10, 50, 100)
+    """
+
+    def __init__(self, candidates: Any = None, ks: tuple[int, ...] = (1, 5, 10, 50, 100), **_: Any) -> None:
+        """TFRS's arguments."""
+        self.candidates, self.ks = candidates, tuple(ks)
