@@ -181,7 +181,7 @@ pub struct TrainConfig {
     /// `auto` (default), `cpu` or `cuda:N`.
     pub device: Device,
     /// What is multiplied: `bf16` (default) or `fp32`; sums are fp32. A CUDA device's towers and loss follow it, and the
-    /// softmax loss of a CPU with AVX512-BF16. Everything else computes in fp32.
+    /// softmax loss of an AMD CPU with AVX512-BF16. Everything else computes in fp32.
     pub precision: Precision,
     /// Threads; 0 (default) takes every core. The results do not depend on it.
     pub threads: usize,

@@ -98,6 +98,11 @@ impl Device {
     }
 }
 
+/// Whether the softmax loss multiplies bf16 values on this host's processors, where `train.precision` lets it.
+pub fn cpu_multiplies_bf16() -> bool {
+    crate::backend::cpu::simd::Isa::gains_by_bf16()
+}
+
 /// What a CUDA device says of itself.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct CudaInfo {

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tercel::config::{Dtype, LogQ, Negatives, OptimizerKind};
 use tercel::data::dataset::{Dataset, Split};
@@ -9,7 +10,7 @@ use tercel::data::ingest::{IngestConfig, ingest};
 use tercel::eval::{EvaluateOptions, evaluate};
 use tercel::index::{Lists, Ranker, UserBlock};
 use tercel::model::TwoTower;
-use tercel::train::{TrainEvent, TrainSummary, train};
+use tercel::train::{TrainEvent, TrainSummary, train, train_until};
 use tercel::{Config, Device, Error};
 
 const SIZE: u64 = 40;
@@ -85,6 +86,38 @@ fn every_way_to_train_finds_the_withheld_item_of_the_checkerboard() {
         run(&dataset, &out, &config).unwrap();
         assert_eq!(recall_at_1(&dataset, &out), 1.0, "{name}");
     }
+}
+
+#[test]
+fn a_run_that_is_stopped_goes_on_to_the_same_bits() {
+    let folder = tempfile::tempdir().unwrap();
+    let dataset = checkerboard(folder.path());
+    let mut config = config();
+    config.train.epochs = Some(2);
+    config.train.checkpoint_every = 3;
+    run(&dataset, &folder.path().join("whole"), &config).unwrap();
+    let out = folder.path().join("stopped");
+    let (mut steps, mut stops) = (0, 0);
+    loop {
+        // Whoever watches wants it to end at every checkpoint.
+        let stop = AtomicBool::new(false);
+        let ended = train_until(&dataset, &out, &config, true, &stop, &mut |event| {
+            if let TrainEvent::Checkpoint { step, .. } = event {
+                steps = step;
+                stop.store(true, Ordering::Relaxed);
+            }
+        });
+        match ended {
+            Err(Error::Interrupted { what }) => {
+                assert!(what.contains(&format!("step {steps}")) && what.contains("stopped"), "{what}");
+                stops += 1;
+            }
+            other => break assert_eq!(other.unwrap().steps, steps),
+        }
+    }
+    assert!(stops >= 3, "{stops} stops");
+    let parameters = |name: &str| fs::read(folder.path().join(name).join("model.safetensors")).unwrap();
+    assert!(parameters("stopped") == parameters("whole"));
 }
 
 #[test]

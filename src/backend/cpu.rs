@@ -41,17 +41,19 @@ pub(crate) struct Cpu {
 }
 
 impl Cpu {
-    /// `threads` threads (0: every core) with the instruction set `isa`, or the best that the host has. Where that
-    /// multiplies bf16 values, `precision` says whether the softmax loss does; elsewhere it computes in fp32.
+    /// `threads` threads (0: every core) with the instruction set `isa`, or the best that the host has. Where the host
+    /// gains by multiplying bf16 values, or `isa` says so, `precision` says whether the softmax loss does; elsewhere it
+    /// computes in fp32.
     ///
     /// # Errors
     /// [`Error::Config`] where the host lacks `isa` or the threads cannot be started.
     pub(crate) fn new(threads: usize, isa: Option<Isa>, precision: Precision) -> Result<Cpu> {
+        let pairs = isa.map_or_else(Isa::gains_by_bf16, Isa::multiplies_bf16);
         let isa = isa.unwrap_or_else(Isa::best);
         if !isa.available() {
             return Err(Error::config("isa", format!("this processor has no {isa:?}")));
         }
-        let bf16 = precision == Precision::Bf16 && isa.multiplies_bf16();
+        let bf16 = precision == Precision::Bf16 && pairs;
         Ok(Cpu {
             threads: Threads::new(threads)?,
             isa,

@@ -9,8 +9,9 @@ use arrow_array::{
     Array, ArrayRef, Date32Array, Date64Array, DictionaryArray, Float64Array, Int32Array, Int64Array, LargeStringArray,
     RecordBatch, StringArray, StringViewArray, TimestampMicrosecondArray, UInt16Array, UInt64Array,
 };
+use tercel::Error;
 use tercel::data::dataset::{FeatureKind, Split};
-use tercel::data::ingest::OnError;
+use tercel::data::ingest::{Input, Inputs, OnError, ingest_inputs};
 use tercel::data::vocabulary::RawIds;
 
 use crate::support::{Case, config};
@@ -41,6 +42,60 @@ fn write(path: &Path, batch: &RecordBatch) {
             writer.finish().unwrap();
         }
     }
+}
+
+/// The same rows as a stream of batches of up to `rows`.
+fn stream(batch: &RecordBatch, rows: usize) -> Input {
+    let starts = (0..batch.num_rows()).step_by(rows);
+    let batches: Vec<_> = starts.map(|at| Ok(batch.slice(at, rows.min(batch.num_rows() - at)))).collect();
+    Input::table("purchases", Box::new(arrow_array::RecordBatchIterator::new(batches, batch.schema())))
+}
+
+#[test]
+fn tables_in_memory_give_what_their_files_give() {
+    let purchases = batch(vec![
+        ("price", Arc::new(Float64Array::from(vec![1.0; 50_000]))),
+        ("user_id", Arc::new(Int64Array::from_iter_values((0..50_000).map(|row| row * 7 % 900)))),
+        ("item_id", Arc::new(StringArray::from_iter_values((0..50_000).map(|row| format!("i{}", row * 11 % 70))))),
+        ("timestamp", Arc::new(Int32Array::from_iter_values(0..50_000))),
+    ]);
+    let features = batch(vec![
+        ("item_id", Arc::new(StringArray::from_iter_values((0..70).map(|item| format!("i{item}"))))),
+        ("colour", Arc::new(StringArray::from_iter_values((0..70).map(|item| ["red", "blue"][item % 2])))),
+    ]);
+    let config = config(|c| c.split = "last-per-user:2".parse().unwrap());
+    let (file, table) = (Case::new(), Case::new());
+    write(&file.path("in.parquet"), &purchases);
+    write(&file.path("items.parquet"), &features);
+    let mut with_features = config.clone();
+    with_features.item_features = Some(file.path("items.parquet"));
+    let expected = file.open("in.parquet", &with_features);
+    let inputs = || Inputs {
+        train: vec![stream(&purchases.slice(0, 30_000), 7_001), stream(&purchases.slice(30_000, 20_000), 20_000)],
+        item_features: Some(stream(&features, 13)),
+        ..Inputs::default()
+    };
+    let summary = ingest_inputs(inputs(), &table.out(), &config, &|_| Ok(())).unwrap();
+    assert_eq!((summary.rows, summary.users, summary.items), (50_000, 900, 70));
+    assert_eq!(crate::support::files(&table.out()), crate::support::files(&file.out()));
+    assert_eq!(summary.train_rows, expected.summary.train_rows);
+
+    // Errors name the table; whoever watches can end the work, and nothing is left.
+    let other = Case::new();
+    let holes = batch(vec![
+        ("user_id", Arc::new(StringArray::from(vec![Some("a"), None]))),
+        ("item_id", Arc::new(StringArray::from(vec!["x", "y"]))),
+    ]);
+    let alone = |input: Input| Inputs { train: vec![input], ..Inputs::default() };
+    let bad = ingest_inputs(alone(stream(&holes, 2)), &other.out(), &config, &|_| Ok(())).unwrap_err();
+    assert_eq!(bad.to_string(), "purchases: row 2, column user_id: is null; an id is needed");
+    let ended = |_| Err(Error::Interrupted { what: "it".into() });
+    let ended = ingest_inputs(inputs(), &other.out(), &config, &ended).unwrap_err();
+    assert!(matches!(ended, Error::Interrupted { .. }) && !other.out().exists());
+    let twice = stream(&purchases, 100);
+    ingest_inputs(alone(twice.clone()), &other.out(), &config, &|_| Ok(())).unwrap();
+    let again = ingest_inputs(alone(twice), &other.out(), &config, &|_| Ok(())).unwrap_err();
+    assert!(again.to_string().contains("read already"), "{again}");
 }
 
 const NAMES: [&str; 3] = ["in.arrow", "in.arrows", "in.parquet"];

@@ -59,9 +59,18 @@ impl Isa {
         Isa::ALL.into_iter().rev().find(|isa| isa.available()).unwrap_or(Isa::Portable)
     }
 
-    /// Whether it multiplies pairs of bf16 values in one instruction, twice as fast as fp32 values.
+    /// Whether it multiplies pairs of bf16 values in one instruction.
     pub(crate) fn multiplies_bf16(self) -> bool {
         self == Isa::Avx512Bf16
+    }
+
+    /// Whether this processor gains by it: AMD's have as many units for bf16 products as for fp32 ones, Intel's half as
+    /// many, and lose a third of the loss's speed (benches/README.md).
+    pub(crate) fn gains_by_bf16() -> bool {
+        #[cfg(target_arch = "x86_64")]
+        return Isa::best().multiplies_bf16() && avx512::made_by_amd();
+        #[cfg(not(target_arch = "x86_64"))]
+        false
     }
 
     /// Runs `op` with this instruction set; with the portable one where the processor lacks it.

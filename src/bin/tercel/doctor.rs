@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 use serde_json::json;
 use tercel::data::dataset::Dataset;
-use tercel::device::{Choice, CudaInfo};
+use tercel::device::{Choice, CudaInfo, cpu_multiplies_bf16};
 use tercel::model::Budget;
 use tercel::{Config, Device, Error, Result};
 
@@ -56,7 +56,7 @@ pub fn run(args: &Args, out: &Output) -> Result<()> {
         version: env!("CARGO_PKG_VERSION"),
         target: format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS),
         cores: std::thread::available_parallelism().map_or(1, usize::from),
-        cpu_multiplies_bf16: instruction_sets().contains(&"avx512-bf16"),
+        cpu_multiplies_bf16: cpu_multiplies_bf16(),
         instruction_sets: instruction_sets(),
         memory_bytes: proc_kib("/proc/meminfo", "MemTotal:"),
         memory_available_bytes: proc_kib("/proc/meminfo", "MemAvailable:"),

@@ -159,9 +159,7 @@ impl Iterator for Batches {
                 Decoder::Stream(reader) => reader.next().transpose(),
                 Decoder::Parquet(reader) => reader.next().transpose(),
                 Decoder::Table(stream, None) => stream.next().transpose(),
-                Decoder::Table(stream, Some(columns)) => {
-                    stream.next().map(|batch| batch?.project(columns)).transpose()
-                }
+                Decoder::Table(stream, Some(columns)) => stream.next().map(|batch| batch?.project(columns)).transpose(),
             });
             match next {
                 Ok(None) => {

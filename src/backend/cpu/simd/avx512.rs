@@ -21,6 +21,14 @@ impl<const BF16: bool> Avx512<BF16> {
     }
 }
 
+/// Whether the processor says that AMD made it.
+#[allow(unused_unsafe)] // Newer compilers know that the instruction harms nobody.
+pub(super) fn made_by_amd() -> bool {
+    // SAFETY: every x86-64 processor has the instruction, and leaf 0.
+    let name = unsafe { __cpuid(0) };
+    [name.ebx, name.edx, name.ecx].map(u32::to_le_bytes).as_flattened() == b"AuthenticAMD"
+}
+
 #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl")]
 fn enter<O: Op>(s: Avx512<false>, op: O) -> O::Output {
     op.run(s)
