@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::backend::{Backend, TableData};
 use crate::data::dataset::{Dataset, Split};
-use crate::eval::Evaluation;
+use crate::eval::{Estimate, Evaluation};
 use crate::index::diversity::{Diversity, ListCounter};
 use crate::index::{Ranker, sample_users};
 use crate::model::core::Core;
@@ -23,6 +23,8 @@ pub struct Diagnostics {
     pub split: Option<Split>,
     /// The model's figures on it.
     pub metrics: BTreeMap<String, f64>,
+    /// The 95 % bootstrap intervals of those that are means over users.
+    pub intervals: BTreeMap<String, [f64; 2]>,
     /// The popularity baseline's figures on it.
     pub popularity: BTreeMap<String, f64>,
     /// How alike the top-10 lists of (up to 10,000) users are.
@@ -43,13 +45,15 @@ impl Diagnostics {
             (Some(end), Some(start)) => end.saturating_sub(start).max(0),
             _ => 0,
         };
-        let (split, metrics, popularity) = match &evaluation {
+        let interval = |metric: &Estimate| metric.low.zip(metric.high).map(|(low, high)| [low, high]);
+        let (split, metrics, intervals, popularity) = match &evaluation {
             Some(e) => (
                 Some(e.split),
                 e.metrics.iter().map(|(name, metric)| (name.clone(), metric.value)).collect(),
+                e.metrics.iter().filter_map(|(name, metric)| Some((name.clone(), interval(metric)?))).collect(),
                 e.popularity.iter().map(|(name, value)| (name.clone(), *value)).collect(),
             ),
-            None => (None, BTreeMap::new(), BTreeMap::new()),
+            None => (None, BTreeMap::new(), BTreeMap::new(), BTreeMap::new()),
         };
         let mut warnings = Vec::new();
         if lists.users > 1 && lists.most_common_share > 0.5 {
@@ -71,7 +75,7 @@ impl Diagnostics {
                 overlap as f64 / 86_400.0
             ));
         }
-        Diagnostics { split, metrics, popularity, lists, train_test_overlap_seconds: overlap, warnings }
+        Diagnostics { split, metrics, intervals, popularity, lists, train_test_overlap_seconds: overlap, warnings }
     }
 }
 

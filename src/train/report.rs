@@ -1,6 +1,6 @@
 //! What a finished run leaves for people: `metrics.json` and the model card.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::io::Write as _;
 
 use serde_json::json;
@@ -9,6 +9,7 @@ use super::Diagnostics;
 use crate::Result;
 use crate::config::Config;
 use crate::data::dataset::{Dataset, Split, write_json};
+use crate::data::ingest::time::format_time;
 use crate::files::write_atomic;
 use crate::model::checkpoint::{ModelDir, TrainerState};
 
@@ -41,46 +42,108 @@ fn card(
     diagnostics: &Diagnostics,
     best_epoch: u64,
 ) -> String {
-    let (m, train) = (dataset.manifest(), dataset.split(Split::Train));
     let mut text = String::new();
-    let mut line = |s: String| {
-        // Writing to a String cannot fail.
-        let _ = writeln!(text, "{s}");
-    };
-    line("# A two-tower retrieval model\n".into());
-    line(format!(
-        "Trained by Tercel {} on {} interactions of {} users with {} items ({} -> {}).\n",
-        env!("CARGO_PKG_VERSION"),
-        train.rows,
+    // Writing to a String cannot fail.
+    let _ = front(&mut text)
+        .and_then(|()| data(&mut text, dataset))
+        .and_then(|()| settings(&mut text, config, state, best_epoch))
+        .and_then(|()| figures(&mut text, diagnostics))
+        .and_then(|()| limits(&mut text, dataset, config, diagnostics));
+    text
+}
+
+/// What Hugging Face's hub reads, and the title.
+fn front(text: &mut String) -> fmt::Result {
+    writeln!(text, "---\nlibrary_name: tercel\ntags:\n- recommendation\n- retrieval\n- two-tower\n---\n")?;
+    writeln!(text, "# A two-tower retrieval model\n")?;
+    writeln!(
+        text,
+        "Trained by Tercel {}. Finds the items that a user is likely to take next.\n",
+        env!("CARGO_PKG_VERSION")
+    )
+}
+
+fn data(text: &mut String, dataset: &Dataset) -> fmt::Result {
+    let m = dataset.manifest();
+    writeln!(text, "## Data\n")?;
+    writeln!(
+        text,
+        "{} users and {} items that the training split names (columns {} and {}).\n",
         m.users.rows.saturating_sub(1),
         m.items.rows.saturating_sub(1),
         m.columns.user,
         m.columns.item,
-    ));
-    line(format!(
+    )?;
+    writeln!(text, "| split | interactions | from | to |\n|---|---|---|---|")?;
+    for split in Split::ALL {
+        let info = dataset.split(split);
+        let date = |at: Option<i64>| at.map(format_time).unwrap_or_default();
+        let (first, last) = (date(info.first_timestamp), date(info.last_timestamp));
+        writeln!(text, "| {} | {} | {first} | {last} |", split.name(), info.rows)?;
+    }
+    for (side, info) in [("Users", &m.users), ("Items", &m.items)] {
+        let names: Vec<&str> = info.features.iter().map(|feature| feature.name.as_str()).collect();
+        let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+        writeln!(text, "\n{side}' features: {names}.")?;
+    }
+    writeln!(text)
+}
+
+fn settings(text: &mut String, config: &Config, state: &TrainerState, best_epoch: u64) -> fmt::Result {
+    let dtype = serde_json::to_value(config.model.dtype).ok().and_then(|v| v.as_str().map(str::to_owned));
+    writeln!(text, "## Training\n")?;
+    writeln!(
+        text,
         "D = {}, T = {}, {} table values, optimizer {:?} with lr {}, batches of {}, {} epochs ({} steps); the parameters are epoch {}'s.\n",
         config.model.dim,
         config.model.temperature,
-        serde_json::to_value(config.model.dtype).map(|v| v.as_str().unwrap_or_default().to_owned()).unwrap_or_default(),
+        dtype.unwrap_or_default(),
         config.optimizer.name,
         config.optimizer.lr,
         config.train.batch_size,
         state.cursor.epoch,
         state.step,
         best_epoch,
-    ));
-    if let Some(split) = diagnostics.split {
-        line(format!("On the {} split, whole catalogue, seen items left out:\n", split.name()));
-        line("| metric | model | popularity |\n|---|---|---|".into());
-        for (name, value) in &diagnostics.metrics {
-            let baseline = diagnostics.popularity.get(name).map_or(String::new(), |v| format!("{v:.4}"));
-            line(format!("| {name} | {value:.4} | {baseline} |"));
-        }
-        line(String::new());
+    )
+}
+
+fn figures(text: &mut String, diagnostics: &Diagnostics) -> fmt::Result {
+    writeln!(text, "## Metrics\n")?;
+    let Some(split) = diagnostics.split else {
+        return writeln!(text, "None: no rows were held out.\n");
+    };
+    writeln!(text, "On the {} split: every user one row, whole catalogue, seen items left out.\n", split.name())?;
+    writeln!(text, "| metric | model | 95 % interval | popularity |\n|---|---|---|---|")?;
+    for (name, value) in &diagnostics.metrics {
+        let interval = diagnostics.intervals.get(name).map_or(String::new(), |[a, b]| format!("{a:.4} to {b:.4}"));
+        let baseline = diagnostics.popularity.get(name).map_or(String::new(), |v| format!("{v:.4}"));
+        writeln!(text, "| {name} | {value:.4} | {interval} | {baseline} |")?;
     }
+    writeln!(text, "\nIntervals are bootstraps over users; popularity is the same list for everybody.\n")
+}
+
+fn limits(text: &mut String, dataset: &Dataset, config: &Config, diagnostics: &Diagnostics) -> fmt::Result {
+    let m = dataset.manifest();
+    writeln!(text, "## Limits\n")?;
     for warning in &diagnostics.warnings {
-        line(format!("- Warning: {warning}."));
+        writeln!(text, "- Warning: {warning}.")?;
     }
-    line("`config.json` holds every setting, `metrics.json` every figure.".into());
-    text
+    if m.items.unseen > 0 {
+        writeln!(text, "- {} items of the held-out rows were new: the model cannot recommend them.", m.items.unseen)?;
+    }
+    if m.users.unseen > 0 || config.model.user.history == 0 {
+        let reads = match (config.model.user.history > 0, m.users.features.is_empty()) {
+            (true, true) => "what they have had",
+            (true, false) => "their features and what they have had",
+            (false, false) => "their features alone",
+            (false, true) => "nothing: they all get one list",
+        };
+        writeln!(text, "- Users that are new to the model are known by {reads}.")?;
+    }
+    writeln!(
+        text,
+        "- It repeats what was done before, popular items first: it says nothing about what users would like to see."
+    )?;
+    writeln!(text, "- Figures hold for the time of the held-out rows; they fall as the model grows old.")?;
+    writeln!(text, "\n`config.json` holds every setting, `metrics.json` every figure.")
 }
