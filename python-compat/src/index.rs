@@ -142,12 +142,7 @@ impl ItemIndex {
     }
 
     /// Adds items, or replaces them.
-    fn add(
-        &self,
-        py: Python<'_>,
-        ids: PyReadonlyArray1<'_, u32>,
-        vectors: PyReadonlyArray2<'_, f32>,
-    ) -> PyResult<()> {
+    fn add(&self, py: Python<'_>, ids: PyReadonlyArray1<'_, u32>, vectors: PyReadonlyArray2<'_, f32>) -> PyResult<()> {
         let ids = ids.as_slice().map_err(|_| wrong("ids are not contiguous".into()))?;
         let values = slice(&vectors)?;
         raised(py.detach(|| self.write().add(ids, values)))

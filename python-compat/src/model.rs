@@ -277,11 +277,7 @@ fn seen_items(model: &tercel::model::TwoTower, dataset: Option<&Path>) -> Result
 }
 
 /// The item rows that may be recommended; absent for all.
-fn allowed(
-    model: &tercel::model::TwoTower,
-    items: Option<&[String]>,
-    tags: &[String],
-) -> Result<Option<Vec<u32>>> {
+fn allowed(model: &tercel::model::TwoTower, items: Option<&[String]>, tags: &[String]) -> Result<Option<Vec<u32>>> {
     let mut lists = tags.iter().map(|tag| model.tagged(tag)).collect::<Result<Vec<_>>>()?;
     if let Some(items) = items {
         // Stock that the model has never seen cannot be recommended: left out, as the command does.

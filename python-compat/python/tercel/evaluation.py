@@ -87,9 +87,9 @@ def evaluate(
 
     >>> import tercel
     >>> data = tercel.Dataset.build(tercel.demo_purchases(), split="last-per-user:1", progress=False)
-    >>> model = tercel.Model.train(data, dim=8, epochs=5, progress=False)
-    >>> report = tercel.evaluate(model, data, k=5, include_seen=True, progress=False)
-    >>> report["recall@5"] > report.popularity["recall@5"]
+    >>> model = tercel.Model.train(data, dim=16, epochs=20, batch_size=64, progress=False)
+    >>> report = tercel.evaluate(model, data, k=10, include_seen=True, progress=False)
+    >>> report["recall@10"] > report.popularity["recall@10"]
     True
     """
     ks = [k] if isinstance(k, int) else list(k)

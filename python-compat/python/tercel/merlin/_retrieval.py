@@ -206,7 +206,7 @@ class RetrievalModel:
             },
             "loss": {
                 "negatives": f"in-batch+uniform:{output.uniform}" if output.uniform else "in-batch",
-                "logq": "exact" if output.logq else "none",
+                "logq": "exact" if output.logq else "off",
                 "mask_accidental_hits": output.downscore_false_negatives,
             },
             "optimizer": optimizer_settings(self.optimizer),

@@ -117,7 +117,7 @@ def _config(plan: Plan, columns: tuple[str, str]) -> dict[str, Any]:
             "item": towers[1],
         },
         "loss": {
-            "logq": "exact" if plan.logq else "none",
+            "logq": "exact" if plan.logq else "off",
             "mask_accidental_hits": plan.task.remove_accidental_hits,
         },
     }

@@ -1,0 +1,1 @@
+"""The nightly pipeline around Tercel: data, checks, publishing, serving and the report."""

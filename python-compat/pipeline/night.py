@@ -1,0 +1,252 @@
+"""The steps of a night, each a plain function over one folder; the flow strings them together.
+
+    work = Work(Path("out/night"))
+    prepare(work, Path("../tests/data/complete-journey"), DataSettings())
+    trained = train_one(work, "a", {"dim": 64}, Schedule())
+
+Everything large stays in the folder, as Parquet or as Tercel's own files: on one machine a plain folder, on a cluster one
+that every worker sees.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import tercel
+
+from pipeline import dataops
+from pipeline.checks import CheckReport, Settings, run_checks
+from pipeline.publish import Published, checksum_of, popular_list, publish_dynamodb, publish_sqlite
+from pipeline.report import build_report
+
+# Columns of articles that are texts for people: hundreds of thousands of values that say nothing to a tower.
+_FOR_PEOPLE = "name", "prod_name", "detail_desc", "image_url"
+
+
+@dataclass(frozen=True)
+class Work:
+    """The paths of a night's folder."""
+
+    folder: Path
+
+    @property
+    def warehouse(self) -> Path:
+        """The DuckDB file."""
+        return self.folder / "warehouse.duckdb"
+
+    @property
+    def data(self) -> Path:
+        """Tercel's dataset."""
+        return self.folder / "data"
+
+    def mart(self, name: str) -> Path:
+        """A mart as Parquet."""
+        return self.folder / f"{name}.parquet"
+
+    def model(self, name: str) -> Path:
+        """The model of a grid point."""
+        return self.folder / "models" / name
+
+    @property
+    def predictions(self) -> Path:
+        """Everybody's lists."""
+        return self.folder / "predictions.parquet"
+
+    @property
+    def store(self) -> Path:
+        """The store that the API reads."""
+        return self.folder / "recommendations.sqlite"
+
+    @property
+    def report(self) -> Path:
+        """The night's page."""
+        return self.folder / "report.html"
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long to train, and what chooses among models."""
+
+    metric: str = "ndcg@12"
+    epochs: int | None = None
+    patience: int = 2
+    seed: int = 1
+    threads: int = 0
+    device: str = "auto"
+
+
+@dataclass(frozen=True)
+class Trained:
+    """One point of the grid."""
+
+    name: str
+    path: Path
+    settings: dict[str, Any]
+    metric: str
+    value: float
+    popularity: float
+    losses: list[float] = field(default_factory=list)
+    validations: list[float] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+def prepare(work: Work, source: Path | str, settings: dataops.DataSettings) -> dict[str, Any]:
+    """Files to warehouse, dbt with its tests, marts to Parquet, and Arrow shards; what there is now.
+
+    Raises:
+        DataTestsFailed: When a data test fails: nothing is trained on such data.
+    """
+    work.folder.mkdir(parents=True, exist_ok=True)
+    raw = dataops.load_raw(source, work.warehouse)
+    built = dataops.build(work.warehouse, settings)
+    marts = {
+        "purchases": dataops.training_purchases,
+        "customers": dataops.customers,
+        "articles": dataops.articles,
+    }
+    for name, rows in marts.items():
+        _write(rows(work.warehouse), work.mart(name))
+    features = pq.read_schema(work.mart("articles")).names
+    data = tercel.Dataset.build(
+        dataops.training_purchases(work.warehouse),
+        work.data,
+        user="user_id",
+        item="item_id",
+        time="bought_at",
+        split=f"time:{built.train_until},{built.valid_until}",
+        user_features=dataops.customers(work.warehouse),
+        item_features=dataops.articles(work.warehouse),
+        item_feature_kinds={name: "skip" for name in _FOR_PEOPLE if name in features},
+        progress=False,
+    )
+    return {
+        "kind": raw.kind,
+        "train_until": str(built.train_until),
+        "valid_until": str(built.valid_until),
+        "data_tests": built.tests_passed,
+        "warnings": [str(warning) for warning in built.warnings],
+        "rows": {split: data.rows(split) for split in ("train", "valid", "test")},
+        "users": data.users,
+        "items": data.items,
+        "notes": data.summary["notes"],
+    }
+
+
+def train_one(work: Work, name: str, settings: Mapping[str, Any], schedule: Schedule) -> Trained:
+    """Trains one point of the grid; every epoch is validated over the full catalogue, and the best one kept.
+
+    Killed, it goes on from its last checkpoint when it is called again.
+    """
+    path = work.model(name)
+    given = {"epochs": schedule.epochs, "seed": schedule.seed, **settings}
+    given |= {"threads": schedule.threads, "device": schedule.device, "checkpoint_every": 2000}
+    given["early_stop"] = f"{schedule.metric},{schedule.patience}"
+    data = tercel.Dataset(work.data)
+    try:
+        model = tercel.Model.train(data, path, resume=True, progress=False, **given)
+    except tercel.CheckpointError:
+        # Another run's leavings: other settings, or other data.
+        shutil.rmtree(path, ignore_errors=True)
+        model = tercel.Model.train(data, path, progress=False, **given)
+    metrics = model.metrics
+    found = max(metrics["validations"])
+    epochs = [event for event in model.history if event["event"] == "epoch"]
+    return Trained(
+        name=name,
+        path=path,
+        settings=dict(settings),
+        metric=schedule.metric,
+        value=found,
+        popularity=_popularity(model, data, schedule.metric),
+        losses=metrics["epoch_losses"],
+        validations=metrics["validations"],
+        seconds=sum(event["seconds"] for event in epochs),
+    )
+
+
+def pick(results: Sequence[Trained]) -> Trained:
+    """The best by the full-catalogue validation metric; of equals the first."""
+    return max(results, key=lambda one: one.value)
+
+
+def test(work: Work, chosen: Trained, schedule: Schedule, checks: Settings) -> tuple[dict[str, Any], CheckReport]:
+    """The model on the test split, and its behaviour: figures and the checks on everybody's lists.
+
+    A second seed of the chosen settings is trained, to see how much of the lists is luck.
+    """
+    data = tercel.Dataset(work.data)
+    again = train_one(
+        work, f"{chosen.name}-again", chosen.settings, Schedule(**asdict(schedule) | {"seed": schedule.seed + 1})
+    )
+    model = tercel.Model(chosen.path, device=schedule.device, threads=schedule.threads)
+    figures = {
+        name: tercel.evaluate(model, data, "test", k=[checks.k, 20], include_seen=seen, progress=False).details
+        for name, seen in (("test, discovery", False), ("test, bought next", True))
+    }
+    second = work.folder / "predictions-again.parquet"
+    tercel.Model(again.path, device=schedule.device).recommend(checks.k, out=second, progress=False)
+    predict(work, chosen, checks.k, schedule)
+    report = run_checks(
+        str(work.predictions),
+        str(work.mart("purchases")),
+        str(work.mart("customers")),
+        str(work.mart("articles")),
+        str(second),
+        checks,
+    )
+    metrics = model.metrics | {name: {"event": "evaluate", **body} for name, body in figures.items()}
+    build_report(
+        work.report,
+        predictions=str(work.predictions),
+        purchases=str(work.mart("purchases")),
+        customers=str(work.mart("customers")),
+        articles=str(work.mart("articles")),
+        checks=report,
+        metrics=metrics,
+        model_checksum=checksum_of(chosen.path / "model.safetensors"),
+        settings=checks,
+    )
+    (work.folder / "checks.json").write_text(report.to_json() + "\n", encoding="utf-8")
+    (work.folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+    return figures, report
+
+
+def predict(work: Work, chosen: Trained, k: int, schedule: Schedule) -> int:
+    """Everybody's lists, what they have bought left out; the number of rows. Written whole or not at all."""
+    model = tercel.Model(chosen.path, device=schedule.device, threads=schedule.threads)
+    model.recommend(k, out=work.predictions, progress=False)
+    return int(pq.read_metadata(work.predictions).num_rows)
+
+
+def publish(
+    work: Work, chosen: Trained, night: str, k: int, *, dynamodb: Path | None = None, table: str = "userItemTable"
+) -> list[Published]:
+    """The night into the store that the API serves; and, where it is wanted, as DynamoDB's batch writes."""
+    purchases, articles = str(work.mart("purchases")), str(work.mart("articles"))
+    fallback = popular_list(purchases, k, articles, splits=("train",))
+    checksum = checksum_of(chosen.path / "model.safetensors")
+    done = [publish_sqlite(str(work.predictions), work.store, night, fallback, checksum, articles)]
+    if dynamodb is not None:
+        done.append(publish_dynamodb(str(work.predictions), dynamodb, table, night, fallback))
+    return done
+
+
+def _popularity(model: tercel.Model, data: tercel.Dataset, metric: str) -> float:
+    """The popularity baseline's value of a metric on the validation split."""
+    k = int(metric.rsplit("@", 1)[1])
+    return tercel.evaluate(model, data, "valid", k=k, bootstrap=0, progress=False).popularity[metric]
+
+
+def _write(rows: pa.RecordBatchReader, path: Path) -> None:
+    draft = path.with_suffix(".part")
+    with pq.ParquetWriter(draft, rows.schema, compression="zstd") as writer:
+        for batch in rows:
+            writer.write_batch(batch)
+    draft.replace(path)

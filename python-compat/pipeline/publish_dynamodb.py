@@ -1,0 +1,142 @@
+"""A night as DynamoDB's batch writes: JSON lines, every line a whole `BatchWriteItem` request.
+
+    aws dynamodb batch-write-item --cli-input-json "$(head -1 night/requests-00000.jsonl)"
+
+or all of it with `send`. The table's key is `userId` (a text).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
+from pathlib import Path
+from typing import Any, Protocol
+
+from pipeline.publish_rows import PublishError, UserList
+
+MOST_ITEMS = 25
+MOST_BYTES = 16 * 1024 * 1024
+MOST_ITEM_BYTES = 400 * 1024
+REQUESTS_PER_FILE = 4_000
+"""100,000 users a file."""
+
+Request = dict[str, Any]
+
+
+class Client(Protocol):
+    """What is needed of `boto3.client("dynamodb")`."""
+
+    def batch_write_item(self, *, RequestItems: dict[str, Any]) -> dict[str, Any]:
+        """Writes a batch and returns what was not written as `UnprocessedItems`."""
+        ...
+
+
+def put(one: UserList, night: str) -> Request:
+    """The request that writes one user."""
+    item = {"userId": {"S": one.user}, "recs": {"S": one.as_json()}, "night": {"S": night}}
+    size = sum(len(name.encode()) + len(value["S"].encode()) for name, value in item.items())
+    if not one.user or len(one.user.encode()) > 2048:
+        raise PublishError(f"the user id {one.user[:40]!r} has to be 1 to 2,048 bytes long for DynamoDB")
+    if size > MOST_ITEM_BYTES:
+        raise PublishError(f"the list of user {one.user} is {size:,} bytes, more than the 400 KB that DynamoDB takes")
+    return {"PutRequest": {"Item": item}}
+
+
+def request_lines(
+    lists: Iterable[UserList], table: str, night: str, most_bytes: int = MOST_BYTES
+) -> Iterator[tuple[str, int]]:
+    """Requests as JSON texts and their numbers of users, each within DynamoDB's limits for one call."""
+    frame = len(json.dumps({"RequestItems": {table: []}}).encode())
+    parts: list[str] = []
+    size = frame
+    for one in lists:
+        part = json.dumps(put(one, night), ensure_ascii=False, separators=(",", ":"))
+        length = len(part.encode()) + 1
+        if parts and (len(parts) == MOST_ITEMS or size + length > most_bytes):
+            yield joined(table, parts), len(parts)
+            parts, size = [], frame
+        parts.append(part)
+        size += length
+    if parts:
+        yield joined(table, parts), len(parts)
+
+
+def joined(table: str, parts: list[str]) -> str:
+    """A request from the texts of its parts."""
+    return f'{{"RequestItems":{{{json.dumps(table)}:[{",".join(parts)}]}}}}'
+
+
+def write_requests(
+    folder: Path,
+    table: str,
+    night: str,
+    lists: Iterable[UserList],
+    fallback: UserList,
+    requests_per_file: int = REQUESTS_PER_FILE,
+) -> int:
+    """Writes the night's requests into a new folder, which appears when all of it is there. Returns the users' number.
+
+    The fallback list is in the first request.
+    """
+    if folder.exists():
+        raise PublishError(f"{folder} is there already; remove it or name another folder")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    temporary.mkdir()
+    try:
+        lines = request_lines(chain([fallback], unique(lists, fallback.user)), table, night)
+        count = write_files(temporary, lines, requests_per_file)
+        os.replace(temporary, folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return count - 1
+
+
+def unique(lists: Iterable[UserList], taken: str) -> Iterator[UserList]:
+    """The lists, each user once: a second list of a user would replace the first without a word.
+
+    It keeps 8 bytes or so of each user, not the id.
+    """
+    seen = {hash(taken)}
+    for one in lists:
+        if (key := hash(one.user)) in seen:
+            raise PublishError(f"user {one.user} stands twice, apart in the file, or is the fallback's key")
+        seen.add(key)
+        yield one
+
+
+def write_files(folder: Path, lines: Iterator[tuple[str, int]], requests_per_file: int) -> int:
+    """Writes requests-00000.jsonl and so on."""
+    count = 0
+    for number, first in enumerate(lines):
+        rest = chain([first], (line for _, line in zip(range(requests_per_file - 1), lines, strict=False)))
+        with (folder / f"requests-{number:05}.jsonl").open("w", encoding="utf-8") as file:
+            for text, users in rest:
+                file.write(text + "\n")
+                count += users
+    return count
+
+
+def send(client: Client, folder: Path, tries: int = 8, wait: Callable[[float], None] = time.sleep) -> int:
+    """Sends a folder's requests and what DynamoDB hands back, with growing pauses. Returns the requests' number."""
+    sent = 0
+    for path in sorted(folder.glob("requests-*.jsonl")):
+        with path.open(encoding="utf-8") as lines:
+            for line in lines:
+                send_one(client, json.loads(line)["RequestItems"], tries, wait)
+                sent += 1
+    return sent
+
+
+def send_one(client: Client, left: dict[str, Any], tries: int, wait: Callable[[float], None]) -> None:
+    """Sends one request until nothing of it is left."""
+    for attempt in range(tries):
+        left = client.batch_write_item(RequestItems=left).get("UnprocessedItems") or {}
+        if not left:
+            return
+        wait(min(20.0, 0.1 * 2**attempt))
+    raise PublishError(f"DynamoDB did not take all of a request in {tries} tries: raise the table's write capacity")
