@@ -17,8 +17,8 @@ Whoever comes from Merlin or TensorFlow Recommenders finds their words in `terce
 from __future__ import annotations
 
 from . import errors
-from ._core import device_for
 from ._core import version as _version
+from ._device import device_for
 from .dataset import Dataset, demo_purchases
 from .errors import (
     CheckpointError,

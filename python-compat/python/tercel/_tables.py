@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from typing import Any, Protocol, TypeAlias, TypeGuard, runtime_checkable
 
 import numpy as np
 import pyarrow as pa
@@ -12,7 +12,7 @@ import pyarrow as pa
 
 @runtime_checkable
 class ArrowStream(Protocol):
-    """Anything that gives its rows as an Arrow stream: pyarrow, Polars, pandas 2.2 and newer, DuckDB."""
+    """Anything that gives its rows as an Arrow stream: pyarrow, Polars, DuckDB and more."""
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
         """The stream as a PyCapsule."""
@@ -26,7 +26,7 @@ Given: TypeAlias = "str | tuple[str, object]"
 """What the native half takes: a path, or a name and an object with `__arrow_c_stream__`."""
 
 
-def is_path(table: object) -> bool:
+def is_path(table: object) -> TypeGuard[PathLike]:
     """Whether this names a file."""
     return isinstance(table, (str, os.PathLike))
 
@@ -41,17 +41,19 @@ def stream_of(table: Table) -> object:
         return pa.Table.from_batches([table])
     if isinstance(table, (list, tuple)) and table and all(isinstance(batch, pa.RecordBatch) for batch in table):
         return pa.Table.from_batches(list(table))
+    if type(table).__module__.startswith("pandas") and hasattr(table, "columns"):
+        # Not by its own stream: that takes a named index for a column, in some versions.
+        return pa.Table.from_pandas(table, preserve_index=False)
     if hasattr(table, "__arrow_c_stream__"):
         return table
     collect = getattr(table, "collect", None)
     if callable(collect) and type(table).__module__.startswith("polars"):
         return stream_of(collect())
-    if type(table).__module__.startswith("pandas"):
-        return pa.Table.from_pandas(table, preserve_index=False)
     if hasattr(table, "to_arrow"):
         return stream_of(table.to_arrow())
     kind = type(table).__name__
-    raise TypeError(f"{kind} is no table: give a path, a pyarrow, Polars or pandas table, or what has __arrow_c_stream__")
+    known = "a path, a pyarrow, Polars or pandas table, or what has __arrow_c_stream__"
+    raise TypeError(f"{kind} is no table: give {known}")
 
 
 def given(table: Table, name: str) -> Given:
@@ -65,8 +67,7 @@ def given_all(tables: Table | Sequence[Table] | None, name: str) -> list[Given]:
     """One or several of them."""
     if tables is None:
         return []
-    several = isinstance(tables, (list, tuple)) and not all(isinstance(one, pa.RecordBatch) for one in tables)
-    if not several:
+    if not isinstance(tables, (list, tuple)) or all(isinstance(one, pa.RecordBatch) for one in tables):
         return [given(tables, name)]
     if len(tables) == 1:
         return [given(tables[0], name)]

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -81,8 +84,51 @@ def complete(config: Config, rows: int) -> Config:
     >>> complete({}, 30_000_000)["train"]["epochs"]
     5
     """
-    filled: Config = json.loads(_core.complete_config(json.dumps(config), rows))
+    words = json.dumps(config)
+    with settings_of(words):
+        filled: Config = json.loads(_core.complete_config(words, rows))
     return filled
+
+
+@contextmanager
+def settings_of(words: str) -> Iterator[None]:
+    """Names the setting where the native half refuses a configuration (JSON on one line) by a place in its text.
+
+    >>> from tercel.config import settings_of
+    >>> with settings_of('{"train": {"epochs": "many"}}'):
+    ...     raise ConfigError("configuration: a number is needed at line 1 column 27", field="configuration")
+    Traceback (most recent call last):
+    tercel.errors.ConfigError: train.epochs: a number is needed
+    """
+    try:
+        yield
+    except ConfigError as error:
+        found = re.fullmatch(r"configuration: (.*) at line 1 column (\d+)", str(error), re.DOTALL)
+        if found is None:
+            raise
+        name, reason = _setting_at(words, int(found[2])), found[1]
+        # Some reasons name the setting, and stand where the object around it ends.
+        said = re.match(r"(?:\w+\.)*(\w+): ", reason)
+        if said is not None:
+            reason = reason[said.end() :]
+            if f'"{said[1]}":' in words and name.split(".")[-1] != said[1]:
+                name = f"{name}.{said[1]}"
+        raise ConfigError(f"{name}: {reason}", field=name) from None
+
+
+def _setting_at(words: str, column: int) -> str:
+    path, key = [], ""
+    for token in re.finditer(r'"((?:[^"\\]|\\.)*)"(\s*:)?|[{}]', words):
+        if token.start() >= column:
+            break
+        if token[0] == "{":
+            path.append(key)
+            key = ""
+        elif token[0] == "}":
+            key = path.pop()
+        elif token[2]:
+            key = token[1]
+    return ".".join(name for name in [*path, key] if name) or "configuration"
 
 
 def _read(path: Path) -> Config:
@@ -90,8 +136,9 @@ def _read(path: Path) -> Config:
     if path.suffix == ".json":
         found: Config = json.loads(text)
         return found
-    try:
+    if sys.version_info < (3, 11):
+        raise ConfigError(f"{path}: TOML needs Python 3.11; give JSON or a dictionary", field="config")
+    else:
         import tomllib
-    except ImportError:  # Python 3.10
-        raise ConfigError(f"{path}: TOML needs Python 3.11; give JSON or a dictionary", field="config") from None
-    return tomllib.loads(text)
+
+        return tomllib.loads(text)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -13,7 +12,9 @@ import pyarrow as pa
 
 from . import _core
 from ._progress import Observer, parsed, rows_bar
+from ._scratch import Scratch
 from ._tables import PathLike, Table, given, given_all
+from .config import settings_of
 from .errors import ConfigError
 
 Split: TypeAlias = Literal["train", "valid", "test"]
@@ -35,13 +36,13 @@ class Dataset:
         """Opens a folder that `build` or `tercel ingest` has written.
 
         Raises:
-            DataError: When it is no dataset, or a damaged one.
-            FileError: When it is not there.
+            DataError: When no dataset is there.
+            DamagedError: When it is a damaged one.
         """
         self.path = Path(path)
         self.manifest: dict[str, Any] = json.loads(_core.check_dataset(self.path))
         self.summary: dict[str, Any] = {}
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._folder: Scratch | None = None
 
     @classmethod
     def build(
@@ -115,24 +116,26 @@ class Dataset:
             "threads": threads,
             "seed": seed,
         }
-        folder = None if out is not None else tempfile.TemporaryDirectory(prefix="tercel-")
-        path = Path(os.fspath(out)) if out is not None else Path(str(folder and folder.name)) / "data"
+        folder = Scratch() if out is None else None
+        path = folder.path / "data" if folder is not None else Path(os.fspath(out or ""))
         observers: list[Observer] = []
         bar = None
         if progress:
             bar, told = rows_bar()
             observers.append(told)
+        words = json.dumps({name: value for name, value in config.items() if value is not None})
         try:
-            summary = _core.ingest(
-                given_all(interactions, "interactions"),
-                path,
-                json.dumps({name: value for name, value in config.items() if value is not None}),
-                given_all(valid, "valid"),
-                given_all(test, "test"),
-                None if user_features is None else given(user_features, "user_features"),
-                None if item_features is None else given(item_features, "item_features"),
-                parsed(observers),
-            )
+            with settings_of(words):
+                summary = _core.ingest(
+                    given_all(interactions, "interactions"),
+                    path,
+                    words,
+                    given_all(valid, "valid"),
+                    given_all(test, "test"),
+                    None if user_features is None else given(user_features, "user_features"),
+                    None if item_features is None else given(item_features, "item_features"),
+                    parsed(observers),
+                )
         finally:
             if bar is not None:
                 bar.close()

@@ -22,6 +22,10 @@ class TercelError(Exception):
         row: The line or row in it, counted from 1.
         column: The column's name.
         field: The setting that cannot be used.
+
+    >>> error = TercelError("shop.csv: row 7: no item", path="shop.csv", row=7)
+    >>> error.path, error.row, error.column
+    ('shop.csv', 7, None)
     """
 
     def __init__(
@@ -42,44 +46,126 @@ class TercelError(Exception):
 
 
 class ConfigError(TercelError, ValueError):
-    """A setting that cannot be used, alone or with the others; `field` names it."""
+    """A setting that cannot be used, alone or with the others; `field` names it.
+
+    >>> import tercel
+    >>> try:
+    ...     tercel.Dataset.build(tercel.demo_purchases(), split="sometimes", progress=False)
+    ... except tercel.ConfigError as error:
+    ...     print(error.field)
+    split
+    """
 
 
 class FileError(TercelError, OSError):
-    """Reading or writing a file failed; `path` names it."""
+    """Reading or writing a file failed; `path` names it.
+
+    >>> import tercel
+    >>> tercel.Index.open("no-such.index")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    tercel.errors.FileError: no-such.index: No such file or directory...
+    """
 
 
 class DataError(TercelError, ValueError):
-    """Input data that cannot be used; `path` names the file or table."""
+    """Input data that cannot be used; `path` names the file or table.
+
+    >>> import tercel
+    >>> tercel.Dataset("no-such-folder")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    tercel.errors.DataError: no-such-folder: no dataset.json here...
+    """
 
 
 class RowError(DataError):
-    """One row of an input cannot be read; `path`, `row` and `column` say which."""
+    """One row of an input cannot be read; `path`, `row` and `column` say which.
+
+    >>> import tercel, pyarrow as pa
+    >>> purchases = pa.table({"user_id": ["ann", "bob"], "item_id": ["tea", None]})
+    >>> try:
+    ...     tercel.Dataset.build(purchases, progress=False)
+    ... except tercel.RowError as error:
+    ...     print(error.path, error.row, error.column)
+    interactions 2 item_id
+    """
 
 
 class SchemaError(DataError):
-    """A column is missing or has another type; `column` names it."""
+    """A column is missing or has another type; `column` names it.
+
+    >>> import tercel
+    >>> try:
+    ...     tercel.Dataset.build(tercel.demo_purchases(), user="buyer", progress=False)
+    ... except tercel.SchemaError as error:
+    ...     print(error.column)
+    buyer
+    """
 
 
 class DamagedError(DataError):
-    """A file of Tercel's own is damaged."""
+    """A file of Tercel's own is damaged.
+
+    >>> import tempfile, numpy as np, tercel
+    >>> file = tempfile.NamedTemporaryFile(suffix=".index")
+    >>> tercel.Index.build(np.eye(4, dtype=np.float32), recall=None).save(file.name)
+    >>> with open(file.name, "r+b") as index:
+    ...     _ = index.seek(-3, 2), index.write(b"!!!")
+    >>> tercel.Index.open(file.name)  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    tercel.errors.DamagedError: ...
+    """
 
 
 class CheckpointError(TercelError):
-    """A model folder cannot be used."""
+    """A model folder cannot be used.
+
+    >>> import tercel
+    >>> tercel.Model("no-such-folder")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    tercel.errors.CheckpointError: no-such-folder/config.json: there is no such file...
+    """
 
 
 class ShapeError(TercelError, ValueError):
-    """Arrays that do not fit together."""
+    """Arrays that do not fit together.
+
+    >>> import numpy as np, tercel
+    >>> index = tercel.Index.build(np.eye(4, dtype=np.float32), recall=None)
+    >>> index.search(np.ones((1, 3)))
+    Traceback (most recent call last):
+    tercel.errors.ShapeError: queries are 3 wide, the index's vectors 4
+    """
 
 
 class NonFiniteError(TercelError, ArithmeticError):
-    """Training produced NaN or infinity."""
+    """Training produced NaN or infinity.
+
+    >>> import tercel
+    >>> data = tercel.Dataset.build(tercel.demo_purchases(), progress=False)
+    >>> settings = dict(optimizer="sgd", lr=1e38, normalize=False, epochs=3, progress=False)
+    >>> tercel.Model.train(data, **settings)  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    tercel.errors.NonFiniteError: the loss (NaN) is not finite at step 1...
+    """
 
 
 class OutOfMemoryError(TercelError, MemoryError):
-    """A memory limit cannot be kept, of the host or of the device."""
+    """A memory limit cannot be kept, of the host or of the device.
+
+    >>> import tercel
+    >>> data = tercel.Dataset.build(tercel.demo_purchases(), progress=False)
+    >>> model = tercel.Model.train(data, dim=8, epochs=1, progress=False)
+    >>> model.recommend(memory=1, progress=False)  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    tercel.errors.OutOfMemoryError: a block of one user needs ...
+    """
 
 
 class DeviceError(TercelError, RuntimeError):
-    """A CUDA device was asked for and cannot be used."""
+    """A CUDA device was asked for and cannot be used.
+
+    >>> import tercel
+    >>> tercel.device_for("cuda:99")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    tercel.errors.DeviceError: ...
+    """

@@ -15,7 +15,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over users, and its 95 % bootstrap interval where there is one."""
+    """A mean over users, and its 95 % bootstrap interval where there is one.
+
+    >>> import tercel
+    >>> print(tercel.Estimate(0.25, low=0.2, high=0.3125))
+    0.2500 (0.2000 to 0.3125)
+    """
 
     value: float
     low: float | None
@@ -37,6 +42,13 @@ class Evaluation:
         users: Users that were judged: every user is one row, whatever the number of its items.
         definitions: What each figure is, in words.
         details: Everything that `tercel evaluate --json` says.
+
+    >>> import tercel
+    >>> data = tercel.Dataset.build(tercel.demo_purchases(), split="last-per-user:1", progress=False)
+    >>> model = tercel.Model.train(data, dim=8, epochs=1, progress=False)
+    >>> report = tercel.evaluate(model, data, k=5, include_seen=True, progress=False)
+    >>> report.users, report.metrics["recall@5"].value == report["recall@5"]
+    (30, True)
     """
 
     split: str
@@ -53,9 +65,7 @@ class Evaluation:
     def __str__(self) -> str:
         """A table for people."""
         lines = [f"{self.split}: {self.users} users, full catalogue", f"{'':14}{'model':>28}{'popularity':>12}"]
-        lines += [
-            f"{name:14}{estimate!s:>28}{self.popularity[name]:12.4f}" for name, estimate in self.metrics.items()
-        ]
+        lines += [f"{name:14}{estimate!s:>28}{self.popularity[name]:12.4f}" for name, estimate in self.metrics.items()]
         return "\n".join(lines)
 
 

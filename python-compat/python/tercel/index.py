@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from . import _core
 from ._tables import PathLike
+from .errors import ConfigError, ShapeError, TercelError
 
 Rule: TypeAlias = "str | dict[str, Any]"
 """A tag, or `{"tag": …}`, `{"items": […]}`, `{"all": [rules]}`, `{"any": [rules]}`, `{"not": rule}`."""
@@ -70,7 +71,7 @@ class Index:
             ConfigError: For a recall or k that cannot be kept.
             ShapeError: When vectors, ids and queries do not fit together.
         """
-        numbers = None if ids is None else np.ascontiguousarray(ids, dtype=np.uint32)
+        numbers = None if ids is None else _numbers(ids)
         asked = None if queries is None else _rows(queries)
         core = _core.ItemIndex.build(_rows(vectors), numbers, asked, recall, k, seed, threads, catalogue, device)
         return cls(core)
@@ -104,20 +105,34 @@ class Index:
             k: Items per query.
             skip: For each query the items that it must not be given.
             only: The only items that may be given.
+
+        Raises:
+            ConfigError: For a rule that says nothing, a tag that no item has, or a negative `k`.
+            ShapeError: When the queries are not as wide as the vectors, or not as many as the lists.
         """
         lists = None
         if skip is not None:
             offsets, values = [0], []
             for one in skip:
-                values.extend(sorted(set(one)))
+                values.extend(sorted(set(_numbers(list(one)).tolist())))
                 offsets.append(len(values))
             lists = offsets, values
+        if k < 0:
+            raise ConfigError(f"k: {k} is negative", field="k")
         rule = None if only is None else json.dumps({"tag": only} if isinstance(only, str) else only)
-        return self._core.search(_rows(queries), k, lists, rule)
+        rows = _rows(queries, "queries")
+        if len(rows) and rows.shape[1] != self.dim:
+            raise ShapeError(f"queries are {rows.shape[1]} wide, the index's vectors {self.dim}")
+        try:
+            return self._core.search(rows, k, lists, rule)
+        except TercelError:
+            raise
+        except ValueError as error:
+            raise ConfigError(f"only: {error}", field="only") from None
 
     def set_tag(self, tag: str, items: Iterable[int]) -> None:
         """Gives these items, and no others, the tag."""
-        self._core.set_tag(tag, list(items))
+        self._core.set_tag(tag, _numbers(list(items)).tolist())
 
     @property
     def tags(self) -> dict[str, int]:
@@ -125,12 +140,16 @@ class Index:
         return dict(self._core.tags())
 
     def add(self, ids: npt.NDArray[np.uint32], vectors: npt.NDArray[np.float32]) -> None:
-        """Adds items, or replaces them."""
-        self._core.add(np.ascontiguousarray(ids, dtype=np.uint32), _rows(vectors))
+        """Adds items, or replaces them.
+
+        Raises:
+            ShapeError: When ids and vectors do not fit together, or are not as wide as the index.
+        """
+        self._core.add(_numbers(ids), _rows(vectors))
 
     def remove(self, ids: Iterable[int]) -> int:
         """Removes items; answers how many were there."""
-        return self._core.remove(list(ids))
+        return self._core.remove(_numbers(list(ids)).tolist())
 
     def measure(self) -> dict[str, Any] | None:
         """Measures recall again, with its interval and under filters; `None` for an exact index."""
@@ -158,6 +177,24 @@ class Index:
         return self._core.shape()[0]
 
 
-def _rows(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+def _rows(values: npt.NDArray[np.float32], what: str = "vectors") -> npt.NDArray[np.float32]:
     """Contiguous float32 rows: a view where they are that already."""
-    return np.ascontiguousarray(np.atleast_2d(values), dtype=np.float32)
+    rows = np.atleast_2d(values)
+    if rows.ndim != 2:
+        raise ShapeError(f"{what}: rows of values are needed, not an array of {rows.ndim} dimensions")
+    if rows.dtype.kind not in "fiub":
+        raise ShapeError(f"{what}: numbers are needed, not {rows.dtype}")
+    return np.ascontiguousarray(rows, dtype=np.float32)
+
+
+def _numbers(ids: npt.ArrayLike) -> npt.NDArray[np.uint32]:
+    """Item numbers, checked: a conversion alone would turn -2 into an item."""
+    given = np.asarray(ids)
+    if given.size == 0:
+        return np.zeros(0, dtype=np.uint32)
+    if given.ndim != 1 or given.dtype.kind not in "iu":
+        raise ShapeError(f"item numbers: a list of whole numbers is needed, not {given.dtype} of shape {given.shape}")
+    if given.min() < 0 or given.max() >= NO_ITEM:
+        wrong = given[(given < 0) | (given >= NO_ITEM)][0]
+        raise ShapeError(f"item numbers: {wrong} is not from 0 to {NO_ITEM - 1}")
+    return np.ascontiguousarray(given, dtype=np.uint32)

@@ -16,8 +16,9 @@ import pyarrow as pa
 
 from . import _core
 from ._progress import Event, Observer, parsed, training_bar, users_bar
+from ._scratch import Scratch
 from ._tables import PathLike, Table, arrow_table, is_path, raw_ids
-from .config import Config, configuration
+from .config import Config, configuration, settings_of
 from .dataset import Dataset, _mapped
 from .errors import CheckpointError
 from .index import Index
@@ -52,7 +53,7 @@ class Model:
         """
         self.path = Path(path)
         self._core = _core.TwoTower(self.path, device, threads)
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._folder: Scratch | None = None
         self.history: list[Event] = []
 
     @classmethod
@@ -87,8 +88,8 @@ class Model:
             CheckpointError: When the folder holds an unfinished run and `resume` is false, or another run.
         """
         whole = configuration(config, settings)
-        folder = None if out is not None else tempfile.TemporaryDirectory(prefix="tercel-")
-        path = Path(os.fspath(out)) if out is not None else Path(str(folder and folder.name)) / "model"
+        folder = Scratch() if out is None else None
+        path = folder.path / "model" if folder is not None else Path(os.fspath(out or ""))
         events: list[Event] = []
         observers: list[Observer] = [lambda event: None if event["event"] == "progress" else events.append(event)]
         bar = None
@@ -97,8 +98,10 @@ class Model:
             observers.append(told)
         if on_event is not None:
             observers.append(on_event)
+        words = json.dumps(whole)
         try:
-            _core.train(dataset.path, path, json.dumps(whole), resume, parsed(observers))
+            with settings_of(words):
+                _core.train(dataset.path, path, words, resume, parsed(observers))
         finally:
             if bar is not None:
                 bar.close()
@@ -175,8 +178,8 @@ class Model:
 
     @property
     def item_ids(self) -> pa.Array:
-        """The raw ids of the items, in the order of `item_embeddings()`. Item `i` of an index of this model (row numbers
-        from 1) is `item_ids[i - 1]`.
+        """The raw ids of the items, in the order of `item_embeddings()`. Item `i` of an index of this model (row
+        numbers from 1) is `item_ids[i - 1]`.
         """
         return self._ids("items")
 
@@ -189,7 +192,7 @@ class Model:
         return pa.concat_arrays([chunk for table in tables for chunk in table.chunks])
 
     def user_embeddings(self, users: Iterable[object] | Table | None = None) -> npt.NDArray[np.float32]:
-        """The vectors of users, one row each: all of them, these ids, or the users of a table or file (see `recommend`).
+        """The vectors of users, one row each: of all, of these ids, or of those of a table or file (see `recommend`).
 
         Their inner products with `item_embeddings()` rank exactly as `recommend` does.
         """
@@ -221,8 +224,8 @@ class Model:
         memory: int | None = None,
         progress: bool = True,
     ) -> pa.Table:
-        """The top `k` items of every user: columns user, rank (from 1), item, score. The table is mapped from disk, so it
-        may be larger than memory.
+        """The top `k` items of every user: columns user, rank (from 1), item, score. The table is mapped from disk, so
+        it may be larger than memory.
 
         Everybody gets `k` items as long as `k` are left.
 
@@ -235,8 +238,8 @@ class Model:
             seen: The dataset whose training items are left out; else what the model was trained on.
             include_seen: Keeps the items that a user has had.
             recall: Searches through an approximate index that keeps this recall, which is built where it is missing.
-            out: Writes to this file (`.arrow`, `.parquet`, `.csv`, `.jsonl`), of which the table is then read back where
-                it is Arrow or Parquet; empty for other formats.
+            out: Writes to this file (`.arrow`, `.parquet`, `.csv`, `.jsonl`), of which the table is then read back
+                where it is Arrow or Parquet; empty for other formats.
             by_user: With `.jsonl`, writes a line for every user.
             memory: Bytes that blocks of users may take.
             progress: Shows a bar.
@@ -248,8 +251,8 @@ class Model:
             self._core.use_exact()
         else:
             self._core.use_approx(self.path / "items.index", recall, k)
-        folder = tempfile.TemporaryDirectory(prefix="tercel-") if out is None else None
-        file = Path(str(folder and folder.name)) / "top.arrow" if out is None else Path(os.fspath(out))
+        folder = Scratch() if out is None else None
+        file = folder.path / "top.arrow" if folder is not None else Path(os.fspath(out or ""))
         bar, told = users_bar("recommend")
         try:
             with _Users(users) as who:
@@ -271,7 +274,7 @@ class Model:
         finally:
             bar.close()
             if folder is not None:
-                folder.cleanup()
+                folder.close()
         if file.suffix == ".parquet":
             import pyarrow.parquet
 
@@ -288,7 +291,7 @@ class _Users:
 
     def __init__(self, users: Iterable[object] | Table | None) -> None:
         self._given = users
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._folder: Scratch | None = None
 
     def __enter__(self) -> str | list[str] | None:
         users = self._given
@@ -302,14 +305,14 @@ class _Users:
             return raw_ids(users.tolist())
         import pyarrow.csv
 
-        self._folder = tempfile.TemporaryDirectory(prefix="tercel-")
-        file = Path(self._folder.name) / "users.csv"
+        self._folder = Scratch()
+        file = self._folder.path / "users.csv"
         pyarrow.csv.write_csv(arrow_table(users), file)
         return str(file)
 
     def __exit__(self, *_: object) -> None:
         if self._folder is not None:
-            self._folder.cleanup()
+            self._folder.close()
 
 
 def recommend(model: Model, k: int = 12, **settings: Any) -> pa.Table:

@@ -5,7 +5,7 @@
 | `import merlin.models.tf as mm` | `import tercel.merlin.models.tf as mm` |
 | `from merlin.io import Dataset` | `from tercel.merlin.io import Dataset` |
 | `from merlin.schema import Schema, Tags` | `from tercel.merlin.schema import Schema, Tags` |
-| `from merlin.models.utils.dataset import unique_rows_by_features` | `from tercel.merlin.models.utils.dataset import …` |
+| `from merlin.models.utils.dataset import …` | `from tercel.merlin.models.utils.dataset import …` |
 | `import tensorflow as tf` | `import tercel.tf as tf` (optimizers), or TensorFlow itself |
 
 Where Tercel does something else than Merlin, and better for it, a `MerlinDifference` warning says what and why.
@@ -13,16 +13,31 @@ Where Tercel does something else than Merlin, and better for it, a `MerlinDiffer
 
 from __future__ import annotations
 
+import sys
 import warnings
+
+_PACKAGE = __name__.split(".")[0]
 
 
 class MerlinDifference(UserWarning):
-    """Something that is not as in Merlin, on purpose."""
+    """Something that is not as in Merlin, on purpose.
+
+    >>> import warnings
+    >>> import tercel.merlin.models.tf as mm
+    >>> with warnings.catch_warnings(record=True) as said:
+    ...     warnings.simplefilter("always")
+    ...     block = mm.MLPBlock([64])
+    >>> print(str(said[0].message).split(";")[0])
+    MLPBlock: the last layer is linear here, as with no_activation_last_layer=True
+    """
 
 
 def differs(words: str) -> None:
-    """Warns, at the line of the script."""
-    warnings.warn(words, MerlinDifference, stacklevel=3)
+    """Warns, at the line of the script: the first that is not this package's."""
+    level, frame = 1, sys._getframe()
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").split(".")[0] == _PACKAGE:
+        level, frame = level + 1, frame.f_back
+    warnings.warn(words, MerlinDifference, stacklevel=level)
 
 
 __all__ = ["MerlinDifference"]

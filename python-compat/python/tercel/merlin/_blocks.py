@@ -48,8 +48,8 @@ class MLPBlock:
             raise ConfigError(f"MLPBlock: Tercel has relu, not {activation}", field="activation")
         if not no_activation_last_layer:
             differs(
-                "MLPBlock: the last layer is linear here (as with no_activation_last_layer=True); with Merlin's default its "
-                "ReLU leaves no embedding a negative value, and half of the space unused"
+                "MLPBlock: the last layer is linear here, as with no_activation_last_layer=True; with Merlin's default "
+                "its ReLU leaves no embedding a negative value, and half of the space unused"
             )
         if dropout:
             differs(f"MLPBlock: there is no dropout here; {dropout} is left out")
@@ -63,12 +63,24 @@ class MLPBlock:
 
 @dataclass
 class L2Norm:
-    """Divides embeddings by their norm: `post=L2Norm()` of an encoder."""
+    """Divides embeddings by their norm: `post=L2Norm()` of an encoder.
+
+    >>> from tercel.merlin.models.tf import Encoder, L2Norm
+    >>> from tercel.merlin.schema import Schema
+    >>> Encoder(Schema(["user_id"]), post=L2Norm()).normalize
+    True
+    """
 
 
 @dataclass
 class EmbeddingTable:
-    """The width of an embedding."""
+    """The width of an embedding.
+
+    >>> from tercel.merlin.models.tf import EmbeddingTable, InputBlockV2
+    >>> from tercel.merlin.schema import Schema
+    >>> InputBlockV2(Schema(["user_id"]), embeddings=EmbeddingTable(32)).dim
+    32
+    """
 
     dim: int
     columns: tuple[Any, ...] = ()
@@ -80,7 +92,12 @@ class EmbeddingTable:
 
 @dataclass
 class EmbeddingOptions:
-    """How wide embeddings are."""
+    """How wide embeddings are.
+
+    >>> from tercel.merlin.models.tf import EmbeddingOptions
+    >>> EmbeddingOptions(embedding_dim_default=32).embedding_dim_default
+    32
+    """
 
     embedding_dims: dict[str, int] | None = None
     embedding_dim_default: int = 64
@@ -90,7 +107,13 @@ class EmbeddingOptions:
 
 @dataclass
 class InputBlockV2:
-    """What a tower reads: the columns of a schema."""
+    """What a tower reads: the columns of a schema.
+
+    >>> from tercel.merlin.models.tf import InputBlockV2
+    >>> from tercel.merlin.schema import Schema
+    >>> InputBlockV2(Schema(["user_id", "age"]), dim=16).schema.column_names
+    ['user_id', 'age']
+    """
 
     schema: Schema
     dim: int | None = None
@@ -146,7 +169,12 @@ class Encoder:
 
 @dataclass
 class DotProduct:
-    """The score of a user and an item: the only one there is."""
+    """The score of a user and an item: the only one there is.
+
+    >>> from tercel.merlin.models.tf import ContrastiveOutput, DotProduct
+    >>> ContrastiveOutput(DotProduct()).to_call.query_name
+    'query'
+    """
 
     query_name: str = "query"
     item_name: str = "candidate"
@@ -154,7 +182,12 @@ class DotProduct:
 
 @dataclass
 class InBatchSamplerV2:
-    """The other items of the batch as negatives."""
+    """The other items of the batch as negatives.
+
+    >>> from tercel.merlin.models.tf import ContrastiveOutput, InBatchSamplerV2
+    >>> ContrastiveOutput(negative_samplers=[InBatchSamplerV2()]).uniform
+    0
+    """
 
 
 InBatchSampler = InBatchSamplerV2
@@ -162,7 +195,15 @@ InBatchSampler = InBatchSamplerV2
 
 @dataclass
 class PopularityBasedSamplerV2:
-    """Negatives beside the batch. Tercel draws them evenly and corrects for how often an item is a candidate."""
+    """Negatives beside the batch. Tercel draws them evenly and corrects for how often an item is a candidate.
+
+    >>> import warnings
+    >>> from tercel.merlin.models.tf import ContrastiveOutput, PopularityBasedSamplerV2
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("ignore")
+    ...     ContrastiveOutput(negative_samplers=[PopularityBasedSamplerV2(max_num_samples=64)]).uniform
+    64
+    """
 
     max_id: int = 0
     min_id: int = 0
@@ -173,8 +214,8 @@ class PopularityBasedSamplerV2:
     def __post_init__(self) -> None:
         """Says what differs."""
         differs(
-            "PopularityBasedSamplerV2: negatives beside the batch are drawn evenly from the catalogue here, and logQ uses the "
-            "mixture's probabilities; in-batch negatives are popular already"
+            "PopularityBasedSamplerV2: negatives beside the batch are drawn evenly from the catalogue here, and logQ "
+            "uses the mixture's probabilities; in-batch negatives are popular already"
         )
 
 

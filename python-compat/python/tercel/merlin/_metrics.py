@@ -7,7 +7,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class TopKMetric:
-    """A metric of the first `k` places."""
+    """A metric of the first `k` places.
+
+    Attributes:
+        k: How many.
+        name: Merlin's name of it; has no effect.
+        ours: The metric's name here.
+        merlins: Its name in Merlin's answers.
+    """
 
     k: int = 10
     name: str = ""
@@ -37,31 +44,56 @@ class RecallAt(TopKMetric):
 
 
 class PrecisionAt(TopKMetric):
-    """Precision@k: hits / k."""
+    """Precision@k: hits / k.
+
+    >>> from tercel.merlin.models.tf import PrecisionAt
+    >>> PrecisionAt(10).metric
+    'precision@10'
+    """
 
     ours, merlins = "precision", "precision_at"
 
 
 class AvgPrecisionAt(TopKMetric):
-    """MAP@k."""
+    """MAP@k.
+
+    >>> from tercel.merlin.models.tf import AvgPrecisionAt
+    >>> AvgPrecisionAt(10).key
+    'map_at_10'
+    """
 
     ours, merlins = "map", "map_at"
 
 
 class MRRAt(TopKMetric):
-    """MRR@k: 1 / the place of the first hit."""
+    """MRR@k: 1 / the place of the first hit.
+
+    >>> from tercel.merlin.models.tf import MRRAt
+    >>> MRRAt(5).key
+    'mrr_at_5'
+    """
 
     ours, merlins = "mrr", "mrr_at"
 
 
 class NDCGAt(TopKMetric):
-    """NDCG@k."""
+    """NDCG@k.
+
+    >>> from tercel.merlin.models.tf import NDCGAt
+    >>> NDCGAt(10).metric
+    'ndcg@10'
+    """
 
     ours, merlins = "ndcg", "ndcg_at"
 
 
 class TopKMetricsAggregator:
-    """Several metrics: a list of them, as Merlin groups them."""
+    """Several metrics: a list of them, as Merlin groups them.
+
+    >>> from tercel.merlin.models.tf import TopKMetricsAggregator
+    >>> [metric.key for metric in TopKMetricsAggregator.default_metrics(top_ks=5)][:2]
+    ['recall_at_5', 'mrr_at_5']
+    """
 
     @classmethod
     def default_metrics(cls, top_ks: tuple[int, ...] | int = (10,)) -> list[TopKMetric]:

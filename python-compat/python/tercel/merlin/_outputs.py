@@ -53,11 +53,13 @@ class ContrastiveOutput:
         self.uniform = uniform_of(negative_samplers)
         if self.logq and logits_temperature != 1.0:
             differs(
-                "ContrastiveOutput: Merlin divides log q by the temperature with the scores; here the scores alone are divided, "
-                "as in the paper (Yi et al., 2019)"
+                "ContrastiveOutput: Merlin divides log q by the temperature with the scores; here the scores alone are "
+                "divided, as in the paper (Yi et al., 2019)"
             )
         if false_negative_score is not None:
-            differs("ContrastiveOutput: an accidental hit is left out of the softmax here, whatever false_negative_score says")
+            differs(
+                "ContrastiveOutput: an accidental hit is left out of the softmax, whatever false_negative_score says"
+            )
 
 
 def uniform_of(samplers: Any) -> int:

@@ -23,7 +23,12 @@ _TRAINING = ("batch_size", "epochs", "validation_data", "verbose", "callbacks", 
 
 
 class History:
-    """What `fit` answers: values by epoch."""
+    """What `fit` answers: values by epoch.
+
+    >>> from tercel.merlin._retrieval import History
+    >>> History({"loss": [2.5, 2.25]}).history["loss"][-1]
+    2.25
+    """
 
     def __init__(self, history: dict[str, list[float]]) -> None:
         """Losses and validation metrics."""
@@ -65,8 +70,8 @@ class RetrievalModel:
         out: str | None = None,
         **others: Any,
     ) -> History:
-        """Trains. Validation metrics are those of the full catalogue, one row per user: Merlin's are in-batch and change
-        with the batch size.
+        """Trains. Validation metrics are those of the full catalogue, one row per user: Merlin's are in-batch and
+        change with the batch size.
 
         Args:
             x: The training rows.
@@ -310,4 +315,11 @@ class TwoTowerModel(TwoTowerModelV2):
 
 
 class MatrixFactorizationModel(MatrixFactorizationModelV2):
-    """The older interface of `MatrixFactorizationModelV2`."""
+    """The older interface of `MatrixFactorizationModelV2`.
+
+    >>> from tercel.merlin.models.tf import MatrixFactorizationModel
+    >>> from tercel.merlin.schema import ColumnSchema, Schema
+    >>> schema = Schema([ColumnSchema("user_id", ["user_id"]), ColumnSchema("item_id", ["item_id"])])
+    >>> MatrixFactorizationModel(schema, dim=16).candidate.schema.column_names
+    ['item_id']
+    """

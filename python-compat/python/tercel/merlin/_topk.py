@@ -36,11 +36,18 @@ class TopKEncoder:
     """
 
     def __init__(
-        self, model: RetrievalModel, candidates: Dataset | None = None, *, strategy: str = "brute-force-topk", k: int = 10
+        self,
+        model: RetrievalModel,
+        candidates: Dataset | None = None,
+        *,
+        strategy: str = "brute-force-topk",
+        k: int = 10,
     ) -> None:
         """`model.to_top_k_encoder` makes it."""
         if strategy != "brute-force-topk":
-            differs(f"to_top_k_encoder: the search is exact here, not {strategy!r}; Model.recommend(recall=…) is approximate")
+            differs(
+                f"to_top_k_encoder: the search is exact, not {strategy!r}; Model.recommend(recall=…) is approximate"
+            )
         self.model, self.k = model, k
         self.metrics: list[TopKMetric] = [type(metric)(k=k) for metric in DEFAULT]
         self.candidates: list[str] | None = None

@@ -1,8 +1,10 @@
 """`merlin.io`: rows with a schema.
 
->>> import tercel
+>>> import tercel, warnings
 >>> from tercel.merlin.io import Dataset
->>> dataset = Dataset(tercel.demo_purchases())
+>>> with warnings.catch_warnings():
+...     warnings.simplefilter("ignore")  # that it has no schema, and what its columns are taken for
+...     dataset = Dataset(tercel.demo_purchases())
 >>> dataset.schema.select_by_tag("item_id").column_names
 ['item_id']
 """
@@ -15,6 +17,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.csv
 import pyarrow.parquet
 
 from .._tables import Table, arrow_table, is_path
@@ -27,7 +30,15 @@ _TIMES = ("timestamp", "time", "t_dat", "date", "datetime", "event_time")
 
 
 class Dataset:
-    """Rows, and what their columns are."""
+    """Rows, and what their columns are.
+
+    >>> import tercel
+    >>> from tercel.merlin.io import Dataset
+    >>> from tercel.merlin.schema import ColumnSchema, Schema
+    >>> schema = Schema([ColumnSchema("user_id", ["user_id"]), ColumnSchema("item_id", ["item_id"])])
+    >>> Dataset(tercel.demo_purchases(), schema=schema).to_arrow().column_names
+    ['user_id', 'item_id']
+    """
 
     def __init__(
         self,
@@ -45,10 +56,9 @@ class Dataset:
         """
         self._table: pa.Table | None = None
         self._files: list[str] = []
-        several = isinstance(path_or_source, (list, tuple)) and all(is_path(one) for one in path_or_source)
-        if is_path(path_or_source) or several:
-            paths = path_or_source if several else [path_or_source]
-            for path in map(os.fspath, paths):
+        several = path_or_source if isinstance(path_or_source, (list, tuple)) else [path_or_source]
+        if several and all(is_path(one) for one in several):
+            for path in map(os.fspath, several):
                 inside = os.path.join(path, "*.parquet") if os.path.isdir(path) else path
                 self._files += sorted(glob.glob(inside)) or [inside]
             self._engine = engine or ("csv" if self._files[0].endswith((".csv", ".csv.gz")) else "parquet")
@@ -60,8 +70,6 @@ class Dataset:
         """The rows as a pyarrow table; only the columns of the schema."""
         if self._table is None:
             if self._engine == "csv":
-                import pyarrow.csv
-
                 self._table = pa.concat_tables([pyarrow.csv.read_csv(file) for file in self._files])
             else:
                 self._table = pa.concat_tables([pyarrow.parquet.read_table(file) for file in self._files])

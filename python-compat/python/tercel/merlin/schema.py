@@ -1,7 +1,8 @@
 """`merlin.schema`: what the columns of a dataset are.
 
 >>> from tercel.merlin.schema import ColumnSchema, Schema, Tags
->>> schema = Schema([ColumnSchema("user_id", tags=[Tags.USER_ID]), ColumnSchema("colour", tags=["item", "categorical"])])
+>>> colour = ColumnSchema("colour", tags=["item", "categorical"])
+>>> schema = Schema([ColumnSchema("user_id", tags=[Tags.USER_ID]), colour])
 >>> schema.select_by_tag(Tags.ITEM).column_names
 ['colour']
 """
@@ -15,7 +16,12 @@ from typing import Any
 
 
 class Tags(Enum):
-    """What a column is for."""
+    """What a column is for.
+
+    >>> from tercel.merlin.schema import ColumnSchema, Tags
+    >>> str(Tags.ITEM_ID), Tags.ITEM in ColumnSchema("sku", tags=[Tags.ITEM_ID]).tags
+    ('item_id', True)
+    """
 
     USER = "user"
     ITEM = "item"
@@ -48,7 +54,12 @@ def _tags(tags: Iterable[Tags | str] | Tags | str) -> frozenset[Tags]:
 
 @dataclass(frozen=True)
 class ColumnSchema:
-    """One column: its name, its tags, and whatever else is known of it."""
+    """One column: its name, its tags, and whatever else is known of it.
+
+    >>> from tercel.merlin.schema import ColumnSchema
+    >>> sorted(map(str, ColumnSchema("sku", tags=["item_id"]).tags))
+    ['id', 'item', 'item_id']
+    """
 
     name: str
     tags: frozenset[Tags] = frozenset()
@@ -89,7 +100,12 @@ class ColumnSchema:
 
 
 class Schema:
-    """Columns in an order."""
+    """Columns in an order.
+
+    >>> from tercel.merlin.schema import ColumnSchema, Schema, Tags
+    >>> Schema([ColumnSchema("age", tags=["user", "continuous"]), "sku"]).excluding_by_tag(Tags.USER)
+    Schema(sku: no tags)
+    """
 
     def __init__(self, columns: Iterable[ColumnSchema | str] = ()) -> None:
         """Columns, or names of columns without tags."""

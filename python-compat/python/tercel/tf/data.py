@@ -76,7 +76,8 @@ class Dataset:
     def columns(self) -> list[Column]:
         """The plain columns of a row."""
         found = self.structure
-        every: Iterable[Any] = found.values() if isinstance(found, dict) else found if isinstance(found, tuple) else [found]
+        several = found.values() if isinstance(found, dict) else found
+        every: Iterable[Any] = several if isinstance(found, (dict, tuple)) else [found]
         return [column for column in every if isinstance(column, Column)]
 
     def renamed(self) -> tuple[pa.Table, dict[str, Column]]:

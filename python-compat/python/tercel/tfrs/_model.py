@@ -79,8 +79,8 @@ class Model(keras.Model):
         return History({"loss": [event["loss"] for event in self.tercel.history if event["event"] == "epoch"]})
 
     def evaluate(self, x: Dataset, return_dict: bool = True, **_: Any) -> Any:
-        """`factorized_top_k/top_K_categorical_accuracy`: the part of a user's items in the rows that are among its best K of
-        the whole catalogue (with one row a user, what TFRS counts), mean over users.
+        """`factorized_top_k/top_K_categorical_accuracy`: the part of a user's items in the rows that are among its best
+        K of the whole catalogue (with one row a user, what TFRS counts), mean over users.
         """
         if self.tercel is None or self._rows is None:
             raise ConfigError("the model has not been trained: call fit first")
@@ -103,7 +103,8 @@ def _config(plan: Plan, columns: tuple[str, str]) -> dict[str, Any]:
     towers = []
     for tower in (plan.query, plan.candidate):
         several = bool(tower.hidden) or len(tower.columns) > 1
-        words: dict[str, Any] = {"features": [column.name for column in tower.columns[1:]], "mlp": list(tower.hidden[:-1])}
+        read = [column.name for column in tower.columns[1:]]
+        words: dict[str, Any] = {"features": read, "mlp": list(tower.hidden[:-1])}
         towers.append(words | ({"combine": "concat", "feature_dim": tower.dim} if several else {}))
     if plan.query.width != plan.candidate.width:
         raise ConfigError(f"the towers are {plan.query.width} and {plan.candidate.width} wide; they must be as wide")

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
-from ..merlin import MerlinDifference
+from ..merlin import differs
 from ..tf._plan import Tower
 from .metrics import FactorizedTopK
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a model's loss is: two towers and a task."""
+    """What a model's loss is: two towers and a task.
+
+    >>> import tercel.tf as tf
+    >>> import tercel.tfrs as tfrs
+    >>> from tercel.tf._plan import Column
+    >>> towers = [tf.keras.layers.Embedding(100, 32)(Column(name)) for name in ("user_id", "item_id")]
+    >>> tfrs.tasks.Retrieval()(*towers).query.dim
+    32
+    """
 
     task: Retrieval
     query: Tower
@@ -40,17 +47,17 @@ class Retrieval:
         remove_accidental_hits: bool = False,
         **_: Any,
     ) -> None:
-        """TFRS's arguments. The loss is a mean over the batch here (TFRS sums it up: divide its learning rates of SGD by
-        the batch size; Adagrad and Adam do not mind).
+        """TFRS's arguments. The loss is a mean over the batch here (TFRS sums it up: divide its learning rates of SGD
+        by the batch size; Adagrad and Adam do not mind).
         """
         given = metrics if isinstance(metrics, list) else [metrics] if metrics is not None else []
         self.factorized_metrics = given[0] if given else FactorizedTopK()
         self.temperature = 1.0 if temperature is None else temperature
         self.remove_accidental_hits = remove_accidental_hits
         if num_hard_negatives is not None:
-            warnings.warn("Retrieval: every candidate counts here, not the hardest alone", MerlinDifference, stacklevel=2)
+            differs("Retrieval: every candidate counts here, not the hardest alone")
         if loss is not None:
-            warnings.warn("Retrieval: the loss is the softmax over candidates here", MerlinDifference, stacklevel=2)
+            differs("Retrieval: the loss is the softmax over candidates here")
 
     def __call__(
         self,
@@ -64,5 +71,5 @@ class Retrieval:
     ) -> Plan:
         """The plan of a model."""
         if sample_weight is not None:
-            warnings.warn("Retrieval: sample_weight is left out; tercel.Dataset has weights", MerlinDifference, stacklevel=2)
+            differs("Retrieval: sample_weight is left out; tercel.Dataset has weights")
         return Plan(self, query_embeddings, candidate_embeddings, candidate_sampling_probability is not None)

@@ -1,7 +1,8 @@
-"""`merlin.models.tf`, for `import tercel.merlin.models.tf as mm`: the blocks of two-tower models, as plans for Tercel."""
+"""`merlin.models.tf`, for `import tercel.merlin.models.tf as mm`: blocks of two-tower models, as plans for Tercel."""
 
 from __future__ import annotations
 
+from ...tf.keras.optimizers import LazyAdam
 from .._blocks import (
     DotProduct,
     EmbeddingOptions,
@@ -17,7 +18,6 @@ from .._blocks import (
     PopularityBasedSamplerV2,
     PopularityLogitsCorrection,
 )
-from ...tf.keras.optimizers import LazyAdam
 from .._loader import Loader
 from .._metrics import AvgPrecisionAt, MRRAt, NDCGAt, PrecisionAt, RecallAt, TopKMetricsAggregator
 from .._outputs import ContrastiveOutput

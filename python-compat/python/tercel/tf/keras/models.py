@@ -9,7 +9,15 @@ from .._plan import Tower, Trained
 
 
 class Model:
-    """Something that is called."""
+    """Something that is called.
+
+    >>> from tercel.tf.keras import Model
+    >>> class Double(Model):
+    ...     def call(self, inputs):
+    ...         return 2 * inputs
+    >>> Double()(21)
+    42
+    """
 
     def __call__(self, inputs: Any) -> Any:
         """As Keras's: calls `call`."""
@@ -45,7 +53,12 @@ class Sequential(Model):
 
 
 def trained_of(model: Callable[[Any], Any]) -> Trained:
-    """Where a tower's layers find what was trained."""
+    """Where a tower's layers find what was trained.
+
+    >>> from tercel.tf.keras.layers import Embedding
+    >>> trained_of(Sequential([Embedding(100, 32)])).model is None  # before fit
+    True
+    """
     from .._plan import Column
 
     tower = model(Column("value"))

@@ -8,7 +8,12 @@ from ...errors import ConfigError
 
 
 class Optimizer:
-    """A name and its settings."""
+    """A name and its settings.
+
+    >>> from tercel.tf.keras.optimizers import SGD
+    >>> SGD(learning_rate=0.5).get_config()
+    {'name': 'sgd', 'learning_rate': 0.5}
+    """
 
     name = "sgd"
 
@@ -22,7 +27,12 @@ class Optimizer:
 
 
 class SGD(Optimizer):
-    """Plain gradient descent."""
+    """Plain gradient descent.
+
+    >>> from tercel.tf.keras.optimizers import SGD
+    >>> SGD().settings
+    {'learning_rate': 0.01}
+    """
 
     def __init__(self, learning_rate: float = 0.01, **_: Any) -> None:
         """Keras's default rate."""
@@ -53,7 +63,12 @@ class Adagrad(Optimizer):
 
 
 class Adam(Optimizer):
-    """Adam; on embedding tables only the rows of a batch move (Merlin's `LazyAdam`)."""
+    """Adam; on embedding tables only the rows of a batch move (Merlin's `LazyAdam`).
+
+    >>> from tercel.tf.keras.optimizers import Adam
+    >>> Adam(beta_1=0.8).settings["beta_1"]
+    0.8
+    """
 
     name = "adam"
 
@@ -70,10 +85,21 @@ class Adam(Optimizer):
 
 
 class LazyAdam(Adam):
-    """Merlin's name of it."""
+    """Merlin's name of it.
+
+    >>> from tercel.tf.keras.optimizers import LazyAdam, optimizer_settings
+    >>> optimizer_settings(LazyAdam())["name"]
+    'adam'
+    """
 
 
-_BY_NAME = {"sgd": SGD, "adagrad": Adagrad, "adam": Adam, "lazyadam": Adam, "lazy_adam": Adam}
+_BY_NAME: dict[str, type[Optimizer]] = {
+    "sgd": SGD,
+    "adagrad": Adagrad,
+    "adam": Adam,
+    "lazyadam": Adam,
+    "lazy_adam": Adam,
+}
 _NAMES = {
     "learning_rate": "lr",
     "beta_1": "beta1",
@@ -85,6 +111,10 @@ _NAMES = {
 
 def optimizer_settings(optimizer: Any) -> dict[str, Any]:
     """The `[optimizer]` part of a configuration for one of these, one of TensorFlow's own, or a name.
+
+    >>> from tercel.tf.keras.optimizers import optimizer_settings
+    >>> optimizer_settings("adagrad")["initial_accumulator"]
+    0.1
 
     Raises:
         ConfigError: For an optimizer that Tercel does not have.

@@ -19,6 +19,21 @@ class BruteForce:
     """The exact best `k` of the candidates.
 
     The query model is a tower of a `tfrs.Model` that has been trained; queries are raw ids of users.
+
+    >>> import tercel
+    >>> import tercel.tf as tf
+    >>> import tercel.tfrs as tfrs
+    >>> class Shop(tfrs.Model):
+    ...     def __init__(self):
+    ...         self.user, self.item = (tf.keras.Sequential([tf.keras.layers.Embedding(31, 8)]) for _ in range(2))
+    ...     def compute_loss(self, features, training=False):
+    ...         return tfrs.tasks.Retrieval()(self.user(features["user_id"]), self.item(features["item_id"]))
+    >>> shop, rows = Shop(), tf.data.Dataset.from_tensor_slices(tercel.demo_purchases())
+    >>> _ = shop.fit(rows.batch(64), epochs=2, verbose=0)
+    >>> index = tfrs.layers.factorized_top_k.BruteForce(shop.user, k=3)
+    >>> scores, items = index.index_from_dataset(rows.map(lambda row: row["item_id"]))(["u0", "u1"])
+    >>> items.shape
+    (2, 3)
     """
 
     recall: float | None = None
@@ -55,7 +70,8 @@ class BruteForce:
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[Any]]:
         """The same without a list of items for each query; `k` are left as long as there are `k`."""
         users = [str(user) for user in queries]
-        return self._top(queries, k or self.k, {user: set(map(str, out)) for user, out in zip(users, exclusions, strict=True)})
+        without = {user: set(map(str, out)) for user, out in zip(users, exclusions, strict=True)}
+        return self._top(queries, k or self.k, without)
 
     def is_exact(self) -> bool:
         """Whether the answer is exact."""
@@ -98,11 +114,21 @@ class BruteForce:
 
 
 class Streaming(BruteForce):
-    """The same: Tercel's exact search streams anyway."""
+    """The same: Tercel's exact search streams anyway.
+
+    >>> import tercel.tfrs as tfrs
+    >>> tfrs.layers.factorized_top_k.Streaming(k=5).is_exact()
+    True
+    """
 
 
 class ScaNN(BruteForce):
-    """Approximate, with a recall that is kept and measured."""
+    """Approximate, with a recall that is kept and measured.
+
+    >>> import tercel.tfrs as tfrs
+    >>> tfrs.layers.factorized_top_k.ScaNN(k=5, recall=0.98).is_exact()
+    False
+    """
 
     recall = 0.95
 

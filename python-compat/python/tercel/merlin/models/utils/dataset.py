@@ -5,12 +5,14 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.compute
 
-from ....merlin import differs
+from ... import differs
 from ...io import Dataset
 from ...schema import Schema, Tags
 
 
-def unique_rows_by_features(dataset: Dataset, features_tag: Tags | str, grouping_tag: Tags | str = Tags.ITEM_ID) -> Dataset:
+def unique_rows_by_features(
+    dataset: Dataset, features_tag: Tags | str, grouping_tag: Tags | str = Tags.ITEM_ID
+) -> Dataset:
     """The features with a tag, one row for each id: the last that the dataset has of it.
 
     >>> import tercel, warnings
@@ -27,7 +29,14 @@ def unique_rows_by_features(dataset: Dataset, features_tag: Tags | str, grouping
 
 
 def last_of_each(table: pa.Table, key: str, columns: list[str]) -> pa.Table:
-    """The last row of each key: a feature that changes between the rows of one id has its newest value."""
+    """The last row of each key: a feature that changes between the rows of one id has its newest value.
+
+    >>> import pyarrow as pa
+    >>> from tercel.merlin.models.utils.dataset import last_of_each
+    >>> rows = pa.table({"user_id": [1, 2, 1], "city": ["Rome", "Oslo", "Rome"]})
+    >>> last_of_each(rows, "user_id", ["user_id", "city"]).to_pylist()
+    [{'user_id': 1, 'city': 'Rome'}, {'user_id': 2, 'city': 'Oslo'}]
+    """
     others = [name for name in columns if name != key]
     grouped = table.select([key, *others]).group_by(key, use_threads=False)
     last = grouped.aggregate([(name, "last") for name in others] if others else [])
@@ -37,7 +46,7 @@ def last_of_each(table: pa.Table, key: str, columns: list[str]) -> pa.Table:
         changing = [name for name in others if (pa.compute.max(counts[f"{name}_count_distinct"]).as_py() or 0) > 1]
         if changing:
             differs(
-                f"{', '.join(changing)} changes between the rows of one {key}; Tercel reads features of users and items, "
-                "not of rows: the last value of each is taken"
+                f"{', '.join(changing)} changes between the rows of one {key}; Tercel reads features of users and "
+                "items, not of rows: the last value of each is taken"
             )
     return last.select(columns)

@@ -1,0 +1,1 @@
+select * from "warehouse"."staging"."stg_cj__customers"

@@ -1,0 +1,4 @@
+
+select *
+from "warehouse"."marts"."purchases"
+where quantity < 1

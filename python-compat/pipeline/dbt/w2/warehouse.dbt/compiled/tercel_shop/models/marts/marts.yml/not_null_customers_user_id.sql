@@ -1,0 +1,11 @@
+
+    
+    
+
+
+
+select *
+from "warehouse"."marts"."customers"
+where user_id is null
+
+

@@ -1,0 +1,11 @@
+
+    
+    
+
+
+
+select *
+from "warehouse"."marts"."purchase_splits"
+where split is null
+
+

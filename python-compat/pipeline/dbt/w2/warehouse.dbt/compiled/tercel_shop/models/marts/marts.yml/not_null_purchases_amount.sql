@@ -1,0 +1,11 @@
+
+    
+    
+
+
+
+select *
+from "warehouse"."marts"."purchases"
+where amount is null
+
+

@@ -1,0 +1,11 @@
+
+    
+    
+
+
+
+select *
+from "warehouse"."marts"."purchases"
+where bought_at is null
+
+

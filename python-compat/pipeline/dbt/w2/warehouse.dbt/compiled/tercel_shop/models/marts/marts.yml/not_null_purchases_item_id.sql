@@ -1,0 +1,11 @@
+
+    
+    
+
+
+
+select *
+from "warehouse"."marts"."purchases"
+where item_id is null
+
+
