@@ -46,7 +46,7 @@ class TercelNight(FlowSpec):
     k = Parameter("k", default=12, help="items per user")
     seed = Parameter("seed", default=1, help="of training")
     night = Parameter("night", default="", help="the night's name; today's date without it")
-    skip_checks = Parameter("skip-checks", default="", help="behavioural checks to leave out, with commas")
+    checks = Parameter("checks", default="", help="a JSON file of thresholds (checks.Settings); read when testing begins")
     dynamodb = Parameter("dynamodb", default="", help="a folder for DynamoDB's batch writes")
     device = Parameter("device", default="auto", help="auto, cpu or cuda:N")
 
@@ -57,6 +57,7 @@ class TercelNight(FlowSpec):
             raise ValueError("grid: give one set of settings at least")
         if self.k < 1:
             raise ValueError(f"k: {self.k} is not a number of items")
+        _ = self._thresholds
         # Two weeks hold too few of the shipped households: their test split is three weeks long.
         weeks = SHIPPED_WEEKS if Path(self.source).resolve() == SHIPPED else (None, None)
         self.settings = dataops.DataSettings(
@@ -112,11 +113,9 @@ class TercelNight(FlowSpec):
     @resources(cpu=8, memory=32_000)
     @step
     def test(self) -> None:
-        """Figures on the test week, and the behaviour of the lists. A failed check ends the run here: nothing is published."""
-        skip = tuple(name for name in self.skip_checks.split(",") if name)
-        checks = Settings(k=self.k, skip=skip, threads=os.cpu_count() or 2)
-        self.figures, report = night.test(self._work, self.chosen, self._schedule, checks)
-        self.checks = json.loads(report.to_json())
+        """Figures on the test split, and the behaviour of the lists. A failed check ends the run: nothing is published."""
+        self.figures, report = night.test(self._work, self.chosen, self._schedule, self._thresholds)
+        self.behaviour = json.loads(report.to_json())
         rows = [[result.name, "passed" if result.passed else "FAILED", result.meaning] for result in report.results]
         _show("Checks", Table(rows, headers=["check", "", "what it means"]), *_figures(self.figures))
         print(report.to_text())
@@ -156,6 +155,13 @@ class TercelNight(FlowSpec):
     @property
     def _work(self) -> night.Work:
         return night.Work(Path(self.folder))
+
+    @property
+    def _thresholds(self) -> Settings:
+        """Of the behavioural checks. A file, so that a run can be resumed with others."""
+        given = json.loads(Path(self.checks).read_text(encoding="utf-8")) if self.checks else {}
+        lists = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
+        return Settings(**({"k": self.k, "threads": os.cpu_count() or 2} | lists))
 
     @property
     def _schedule(self) -> night.Schedule:

@@ -12,7 +12,7 @@ Observer: TypeAlias = "Callable[[Event], None]"
 
 
 class Bar:
-    """One line that moves. Without tqdm, a line of text now and then; without a terminal, nothing."""
+    """One line that moves, on stderr. Without tqdm, nothing."""
 
     def __init__(self, what: str, unit: str) -> None:
         """Shows nothing yet: a bar that is over at once would only flicker."""

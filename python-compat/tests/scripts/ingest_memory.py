@@ -1,6 +1,6 @@
 """Ingests a table that lies in memory, in a process of its own, and says by how much the peak of its memory grew.
 
-`ingest_memory.py ROWS FOLDER [copy]`: with `copy` the table's columns are copied on the way, to see that it would show.
+`ingest_memory.py ROWS FOLDER [copy]`: with `copy` the columns are copied on the way, to see that it would show.
 """
 
 from __future__ import annotations
@@ -12,13 +12,12 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-
 import tercel
 
 
-def status(name: str) -> int:
-    """Bytes, of this process."""
-    found = re.search(rf"^{name}:\s+(\d+) kB$", Path("/proc/self/status").read_text(), re.MULTILINE)
+def peak() -> int:
+    """The most memory that this process has had, in bytes."""
+    found = re.search(r"^VmHWM:\s+(\d+) kB$", Path("/proc/self/status").read_text(), re.MULTILINE)
     assert found is not None
     return int(found[1]) * 1024
 
@@ -26,19 +25,21 @@ def status(name: str) -> int:
 def main(rows: int, out: Path, copy: bool) -> None:
     """Prints one line of JSON."""
     rng = np.random.default_rng(0)
-    users = rng.integers(1, rows // 60, rows, dtype=np.int64)
-    items = rng.integers(1, 50_000, rows, dtype=np.int64)
-    times = 1_600_000_000 + rng.integers(0, 60_000_000, rows, dtype=np.int64)
-    table = pa.table({"user_id": users, "item_id": items, "timestamp": times})
+    columns = {
+        "user_id": rng.integers(1, rows // 60, rows, dtype=np.int64),
+        "item_id": rng.integers(1, 50_000, rows, dtype=np.int64),
+        "timestamp": 1_600_000_000 + rng.integers(0, 60_000_000, rows, dtype=np.int64),
+    }
+    table = pa.table(columns)
     # A small run first: what code and threads need is there before it is measured.
     tercel.Dataset.build(table.slice(0, 10_000), split="last-per-user:1", progress=False)
     Path("/proc/self/clear_refs").write_text("5")  # the peak starts from here
-    before, allocated = status("VmHWM"), pa.total_allocated_bytes()
-    given = pa.table({name: column.to_numpy().copy() for name, column in zip(table.column_names, table.columns, strict=True)}) if copy else table
+    before = peak()
+    given = pa.table({name: column.copy() for name, column in columns.items()}) if copy else table
     made = tercel.Dataset.build(given, out, split="last-per-user:1", progress=False)
-    peak = status("VmHWM")
+    grown = peak() - before
     assert made.rows("train") + made.rows("valid") + made.rows("test") == rows
-    print(json.dumps({"table": table.nbytes, "before": before, "growth": peak - before, "users": made.users, "arrow": pa.total_allocated_bytes() - allocated, "seconds": made.summary["seconds"]}))
+    print(json.dumps({"rows": rows, "table": table.nbytes, "grown": grown, "seconds": made.summary["seconds"]}))
 
 
 if __name__ == "__main__":
