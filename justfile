@@ -36,6 +36,10 @@ vgpu filter="cuda":
 py:
     tests/python/run.sh
 
+# The Python package and the pipeline: every test.
+python:
+    bash python-compat/test.sh
+
 # NVIDIA's compilers, pinned, into .toolkit/: what `ptx` and `sass` need.
 toolkit:
     bash tests/virtual-gpu/toolkit/install.sh
