@@ -1,4 +1,4 @@
-"""Runs the flow: `python -m pipeline [--source FOLDER] [--root FOLDER] …`; `python -m pipeline --help` lists the parameters."""
+"""Runs the flow: `python -m pipeline [--source FOLDER] [--root FOLDER] …`; `--help` lists the parameters."""
 
 from __future__ import annotations
 

@@ -46,6 +46,7 @@ class Settings:
     min_jaccard: float = 0.2
     min_slice_users: int = 100
     min_slice_ratio: float = 0.5
+    """A slice fails when even the upper end of its recall's interval is below this part of the whole's recall."""
     slice_columns: tuple[str, ...] | None = None
     """Customer features to slice by; all of them where it is None."""
     most_slice_values: int = 20
@@ -290,20 +291,25 @@ def no_second_seed(con: Connection, settings: Settings) -> CheckResult:
 
 def no_weak_slice(con: Connection, settings: Settings) -> CheckResult:
     """No group of users is served much worse than the whole."""
-    found, left_out = accuracy.slices(con, settings.slice_columns, settings.most_slice_values, settings.activity_edges)
+    found, left_out = accuracy.slices(
+        con, settings.slice_columns, settings.most_slice_values, settings.activity_edges, settings.confidence
+    )
     large = [part for part in found if part.users >= settings.min_slice_users]
     name, threshold = "no_weak_slice", settings.min_slice_ratio
     details = {"slices": [asdict(part) for part in found], "too_many_values": left_out}
     if not large:
         meaning = f"No slice has {settings.min_slice_users} users with test purchases and a list."
         return CheckResult(name, False, None, threshold, meaning, "Lower min_slice_users.", details=details)
-    worst = min(large, key=lambda part: part.ratio if math.isfinite(part.ratio) else -math.inf)
+    worst = min(large, key=lambda part: part.high_ratio if math.isfinite(part.high_ratio) else -math.inf)
     meaning = (
         f"The weakest of {len(large)} slices is {worst.column} = {worst.value}: recall {worst.recall:.4f}, "
-        f"{worst.ratio:.0%} of the whole ({worst.users:,} users)."
+        f"{worst.ratio:.0%} of the whole, {worst.high_ratio:.0%} at the upper end of its interval "
+        f"({worst.users:,} users)."
     )
     action = "Look at this group's lists in the report; it may need features or history of its own."
-    return CheckResult(name, worst.ratio >= threshold, worst.ratio, threshold, meaning, action, details=details)
+    return CheckResult(
+        name, worst.high_ratio >= threshold, worst.high_ratio, threshold, meaning, action, details=details
+    )
 
 
 CHECKS: dict[str, Check] = {

@@ -5,8 +5,10 @@ A user with several test purchases is ONE row: relevant are all items of that us
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from itertools import pairwise
+from statistics import NormalDist
 
 import duckdb
 import numpy as np
@@ -30,6 +32,9 @@ class Slice:
     recall: float
     baseline_recall: float
     ratio: float
+    """Of the recall, to that of the whole."""
+    high_ratio: float
+    """The same of the upper end of the recall's interval: what is left when chance is on the slice's side."""
 
 
 def make_popular_lists(con: duckdb.DuckDBPyConnection, k: int, exclude_seen: bool) -> None:
@@ -118,7 +123,11 @@ def activity(edges: tuple[int, ...]) -> str:
 
 
 def slices(
-    con: duckdb.DuckDBPyConnection, columns: tuple[str, ...] | None, most_values: int, edges: tuple[int, ...]
+    con: duckdb.DuckDBPyConnection,
+    columns: tuple[str, ...] | None,
+    most_values: int,
+    edges: tuple[int, ...],
+    confidence: float,
 ) -> tuple[list[Slice], list[str]]:
     """Recall per activity bucket and per value of every customer feature, and the features with too many values."""
     whole = scalar(con, "SELECT avg(recall) FROM model_scores")
@@ -127,7 +136,7 @@ def slices(
         SELECT u, {activity(edges)} AS value FROM (SELECT u, coalesce(sum(n), 0) AS n
         FROM judged LEFT JOIN train USING (u) GROUP BY u)"""
     )
-    found = slices_of(con, "training purchases", whole)
+    found = slices_of(con, "training purchases", whole, confidence)
     left_out = []
     kinds = columns_of(con, "raw_customers")
     for column in columns if columns is not None else tuple(name for name in kinds if name != "user_id"):
@@ -140,7 +149,7 @@ def slices(
             SELECT u, coalesce(any_value({value}), '(missing)') AS value FROM judged JOIN users USING (u)
             LEFT JOIN raw_customers c ON CAST(c.user_id AS VARCHAR) = users."user" GROUP BY u"""
         )
-        found += slices_of(con, column, whole)
+        found += slices_of(con, column, whole, confidence)
     return found, left_out
 
 
@@ -168,14 +177,28 @@ NUMBERS = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", 
 }
 
 
-def slices_of(con: duckdb.DuckDBPyConnection, column: str, whole: float) -> list[Slice]:
+def slices_of(con: duckdb.DuckDBPyConnection, column: str, whole: float, confidence: float) -> list[Slice]:
     """The figures of every value in slice_values."""
     rows = con.execute(
-        """SELECT value, count(*), avg(m.recall), avg(b.recall) FROM slice_values
+        """SELECT value, count(*), avg(m.recall), avg(b.recall), coalesce(stddev_samp(m.recall), 0) FROM slice_values
         JOIN model_scores m USING (u) JOIN base_scores b USING (u) GROUP BY value
         ORDER BY value = '(missing)', try_cast(regexp_extract(value, '[0-9]+') AS INTEGER) NULLS LAST, value"""
     ).fetchall()
+    # The normal interval of a mean over users.
+    reach = NormalDist().inv_cdf((1 + confidence) / 2)
+
+    def of_whole(value: float) -> float:
+        return value / whole if whole > 0 else float("nan")
+
     return [
-        Slice(column, str(value), int(users), recall, base, recall / whole if whole > 0 else float("nan"))
-        for value, users, recall, base in rows
+        Slice(
+            column=column,
+            value=str(value),
+            users=int(users),
+            recall=recall,
+            baseline_recall=base,
+            ratio=of_whole(recall),
+            high_ratio=of_whole(recall + reach * spread / math.sqrt(users)),
+        )
+        for value, users, recall, base, spread in rows
     ]

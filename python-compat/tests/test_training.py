@@ -18,7 +18,7 @@ import pytest
 import tercel
 
 QUIET: dict[str, Any] = {"progress": False, "device": "cpu"}
-LONG: dict[str, Any] = {"dim": 16, "epochs": 120, "batch_size": 128, "seed": 3, "negatives": "in-batch+uniform:32"}
+LONG: dict[str, Any] = {"dim": 16, "epochs": 80, "batch_size": 128, "seed": 3, "negatives": "in-batch+uniform:32"}
 
 
 def train(data: tercel.Dataset, out: Path | None = None, **settings: Any) -> tercel.Model:
@@ -62,12 +62,12 @@ def test_ctrl_c_stops_at_a_checkpoint_and_resume_ends_at_the_same_bits(data: ter
     # A run that stopped is neither overwritten nor taken for a model by mistake.
     with pytest.raises(tercel.CheckpointError, match="resume"):
         train(data, out, **LONG)
-    with pytest.raises(tercel.CheckpointError, match="other settings|another run|differ"):
+    with pytest.raises(tercel.CheckpointError, match=r"another optimizer\.lr"):
         train(data, out, **(LONG | {"lr": 0.5}), resume=True)
     events: list[dict[str, Any]] = []
     resumed = train(data, out, **LONG, resume=True, on_event=events.append)
     epochs = [event["epoch"] for event in events if event["event"] == "epoch"]
-    assert 1 < epochs[0] <= 120 and epochs == list(range(epochs[0], 121)), "it went on where it had stopped"
+    assert 1 < epochs[0] <= 80 and epochs == list(range(epochs[0], 81)), "it went on where it had stopped"
     unbroken = train(data, tmp_path / "unbroken", **LONG)
     assert parameters(resumed) == parameters(unbroken)
     assert resumed.metrics["epoch_losses"] == unbroken.metrics["epoch_losses"]
@@ -106,7 +106,7 @@ def test_other_threads_run_meanwhile(data: tercel.Dataset) -> None:
             ticks.append(time.monotonic())
 
     # One epoch without a word in between: nothing lets go of the interpreter but the call itself.
-    rows = pa.concat_tables([data_rows(data)] * 12)
+    rows = pa.concat_tables([data_rows(data)] * 30)
     whole = tercel.Dataset.build(rows, progress=False)
     thread = threading.Thread(target=tick)
     thread.start()
@@ -117,8 +117,9 @@ def test_other_threads_run_meanwhile(data: tercel.Dataset) -> None:
     finally:
         over.set()
         thread.join()
-    inside = [at for at in ticks if start <= at <= end]
-    assert len(inside) > 20, f"{len(inside)} ticks in {end - start:.2f} s"
+    inside = [start, *(at for at in ticks if start <= at <= end), end]
+    pause = float(np.max(np.diff(inside)))
+    assert len(inside) > 20 and pause < (end - start) / 2, f"{len(inside)} ticks, a pause of {pause:.2f} s"
 
 
 def data_rows(data: tercel.Dataset) -> pa.Table:
@@ -159,11 +160,11 @@ def test_what_an_observer_raises_stops_training_and_comes_out(data: tercel.Datas
                 raise raised
 
     with pytest.raises(Enough) as error:
-        train(data, tmp_path / "model", epochs=50, on_event=watch)
+        train(data, tmp_path / "model", epochs=20, on_event=watch)
     assert error.value is raised and seen == [1, 2]
     # It ended at a checkpoint.
-    resumed = train(data, tmp_path / "model", epochs=50, resume=True)
-    assert parameters(resumed) == parameters(train(data, epochs=50))
+    resumed = train(data, tmp_path / "model", epochs=20, resume=True)
+    assert parameters(resumed) == parameters(train(data, epochs=20))
 
 
 def test_events_say_what_happened(data: tercel.Dataset) -> None:
@@ -223,7 +224,7 @@ def test_nothing_breaks_without_tqdm(
     assert capsys.readouterr() == ("", "")
 
 
-# ------------------------------------------------------------------------------------------------------- same bits again
+# ------------------------------------------------------------------------------------------------------ the same bits
 
 
 def test_the_same_seed_gives_the_same_bits(data: tercel.Dataset) -> None:

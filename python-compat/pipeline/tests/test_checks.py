@@ -325,3 +325,17 @@ def test_the_interval_covers_and_groups_are_as_good() -> None:
         assert low < values.mean() < high
         assert high - low == pytest.approx(2 * 1.96 / np.sqrt(count), rel=0.15)
     assert all(np.isnan(interval(np.array([0.1, np.nan]), 10, 0.95, 1)))
+
+
+def test_a_small_slice_that_was_unlucky_is_not_weak() -> None:
+    """Its recall is low, and its interval reaches the whole's: chance is no reason to stop a night."""
+    settings = replace(SETTINGS, confidence=0.999999, min_slice_users=2)
+    rows = [
+        (user, rank, f"i{(int(item[1:]) + 20) % 60:02}" if int(str(user)[1:]) in (1, 4) else item, score)
+        for user, rank, item, score in good_lists()
+    ]
+    table = customers().append_column("pair", pa.array([f"{user in (1, 4, 7)}" for user in range(USERS)]))
+    report = run_checks(predictions(rows), bought(good_purchases()), table, articles(), settings=settings)
+    unlucky = [part for part in report.result("no_weak_slice").details["slices"] if part["column"] == "pair"]
+    assert min(part["ratio"] for part in unlucky) < settings.min_slice_ratio
+    assert report.result("no_weak_slice").passed, report.result("no_weak_slice").meaning

@@ -28,7 +28,9 @@ class Night:
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """`python -m pipeline` with these arguments."""
         command = [sys.executable, "-m", "pipeline", *arguments]
-        return subprocess.run(command, cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False)
+        return subprocess.run(
+            command, cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False
+        )
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
@@ -17,12 +18,13 @@ class Bar:
     def __init__(self, what: str, unit: str) -> None:
         """Shows nothing yet: a bar that is over at once would only flicker."""
         self.what, self.unit = what, unit
+        self._from = time.monotonic() + 0.2
         self._bar: Any = None
         self._shown = False
 
     def to(self, done: int, total: int, words: Mapping[str, object] | None = None) -> None:
         """Moves it."""
-        if self._bar is None and not self._shown:
+        if self._bar is None and not self._shown and time.monotonic() >= self._from:
             self._shown = True
             self._bar = _tqdm(self.what, self.unit, total)
         if self._bar is not None:
@@ -77,7 +79,7 @@ def users_bar(what: str) -> tuple[Bar, Observer]:
     return bar, lambda event: bar.to(event["done"], event["users"])
 
 
-def training_bar() -> tuple[Bar, Observer]:
+def training_bar(epochs: int) -> tuple[Bar, Observer]:
     """For training: steps, the loss, and the validation metric of each epoch."""
     bar = Bar("train", " steps")
     words: dict[str, object] = {}
@@ -86,6 +88,12 @@ def training_bar() -> tuple[Bar, Observer]:
         if event["event"] == "progress":
             words.update(epoch=event["epoch"], loss=f"{event['loss']:.4f}")
             bar.to(event["step"], event["steps"], words)
+        elif event["event"] == "epoch":
+            words.update(epoch=event["epoch"], loss=f"{event['loss']:.4f}")
+        elif event["event"] == "checkpoint" and event["step"]:
+            # Epochs of less than a blink tell no progress; the checkpoint behind each does.
+            ended = words.get("epoch") == event["epoch"]
+            bar.to(event["step"], event["step"] * epochs // event["epoch"] if ended else 0, words)
         elif event["event"] == "validation":
             words.update({name: f"{value:.4f}" for name, value in event["metrics"].items() if name.startswith("ndcg")})
 

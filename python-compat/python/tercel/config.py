@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from . import _core
-from .errors import ConfigError
+from .errors import ConfigError, FileError
 
 Config: TypeAlias = "dict[str, Any]"
 
@@ -132,13 +132,21 @@ def _setting_at(words: str, column: int) -> str:
 
 
 def _read(path: Path) -> Config:
-    text = path.read_text(encoding="utf-8")
-    if path.suffix == ".json":
-        found: Config = json.loads(text)
-        return found
-    if sys.version_info < (3, 11):
-        raise ConfigError(f"{path}: TOML needs Python 3.11; give JSON or a dictionary", field="config")
-    else:
-        import tomllib
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise FileError(f"{path}: {error.strerror}", path=str(path)) from None
+    try:
+        if path.suffix == ".json":
+            found: Config = json.loads(content)
+            return found
+        if sys.version_info < (3, 11):
+            raise ConfigError(f"{path}: TOML needs Python 3.11; give JSON or a dictionary", field="config")
+        else:
+            import tomllib
 
-        return tomllib.loads(text)
+            return tomllib.loads(content.decode())
+    except ConfigError:
+        raise
+    except ValueError as error:
+        raise ConfigError(f"{path}: {error}", path=str(path), field="config") from None

@@ -160,19 +160,28 @@ class Dataset:
 
     def to_arrow(self, split: Split = "train") -> pa.Table:
         """The interactions of a split, mapped from its shards: user and item are rows of `user_table()` and
-        `item_table()`, timestamps are seconds.
+        `item_table()` (of those with `unseen`, in held-out splits), timestamps are seconds.
         """
         files = self._split(split)["files"]
         tables = [_mapped(self.path / file["name"]) for file in files]
         return pa.concat_tables(tables) if tables else pa.table({"user": pa.array([], pa.uint32())})
 
-    def user_table(self) -> pa.Table:
-        """The users: raw ids, training counts and codes of features. Row 0 stands for unknown ones."""
-        return _mapped(self.path / self.manifest["users"]["file"]["name"])
+    def user_table(self, *, unseen: bool = False) -> pa.Table:
+        """The users: raw ids, training counts and codes of features. Row 0 stands for unknown ones.
 
-    def item_table(self) -> pa.Table:
+        Args:
+            unseen: Also those that held-out rows alone name, behind the others.
+        """
+        return self._table("users", unseen)
+
+    def item_table(self, *, unseen: bool = False) -> pa.Table:
         """The items, likewise."""
-        return _mapped(self.path / self.manifest["items"]["file"]["name"])
+        return self._table("items", unseen)
+
+    def _table(self, side: str, unseen: bool) -> pa.Table:
+        info = self.manifest[side]
+        files = [info["file"], info.get("unseen_file") if unseen else None]
+        return pa.concat_tables([_mapped(self.path / file["name"]) for file in files if file])
 
     def _split(self, split: str) -> dict[str, Any]:
         if split not in ("train", "valid", "test"):

@@ -18,13 +18,19 @@ from . import _core
 from ._progress import Event, Observer, parsed, training_bar, users_bar
 from ._scratch import Scratch
 from ._tables import PathLike, Table, arrow_table, is_path, raw_ids
-from .config import Config, configuration, settings_of
+from .config import Config, complete, configuration, settings_of
 from .dataset import Dataset, _mapped
 from .errors import CheckpointError
 from .index import Index
 
 _KEPT = "trainer.safetensors", "best.safetensors"
 """Files of a model folder that training alone needs."""
+
+_SPREAD = 8, 0.25
+"""How an index has the popularity: in so many columns, of which a user has so much."""
+
+_OURS = {"config.json", "model.safetensors", "trainer.json", "metrics.json", "README.md", "items.index", *_KEPT}
+"""Files of a model folder, beside those that its `config.json` names."""
 
 
 class Model:
@@ -94,7 +100,7 @@ class Model:
         observers: list[Observer] = [lambda event: None if event["event"] == "progress" else events.append(event)]
         bar = None
         if progress:
-            bar, told = training_bar()
+            bar, told = training_bar(complete(whole, dataset.rows("train"))["train"]["epochs"])
             observers.append(told)
         if on_event is not None:
             observers.append(on_event)
@@ -130,22 +136,28 @@ class Model:
         target = Path(path)
         if target.resolve() == self.path.resolve():
             return target
-        if target.exists() and any(target.iterdir()) and not (target / "config.json").exists():
-            raise CheckpointError(f"{target}: is a folder with other files; name another one", path=str(target))
+        strange = _strange(target)
+        if strange is not None:
+            raise CheckpointError(f"{target}: {strange} is none of a model's; name another folder", path=str(target))
         target.parent.mkdir(parents=True, exist_ok=True)
         # Whole or not at all: beside the target first, then in its place.
-        draft = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+        beside = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+        draft, old = beside / "new", beside / "old"
         try:
+            draft.mkdir()
             for file in sorted(self.path.iterdir()):
                 if file.is_file() and (trainer or file.name not in _KEPT):
                     shutil.copy2(file, draft / file.name)
-            draft.chmod(0o755)
             if target.exists():
-                shutil.rmtree(target)
-            draft.rename(target)
-        except BaseException:
-            shutil.rmtree(draft, ignore_errors=True)
-            raise
+                target.rename(old)
+            try:
+                draft.rename(target)
+            except BaseException:
+                if old.exists():
+                    old.rename(target)
+                raise
+        finally:
+            shutil.rmtree(beside, ignore_errors=True)
         return target
 
     @property
@@ -205,9 +217,27 @@ class Model:
 
     def build_index(self, *, recall: float | None = 0.95, k: int = 10) -> Index:
         """An index of its items, numbered by their rows in the vocabulary (from 1): approximate with this recall, or
-        exact with `None`. Item features are its tags (`category=shoes`).
+        exact with `None`. Item features are its tags (`category=shoes`). It is searched with `index_queries`.
         """
         return Index(self._core.build_index(recall, k))
+
+    def index_queries(self, users: Iterable[object] | Table | None = None) -> npt.NDArray[np.float32]:
+        """The vectors of users for an index that `build_index` has built: `user_embeddings`, with the column that is
+        for popularity spread over several, as the index has it.
+
+        >>> import tercel
+        >>> data = tercel.Dataset.build(tercel.demo_purchases(), progress=False)
+        >>> model = tercel.Model.train(data, dim=8, epochs=1, progress=False)
+        >>> rows, _ = model.build_index(recall=None).search(model.index_queries(["u0"]), k=1)
+        >>> top = model.recommend(k=1, users=["u0"], include_seen=True, progress=False)
+        >>> top["item"][0] == model.item_ids[int(rows[0, 0]) - 1]
+        True
+        """
+        rows = self.user_embeddings(users)
+        if not self.config["model"]["popularity"]:
+            return rows
+        columns, value = _SPREAD
+        return np.hstack([rows[:, :-1], np.repeat(rows[:, -1:] * np.float32(value), columns, axis=1)])
 
     def recommend(
         self,
@@ -284,6 +314,27 @@ class Model:
     def __repr__(self) -> str:
         """What it is, in a line."""
         return f"Model({str(self.path)!r}, D = {self.config['model']['dim']}, {len(self.item_ids)} items)"
+
+
+def _strange(folder: Path) -> str | None:
+    """What of a folder is no part of a model that would be replaced; nothing where there is no such thing."""
+    if not folder.exists():
+        return None
+    if not folder.is_dir():
+        return "the file"
+    found = sorted(file.name for file in folder.iterdir())
+    ours = set(_OURS)
+    try:
+        info = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        ours |= {info["history"]["name"]} if info.get("history") else set()
+        for side in ("users", "items"):
+            ours |= {info[side][key]["name"] for key in ("file", "unseen_file") if info[side].get(key)}
+        known = info["format"] == "tercel-model"
+    except (OSError, ValueError, KeyError, TypeError):
+        known = False
+    if not known:
+        ours = set()
+    return next((f"`{name}`" for name in found if name not in ours), None)
 
 
 class _Users:

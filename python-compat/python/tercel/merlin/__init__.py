@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import sys
 import warnings
+from collections.abc import Iterable
 
 _PACKAGE = __name__.split(".")[0]
 
@@ -38,6 +39,16 @@ def differs(words: str) -> None:
     while frame.f_back is not None and frame.f_globals.get("__name__", "").split(".")[0] == _PACKAGE:
         level, frame = level + 1, frame.f_back
     warnings.warn(words, MerlinDifference, stacklevel=level)
+
+
+_HARMLESS = frozenset({"name", "block_name", "run_eagerly", "jit_compile", "trainable", "dtype", "verbose", "steps"})
+
+
+def unused(where: str, given: Iterable[str], harmless: Iterable[str] = ()) -> None:
+    """Warns of arguments that have no effect here, but for those that change nothing in Merlin's result either."""
+    names = [name for name in given if name not in _HARMLESS and name not in harmless]
+    if names:
+        differs(f"{where}: {', '.join(names)} has no effect here")
 
 
 __all__ = ["MerlinDifference"]

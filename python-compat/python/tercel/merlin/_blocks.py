@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import ConfigError
-from . import differs
+from . import differs, unused
 from .schema import Schema, Tags
 
 
@@ -53,9 +53,7 @@ class MLPBlock:
             )
         if dropout:
             differs(f"MLPBlock: there is no dropout here; {dropout} is left out")
-        ignored = [name for name in options if name not in ("name", "block_name")]
-        if ignored:
-            differs(f"MLPBlock: {', '.join(ignored)} has no effect here")
+        unused("MLPBlock", options)
         self.dimensions, self.activation, self.use_bias = list(dimensions), activation, use_bias
         self.dropout, self.no_activation_last_layer = dropout, no_activation_last_layer
         self.kernel_initializer, self.options = kernel_initializer, options
@@ -85,9 +83,35 @@ class EmbeddingTable:
     dim: int
     columns: tuple[Any, ...] = ()
 
-    def __init__(self, dim: int, *columns: Any, **_: Any) -> None:
+    def __init__(self, dim: int, *columns: Any, **others: Any) -> None:
         """`dim` values for each id."""
+        unused("EmbeddingTable", others)
         self.dim, self.columns = dim, columns
+
+
+@dataclass
+class Embeddings:
+    """The widths of a schema's embeddings.
+
+    >>> from tercel.merlin.models.tf import Embeddings, InputBlockV2
+    >>> from tercel.merlin.schema import Schema
+    >>> user = Schema(["user_id"])
+    >>> InputBlockV2(user, categorical=Embeddings(user, dim=32)).dim
+    32
+    """
+
+    schema: Schema
+    dim: int | None = None
+
+    def __init__(self, schema: Schema, dim: int | dict[str, int] | None = None, **others: Any) -> None:
+        """`dim` values for each column."""
+        unused("Embeddings", others)
+        if isinstance(dim, dict):
+            widths = sorted(set(dim.values()))
+            if len(widths) > 1:
+                differs(f"Embeddings: the embeddings of a tower are as wide as each other here: {widths[-1]}")
+            dim = widths[-1] if widths else None
+        self.schema, self.dim = schema, dim
 
 
 @dataclass
@@ -118,10 +142,13 @@ class InputBlockV2:
     schema: Schema
     dim: int | None = None
 
-    def __init__(self, schema: Schema, dim: int | None = None, embeddings: Any = None, **_: Any) -> None:
+    def __init__(
+        self, schema: Schema, dim: int | None = None, embeddings: Any = None, categorical: Any = None, **others: Any
+    ) -> None:
         """Each categorical column has an embedding `dim` wide; numbers are put into buckets that have one."""
+        unused("InputBlockV2", others)
         self.schema = schema
-        self.dim = dim if dim is not None else getattr(embeddings, "dim", None)
+        self.dim = dim if dim is not None else getattr(embeddings or categorical, "dim", None)
 
 
 InputBlock = InputBlockV2
@@ -143,8 +170,9 @@ class Encoder:
     blocks: tuple[Any, ...] = ()
     normalize: bool = False
 
-    def __init__(self, inputs: InputBlockV2 | Schema, *blocks: Any, post: Any = None, **_: Any) -> None:
+    def __init__(self, inputs: InputBlockV2 | Schema, *blocks: Any, post: Any = None, **others: Any) -> None:
         """A schema stands for its input block."""
+        unused("Encoder", others)
         self.inputs = InputBlockV2(inputs) if isinstance(inputs, Schema) else inputs
         self.normalize = any(isinstance(block, L2Norm) for block in (*blocks, post))
         self.blocks = tuple(block for block in blocks if not isinstance(block, L2Norm))

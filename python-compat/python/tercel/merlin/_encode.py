@@ -52,7 +52,9 @@ class Columns:
         if not features:
             return None
         names = [key, *(column.name for column in features)]
-        return last_of_each(pa.concat_tables([table.select(names) for table in tables]), key, names)
+        # The training rows come last: what they say of an id holds, whatever later rows say.
+        rows = [table.select(names) for table in reversed(tables)]
+        return last_of_each(pa.concat_tables(rows, promote_options="permissive"), key, names)
 
     def kinds(self, side: Literal["user", "item"]) -> dict[str, str]:
         """What tags say of features; the others are told by their values."""

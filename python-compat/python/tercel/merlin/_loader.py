@@ -9,9 +9,23 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from . import differs
+from . import differs, unused
 from .io import Dataset
 from .schema import Schema, Tags
+
+
+class ToTarget:
+    """Takes the item as the target, which it is here anyway.
+
+    >>> from tercel.merlin.models.tf import ToTarget
+    >>> from tercel.merlin.schema import Schema
+    >>> ToTarget(Schema(["user_id", "item_id"]), "item_id").target
+    ('item_id',)
+    """
+
+    def __init__(self, schema: Schema, *target: Any, **_: Any) -> None:
+        """Merlin's arguments."""
+        self.schema, self.target = schema, target
 
 
 class Loader:
@@ -39,7 +53,7 @@ class Loader:
         global_rank: int | None = None,
         drop_last: bool = False,
         transform: Any = None,
-        **_: Any,
+        **others: Any,
     ) -> None:
         """Merlin's arguments; `parts_per_chunk` has no effect, rows are shuffled all together."""
         self.dataset = paths_or_dataset if isinstance(paths_or_dataset, Dataset) else Dataset(paths_or_dataset)
@@ -48,6 +62,7 @@ class Loader:
         self.batch_size, self.shuffle, self.drop_last = batch_size, shuffle, drop_last
         self.global_size, self.global_rank = global_size or 1, global_rank or 0
         self._seed_fn, self._epoch = seed_fn, 0
+        unused("Loader", others)
         if transform is not None:
             differs("Loader: transform is left out; Tercel reads users and items, no targets")
 
@@ -57,7 +72,9 @@ class Loader:
         return self.dataset.schema
 
     def map(self, transform: Any) -> Loader:
-        """Itself: targets are the items themselves, and need no transform."""
+        """Itself: targets are the items themselves, and need no transform (`ToTarget`)."""
+        if not isinstance(transform, ToTarget):
+            differs("Loader.map: the transform is left out; Tercel reads users and items, no targets")
         return self
 
     def __len__(self) -> int:

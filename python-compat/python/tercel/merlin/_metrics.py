@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+
+from . import differs
 
 
 @dataclass(frozen=True)
@@ -95,11 +98,29 @@ class TopKMetricsAggregator:
     ['recall_at_5', 'mrr_at_5']
     """
 
+    def __init__(self, *metrics: TopKMetric) -> None:
+        """The metrics."""
+        self.metrics = list(metrics)
+
     @classmethod
     def default_metrics(cls, top_ks: tuple[int, ...] | int = (10,)) -> list[TopKMetric]:
         """Recall, MRR, NDCG, MAP and precision for each k."""
         ks = (top_ks,) if isinstance(top_ks, int) else tuple(top_ks)
         return [kind(k) for k in ks for kind in (RecallAt, MRRAt, NDCGAt, AvgPrecisionAt, PrecisionAt)]
+
+
+def top_k_metrics(metrics: Iterable[object]) -> list[TopKMetric]:
+    """The metrics of a list, those inside of others as well."""
+    found: list[TopKMetric] = []
+    for metric in metrics:
+        if isinstance(metric, TopKMetricsAggregator):
+            found += metric.metrics
+        elif isinstance(metric, TopKMetric):
+            found.append(metric)
+        else:
+            name = metric if isinstance(metric, str) else type(metric).__name__
+            differs(f"metrics: {name} is left out; a model that ranks has metrics of the first k places (RecallAt, …)")
+    return found
 
 
 DEFAULT = [RecallAt(10), MRRAt(10), NDCGAt(10), AvgPrecisionAt(10), PrecisionAt(10)]

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from . import differs
+from . import differs, unused
 from ._blocks import DotProduct, InBatchSamplerV2, PopularityBasedSamplerV2, PopularityLogitsCorrection
 
 
@@ -42,9 +42,10 @@ class ContrastiveOutput:
         candidate_name: str = "candidate",
         store_negative_ids: bool = False,
         logq_sampling_correction: bool = False,
-        **_: Any,
+        **others: Any,
     ) -> None:
         """`post=PopularityLogitsCorrection(…)`, or `logq_sampling_correction`, turns the logQ correction on."""
+        unused("ContrastiveOutput", others)
         self.to_call = to_call or DotProduct()
         self.negative_samplers = negative_samplers
         self.logits_temperature = logits_temperature

@@ -9,17 +9,18 @@ from ..errors import ConfigError
 from ..evaluation import Evaluation, evaluate
 from ..model import Model
 from ..tf.keras.optimizers import optimizer_settings
-from . import differs
+from . import differs, unused
 from ._blocks import EmbeddingOptions, Encoder, InputBlockV2, MLPBlock
 from ._encode import Columns, encode
 from ._loader import Loader, as_dataset
-from ._metrics import DEFAULT, TopKMetric
+from ._metrics import DEFAULT, TopKMetric, top_k_metrics
 from ._outputs import ContrastiveOutput, uniform_of
 from ._topk import TopKEncoder
 from .io import Dataset
 from .schema import Schema, Tags
 
-_TRAINING = ("batch_size", "epochs", "validation_data", "verbose", "callbacks", "shuffle", "validation_freq")
+_TRAINING = "shuffle", "validation_batch_size", "validation_steps", "workers", "max_queue_size", "use_multiprocessing"
+"""Arguments of Keras's `fit` that are how it does things, not what comes of it."""
 
 
 class History:
@@ -47,14 +48,15 @@ class RetrievalModel:
         self._train: Dataset | None = None
 
     def compile(
-        self, optimizer: Any = "adam", loss: Any = None, metrics: Iterable[Any] | None = None, **_: Any
+        self, optimizer: Any = "adam", loss: Any = None, metrics: Iterable[Any] | None = None, **others: Any
     ) -> None:
         """Takes Keras's optimizers, or their names, and Merlin's metrics."""
+        unused("compile", others)
         if loss is not None and loss != "categorical_crossentropy":
             differs(f"compile: the loss is the softmax over candidates here, not {loss!r}")
         self.optimizer = optimizer
         if metrics is not None:
-            self.metrics = [metric for metric in metrics if isinstance(metric, TopKMetric)]
+            self.metrics = top_k_metrics(metrics)
 
     def fit(
         self,
@@ -70,8 +72,8 @@ class RetrievalModel:
         out: str | None = None,
         **others: Any,
     ) -> History:
-        """Trains. Validation metrics are those of the full catalogue, one row per user: Merlin's are in-batch and
-        change with the batch size.
+        """Trains. Validation metrics are those of the full catalogue, one row per user, without what the user has had
+        (`evaluate` has it): Merlin's are in-batch and change with the batch size.
 
         Args:
             x: The training rows.
@@ -85,9 +87,7 @@ class RetrievalModel:
             out: A model folder that is kept.
             others: Keras's other arguments, which have no effect.
         """
-        ignored = [name for name in others if name not in _TRAINING]
-        if ignored:
-            differs(f"fit: {', '.join(ignored)} has no effect here")
+        unused("fit", others, _TRAINING)
         if batch_size is None:
             batch_size = x.batch_size if isinstance(x, Loader) else None
         self._train = as_dataset(x)
@@ -101,7 +101,11 @@ class RetrievalModel:
         if held_out is not None and self.metrics:
             # Patience without end: every epoch is validated, the best is kept.
             config["train"]["early_stop"] = f"{self.metrics[0].metric},{epochs + 1}"
-            differs("fit: the best epoch by the validation metric is kept (Merlin keeps the last)")
+            differs(
+                "fit: validation metrics are of the full catalogue, one row per user, without the items that a user "
+                "has had in training (Merlin's are in-batch and change with the batch size), and the best epoch by the "
+                "first of them is kept (Merlin keeps the last)"
+            )
         self.tercel = Model.train(data, out, config=config, progress=verbose not in (0, False))
         history: dict[str, list[float]] = {"loss": []}
         for event in self.tercel.history:
@@ -135,9 +139,10 @@ class RetrievalModel:
         strategy: str = "brute-force-topk",
         k: int = 10,
         batch_size: int | None = None,
-        **_: Any,
+        **others: Any,
     ) -> TopKEncoder:
         """An encoder that answers the `k` best of the candidates (all items of the catalogue without any)."""
+        unused("to_top_k_encoder", others)
         return TopKEncoder(self, None if candidates is None else as_dataset(candidates), strategy=strategy, k=k)
 
     to_top_k_recommender = to_top_k_encoder
@@ -244,9 +249,10 @@ class TwoTowerModelV2(RetrievalModel):
         outputs: ContrastiveOutput | None = None,
         logits_temperature: float = 1.0,
         negative_samplers: Any = None,
-        **_: Any,
+        **others: Any,
     ) -> None:
         """Merlin's arguments."""
+        unused("TwoTowerModelV2", others, ("schema",))
         if outputs is None:
             outputs = ContrastiveOutput(negative_samplers=negative_samplers, logits_temperature=logits_temperature)
         super().__init__(query_tower, candidate_tower, outputs)
@@ -270,9 +276,10 @@ class MatrixFactorizationModelV2(RetrievalModel):
         logits_temperature: float = 1.0,
         outputs: ContrastiveOutput | None = None,
         negative_samplers: Any = None,
-        **_: Any,
+        **others: Any,
     ) -> None:
         """Merlin's arguments."""
+        unused("MatrixFactorizationModelV2", others)
         towers = [Encoder(InputBlockV2(schema.select_by_tag(tag), dim=dim)) for tag in (Tags.USER_ID, Tags.ITEM_ID)]
         if outputs is None:
             outputs = ContrastiveOutput(negative_samplers=negative_samplers, logits_temperature=logits_temperature)
@@ -299,9 +306,10 @@ class TwoTowerModel(TwoTowerModelV2):
         samplers: Sequence[Any] = (),
         embedding_options: EmbeddingOptions | None = None,
         post: Any = None,
-        **_: Any,
+        **others: Any,
     ) -> None:
         """Merlin's arguments."""
+        unused("TwoTowerModel", others)
         dim = embedding_options.embedding_dim_default if embedding_options else None
         encoders = [
             Encoder(InputBlockV2(schema.select_by_tag(tag), dim=dim), block)

@@ -11,7 +11,7 @@ from ..evaluation import evaluate
 from . import differs
 from ._encode import encode
 from ._loader import Loader, as_dataset
-from ._metrics import DEFAULT, TopKMetric
+from ._metrics import DEFAULT, TopKMetric, top_k_metrics
 from .io import Dataset
 from .schema import Schema, Tags
 
@@ -58,7 +58,7 @@ class TopKEncoder:
     def compile(self, *_: Any, metrics: list[Any] | None = None, **__: Any) -> None:
         """Takes the metrics of `evaluate`."""
         if metrics is not None:
-            self.metrics = [metric for metric in metrics if isinstance(metric, TopKMetric)]
+            self.metrics = top_k_metrics(metrics)
 
     def evaluate(self, x: Dataset | Loader | Any, *, return_dict: bool = True, **_: Any) -> Any:
         """Metrics over the model's whole catalogue, one row per user: training, evaluation and serving have one

@@ -6,7 +6,23 @@ what Tercel is to compute. Where TensorFlow is installed its own optimizers work
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
 from . import data, keras
 from ._plan import concat
 
-__all__ = ["concat", "data", "keras"]
+
+def constant(value: Any, dtype: Any = None, **_: Any) -> npt.NDArray[Any]:
+    """A NumPy array of the values.
+
+    >>> import tercel.tf as tf
+    >>> tf.constant(["42"]).shape
+    (1,)
+    """
+    return np.asarray(value, dtype=dtype)
+
+
+__all__ = ["concat", "constant", "data", "keras"]

@@ -67,10 +67,10 @@ class Model(keras.Model):
         plan, columns = self._plan(x)
         data = _encode(x, validation_data, plan, columns)
         config = _config(plan, columns)
-        config["optimizer"] = optimizer_settings(self.optimizer)
+        batch_size = x.batch_size or 512
+        config["optimizer"] = _of_sums(optimizer_settings(self.optimizer), batch_size)
         config["train"] = {"epochs": epochs, "seed": seed, "device": device, "threads": threads}
-        if x.batch_size is not None:
-            config["train"]["batch_size"] = x.batch_size
+        config["train"]["batch_size"] = batch_size
         self._rows = x
         self.tercel = Trained.train(data, config=config, progress=verbose not in (0, False))
         for tower in (plan.query, plan.candidate):
@@ -97,6 +97,25 @@ class Model(keras.Model):
         if not isinstance(plan, Plan):
             raise ConfigError("compute_loss must return what self.task(query_embeddings, candidate_embeddings) answers")
         return plan, (plan.query.columns[0].name, plan.candidate.columns[0].name)
+
+
+def _of_sums(settings: dict[str, Any], rows: int) -> dict[str, Any]:
+    """Settings that do to the mean of a batch's losses what the given ones do to their sum, which TFRS takes.
+
+    The sum's gradients are `rows` times as large: plain steps grow with them, those of Adagrad and Adam change only by
+    what is added to the root.
+
+    >>> _of_sums({"name": "sgd", "lr": 0.5}, rows=100)["lr"]
+    50.0
+    """
+    summed = dict(settings)
+    if summed["name"] == "sgd":
+        summed["lr"] *= rows
+    if "eps" in summed:
+        summed["eps"] /= rows
+    if "initial_accumulator" in summed:
+        summed["initial_accumulator"] /= rows**2
+    return summed
 
 
 def _config(plan: Plan, columns: tuple[str, str]) -> dict[str, Any]:
@@ -129,7 +148,11 @@ def _encode(rows: Dataset, later: Dataset | None, plan: Plan, columns: tuple[str
 
     def features(tower: Tower) -> pa.Table | None:
         names = [column.name for column in tower.columns]
-        return None if len(names) == 1 else last_of_each(pa.concat_tables(tables).select(names), names[0], names)
+        if len(names) == 1:
+            return None
+        # The training rows come last: what they say of an id holds, whatever later rows say.
+        rows = [table.select(names) for table in reversed(tables)]
+        return last_of_each(pa.concat_tables(rows, promote_options="permissive"), names[0], names)
 
     user, item = columns
     return Encoded.build(

@@ -47,8 +47,8 @@ class Retrieval:
         remove_accidental_hits: bool = False,
         **_: Any,
     ) -> None:
-        """TFRS's arguments. The loss is a mean over the batch here (TFRS sums it up: divide its learning rates of SGD
-        by the batch size; Adagrad and Adam do not mind).
+        """TFRS's arguments. What TFRS sums up over a batch is a mean here, and the optimizer's settings are turned so
+        that steps are the same.
         """
         given = metrics if isinstance(metrics, list) else [metrics] if metrics is not None else []
         self.factorized_metrics = given[0] if given else FactorizedTopK()

@@ -6,6 +6,7 @@ from ...tf.keras.optimizers import LazyAdam
 from .._blocks import (
     DotProduct,
     EmbeddingOptions,
+    Embeddings,
     EmbeddingTable,
     Encoder,
     InBatchSampler,
@@ -18,7 +19,7 @@ from .._blocks import (
     PopularityBasedSamplerV2,
     PopularityLogitsCorrection,
 )
-from .._loader import Loader
+from .._loader import Loader, ToTarget
 from .._metrics import AvgPrecisionAt, MRRAt, NDCGAt, PrecisionAt, RecallAt, TopKMetricsAggregator
 from .._outputs import ContrastiveOutput
 from .._retrieval import MatrixFactorizationModel, MatrixFactorizationModelV2, TwoTowerModel, TwoTowerModelV2
@@ -33,6 +34,7 @@ __all__ = [
     "DotProduct",
     "EmbeddingOptions",
     "EmbeddingTable",
+    "Embeddings",
     "Encoder",
     "InBatchSampler",
     "InBatchSamplerV2",
@@ -51,6 +53,7 @@ __all__ = [
     "PopularityLogitsCorrection",
     "PrecisionAt",
     "RecallAt",
+    "ToTarget",
     "TopKEncoder",
     "TopKMetricsAggregator",
     "TwoTowerModel",

@@ -20,9 +20,9 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
-from .._tables import Table, arrow_table, is_path
-from . import differs
-from .schema import ColumnSchema, Schema, Tags
+from ..._tables import Table, arrow_table, is_path
+from .. import differs
+from ..schema import ColumnSchema, Schema, Tags
 
 _USERS = ("user_id", "userid", "user", "customer_id", "customer", "household_id", "visitor_id")
 _ITEMS = ("item_id", "itemid", "item", "article_id", "product_id", "movie_id", "movieid", "sku", "movie_title")
