@@ -253,7 +253,8 @@ def test_features_that_vary_by_row(bought: tuple[pa.Table, pa.Table]) -> None:
 
 def test_tags_say_what_numbers_are(bought: tuple[pa.Table, pa.Table]) -> None:
     sizes = pa.array([item % 40 for item in bought[0]["item_id"].to_pylist()])
-    rows = bought[0].append_column("size", sizes).append_column("weight", sizes)
+    weights = pa.array([item % 3 for item in bought[0]["item_id"].to_pylist()])
+    rows = bought[0].append_column("size", sizes).append_column("weight", weights)
     tagged = {"size": Tags.CATEGORICAL, "weight": Tags.CONTINUOUS}
     schema = PLAIN + Schema([ColumnSchema(name, tags=[Tags.ITEM, tag]) for name, tag in tagged.items()])
     model = mm.TwoTowerModelV2(*towers(schema))
