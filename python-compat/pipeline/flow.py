@@ -47,7 +47,7 @@ class TercelNight(FlowSpec):
     epochs = Parameter("epochs", default=6, help="at most; 0 lets the data decide")
     k = Parameter("k", default=12, help="items per user")
     seed = Parameter("seed", default=1, help="of training")
-    night = Parameter("night", default="", help="the night's name; today's date without it")
+    night_name = Parameter("night", default="", help="the night's name; today's date without it")
     checks = Parameter(
         "checks", default="", help="a JSON file of thresholds (checks.Settings); read when testing begins"
     )
@@ -70,7 +70,7 @@ class TercelNight(FlowSpec):
             min_purchases=self.min_purchases,
             user_sample_percent=self.user_sample,
         )
-        self.name = self.night or date.today().isoformat()
+        self.name = self.night_name or date.today().isoformat()
         self.folder = str(Path(self.root).resolve())
         self.next(self.data)
 

@@ -20,6 +20,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import tercel
+from tercel.dataset import SPLITS
 
 from pipeline import dataops
 from pipeline.checks import CheckReport, Settings, run_checks
@@ -132,7 +133,7 @@ def prepare(work: Work, source: Path | str, settings: dataops.DataSettings) -> d
         "valid_until": str(built.valid_until),
         "data_tests": built.tests_passed,
         "warnings": [str(warning) for warning in built.warnings],
-        "rows": {split: data.rows(split) for split in ("train", "valid", "test")},
+        "rows": {split: data.rows(split) for split in SPLITS},
         "users": data.users,
         "items": data.items,
         "notes": data.summary["notes"],

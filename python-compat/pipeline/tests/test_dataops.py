@@ -6,7 +6,7 @@ import gzip
 import importlib.util
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
@@ -33,6 +33,7 @@ from pipeline.tests.shop import (
     copied,
     made,
     plain,
+    quick_builds,
     rows,
     sampled,
     spoiled,
@@ -41,9 +42,10 @@ from pipeline.tests.shop import (
 COMPLETE_JOURNEY = Path(__file__).parents[3] / "tests" / "data" / "complete-journey"
 
 
-@pytest.fixture(autouse=True)
-def no_log(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DBT_LOG_LEVEL_FILE", "none")
+@pytest.fixture(autouse=True, scope="module")
+def quick() -> Iterator[None]:
+    with quick_builds():
+        yield
 
 
 @pytest.fixture

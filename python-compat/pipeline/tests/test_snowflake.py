@@ -5,6 +5,7 @@ Snowflake itself takes every statement is not."""
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import pytest
 
 from pipeline import dataops
 from pipeline.dataops import DataTestsFailed, SourceKind
-from pipeline.tests.shop import CATALOGUE, SAMPLE, sampled
+from pipeline.tests.shop import CATALOGUE, SAMPLE, quick_builds, sampled
 
 fakesnow = pytest.importorskip("fakesnow")
 connector = pytest.importorskip("snowflake.connector")
@@ -41,9 +42,14 @@ ACCOUNT = {
 }
 
 
+@pytest.fixture(autouse=True, scope="module")
+def quick() -> Iterator[None]:
+    with quick_builds():
+        yield
+
+
 @pytest.fixture(autouse=True)
 def account(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DBT_LOG_LEVEL_FILE", "none")
     for name, value in ACCOUNT.items():
         monkeypatch.setenv(name, value)
 

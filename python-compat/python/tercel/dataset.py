@@ -18,6 +18,8 @@ from .config import settings_of
 from .errors import ConfigError
 
 Split: TypeAlias = Literal["train", "valid", "test"]
+SPLITS: tuple[Split, ...] = ("train", "valid", "test")
+"""Every split, in the order of time."""
 
 
 class Dataset:
@@ -191,7 +193,7 @@ class Dataset:
 
     def __repr__(self) -> str:
         """What it holds, in a line."""
-        rows = ", ".join(f"{self.rows(split)} {split}" for split in ("train", "valid", "test"))
+        rows = ", ".join(f"{self.rows(split)} {split}" for split in SPLITS)
         return f"Dataset({str(self.path)!r}: {self.users} users, {self.items} items, rows: {rows})"
 
 
