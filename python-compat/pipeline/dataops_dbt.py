@@ -33,6 +33,7 @@ def build(warehouse: Path, settings: DataSettings, project: Path = PROJECT) -> B
     Returns what was made. Raises DataTestsFailed where a test found rows, BuildFailed where a model could not run, and
     NotBuilt where nothing was loaded; the marts then cannot be read until a build succeeds.
     """
+    warehouse = warehouse.resolve()  # dbt takes paths from the project's folder
     kind = _newest_load(warehouse)
     _note_build(warehouse, settings, ok=False)
     with _environment({"TERCEL_WAREHOUSE": str(warehouse)}), _released():

@@ -121,13 +121,15 @@ def copied(warehouse: Path, folder: Path) -> Path:
 
 @contextmanager
 def quick_builds() -> Iterator[None]:
-    """Builds without dbt's log, which no test reads, and with garbage looked for less often: a third of their time."""
+    """Builds without dbt's log, which no test reads, and with garbage looked for less often: both cost much time."""
     before = gc.get_threshold()
     gc.set_threshold(200_000, 50, 50)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DBT_LOG_LEVEL_FILE", "none")
-        yield
-    gc.set_threshold(*before)
+        try:
+            yield
+        finally:
+            gc.set_threshold(*before)
 
 
 # A build takes seconds, so these two are made once in a process, under pytest's own folder, and only read.

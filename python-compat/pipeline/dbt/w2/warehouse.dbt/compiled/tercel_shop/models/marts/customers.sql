@@ -1,1 +1,0 @@
-select * from "warehouse"."staging"."stg_cj__customers"

@@ -1,6 +1,0 @@
-
--- Purchases beside what is known of the customer and the article, for looking at; training reads the three marts.
-select *
-from "warehouse"."marts"."purchase_splits"
-left join "warehouse"."marts"."customers" using (user_id)
-left join "warehouse"."marts"."articles" using (item_id)

@@ -1,4 +1,0 @@
-
-select *
-from "warehouse"."marts"."purchases"
-where amount < 0

@@ -1,0 +1,45 @@
+"""What the command lines of the jobs for Spark and Ray Data have in common."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from .distributed import Columns
+from .distributed_scores import Scoring
+
+
+def is_csv(path: str) -> bool:
+    """Whether a file's name says that it is CSV, packed or not."""
+    return ".csv" in Path(path).suffixes
+
+
+def arguments(about: str) -> argparse.ArgumentParser:
+    """The parser of `shards …` and `score …`."""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    jobs = parser.add_subparsers(dest="job", required=True)
+    shards = jobs.add_parser("shards", help="purchases to sorted Parquet files, and a dataset")
+    shards.add_argument("purchases", help="Parquet files, or CSV with a header")
+    shards.add_argument("out", help="the folder for the sorted files; a new one")
+    usual = Columns()
+    for name in ("user", "item", "time"):
+        shards.add_argument(f"--{name}", default=getattr(usual, name), help=f"the column of the {name}")
+    shards.add_argument("--keep-duplicates", action="store_true", help="rows that are alike all count")
+    shards.add_argument("--dataset", help="also build a dataset in this folder")
+    shards.add_argument("--split", default="none", help="its split, as `tercel ingest` takes it")
+    score = jobs.add_parser("score", help="the top items of every user")
+    score.add_argument("model", help="a model folder that every worker sees")
+    score.add_argument("out", help="the folder for the lists; a new one")
+    score.add_argument("--k", type=int, default=Scoring.k, help="items per user")
+    score.add_argument("--include-seen", action="store_true", help="keep what a user has had")
+    score.add_argument("--users", help="Parquet files with the users to score; else everybody that the model has")
+    score.add_argument("--column", default=Scoring.column, help="their column")
+    for job in (shards, score):
+        job.add_argument("--partitions", type=int, default=8, help="into how many parts the work is cut")
+    return parser
+
+
+def scoring_of(asked: argparse.Namespace) -> Scoring:
+    """What `score …` asks of the workers. Scoring of everybody has a column of its own."""
+    column = asked.column if asked.users else Scoring.column
+    return Scoring(asked.model, asked.k, asked.include_seen, column)
