@@ -5,7 +5,7 @@
 # vectors; and an independent library checks the metrics.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-cargo build --locked --features cli --bins --examples
+cargo build --locked --workspace --features cli --bins --examples
 built=${CARGO_TARGET_DIR:-target}/debug
 export TERCEL=${TERCEL:-$(realpath "$built/tercel")}
 export TERCEL_METRICS=${TERCEL_METRICS:-$(realpath "$built/examples/metrics")}
