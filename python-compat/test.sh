@@ -1,7 +1,6 @@
 #!/usr/bin/env bash
 # Every test of the Python package and the pipeline, the types, the style and the examples in the documentation.
-# The pages are looked at with Chromium, and Spark wants Java: Debian's packages chromium, chromium-driver and
-# default-jre-headless.
+# The pages are looked at with Chromium: Debian's packages chromium and chromium-driver. Spark and Ray are not started.
 set -euo pipefail
 cd "$(dirname "$0")"
 bash install.sh requirements-test.txt
@@ -11,3 +10,4 @@ export PYTHONDONTWRITEBYTECODE=1
 "$venv/bin/ruff" format --check .
 "$venv/bin/mypy"
 "$venv/bin/python" -m pytest -n "${TERCEL_TEST_PROCESSES:-2}" --dist loadfile
+echo "test.sh: left out: pipeline/tests/test_distributed.py (Spark and Ray: see pipeline/requirements-distributed.txt)"

@@ -1,4 +1,4 @@
-"""Purchases of many machines as one dataset: what the workers of Spark or Ray Data do, and what is done once at the end.
+"""Purchases of many machines as one dataset: what the workers of Spark or Ray Data do, and what is done once at last.
 
 Nothing here knows an engine. `clean_purchases` goes from an iterator of record batches to another, in any process that
 has the wheel. Dropping duplicates and sorting concern all rows, so the engine does both; rows in the order of `KEY` are

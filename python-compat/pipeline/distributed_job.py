@@ -14,11 +14,11 @@ def is_csv(path: str) -> bool:
     return ".csv" in Path(path).suffixes
 
 
-def arguments(about: str) -> argparse.ArgumentParser:
-    """The parser of `shards …` and `score …`."""
+def arguments(about: str, engine: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    """The parser of `shards …` and `score …`; both take the engine's own options too."""
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     jobs = parser.add_subparsers(dest="job", required=True)
-    shards = jobs.add_parser("shards", help="purchases to sorted Parquet files, and a dataset")
+    shards = jobs.add_parser("shards", parents=[engine], help="purchases to sorted Parquet files, and a dataset")
     shards.add_argument("purchases", help="Parquet files, or CSV with a header")
     shards.add_argument("out", help="the folder for the sorted files; a new one")
     usual = Columns()
@@ -27,7 +27,7 @@ def arguments(about: str) -> argparse.ArgumentParser:
     shards.add_argument("--keep-duplicates", action="store_true", help="rows that are alike all count")
     shards.add_argument("--dataset", help="also build a dataset in this folder")
     shards.add_argument("--split", default="none", help="its split, as `tercel ingest` takes it")
-    score = jobs.add_parser("score", help="the top items of every user")
+    score = jobs.add_parser("score", parents=[engine], help="the top items of every user")
     score.add_argument("model", help="a model folder that every worker sees")
     score.add_argument("out", help="the folder for the lists; a new one")
     score.add_argument("--k", type=int, default=Scoring.k, help="items per user")

@@ -41,36 +41,44 @@ class Scorer:
 
 def session(address: str | None = None, **settings: Any) -> None:
     """Connects to a cluster, or starts Ray on this machine; its workers get the functions of this package."""
-    package = str(Path(__file__).resolve().parent)
-    ray.init(address=address, runtime_env={"py_modules": [package]}, ignore_reinit_error=True, **settings)
+    # Workers of this machine have the driver's path, and start sooner without an environment of their own.
+    environment = {"py_modules": [str(Path(__file__).resolve().parent)]} if address else {}
+    ray.init(address=address, runtime_env=environment, ignore_reinit_error=True, **settings)
 
 
 def shards(purchases: str, out: str, columns: Columns, *, partitions: int, keep_duplicates: bool = False) -> None:
     """Writes purchases cleaned, without duplicates, sorted: Parquet files for `build_dataset`."""
-    names = [columns.user, columns.item, columns.time]
-    if is_csv(purchases):
-        raw = ray.data.read_csv(purchases).select_columns(names)
-    else:
-        raw = ray.data.read_parquet(purchases, columns=names)
-    rows = raw.map_batches(_clean, batch_format="pyarrow", fn_kwargs={"columns": columns})
+    raw = ray.data.read_csv(purchases) if is_csv(purchases) else ray.data.read_parquet(purchases)
+    needed = raw.select_columns([columns.user, columns.item, columns.time])
+    rows = needed.map_batches(_clean, batch_format="pyarrow", fn_kwargs={"columns": columns})
     if not keep_duplicates:
         rows = rows.groupby(list(KEY), num_partitions=partitions).count().select_columns(list(KEY))
+    # Ray Data sorts into as many parts as it gets.
     rows.repartition(partitions).sort(list(KEY)).write_parquet(str(Path(out).resolve()))
 
 
-def score(scoring: Scoring, out: str, *, partitions: int, users: str | None = None, actors: int = 2) -> None:
-    """Writes the top items of every user of the model, or of those in the Parquet files `users`."""
+def score(scoring: Scoring, out: str, *, partitions: int, users: str | None = None, actors: int = 0) -> None:
+    """Writes the top items of every user of the model, or of those in the Parquet files `users`.
+
+    Args:
+        scoring: What is asked.
+        out: The folder to write.
+        partitions: Into how many batches the users are cut.
+        users: Parquet files; everybody without them.
+        actors: How many processes score, each with the model open; 0 for one on every core but one.
+    """
+    size = _actors(actors)
     if users is None:
         everybody = ray.data.from_arrow(user_ids(scoring.model))
     else:
         # Once each: a user who stood in two partitions would get two lists.
-        named = ray.data.read_parquet(users, columns=[scoring.column])
+        named = ray.data.read_parquet(users).select_columns([scoring.column])
         everybody = named.groupby(scoring.column).count().select_columns([scoring.column])
     lists = everybody.repartition(partitions).map_batches(
         Scorer,
         batch_format="pyarrow",
         batch_size=None,
-        compute=ray.data.ActorPoolStrategy(size=actors),
+        compute=ray.data.ActorPoolStrategy(size=size),
         fn_constructor_args=(scoring,),
     )
     lists.write_parquet(str(Path(out).resolve()))
@@ -78,10 +86,10 @@ def score(scoring: Scoring, out: str, *, partitions: int, users: str | None = No
 
 def main(words: list[str]) -> None:
     """The command line."""
-    parser = arguments(__doc__ or "")
-    parser.add_argument("--address", help="the cluster, such as auto; without it Ray starts on this machine")
-    parser.add_argument("--actors", type=int, default=2, help="workers that score, each with the model open")
-    asked = parser.parse_args(words)
+    options = argparse.ArgumentParser(add_help=False)
+    options.add_argument("--address", help="the cluster, such as auto; without it Ray starts on this machine")
+    options.add_argument("--actors", type=int, default=0, help="workers that score; else one on every core but one")
+    asked = arguments(__doc__ or "", options).parse_args(words)
     session(asked.address)
     run(asked)
 
@@ -95,6 +103,20 @@ def run(asked: argparse.Namespace) -> None:
     shards(asked.purchases, asked.out, columns, partitions=asked.partitions, keep_duplicates=asked.keep_duplicates)
     if asked.dataset:
         print(build_dataset(Path(asked.out), Path(asked.dataset), split=asked.split))
+
+
+def _actors(wanted: int) -> int:
+    """How many actors score. On every core there would be no place for reading and writing, and Ray Data would wait
+    for one for ever (ray-project/ray#44687).
+
+    Raises:
+        ValueError: When so many actors leave no core.
+    """
+    cores = int(ray.cluster_resources().get("CPU", 0))
+    actors = wanted or max(1, cores - 1)
+    if actors >= cores:
+        raise ValueError(f"{actors} actors on {cores} cores: leave one for reading and writing (ray.init(num_cpus=…))")
+    return actors
 
 
 def _clean(purchases: pa.Table, columns: Columns) -> pa.Table:

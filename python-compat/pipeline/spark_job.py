@@ -1,4 +1,4 @@
-"""A Spark job: purchases to sorted shards and a dataset, and the top items of every user, with the wheel on the workers.
+"""A Spark job: purchases to sorted shards and a dataset, and the top items of every user.
 
     spark-submit pipeline/spark_job.py shards PURCHASES SHARDS --user customer_id --item article_id --time t_dat \\
         --dataset DATASET --split last-per-user:1
@@ -12,7 +12,10 @@ Every worker needs the package `tercel` and must see MODEL; the driver must see 
 from __future__ import annotations
 
 import argparse
+import atexit
+import functools
 import os
+import shutil
 import sys
 import tempfile
 import zipfile
@@ -38,9 +41,7 @@ def session(master: str | None = None) -> SparkSession:
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     builder = SparkSession.builder.appName("tercel")
     spark = (builder.master(master) if master else builder).getOrCreate()
-    with tempfile.TemporaryDirectory() as folder:
-        # Spark copies the file at once.
-        spark.sparkContext.addPyFile(str(_zipped(Path(folder) / "pipeline.zip")))
+    spark.sparkContext.addPyFile(str(_zipped()))
     return spark
 
 
@@ -70,9 +71,9 @@ def score(spark: SparkSession, scoring: Scoring, out: str, *, partitions: int, u
 
 def main(words: list[str]) -> None:
     """The command line."""
-    parser = arguments(__doc__ or "")
-    parser.add_argument("--master", help="where Spark runs, such as local[2]; without it what spark-submit says")
-    asked = parser.parse_args(words)
+    options = argparse.ArgumentParser(add_help=False)
+    options.add_argument("--master", help="where Spark runs, such as local[2]; without it what spark-submit says")
+    asked = arguments(__doc__ or "", options).parse_args(words)
     run(session(asked.master), asked)
 
 
@@ -94,13 +95,18 @@ def run(spark: SparkSession, asked: argparse.Namespace) -> None:
         print(build_dataset(Path(asked.out), Path(asked.dataset), split=asked.split))
 
 
-def _zipped(file: Path) -> Path:
-    """The functions of the workers as a zip file, from which Python imports them."""
+@functools.cache
+def _zipped() -> Path:
+    """The functions of the workers as a zip file, from which Python imports them. It goes when the driver ends: a task
+    may ask for it until then.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="tercel-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     here = Path(__file__).resolve().parent
-    with zipfile.ZipFile(file, "w") as archive:
+    with zipfile.ZipFile(folder / "pipeline.zip", "w") as archive:
         for module in (here / "__init__.py", *sorted(here.glob("distributed*.py"))):
             archive.write(module, f"pipeline/{module.name}")
-    return file
+    return folder / "pipeline.zip"
 
 
 if __name__ == "__main__":
