@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Every test of the Python package and the pipeline, the types, the style and the examples in the documentation.
-# The pages are looked at with Chromium: Debian's packages chromium and chromium-driver. Spark and Ray are not started.
+# The pages are looked at with Chromium (Debian's packages chromium and chromium-driver); Spark needs a Java of version 17
+# or newer (default-jre-headless).
 set -euo pipefail
 cd "$(dirname "$0")"
 bash install.sh requirements-test.txt
@@ -10,4 +11,3 @@ export PYTHONDONTWRITEBYTECODE=1
 "$venv/bin/ruff" format --check .
 "$venv/bin/mypy"
 "$venv/bin/python" -m pytest -n "${TERCEL_TEST_PROCESSES:-2}" --dist loadfile
-echo "test.sh: left out: pipeline/tests/test_distributed.py (Spark and Ray: see pipeline/requirements-distributed.txt)"

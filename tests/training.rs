@@ -121,6 +121,33 @@ fn a_run_that_is_stopped_goes_on_to_the_same_bits() {
 }
 
 #[test]
+fn an_evaluation_that_is_stopped_goes_on_to_the_same_bits() {
+    let folder = tempfile::tempdir().unwrap();
+    let dataset = checkerboard(folder.path());
+    let mut config = config();
+    config.train.epochs = Some(2);
+    run(&dataset, &folder.path().join("whole"), &config).unwrap();
+    let out = folder.path().join("stopped");
+    let stop = AtomicBool::new(false);
+    let mut evaluated = 0;
+    let ended = train_until(&dataset, &out, &config, false, &stop, &mut |event| {
+        if let TrainEvent::Evaluating { done, users } = event {
+            assert!(0 < done && done <= users);
+            evaluated = done;
+            stop.store(true, Ordering::Relaxed);
+        }
+        assert!(!matches!(event, TrainEvent::Diagnostics(_)), "it is to stop before that");
+    });
+    assert!(evaluated > 0 && matches!(ended, Err(Error::Interrupted { .. })), "{ended:?}");
+    let resumed = train_until(&dataset, &out, &config, true, &AtomicBool::new(false), &mut |_| {}).unwrap();
+    assert!(!resumed.already_finished);
+    for file in ["model.safetensors", "metrics.json"] {
+        let bytes = |name: &str| fs::read(folder.path().join(name).join(file)).unwrap();
+        assert!(bytes("stopped") == bytes("whole"), "{file}");
+    }
+}
+
+#[test]
 fn threads_change_no_bit() {
     let folder = tempfile::tempdir().unwrap();
     let dataset = checkerboard(folder.path());

@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from tercel import Dataset
+from tercel import Dataset, read_interactions
 
 Key = tuple[int, str, str]
 
@@ -25,9 +24,6 @@ PURCHASES = pa.schema([("time", pa.int64()), ("user", pa.string()), ("item", pa.
 
 KEY = ("time", "user", "item")
 """The engine sorts by these. They are all the columns, so rows that tie are alike: there is only one order."""
-
-ZONES = None, "UTC"
-"""How times in text are read: without a zone (which is UTC), or with one."""
 
 
 @dataclass(frozen=True)
@@ -40,18 +36,15 @@ class Columns:
 
 
 def clean_purchases(batches: Iterator[pa.RecordBatch], columns: Columns) -> Iterator[pa.RecordBatch]:
-    """Batches of purchases as `PURCHASES` has them; each stays a batch of its own.
+    """Batches of purchases as `PURCHASES` has them, read as `tercel.Dataset.build` reads rows.
 
     Raises:
-        ValueError: For a column that is missing or of another kind, or a value that is missing or no time.
+        tercel.RowError: For a row that cannot be read.
+        tercel.DataError: For a column that is missing or of a type that it cannot have.
     """
     for batch in batches:
-        arrays = [
-            _seconds(_column(batch, columns.time), columns.time),
-            _texts(_column(batch, columns.user), columns.user),
-            _texts(_column(batch, columns.item), columns.item),
-        ]
-        yield pa.record_batch(arrays, schema=PURCHASES)
+        rows = read_interactions(batch, user=columns.user, item=columns.item, time=columns.time)
+        yield from rows.select(KEY).cast(PURCHASES).to_batches()
 
 
 def ordered_files(folder: Path) -> list[Path]:
@@ -76,51 +69,6 @@ def build_dataset(folder: Path, out: Path, **settings: Any) -> Dataset:
     """The dataset of the files that an engine has written: one ingest, with the settings of `tercel.Dataset.build`."""
     files = [str(path) for path in ordered_files(folder)]
     return Dataset.build(files, out, user="user", item="item", time="time", progress=False, **settings)
-
-
-def _column(batch: pa.RecordBatch, name: str) -> pa.Array:
-    if name not in batch.schema.names:
-        raise ValueError(f"there is no column `{name}`; there are {', '.join(batch.schema.names)}")
-    column = batch.column(name)
-    if column.null_count:
-        raise ValueError(f"column `{name}`: {column.null_count} of {len(column)} rows have no value")
-    return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
-
-
-def _texts(ids: pa.Array, name: str) -> pa.Array:
-    """Ids as texts. Not fractions: whoever has ids as such has lost some already."""
-    if not (_is_text(ids.type) or pa.types.is_integer(ids.type)):
-        raise ValueError(f"column `{name}`: ids are texts or integers, not {ids.type}")
-    return ids.cast(pa.string())
-
-
-def _seconds(times: pa.Array, name: str) -> pa.Array:
-    """Times as seconds since 1970: integers are that already, fractions of a second are cut off."""
-    if _is_text(times.type):
-        times = _read_times(times, name)
-    if pa.types.is_date(times.type):
-        times = times.cast(pa.timestamp("ms"))
-    if pa.types.is_timestamp(times.type):
-        # As a number first: an instant stays what it is in every zone, and no list of zones is needed.
-        instants = times.cast(pa.int64()).cast(pa.timestamp(times.type.unit))
-        times = pc.floor_temporal(instants, unit="second").cast(pa.timestamp("s"))
-    elif not pa.types.is_integer(times.type):
-        raise ValueError(f"column `{name}`: {times.type} is no kind of time")
-    return times.cast(pa.int64())
-
-
-def _read_times(times: pa.Array, name: str) -> pa.Array:
-    failed = None
-    for kind in (pa.int64(), *(pa.timestamp("us", zone) for zone in ZONES)):
-        try:
-            return times.cast(kind)
-        except pa.ArrowInvalid as error:
-            failed = error
-    raise ValueError(f"column `{name}`: {failed}") from failed
 
 
 def _ends(path: Path) -> tuple[Key, Key] | None:

@@ -15,8 +15,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from tercel import Model
 
-from .distributed_cold import ColdUsers
-
 SCORES = pa.schema([("user", pa.string()), ("rank", pa.int32()), ("item", pa.string()), ("score", pa.float32())])
 """What `score_users` yields. Ids are texts whatever the model has them as, and ranks have a sign, which Spark wants."""
 
@@ -62,23 +60,19 @@ def user_ids(model: str | Path) -> pa.Table:
 
 @dataclass(frozen=True)
 class OpenModel:
-    """A model that stays open in a worker, with the ids of its users: the known ones, then the cold ones."""
+    """A model that stays open in a worker, with the ids of its users as texts."""
 
     model: Model
     ids: pa.Array
-    cold: ColdUsers
 
     def scored(self, ids: pa.Array, k: int, include_seen: bool) -> Iterator[pa.Table]:
-        """The lists of these users, as `SCORES` has them: first of those with purchases, then of the others."""
-        at = pc.index_in(ids, value_set=self.ids)
-        first_cold = len(self.ids) - self.cold.users
-        is_known = pc.fill_null(pc.less(at, first_cold), False)
-        known, others = ids.filter(is_known), pc.invert(is_known)
-        if len(known):
-            yield _as_scores(self.model.recommend(k, users=known, include_seen=include_seen, progress=False))
-        if len(known) < len(ids):
-            described = self.cold.described(ids.filter(others), pc.subtract(at.filter(others), first_cold))
-            yield _as_scores(self.model.recommend(k, users=described, include_seen=include_seen, progress=False))
+        """The lists of these users, as `SCORES` has them: first of those that the model has, then of strangers."""
+        known = pc.is_in(ids, value_set=self.ids)
+        strangers = ids.filter(pc.invert(known))
+        for users in ids.filter(known), pa.table({"user": strangers}):
+            if len(users):
+                found = self.model.recommend(k, users=users, include_seen=include_seen, progress=False)
+                yield found.select(SCORES.names).cast(SCORES)
 
 
 def open_model(path: str, threads: int) -> OpenModel:
@@ -91,7 +85,7 @@ def open_model(path: str, threads: int) -> OpenModel:
 def _open(path: str, threads: int, _version: tuple[int, ...]) -> OpenModel:
     # On every machine alike: another device rounds in another way.
     model = Model(path, device="cpu", threads=threads)
-    return OpenModel(model, model.user_ids.cast(pa.string()), ColdUsers.of(Path(path)))
+    return OpenModel(model, model.user_ids.cast(pa.string()))
 
 
 def _gathered(batches: Iterator[pa.RecordBatch], column: str, at_once: int) -> Iterator[pa.Array]:
@@ -104,7 +98,3 @@ def _gathered(batches: Iterator[pa.RecordBatch], column: str, at_once: int) -> I
             waiting = []
     if any(map(len, waiting)):
         yield pa.concat_arrays(waiting)
-
-
-def _as_scores(found: pa.Table) -> pa.Table:
-    return found.select(SCORES.names).cast(SCORES)

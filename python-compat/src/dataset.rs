@@ -5,12 +5,13 @@ use std::sync::Mutex;
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
+use pyo3::types::PyCapsule;
 use tercel::data::dataset::Dataset;
 use tercel::data::ingest::{IngestConfig, Inputs, Progress, ingest_inputs};
 
 use crate::errors::raised;
 use crate::signals::Watch;
-use crate::stream::Given;
+use crate::stream::{Given, capsule, reader};
 
 /// Reads inputs into the dataset folder `out`; the summary as JSON.
 ///
@@ -70,6 +71,20 @@ pub(crate) fn ingest(
         "seconds": summary.seconds,
     })
     .to_string())
+}
+
+/// The rows of a table (a name, and an object with `__arrow_c_stream__`) as ingest reads them: a capsule with an Arrow
+/// stream. `config` is an ingest configuration as JSON.
+#[pyfunction]
+pub(crate) fn interactions<'py>(
+    py: Python<'py>,
+    table: (String, Bound<'py, PyAny>),
+    config: &str,
+) -> PyResult<Bound<'py, PyCapsule>> {
+    let config: IngestConfig = serde_json::from_str(config).map_err(invalid)?;
+    let (name, stream) = (table.0, Box::new(reader(&table.1)?));
+    let read = raised(py.detach(|| tercel::data::ingest::interactions(name, stream, &config)))?;
+    capsule(py, read)
 }
 
 /// Opens a dataset folder and gives its `dataset.json`.

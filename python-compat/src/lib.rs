@@ -17,7 +17,7 @@ use pyo3::prelude::*;
 #[pymodule]
 mod _core {
     #[pymodule_export]
-    use super::dataset::{check_dataset, ingest};
+    use super::dataset::{check_dataset, ingest, interactions};
     #[pymodule_export]
     use super::index::ItemIndex;
     #[pymodule_export]

@@ -55,21 +55,18 @@ impl Who {
         match who {
             None => Ok(Users::all(users)),
             Some(Who::File(path)) => Ok(Users::read(path, users, items, &model.info().columns)?.0),
-            Some(Who::Ids(ids)) => Ok(Users::of(users, rows_of(users, ids, "users")?)),
+            Some(Who::Ids(ids)) => Ok(Users::of(users, numbers_of(ids, "users", |id| users.number(id))?)),
         }
     }
 }
 
-/// The numbers of raw ids.
+/// The numbers of raw ids, as `find` knows them.
 ///
 /// # Errors
 /// [`Error::Config`] that names the first unknown id.
-fn rows_of(vocabulary: &Vocabulary, ids: &[String], field: &str) -> Result<Vec<u32>> {
-    let row = |id: &String| {
-        let known = vocabulary.find(RawId::Text(id)).filter(|&row| row > 0);
-        known.ok_or_else(|| Error::config(field, format!("`{id}` is not known to the model")))
-    };
-    ids.iter().map(row).collect()
+fn numbers_of(ids: &[String], field: &str, find: impl Fn(RawId<'_>) -> Option<u32>) -> Result<Vec<u32>> {
+    let unknown = |id| Error::config(field, format!("`{id}` is not known to the model"));
+    ids.iter().map(|id| find(RawId::Text(id)).ok_or_else(|| unknown(id))).collect()
 }
 
 fn told(watch: &RefCell<Watch>, at: Progress) {
@@ -245,7 +242,7 @@ impl TwoTower {
             let mut model = self.lock();
             let vocabulary = Arc::clone(model.items());
             let rows = match items {
-                Some(ids) => rows_of(&vocabulary, &ids, "items")?,
+                Some(ids) => numbers_of(&ids, "items", |id| vocabulary.find(id))?,
                 None => (1..vocabulary.rows() as u32).collect(),
             };
             let values = model.embed_items(&rows)?;

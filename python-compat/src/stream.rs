@@ -1,6 +1,7 @@
 //! Rows from Python: anything with `__arrow_c_stream__` (pyarrow, Polars, pandas, DuckDB), through the Arrow C stream
 //! interface. Columns stay where they are.
 
+use std::ffi::CStr;
 use std::path::PathBuf;
 use std::ptr::NonNull;
 
@@ -8,7 +9,10 @@ use arrow_array::ffi_stream::{FFI_ArrowArrayStream, RecordBatchStreamReader};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::PyCapsule;
-use tercel::data::ingest::Input;
+use tercel::data::ingest::{Input, Stream};
+
+/// What the PyCapsule protocol of Arrow calls the capsule of a stream.
+const NAME: &CStr = c"arrow_array_stream";
 
 /// An input as Python gives it: a path, or a table by name.
 #[derive(FromPyObject)]
@@ -28,12 +32,17 @@ impl Given<'_> {
     }
 }
 
+/// Record batches for Python: a capsule that holds an Arrow stream.
+pub(crate) fn capsule(py: Python<'_>, stream: Stream) -> PyResult<Bound<'_, PyCapsule>> {
+    PyCapsule::new_with_value(py, FFI_ArrowArrayStream::new(stream), NAME)
+}
+
 /// Takes the stream of an object.
 #[allow(unsafe_code)]
-fn reader(object: &Bound<'_, PyAny>) -> PyResult<RecordBatchStreamReader> {
+pub(crate) fn reader(object: &Bound<'_, PyAny>) -> PyResult<RecordBatchStreamReader> {
     let capsule = object.call_method0("__arrow_c_stream__")?;
     let capsule = capsule.cast::<PyCapsule>()?;
-    let stream: NonNull<FFI_ArrowArrayStream> = capsule.pointer_checked(Some(c"arrow_array_stream"))?.cast();
+    let stream: NonNull<FFI_ArrowArrayStream> = capsule.pointer_checked(Some(NAME))?.cast();
     // SAFETY: a capsule of this name holds a live `ArrowArrayStream` (the PyCapsule protocol of Arrow), and the
     // interpreter, which we hold, lets nobody else at it meanwhile; it is moved out, which leaves a released one behind.
     let reader = unsafe { RecordBatchStreamReader::from_raw(stream.as_ptr()) };

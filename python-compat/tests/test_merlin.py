@@ -208,6 +208,10 @@ def test_an_epoch_of_sums_is_an_epoch_of_means() -> None:
         (lambda: Dataset(planted(9)), "no schema", "user_id is user_id, item_id is item_id, timestamp is time"),
         (lambda: tfrs.tasks.Retrieval(num_hard_negatives=5), "every candidate", "hardest"),
         (lambda: tfrs.tasks.Retrieval(loss="bpr"), "softmax", "loss"),
+        (lambda: tfrs.metrics.FactorizedTopK(None, metrics=[]), "FactorizedTopK", "metrics has no effect"),
+        (lambda: tf.keras.optimizers.Adam(0.1, clipnorm=1.0), "Adam", "clipnorm has no effect"),
+        (lambda: tf.keras.layers.Embedding(9, 4, embeddings_regularizer="l2"), "Embedding", "embeddings_regularizer"),
+        (lambda: tf.keras.layers.Dense(4, use_bias=False), "Dense", "use_bias has no effect"),
     ],
 )
 def test_each_difference_is_told(make: Any, what: str, why: str) -> None:

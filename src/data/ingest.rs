@@ -21,6 +21,7 @@ mod config;
 mod features;
 mod ids;
 mod inputs;
+mod interactions;
 mod pipeline;
 mod publish;
 mod rejected;
@@ -34,6 +35,7 @@ pub(crate) mod time;
 
 pub use config::{FeatureSpec, Format, IngestConfig, MinCount, OnError};
 pub use inputs::{Input, Inputs, Stream, TableInput};
+pub use interactions::interactions;
 
 use features::{Fitted, read_features};
 use pipeline::{Dictionaries, Sink, read_rows};

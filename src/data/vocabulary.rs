@@ -204,7 +204,7 @@ pub struct Vocabulary {
     pub table: EntityTable,
     /// The ids that only `valid` and `test` name, numbered from [`rows`](Vocabulary::rows) on.
     pub unseen: Option<EntityTable>,
-    /// Known rows by the hash of their raw ids, made at the first [`find`](Vocabulary::find).
+    /// Numbers by the hash of their raw ids, made when an id is first looked up.
     index: OnceLock<HashTable<u32>>,
 }
 
@@ -256,6 +256,12 @@ impl Vocabulary {
 
     /// The known row of a raw id. A text finds the integer that prints so, an integer the text.
     pub fn find(&self, id: RawId<'_>) -> Option<u32> {
+        self.number(id).filter(|&number| (number as usize) < self.rows())
+    }
+
+    /// The number of a raw id: its row, or for one that only the other splits name a number from
+    /// [`rows`](Vocabulary::rows) on.
+    pub fn number(&self, id: RawId<'_>) -> Option<u32> {
         let text;
         let id = match (&self.table.ids, id) {
             (RawIds::Integer(_), RawId::Text(text)) => RawId::Integer(parse_canonical(text)?),
@@ -265,19 +271,18 @@ impl Vocabulary {
             }
             (_, id) => id,
         };
-        let ids = &self.table.ids;
+        let hash_of = |&number: &u32| self.raw(number).map_or(0, hash);
         let index = self.index.get_or_init(|| {
-            let mut index = HashTable::with_capacity(ids.len());
-            for row in 1..ids.len() as u32 {
-                let id = ids.get(row as usize);
+            let numbers = self.rows() + self.unseen.as_ref().map_or(0, EntityTable::len);
+            let mut index = HashTable::with_capacity(numbers);
+            for number in 1..numbers as u32 {
+                let Some(id) = self.raw(number) else { continue };
                 // The first of equal ids is the one that is found.
-                index
-                    .entry(hash(id), |&row| ids.get(row as usize) == id, |&row| hash(ids.get(row as usize)))
-                    .or_insert(row);
+                index.entry(hash(id), |&other| self.raw(other) == Some(id), hash_of).or_insert(number);
             }
             index
         });
-        index.find(hash(id), |&row| ids.get(row as usize) == id).copied()
+        index.find(hash(id), |&number| self.raw(number) == Some(id)).copied()
     }
 
     /// Gathers the feature codes of rows, known or unseen; a row past the end has unknown codes. One column for each

@@ -22,7 +22,7 @@ pub struct UserFileSummary {
     pub rows: u64,
     /// Different users.
     pub users: u64,
-    /// Users that the vocabulary does not have: they are known by their history and features alone.
+    /// Users that no training row names: they are known by their history and features alone.
     pub new_users: u64,
     /// Interactions that the file tells of, with known items.
     pub interactions: u64,
@@ -38,8 +38,8 @@ impl<'a> Users<'a> {
     /// joins the end of the user's history, in the order of the time column (as in `columns`, or `time`; read
     /// as ingest reads times), else of the rows. Columns named like features of the users give
     /// those; of several cells of a user the last that is not empty counts, and without any what is known stays. A user
-    /// that the vocabulary does not have is read through row 0, the history and the features. Ids are kept as they
-    /// are written. The file's users are held in memory.
+    /// that no training row names is read through row 0, the history and the features (what the vocabulary keeps of
+    /// those that the other splits name, and what the file gives). Ids are kept as they are written. The file's users are held in memory.
     ///
     /// # Errors
     /// [`Error::Io`], [`Error::Row`] for a row that cannot be read, [`Error::Schema`] when the user column is missing,
@@ -102,10 +102,10 @@ impl<'a> Users<'a> {
         }
         drop(places);
 
-        let find = |name: &String| vocabulary.find(RawId::Text(name)).unwrap_or(0);
-        let ids: Vec<u32> = names.iter().map(find).collect();
+        let ids: Vec<u32> = names.iter().map(|name| vocabulary.number(RawId::Text(name)).unwrap_or(0)).collect();
+        let is_new = |&&id: &&u32| id == 0 || id as usize >= vocabulary.rows();
         summary.users = names.len() as u64;
-        summary.new_users = ids.iter().filter(|&&id| id == 0).count() as u64;
+        summary.new_users = ids.iter().filter(is_new).count() as u64;
         summary.interactions = interactions.len() as u64;
         // Stable: rows of the same time stay in their order.
         interactions.sort_by_key(|&(user, time, _)| (user, time));

@@ -26,7 +26,7 @@ enum Who {
 /// The users of a file, in its order.
 pub(super) struct Listed {
     pub(super) names: RawIds,
-    /// Vocabulary rows; 0 for a new user.
+    /// Vocabulary rows, or numbers of unseen ids; 0 for somebody new.
     pub(super) ids: Vec<u32>,
     /// Features, where the file has any.
     pub(super) features: Option<Vec<FeatureColumn>>,

@@ -49,6 +49,13 @@ pub enum TrainEvent {
         /// Seconds that writing took.
         seconds: f64,
     },
+    /// Where an evaluation stands: that of an epoch's end, or the last one.
+    Evaluating {
+        /// Users done, of `users`.
+        done: u64,
+        /// Users of the split.
+        users: u64,
+    },
     /// The full-catalogue validation of an epoch.
     Validation {
         /// The epoch, from 1.

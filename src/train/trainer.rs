@@ -23,6 +23,7 @@ use crate::data::history::History;
 use crate::data::loader::{Loader, LoaderConfig};
 use crate::data::vocabulary::Vocabulary;
 use crate::eval::{EvaluateOptions, Evaluation, evaluate};
+use crate::index::{Found, Lists, Ranker, UserBlock};
 use crate::model::Budget;
 use crate::model::checkpoint::{ModelDir, TrainerState};
 use crate::model::core::{Core, Fresh};
@@ -56,7 +57,7 @@ pub fn train(
 }
 
 /// [`train`], until `stop` is set: then the step under way is finished and a checkpoint written, from which another call
-/// with `resume` goes on.
+/// with `resume` goes on. An evaluation under way ends at once: the checkpoint of its epoch is written already.
 ///
 /// # Errors
 /// As [`train`]; [`Error::Interrupted`] once that checkpoint is on disk.
@@ -74,13 +75,13 @@ pub fn train_until(
         #[cfg(feature = "cuda")]
         Device::Cuda(ordinal) => {
             let backend = Cuda::new(ordinal, config.train.precision)?;
-            Run::start(backend, dataset, out.as_ref(), config, resume, observer)?.run(stop)
+            Run::start(backend, dataset, out.as_ref(), config, resume, stop, observer)?.run()
         }
         #[cfg(not(feature = "cuda"))]
         Device::Cuda(ordinal) => Err(crate::backend::no_cuda_feature(ordinal)),
         Device::Cpu | Device::Auto => {
             let backend = Cpu::new(config.train.threads, None, config.train.precision)?;
-            Run::start(backend, dataset, out.as_ref(), config, resume, observer)?.run(stop)
+            Run::start(backend, dataset, out.as_ref(), config, resume, stop, observer)?.run()
         }
     }
 }
@@ -92,6 +93,7 @@ struct Run<'a, B: Backend> {
     dataset: &'a Dataset,
     config: &'a Config,
     epochs: u64,
+    stop: &'a AtomicBool,
     observer: &'a mut dyn FnMut(TrainEvent),
     dir: ModelDir,
     items: Vocabulary,
@@ -115,6 +117,7 @@ impl<'a, B: Backend> Run<'a, B> {
         out: &Path,
         config: &'a Config,
         resume: bool,
+        stop: &'a AtomicBool,
         observer: &'a mut dyn FnMut(TrainEvent),
     ) -> Result<Self> {
         let manifest = dataset.manifest();
@@ -189,6 +192,7 @@ impl<'a, B: Backend> Run<'a, B> {
             dataset,
             config,
             epochs,
+            stop,
             observer,
             dir,
             items,
@@ -204,7 +208,7 @@ impl<'a, B: Backend> Run<'a, B> {
         })
     }
 
-    fn run(mut self, stop: &AtomicBool) -> Result<TrainSummary> {
+    fn run(mut self) -> Result<TrainSummary> {
         if self.state.finished {
             return Ok(self.summary(true));
         }
@@ -213,13 +217,13 @@ impl<'a, B: Backend> Run<'a, B> {
             if self.state.cursor.epoch == self.epochs || self.out_of_patience() {
                 break;
             }
-            self.epoch(stop)?;
+            self.epoch()?;
         }
         self.finish()
     }
 
-    /// From the cursor to the end of its epoch, or until `stop`.
-    fn epoch(&mut self, stop: &AtomicBool) -> Result<()> {
+    /// From the cursor to the end of its epoch, or until it is to stop.
+    fn epoch(&mut self) -> Result<()> {
         let (epoch, begun, mut shown) = (self.state.cursor.epoch, Instant::now(), Instant::now());
         let examples_before = self.state.examples;
         for batch in self.loader.batches(self.state.cursor, Arc::clone(&self.inputs)) {
@@ -227,7 +231,7 @@ impl<'a, B: Backend> Run<'a, B> {
             self.step(&mut batch)?;
             let every = self.config.train.checkpoint_every;
             let within = self.state.cursor.batch < self.loader.batches_per_epoch();
-            let stopped = stop.load(Ordering::Relaxed) && within;
+            let stopped = self.stop.load(Ordering::Relaxed) && within;
             if stopped || within && every > 0 && self.state.step.is_multiple_of(every) {
                 self.checkpoint()?;
             }
@@ -248,7 +252,7 @@ impl<'a, B: Backend> Run<'a, B> {
         let examples_per_second = (examples - examples_before) as f64 / seconds;
         (self.observer)(TrainEvent::Epoch { epoch: epoch + 1, loss, examples, seconds, examples_per_second });
         self.checkpoint()?;
-        if stop.load(Ordering::Relaxed) { Err(self.interrupted()) } else { Ok(()) }
+        if self.stop.load(Ordering::Relaxed) { Err(self.interrupted()) } else { Ok(()) }
     }
 
     fn interrupted(&self) -> Error {
@@ -339,9 +343,22 @@ impl<'a, B: Backend> Run<'a, B> {
             memory: EVALUATION_MEMORY,
             ..Default::default()
         };
+        self.ranked(|dataset, ranker, observer| {
+            evaluate(dataset, split, ranker, &options, &mut |at| {
+                observer(TrainEvent::Evaluating { done: at.done, users: at.users });
+            })
+        })
+    }
+
+    /// Does something with the model as a ranker, which fails once the run is to stop.
+    fn ranked<T>(
+        &mut self,
+        work: impl FnOnce(&Dataset, &mut dyn Ranker, &mut dyn FnMut(TrainEvent)) -> Result<T>,
+    ) -> Result<T> {
         let catalogue = Catalogue::new(&mut self.core, &self.inputs.item_features, self.items.rows(), None)?;
-        let mut ranker = CoreRanker { core: &mut self.core, catalogue };
-        evaluate(self.dataset, split, &mut ranker, &options, &mut |_| {})
+        let mut ranker = Stoppable { ranker: CoreRanker { core: &mut self.core, catalogue }, stop: self.stop };
+        let done = work(self.dataset, &mut ranker, self.observer);
+        done.map_err(|error| if matches!(error, Error::Interrupted { .. }) { self.interrupted() } else { error })
     }
 
     /// The epoch (from 1) with the best validation, or the last one.
@@ -376,11 +393,8 @@ impl<'a, B: Backend> Run<'a, B> {
             0 => None,
             _ => Some(self.evaluate(split, vec![10, 20], 1000)?),
         };
-        let diversity = {
-            let catalogue = Catalogue::new(&mut self.core, &self.inputs.item_features, self.items.rows(), None)?;
-            let mut ranker = CoreRanker { core: &mut self.core, catalogue };
-            diagnostics::diversity(self.dataset, &mut ranker, self.config.model.user.history)?
-        };
+        let history = self.config.model.user.history;
+        let diversity = self.ranked(|dataset, ranker, _| diagnostics::diversity(dataset, ranker, history))?;
         let diagnostics = diagnostics::Diagnostics::new(self.dataset, evaluation, diversity);
         report::write(&self.dir, self.dataset, self.config, &self.state, &diagnostics, best_epoch)?;
         (self.observer)(TrainEvent::Diagnostics(diagnostics));
@@ -409,5 +423,20 @@ impl<'a, B: Backend> Run<'a, B> {
             seconds: self.started.elapsed().as_secs_f64(),
             already_finished,
         }
+    }
+}
+
+/// A ranker that finds nothing more once `stop` is set.
+struct Stoppable<'a, R> {
+    ranker: R,
+    stop: &'a AtomicBool,
+}
+
+impl<R: Ranker> Ranker for Stoppable<'_, R> {
+    fn top_k(&mut self, users: &UserBlock, k: usize, skip: Option<&Lists>) -> Result<Found> {
+        if self.stop.load(Ordering::Relaxed) {
+            return Err(Error::Interrupted { what: "the evaluation".into() });
+        }
+        self.ranker.top_k(users, k, skip)
     }
 }

@@ -11,7 +11,7 @@ use arrow_array::{
 };
 use tercel::Error;
 use tercel::data::dataset::{FeatureKind, Split};
-use tercel::data::ingest::{Input, Inputs, OnError, ingest_inputs};
+use tercel::data::ingest::{IngestConfig, Input, Inputs, OnError, Stream, ingest_inputs, interactions};
 use tercel::data::vocabulary::RawIds;
 
 use crate::support::{Case, config};
@@ -96,6 +96,60 @@ fn tables_in_memory_give_what_their_files_give() {
     ingest_inputs(alone(twice.clone()), &other.out(), &config, &|_| Ok(())).unwrap();
     let again = ingest_inputs(alone(twice), &other.out(), &config, &|_| Ok(())).unwrap_err();
     assert!(again.to_string().contains("read already"), "{again}");
+}
+
+#[test]
+fn rows_that_workers_read_give_what_the_table_gives() {
+    let rows = 40_000;
+    let purchases = batch(vec![
+        ("weight", Arc::new(Float64Array::from_iter_values((0..rows).map(|row| f64::from(row % 9) / 4.0)))),
+        ("item", Arc::new(StringArray::from_iter_values((0..rows).map(|row| format!("i{}", row * 11 % 70))))),
+        ("price", Arc::new(Int32Array::from_iter_values(0..rows))),
+        ("user", Arc::new(StringArray::from_iter_values((0..rows).map(|row| (row * 7 % 900).to_string())))),
+        (
+            "time",
+            Arc::new(StringArray::from_iter_values((0..rows).map(|row| format!("2020-09-{:02} 10:00", 1 + row % 30)))),
+        ),
+    ]);
+    let config = config(|c| {
+        c.split = "time:2020-09-20,2020-09-25".parse().unwrap();
+        c.weight = Some("weight".into());
+    });
+    let table = |batch: &RecordBatch| -> Stream {
+        Box::new(arrow_array::RecordBatchIterator::new(vec![Ok(batch.clone())], batch.schema()))
+    };
+    let case = |rows: Vec<Input>| {
+        let case = Case::new();
+        ingest_inputs(Inputs { train: rows, ..Inputs::default() }, &case.out(), &config, &|_| Ok(())).unwrap();
+        crate::support::files(&case.out())
+    };
+    let parts = [purchases.slice(0, 17_000), purchases.slice(17_000, 0), purchases.slice(17_000, 23_000)];
+    let read = |part: &RecordBatch| Input::table("part", interactions("part", table(part), &config).unwrap());
+    assert_eq!(case(parts.iter().map(read).collect()), case(vec![Input::table("whole", table(&purchases))]));
+
+    // What is refused is named as ingest names it.
+    let one = |time: &str, user: Option<i64>| {
+        let users: ArrayRef = Arc::new(Int64Array::from(vec![Some(1), user]));
+        let texts = |values: [&str; 2]| Arc::new(StringArray::from(values.to_vec())) as ArrayRef;
+        batch(vec![("user_id", users), ("item_id", texts(["x", "y"])), ("date", texts(["2020-09-01", time]))])
+    };
+    let plain = IngestConfig { time: Some("date".into()), ..IngestConfig::default() };
+    let read = interactions("part", table(&one("1969-12-31T23:59:59Z", Some(-7))), &plain).unwrap();
+    let read = read.collect::<Result<Vec<_>, _>>().unwrap();
+    let expected = batch(vec![
+        ("user", Arc::new(StringArray::from(vec!["1", "-7"]))),
+        ("item", Arc::new(StringArray::from(vec!["x", "y"]))),
+        ("time", Arc::new(Int64Array::from(vec![1_598_918_400, -1]))),
+    ]);
+    assert_eq!(read.len(), 1);
+    assert_eq!(read[0].columns(), expected.columns());
+    let refused = |rows: &RecordBatch, config: &IngestConfig| interactions("part", table(rows), config).err().unwrap();
+    let soon = refused(&one("soon", Some(2)), &plain).to_string();
+    assert!(soon.starts_with("part: row 2, column date: `soon` "), "{soon}");
+    let nobody = refused(&one("2020-09-01", None), &plain).to_string();
+    assert_eq!(nobody, "part: row 2, column user_id: is null; an id is needed");
+    let skip = IngestConfig { on_error: OnError::Skip, ..plain };
+    assert!(matches!(refused(&one("soon", None), &skip), Error::Config { .. }));
 }
 
 const NAMES: [&str; 3] = ["in.arrow", "in.arrows", "in.parquet"];

@@ -147,6 +147,25 @@ fn features_of_a_file_replace_what_is_known() {
 }
 
 #[test]
+fn features_of_users_of_the_other_splits_are_known() {
+    let mut toy = toy();
+    // u4's purchases are held out, and so its row goes: a cold user, whose features are kept.
+    (toy.known_users, toy.test) = (3, vec![(4, 2)]);
+    toy.train.retain(|row| row.0 != 4);
+    let (_dir, dataset) = toy.write();
+    let (rows, ranker) = to_file_users(&dataset, "u4\nu3\nu9\n", 1, 2);
+    assert_eq!(rows, ["u4,1,i5,5", "u3,1,i5,5", "u9,1,i5,5"]);
+    assert_eq!(ranker.blocks[0].ids, [0, 3, 0]);
+    assert_eq!(ranker.blocks[0].features[0], FeatureColumn::Codes(vec![1, 2, 0]));
+    let clubs = FeatureColumn::Lists { offsets: vec![0, 1, 1, 1], codes: vec![1] };
+    assert_eq!(ranker.blocks[0].features[1], clubs);
+    // What the file gives stands in their place, the rest stays.
+    let (_, ranker) = to_file_users(&dataset, "user,colour\nu4,blue\n", 1, 0);
+    assert_eq!(ranker.blocks[0].features[0], FeatureColumn::Codes(vec![2]));
+    assert_eq!(ranker.blocks[0].features[1], FeatureColumn::Lists { offsets: vec![0, 1], codes: vec![1] });
+}
+
+#[test]
 fn features_of_a_file_have_the_codes_that_ingest_gave_them() {
     let dir = tempfile::tempdir().unwrap();
     let path = |name: &str| dir.path().join(name);

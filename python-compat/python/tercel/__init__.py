@@ -19,7 +19,7 @@ from __future__ import annotations
 from . import errors
 from ._core import version as _version
 from ._device import device_for
-from .dataset import Dataset, demo_purchases
+from .dataset import Dataset, demo_purchases, read_interactions
 from .errors import (
     CheckpointError,
     ConfigError,
@@ -63,5 +63,6 @@ __all__ = [
     "device_for",
     "errors",
     "evaluate",
+    "read_interactions",
     "recommend",
 ]

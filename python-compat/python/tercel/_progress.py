@@ -8,6 +8,9 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
+PASSING = "progress", "evaluating"
+"""Events of training that say where it stands, and nothing of what has come of it."""
+
 Event: TypeAlias = "dict[str, Any]"
 Observer: TypeAlias = "Callable[[Event], None]"
 
@@ -30,6 +33,11 @@ class Bar:
         if self._bar is not None:
             self._bar.total = total or None
             self._bar.n = done
+            self.say(words or {})
+
+    def say(self, words: Mapping[str, object]) -> None:
+        """Says something where it stands."""
+        if self._bar is not None:
             if words:
                 self._bar.set_postfix(words, refresh=False)
             self._bar.refresh()
@@ -90,6 +98,8 @@ def training_bar(epochs: int) -> tuple[Bar, Observer]:
             bar.to(event["step"], event["steps"], words)
         elif event["event"] == "epoch":
             words.update(epoch=event["epoch"], loss=f"{event['loss']:.4f}")
+        elif event["event"] == "evaluating":
+            bar.say({**words, "evaluated": f"{event['done']}/{event['users']} users"})
         elif event["event"] == "checkpoint" and event["step"]:
             # Epochs of less than a blink tell no progress; the checkpoint behind each does.
             ended = words.get("epoch") == event["epoch"]

@@ -13,7 +13,7 @@ import pyarrow as pa
 from . import _core
 from ._progress import Observer, parsed, rows_bar
 from ._scratch import Scratch
-from ._tables import PathLike, Table, given, given_all
+from ._tables import PathLike, Table, given, given_all, stream_of
 from .config import settings_of
 from .errors import ConfigError
 
@@ -199,6 +199,56 @@ class Dataset:
 
 def _mapped(path: Path) -> pa.Table:
     return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+
+
+def read_interactions(
+    table: Table,
+    *,
+    user: str | None = None,
+    item: str | None = None,
+    time: str | None = None,
+    weight: str | None = None,
+) -> pa.Table:
+    """The rows of a table as `Dataset.build` reads them, without a dataset: what a worker of a cluster makes of its
+    part. Columns are found, times parsed and rows refused in the same way; these rows are built into the same dataset,
+    but for ids, which are texts here.
+
+    >>> import tercel
+    >>> days = ["2020-09-22", "2020-09-22 10:00:30"]
+    >>> rows = pa.table({"customer_id": [7, 8], "article_id": ["a", "b"], "t_dat": days})
+    >>> tercel.read_interactions(rows).to_pydict()
+    {'user': ['7', '8'], 'item': ['a', 'b'], 'time': [1600732800, 1600768830]}
+
+    Args:
+        table: Rows in memory: a table, record batch, list of them or data frame.
+        user: The user column; found by its name where it is a usual one. The same holds for `item` and `time`.
+        item: The item column.
+        time: The time column.
+        weight: The column with a row's weight.
+
+    Returns:
+        The columns user and item (string), time (int64, seconds since 1970, UTC) and weight (float), the last two where
+        the table has them.
+
+    Raises:
+        RowError: For the first row that cannot be read.
+        DataError: For a table that cannot be used.
+    """
+    columns = {"user": user, "item": item, "time": time, "weight": weight}
+    words = json.dumps({name: column for name, column in columns.items() if column is not None})
+    return pa.RecordBatchReader.from_stream(
+        _Capsule(_core.interactions(("interactions", stream_of(table)), words))
+    ).read_all()
+
+
+class _Capsule:
+    """An Arrow stream of the native half, as pyarrow takes it."""
+
+    def __init__(self, capsule: object) -> None:
+        self._capsule = capsule
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        return self._capsule
 
 
 def demo_purchases(users: int = 30, items: int = 20, each: int = 19) -> pa.Table:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from . import _core
-from ._progress import Event, Observer, parsed, training_bar, users_bar
+from ._progress import PASSING, Event, Observer, parsed, training_bar, users_bar
 from ._scratch import Scratch
 from ._tables import PathLike, Table, arrow_table, is_path, raw_ids
 from .config import Config, complete, configuration, settings_of
@@ -97,7 +97,7 @@ class Model:
         folder = Scratch() if out is None else None
         path = folder.path / "model" if folder is not None else Path(os.fspath(out or ""))
         events: list[Event] = []
-        observers: list[Observer] = [lambda event: None if event["event"] == "progress" else events.append(event)]
+        observers: list[Observer] = [lambda event: None if event["event"] in PASSING else events.append(event)]
         bar = None
         if progress:
             bar, told = training_bar(complete(whole, dataset.rows("train"))["train"]["epochs"])

@@ -92,6 +92,9 @@ pub fn perform(data: &Path, model: &Path, config: &Config, resume: bool, out: &O
                 }
                 told.set(Instant::now());
             }
+            TrainEvent::Evaluating { done, users } => {
+                meter.set(*done, *users, format_args!("evaluating, {} users", thousands(*users)));
+            }
             other => meter.above(|| out.text_of(words(other, config))),
         }
         meter.above(|| out.tagged(&event));

@@ -59,6 +59,8 @@ fn a_table_comes_back() {
     assert_eq!(vocabulary.find(RawId::Text("d d")), Some(4));
     assert_eq!(vocabulary.find(RawId::Text("")), Some(3), "row 0 has no raw id");
     assert_eq!(vocabulary.find(RawId::Text("x")), None, "unseen ids have no table row");
+    let numbers = ["a", "x", "y", "z"].map(|id| vocabulary.number(RawId::Text(id)));
+    assert_eq!(numbers, [Some(1), Some(6), Some(7), None]);
     assert_eq!(
         vocabulary.features_of(&[3, 7, 99, 0]),
         [

@@ -44,8 +44,12 @@ def differs(words: str) -> None:
 _HARMLESS = frozenset({"name", "block_name", "run_eagerly", "jit_compile", "trainable", "dtype", "verbose", "steps"})
 
 
+TRAINING = "shuffle", "validation_batch_size", "validation_steps", "workers", "max_queue_size", "use_multiprocessing"
+"""Arguments of Keras's `fit` that are how it does things, not what comes of it."""
+
+
 def unused(where: str, given: Iterable[str], harmless: Iterable[str] = ()) -> None:
-    """Warns of arguments that have no effect here, but for those that change nothing in Merlin's result either."""
+    """Warns of arguments that have no effect here, but for those that change nothing in the result there either."""
     names = [name for name in given if name not in _HARMLESS and name not in harmless]
     if names:
         differs(f"{where}: {', '.join(names)} has no effect here")

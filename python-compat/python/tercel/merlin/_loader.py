@@ -23,8 +23,9 @@ class ToTarget:
     ('item_id',)
     """
 
-    def __init__(self, schema: Schema, *target: Any, **_: Any) -> None:
+    def __init__(self, schema: Schema, *target: Any, **others: Any) -> None:
         """Merlin's arguments."""
+        unused("ToTarget", others)
         self.schema, self.target = schema, target
 
 

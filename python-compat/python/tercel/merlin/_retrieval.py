@@ -9,7 +9,7 @@ from ..errors import ConfigError
 from ..evaluation import Evaluation, evaluate
 from ..model import Model
 from ..tf.keras.optimizers import optimizer_settings
-from . import differs, unused
+from . import TRAINING, differs, unused
 from ._blocks import EmbeddingOptions, Encoder, InputBlockV2, MLPBlock
 from ._encode import Columns, encode
 from ._loader import Loader, as_dataset
@@ -18,9 +18,6 @@ from ._outputs import ContrastiveOutput, uniform_of
 from ._topk import TopKEncoder
 from .io import Dataset
 from .schema import Schema, Tags
-
-_TRAINING = "shuffle", "validation_batch_size", "validation_steps", "workers", "max_queue_size", "use_multiprocessing"
-"""Arguments of Keras's `fit` that are how it does things, not what comes of it."""
 
 
 class History:
@@ -87,7 +84,7 @@ class RetrievalModel:
             out: A model folder that is kept.
             others: Keras's other arguments, which have no effect.
         """
-        unused("fit", others, _TRAINING)
+        unused("fit", others, TRAINING)
         if batch_size is None:
             batch_size = x.batch_size if isinstance(x, Loader) else None
         self._train = as_dataset(x)
@@ -119,9 +116,10 @@ class RetrievalModel:
         return History(history)
 
     def evaluate(
-        self, x: Dataset | Loader | Any, *, batch_size: int | None = None, return_dict: bool = True, **_: Any
+        self, x: Dataset | Loader | Any, *, batch_size: int | None = None, return_dict: bool = True, **others: Any
     ) -> Any:
         """The metrics on held-out rows: full catalogue, one row per user, whatever the batch size."""
+        unused("evaluate", others)
         found = self._evaluation(as_dataset(x))
         values = {metric.key: found[metric.metric] for metric in self.metrics}
         return values if return_dict else list(values.values())
@@ -167,8 +165,9 @@ class RetrievalModel:
         schema = Schema([self._trained_on().schema[name].with_tags(tag), "embedding"])
         return Dataset(pa.table({name: ids, "embedding": lists}), schema=schema)
 
-    def save(self, path: str, **_: Any) -> None:
+    def save(self, path: str, **others: Any) -> None:
         """Writes the trained model; `tercel.Model.from_pretrained` opens it."""
+        unused("save", others, ("include_optimizer", "overwrite"))
         self.trained.save_pretrained(path)
 
     @property

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from ..evaluation import evaluate
-from . import differs
+from . import differs, unused
 from ._encode import encode
 from ._loader import Loader, as_dataset
 from ._metrics import DEFAULT, TopKMetric, top_k_metrics
@@ -55,15 +55,17 @@ class TopKEncoder:
             name = candidates.schema.select_by_tag(Tags.ITEM_ID).first.name
             self.candidates = list(map(str, candidates.to_arrow().column(name).unique().to_pylist()))
 
-    def compile(self, *_: Any, metrics: list[Any] | None = None, **__: Any) -> None:
-        """Takes the metrics of `evaluate`."""
+    def compile(self, optimizer: Any = None, *, metrics: list[Any] | None = None, **others: Any) -> None:
+        """Takes the metrics of `evaluate`; an optimizer has nothing to do."""
+        unused("compile", others)
         if metrics is not None:
             self.metrics = top_k_metrics(metrics)
 
-    def evaluate(self, x: Dataset | Loader | Any, *, return_dict: bool = True, **_: Any) -> Any:
+    def evaluate(self, x: Dataset | Loader | Any, *, return_dict: bool = True, **others: Any) -> Any:
         """Metrics over the model's whole catalogue, one row per user: training, evaluation and serving have one
         catalogue. A user's items of the training rows may be answered, as in Merlin.
         """
+        unused("evaluate", others, ("batch_size",))
         if self.candidates is not None and len(self.candidates) < len(self.model.trained.item_ids):
             differs("evaluate: the whole catalogue is ranked; candidates restrict predictions alone")
         train = self.model._trained_on()
@@ -73,10 +75,11 @@ class TopKEncoder:
         values = {metric.key: found[metric.metric] for metric in self.metrics}
         return values if return_dict else list(values.values())
 
-    def batch_predict(self, dataset: Dataset | Loader | Any, batch_size: int = 0, **_: Any) -> Dataset:
+    def batch_predict(self, dataset: Dataset | Loader | Any, batch_size: int = 0, **others: Any) -> Dataset:
         """The best items of each user of a dataset, one row per user: ids and scores, best first. Raw ids come back as
         they went in.
         """
+        unused("batch_predict", others)
         columns = self.model._columns()
         users = as_dataset(dataset).to_arrow().column(columns.user).unique()
         top = self._top(users)
@@ -93,8 +96,11 @@ class TopKEncoder:
         schema = self.model._trained_on().schema
         return Dataset(table, schema=Schema([schema[columns.user], schema[columns.item], "score"]))
 
-    def predict(self, dataset: Dataset | Loader | Any, **_: Any) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    def predict(
+        self, dataset: Dataset | Loader | Any, **others: Any
+    ) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
         """Scores and ids, a row for each row of the dataset."""
+        unused("predict", others, ("batch_size",))
         columns = self.model._columns()
         asked = as_dataset(dataset).to_arrow().column(columns.user)
         found = self.batch_predict(dataset).to_arrow()

@@ -63,6 +63,10 @@ class Dataset:
         """The rows behind the first."""
         return Dataset(self.table.slice(count), self.structure, self.batch_size)
 
+    def unbatch(self) -> Dataset:
+        """Its rows again."""
+        return Dataset(self.table, self.structure)
+
     def cache(self, *_: Any) -> Dataset:
         """Itself: it is in memory."""
         return self
@@ -70,8 +74,6 @@ class Dataset:
     def prefetch(self, *_: Any) -> Dataset:
         """Itself: training reads ahead anyway."""
         return self
-
-    unbatch = cache
 
     def columns(self) -> list[Column]:
         """The plain columns of a row."""

@@ -9,6 +9,7 @@ import pyarrow as pa
 from ..dataset import Dataset as Encoded
 from ..errors import ConfigError
 from ..evaluation import evaluate
+from ..merlin import TRAINING, unused
 from ..merlin._retrieval import History
 from ..merlin.models.utils.dataset import last_of_each
 from ..model import Model as Trained
@@ -48,8 +49,9 @@ class Model(keras.Model):
         """To be written by who derives from it: `return self.task(query, candidate)`."""
         raise NotImplementedError("write compute_loss: it returns self.task(query_embeddings, candidate_embeddings)")
 
-    def compile(self, optimizer: Any = "adagrad", **_: Any) -> None:
+    def compile(self, optimizer: Any = "adagrad", **others: Any) -> None:
         """Takes Keras's optimizers."""
+        unused("compile", others)
         self.optimizer = optimizer
 
     def fit(
@@ -61,9 +63,10 @@ class Model(keras.Model):
         seed: int = 0,
         device: str = "auto",
         threads: int = 0,
-        **_: Any,
+        **others: Any,
     ) -> History:
         """Trains on a dataset; its batch size is the training's."""
+        unused("fit", others, TRAINING)
         plan, columns = self._plan(x)
         data = _encode(x, validation_data, plan, columns)
         config = _config(plan, columns)
@@ -78,10 +81,11 @@ class Model(keras.Model):
                 layer.trained.model, layer.trained.users, layer.trained.items = self.tercel, *columns
         return History({"loss": [event["loss"] for event in self.tercel.history if event["event"] == "epoch"]})
 
-    def evaluate(self, x: Dataset, return_dict: bool = True, **_: Any) -> Any:
+    def evaluate(self, x: Dataset, return_dict: bool = True, **others: Any) -> Any:
         """`factorized_top_k/top_K_categorical_accuracy`: the part of a user's items in the rows that are among its best
         K of the whole catalogue (with one row a user, what TFRS counts), mean over users.
         """
+        unused("evaluate", others)
         if self.tercel is None or self._rows is None:
             raise ConfigError("the model has not been trained: call fit first")
         plan, columns = self._plan(x)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..merlin import unused
+
 
 class FactorizedTopK:
     """Full-catalogue metrics. The candidates are the catalogue: the items of the training rows.
@@ -13,6 +15,7 @@ class FactorizedTopK:
     (1, 5, 10, 50, 100)
     """
 
-    def __init__(self, candidates: Any = None, ks: tuple[int, ...] = (1, 5, 10, 50, 100), **_: Any) -> None:
+    def __init__(self, candidates: Any = None, ks: tuple[int, ...] = (1, 5, 10, 50, 100), **others: Any) -> None:
         """TFRS's arguments."""
+        unused("FactorizedTopK", others)
         self.candidates, self.ks = candidates, tuple(ks)

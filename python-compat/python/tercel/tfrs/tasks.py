@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ..merlin import differs
+from ..merlin import differs, unused
 from ..tf._plan import Tower
 from .metrics import FactorizedTopK
 
@@ -45,11 +45,12 @@ class Retrieval:
         temperature: float | None = None,
         num_hard_negatives: int | None = None,
         remove_accidental_hits: bool = False,
-        **_: Any,
+        **others: Any,
     ) -> None:
         """TFRS's arguments. What TFRS sums up over a batch is a mean here, and the optimizer's settings are turned so
         that steps are the same.
         """
+        unused("Retrieval", others)
         given = metrics if isinstance(metrics, list) else [metrics] if metrics is not None else []
         self.factorized_metrics = given[0] if given else FactorizedTopK()
         self.temperature = 1.0 if temperature is None else temperature
@@ -67,9 +68,10 @@ class Retrieval:
         candidate_sampling_probability: Any = None,
         candidate_ids: Any = None,
         compute_metrics: bool = True,
-        **_: Any,
+        **others: Any,
     ) -> Plan:
         """The plan of a model."""
+        unused("Retrieval", others, ("compute_batch_metrics",))
         if sample_weight is not None:
             differs("Retrieval: sample_weight is left out; tercel.Dataset has weights")
         return Plan(self, query_embeddings, candidate_embeddings, candidate_sampling_probability is not None)

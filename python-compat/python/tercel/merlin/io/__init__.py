@@ -21,7 +21,7 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from ..._tables import Table, arrow_table, is_path
-from .. import differs
+from .. import differs, unused
 from ..schema import ColumnSchema, Schema, Tags
 
 _USERS = ("user_id", "userid", "user", "customer_id", "customer", "household_id", "visitor_id")
@@ -45,7 +45,7 @@ class Dataset:
         path_or_source: Table | Iterable[str],
         engine: str | None = None,
         schema: Schema | None = None,
-        **_: Any,
+        **others: Any,
     ) -> None:
         """Parquet or CSV files (paths, patterns, folders), or a table in memory.
 
@@ -53,7 +53,9 @@ class Dataset:
             path_or_source: The rows.
             engine: `parquet` or `csv`; told by the names without it.
             schema: The columns' tags. Without it ids and times are found by their usual names, with a warning.
+            others: Merlin's other arguments, which have no effect.
         """
+        unused("Dataset", others, ("npartitions", "part_size", "part_mem_fraction", "cpu", "client"))
         self._table: pa.Table | None = None
         self._files: list[str] = []
         several = path_or_source if isinstance(path_or_source, (list, tuple)) else [path_or_source]

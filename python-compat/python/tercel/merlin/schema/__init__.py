@@ -14,6 +14,8 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
 
+from .. import unused
+
 
 class Tags(Enum):
     """What a column is for.
@@ -74,9 +76,10 @@ class ColumnSchema:
         properties: dict[str, Any] | None = None,
         dtype: Any = None,
         is_list: bool = False,
-        **_: Any,
+        **others: Any,
     ) -> None:
         """Tags may be words. `USER_ID` implies `USER`, `ITEM_ID` implies `ITEM`."""
+        unused("ColumnSchema", others, ("dims", "is_ragged"))
         for key, value in (
             ("name", name),
             ("tags", _tags(tags)),

@@ -7,6 +7,7 @@ from typing import Any
 import pyarrow.compute as pc
 
 from ...errors import ConfigError
+from ...merlin import unused
 from .._plan import Column, Looked, Tower, Trained
 from ..data import Dataset
 
@@ -21,11 +22,12 @@ class StringLookup:
     3
     """
 
-    def __init__(self, vocabulary: Any = None, mask_token: str | None = None, **_: Any) -> None:
+    def __init__(self, vocabulary: Any = None, mask_token: str | None = None, **others: Any) -> None:
         """Keras's arguments."""
+        unused("StringLookup", others, ("num_oov_indices", "oov_token", "max_tokens"))
         self._size = 0 if vocabulary is None else len(vocabulary)
 
-    def adapt(self, data: Dataset, **_: Any) -> None:
+    def adapt(self, data: Dataset, batch_size: int | None = None) -> None:
         """Counts the different texts."""
         column = data.columns()[0]
         self._size = int(pc.count_distinct(data.table.column(column.name)).as_py())
@@ -60,8 +62,9 @@ class Embedding:
     32
     """
 
-    def __init__(self, input_dim: int, output_dim: int, **_: Any) -> None:
+    def __init__(self, input_dim: int, output_dim: int, **others: Any) -> None:
         """Keras's arguments: `output_dim` values."""
+        unused("Embedding", others, ("input_length",))
         self.input_dim, self.output_dim = input_dim, output_dim
         self.trained = Trained()
 
@@ -79,8 +82,9 @@ class Dense:
     16
     """
 
-    def __init__(self, units: int, activation: str | None = None, **_: Any) -> None:
+    def __init__(self, units: int, activation: str | None = None, **others: Any) -> None:
         """Keras's arguments."""
+        unused("Dense", others)
         if activation not in (None, "linear", "relu"):
             raise ConfigError(f"Dense: Tercel has relu, not {activation}", field="activation")
         self.units, self.activation = units, activation

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...errors import ConfigError
+from ...merlin import unused
 
 
 class Optimizer:
@@ -34,8 +35,9 @@ class SGD(Optimizer):
     {'learning_rate': 0.01}
     """
 
-    def __init__(self, learning_rate: float = 0.01, **_: Any) -> None:
+    def __init__(self, learning_rate: float = 0.01, **others: Any) -> None:
         """Keras's default rate."""
+        unused("SGD", others)
         super().__init__(learning_rate=learning_rate)
 
 
@@ -54,9 +56,10 @@ class Adagrad(Optimizer):
         learning_rate: float = 0.001,
         initial_accumulator_value: float = 0.1,
         epsilon: float = 1e-7,
-        **_: Any,
+        **others: Any,
     ) -> None:
         """Keras's defaults."""
+        unused("Adagrad", others)
         super().__init__(
             learning_rate=learning_rate, initial_accumulator_value=initial_accumulator_value, epsilon=epsilon
         )
@@ -78,9 +81,10 @@ class Adam(Optimizer):
         beta_1: float = 0.9,
         beta_2: float = 0.999,
         epsilon: float = 1e-7,
-        **_: Any,
+        **others: Any,
     ) -> None:
         """Keras's defaults."""
+        unused("Adam", others)
         super().__init__(learning_rate=learning_rate, beta_1=beta_1, beta_2=beta_2, epsilon=epsilon)
 
 

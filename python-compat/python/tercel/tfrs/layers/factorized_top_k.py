@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from ...errors import ConfigError
+from ...merlin import unused
 from ...model import Model
 from ...tf.data import Dataset
 from ...tf.keras.models import trained_of
@@ -38,8 +39,9 @@ class BruteForce:
 
     recall: float | None = None
 
-    def __init__(self, query_model: Any = None, k: int = 10, **_: Any) -> None:
+    def __init__(self, query_model: Any = None, k: int = 10, **others: Any) -> None:
         """TFRS's arguments."""
+        unused("BruteForce", others)
         self.query_model, self.k = query_model, k
         self._candidates: list[str] | None = None
 
@@ -132,8 +134,9 @@ class ScaNN(BruteForce):
 
     recall = 0.95
 
-    def __init__(self, query_model: Any = None, k: int = 10, recall: float = 0.95, **_: Any) -> None:
+    def __init__(self, query_model: Any = None, k: int = 10, recall: float = 0.95, **others: Any) -> None:
         """TFRS's arguments; in the place of leaves and blocks, the recall that is to be kept."""
+        unused("ScaNN", others)
         super().__init__(query_model, k)
         self.recall = recall
 
