@@ -51,7 +51,9 @@ class TercelNight(FlowSpec):
     checks = Parameter(
         "checks", default="", help="a JSON file of thresholds (checks.Settings); read when testing begins"
     )
-    dynamodb = Parameter("dynamodb", default="", help="a folder for DynamoDB's batch writes")
+    dynamodb = Parameter(
+        "dynamodb", default="", help="a folder for DynamoDB's batch writes, a folder of its own for each night"
+    )
     device = Parameter("device", default="auto", help="auto, cpu or cuda:N")
 
     @step

@@ -229,13 +229,18 @@ def predict(work: Work, chosen: Trained, k: int, schedule: Schedule) -> int:
 def publish(
     work: Work, chosen: Trained, night: str, k: int, *, dynamodb: Path | None = None, table: str = "userItemTable"
 ) -> list[Published]:
-    """The night into the store that the API serves; and, where it is wanted, as DynamoDB's batch writes."""
+    """The night into the store that the API serves; and, where it is wanted, as DynamoDB's batch writes into a folder
+    of the night's name.
+    """
     purchases, articles = str(work.mart("purchases")), str(work.mart("articles"))
     fallback = popular_list(purchases, k, articles, splits=("train",))
     checksum = checksum_of(chosen.path / "model.safetensors")
     done = [publish_sqlite(str(work.predictions), work.store, night, fallback, checksum, articles)]
     if dynamodb is not None:
-        done.append(publish_dynamodb(str(work.predictions), dynamodb, table, night, fallback))
+        folder = dynamodb / night
+        # What an earlier attempt at this night has left.
+        shutil.rmtree(folder, ignore_errors=True)
+        done.append(publish_dynamodb(str(work.predictions), folder, table, night, fallback))
     return done
 
 

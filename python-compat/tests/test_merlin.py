@@ -190,6 +190,8 @@ def test_an_epoch_of_sums_is_an_epoch_of_means() -> None:
             "MLPBlock",
             "normalization",
         ),
+        (lambda: mm.MLPBlock([8], use_bias=False, no_activation_last_layer=True), "MLPBlock", "use_bias has no effect"),
+        (lambda: mm.EmbeddingOptions({"user_id": 8}), "EmbeddingOptions", "as wide as each other"),
         (lambda: mm.InputBlockV2(PLAIN, aggregation="element-wise-sum"), "InputBlockV2", "aggregation has no effect"),
         (lambda: mm.PopularityBasedSamplerV2(max_num_samples=5), "drawn evenly", "in-batch negatives are popular"),
         (lambda: mm.ContrastiveOutput(negative_samplers=["hard"]), "'hard'", "in-batch negatives are used"),

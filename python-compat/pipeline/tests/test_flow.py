@@ -44,7 +44,8 @@ def test_a_failed_check_publishes_nothing_and_resume_goes_on(night: Night) -> No
     thresholds = night.folder / "checks.json"
     thresholds.write_text('{"max_top_item_share": 0.0001}', encoding="utf-8")
     arguments = ["--root", "out", "--grid", FAST, "--epochs", "2", "--night", "2017-12-31", "--user-sample", "20"]
-    failed = night.run(*arguments, "--checks", str(thresholds))
+    (night.folder / "requests" / "2017-12-31").mkdir(parents=True)  # as an attempt that was killed leaves it
+    failed = night.run(*arguments, "--checks", str(thresholds), "--dynamodb", "requests")
     words = failed.stdout + failed.stderr
     assert failed.returncode != 0, words
     assert "FAILED  no_single_favourite" in words, words
@@ -67,6 +68,7 @@ def test_everything_is_there(night: Night) -> None:
     with sqlite3.connect(out / "recommendations.sqlite") as store:
         tables = [name for (name,) in store.execute("select name from sqlite_master where type = 'table'")]
         assert "meta" in tables
+    assert (night.folder / "requests" / "2017-12-31" / "requests-00000.jsonl").exists()
     page = (out / "report.html").read_text(encoding="utf-8")
     assert "ndcg@12" in page and "http://" not in page.replace("http://www.w3.org", "")
     checks = json.loads((out / "checks.json").read_text(encoding="utf-8"))

@@ -53,7 +53,8 @@ class MLPBlock:
             )
         if dropout:
             differs(f"MLPBlock: there is no dropout here; {dropout} is left out")
-        unused("MLPBlock", options)
+        changed = {"use_bias": use_bias is not True, "kernel_initializer": kernel_initializer != "glorot_uniform"}
+        unused("MLPBlock", [*options, *(name for name, given in changed.items() if given)])
         self.dimensions, self.activation, self.use_bias = list(dimensions), activation, use_bias
         self.dropout, self.no_activation_last_layer = dropout, no_activation_last_layer
         self.kernel_initializer, self.options = kernel_initializer, options
@@ -127,6 +128,14 @@ class EmbeddingOptions:
     embedding_dim_default: int = 64
     infer_embedding_sizes: bool = False
     infer_embedding_sizes_multiplier: float = 2.0
+
+    def __post_init__(self) -> None:
+        """Says what differs."""
+        if self.embedding_dims or self.infer_embedding_sizes:
+            differs(
+                "EmbeddingOptions: the embeddings of a tower are as wide as each other here: embedding_dim_default, "
+                f"{self.embedding_dim_default}"
+            )
 
 
 @dataclass
