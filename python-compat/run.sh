@@ -5,4 +5,4 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 bash install.sh pipeline/requirements.txt
-exec .venv/bin/python -m pipeline "$@"
+exec "${TERCEL_VENV:-.venv}/bin/python" -m pipeline "$@"

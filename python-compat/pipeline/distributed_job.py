@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from .distributed import Columns
+from .distributed import Columns, build_dataset
 from .distributed_scores import Scoring
 
 
@@ -27,6 +27,8 @@ def arguments(about: str, engine: argparse.ArgumentParser) -> argparse.ArgumentP
     shards.add_argument("--keep-duplicates", action="store_true", help="rows that are alike all count")
     shards.add_argument("--dataset", help="also build a dataset in this folder")
     shards.add_argument("--split", default="none", help="its split, as `tercel ingest` takes it")
+    shards.add_argument("--user-features", help="a file with one row per user: the id, then features")
+    shards.add_argument("--item-features", help="the same of items")
     score = jobs.add_parser("score", parents=[engine], help="the top items of every user")
     score.add_argument("model", help="a model folder that every worker sees")
     score.add_argument("out", help="the folder for the lists; a new one")
@@ -43,3 +45,16 @@ def scoring_of(asked: argparse.Namespace) -> Scoring:
     """What `score …` asks of the workers. Scoring of everybody has a column of its own."""
     column = asked.column if asked.users else Scoring.column
     return Scoring(asked.model, asked.k, asked.include_seen, column)
+
+
+def columns_of(asked: argparse.Namespace) -> Columns:
+    """What the columns of the purchases are called."""
+    return Columns(asked.user, asked.item, asked.time)
+
+
+def build(asked: argparse.Namespace) -> None:
+    """Builds the dataset of the files that the engine has written, where one is wanted."""
+    if asked.dataset is None:
+        return
+    features = {name: getattr(asked, name) for name in ("user_features", "item_features")}
+    print(build_dataset(Path(asked.out), Path(asked.dataset), split=asked.split, **features))

@@ -22,8 +22,8 @@ import ray.data
 if __package__ in (None, ""):
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from pipeline.distributed import KEY, PURCHASES, Columns, build_dataset, clean_purchases
-from pipeline.distributed_job import arguments, is_csv, scoring_of
+from pipeline.distributed import KEY, PURCHASES, Columns, clean_purchases
+from pipeline.distributed_job import arguments, build, columns_of, is_csv, scoring_of
 from pipeline.distributed_scores import SCORES, Scoring, score_users, user_ids
 
 
@@ -99,10 +99,9 @@ def run(asked: argparse.Namespace) -> None:
     if asked.job == "score":
         score(scoring_of(asked), asked.out, partitions=asked.partitions, users=asked.users, actors=asked.actors)
         return
-    columns = Columns(asked.user, asked.item, asked.time)
-    shards(asked.purchases, asked.out, columns, partitions=asked.partitions, keep_duplicates=asked.keep_duplicates)
-    if asked.dataset:
-        print(build_dataset(Path(asked.out), Path(asked.dataset), split=asked.split))
+    columns, keep = columns_of(asked), asked.keep_duplicates
+    shards(asked.purchases, asked.out, columns, partitions=asked.partitions, keep_duplicates=keep)
+    build(asked)
 
 
 def _actors(wanted: int) -> int:

@@ -27,8 +27,8 @@ if __package__ in (None, ""):
 
 from pyspark.sql import DataFrame, SparkSession
 
-from pipeline.distributed import KEY, Columns, build_dataset, clean_purchases
-from pipeline.distributed_job import arguments, is_csv, scoring_of
+from pipeline.distributed import KEY, Columns, clean_purchases
+from pipeline.distributed_job import arguments, build, columns_of, is_csv, scoring_of
 from pipeline.distributed_scores import Scoring, score_users, user_ids
 
 PURCHASES_TYPES = "time bigint, user string, item string"
@@ -82,17 +82,9 @@ def run(spark: SparkSession, asked: argparse.Namespace) -> None:
     if asked.job == "score":
         score(spark, scoring_of(asked), asked.out, partitions=asked.partitions, users=asked.users)
         return
-    columns = Columns(asked.user, asked.item, asked.time)
-    shards(
-        spark,
-        asked.purchases,
-        asked.out,
-        columns,
-        partitions=asked.partitions,
-        keep_duplicates=asked.keep_duplicates,
-    )
-    if asked.dataset:
-        print(build_dataset(Path(asked.out), Path(asked.dataset), split=asked.split))
+    columns, keep = columns_of(asked), asked.keep_duplicates
+    shards(spark, asked.purchases, asked.out, columns, partitions=asked.partitions, keep_duplicates=keep)
+    build(asked)
 
 
 @functools.cache

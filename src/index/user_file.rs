@@ -38,8 +38,9 @@ impl<'a> Users<'a> {
     /// joins the end of the user's history, in the order of the time column (as in `columns`, or `time`; read
     /// as ingest reads times), else of the rows. Columns named like features of the users give
     /// those; of several cells of a user the last that is not empty counts, and without any what is known stays. A user
-    /// that no training row names is read through row 0, the history and the features (what the vocabulary keeps of
-    /// those that the other splits name, and what the file gives). Ids are kept as they are written. The file's users are held in memory.
+    /// that no training row names is read through row 0, the history and the features: what the vocabulary keeps of
+    /// those that the other splits name, and what the file gives. Ids are kept as they are written. The file's users are
+    /// held in memory.
     ///
     /// # Errors
     /// [`Error::Io`], [`Error::Row`] for a row that cannot be read, [`Error::Schema`] when the user column is missing,

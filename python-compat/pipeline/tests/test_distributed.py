@@ -165,10 +165,13 @@ def test_the_dataset_is_that_of_one_machine(
 def test_duplicates_may_stay_and_the_job_builds_the_dataset(
     job: Job, purchases: Path, raw: pa.Table, tmp_path: Path
 ) -> None:
-    out = ["--dataset", str(tmp_path / "data"), "--split", SPLIT]
+    features = pa.table({"item": sorted(set(raw[COLUMNS.item].cast("string").to_pylist()))})
+    features = features.append_column("last_digit", pc.utf8_slice_codeunits(features["item"], -1))
+    pq.write_table(features, tmp_path / "items.parquet")
+    out = ["--dataset", str(tmp_path / "data"), "--split", SPLIT, "--item-features", str(tmp_path / "items.parquet")]
     job(["shards", str(purchases), str(tmp_path / "shards"), *NAMES, "--keep-duplicates", *out, "--partitions", "4"])
     rows = on_one_machine(raw, keep_duplicates=True)
-    one = Dataset.build(rows, tmp_path / "one", split=SPLIT, progress=False)
+    one = Dataset.build(rows, tmp_path / "one", split=SPLIT, item_features=features, progress=False)
     assert contents(tmp_path / "data") == contents(one.path)
 
 
