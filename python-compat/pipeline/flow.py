@@ -72,7 +72,7 @@ class TercelNight(FlowSpec):
             min_purchases=self.min_purchases,
             user_sample_percent=self.user_sample,
         )
-        self.name = self.night_name or date.today().isoformat()
+        self.tonight = self.night_name or date.today().isoformat()
         self.folder = str(Path(self.root).resolve())
         self.next(self.data)
 
@@ -106,7 +106,7 @@ class TercelNight(FlowSpec):
         """The best by the full-catalogue validation metric."""
         results = [branch.trained for branch in inputs]
         self.chosen = night.pick(results)
-        self.merge_artifacts(inputs, include=["settings", "name", "folder", "summary"])
+        self.merge_artifacts(inputs, include=["settings", "tonight", "folder", "summary"])
         head = ["point", "settings", self.metric, "popularity", "seconds"]
         rows = [
             [one.name, json.dumps(one.settings), f"{one.value:.4f}", f"{one.popularity:.4f}", f"{one.seconds:.0f}"]
@@ -143,7 +143,7 @@ class TercelNight(FlowSpec):
     def publish(self) -> None:
         """Into the store that the API serves."""
         folder = Path(self.dynamodb) if self.dynamodb else None
-        done = night.publish(self._work, self.chosen, self.name, self.k, dynamodb=folder)
+        done = night.publish(self._work, self.chosen, self.tonight, self.k, dynamodb=folder)
         self.published = [(str(one.where), one.users) for one in done]
         _show("Published", Table([[where, f"{users:,} users"] for where, users in self.published]))
         self.next(self.end)

@@ -68,6 +68,7 @@ def test_everything_is_there(night: Night) -> None:
     with sqlite3.connect(out / "recommendations.sqlite") as store:
         tables = [name for (name,) in store.execute("select name from sqlite_master where type = 'table'")]
         assert "meta" in tables
+        assert store.execute("select value from meta where key = 'night'").fetchone() == ("2017-12-31",)
     assert (night.folder / "requests" / "2017-12-31" / "requests-00000.jsonl").exists()
     page = (out / "report.html").read_text(encoding="utf-8")
     assert "ndcg@12" in page and "http://" not in page.replace("http://www.w3.org", "")
