@@ -24,6 +24,7 @@ from metaflow.cards import Markdown, Table, VegaChart
 
 from pipeline import dataops, night
 from pipeline.checks import Settings
+from pipeline.publish import check_name
 
 HERE = Path(__file__).resolve().parent
 SHIPPED = HERE.parent.parent / "tests" / "data" / "complete-journey"
@@ -73,6 +74,7 @@ class TercelNight(FlowSpec):
             user_sample_percent=self.user_sample,
         )
         self.tonight = self.night_name or date.today().isoformat()
+        check_name(self.tonight)
         self.folder = str(Path(self.root).resolve())
         self.next(self.data)
 
@@ -120,7 +122,7 @@ class TercelNight(FlowSpec):
     @step
     def test(self) -> None:
         """Figures on the test split, and the behaviour of the lists. A failed check ends the run."""
-        self.figures, report = night.test(self._work, self.chosen, self._schedule, self._thresholds)
+        self.figures, report = night.test(self._work, self.chosen, self.tonight, self._schedule, self._thresholds)
         self.behaviour = json.loads(report.to_json())
         rows = [[result.name, "passed" if result.passed else "FAILED", result.meaning] for result in report.results]
         _show("Checks", Table(rows, headers=["check", "", "what it means"]), *_figures(self.figures))
@@ -153,7 +155,7 @@ class TercelNight(FlowSpec):
         """Says where everything is."""
         work = self._work
         print(f"model     {self.chosen.path}  {self.chosen.metric} {self.chosen.value:.4f}")
-        print(f"report    {work.report}")
+        print(f"report    {work.report(self.tonight)}")
         for where, users in self.published:
             print(f"published {where}  {users:,} users")
         print(f"serve it  python -m pipeline.serve --store {work.store}")

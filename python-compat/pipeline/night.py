@@ -65,10 +65,9 @@ class Work:
         """The store that the API reads."""
         return self.folder / "recommendations.sqlite"
 
-    @property
-    def report(self) -> Path:
-        """The night's page."""
-        return self.folder / "report.html"
+    def report(self, night: str) -> Path:
+        """A night's page."""
+        return self.folder / "reports" / f"{night}.html"
 
 
 @dataclass(frozen=True)
@@ -177,7 +176,9 @@ def pick(results: Sequence[Trained]) -> Trained:
     return max(results, key=lambda one: one.value)
 
 
-def test(work: Work, chosen: Trained, schedule: Schedule, checks: Settings) -> tuple[dict[str, Any], CheckReport]:
+def test(
+    work: Work, chosen: Trained, night: str, schedule: Schedule, checks: Settings
+) -> tuple[dict[str, Any], CheckReport]:
     """The model on the test split, and its behaviour: figures and the checks on everybody's lists.
 
     A second seed of the chosen settings is trained, to see how much of the lists is luck.
@@ -204,13 +205,14 @@ def test(work: Work, chosen: Trained, schedule: Schedule, checks: Settings) -> t
     )
     metrics = model.metrics | {name: {"event": "evaluate", **body} for name, body in figures.items()}
     build_report(
-        work.report,
+        work.report(night),
         predictions=str(work.predictions),
         purchases=str(work.mart("purchases")),
         customers=str(work.mart("customers")),
         articles=str(work.mart("articles")),
         checks=report,
         metrics=metrics,
+        night=night,
         model_checksum=checksum_of(chosen.path / "model.safetensors"),
         settings=checks,
     )

@@ -18,13 +18,14 @@ from pathlib import Path
 from pipeline.checks_data import Source
 from pipeline.publish_dynamodb import write_requests
 from pipeline.publish_rows import FALLBACK_USER, PublishError, UserList, popular_list, user_lists
-from pipeline.publish_sqlite import nights, serve_night, write_night
+from pipeline.publish_sqlite import check_name, nights, serve_night, write_night
 
 __all__ = [
     "FALLBACK_USER",
     "PublishError",
     "Published",
     "UserList",
+    "check_name",
     "checksum_of",
     "nights",
     "popular_list",

@@ -43,8 +43,7 @@ def write_night(
     keep: int = 7,
 ) -> int:
     """Writes a night, makes it the one being served and removes all but the last `keep`. Returns the users' number."""
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", night):
-        raise PublishError(f"the night {night!r} has to be letters, digits, dots, dashes and underscores")
+    check_name(night)
     if keep < 1:
         raise PublishError("at least one night has to be kept")
     store.parent.mkdir(parents=True, exist_ok=True)
@@ -59,6 +58,16 @@ def write_night(
     for old in nights(store)[keep:]:
         night_file(store, old).unlink()
     return count
+
+
+def check_name(night: str) -> None:
+    """Whether a night may be called so: its name becomes part of names of files.
+
+    Raises:
+        PublishError: When it may not.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", night):
+        raise PublishError(f"the night {night!r} has to be letters, digits, dots, dashes and underscores")
 
 
 def write_file(

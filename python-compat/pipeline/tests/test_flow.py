@@ -70,8 +70,8 @@ def test_everything_is_there(night: Night) -> None:
         assert "meta" in tables
         assert store.execute("select value from meta where key = 'night'").fetchone() == ("2017-12-31",)
     assert (night.folder / "requests" / "2017-12-31" / "requests-00000.jsonl").exists()
-    page = (out / "report.html").read_text(encoding="utf-8")
-    assert "ndcg@12" in page and "http://" not in page.replace("http://www.w3.org", "")
+    page = (out / "reports" / "2017-12-31.html").read_text(encoding="utf-8")
+    assert "ndcg@12" in page and "2017-12-31" in page and "http://" not in page.replace("http://www.w3.org", "")
     checks = json.loads((out / "checks.json").read_text(encoding="utf-8"))
     assert checks["passed"] is True and len(checks["checks"]) >= 12
     metrics = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
@@ -91,6 +91,7 @@ def test_bad_parameters_say_so_before_any_work(tmp_path: Path) -> None:
         (["--user-sample", "0"], "user_sample_percent"),
         (["--grid", "[]"], "grid: give one set of settings"),
         (["--train-until", "soon"], "soon"),
+        (["--night", "../night"], "the night '../night' has to be letters"),
     ):
         failed = night.run("--root", "out", *arguments)
         assert failed.returncode != 0
