@@ -11,11 +11,13 @@ PURCHASES is Parquet, or CSV with a header. Every worker needs the package `terc
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.csv
 import ray
 import ray.data
 
@@ -43,14 +45,22 @@ def session(address: str | None = None, **settings: Any) -> None:
     """Connects to a cluster, or starts Ray on this machine; its workers get the functions of this package."""
     # Workers of this machine have the driver's path, and start sooner without an environment of their own.
     environment = {"py_modules": [str(Path(__file__).resolve().parent)]} if address else {}
+    if address is None:
+        # One that scores, one that reads and writes.
+        settings.setdefault("num_cpus", max(2, os.cpu_count() or 2))
     ray.init(address=address, runtime_env=environment, ignore_reinit_error=True, **settings)
 
 
 def shards(purchases: str, out: str, columns: Columns, *, partitions: int, keep_duplicates: bool = False) -> None:
     """Writes purchases cleaned, without duplicates, sorted: Parquet files for `build_dataset`."""
-    raw = ray.data.read_csv(purchases) if is_csv(purchases) else ray.data.read_parquet(purchases)
-    needed = raw.select_columns([columns.user, columns.item, columns.time])
-    rows = needed.map_batches(_clean, batch_format="pyarrow", fn_kwargs={"columns": columns})
+    names = [columns.user, columns.item, columns.time]
+    if is_csv(purchases):
+        # As they are written: 0108775015 is no number.
+        texts = pa.csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), include_columns=names)
+        raw = ray.data.read_csv(purchases, convert_options=texts)
+    else:
+        raw = ray.data.read_parquet(purchases).select_columns(names)
+    rows = raw.map_batches(_clean, batch_format="pyarrow", fn_kwargs={"columns": columns})
     if not keep_duplicates:
         rows = rows.groupby(list(KEY), num_partitions=partitions).count().select_columns(list(KEY))
     # Ray Data sorts into as many parts as it gets.

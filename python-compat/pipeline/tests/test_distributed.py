@@ -162,14 +162,17 @@ def test_the_dataset_is_that_of_one_machine(
     assert contents(made.path) == contents(data.path)
 
 
-def test_duplicates_may_stay_and_the_job_builds_the_dataset(
-    job: Job, purchases: Path, raw: pa.Table, tmp_path: Path
-) -> None:
-    features = pa.table({"item": sorted(set(raw[COLUMNS.item].cast("string").to_pylist()))})
+def test_duplicates_may_stay_and_the_job_builds_the_dataset(job: Job, raw: pa.Table, tmp_path: Path) -> None:
+    # Of CSV, where ids may begin with a zero.
+    padded = pc.utf8_lpad(raw[COLUMNS.item].cast("string"), 12, "0")
+    raw = raw.set_column(raw.column_names.index(COLUMNS.item), COLUMNS.item, padded)
+    pa.csv.write_csv(raw, tmp_path / "purchases.csv")
+    features = pa.table({"item": sorted(set(raw[COLUMNS.item].to_pylist()))})
     features = features.append_column("last_digit", pc.utf8_slice_codeunits(features["item"], -1))
     pq.write_table(features, tmp_path / "items.parquet")
     out = ["--dataset", str(tmp_path / "data"), "--split", SPLIT, "--item-features", str(tmp_path / "items.parquet")]
-    job(["shards", str(purchases), str(tmp_path / "shards"), *NAMES, "--keep-duplicates", *out, "--partitions", "4"])
+    csv = str(tmp_path / "purchases.csv")
+    job(["shards", csv, str(tmp_path / "shards"), *NAMES, "--keep-duplicates", *out, "--partitions", "4"])
     rows = on_one_machine(raw, keep_duplicates=True)
     one = Dataset.build(rows, tmp_path / "one", split=SPLIT, item_features=features, progress=False)
     assert contents(tmp_path / "data") == contents(one.path)
