@@ -67,6 +67,16 @@ def csv_file(rows: pa.Table, folder: Path) -> str:
     return str(file)
 
 
+class Foreign:
+    """Rows that speak of themselves by the Arrow C data interface alone."""
+
+    def __init__(self, batch: pa.RecordBatch) -> None:
+        self.batch = batch
+
+    def __arrow_c_array__(self, requested_schema: object | None = None) -> object:
+        return self.batch.__arrow_c_array__(requested_schema)
+
+
 SOURCES: dict[str, Callable[[pa.Table, Path], Any]] = {
     "pyarrow table": lambda rows, _: rows,
     "pyarrow table in chunks": lambda rows, _: pa.concat_tables([rows.slice(at, 700) for at in range(0, ROWS, 700)]),
@@ -74,6 +84,8 @@ SOURCES: dict[str, Callable[[pa.Table, Path], Any]] = {
     "record batch": lambda rows, _: rows.combine_chunks().to_batches()[0],
     "record batches": lambda rows, _: rows.to_batches(max_chunksize=256),
     "reader": lambda rows, _: pa.RecordBatchReader.from_batches(rows.schema, iter(rows.to_batches(max_chunksize=512))),
+    "an array of another library": lambda rows, _: Foreign(rows.combine_chunks().to_batches()[0]),
+    "NumPy arrays": lambda rows, _: {name: rows[name].to_numpy() for name in rows.column_names},
     "several tables": lambda rows, _: [rows.slice(0, 1_000), rows.slice(1_000)],
     "polars": lambda rows, _: pl.from_arrow(rows),
     "polars, lazy": lambda rows, _: pl.DataFrame(pl.from_arrow(rows)).lazy().filter(pl.col("customer_id") > 0),
@@ -169,9 +181,9 @@ def test_a_stream_that_breaks_says_which(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [], "nothing half-made stays"
 
 
-@pytest.mark.parametrize("wrong", [3, None, [], object(), {"user_id": [1]}])
+@pytest.mark.parametrize("wrong", [3, None, [], object(), {"a": [1], "b": [1, 2]}])
 def test_what_is_no_table_is_refused(wrong: Any) -> None:
-    with pytest.raises((TypeError, tercel.TercelError), match=r"is no table|no input"):
+    with pytest.raises((TypeError, tercel.TercelError), match=r"no table|no input"):
         tercel.Dataset.build(wrong, progress=False)
 
 

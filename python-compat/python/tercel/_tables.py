@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias, TypeGuard, runtime_checkable
 
 import numpy as np
 import pyarrow as pa
+
+from .errors import ShapeError
 
 
 @runtime_checkable
@@ -19,8 +21,9 @@ class ArrowStream(Protocol):
 
 
 PathLike: TypeAlias = "str | os.PathLike[str]"
-Table: TypeAlias = "PathLike | ArrowStream | pa.RecordBatch | Sequence[pa.RecordBatch] | Any"
-"""A path, or rows: a pyarrow table, record batch, list of them or reader; a Polars or pandas data frame; …"""
+Table: TypeAlias = "PathLike | ArrowStream | pa.RecordBatch | Sequence[pa.RecordBatch] | Mapping[str, Any] | Any"
+"""A path, or rows: a pyarrow table, record batch, list of them or reader; a Polars or pandas data frame; NumPy arrays
+by the names of their columns; …"""
 
 Given: TypeAlias = "str | tuple[str, object]"
 """What the native half takes: a path, or a name and an object with `__arrow_c_stream__`."""
@@ -41,19 +44,30 @@ def stream_of(table: Table) -> object:
         return pa.Table.from_batches([table])
     if isinstance(table, (list, tuple)) and table and all(isinstance(batch, pa.RecordBatch) for batch in table):
         return pa.Table.from_batches(list(table))
+    if isinstance(table, Mapping):
+        return _table_of(table)
     if type(table).__module__.startswith("pandas") and hasattr(table, "columns"):
         # Not by its own stream: that takes a named index for a column, in some versions.
         return pa.Table.from_pandas(table, preserve_index=False)
     if hasattr(table, "__arrow_c_stream__"):
         return table
+    if hasattr(table, "__arrow_c_array__"):
+        return pa.Table.from_batches([pa.record_batch(table)])
     collect = getattr(table, "collect", None)
     if callable(collect) and type(table).__module__.startswith("polars"):
         return stream_of(collect())
     if hasattr(table, "to_arrow"):
         return stream_of(table.to_arrow())
     kind = type(table).__name__
-    known = "a path, a pyarrow, Polars or pandas table, or what has __arrow_c_stream__"
+    known = "a path, a pyarrow, Polars or pandas table, arrays by name, or what has __arrow_c_stream__"
     raise TypeError(f"{kind} is no table: give {known}")
+
+
+def _table_of(columns: Mapping[str, Any]) -> pa.Table:
+    try:
+        return pa.table(dict(columns))
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise ShapeError(f"the columns {', '.join(map(str, columns))} are no table: {error}") from error
 
 
 def given(table: Table, name: str) -> Given:
