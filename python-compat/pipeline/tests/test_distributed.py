@@ -116,7 +116,8 @@ def ray() -> Iterator[Job]:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     # Most of the time of small jobs goes into starting processes: those that wait for a second are kept.
     keep = {"idle_worker_killing_time_threshold_ms": 600_000}
-    ray_job.session(num_cpus=3, include_dashboard=False, log_to_driver=False, _system_config=keep)
+    here: dict[str, Any] = {"_node_ip_address": "127.0.0.1", "include_dashboard": False, "log_to_driver": False}
+    ray_job.session(num_cpus=3, _system_config=keep, **here)
     ray.data.DataContext.get_current().enable_progress_bars = False
     yield ray_job.main
     ray.shutdown()
