@@ -17,6 +17,8 @@ mod rule;
 
 use std::borrow::Cow;
 
+pub(crate) use cpu::simd::pages::zeros as host_zeros;
+
 use crate::Result;
 use crate::config::OptimizerKind;
 

@@ -80,7 +80,7 @@ impl Backend for Cpu {
     }
 
     fn zeros<T: Elem>(&self, len: usize) -> Result<Vec<T>> {
-        Ok(vec![T::zeroed(); len])
+        Ok(simd::pages::zeros(len))
     }
 
     fn upload<T: Elem>(&self, host: Vec<T>) -> Result<Vec<T>> {

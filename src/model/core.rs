@@ -1,7 +1,7 @@
 //! The model on a device: tables, towers, temperature.
 
 use crate::Result;
-use crate::backend::{Backend, Table, TableData};
+use crate::backend::{Backend, Table, TableData, host_zeros};
 use crate::config::{Config, Dtype, ModelConfig, OptimizerConfig, OptimizerKind};
 use crate::model::popularity;
 use crate::model::spec::{LayerSpec, ModelSpec, TableSpec, TowerSpec};
@@ -81,7 +81,7 @@ impl Source for Fresh<'_> {
     fn table<T: FromF32>(&mut self, spec: &TableSpec) -> Result<Vec<T>> {
         use rayon::prelude::*;
         let name = xxhash_rust::xxh3::xxh3_64(spec.name.as_bytes());
-        let mut values = vec![T::default(); spec.rows * spec.dim];
+        let mut values: Vec<T> = host_zeros(spec.rows * spec.dim);
         values.par_chunks_mut(spec.dim).enumerate().skip(1).for_each_init(
             || vec![0.0; spec.dim],
             |draws, (row, out)| {
@@ -117,7 +117,9 @@ impl<B: Backend> Core<B> {
             let (Some(len), Some(optimizer)) = (len, optimizer) else { return Ok(None) };
             let adagrad = matches!(optimizer.name, OptimizerKind::Adagrad | OptimizerKind::RowwiseAdagrad);
             if adagrad && optimizer.initial_accumulator != 0.0 {
-                backend.upload(vec![optimizer.initial_accumulator; len]).map(Some)
+                let mut values = host_zeros(len);
+                values.fill(optimizer.initial_accumulator);
+                backend.upload(values).map(Some)
             } else {
                 backend.zeros(len).map(Some)
             }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use safetensors::tensor::Metadata;
 use safetensors::{Dtype, View};
 
-use crate::backend::Elem;
+use crate::backend::{Elem, host_zeros};
 use crate::data::dataset::{FileInfo, hash_file};
 use crate::{Error, Result};
 
@@ -140,7 +140,7 @@ impl TensorFile {
         if start > end || end > self.metadata.data_len() || bytes != Some(end - start) {
             return bad(format!("spans bytes {start} to {end}, which do not fit its shape {shape:?}"));
         }
-        let mut values: Vec<T> = bytemuck::zeroed_vec((end - start) / size_of::<T>());
+        let mut values: Vec<T> = host_zeros((end - start) / size_of::<T>());
         self.file
             .read_exact_at(bytemuck::cast_slice_mut(&mut values), self.data_start + start as u64)
             .map_err(|e| Error::io(&self.path, e))?;

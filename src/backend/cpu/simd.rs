@@ -13,6 +13,7 @@ mod avx512;
 mod codes;
 mod gemm;
 mod pack;
+pub(crate) mod pages;
 mod portable;
 pub(crate) mod rows;
 mod scan;
