@@ -43,11 +43,12 @@ def main() -> None:
     pairs = []
     for pair in range(given.pairs + 1):
         with tempfile.TemporaryDirectory() as folder:
-            ours, theirs = (str(Path(folder) / name / "model.safetensors") for name in ("python", "command"))
-            python = run([sys.executable, "-c", CHILD, data, str(Path(ours).parent), given.epochs])
-            train = [given.tercel, "train", "--data", data, "--out", str(Path(theirs).parent), "--json", "--quiet"]
+            ours, theirs = (Path(folder) / name for name in ("python", "command"))
+            python = run([sys.executable, "-c", CHILD, data, str(ours), given.epochs])
+            train = [given.tercel, "train", "--data", data, "--out", str(theirs), "--json", "--quiet"]
             command = run([*train, "--epochs", given.epochs, "--device", "cpu"])
-            assert Path(ours).read_bytes() == Path(theirs).read_bytes(), "the models differ"
+            models = [(folder / "model.safetensors").read_bytes() for folder in (ours, theirs)]
+            assert models[0] == models[1], "the models differ"
         if pair:  # The first one warms the caches.
             pairs.append((python, command))
     for at, what in enumerate(("epochs", "whole process")):

@@ -5,6 +5,7 @@ mod events;
 mod report;
 mod resume;
 mod schedule;
+mod stop;
 mod trainer;
 
 pub use diagnostics::Diagnostics;

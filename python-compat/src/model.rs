@@ -279,8 +279,7 @@ fn allowed(model: &tercel::model::TwoTower, items: Option<&[String]>, tags: &[St
     if let Some(items) = items {
         // Stock that the model has never seen cannot be recommended: left out, as the command does.
         let vocabulary = model.items();
-        let mut rows: Vec<u32> =
-            items.iter().filter_map(|id| vocabulary.find(RawId::Text(id)).filter(|&row| row > 0)).collect();
+        let mut rows: Vec<u32> = items.iter().filter_map(|id| vocabulary.find(RawId::Text(id))).collect();
         rows.sort_unstable();
         rows.dedup();
         lists.push(rows);

@@ -86,7 +86,7 @@ impl<'a> Users<'a> {
                 }
             };
             if let Some(raw) = item_at.map(|at| row.get(at)).filter(|raw| !raw.is_empty()) {
-                match items.find(RawId::Text(raw)).filter(|&item| item > 0) {
+                match items.find(RawId::Text(raw)) {
                     Some(item) => {
                         let time = time_at.map_or(Ok(0), |at| seconds(&row, at, time_names[0]))?;
                         interactions.push((user, time, item));

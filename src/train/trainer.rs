@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::resume::resumable;
 use super::schedule::learning_rate;
+use super::stop::Stoppable;
 use super::{TrainEvent, TrainSummary, diagnostics, report};
 use crate::backend::cpu::Cpu;
 #[cfg(feature = "cuda")]
@@ -23,7 +24,7 @@ use crate::data::history::History;
 use crate::data::loader::{Loader, LoaderConfig};
 use crate::data::vocabulary::Vocabulary;
 use crate::eval::{EvaluateOptions, Evaluation, evaluate};
-use crate::index::{Found, Lists, Ranker, UserBlock};
+use crate::index::Ranker;
 use crate::model::Budget;
 use crate::model::checkpoint::{ModelDir, TrainerState};
 use crate::model::core::{Core, Fresh};
@@ -423,20 +424,5 @@ impl<'a, B: Backend> Run<'a, B> {
             seconds: self.started.elapsed().as_secs_f64(),
             already_finished,
         }
-    }
-}
-
-/// A ranker that finds nothing more once `stop` is set.
-struct Stoppable<'a, R> {
-    ranker: R,
-    stop: &'a AtomicBool,
-}
-
-impl<R: Ranker> Ranker for Stoppable<'_, R> {
-    fn top_k(&mut self, users: &UserBlock, k: usize, skip: Option<&Lists>) -> Result<Found> {
-        if self.stop.load(Ordering::Relaxed) {
-            return Err(Error::Interrupted { what: "the evaluation".into() });
-        }
-        self.ranker.top_k(users, k, skip)
     }
 }

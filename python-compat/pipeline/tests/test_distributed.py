@@ -254,7 +254,7 @@ def test_purchases_are_read_as_ingest_reads_them() -> None:
     ("column", "values", "message"),
     [
         ("household_id", [1, None], "row 2, column household_id: is null"),
-        ("household_id", [1.0, 2.0], "column household_id: .*double|Float64"),
+        ("household_id", [1.0, 2.0], "household_id.*Float64"),
         ("t_dat", ["2017-09-01", "soon"], "row 2, column t_dat: `soon`"),
         ("product_id", None, "product_id"),
     ],

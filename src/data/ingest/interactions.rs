@@ -14,10 +14,10 @@ use super::rows::{Columns, Layout};
 use super::source::plan;
 use crate::{Error, Result};
 
-/// Reads the interactions of a table into memory: record batches with the columns `user` and `item` (string), `time` (int64,
-/// seconds since 1970, UTC) and `weight` (float), the last two where the table has them. Columns are found, times
-/// parsed and rows refused as [`ingest`](super::ingest) does, which gives the same dataset for these rows as for the
-/// table where that has its ids as texts.
+/// Reads the interactions of a table into memory: record batches with the columns `user` and `item` (string), `time`
+/// (int64, seconds since 1970, UTC) and `weight` (float), the last two where the table has them. Columns are found,
+/// times parsed and rows refused as [`ingest`](super::ingest) does, which gives the same dataset for these rows as for
+/// the table where that has its ids as texts.
 ///
 /// # Errors
 /// As [`ingest`](super::ingest): the first row that cannot be read ends it. [`Error::Config`] for
