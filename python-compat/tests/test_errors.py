@@ -188,6 +188,13 @@ def test_settings_of_training_are_named(settings: dict[str, Any], field: str, sa
         (lambda model, data: model.recommend(tags=["colour=red"], progress=False), "tag"),
         (lambda model, data: model.build_index(recall=2.0), "recall"),
         (lambda model, data: tercel.Model(model.path, device="gpu"), "device"),
+        (lambda model, data: tercel.Model(model.path, threads=-1), "threads"),
+        (lambda model, data: model.recommend(-1, progress=False), "k"),
+        (lambda model, data: model.recommend(2.5, progress=False), "k"),
+        (lambda model, data: model.recommend(memory=-1, progress=False), "memory"),
+        (lambda model, data: model.build_index(k=-1), "k"),
+        (lambda model, data: tercel.evaluate(model, data, k=[5, -1], progress=False), "k"),
+        (lambda model, data: tercel.evaluate(model, data, seed=2**64, progress=False), "seed"),
     ],
 )
 def test_other_settings_are_named(

@@ -187,6 +187,11 @@ def test_what_is_no_table_is_refused(wrong: Any) -> None:
         tercel.Dataset.build(wrong, progress=False)
 
 
+def test_files_are_no_rows_in_memory() -> None:
+    with pytest.raises(TypeError, match=r"Dataset\.build reads files"):
+        tercel.read_interactions("rows.csv")
+
+
 # ----------------------------------------------------------------------------------------------------------------- out
 
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 from . import _core
 from ._progress import Observer, parsed, rows_bar
 from ._scratch import Scratch
-from ._tables import PathLike, Table, given, given_all, stream_of
+from ._tables import PathLike, Table, given, given_all, is_path, stream_of
 from .config import settings_of
 from .errors import ConfigError
 
@@ -234,6 +234,8 @@ def read_interactions(
         RowError: For the first row that cannot be read.
         DataError: For a table that cannot be used.
     """
+    if is_path(table):
+        raise TypeError("read_interactions takes rows in memory; Dataset.build reads files")
     columns = {"user": user, "item": item, "time": time, "weight": weight}
     words = json.dumps({name: column for name, column in columns.items() if column is not None})
     return pa.RecordBatchReader.from_stream(

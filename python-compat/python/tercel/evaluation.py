@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ._counts import count
 from ._progress import parsed, users_bar
 from .dataset import Dataset, Split
 
@@ -102,7 +103,8 @@ def evaluate(
     >>> report["recall@10"] > report.popularity["recall@10"]
     True
     """
-    ks = [k] if isinstance(k, int) else list(k)
+    ks = [count("k", one) for one in ([k] if isinstance(k, int) else k)]
+    bootstrap, seed = count("bootstrap", bootstrap), count("seed", seed)
     bar, told = users_bar("evaluate")
     try:
         words = model._core.evaluate(

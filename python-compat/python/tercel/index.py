@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _core
+from ._counts import count
 from ._tables import PathLike
 from .errors import ConfigError, ShapeError, TercelError
 
@@ -73,6 +74,7 @@ class Index:
         """
         numbers = None if ids is None else _numbers(ids)
         asked = None if queries is None else _rows(queries)
+        k, seed, threads = count("k", k), count("seed", seed), count("threads", threads)
         core = _core.ItemIndex.build(_rows(vectors), numbers, asked, recall, k, seed, threads, catalogue, device)
         return cls(core)
 
@@ -83,7 +85,7 @@ class Index:
         Raises:
             DamagedError: When a byte of it has changed.
         """
-        return cls(_core.ItemIndex.open(Path(path), device, threads))
+        return cls(_core.ItemIndex.open(Path(path), device, count("threads", threads)))
 
     def save(self, path: PathLike) -> None:
         """Writes the index into one file, whole or not at all."""
@@ -117,8 +119,7 @@ class Index:
                 values.extend(sorted(set(_numbers(list(one)).tolist())))
                 offsets.append(len(values))
             lists = offsets, values
-        if k < 0:
-            raise ConfigError(f"k: {k} is negative", field="k")
+        k = count("k", k)
         rule = None if only is None else json.dumps({"tag": only} if isinstance(only, str) else only)
         rows = _rows(queries, "queries")
         if len(rows) and rows.shape[1] != self.dim:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from . import _core
+from ._counts import count
 from ._progress import PASSING, Event, Observer, parsed, training_bar, users_bar
 from ._scratch import Scratch
 from ._tables import PathLike, Table, arrow_table, is_path, raw_ids
@@ -58,7 +59,7 @@ class Model:
             DeviceError: When the device cannot be used.
         """
         self.path = Path(path)
-        self._core = _core.TwoTower(self.path, device, threads)
+        self._core = _core.TwoTower(self.path, device, count("threads", threads))
         self._folder: Scratch | None = None
         self.history: list[Event] = []
 
@@ -219,7 +220,7 @@ class Model:
         """An index of its items, numbered by their rows in the vocabulary (from 1): approximate with this recall, or
         exact with `None`. Item features are its tags (`category=shoes`). It is searched with `index_queries`.
         """
-        return Index(self._core.build_index(recall, k))
+        return Index(self._core.build_index(recall, count("k", k)))
 
     def index_queries(self, users: Iterable[object] | Table | None = None) -> npt.NDArray[np.float32]:
         """The vectors of users for an index that `build_index` has built: `user_embeddings`, with the column that is
@@ -277,6 +278,8 @@ class Model:
         Raises:
             ConfigError: For a setting that cannot be used, an unknown user, or a tag that no item has.
         """
+        k = count("k", k)
+        memory = None if memory is None else count("memory", memory)
         if recall is None:
             self._core.use_exact()
         else:
