@@ -203,7 +203,10 @@ fn separator(path: &Path, lines: &[&[u8]]) -> Result<Vec<u8>> {
     match found[..] {
         [] => Ok(b",".to_vec()),
         [(same, columns, a), (also, as_many, b), ..] if (same, columns) == (also, as_many) => {
-            let (a, b) = (String::from_utf8_lossy(a).escape_default().to_string(), String::from_utf8_lossy(b).escape_default().to_string());
+            let (a, b) = (
+                String::from_utf8_lossy(a).escape_default().to_string(),
+                String::from_utf8_lossy(b).escape_default().to_string(),
+            );
             Err(Error::input(path, format!("its values may be separated by `{a}` or by `{b}`; say which by sep=")))
         }
         [(_, _, sep), ..] => Ok(sep.to_vec()),
@@ -225,15 +228,19 @@ fn uses_quotes(sep: &[u8], sample: &[u8], lines: &[&[u8]]) -> bool {
     let enclosed = |field: &[u8]| field.len() >= 2 && field.starts_with(b"\"") && field.ends_with(b"\"");
     let due = fields(header).len();
     let (mut ragged, mut doubled) = (false, false);
+    // By column: values in quotes, and others.
+    let mut values_of = vec![(0, 0); due];
     for line in rows {
         let values = fields(line);
         ragged |= values.len() != due;
-        for (start, end) in values.iter().copied() {
+        for (column, (start, end)) in values.iter().copied().enumerate() {
             let field = &line[start..end];
+            if let Some(counts) = values_of.get_mut(column).filter(|_| !field.is_empty()) {
+                counts.0 += usize::from(enclosed(field));
+                counts.1 += usize::from(!enclosed(field));
+            }
             if enclosed(field) {
-                let inner = &field[1..field.len() - 1];
-                let quotes = memchr_iter(b'"', inner).count();
-                doubled |= quotes > 0 && memmem::find_iter(inner, b"\"\"").count() * 2 == quotes;
+                doubled |= is_quoted(field);
             } else if field.starts_with(b"\"") && values.len() == due {
                 // A quote that is not closed in a row that is whole.
                 return false;
@@ -241,8 +248,20 @@ fn uses_quotes(sep: &[u8], sample: &[u8], lines: &[&[u8]]) -> bool {
         }
     }
     let in_header = fields(header).iter().any(|&(start, end)| enclosed(&header[start..end]));
-    in_header || doubled || ragged && is_regular(sep, sample, due)
+    let whole_column = values_of.iter().any(|&(inside, others)| inside >= 3 && others == 0);
+    in_header || whole_column || doubled || ragged && is_regular(sep, sample, due)
 }
+
+/// Whether this value is in quotes and has quotes in it, all doubled: what nobody writes who does not quote.
+pub(super) fn is_quoted(value: &[u8]) -> bool {
+    let [b'"', inner @ .., b'"'] = value else { return false };
+    let quotes = memchr_iter(b'"', inner).count();
+    quotes > 0 && memmem::find_iter(inner, b"\"\"").count() * 2 == quotes
+}
+
+/// What to say of such a value in a file whose first lines have none.
+pub(super) const LATE_QUOTES: &str = "is in quotes with doubled quotes inside, and the first lines have no quotes; give quote=\" where quotes quote, \
+     quote=none where they are text";
 
 /// Whether every row of the sample has as many values when quotes count.
 fn is_regular(sep: &[u8], sample: &[u8], due: usize) -> bool {
@@ -292,6 +311,7 @@ mod tests {
             ("id\ttitle\n1\t\"Heroes\" live\n", None),
             ("\"id\"\t\"title\"\n\"1\"\t\"x\"\n", Some('"')),
             ("id\ttitle\n1\t\"5\"\" pipe\"\n", Some('"')),
+            ("id\ttitle\n1\t\"a\"\n2\t\"b\"\n3\t\"c\"\n", Some('"')),
             ("id\ttitle\n1\t\"two\nlines\"\n2\tx\n", Some('"')),
             ("id\ttitle\n1\t\"a\ttab\"\n2\tx\n", Some('"')),
             ("id\ttitle\n1\t\"two\nlines\n2\tx\n", None),

@@ -52,7 +52,8 @@ mod tests {
     #[test]
     fn words() {
         let usual = Missing::default();
-        for word in ["", " ", "\\N", "NULL", "null", "NaN", "nan", "None", "N/A", "n/a", "NA", "<NA>", "#N/A", " NULL "] {
+        for word in ["", " ", "\\N", "NULL", "null", "NaN", "nan", "None", "N/A", "n/a", "NA", "<NA>", "#N/A", " NULL "]
+        {
             assert!(usual.is(word.as_bytes()), "{word}");
         }
         for id in ["0", "Nancy", "NULL1", "none of these", "-", "N", "nil", "\\n", "x"] {

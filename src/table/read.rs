@@ -26,7 +26,8 @@ pub fn read(input: &Input, options: &ReadOptions) -> Result<Stream> {
     if !matches!(table.kind, Kind::Text { .. }) {
         let schema = table.schema().map(Arc::clone).unwrap_or_else(|| Arc::new(Schema::empty()));
         let batches = table.open_batches(None, &Arc::default())?;
-        let batches = batches.map(|batch| batch.map_err(|error| arrow_schema::ArrowError::ExternalError(Box::new(error))));
+        let batches =
+            batches.map(|batch| batch.map_err(|error| arrow_schema::ArrowError::ExternalError(Box::new(error))));
         return Ok(Box::new(RecordBatchIterator::new(batches, schema)));
     }
     let fields = table.columns.iter().map(|name| Field::new(name, DataType::Utf8, true));

@@ -269,8 +269,14 @@ mod tests {
         let mut open = TextFile::new(file.path(), file.reopen().unwrap(), Vec::new(), &Arc::default()).unwrap();
         // What is looked at stays to be read.
         let _ = open.sample();
-        let dialect =
-            Dialect { sep: b",".to_vec(), quote: Some(b'"'), escape: None, width: 2, quote_is_said: false, json: false };
+        let dialect = Dialect {
+            sep: b",".to_vec(),
+            quote: Some(b'"'),
+            escape: None,
+            width: 2,
+            quote_is_said: false,
+            json: false,
+        };
         let mut pieces = Pieces::new(open, dialect, target);
         let mut found = Vec::new();
         let mut buffer = Vec::new();
