@@ -1,7 +1,8 @@
 //! Every setting, once: its default, its documentation, its TOML key, its flag and its limits.
 //!
-//! A setting is one entry of a [`settings!`](define) table. The struct, serde, `--help`, the flags and Python's short
-//! names come from it; [`Table::describe`] lists them. [`Config`] is what was said, [`Resolved`] what holds for a run.
+//! A setting is one entry of a table that the macro of `settings/define.rs` makes: the struct, serde, `--help`, the flags
+//! and Python's short names come from it, and [`Table::describe`] lists them. [`Config`] is what was said, [`Resolved`]
+//! what holds for a run.
 
 mod bytes;
 mod choices;
@@ -15,7 +16,8 @@ pub(crate) mod value;
 
 pub use bytes::Bytes;
 pub use choices::{Combine, Dtype, EarlyStop, FeatureSelection, LogQ, Negatives, OptimizerKind, Precision, Schedule};
-pub use define::{Definition, Description, Flag, Nested, Setting, Table};
+pub(crate) use define::{Definition, Nested};
+pub use define::{Description, Flag, Setting, Table};
 pub use limits::MAX_K;
 pub use resolved::Resolved;
 pub use search::{

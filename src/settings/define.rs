@@ -344,7 +344,7 @@ impl<S> fmt::Debug for Setting<S> {
 }
 
 /// A setting of table `S` with a value `T` on its way to a [`Setting`].
-pub struct Definition<S, T: Value> {
+pub(crate) struct Definition<S, T: Value> {
     get: fn(&S) -> &T,
     get_mut: fn(&mut S) -> &mut T,
     checks: Vec<Check<T::Word>>,
@@ -469,7 +469,7 @@ impl<S: Table, T: Value + 'static> Definition<S, T> {
 }
 
 /// A table `T` in a table `S`, on its way to its [`Setting`]s.
-pub struct Nested<S, T> {
+pub(crate) struct Nested<S, T> {
     get: fn(&S) -> &T,
     get_mut: fn(&mut S) -> &mut T,
     key: &'static str,
