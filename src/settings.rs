@@ -7,22 +7,26 @@
 mod bytes;
 mod choices;
 pub(crate) mod define;
+mod definition;
+pub(crate) mod fields;
 pub(crate) mod limits;
 mod resolved;
 mod search;
+mod setting;
 mod training;
 mod validate;
 pub(crate) mod value;
 
 pub use bytes::Bytes;
 pub use choices::{Combine, Dtype, EarlyStop, FeatureSelection, LogQ, Negatives, OptimizerKind, Precision, Schedule};
-pub(crate) use define::{Definition, Nested};
-pub use define::{Description, Flag, Setting, Table};
+pub use define::Table;
+pub(crate) use definition::{Definition, Nested};
 pub use limits::MAX_K;
 pub use resolved::Resolved;
 pub use search::{
     EvaluateSettings, Exclude, IndexMode, IndexSettings, RECALL, RecommendSettings, SearchSettings, SeenItems,
 };
+pub use setting::{Description, Flag, Setting};
 pub use training::{Config, LossConfig, ModelConfig, OptimizerConfig, TowerConfig, TrainConfig};
 pub use value::{Value, Word};
 
