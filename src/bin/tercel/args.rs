@@ -51,6 +51,7 @@ impl FromArgMatches for MachineFlags {
 impl MachineFlags {
     /// The device, checked and said: a device that is not there is an error at once, not after an hour of ingest.
     pub fn device(&self, out: &Output) -> tercel::Result<Device> {
+        self.0.check()?;
         announce(self.0.device, out)
     }
 
