@@ -182,7 +182,10 @@ pub fn ingest_inputs(
     if spilled.rows == 0 {
         let why = match rejected.rows {
             0 => "the input has no rows".to_owned(),
-            n => format!("none of the input's {n} rows can be read"),
+            n => {
+                let first = rejected.first.as_deref().unwrap_or_default();
+                format!("none of the input's {n} rows can be read; the first is {first}")
+            }
         };
         return Err(Error::input(&plan.files[0].table.path, why));
     }
