@@ -45,7 +45,7 @@ pub struct IngestFlags {
     /// A file of the test split; may be given more than once
     #[arg(long, value_name = "INPUT")]
     pub test: Vec<PathBuf>,
-    /// The fewest training rows of a user and of an item; `N,M` sets them apart
+    /// The fewest training rows of a user and of an item; `N,M` sets them apart. Those below are left out of every split
     #[arg(long, value_name = "N[,M]", value_parser = min_count)]
     pub min_count: Option<(u32, u32)>,
     /// The fewest training rows of a user
@@ -54,6 +54,9 @@ pub struct IngestFlags {
     /// The fewest training rows of an item
     #[arg(long, value_name = "N")]
     pub min_item_count: Option<u32>,
+    /// Keeps the validation and test rows of users and items below the least count, as those of new ones
+    #[arg(long)]
+    pub keep_below_min_count: bool,
     /// A file with one row per user: the id, then its features
     #[arg(long, value_name = "FILE")]
     pub user_features: Option<PathBuf>,
@@ -96,6 +99,7 @@ impl IngestFlags {
         }
         set(&mut config.min_count.user, &self.min_user_count);
         set(&mut config.min_count.item, &self.min_item_count);
+        config.keep_below_min_count |= self.keep_below_min_count;
         config.user_feature_kinds.extend(self.user_feature.iter().cloned());
         config.item_feature_kinds.extend(self.item_feature.iter().cloned());
     }

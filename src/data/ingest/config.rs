@@ -37,8 +37,11 @@ pub struct IngestConfig {
     pub valid: Vec<PathBuf>,
     /// Files of the test split (with `split = "none"`), in the inputs' format.
     pub test: Vec<PathBuf>,
-    /// Users and items with fewer training rows are left out. Default: none is.
+    /// Users and items with fewer training rows are left out of every split. Default: none is.
     pub min_count: MinCount,
+    /// Keeps the validation and test rows of the users and items that `min_count` leaves out of training: they are
+    /// ranked for as new ones, whose training rows nobody knows any more. Default false.
+    pub keep_below_min_count: bool,
     /// A file with one row per user: the id, then features.
     pub user_features: Option<PathBuf>,
     /// A file with one row per item: the id, then features.
@@ -122,8 +125,13 @@ impl FromStr for Format {
     }
 }
 
-/// The fewest training rows that a user and an item need. One pass: the rows of a user or item below its bound go, and
-/// what is left is not counted against the bounds again.
+/// The fewest training rows that a user and an item need.
+///
+/// The rows of a user or item below its bound leave the dataset, those of the validation and test splits with those of
+/// the training split: nobody is measured, or given a list, who was not trained on. From a bound of 2 on this is also
+/// true of those whose training rows all went with the other side, and of those who have none at all, the new ones;
+/// with a bound of 0 or 1 new users and items stay, as unseen ones. One pass: what is left is not counted against the
+/// bounds again. [`IngestConfig::keep_below_min_count`] applies the bounds to the training split alone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MinCount {

@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicU64;
 use super::config::FeatureSpec;
 use super::ids::Ids;
 use super::rejected::Rejected;
-use super::renumber::{NOWHERE, Side};
+use super::renumber::{BELOW, NOWHERE, Side};
 use super::rows::{Reject, quoted};
 use super::table::Table;
 use crate::Result;
@@ -54,7 +54,7 @@ pub(super) fn read_features(
     let mut columns: Vec<Values> =
         input.columns.iter().map(|(_, spec)| Values::new(spec.clone(), side.rows as usize, entities)).collect();
     let mut seen = vec![false; entities];
-    let (mut unused, mut trained) = (0u64, 0u64);
+    let (mut unused, mut below, mut trained) = (0u64, 0u64, 0u64);
     input.table.for_each(&Arc::new(AtomicU64::new(0)), &mut |number, values| {
         let path = &input.table.path;
         let values = match values {
@@ -62,8 +62,8 @@ pub(super) fn read_features(
             Err(reject) => return rejected.push(path, number, reject),
         };
         let row = ids.find(values[input.key]).map_or(NOWHERE, |id| side.row[id as usize]);
-        if row == NOWHERE {
-            unused += 1;
+        if row >= BELOW {
+            *(if row == BELOW { &mut below } else { &mut unused }) += 1;
             return Ok(());
         }
         let problem = if seen[row as usize] {
@@ -87,6 +87,9 @@ pub(super) fn read_features(
     fitted.notes.push(format!("{file}: {trained} of {} {word} have features", side.rows - 1));
     if unused > 0 {
         fitted.notes.push(format!("{file}: {unused} rows are of {word} that no interaction names"));
+    }
+    if below > 0 {
+        fitted.notes.push(format!("{file}: {below} rows are of {word} below the least count"));
     }
     for (column, (i, _)) in columns.into_iter().zip(&input.columns) {
         let name = &names[*i];

@@ -78,7 +78,7 @@ pub(super) fn plan(inputs: &Inputs, config: &IngestConfig) -> Result<Plan> {
         files.push(InputFile { table, layout, columns, split });
     }
     let folder = match &inputs.train[0] {
-        Input::Path(path) => path.is_dir() || matches!(preset, Preset::Hm | Preset::Movielens(_)),
+        Input::Path(path) => path.is_dir() || preset.has_features(),
         Input::Table(_) => false,
     };
     let first = &files[0].table.path;
@@ -93,6 +93,27 @@ pub(super) fn plan(inputs: &Inputs, config: &IngestConfig) -> Result<Plan> {
     let user_features = features(Side::User, &inputs.user_features, &columns.user)?;
     let item_features = features(Side::Item, &inputs.item_features, &columns.item)?;
     Ok(Plan { files, columns, text_users, text_items, user_features, item_features })
+}
+
+/// The files that an ingest of `inputs` reads, in its order, those that it finds by their names included: the files of
+/// folders, and feature files beside the interactions. Nothing is opened.
+///
+/// # Errors
+/// [`Error::Io`] and [`Error::Input`] for an input that is not there or is none.
+pub fn files(inputs: &[PathBuf], config: &IngestConfig) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for input in inputs.iter().chain(&config.valid).chain(&config.test) {
+        found.extend(expand(input, config.format)?);
+    }
+    let beside = match (inputs.first(), found.first()) {
+        (Some(input), Some((path, preset))) if input.is_dir() || preset.has_features() => Some(path.clone()),
+        _ => None,
+    };
+    let mut files: Vec<PathBuf> = found.into_iter().map(|(path, _)| path).collect();
+    for (side, given) in [(Side::User, &config.user_features), (Side::Item, &config.item_features)] {
+        files.extend(given.clone().or_else(|| find_beside(beside.as_ref()?, side)));
+    }
+    Ok(files)
 }
 
 /// Kinds without a feature file are a mistake.

@@ -108,6 +108,11 @@ impl Preset {
         })
     }
 
+    /// Whether feature files are looked for beside a file that is named, too.
+    pub(super) fn has_features(self) -> bool {
+        matches!(self, Preset::Hm | Preset::Movielens(_))
+    }
+
     pub(super) fn columnar(self) -> Option<Kind> {
         match self {
             Preset::Arrow => Some(Kind::Arrow),
