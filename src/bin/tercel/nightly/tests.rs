@@ -33,8 +33,8 @@ fn every_flag_of_what_follows_training_is_one_of_the_night() {
         let flags = flags(command);
         assert!(flags.len() > 5, "{command} has flags: {flags:?}");
         for (flag, _, help) in flags.iter().filter(|(flag, ..)| !PLACES.contains(&flag.as_str())) {
-            let renamed = RENAMED.iter().find(|(of, name, _)| (*of, *name) == (command, flag));
-            let name = renamed.map_or(flag.as_str(), |(.., name)| name);
+            let renamed = RENAMED.iter().find(|(of, name, _)| (*of, *name) == (command, flag.as_str()));
+            let name = renamed.map_or(flag.as_str(), |(.., name)| *name);
             let Some((_, heading, its_help)) = night.iter().find(|(found, ..)| found == name) else {
                 panic!("nightly has no --{name}, which is `{command} --{flag}`");
             };
