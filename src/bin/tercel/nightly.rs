@@ -13,7 +13,7 @@ use tercel::data::dataset::{Dataset, Split};
 use tercel::data::ingest::IngestConfig;
 use tercel::{Config, Error, Result};
 
-use crate::args::{IngestFlags, MachineFlags, TrainFlags, announce, bytes};
+use crate::args::{IngestFlags, TrainFlags, announce, bytes};
 use crate::evaluate::Seen;
 use crate::index::{Index, IndexFlags};
 use crate::output::Output;
@@ -54,8 +54,6 @@ pub struct Args {
     train: TrainFlags,
     #[command(flatten)]
     after: AfterFlags,
-    #[command(flatten)]
-    machine: MachineFlags,
 }
 
 #[derive(clap::Args)]
@@ -160,13 +158,6 @@ impl Args {
         self.ingest.apply(&mut settings.ingest);
         let mut config = settings.config();
         self.train.apply(&mut config);
-        config.train.device = self.machine.device.unwrap_or(config.train.device);
-        if let Some(threads) = self.machine.threads {
-            (config.train.threads, settings.ingest.threads) = (threads, threads);
-        }
-        if let Some(seed) = self.train.seed {
-            settings.ingest.seed = seed;
-        }
         settings.set_config(config);
         self.after.apply(&mut settings);
         Ok(settings)
@@ -211,9 +202,17 @@ pub fn perform(settings: &Settings, out: &Output) -> Result<Finished> {
     Ok(files)
 }
 
-/// The files that ingest would read today, those that it finds by their names included.
+/// The files that ingest would read today, those that it finds by their names included; or its pipes, where it has any,
+/// which no run can ask twice.
 fn inputs_read(settings: &Settings) -> Result<Vec<PathBuf>> {
-    tercel::data::ingest::files(&settings.input, &settings.ingest)
+    let config = &settings.ingest;
+    let held_out = config.valid.iter().chain(&config.test);
+    let named = settings.input.iter().chain(held_out).chain(&config.user_features).chain(&config.item_features);
+    let pipes: Vec<PathBuf> = named.filter(|path| stamps::is_pipe(path)).cloned().collect();
+    if !pipes.is_empty() {
+        return Ok(pipes);
+    }
+    tercel::data::ingest::files(&settings.input, config)
 }
 
 /// A run at work. Every stage gives the files that the next ones build on.
@@ -231,7 +230,7 @@ impl Night<'_> {
         // The number of threads is in no key: no result depends on it.
         let config = IngestConfig { threads: 0, ..self.settings.ingest.clone() };
         let inputs = Stamp::all(inputs, self.state.inputs(Stage::Ingest))?;
-        let task = Task::new(Stage::Ingest, &json!(config), inputs, &[]);
+        let task = Task::new(Stage::Ingest, &json!([self.settings.input, config]), inputs, &[]);
         let dataset = &self.files.dataset;
         let usable = Dataset::open(dataset).is_ok();
         if self.is_finished(&task, usable)? {

@@ -46,10 +46,10 @@ impl Stamp {
 
     fn take_at(path: &Path, before: Option<&Stamp>, now: SystemTime) -> Result<Stamp> {
         let io = |e| Error::io(path, e);
-        let about = std::fs::metadata(path).map_err(io)?;
-        if !about.is_file() && !about.is_dir() {
+        if is_pipe(path) {
             return Ok(Stamp { path: path.into(), bytes: 0, xxh3: None, place: None });
         }
+        let about = std::fs::metadata(path).map_err(io)?;
         let (bytes, place) = (about.len(), Place::at(&about, now));
         if let Some(before) = before
             && before.place.is_some()
@@ -73,6 +73,11 @@ impl Stamp {
     pub fn is_pipe(&self) -> bool {
         self.xxh3.is_none()
     }
+}
+
+/// Whether a path is a pipe, a terminal or the standard input: what it held cannot be asked a second time.
+pub fn is_pipe(path: &Path) -> bool {
+    path == Path::new("-") || std::fs::metadata(path).is_ok_and(|about| !about.is_file() && !about.is_dir())
 }
 
 /// What a stage's key takes of files: their names and what they held.
