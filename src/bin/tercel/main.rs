@@ -14,6 +14,8 @@ mod progress;
 mod recommend;
 mod synth;
 mod train;
+mod watch;
+mod words;
 
 use std::process::ExitCode;
 
@@ -75,7 +77,7 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(error) => {
-            eprintln!("error: {}", args::one_line(&error.to_string()));
+            eprintln!("error: {}", args::one_line(&words::error(&error)));
             ExitCode::from(error.exit_code())
         }
     }

@@ -12,7 +12,7 @@ use tercel::{Error, Result};
 use crate::args::{IngestFlags, MachineFlags, TrainFlags, announce, bytes};
 use crate::evaluate::Seen;
 use crate::output::Output;
-use crate::{evaluate, ingest, recommend, train};
+use crate::{evaluate, ingest, recommend, train, words};
 use settings::Settings;
 use state::{Stage, State, key, stamps};
 
@@ -94,7 +94,7 @@ impl AfterFlags {
         }
         if self.include_seen {
             evaluate.seen = Seen::Included;
-            recommend.include_seen = true;
+            (recommend.exclude, recommend.include_seen) = (None, true);
         }
         if self.memory.is_some() {
             evaluate.memory = self.memory;
@@ -154,8 +154,8 @@ pub fn perform(settings: &Settings, out: &Output) -> Result<Finished> {
         model: folder.join("model"),
         predictions: folder.join(&settings.recommend.file),
     };
-    settings.recommend.check(&files.predictions)?;
-    settings.evaluate.check()?;
+    settings.recommend.check(&files.predictions).map_err(|e| words::under("recommend", e))?;
+    settings.evaluate.check().map_err(|e| words::under("evaluate", e))?;
     let keys = Keys::new(settings)?;
     let mut state = State::open(folder)?;
 
@@ -198,7 +198,7 @@ pub fn perform(settings: &Settings, out: &Output) -> Result<Finished> {
     } else {
         state.start(Stage::Recommend, &keys.recommend)?;
         let (device, threads) = (config.train.device, config.train.threads);
-        let seen = (!settings.recommend.include_seen).then_some(files.dataset.as_path());
+        let seen = Some(files.dataset.as_path());
         recommend::perform(&files.model, &files.predictions, seen, &settings.recommend, device, threads, out)?;
         state.finish(Stage::Recommend, &keys.recommend)?;
     }

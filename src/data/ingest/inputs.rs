@@ -25,14 +25,14 @@ pub enum Input {
 /// column of theirs is copied as a whole.
 #[derive(Clone)]
 pub struct TableInput {
-    pub(super) name: PathBuf,
+    pub(crate) name: PathBuf,
     pub(super) schema: SchemaRef,
     stream: Arc<Mutex<Option<Stream>>>,
 }
 
 impl TableInput {
     /// The batches, once.
-    pub(super) fn take(&self) -> Option<Stream> {
+    pub(crate) fn take(&self) -> Option<Stream> {
         self.stream.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
