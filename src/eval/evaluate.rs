@@ -1,11 +1,13 @@
 //! A ranker against the interactions that it has not seen: every user, the full catalogue.
 
+use std::sync::{Mutex, PoisonError};
+
 use rayon::prelude::*;
 
 use crate::data::dataset::{Dataset, Split};
 use crate::data::shard::Shard;
 use crate::data::vocabulary::Vocabulary;
-use crate::index::exact::{check, history_of};
+use crate::index::exact::check;
 use crate::index::users::{Reading, Users};
 use crate::index::{Exclude, Found, Lists, Progress, Ranker, Seen, UserBlock};
 use crate::{Error, Result};
@@ -89,7 +91,9 @@ pub struct Evaluator {
     users: Vocabulary,
     /// Training counts of the item vocabulary's rows.
     item_counts: Vec<u64>,
-    seen: Seen,
+    dataset: Dataset,
+    /// The users' items, once a ranker or its lists have needed them.
+    seen: Mutex<Option<Seen>>,
     truth: Truth,
 }
 
@@ -120,7 +124,8 @@ impl Evaluator {
             metrics,
             users: Vocabulary::open(dataset.dir(), &manifest.users)?,
             item_counts: Vocabulary::open(dataset.dir(), &manifest.items)?.table.counts,
-            seen: Seen::of_dataset(dataset)?,
+            dataset: dataset.clone(),
+            seen: Mutex::new(None),
             truth,
         })
     }
@@ -135,11 +140,13 @@ impl Evaluator {
         progress: &mut dyn FnMut(Progress) -> Result<()>,
     ) -> Result<Evaluation> {
         let k = self.metrics.max_k();
+        let needed = !self.options.include_seen || ranker.history_len() > 0;
+        let seen = if needed { Some(self.seen()?) } else { None };
         let users = Users::of(&self.users, self.truth.users.clone());
         let reading = Reading {
-            seen: Some(&self.seen),
+            seen: seen.as_ref(),
             exclude: if self.options.include_seen { Exclude::None } else { Exclude::Train },
-            history: history_of(ranker, Some(&self.seen))?,
+            history: ranker.history_len(),
             memory: self.options.memory,
             k,
         };
@@ -167,6 +174,14 @@ impl Evaluator {
             progress(Progress::users(next, users.len()))?;
         }
         Ok(self.report(&model, &baseline, seen_relevant))
+    }
+
+    fn seen(&self) -> Result<Seen> {
+        let mut kept = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*kept {
+            Some(seen) => Ok(seen.clone()),
+            None => Ok(kept.insert(Seen::of_dataset(&self.dataset)?).clone()),
+        }
     }
 
     fn report(&self, model: &Figures, baseline: &Figures, seen_relevant: u64) -> Evaluation {

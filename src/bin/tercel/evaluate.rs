@@ -150,7 +150,6 @@ pub fn perform(
         let meter = Meter::new("evaluate");
         let mut observer = watch(&meter, out);
         let found = opened.evaluate(settings.request(include_seen)?.observe(&mut observer), &dataset)?;
-        drop(observer);
         meter.finish(format_args!("{} users", thousands(found.users)));
         out.tagged(&found);
         table(&found, out);

@@ -178,7 +178,6 @@ pub fn perform(
         request = request.seen(dataset);
     }
     let found = model.recommend(request).write(file)?;
-    drop(observer);
     meter.finish(format_args!("{} users in {}", thousands(found.users), duration(found.seconds)));
     report(file, settings, &found, out);
     Ok(())
