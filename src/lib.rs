@@ -50,7 +50,6 @@
 //! ```
 
 mod backend;
-pub mod config;
 pub mod data;
 pub mod device;
 mod error;
@@ -61,18 +60,21 @@ pub mod index;
 pub mod model;
 pub mod rng;
 pub mod serve;
+pub mod settings;
 mod slab;
 pub mod synth;
+pub mod table;
 pub mod train;
 
 #[doc(hidden)]
 pub use backend::bench;
-pub use config::Config;
 pub use data::dataset::{Dataset, Split};
 pub use device::Device;
 pub use error::{Error, Result};
 pub use index::{Exclude, ItemIndex as Index, Progress};
 pub use serve::{Evaluate, Event, Export, Items, Model, Note, Recommend, Search, Who};
+pub use settings as config;
+pub use settings::Config;
 
 // The crates whose types stand in public signatures.
 #[doc(no_inline)]

@@ -9,17 +9,14 @@ use std::str::FromStr;
 use crate::{Error, Result};
 
 /// The largest k that is evaluated.
-pub const MAX_K: usize = 1024;
+pub use crate::settings::MAX_K;
 
 /// Whether a list may have this length.
 ///
 /// # Errors
 /// [`Error::Config`] where it may not.
 pub fn check_k(k: usize) -> Result<()> {
-    match k {
-        1..=MAX_K => Ok(()),
-        _ => Err(Error::config("k", format!("{k} is not a list length from 1 to {MAX_K}"))),
-    }
+    crate::settings::limits::list_length(&k).map_err(|reason| Error::config("k", reason))
 }
 
 /// A metric of one user's list. The figure of a split is its mean over users (macro).

@@ -1,10 +1,6 @@
 //! What users already have: the items that are left out of their lists, and the histories that models read.
 
-use std::fmt;
-use std::str::FromStr;
 use std::sync::Arc;
-
-use serde::{Deserialize, Serialize};
 
 use crate::data::dataset::{Dataset, EntityInfo, FileInfo};
 use crate::data::history::History;
@@ -15,29 +11,9 @@ mod held_out;
 
 use held_out::HeldOut;
 
-/// Which of a user's items are left out of its list.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Exclude {
-    /// Those of every split of the dataset: training, validation and test.
-    #[default]
-    All,
-    /// Those of the training split.
-    Train,
-    /// None: lists may repeat what a user has.
-    None,
-}
+pub use crate::settings::Exclude;
 
 impl Exclude {
-    /// `all`, `train` or `none`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Exclude::All => "all",
-            Exclude::Train => "train",
-            Exclude::None => "none",
-        }
-    }
-
     /// The value that `exclude` and its short form `include_seen` stand for together.
     ///
     /// # Errors
@@ -52,22 +28,6 @@ impl Exclude {
             }
             (exclude, false) => Ok(exclude.unwrap_or_default()),
         }
-    }
-}
-
-impl fmt::Display for Exclude {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Exclude {
-    type Err = Error;
-    fn from_str(text: &str) -> Result<Exclude> {
-        [Exclude::All, Exclude::Train, Exclude::None]
-            .into_iter()
-            .find(|exclude| exclude.name() == text)
-            .ok_or_else(|| Error::config("exclude", format!("`{text}` is not one of all, train, none")))
     }
 }
 

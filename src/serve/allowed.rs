@@ -3,10 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use super::model::Model;
+use super::who::name;
 use super::{Note, Observer};
 use crate::data::dataset::{Feature, FeatureKind};
 use crate::data::vocabulary::{FeatureColumn, RawId};
 use crate::index::filter::{AllowList, in_all};
+use crate::table::{Input, ReadOptions};
 use crate::{Error, Result};
 
 /// A feature with more values than this gives no tags.
@@ -18,8 +20,8 @@ const MOST_TAGS: usize = 4096;
 pub enum Items {
     /// Those with these raw ids; what the model does not know cannot be recommended and is counted.
     Ids(Vec<String>),
-    /// Those of a file ([`AllowList::read`]).
-    File(PathBuf),
+    /// Those of a file or of a table in memory ([`AllowList::read`]).
+    Table(Input),
 }
 
 impl Items {
@@ -31,13 +33,13 @@ impl Items {
 
 impl From<&Path> for Items {
     fn from(path: &Path) -> Items {
-        Items::File(path.to_owned())
+        Items::Table(path.to_owned().into())
     }
 }
 
 impl From<PathBuf> for Items {
     fn from(path: PathBuf) -> Items {
-        Items::File(path)
+        Items::Table(path.into())
     }
 }
 
@@ -59,17 +61,21 @@ impl Model {
         &self,
         items: Option<&Items>,
         tags: &[String],
+        read: &ReadOptions,
         observer: &mut Observer<'_>,
     ) -> Result<Option<Vec<u32>>> {
         let mut lists = tags.iter().map(|tag| self.tagged(tag)).collect::<Result<Vec<_>>>()?;
         if let Some(items) = items {
             let (list, file) = match items {
-                Items::File(path) => (AllowList::read(path, self.items(), &self.info().columns.item)?, Some(path)),
+                Items::Table(input) => {
+                    let column = &self.info().columns.item;
+                    (AllowList::read(input.clone(), self.items(), column, read)?, Some(name(input)))
+                }
                 Items::Ids(ids) => (self.listed(ids)?, None),
             };
             if let Some(first) = list.first_unknown {
                 let (unknown, listed) = (list.unknown, list.listed);
-                observer.note(Note::UnknownItems { file: file.cloned(), unknown, listed, first })?;
+                observer.note(Note::UnknownItems { file, unknown, listed, first })?;
             }
             lists.push(list.rows);
         }

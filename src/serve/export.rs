@@ -13,6 +13,7 @@ use crate::export::{Exported, Shape, VectorWriter, check_path};
 use crate::index::predictions::IdKind;
 use crate::index::users::Reading;
 use crate::index::{Exclude, Lists, Progress, Ranker, Seen, Step, UserBlock, Users};
+use crate::table::ReadOptions;
 use crate::{Error, Result};
 
 /// Items embedded at a time.
@@ -90,7 +91,7 @@ impl Model {
 
     fn export_users(&mut self, who: Who, files: &[PathBuf], observer: &mut Observer<'_>) -> Result<Vec<Exported>> {
         let (user_ids, items) = (Arc::clone(self.users()), Arc::clone(self.items()));
-        let users = who.find(&user_ids, &items, &self.info().columns, observer)?;
+        let users = who.find(&user_ids, &items, &self.info().columns, &ReadOptions::default(), observer)?;
         let shape = Shape { rows: users.len() as u64, dim: self.width(), ids: users.kind() };
         let mut writers = Writers::create(files, shape, self.threads())?;
         self.each_block(&users, |first, vectors| {
@@ -107,7 +108,13 @@ impl Model {
     /// As [`recommend`](Model::recommend) for the users; whatever the history or the device gives.
     pub fn user_vectors(&mut self, who: impl Into<Who>) -> Result<Array2<f32>> {
         let (user_ids, items) = (Arc::clone(self.users()), Arc::clone(self.items()));
-        let users = who.into().find(&user_ids, &items, &self.info().columns, &mut Observer::default())?;
+        let users = who.into().find(
+            &user_ids,
+            &items,
+            &self.info().columns,
+            &ReadOptions::default(),
+            &mut Observer::default(),
+        )?;
         let mut values: Vec<f32> = Vec::with_capacity(users.len() * self.width());
         self.each_block(&users, |_, vectors| {
             values.extend(vectors);

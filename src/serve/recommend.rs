@@ -9,6 +9,7 @@ use crate::data::dataset::Dataset;
 use crate::eval::metrics::check_k;
 use crate::index::predictions::check_path;
 use crate::index::{Exclude, RecommendOptions, Recommended, Seen};
+use crate::table::ReadOptions;
 
 /// What to recommend, and to whom.
 #[derive(Debug)]
@@ -23,6 +24,7 @@ pub struct Recommend<'a> {
     search: Search<'a>,
     memory: Option<u64>,
     by_user: bool,
+    read: ReadOptions,
     observer: Observer<'a>,
 }
 
@@ -40,6 +42,7 @@ impl<'a> Recommend<'a> {
             search: Search::Exact,
             memory: None,
             by_user: false,
+            read: ReadOptions::default(),
             observer: Observer::default(),
         }
     }
@@ -96,15 +99,21 @@ impl<'a> Recommend<'a> {
         self
     }
 
+    /// How the tables of users and items are read.
+    pub fn read(mut self, options: ReadOptions) -> Self {
+        self.read = options;
+        self
+    }
+
     /// Tells `observer` how far it is and what should be known. An error that it answers ends the call; a file that was
     /// there before stays.
     pub fn observe<'b>(self, observer: &'b mut dyn FnMut(Event<'_>) -> Result<()>) -> Recommend<'b>
     where
         'a: 'b,
     {
-        let Recommend { k, who, items, tags, exclude, seen, search, memory, by_user, .. } = self;
+        let Recommend { k, who, items, tags, exclude, seen, search, memory, by_user, read, .. } = self;
         let observer = Observer::new(observer);
-        Recommend { k, who, items, tags, exclude, seen, search, memory, by_user, observer }
+        Recommend { k, who, items, tags, exclude, seen, search, memory, by_user, read, observer }
     }
 
     /// Checks what can be checked before any work: the list length, the recall, and the file's name.
@@ -164,13 +173,13 @@ impl Recommending<'_, '_> {
         let Recommending { model, request } = self;
         let out = out.as_ref();
         request.check(out)?;
-        let Recommend { k, who, items, tags, exclude, seen, search, memory, by_user, mut observer } = request;
+        let Recommend { k, who, items, tags, exclude, seen, search, memory, by_user, read, mut observer } = request;
         let mut options = RecommendOptions { exclude, by_user, ..RecommendOptions::top(k) };
         options.memory = memory.unwrap_or(options.memory);
         let (user_ids, item_ids) = (model.users().clone(), model.items().clone());
         let seen = model.seen(seen, exclude, options.memory, &mut observer)?;
-        let allowed = model.allowed(items.as_ref(), &tags, &mut observer)?;
-        let users = who.find(&user_ids, &item_ids, &model.info().columns, &mut observer)?;
+        let allowed = model.allowed(items.as_ref(), &tags, &read, &mut observer)?;
+        let users = who.find(&user_ids, &item_ids, &model.info().columns, &read, &mut observer)?;
         let mut ranker = model.ranker(search, allowed, k, &mut observer)?;
         let progress = &mut |at| observer.progress(at);
         crate::index::recommend(&mut ranker, &users, &item_ids, Some(&seen), out, &options, progress)

@@ -31,7 +31,7 @@ impl Search<'_> {
     }
 
     /// The recall that is kept where none is asked for.
-    pub const RECALL: f32 = 0.95;
+    pub const RECALL: f32 = crate::settings::RECALL;
 
     /// Checks what can be checked before any work.
     ///

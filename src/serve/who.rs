@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use super::{Note, Observer};
 use crate::data::dataset::SourceColumns;
-use crate::data::ingest::{Input, TableInput};
 use crate::data::vocabulary::{RawId, Vocabulary};
 use crate::index::Users;
+use crate::table::{Input, ReadOptions};
 use crate::{Error, Result};
 
 /// The users of a request.
@@ -35,20 +35,15 @@ impl Who {
         users: &'a Vocabulary,
         items: &Vocabulary,
         columns: &SourceColumns,
+        read: &ReadOptions,
         observer: &mut Observer<'_>,
     ) -> Result<Users<'a>> {
         match self {
             Who::Everyone => Ok(Users::all(users)),
             Who::Ids(ids) => Ok(Users::of(users, numbers(&ids, "users", |id| users.number(id))?)),
-            Who::Table(table) => {
-                let (source, (users, summary)) = match table {
-                    Input::Path(path) => {
-                        let found = Users::read(&path, users, items, columns)?;
-                        (path, found)
-                    }
-                    // The reader of users takes files; it reads them whole, so that this one may go when it has.
-                    Input::Table(table) => (table.name.clone(), Users::read(&spooled(&table)?, users, items, columns)?),
-                };
+            Who::Table(input) => {
+                let source = name(&input);
+                let (users, summary) = Users::read(input, users, items, columns, read)?;
                 if summary.new_users > 0 {
                     observer.note(Note::NewUsers { source, summary })?;
                 }
@@ -58,20 +53,12 @@ impl Who {
     }
 }
 
-/// A table's rows in a temporary Arrow file.
-fn spooled(table: &TableInput) -> Result<tempfile::TempPath> {
-    let batches = table.take().ok_or_else(|| Error::input(&table.name, "has been read already; give it anew"))?;
-    let file = tempfile::Builder::new().prefix("users-").suffix(".arrow").tempfile();
-    let file = file.map_err(|e| Error::io(std::env::temp_dir(), e))?;
-    let write = || {
-        let mut writer = arrow_ipc::writer::FileWriter::try_new_buffered(file.as_file(), &batches.schema())?;
-        for batch in batches {
-            writer.write(&batch?)?;
-        }
-        writer.finish()
-    };
-    write().map_err(|e| Error::input(&table.name, e.to_string()))?;
-    Ok(file.into_temp_path())
+/// What an input is called.
+pub(super) fn name(input: &Input) -> PathBuf {
+    match input {
+        Input::Path(path) => path.clone(),
+        Input::Table(table) => table.name().to_owned(),
+    }
 }
 
 /// The numbers of raw ids, as `find` knows them.

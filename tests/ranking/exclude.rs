@@ -5,6 +5,7 @@ use std::fs;
 
 use tercel::data::dataset::Dataset;
 use tercel::index::{Exclude, Ranker, RecommendOptions, Seen, Users, recommend};
+use tercel::table::ReadOptions;
 use tercel::{Error, Result};
 
 use crate::fixture::{Scored, Toy, vocabularies};
@@ -29,7 +30,7 @@ fn lists(of: &Dataset, seen: &Seen, exclude: Exclude, users: Option<&str>) -> BT
     let who = match users {
         Some(text) => {
             fs::write(&list, text).unwrap();
-            Users::read(&list, &user_ids, &items, &of.manifest().columns).unwrap().0
+            Users::read(list.as_path(), &user_ids, &items, &of.manifest().columns, &ReadOptions::default()).unwrap().0
         }
         None => Users::all(&user_ids),
     };
