@@ -15,7 +15,7 @@ use crate::{Error, Result};
 const MOST_TAGS: usize = 4096;
 
 /// The only items that may be recommended.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Items {
     /// Those with these raw ids; what the model does not know cannot be recommended and is counted.
