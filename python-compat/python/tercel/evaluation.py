@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ._counts import count
 from ._progress import parsed, users_bar
 from .dataset import Dataset, Split
+from .errors import ConfigError
 
 if TYPE_CHECKING:
     from .model import Model
@@ -103,7 +104,10 @@ def evaluate(
     >>> report["recall@10"] > report.popularity["recall@10"]
     True
     """
-    ks = [count("k", one) for one in ([k] if isinstance(k, int) else k)]
+    for name, given, kind in (("model", model, "Model"), ("dataset", dataset, "Dataset")):
+        if not (hasattr(given, "_core") if kind == "Model" else isinstance(given, Dataset)):
+            raise ConfigError(f"{name}: a tercel.{kind} is needed, not {type(given).__name__}", field=name)
+    ks = [count("k", one) for one in (k if isinstance(k, (list, tuple)) else [k])]
     bootstrap, seed = count("bootstrap", bootstrap), count("seed", seed)
     bar, told = users_bar("evaluate")
     try:

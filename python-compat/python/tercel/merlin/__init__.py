@@ -1,4 +1,5 @@
-"""Merlin's words for Tercel. A two-tower script needs only its imports changed: `merlin.` becomes `tercel.merlin.`.
+"""Merlin's words for Tercel, for two-tower scripts: `merlin.` becomes `tercel.merlin.`. What runs and what does not
+stands by name in the README.
 
 | Merlin | here |
 |---|---|
@@ -16,6 +17,9 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Iterable
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 _PACKAGE = __name__.split(".")[0]
 
@@ -39,6 +43,26 @@ def differs(words: str) -> None:
     while frame.f_back is not None and frame.f_globals.get("__name__", "").split(".")[0] == _PACKAGE:
         level, frame = level + 1, frame.f_back
     warnings.warn(words, MerlinDifference, stacklevel=level)
+
+
+def per_user(where: str, theirs: str) -> None:
+    """Warns that a figure is another one than the name that it is borrowed from has."""
+    differs(
+        f"{where}: a user is one row here, and all of its items in the rows that are given count, over the whole "
+        f"catalogue; {theirs}. Figures of the same name differ, by a factor of two and more (MRR@10): compare "
+        "Tercel's with Tercel's alone"
+    )
+
+
+def strangers(where: str, users: list[str], known: pa.Array) -> None:
+    """Warns of users that the model does not know, and counts them."""
+    asked = pa.array(dict.fromkeys(users), pa.large_string())
+    unknown = asked.filter(pc.invert(pc.is_in(asked, value_set=known.cast(pa.large_string()))))
+    if len(unknown):
+        differs(
+            f"{where}: {len(unknown)} of {len(asked)} users are unknown to the model (`{unknown[0]}` is the first): "
+            "they get what the average user would"
+        )
 
 
 _HARMLESS = frozenset({"name", "block_name", "run_eagerly", "jit_compile", "trainable", "dtype", "verbose", "steps"})

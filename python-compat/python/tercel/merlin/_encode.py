@@ -7,6 +7,7 @@ from typing import Literal
 
 import pyarrow as pa
 
+from .._tables import together
 from ..dataset import Dataset as Encoded
 from ..errors import ConfigError
 from .io import Dataset
@@ -35,6 +36,8 @@ class Columns:
                 raise ConfigError(f"schema: {words}; one must", field="schema")
             one[tag] = found[0]
         times = schema.select_by_tag(Tags.TIME).column_names
+        if len(times) > 1:
+            raise ConfigError(f"schema: {len(times)} columns have the tag time: {', '.join(times)}", field="schema")
         ids = set(one.values())
         features = [
             tuple(column for column in tower if column.name not in ids and column.name in schema)
@@ -54,7 +57,7 @@ class Columns:
         names = [key, *(column.name for column in features)]
         # The training rows come last: what they say of an id holds, whatever later rows say.
         rows = [table.select(names) for table in reversed(tables)]
-        return last_of_each(pa.concat_tables(rows, promote_options="permissive"), key, names)
+        return last_of_each(together(rows), key, names)
 
     def kinds(self, side: Literal["user", "item"]) -> dict[str, str]:
         """What tags say of features; the others are told by their values."""
@@ -84,4 +87,5 @@ def encode(train: Dataset, held_out: Dataset | None, columns: Columns) -> Encode
         user_feature_kinds=columns.kinds("user") if columns.user_features else None,
         item_feature_kinds=columns.kinds("item") if columns.item_features else None,
         progress=False,
+        **train.times,
     )

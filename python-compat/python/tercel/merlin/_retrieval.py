@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import pyarrow as pa
+
+from .._tables import raw_ids
 from ..errors import ConfigError
 from ..evaluation import Evaluation, evaluate
 from ..model import Model
 from ..tf.keras.optimizers import optimizer_settings
-from . import TRAINING, differs, unused
+from . import TRAINING, differs, per_user, unused
 from ._blocks import EmbeddingOptions, Encoder, InputBlockV2, MLPBlock
 from ._encode import Columns, encode
 from ._loader import Loader, as_dataset
@@ -120,6 +123,7 @@ class RetrievalModel:
     ) -> Any:
         """The metrics on held-out rows: full catalogue, one row per user, whatever the batch size."""
         unused("evaluate", others)
+        per_user("evaluate", "Merlin has a row for each interaction, ranked among the items of its batch")
         found = self._evaluation(as_dataset(x))
         values = {metric.key: found[metric.metric] for metric in self.metrics}
         return values if return_dict else list(values.values())
@@ -146,20 +150,22 @@ class RetrievalModel:
     to_top_k_recommender = to_top_k_encoder
 
     def query_embeddings(self, dataset: Dataset | Any = None, *_: Any, **__: Any) -> Dataset:
-        """The users' vectors: their ids, and a list of values each."""
-        return self._embeddings("user")
+        """The users' vectors: their ids, and a list of values each. Those of the dataset, or all."""
+        return self._embeddings("user", dataset)
 
     def candidate_embeddings(self, dataset: Dataset | Any = None, *_: Any, **__: Any) -> Dataset:
-        """The items' vectors: their ids, and a list of values each."""
-        return self._embeddings("item")
+        """The items' vectors: their ids, and a list of values each. Those of the dataset, or all."""
+        return self._embeddings("item", dataset)
 
-    def _embeddings(self, side: str) -> Dataset:
-        import pyarrow as pa
-
+    def _embeddings(self, side: str, dataset: Dataset | Any = None) -> Dataset:
         model, columns = self.trained, self._columns()
-        values = model.user_embeddings() if side == "user" else model.item_embeddings()
-        ids = model.user_ids if side == "user" else model.item_ids
         name = columns.user if side == "user" else columns.item
+        ids = model.user_ids if side == "user" else model.item_ids
+        asked = None
+        if dataset is not None:
+            ids = as_dataset(dataset).column(name).unique()
+            asked = raw_ids(ids, f"{side}s")
+        values = model.user_embeddings(asked) if side == "user" else model.item_embeddings(asked)
         lists = pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1)), values.shape[1])
         tag = Tags.USER_ID if side == "user" else Tags.ITEM_ID
         schema = Schema([self._trained_on().schema[name].with_tags(tag), "embedding"])

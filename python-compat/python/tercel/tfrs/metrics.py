@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from .._absent import absent
 from ..merlin import unused
 
 
@@ -19,3 +20,7 @@ class FactorizedTopK:
         """TFRS's arguments."""
         unused("FactorizedTopK", others)
         self.candidates, self.ks = candidates, tuple(ks)
+
+
+__all__ = ["FactorizedTopK"]
+__getattr__ = absent("tercel.tfrs.metrics", __all__)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from .._absent import absent
 from ..merlin import differs, unused
 from ..tf._plan import Tower
 from .metrics import FactorizedTopK
@@ -75,3 +76,7 @@ class Retrieval:
         if sample_weight is not None:
             differs("Retrieval: sample_weight is left out; tercel.Dataset has weights")
         return Plan(self, query_embeddings, candidate_embeddings, candidate_sampling_probability is not None)
+
+
+__all__ = ["Plan", "Retrieval"]
+__getattr__ = absent("tercel.tfrs.tasks", __all__)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from ...errors import NotWrittenError
 from .._plan import Tower, Trained
 
 
@@ -25,7 +26,7 @@ class Model:
 
     def call(self, inputs: Any) -> Any:
         """To be written by who derives from it."""
-        raise NotImplementedError
+        raise NotWrittenError(f"{type(self).__name__}: write call(self, inputs)")
 
 
 class Sequential(Model):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..._absent import absent
 from ...errors import ConfigError
 from ...merlin import unused
 
@@ -139,3 +140,7 @@ def optimizer_settings(optimizer: Any) -> dict[str, Any]:
         if found.get(theirs) is not None:
             settings[ours] = float(found[theirs])
     return settings
+
+
+__all__ = ["SGD", "Adagrad", "Adam", "LazyAdam", "Optimizer", "optimizer_settings"]
+__getattr__ = absent("tercel.tf.keras.optimizers", __all__)
