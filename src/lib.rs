@@ -59,7 +59,6 @@
 //! ```
 
 mod backend;
-pub mod config;
 pub mod data;
 pub mod device;
 mod error;
@@ -69,12 +68,15 @@ mod files;
 pub mod index;
 pub mod model;
 pub mod rng;
+pub mod settings;
 mod slab;
 pub mod synth;
+pub mod table;
 pub mod train;
 
 #[doc(hidden)]
 pub use backend::bench;
-pub use config::Config;
 pub use device::Device;
 pub use error::{Error, Result};
+pub use settings as config;
+pub use settings::Config;

@@ -26,7 +26,7 @@ mod _core {
     #[pymodule_export]
     use super::tables::{Rows, read_table};
     #[pymodule_export]
-    use super::train::{complete_config, train};
+    use super::train::{complete_config, settings, train};
     #[pymodule_export]
     use super::{device_for, version};
 }

@@ -32,19 +32,11 @@ pub struct Args {
     out: PathBuf,
     #[command(flatten)]
     flags: IngestFlags,
-    /// Seed of the random split
-    #[arg(long, value_name = "S")]
-    seed: Option<u64>,
-    /// Threads; 0 takes every core. The result does not depend on it
-    #[arg(long, value_name = "N")]
-    threads: Option<usize>,
 }
 
 pub fn run(args: &Args, out: &Output) -> Result<()> {
     let mut config = IngestConfig::default();
     args.flags.apply(&mut config);
-    config.seed = args.seed.unwrap_or(config.seed);
-    config.threads = args.threads.unwrap_or(config.threads);
     perform(&args.inputs, &args.out, &config, out)
 }
 

@@ -5,6 +5,7 @@ mod demo;
 mod doctor;
 mod evaluate;
 mod export;
+mod flags;
 mod index;
 mod ingest;
 mod inspect;
