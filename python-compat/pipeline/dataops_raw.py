@@ -172,8 +172,7 @@ def _insert_text(connection: duckdb.DuckDBPyConnection, table: RawTable, folder:
             if failed:
                 raise failed[0] from error
             raise BadSource(_first_wrong(file, table, names) or f"{file}: {error}") from error
-        finally:
-            connection.unregister(INCOMING)
+        connection.unregister(INCOMING)
 
 
 def _insert_parquet(connection: duckdb.DuckDBPyConnection, table: RawTable, folder: Path) -> None:
@@ -189,8 +188,7 @@ def _insert_parquet(connection: duckdb.DuckDBPyConnection, table: RawTable, fold
             connection.execute(f"insert into raw.{table.name} select {columns} from {INCOMING}")
         except duckdb.Error as error:
             raise BadSource(f"{file}: {error}") from error
-        finally:
-            connection.unregister(INCOMING)
+        connection.unregister(INCOMING)
 
 
 @contextmanager

@@ -430,12 +430,14 @@ def test_datasets_of_files_and_frames(form: str, tmp_path: Path) -> None:
 
     rows = planted(20)
     for part in range(2):
-        pyarrow.parquet.write_table(rows.slice(part * 140, 140), tmp_path / f"{part}.parquet")
+        for folder in (tmp_path, tmp_path / "parts"):
+            folder.mkdir(exist_ok=True)
+            pyarrow.parquet.write_table(rows.slice(part * 140, 140), folder / f"{part}.parquet")
     pyarrow.csv.write_csv(rows, tmp_path / "all.csv")
     sources: dict[str, Any] = {
         "parquet": str(tmp_path / "0.parquet"),
         "csv": tmp_path / "all.csv",
-        "folder": tmp_path,
+        "folder": tmp_path / "parts",
         "pattern": str(tmp_path / "*.parquet"),
         "list": [tmp_path / "0.parquet", tmp_path / "1.parquet"],
         "frame": rows.to_pandas(),

@@ -203,6 +203,16 @@ def test_a_pattern_names_files_in_order(tmp_path: Path) -> None:
     assert Dataset(tmp_path / "*.csv", schema=IDS).to_arrow()["user_id"].to_pylist() == ["00", "01", "02"]
 
 
+def test_a_folder_of_two_kinds_is_told_apart_by_the_engine(tmp_path: Path) -> None:
+    write(tmp_path / "a.csv", "user_id,item_id", "0022,x")
+    pyarrow.parquet.write_table(pa.table({"user_id": ["7", "8"], "item_id": ["x", "y"]}), tmp_path / "b.parquet")
+    (tmp_path / "_SUCCESS").touch()
+    for engine, users, left in (("csv", ["0022"], "b.parquet"), ("parquet", ["7", "8"], "a.csv")):
+        with pytest.warns(MerlinDifference, match=f"{left} in .* is no {engine}") as said:
+            rows = Dataset(tmp_path, engine=engine, schema=IDS).to_arrow()
+        assert len(said) == 1 and rows["user_id"].to_pylist() == users
+
+
 def test_columns_that_are_not_there(tmp_path: Path) -> None:
     rows = pa.table({"user_id": ["a"], "item_id": ["b"]})
     schema = IDS + Schema(["price"])

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.csv
 import pyarrow.parquet
 import pytest
 import tercel
@@ -156,7 +157,7 @@ def run(words: str) -> None:
     names: dict[str, Any] = {"__name__": "script"}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        exec(compile(BEFORE + textwrap.dedent(words), "script.py", "exec"), names)
+        exec(compile(BEFORE + textwrap.dedent(words), "script.py", "exec", dont_inherit=True), names)
 
 
 @pytest.mark.parametrize("name", RUNS)

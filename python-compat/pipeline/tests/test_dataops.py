@@ -114,8 +114,8 @@ def test_a_bad_file_is_named_and_leaves_the_last_load(tmp_path: Path) -> None:
     ("file", "old", "new", "line", "column"),
     [
         ("transactions_train.csv", "2020-", "20200-", 2, "t_dat"),
-        ("customers.csv", ",21,", ",old,", 3, "age"),
-        ("customers.csv", ",21,", ",2 1,", 3, "age"),
+        ("customers.csv", ",21", ",old", 3, "age"),
+        ("customers.csv", ",21", ",2 1", 3, "age"),
     ],
 )
 def test_a_value_of_another_type_is_named(

@@ -56,7 +56,8 @@ def is_column(values: object) -> bool:
         return not pa.types.is_struct(values.type)
     if isinstance(values, np.ndarray):
         return values.dtype.names is None
-    if isinstance(values, (Mapping, str, bytes)) or hasattr(values, "columns"):
+    # Looked up at the class: to name the columns of a lazy frame is work.
+    if isinstance(values, (Mapping, str, bytes)) or hasattr(type(values), "columns"):
         return False
     if _method(values, "tolist") or _method(values, "to_list") or _method(values, "numpy"):
         return True

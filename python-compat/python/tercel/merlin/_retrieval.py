@@ -123,8 +123,8 @@ class RetrievalModel:
     ) -> Any:
         """The metrics on held-out rows: full catalogue, one row per user, whatever the batch size."""
         unused("evaluate", others)
-        per_user("evaluate", "Merlin has a row for each interaction, ranked among the items of its batch")
         found = self._evaluation(as_dataset(x))
+        per_user("evaluate", "Merlin has a row for each interaction, ranked among the items of its batch")
         values = {metric.key: found[metric.metric] for metric in self.metrics}
         return values if return_dict else list(values.values())
 

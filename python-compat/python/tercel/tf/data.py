@@ -17,6 +17,8 @@ from ..merlin import differs
 from ._plan import Column
 
 AUTOTUNE = -1
+"""What `prefetch` is given in scripts; it has no effect."""
+
 _ONE = "value"
 _AT_ONCE = 4_096
 

@@ -95,9 +95,9 @@ class Model(keras.Model):
         K of the whole catalogue (with one row a user, what TFRS counts), mean over users.
         """
         unused("evaluate", others)
-        per_user("evaluate", "TFRS has a row for each interaction, and asks for that one item alone")
         if self.tercel is None or self._rows is None:
             raise ConfigError("the model has not been trained: call fit first")
+        per_user("evaluate", "TFRS has a row for each interaction, and asks for that one item alone")
         plan, columns = self._plan(x)
         data = _encode(self._rows, x, plan, columns)
         ks = list(plan.task.factorized_metrics.ks)
