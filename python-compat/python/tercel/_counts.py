@@ -21,7 +21,7 @@ def count(field: str, value: int) -> int:
     try:
         number = operator.index(value)
     except TypeError:
-        raise ConfigError(f"{field}: {value!r} is not a whole number", field=field) from None
+        raise ConfigError(f"{field}: {shown(value)} is not a whole number", field=field) from None
     if not 0 <= number < 2**64:
         raise ConfigError(f"{field}: {number} is not a number from 0", field=field)
     return number
@@ -34,14 +34,45 @@ def number(field: str, value: Any) -> float:
         ConfigError: For anything else; it names the setting.
     """
     if isinstance(value, (bool, str, bytes)):
-        raise ConfigError(f"{field}: {value!r} is not a number", field=field)
+        raise ConfigError(f"{field}: {shown(value)} is not a number", field=field)
     try:
         made = float(value)
     except (TypeError, ValueError):
-        raise ConfigError(f"{field}: {value!r} is not a number", field=field) from None
+        raise ConfigError(f"{field}: {shown(value)} is not a number", field=field) from None
     if math.isnan(made):
         raise ConfigError(f"{field}: NaN is not a number", field=field)
     return made
+
+
+def text_of(value: object, field: str) -> str:
+    """A text.
+
+    Raises:
+        ConfigError: For anything else; it names the setting.
+    """
+    if not isinstance(value, str):
+        raise ConfigError(f"{field}: a text is needed, not {shown(value)}", field=field)
+    return str(value)
+
+
+def several(values: Any, field: str) -> list[Any]:
+    """A list of anything that can be iterated over, but for a text or bytes.
+
+    Raises:
+        ConfigError: For anything else; it names the setting.
+    """
+    if isinstance(values, (str, bytes)):
+        raise ConfigError(f"{field}: a list is needed, not {shown(values)} alone", field=field)
+    try:
+        return list(values)
+    except TypeError:
+        raise ConfigError(f"{field}: a list is needed, not {shown(values)}", field=field) from None
+
+
+def shown(value: object) -> str:
+    """A value in words of one line."""
+    words = " ".join(repr(value).split())
+    return words if len(words) <= 60 else f"{words[:57]}..."
 
 
 def mapping_of(value: Any, field: str) -> dict[str, Any]:
@@ -53,7 +84,7 @@ def mapping_of(value: Any, field: str) -> dict[str, Any]:
     try:
         return dict(value or {})
     except (TypeError, ValueError):
-        raise ConfigError(f"{field}: a dictionary is needed, not {value!r}", field=field) from None
+        raise ConfigError(f"{field}: a dictionary is needed, not {shown(value)}", field=field) from None
 
 
 def as_json(settings: dict[str, Any]) -> str:
@@ -66,7 +97,7 @@ def as_json(settings: dict[str, Any]) -> str:
     def plain(value: Any) -> Any:
         if isinstance(value, np.generic):
             return value.item()
-        raise TypeError(f"{value!r} of the type {type(value).__name__} cannot be used")
+        raise TypeError(f"{shown(value)} of the type {type(value).__name__} cannot be used")
 
     parts = []
     for field, value in settings.items():

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from . import _core
+from ._counts import several, text_of
 from ._ids import is_column, raw_ids
 from .errors import ConfigError, DataError, FileError, KindError, RowError, SchemaError, ShapeError, TercelError
 
@@ -76,26 +77,15 @@ def read_options(
         ConfigError: For a value of another kind; it names the setting.
     """
     one = {"sep": sep, "quote": quote, "escape": escape, "time_unit": time_unit, "time_format": time_format}
-    several = {"columns": columns, "null": null}
+    lists = {"columns": columns, "null": null}
     made: dict[str, Any] = {}
     for field, text in one.items():
         if text is not None:
             made[field] = text_of(text, field)
-    for field, words in several.items():
+    for field, words in lists.items():
         if words is not None:
             made[field] = texts_of(words, field)
     return made
-
-
-def text_of(value: object, field: str) -> str:
-    """A text, checked.
-
-    Raises:
-        ConfigError: For anything else; it names the setting.
-    """
-    if not isinstance(value, str):
-        raise ConfigError(f"{field}: a text is needed, not {value!r}", field=field)
-    return str(value)
 
 
 def texts_of(values: object, field: str) -> list[str]:
@@ -106,11 +96,7 @@ def texts_of(values: object, field: str) -> list[str]:
     """
     if isinstance(values, str):
         raise ConfigError(f"{field}: give a list of texts: {values.split(',')}", field=field)
-    try:
-        listed = list(values)  # type: ignore[call-overload]
-    except TypeError:
-        raise ConfigError(f"{field}: a list of texts is needed, not {values!r}", field=field) from None
-    return [text_of(value, field) for value in listed]
+    return [text_of(value, field) for value in several(values, field)]
 
 
 class Reading:
@@ -403,9 +389,9 @@ which is no column: give frame.reset_index()
             raise
         hints: dict[str, str] = {}
         for name, table in tables.items():
-            several = table if isinstance(table, (list, tuple)) else [table]
-            for at, one in enumerate(several):
-                hints[f"{name}[{at}]" if len(several) > 1 else name] = _hint(one)
+            listed = table if isinstance(table, (list, tuple)) else [table]
+            for at, one in enumerate(listed):
+                hints[f"{name}[{at}]" if len(listed) > 1 else name] = _hint(one)
         words = hints.get(error.path or "", "") or next(filter(None, hints.values()), "")
         if not words or words in str(error):
             raise

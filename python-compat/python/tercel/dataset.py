@@ -250,7 +250,7 @@ class Dataset:
         return pa.concat_tables([_mapped(self.path / file["name"]) for file in files if file])
 
     def _split(self, split: str) -> dict[str, Any]:
-        if split not in ("train", "valid", "test"):
+        if not isinstance(split, str) or split not in ("train", "valid", "test"):
             raise ConfigError(f"split: `{split}` is not one of train, valid, test", field="split")
         found: dict[str, Any] = self.manifest[split]
         return found

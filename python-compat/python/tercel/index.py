@@ -129,7 +129,7 @@ class Index:
 
     def set_tag(self, tag: str, items: Iterable[int]) -> None:
         """Gives these items, and no others, the tag."""
-        self._core.set_tag(tag, _numbers(_several(items, "items")).tolist())
+        self._core.set_tag(text_of(tag, "tag"), _numbers(_several(items, "items")).tolist())
 
     @property
     def tags(self) -> dict[str, int]:

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from .._tables import together
 from ..dataset import Dataset as Encoded
-from ..errors import ConfigError
+from ..errors import ConfigError, SchemaError
 from .io import Dataset
 from .models.utils.dataset import last_of_each
 from .schema import ColumnSchema, Schema, Tags
@@ -47,7 +47,7 @@ class Columns:
 
     def interactions(self, table: pa.Table) -> pa.Table:
         """Users, items and times."""
-        return table.select([name for name in (self.user, self.item, self.time) if name is not None])
+        return selected(table, [name for name in (self.user, self.item, self.time) if name is not None])
 
     def features(self, tables: list[pa.Table], side: Literal["user", "item"]) -> pa.Table | None:
         """One row for each user or item."""
@@ -56,7 +56,7 @@ class Columns:
             return None
         names = [key, *(column.name for column in features)]
         # The training rows come last: what they say of an id holds, whatever later rows say.
-        rows = [table.select(names) for table in reversed(tables)]
+        rows = [selected(table, names) for table in reversed(tables)]
         return last_of_each(together(rows), key, names)
 
     def kinds(self, side: Literal["user", "item"]) -> dict[str, str]:
@@ -69,6 +69,19 @@ class Columns:
             elif Tags.CATEGORICAL in column.tags and not column.is_list and Tags.LIST not in column.tags:
                 kinds[column.name] = "categorical"
         return kinds
+
+
+def selected(table: pa.Table, names: list[str]) -> pa.Table:
+    """These columns of a table.
+
+    Raises:
+        SchemaError: When it lacks one.
+    """
+    for name in names:
+        if name not in table.column_names:
+            words = ", ".join(table.column_names) or "no columns"
+            raise SchemaError(f"dataset: no column `{name}`; there are {words}", path="dataset", column=name)
+    return table.select(names)
 
 
 def encode(train: Dataset, held_out: Dataset | None, columns: Columns) -> Encoded:

@@ -7,13 +7,14 @@ from typing import Any
 
 import pyarrow as pa
 
-from .._tables import raw_ids
+from .._counts import count, text_of
+from .._tables import path_of, raw_ids
 from ..errors import ConfigError
 from ..evaluation import Evaluation, evaluate
 from ..model import Model
 from ..tf.keras.optimizers import optimizer_settings
 from . import TRAINING, differs, per_user, unused
-from ._blocks import EmbeddingOptions, Encoder, InputBlockV2, MLPBlock
+from ._blocks import EmbeddingOptions, Encoder, InputBlockV2, MLPBlock, schema_of
 from ._encode import Columns, encode
 from ._loader import Loader, as_dataset
 from ._metrics import DEFAULT, TopKMetric, top_k_metrics
@@ -95,9 +96,11 @@ class RetrievalModel:
         held_out = None if validation_data is None else as_dataset(validation_data)
         data = encode(self._train, held_out, columns)
         config = self._config(columns)
-        config["train"] = {"epochs": epochs, "seed": seed, "device": device, "threads": threads}
+        numbers = {"epochs": epochs, "seed": seed, "threads": threads}
+        config["train"] = {name: count(name, value) for name, value in numbers.items()}
+        config["train"]["device"] = text_of(device, "device")
         if batch_size is not None:
-            config["train"]["batch_size"] = batch_size
+            config["train"]["batch_size"] = count("batch_size", batch_size)
         if held_out is not None and self.metrics:
             # Patience without end: every epoch is validated, the best is kept.
             config["train"]["early_stop"] = f"{self.metrics[0].metric},{epochs + 1}"
@@ -174,7 +177,7 @@ class RetrievalModel:
     def save(self, path: str, **others: Any) -> None:
         """Writes the trained model; `tercel.Model.from_pretrained` opens it."""
         unused("save", others, ("include_optimizer", "overwrite"))
-        self.trained.save_pretrained(path)
+        self.trained.save_pretrained(path_of(path, "path"))
 
     @property
     def trained(self) -> Model:
@@ -285,6 +288,7 @@ class MatrixFactorizationModelV2(RetrievalModel):
     ) -> None:
         """Merlin's arguments."""
         unused("MatrixFactorizationModelV2", others)
+        schema, dim = schema_of(schema, "MatrixFactorizationModelV2"), count("dim", dim)
         towers = [Encoder(InputBlockV2(schema.select_by_tag(tag), dim=dim)) for tag in (Tags.USER_ID, Tags.ITEM_ID)]
         if outputs is None:
             outputs = ContrastiveOutput(negative_samplers=negative_samplers, logits_temperature=logits_temperature)
@@ -315,6 +319,7 @@ class TwoTowerModel(TwoTowerModelV2):
     ) -> None:
         """Merlin's arguments."""
         unused("TwoTowerModel", others)
+        schema = schema_of(schema, "TwoTowerModel")
         dim = embedding_options.embedding_dim_default if embedding_options else None
         encoders = [
             Encoder(InputBlockV2(schema.select_by_tag(tag), dim=dim), block)

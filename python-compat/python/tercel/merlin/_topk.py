@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from .._counts import count
 from .._tables import raw_ids
 from ..evaluation import evaluate
 from . import differs, per_user, strangers, unused
@@ -49,7 +50,7 @@ class TopKEncoder:
             differs(
                 f"to_top_k_encoder: the search is exact, not {strategy!r}; Model.recommend(recall=…) is approximate"
             )
-        self.model, self.k = model, k
+        self.model, self.k = model, count("k", k)
         self.metrics: list[TopKMetric] = [type(metric)(k=k) for metric in DEFAULT]
         self.candidates: list[str] | None = None
         if candidates is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from .._counts import several
 from ..errors import ConfigError
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ def concat(values: list[Tower] | tuple[Tower, ...], axis: int = 1) -> Tower:
     >>> concat([Tower((Column("user_id"),), 32), Tower((Column("age"),), 32)], axis=1).width
     64
     """
+    values = several(values, "values")
     strange = [type(tower).__name__ for tower in values if not isinstance(tower, Tower)]
     if strange or not values:
         words = f"not {strange[0]}" if strange else "and there are none"

@@ -91,12 +91,12 @@ class Dataset:
 
     def take(self, count: int) -> Dataset:
         """The first rows, or batches; all for -1."""
-        rows = self.table.num_rows if count == -1 else whole("count", count) * (self.batch_size or 1)
+        rows = self.table.num_rows if _all(count) else whole("count", count) * (self.batch_size or 1)
         return Dataset(self.table.slice(0, rows), self.structure, self.batch_size)
 
     def skip(self, count: int) -> Dataset:
         """The rows, or batches, behind the first."""
-        rows = self.table.num_rows if count == -1 else whole("count", count) * (self.batch_size or 1)
+        rows = self.table.num_rows if _all(count) else whole("count", count) * (self.batch_size or 1)
         return Dataset(self.table.slice(rows), self.structure, self.batch_size)
 
     def unbatch(self) -> Dataset:
@@ -150,6 +150,11 @@ class Dataset:
                 yield _row({name: column[row] for name, column in values.items()}, found)
 
     as_numpy_iterator = __iter__
+
+
+def _all(count: object) -> bool:
+    """Whether TensorFlow's -1 is meant."""
+    return isinstance(count, int) and count == -1
 
 
 def _row(values: dict[str, Any], structure: Any) -> Any:

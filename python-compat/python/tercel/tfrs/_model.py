@@ -6,6 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from .._counts import count, text_of
 from .._tables import together
 from ..dataset import Dataset as Encoded
 from ..errors import ConfigError, KindError, NotWrittenError
@@ -80,7 +81,9 @@ class Model(keras.Model):
         config = _config(plan, columns)
         batch_size = x.batch_size or 512
         config["optimizer"] = _of_sums(optimizer_settings(self.optimizer), batch_size)
-        config["train"] = {"epochs": epochs, "seed": seed, "device": device, "threads": threads}
+        numbers = {"epochs": epochs, "seed": seed, "threads": threads}
+        config["train"] = {name: count(name, value) for name, value in numbers.items()}
+        config["train"]["device"] = text_of(device, "device")
         config["train"]["batch_size"] = batch_size
         differs("fit: the loss that is told is a mean over rows; TFRS tells the sum over a batch")
         self._rows = x

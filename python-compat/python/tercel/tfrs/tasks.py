@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .._absent import absent
+from .._counts import number
 from ..merlin import differs, unused
 from ..tf._plan import Tower
 from .metrics import FactorizedTopK
@@ -54,7 +55,7 @@ class Retrieval:
         unused("Retrieval", others)
         given = metrics if isinstance(metrics, list) else [metrics] if metrics is not None else []
         self.factorized_metrics = given[0] if given else FactorizedTopK()
-        self.temperature = 1.0 if temperature is None else temperature
+        self.temperature = 1.0 if temperature is None else number("temperature", temperature)
         self.remove_accidental_hits = remove_accidental_hits
         if num_hard_negatives is not None:
             differs("Retrieval: every candidate counts here, not the hardest alone")

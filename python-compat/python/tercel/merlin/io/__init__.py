@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..._absent import absent
+from ..._counts import text_of
 from ..._tables import Table, arrow_table, is_path, path_of, read_all, read_options
 from ...errors import ConfigError, FileError, SchemaError
 from .. import differs, unused
@@ -71,7 +72,7 @@ class Dataset:
 
         Args:
             path_or_source: The rows.
-            engine: Merlin's `parquet` or `csv`: of a folder with both, the files to take. What a file is it tells itself.
+            engine: Merlin's `parquet` or `csv`: of a folder with both, the files to take. Files tell what they are.
             schema: The columns' tags. Without it ids and times are found by their usual names, with a warning.
             others: How text is read, as for `tercel.read_table` (`sep`, `columns`, which pandas calls `names`, `quote`,
                 `escape`, `null`); Merlin's other arguments have no effect.
@@ -81,8 +82,10 @@ class Dataset:
             RowError: For the first row that cannot be read.
             ConfigError: When two columns may be the ids and no schema says which.
         """
-        if engine not in (None, "parquet", "csv"):
+        if engine is not None and text_of(engine, "engine") not in ("parquet", "csv"):
             raise ConfigError(f"engine: `{engine}` is not one of parquet, csv", field="engine")
+        if schema is not None and not isinstance(schema, Schema):
+            raise ConfigError(f"schema: a Schema is needed, not {type(schema).__name__}", field="schema")
         if "names" in others:
             others["columns"] = others.pop("names")
         options = read_options(**{name: others.pop(name) for name in _READING if others.get(name) is not None})

@@ -15,6 +15,7 @@ from enum import Enum
 from typing import Any
 
 from ..._absent import absent
+from ..._counts import several, text_of
 from ...errors import ConfigError, UnknownNameError
 from .. import unused
 
@@ -61,7 +62,7 @@ def _tag(tag: Tags | str) -> Tags:
 
 
 def _tags(tags: Iterable[Tags | str] | Tags | str) -> frozenset[Tags]:
-    known = {_tag(tag) for tag in ([tags] if isinstance(tags, (Tags, str)) else tags)}
+    known = {_tag(tag) for tag in ([tags] if isinstance(tags, (Tags, str)) else several(tags, "tags"))}
     return frozenset(known.union(*(_IMPLIED.get(tag, ()) for tag in known)))
 
 
@@ -92,7 +93,7 @@ class ColumnSchema:
         """Tags may be words. `USER_ID` implies `USER`, `ITEM_ID` implies `ITEM`."""
         unused("ColumnSchema", others, ("dims", "is_ragged"))
         for key, value in (
-            ("name", name),
+            ("name", text_of(name, "name")),
             ("tags", _tags(tags)),
             ("properties", dict(properties or {})),
             ("dtype", dtype),
@@ -124,8 +125,8 @@ class Schema:
     def __init__(self, columns: Iterable[ColumnSchema | str] = ()) -> None:
         """Columns, or names of columns without tags."""
         self.column_schemas: dict[str, ColumnSchema] = {}
-        for one in columns:
-            column = one if isinstance(one, ColumnSchema) else ColumnSchema(one)
+        for one in several(columns, "columns"):
+            column = one if isinstance(one, ColumnSchema) else ColumnSchema(text_of(one, "columns"))
             self.column_schemas[column.name] = column
 
     @property
@@ -142,8 +143,7 @@ class Schema:
 
     def select_by_tag(self, tags: Iterable[Tags | str] | Tags | str) -> Schema:
         """The columns that have one of the tags."""
-        wanted = {tags} if isinstance(tags, (Tags, str)) else set(tags)
-        exact = {_tag(tag) for tag in wanted}
+        exact = {_tag(tag) for tag in ([tags] if isinstance(tags, (Tags, str)) else several(tags, "tags"))}
         return Schema(column for column in self if column.tags & exact)
 
     def excluding_by_tag(self, tags: Iterable[Tags | str] | Tags | str) -> Schema:
@@ -153,14 +153,14 @@ class Schema:
 
     def select_by_name(self, names: Iterable[str] | str) -> Schema:
         """The columns of these names."""
-        wanted = [names] if isinstance(names, str) else list(names)
+        wanted = [names] if isinstance(names, str) else several(names, "names")
         return Schema(self[name] for name in wanted)
 
     select = select_by_name
 
     def excluding_by_name(self, names: Iterable[str]) -> Schema:
         """The columns of other names."""
-        left_out = set(names)
+        left_out = {text_of(name, "names") for name in several(names, "names")}
         return Schema(column for column in self if column.name not in left_out)
 
     without = excluding_by_name
@@ -184,7 +184,7 @@ class Schema:
 
     def __getitem__(self, name: str) -> ColumnSchema:
         """The column of this name."""
-        if name not in self.column_schemas:
+        if not isinstance(name, str) or name not in self.column_schemas:
             words = ", ".join(self.column_schemas) or "no columns"
             raise UnknownNameError(f"schema: no column `{name}`; it has {words}", path="schema", column=str(name))
         return self.column_schemas[name]

@@ -7,8 +7,8 @@ from typing import Any
 import pyarrow.compute as pc
 
 from ..._absent import absent
-from ..._counts import count
-from ...errors import ConfigError
+from ..._counts import count, several, text_of
+from ...errors import ConfigError, KindError
 from ...merlin import unused
 from .._plan import Column, Looked, Tower, Trained
 from ..data import Dataset
@@ -27,11 +27,13 @@ class StringLookup:
     def __init__(self, vocabulary: Any = None, mask_token: str | None = None, **others: Any) -> None:
         """Keras's arguments."""
         unused("StringLookup", others, ("num_oov_indices", "oov_token", "max_tokens"))
-        self._size = 0 if vocabulary is None else len(vocabulary)
+        self._size = 0 if vocabulary is None else len(several(vocabulary, "vocabulary"))
         self._masked = mask_token is not None
 
     def adapt(self, data: Dataset, batch_size: int | None = None) -> None:
         """Counts the different texts."""
+        if not isinstance(data, Dataset):
+            raise KindError(f"adapt: a tercel.tf.data.Dataset is needed, not {type(data).__name__}", path="data")
         columns = data.columns()
         if len(columns) != 1:
             words = f"a row has {len(columns)} columns; map it to the one that is looked up"
@@ -98,9 +100,9 @@ class Dense:
     def __init__(self, units: int, activation: str | None = None, **others: Any) -> None:
         """Keras's arguments."""
         unused("Dense", others)
-        if activation not in (None, "linear", "relu"):
+        if activation is not None and text_of(activation, "activation") not in ("linear", "relu"):
             raise ConfigError(f"Dense: Tercel has relu, not {activation}", field="activation")
-        self.units, self.activation = units, activation
+        self.units, self.activation = count("units", units), activation
 
     def __call__(self, tower: Tower) -> Tower:
         """Of a tower."""

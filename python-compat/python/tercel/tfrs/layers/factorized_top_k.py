@@ -13,7 +13,7 @@ import pyarrow as pa
 from ..._absent import absent
 from ..._counts import count
 from ..._ids import is_column, raw_ids
-from ...errors import ConfigError, ShapeError
+from ...errors import ConfigError, KindError, ShapeError
 from ...merlin import differs, strangers, unused
 from ...model import Model
 from ...tf.data import Dataset
@@ -61,6 +61,9 @@ class BruteForce:
         Raises:
             ConfigError: When a row has several columns that may be the identifier.
         """
+        if not isinstance(candidates, Dataset):
+            kind = type(candidates).__name__
+            raise KindError(f"candidates: a tercel.tf.data.Dataset is needed, not {kind}", path="candidates")
         columns = candidates.columns()
         if len(columns) > 1:
             words = ", ".join(column.name for column in columns)

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ...._absent import absent
-from ....errors import SchemaError
+from ....errors import KindError, SchemaError
 from ... import differs
 from ...io import Dataset
 from ...schema import Schema, Tags
@@ -27,6 +27,8 @@ def unique_rows_by_features(
     >>> unique_rows_by_features(Dataset(tercel.demo_purchases(), schema=schema), Tags.ITEM, Tags.ITEM_ID).num_rows
     20
     """
+    if not isinstance(dataset, Dataset):
+        raise KindError(f"dataset: a merlin.io.Dataset is needed, not {type(dataset).__name__}", path="dataset")
     key = dataset.schema.select_by_tag(grouping_tag).first.name
     features = dataset.schema.select_by_tag(features_tag)
     columns = Schema([dataset.schema[key], *(column for column in features if column.name != key)])
