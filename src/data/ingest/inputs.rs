@@ -1,69 +1,9 @@
-//! What ingest reads: files, or tables that are in memory or come as a stream.
+//! Everything that a dataset is made of.
 
-use std::fmt;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
-
-use arrow_array::RecordBatchReader;
-use arrow_schema::SchemaRef;
 
 use super::config::IngestConfig;
-
-/// A stream of record batches.
-pub type Stream = Box<dyn RecordBatchReader + Send>;
-
-/// Where rows come from.
-#[derive(Clone, Debug)]
-pub enum Input {
-    /// A file, or a folder of files.
-    Path(PathBuf),
-    /// Record batches under a name.
-    Table(TableInput),
-}
-
-/// Record batches under a name, which errors give in the place of a path. They are read once, batch by batch, and no
-/// column of theirs is copied as a whole.
-#[derive(Clone)]
-pub struct TableInput {
-    pub(super) name: PathBuf,
-    pub(super) schema: SchemaRef,
-    stream: Arc<Mutex<Option<Stream>>>,
-}
-
-impl TableInput {
-    /// The batches, once.
-    pub(super) fn take(&self) -> Option<Stream> {
-        self.stream.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-}
-
-impl fmt::Debug for TableInput {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TableInput").field("name", &self.name).field("schema", &self.schema).finish_non_exhaustive()
-    }
-}
-
-impl PartialEq for TableInput {
-    fn eq(&self, other: &TableInput) -> bool {
-        Arc::ptr_eq(&self.stream, &other.stream)
-    }
-}
-
-impl Eq for TableInput {}
-
-impl Input {
-    /// A table, or a stream that is longer than memory. Columns may have every type that a Parquet file's may.
-    pub fn table(name: impl Into<PathBuf>, stream: Stream) -> Input {
-        let (name, schema) = (name.into(), stream.schema());
-        Input::Table(TableInput { name, schema, stream: Arc::new(Mutex::new(Some(stream))) })
-    }
-}
-
-impl From<PathBuf> for Input {
-    fn from(path: PathBuf) -> Input {
-        Input::Path(path)
-    }
-}
+use crate::table::Input;
 
 /// Everything that one dataset is made of.
 #[derive(Clone, Debug, Default)]
