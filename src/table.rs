@@ -29,7 +29,7 @@ mod times;
 
 pub use inputs::{Input, Stream, TableInput};
 pub use options::{Mark, ReadOptions, TimeUnit};
-pub use read::read;
+pub use read::{Parts, parts, read};
 
 pub(crate) use batches::{Batches, as_text, guard, is_text_type, text_at};
 pub(crate) use dialect::Dialect;

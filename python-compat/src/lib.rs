@@ -24,7 +24,7 @@ mod _core {
     #[pymodule_export]
     use super::model::TwoTower;
     #[pymodule_export]
-    use super::tables::{Rows, read_table};
+    use super::tables::{Rows, data_files, read_table};
     #[pymodule_export]
     use super::train::{complete_config, settings, train};
     #[pymodule_export]

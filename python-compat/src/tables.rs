@@ -1,27 +1,37 @@
 //! Tables for Python: the core's reader, batch by batch.
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow_array::{RecordBatch, RecordBatchReader};
 use arrow_schema::{ArrowError, SchemaRef};
 use pyo3::prelude::*;
 use pyo3::types::PyCapsule;
-use tercel::data::ingest::Stream;
+use tercel::table::{ReadOptions, Stream};
 
+use crate::dataset::invalid;
 use crate::errors::{exception, raised, table_error};
-use crate::stream::{Given, capsule, reader};
-
-mod open;
+use crate::stream::{Given, capsule};
 
 /// Opens a table (a path, or a name and an object with `__arrow_c_stream__`). `options` are the settings of reading as
 /// JSON: `sep`, `quote`, `escape`, `null`, `columns`, `time_unit`, `time_format`.
 #[pyfunction]
 pub(crate) fn read_table(py: Python<'_>, source: Given<'_>, options: &str) -> PyResult<Rows> {
-    let stream = match source {
-        Given::Path(path) => raised(py.detach(|| open::open(&path, options)))?,
-        Given::Table((name, object)) => Box::new(reader(&name, &object)?),
-    };
+    let options: ReadOptions = serde_json::from_str(options).map_err(invalid)?;
+    raised(options.validate())?;
+    let input = source.input()?;
+    let stream = raised(py.detach(|| tercel::table::read(&input, &options)))?;
     Ok(Rows { stream: Mutex::new(Some(stream)), failed: Arc::default() })
+}
+
+/// A file, and the columns that its folders add to it: their names and values.
+type Part = (PathBuf, Vec<(String, String)>);
+
+/// The data files that a path stands for; and those that are not read, each with the reason.
+#[pyfunction]
+pub(crate) fn data_files(py: Python<'_>, path: PathBuf) -> PyResult<(Vec<Part>, Vec<(PathBuf, String)>)> {
+    let parts = raised(py.detach(|| tercel::table::parts(&path)))?;
+    Ok((parts.files, parts.passed))
 }
 
 /// The rows of a table, to be read once.

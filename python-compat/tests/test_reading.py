@@ -111,12 +111,32 @@ def test_a_stream_that_breaks_is_an_error_of_ours() -> None:
 def test_several_files_go_together_by_their_names(tmp_path: Path) -> None:
     one = write(tmp_path / "1.csv", "user_id,item_id", "a,x")
     other = write(tmp_path / "2.csv", "item_id,user_id", "y,b")
-    assert read_all([one, other]).to_pydict() == {"user_id": ["a", "b"], "item_id": ["x", "y"]}
+    assert read_all([one, other], {}).to_pydict() == {"user_id": ["a", "b"], "item_id": ["x", "y"]}
     for name, header in (("3.csv", "user_id"), ("4.csv", "user_id,item_id,price"), ("5.csv", "user,item_id")):
         lines = [header, ",".join("1" for _ in header.split(","))]
         with pytest.raises(tercel.SchemaError, match=r"no column `(item_id|price|user_id)`, which") as error:
-            read_all([one, write(tmp_path / name, *lines)])
+            read_all([one, write(tmp_path / name, *lines)], {})
         assert error.value.path in (str(one), str(tmp_path / name)) and error.value.column
+
+
+def test_a_folder_is_all_its_files(tmp_path: Path) -> None:
+    """In folders of folders too, with the columns that their names add."""
+    for month, user in (("01", "0022"), ("02", "7")):
+        part = tmp_path / "year=2024" / f"month={month}"
+        part.mkdir(parents=True)
+        write(part / "part-0.csv", "user_id,item_id", f"{user},x")
+    (tmp_path / "_SUCCESS").touch()
+    expected = {"user_id": ["0022", "7"], "item_id": ["x", "x"], "year": ["2024", "2024"], "month": ["01", "02"]}
+    assert tercel.read_table(tmp_path).to_pydict() == expected
+    assert Dataset(tmp_path, schema=IDS).to_arrow().to_pydict() == {name: expected[name] for name in IDS.column_names}
+    (tmp_path / "notes.xls").write_bytes(b"x")
+    with pytest.warns(UserWarning, match=r"not read: notes\.xls"):
+        assert tercel.read_table(tmp_path).to_pydict() == expected
+    (tmp_path / "empty").mkdir()
+    for nothing in (tmp_path / "empty", tercel.Dataset.build(PURCHASES, tmp_path / "data", progress=False).path):
+        with pytest.raises(tercel.DataError) as error:
+            tercel.read_table(nothing)
+        assert error.value.path == str(nothing)
 
 
 def test_types_that_differ_become_texts() -> None:
@@ -208,7 +228,7 @@ def test_a_folder_of_two_kinds_is_told_apart_by_the_engine(tmp_path: Path) -> No
     pyarrow.parquet.write_table(pa.table({"user_id": ["7", "8"], "item_id": ["x", "y"]}), tmp_path / "b.parquet")
     (tmp_path / "_SUCCESS").touch()
     for engine, users, left in (("csv", ["0022"], "b.parquet"), ("parquet", ["7", "8"], "a.csv")):
-        with pytest.warns(MerlinDifference, match=f"{left} in .* is no {engine}") as said:
+        with pytest.warns(UserWarning, match=rf"not read: {left} \(it is no {engine}\)") as said:
             rows = Dataset(tmp_path, engine=engine, schema=IDS).to_arrow()
         assert len(said) == 1 and rows["user_id"].to_pylist() == users
 

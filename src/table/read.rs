@@ -1,13 +1,43 @@
 //! A whole table as texts, for those who make something else of it.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow_array::builder::StringBuilder;
 use arrow_array::{ArrayRef, RecordBatch, RecordBatchIterator};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 
-use super::{Hints, Input, Kind, ReadOptions, Stream, Table};
+use super::{Hints, Input, Kind, ReadOptions, Stream, Table, folder};
 use crate::{Error, Result};
+
+/// The files that a path stands for.
+#[derive(Clone, Debug, Default)]
+pub struct Parts {
+    /// The files in the order of their paths, with the columns that `key=value` folders add: their names and values.
+    pub files: Vec<(PathBuf, Vec<(String, String)>)>,
+    /// What is not read, and why.
+    pub passed: Vec<(PathBuf, String)>,
+}
+
+/// The data files of a folder and its sub-folders, or the file itself.
+///
+/// # Errors
+/// [`Error::Io`]; [`Error::Input`] where a folder has no data file, is one of Tercel's own, or has one file in two
+/// compressions.
+pub fn parts(path: &Path) -> Result<Parts> {
+    if !path.is_dir() {
+        return Ok(Parts { files: vec![(path.to_owned(), Vec::new())], passed: Vec::new() });
+    }
+    if let Some(what) = folder::ours(path) {
+        return Err(Error::input(path, format!("is {what} of Tercel, not a folder of tables")));
+    }
+    let found = folder::walk(path)?;
+    if found.files.is_empty() {
+        return Err(Error::input(path, "is a folder without data files; name the files themselves"));
+    }
+    let files = found.files.into_iter().map(|file| (file.path, file.constants)).collect();
+    Ok(Parts { files, passed: found.passed })
+}
 
 /// Rows of a batch.
 const ROWS: usize = 16 << 10;

@@ -16,6 +16,7 @@ import pyarrow as pa
 from . import _core
 from ._counts import several, text_of
 from ._ids import is_column, raw_ids
+from ._warn import warn
 from .errors import ConfigError, DataError, FileError, KindError, RowError, SchemaError, ShapeError, TercelError
 
 
@@ -102,17 +103,15 @@ def texts_of(values: object, field: str) -> list[str]:
 class Reading:
     """Record batches of the one reader; errors keep their class and their place."""
 
-    def __init__(self, given: Given, options: Mapping[str, Any]) -> None:
-        """Opens the table."""
+    def __init__(self, given: Given, options: Mapping[str, Any], constants: Sequence[tuple[str, str]] = ()) -> None:
+        """Opens a table; `constants` are columns that are the same in all rows, and text."""
         self.name = given if isinstance(given, str) else given[0]
         self._rows = _core.read_table(given, json.dumps(dict(options)))
         with self.errors():
             self._reader = pa.RecordBatchReader.from_stream(self._rows)
-
-    @property
-    def schema(self) -> pa.Schema:
-        """The columns."""
-        return self._reader.schema
+        own = self._reader.schema
+        self._constants = [(name, value or None) for name, value in constants if name not in own.names]
+        self.schema: pa.Schema = pa.schema([*own, *(pa.field(name, pa.string()) for name, _ in self._constants)])
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
         """The batches, once."""
@@ -122,7 +121,8 @@ class Reading:
                     batch = self._reader.read_next_batch()
                 except StopIteration:
                     return
-            yield batch
+            added = [pa.repeat(pa.scalar(value, pa.string()), batch.num_rows) for _, value in self._constants]
+            yield pa.RecordBatch.from_arrays([*batch.columns, *added], schema=self.schema)
 
     def read_all(self) -> pa.Table:
         """The rows."""
@@ -181,16 +181,29 @@ def read_table(
     options = read_options(
         sep=sep, columns=columns, quote=quote, escape=escape, null=null, time_unit=time_unit, time_format=time_format
     )
-    return Reading(given(table, "table"), options).read_all()
+    return read_all([table], options)
 
 
-def read_all(tables: Sequence[Table], **options: Any) -> pa.Table:
-    """Several files of the same columns, in whichever order each has them, as one table.
+def read_all(tables: Sequence[Table], options: Mapping[str, Any], engine: str | None = None) -> pa.Table:
+    """Several files, or folders of them, of the same columns, in whichever order each has them, as one table. Folders
+    named `key=value` add a column. What is not read of a folder is named in a warning.
+
+    Args:
+        tables: Paths, or one table in memory.
+        options: What `read_options` gives.
+        engine: Of a folder, the files of this kind alone: `parquet` or `csv`.
 
     Raises:
         SchemaError: When a file lacks a column that another one has.
     """
-    parts = [Reading(given(table, "table"), read_options(**options)) for table in tables]
+    parts: list[Reading] = []
+    for table in tables:
+        if is_path(table):
+            parts += _files(path_of(table, "table"), options, engine)
+        else:
+            parts.append(Reading(given(table, "table"), options))
+    if not parts:
+        raise DataError("table: no files are given", path="table")
     first = parts[0]
     for part in parts[1:]:
         for one, other in ((part, first), (first, part)):
@@ -203,6 +216,23 @@ def read_all(tables: Sequence[Table], **options: Any) -> pa.Table:
                 )
     made = [part.read_all().select(first.schema.names) for part in parts]
     return made[0] if len(made) == 1 else together(made)
+
+
+def _files(path: Path, options: Mapping[str, Any], engine: str | None) -> list[Reading]:
+    """The files that a path stands for, opened."""
+    if not path.is_dir():
+        return [Reading(str(path), options)]
+    files, passed = _core.data_files(path)
+    if engine is not None:
+        wanted = [one for one in files if one[0].name.removesuffix(".gz").removesuffix(".zst").endswith(f".{engine}")]
+        if wanted:
+            passed += [(file, f"it is no {engine}") for file, _ in files if file not in [one for one, _ in wanted]]
+            files = wanted
+    if passed:
+        named = [f"{file.relative_to(path)} ({why})" for file, why in passed[:5]]
+        more = [f"{len(passed) - 5} more"] if len(passed) > 5 else []
+        warn(f"{path}: not read: {', '.join(named + more)}")
+    return [Reading(str(file), options, constants) for file, constants in files]
 
 
 def together(tables: Sequence[pa.Table]) -> pa.Table:

@@ -14,14 +14,12 @@ Where Tercel does something else than Merlin, and better for it, a `MerlinDiffer
 
 from __future__ import annotations
 
-import sys
-import warnings
 from collections.abc import Iterable
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-_PACKAGE = __name__.split(".")[0]
+from .._warn import warn
 
 
 class MerlinDifference(UserWarning):
@@ -39,10 +37,7 @@ class MerlinDifference(UserWarning):
 
 def differs(words: str) -> None:
     """Warns, at the line of the script: the first that is not this package's."""
-    level, frame = 1, sys._getframe()
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").split(".")[0] == _PACKAGE:
-        level, frame = level + 1, frame.f_back
-    warnings.warn(words, MerlinDifference, stacklevel=level)
+    warn(words, MerlinDifference)
 
 
 def per_user(where: str, theirs: str) -> None:

@@ -94,8 +94,8 @@ class Dataset:
         several = path_or_source if isinstance(path_or_source, (list, tuple)) else [path_or_source]
         texts: set[str] = set()
         if several and all(is_path(one) for one in several):
-            files = [file for path in several for file in _files(str(path_of(path, "dataset")), engine)]
-            self._table: pa.Table = read_all(files, **options)
+            files = [file for path in several for file in _files(str(path_of(path, "dataset")))]
+            self._table: pa.Table = read_all(files, options, engine)
             texts = {field.name for field in self._table.schema if pa.types.is_string(field.type)}
         else:
             self._table = arrow_table(path_or_source, "dataset")
@@ -176,20 +176,8 @@ class Dataset:
         return Schema(ColumnSchema(name, tags=[known[name]] if name in known else []) for name in names)
 
 
-def _files(path: str, engine: str | None) -> list[str]:
-    """The files of a pattern in the order of their names; a file is itself, and a folder is all its files, or those of
-    the engine that is asked for.
-    """
-    if engine is not None and os.path.isdir(path):
-        within = [file for file in sorted(glob.glob(os.path.join(path, "**"), recursive=True)) if os.path.isfile(file)]
-        files = [file for file in within if not os.path.basename(file).startswith("_")]
-        wanted = [file for file in files if file.removesuffix(".gz").endswith(f".{engine}")]
-        others = [os.path.relpath(file, path) for file in files if file not in wanted]
-        if wanted and others:
-            differs(
-                f"Dataset: {', '.join(others[:5])}{' and more' * (len(others) > 5)} in {path} is no {engine}: left out"
-            )
-            return wanted
+def _files(path: str) -> list[str]:
+    """The files of a pattern in the order of their names; a file or a folder is itself."""
     if os.path.exists(path) or path == "-":
         return [path]
     found = sorted(glob.glob(path, recursive=True))
