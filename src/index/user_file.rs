@@ -185,7 +185,7 @@ impl<'a> Users<'a> {
             };
             summary.rows += 1;
             let name = value(places.user)?;
-            if table.missing.is(name.as_bytes()) {
+            if table.missing.is_id(name.as_bytes()) {
                 return Err(error(
                     places.user,
                     format!("{} is no id; every row needs a user", quoted(name.as_bytes())),
@@ -201,7 +201,7 @@ impl<'a> Users<'a> {
                 }
             };
             if let Some(at) = places.item
-                && !table.missing.is(values[at])
+                && !table.missing.is_id(values[at])
             {
                 match items.find(RawId::Text(value(at)?)) {
                     Some(item) => {

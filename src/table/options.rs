@@ -81,7 +81,10 @@ impl ReadOptions {
         let quoted = self.quote.is_none() && bytes.contains(&b'"');
         if bytes.is_empty() || bytes.len() > MAX_SEPARATOR || quoted || bytes.iter().any(|b| matches!(b, b'\n' | b'\r'))
         {
-            return Err(Error::config("sep", format!("`{text}` cannot separate values; use `,`, `tab`, `;`, `|` or `::`")));
+            return Err(Error::config(
+                "sep",
+                format!("`{text}` cannot separate values; use `,`, `tab`, `;`, `|` or `::`"),
+            ));
         }
         Ok(Some(bytes))
     }

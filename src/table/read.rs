@@ -80,7 +80,7 @@ pub fn read(input: &Input, options: &ReadOptions) -> Result<Stream> {
         let values = values.map_err(|reject| at(&reject.column, reject.reason))?;
         for ((builder, value), name) in builders.iter_mut().zip(values).zip(&table.columns) {
             match std::str::from_utf8(value) {
-                _ if table.missing.is(value) => builder.append_null(),
+                _ if table.missing.is_value(value) => builder.append_null(),
                 Ok(text) => builder.append_value(text),
                 Err(_) => return Err(at(name, format!("{} is not UTF-8", super::quoted(value)))),
             }

@@ -84,7 +84,8 @@ impl TextFile {
                 return Err(Error::input(&self.path, reason));
             }
             let begin = sample.iter().position(|byte| !byte.is_ascii_whitespace()).unwrap_or(sample.len());
-            if read < missing || memchr(b'\n', &sample[begin..]).is_some() {
+            let first_line = memchr(b'\n', &sample[begin..]).unwrap_or(sample.len() - begin);
+            if first_line <= MAX_LINE && (read < missing || begin + first_line < sample.len()) {
                 break read < missing;
             }
             if want > MAX_LINE {

@@ -51,6 +51,7 @@ impl FromArgMatches for MachineFlags {
 impl MachineFlags {
     /// The device, checked and said: a device that is not there is an error at once, not after an hour of ingest.
     pub fn device(&self, out: &Output) -> tercel::Result<Device> {
+        self.0.check()?;
         announce(self.0.device, out)
     }
 
@@ -90,6 +91,23 @@ pub fn parse_toml<T: serde::de::DeserializeOwned>(text: &str, name: &str) -> ter
 /// Joins the lines of a message: an error is one line.
 pub fn one_line(text: &str) -> String {
     text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
+}
+
+/// The library's words for settings (`time_unit=ms`) in those of the command (`--time-unit ms`).
+pub fn in_flags(text: &str) -> String {
+    let settings: Vec<(String, String)> = IngestConfig::describe()
+        .into_iter()
+        .filter_map(|setting| Some((format!("{}=", setting.key.rsplit('.').next()?), setting.flag?)))
+        .collect();
+    let word = |word: &str| {
+        let found = settings.iter().find_map(|(name, flag)| Some((flag, word.strip_prefix(name.as_str())?)));
+        match found {
+            Some((flag, "")) => flag.clone(),
+            Some((flag, value)) => format!("{flag} {value}"),
+            None => word.to_owned(),
+        }
+    };
+    text.split(' ').map(word).collect::<Vec<_>>().join(" ")
 }
 
 /// clap's message without the usage text, in one line, and where to read on.

@@ -75,7 +75,7 @@ pub(super) fn read_features(
         if key.starts_with(LIST_SEPARATOR.as_bytes()) {
             return rejected.push(path, number, reject(input.key, "is a list; an id is a text or a number".into()));
         }
-        if missing.is(key) {
+        if missing.is_id(key) {
             return rejected.push(
                 path,
                 number,

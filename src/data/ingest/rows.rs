@@ -49,7 +49,7 @@ impl Layout {
     /// Checks an id.
     #[inline]
     pub(super) fn check_id(&self, id: &[u8], is_utf8: bool) -> Result<(), String> {
-        if self.missing.is(id) {
+        if self.missing.is_id(id) {
             return Err(missing_id(id));
         }
         if id.len() > MAX_ID {
