@@ -190,6 +190,25 @@ def test_numbers_are_numbers_where_all_of_them_are(tmp_path: Path) -> None:
     assert Dataset(file, schema=schema).to_arrow().to_pydict() == {name: made for name, (_, made) in columns.items()}
 
 
+def test_a_schema_that_comes_later_is_kept_to(tmp_path: Path) -> None:
+    """Scripts set `dataset.schema` behind reading: an id that was taken for a number comes back as it is written."""
+    file = write(tmp_path / "x.csv", "who,what", "1.0,007", "2.50,8")
+    with pytest.warns(MerlinDifference, match="no column"):
+        dataset = Dataset(file)
+    assert dataset.to_arrow()["who"].to_pylist() == [1.0, 2.5]
+    dataset.schema = Schema([ColumnSchema("who", tags=[Tags.USER_ID]), ColumnSchema("what", tags=[Tags.ITEM_ID])])
+    assert dataset.to_arrow().to_pydict() == {"who": ["1.0", "2.50"], "what": ["007", "8"]}
+
+
+def test_types_of_parquet_stay(tmp_path: Path) -> None:
+    rows = pa.table({"user_id": [22, 7], "item_id": ["0022", "1"], "price": ["1", "2"], "size": [1, None]})
+    pyarrow.parquet.write_table(rows, tmp_path / "x.parquet")
+    schema = IDS + Schema(["price", "size"])
+    for source in (tmp_path / "x.parquet", rows):
+        made = Dataset(source, schema=schema).to_arrow()
+        assert made.to_pydict() == rows.to_pydict() and made["user_id"].type == pa.int64()
+
+
 def test_a_schema_can_ask_for_numbers(tmp_path: Path) -> None:
     schema = Schema([ColumnSchema("user_id", ["user_id"], dtype=np.int64), ColumnSchema("item_id", ["item_id"])])
     file = write(tmp_path / "x.csv", "user_id,item_id", "22,0022", "7,1")

@@ -1,5 +1,6 @@
 //! A whole table as texts, for those who make something else of it.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -39,12 +40,15 @@ pub fn parts(path: &Path) -> Result<Parts> {
     Ok(Parts { files, passed: found.passed })
 }
 
+/// The key of a schema's metadata that says that a table is written as text, and its columns have no types.
+const WRITTEN: &str = "tercel.written";
+
 /// Rows of a batch.
 const ROWS: usize = 16 << 10;
 
 /// Reads a table: record batches whose columns are those of the file, in its order. A text file's are strings, exactly as
-/// they are written, and null where a missing word stands; Arrow and Parquet columns keep their types. Columns that cannot
-/// be used (structs, maps) are left out of text files alone.
+/// they are written, and null where a missing word stands; the schema's metadata says so (`tercel.written` is `text`). Arrow
+/// and Parquet columns keep their types. Columns that cannot be used (structs, maps) are left out of text files alone.
 ///
 /// Text is read into memory; Arrow and Parquet batch by batch.
 ///
@@ -61,7 +65,8 @@ pub fn read(input: &Input, options: &ReadOptions) -> Result<Stream> {
         return Ok(Box::new(RecordBatchIterator::new(batches, schema)));
     }
     let fields = table.columns.iter().map(|name| Field::new(name, DataType::Utf8, true));
-    let schema: SchemaRef = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+    let written = HashMap::from([(WRITTEN.to_owned(), "text".to_owned())]);
+    let schema: SchemaRef = Arc::new(Schema::new_with_metadata(fields.collect::<Vec<_>>(), written));
     let mut builders: Vec<StringBuilder> = table.columns.iter().map(|_| StringBuilder::new()).collect();
     let (mut batches, mut rows) = (Vec::new(), 0);
     let mut close = |builders: &mut Vec<StringBuilder>| -> Result<()> {

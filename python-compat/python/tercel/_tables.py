@@ -32,6 +32,9 @@ from ._streams import (
 from ._warn import warn
 from .errors import ConfigError, DataError, FileError, SchemaError, TercelError
 
+_WRITTEN = b"tercel.written"
+"""The key of a schema's metadata by which the reader says that a table is written as text."""
+
 
 def read_options(
     *,
@@ -85,6 +88,7 @@ class Reading:
         with self.errors():
             self._reader = pa.RecordBatchReader.from_stream(self._rows)
         own = self._reader.schema
+        self.is_text = is_text(own)
         self._constants = [(name, value or None) for name, value in constants if name not in own.names]
         self.schema: pa.Schema = pa.schema([*own, *(pa.field(name, pa.string()) for name, _ in self._constants)])
 
@@ -189,8 +193,13 @@ def read_all(tables: Sequence[Table], options: Mapping[str, Any], engine: str | 
                     path=one.name,
                     column=lacks[0],
                 )
-    made = [part.read_all().select(first.schema.names) for part in parts]
-    return made[0] if len(made) == 1 else together(made)
+    made = together([part.read_all().select(first.schema.names) for part in parts])
+    return made.replace_schema_metadata({_WRITTEN: b"text"} if all(part.is_text for part in parts) else None)
+
+
+def is_text(schema: pa.Schema) -> bool:
+    """Whether a table was read from text, which has no types."""
+    return (schema.metadata or {}).get(_WRITTEN) == b"text"
 
 
 def _files(path: Path, options: Mapping[str, Any], engine: str | None) -> list[Reading]:
@@ -217,6 +226,8 @@ def together(tables: Sequence[pa.Table]) -> pa.Table:
     >>> together([pa.table({"item_id": [22]}), pa.table({"item_id": ["0022"]})])["item_id"].to_pylist()
     ['22', '0022']
     """
+    if len(tables) == 1:
+        return tables[0]
     try:
         return pa.concat_tables(tables, promote_options="permissive")
     except pa.ArrowException:
@@ -292,6 +303,7 @@ __all__ = [
     "given",
     "given_all",
     "is_path",
+    "is_text",
     "path_of",
     "raw_ids",
     "read_all",

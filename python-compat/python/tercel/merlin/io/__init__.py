@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 
 from ..._absent import absent
 from ..._counts import text_of
-from ..._tables import Table, arrow_table, is_path, path_of, read_all, read_options
+from ..._tables import Table, arrow_table, is_path, is_text, path_of, read_all, read_options
 from ...errors import ConfigError, FileError, SchemaError
 from .. import differs, unused
 from ..schema import ColumnSchema, Schema, Tags
@@ -92,19 +92,18 @@ class Dataset:
         unused("Dataset", others, ("npartitions", "part_size", "part_mem_fraction", "cpu", "client", *_READING))
         self.times = {name: options[name] for name in ("time_unit", "time_format") if name in options}
         several = path_or_source if isinstance(path_or_source, (list, tuple)) else [path_or_source]
-        texts: set[str] = set()
+        self._texts: set[str] = set()
         if several and all(is_path(one) for one in several):
             files = [file for path in several for file in _files(str(path_of(path, "dataset")))]
             self._table: pa.Table = read_all(files, options, engine)
-            texts = {field.name for field in self._table.schema if pa.types.is_string(field.type)}
+            self._texts = set(self._table.column_names) if is_text(self._table.schema) else set()
         else:
             self._table = arrow_table(path_or_source, "dataset")
         self.schema = schema if schema is not None else self._guess()
-        for name in sorted(texts & set(self.schema.column_names)):
-            if "time_format" in self.times and Tags.TIME in self.schema[name].tags:
-                continue
-            at = self._table.schema.get_field_index(name)
-            self._table = self._table.set_column(at, name, _typed(self._table[name], self.schema[name]))
+        self._typed: dict[str, tuple[ColumnSchema, pa.ChunkedArray]] = {}
+        for column in self.schema:
+            if column.name in self._texts:
+                self.column(column.name)  # what the schema asks for and the file has not is told at once
 
     def to_arrow(self) -> pa.Table:
         """The rows as a pyarrow table; only the columns of the schema.
@@ -112,26 +111,26 @@ class Dataset:
         Raises:
             SchemaError: When they lack one.
         """
-        lacks = [name for name in self.schema.column_names if name not in self._table.column_names]
-        if lacks:
-            raise SchemaError(
-                f"dataset: no column `{lacks[0]}`, which the schema has; there are "
-                f"{', '.join(self._table.column_names)}",
-                path="dataset",
-                column=lacks[0],
-            )
-        return self._table.select(self.schema.column_names)
+        return pa.table({name: self.column(name) for name in self.schema.column_names})
 
     def column(self, name: str) -> pa.ChunkedArray:
-        """One column.
+        """One column, as the schema has it.
 
         Raises:
             SchemaError: When there is none of this name.
         """
         if name not in self._table.column_names:
             words = ", ".join(self._table.column_names) or "no columns"
-            raise SchemaError(f"dataset: no column `{name}`; there are {words}", path="dataset", column=name)
-        return self._table[name]
+            which = ", which the schema has" if name in self.schema else ""
+            raise SchemaError(f"dataset: no column `{name}`{which}; there are {words}", path="dataset", column=name)
+        if name not in self._texts or name not in self.schema:
+            return self._table[name]
+        column = self.schema[name]
+        if name not in self._typed or self._typed[name][0] != column:
+            # Times that are written in a form of their own are read by that.
+            kept = "time_format" in self.times and Tags.TIME in column.tags
+            self._typed[name] = column, self._table[name] if kept else _typed(self._table[name], column)
+        return self._typed[name][1]
 
     def compute(self) -> Any:
         """The rows as a pandas data frame."""
