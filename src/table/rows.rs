@@ -45,9 +45,6 @@ const BEHIND_QUOTE: &str = "there is text behind the closing quote; a quote insi
 const STRAY_QUOTE: &str = "the quote that opens here is not closed in its line, and the lines up to the next quote are \
                            rows of their own; give quote=none where quotes are text, or quote=\" where values have \
                            line breaks";
-/// A line that is not a JSON object.
-const NO_OBJECT: &str = "is not a JSON object; a line has to hold one, as in {\"user\":1,\"item\":2}";
-
 impl<'a> Row<'a> {
     #[inline]
     pub(crate) fn get(&self, i: usize) -> &'a [u8] {
@@ -72,9 +69,9 @@ impl RowReader {
         }
     }
 
-    /// For a file with these columns: JSON objects give their values by name.
-    pub(crate) fn of_columns(dialect: &Dialect, columns: &[String]) -> RowReader {
-        let json = dialect.json.then(|| JsonReader::new(columns));
+    /// For a file with these columns, of which some are ids: JSON objects give their values by name.
+    pub(crate) fn of_columns(dialect: &Dialect, columns: &[String], ids: &[usize]) -> RowReader {
+        let json = dialect.json.then(|| JsonReader::new(columns, ids));
         RowReader { json, ..RowReader::new(dialect) }
     }
 
@@ -101,7 +98,12 @@ impl RowReader {
                     next = end;
                     stray = Some(opened);
                 }
-                RowEnd::Beyond | RowEnd::Quoted(_) => next = bytes.len(),
+                // These are whole rows: a quote that stays open in them quotes nothing.
+                RowEnd::Quoted(opened) => {
+                    next = memchr(b'\n', &bytes[opened..]).map_or(bytes.len(), |n| opened + n + 1);
+                    stray = Some(opened);
+                }
+                RowEnd::Beyond => next = bytes.len(),
             }
             let text = trim_line_end(&bytes[start..next]);
             let lines = memchr_iter(b'\n', &bytes[start..next]).count() as u64;
@@ -121,7 +123,6 @@ impl RowReader {
                 return Some(Row { bytes: text, fields: &self.fields, text: b"", lines: 1, spoilt: None });
             }
             let spoilt = json.read(text, &mut self.unquoted, &mut self.fields).err();
-            let spoilt = spoilt.map(|column| (column.unwrap_or(0), if column.is_some() { TWICE } else { NO_OBJECT }));
             return Some(Row { bytes: &self.unquoted, fields: &self.fields, text, lines: 1, spoilt });
         }
         let mut field = 0;
@@ -176,7 +177,8 @@ impl RowReader {
                 // `\N` by itself is the word for a missing value.
                 let word = rest == b"\\N" && begin == self.unquoted.len() as u32;
                 self.unquoted.extend_from_slice(&rest[..n + usize::from(word)]);
-                self.unquoted.extend(text.get(at + n + 1));
+                // One that ends the row escapes nothing.
+                self.unquoted.extend(text.get(at + n + 1).or(escape.as_ref()));
                 at = (at + n + 2).min(text.len());
             }
             self.fields.push((begin, self.unquoted.len() as u32));
@@ -214,8 +216,6 @@ impl RowReader {
     }
 }
 
-const TWICE: &str = "is there twice in the object";
-
 fn trim_line_end(line: &[u8]) -> &[u8] {
     let line = line.strip_suffix(b"\n").unwrap_or(line);
     line.strip_suffix(b"\r").unwrap_or(line)
@@ -234,7 +234,10 @@ pub(crate) fn check_width(row: &Row<'_>, columns: usize) -> Result<(), (usize, S
         n if n < columns => Err((n, format!("is missing: the row has {n} of {columns} values"))),
         n => Err((
             columns - 1,
-            format!("the row has {n} values, {columns} are due; a value that holds the separator must be quoted"),
+            format!(
+                "the row has {n} values, {columns} are due; a value that holds the separator must be quoted (and \
+                 quote=\" given where tabs or :: separate)"
+            ),
         )),
     }
 }
@@ -289,7 +292,7 @@ mod tests {
         assert_eq!(by(None, "a\\,b,c\\\\\n"), [["a,b", "c\\"]]);
         assert_eq!(by(None, "\\N,x\\N\n"), [["\\N", "xN"]]);
         assert_eq!(by(None, "two\\\nlines,x\ny,z\n"), [["two\nlines", "x"], ["y", "z"]]);
-        assert_eq!(by(Some(b'"'), "\"a\\\nb\",c\\"), [["a\nb", "c"]]);
+        assert_eq!(by(Some(b'"'), "\"a\\\nb\",c\\"), [["a\nb", "c\\"]]);
     }
 
     #[test]

@@ -114,7 +114,7 @@ impl Times {
         let whole = value.floor();
         // Both bounds are exact as f64; between them the conversion is.
         if !(-9.2e18..9.2e18).contains(&whole) {
-            return Err("is not a time".into());
+            return Err("is past the year 9999".into());
         }
         // Spreadsheets keep the time of day in the fraction.
         if self.unit == Some(TimeUnit::Excel) || self.unit == Some(TimeUnit::Days) {
@@ -128,6 +128,11 @@ impl Times {
     pub(crate) fn seconds(seconds: i64) -> Result<(i64, Reading), Reason> {
         Ok((check_seconds(seconds)?, Reading::Date))
     }
+}
+
+/// Whether this is a time of this age in seconds.
+pub(crate) fn is_plausible(seconds: i64) -> bool {
+    PLAUSIBLE.contains(&seconds)
 }
 
 /// The unit as which this integer is plausible.
@@ -171,7 +176,7 @@ fn implausible(value: i64) -> Reason {
     let readings = if readings.is_empty() { "it is no date of this age".to_owned() } else { readings.join(", ") };
     format!(
         "cannot be told to be a time: {readings}; say what the integers are by time_unit=s|ms|us|ns|days|excel or \
-         time_format=\"%Y%m%d\""
+         time_format=\"%Y%m%d\", or read no times by time=\"\""
     )
     .into()
 }
@@ -221,6 +226,13 @@ pub(crate) fn also_compact(seconds: i64, reading: Reading) -> bool {
 
 /// Compiles a format once.
 fn compile(format: &str) -> Result<Vec<Item<'static>>> {
+    // chrono passes over any word for a zone.
+    if format.contains("%Z") {
+        return Err(Error::config(
+            "time_format",
+            "names of time zones (%Z) cannot be read; write the offset (%z), or convert",
+        ));
+    }
     let bad = |reason: String| Error::config("time_format", format!("`{format}` {reason}"));
     let items = StrftimeItems::new(format).parse_to_owned().map_err(|_| bad("is not a strftime format".into()))?;
     // A format that can say a date reads back what it writes of one.
@@ -242,6 +254,10 @@ fn formatted(format: &[Item<'static>], text: &[u8]) -> Result<i64, Reason> {
     let text = std::str::from_utf8(text).map_err(|_| wrong())?;
     let mut parsed = Parsed::new();
     parse(&mut parsed, text, format.iter()).map_err(|_| wrong())?;
+    // `%Y` reads `24` too, as the year 24.
+    if parsed.year().is_some_and(|year| !(1000..=9999).contains(&year)) {
+        return Err("has a year that is not of four digits; %y reads two".into());
+    }
     if parsed.timestamp().is_some() || parsed.offset().is_some() {
         let offset = chrono::FixedOffset::east_opt(parsed.offset().unwrap_or(0)).ok_or_else(wrong)?;
         if let Ok(local) = parsed.to_naive_datetime_with_offset(offset.local_minus_utc()) {
@@ -352,12 +368,17 @@ mod tests {
         assert_eq!(read("%b %d %Y", "Jan 05 2024"), Ok(1_704_412_800));
         assert_eq!(read("%Y-%m-%dT%H:%M:%S%z", "2024-01-05T02:00:00+0200"), Ok(1_704_412_800));
         assert_eq!(read("%s", "1704412800"), Ok(1_704_412_800));
-        for (format, text) in
-            [("%Y%m%d", "20241305"), ("%d/%m/%Y", "2024-01-05"), ("%Y%m%d", ""), ("%Y%m%d", "202401051")]
-        {
+        for (format, text) in [
+            ("%Y%m%d", "20241305"),
+            ("%d/%m/%Y", "2024-01-05"),
+            ("%Y%m%d", ""),
+            ("%Y%m%d", "202401051"),
+            ("%d/%m/%Y", "05/01/24"),
+            ("%Y-%m-%d", "-2024-01-05"),
+        ] {
             assert!(read(format, text).is_err(), "{format} {text}");
         }
-        for bad in ["%H:%M", "%d/%m", "%Q", "day", ""] {
+        for bad in ["%H:%M", "%d/%m", "%Q", "day", "", "%Y-%m-%d %Z"] {
             let options = ReadOptions { time_format: Some(bad.into()), ..Default::default() };
             assert!(Times::new(&options).unwrap_err().to_string().starts_with("time_format: "), "{bad}");
         }

@@ -27,7 +27,7 @@ fn one_thread_or_four_the_same_bytes() {
             &config(|c| {
                 (c.threads, c.on_error, c.weight) = (threads, OnError::Skip, Some("stars".into()));
                 c.split = "last-per-user:2".parse().unwrap();
-                (c.min_count.user, c.min_count.item) = (2, 3);
+                (c.min_count.user, c.min_count.item, c.keep_below_min_count) = (2, 3, true);
                 c.user_features = Some(
                     case.write("u.csv", format!("user,n,c\n{}", fs::read_to_string(case.path("users.csv")).unwrap())),
                 );
@@ -70,7 +70,7 @@ fn rejected_rows_are_written() {
         [
             "5",
             "time",
-            "the row has 4 values, 3 are due; a value that holds the separator must be quoted",
+            "the row has 4 values, 3 are due; a value that holds the separator must be quoted (and quote=\" given where tabs or :: separate)",
             "d,\"y\",5,6",
         ],
         ["6", "item", "`\u{fffd}` is not UTF-8 (byte 1 of the value)", "e,\u{fffd},1"],

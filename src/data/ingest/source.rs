@@ -11,7 +11,8 @@ use super::typed;
 use crate::data::dataset::{SourceColumns, Split};
 use crate::data::split::SplitRule;
 use crate::table::names::{self, Role, ambiguous, guess, listed};
-use crate::table::{Hints, Input, Kind, ReadOptions, Table, Times, Wanted};
+use crate::table::time::format_time;
+use crate::table::{Hints, Input, Kind, ReadOptions, Table, Times, Wanted, is_plausible};
 use crate::{Error, Result};
 
 mod files;
@@ -42,6 +43,7 @@ pub(super) fn plan(inputs: &Inputs, config: &IngestConfig) -> Result<Plan> {
         return Err(Error::config("split", "rows are given for a split: use `none` (the default) with them"));
     }
     let times = Times::new(&config.read)?;
+    check_bounds(config)?;
     let mut notes = Vec::new();
     let found = candidates(inputs, config.format, &mut notes)?;
     let preset = found.interactions.first().map_or(Preset::Plain, |first| first.preset);
@@ -50,11 +52,15 @@ pub(super) fn plan(inputs: &Inputs, config: &IngestConfig) -> Result<Plan> {
         let table = open(&candidate, config)?;
         tables.push((candidate, table));
     }
-    let Some((_, first)) = tables.first() else {
-        return Err(Error::config("inputs", "no file of interactions is left to be read"));
+    let nothing = |notes: &[String]| {
+        let reason = format!("no file with training rows is left to be read; {}", notes.join("; "));
+        Error::config("inputs", reason)
     };
-    let mut columns = column_names(first, preset, config)?;
-    keep_parts(&mut tables, &columns, &mut notes)?;
+    let Some((candidate, first)) = tables.iter().find(|(candidate, _)| candidate.split == Split::Train) else {
+        return Err(nothing(&notes));
+    };
+    let mut columns = column_names(first, candidate.in_folder, preset, config)?;
+    keep_parts(&mut tables, &mut notes);
     let (mut text_users, mut text_items) = (false, false);
     let mut files = Vec::with_capacity(tables.len());
     for (Candidate { split, .. }, table) in tables {
@@ -82,6 +88,19 @@ pub(super) fn plan(inputs: &Inputs, config: &IngestConfig) -> Result<Plan> {
     };
     let (user_features, item_features) = (features(Side::User)?, features(Side::Item)?);
     Ok(Plan { files, columns, text_users, text_items, user_features, item_features, notes })
+}
+
+/// Refuses bounds of a split that are numbers which nobody takes for seconds: 20240106 is no second of 1970.
+fn check_bounds(config: &IngestConfig) -> Result<()> {
+    let SplitRule::Time { valid, test } = config.split else { return Ok(()) };
+    let strange = |at: &i64| !is_plausible(*at) && at.rem_euclid(86_400) != 0;
+    match [valid, test].iter().find(|at| config.read.time_unit.is_none() && strange(at)) {
+        None => Ok(()),
+        Some(at) => Err(Error::config(
+            "split",
+            format!("`{at}` is {} in epoch seconds; write bounds as dates, YYYY-MM-DD", format_time(*at)),
+        )),
+    }
 }
 
 /// The files that an ingest of these inputs reads, in the order of their paths: those of interactions and of features,
@@ -124,17 +143,13 @@ fn input_file(table: Table, split: Split, columns: &SourceColumns, times: &Times
         times: times.clone(),
         missing: table.missing.clone(),
         unsure_quotes: false,
-        has_lists: false,
     };
     for column in [Some(layout.user), Some(layout.item), layout.time, layout.weight].into_iter().flatten() {
         table.check_usable(&table.columns[column])?;
     }
     let mut used = None;
     match &table.kind {
-        Kind::Text { dialect, .. } => {
-            layout.unsure_quotes = dialect.quote.is_none() && !dialect.quote_is_said;
-            layout.has_lists = dialect.json;
-        }
+        Kind::Text { dialect, .. } => layout.unsure_quotes = dialect.quote.is_none() && !dialect.quote_is_said,
         _ => used = Some(layout.narrow()),
     }
     Ok(InputFile { table, layout, columns: used, split })
@@ -150,10 +165,10 @@ fn left(files: &[InputFile], columns: &SourceColumns) -> Vec<String> {
 
 /// Of a folder with a known file of interactions, other files are parts of it where they have its columns; they are
 /// left out where they have others. In other folders every file is a part.
-fn keep_parts(tables: &mut Vec<(Candidate, Table)>, columns: &SourceColumns, notes: &mut Vec<String>) -> Result<()> {
+fn keep_parts(tables: &mut Vec<(Candidate, Table)>, notes: &mut Vec<String>) {
     let Some(main) = tables.iter().find(|(candidate, _)| candidate.is_main).map(|(_, table)| table.columns.clone())
     else {
-        return Ok(());
+        return;
     };
     let mut names = main.clone();
     names.sort_unstable();
@@ -170,10 +185,6 @@ fn keep_parts(tables: &mut Vec<(Candidate, Table)>, columns: &SourceColumns, not
         }
         part
     });
-    if tables.iter().any(|(_, table)| table.columns.contains(&columns.user)) {
-        return Ok(());
-    }
-    Err(Error::config("inputs", "no file of interactions is left to be read"))
 }
 
 /// Kinds or a key without a feature file are a mistake.
@@ -217,17 +228,22 @@ fn open(candidate: &Candidate, config: &IngestConfig) -> Result<Table> {
 }
 
 /// The interaction columns' names: as given, as the format has them, or as the header looks.
-fn column_names(table: &Table, preset: Preset, config: &IngestConfig) -> Result<SourceColumns> {
+fn column_names(table: &Table, in_folder: bool, preset: Preset, config: &IngestConfig) -> Result<SourceColumns> {
     let [user, item, time] = preset.columns(&table.columns);
     let given = [&config.user, &config.item, &config.time, &config.weight].into_iter().flatten();
     let taken: Vec<usize> = given.filter_map(|name| table.columns.iter().position(|column| column == name)).collect();
     let missing = |word: &str| {
+        if matches!(table.kind, Kind::Text { .. }) && table.columns.len() == 1 {
+            let reason = "no separator (`,`, tab, `;`, `|`, `::`) in its first line; give one by sep=";
+            return Error::input(&table.path, reason);
+        }
         let no_header = match table.kind {
             Kind::Text { header: 1.., .. } => "; for a file without a header line give columns=A,B,C",
             _ => "",
         };
         let names = listed(&table.columns);
-        let advice = format!("it has the columns {names}: give {word}=COLUMN{no_header}");
+        let others = if in_folder { "; or name the files of interactions themselves" } else { "" };
+        let advice = format!("it has the columns {names}: give {word}=COLUMN{no_header}{others}");
         Error::input(&table.path, format!("no column looks like the {word}; {advice}"))
     };
     let pick = |given: &Option<String>, preset: Option<&str>, role: Role, taken: &[usize]| {

@@ -84,7 +84,7 @@ impl RecordBatchReader for Texts {
 fn read(table: &Table, schema: &SchemaRef, send: &mut dyn FnMut(RecordBatch) -> Result<()>) -> Result<()> {
     let mut builders: Vec<StringBuilder> = table.columns.iter().map(|_| StringBuilder::new()).collect();
     let (mut rows, mut bytes) = (0, 0);
-    table.for_each(None, &mut |row, values| {
+    table.for_each(None, &[], &mut |row, values| {
         let at = |column: &str, reason: String| Error::Row {
             path: table.path.clone(),
             row,

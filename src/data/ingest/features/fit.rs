@@ -45,11 +45,17 @@ impl Values {
                         ));
                     }
                 }
+                let found = texts.numbers(FEW_NUMBERS);
                 let (values, codes) = rank(&texts);
                 let code = |&cell: &u32| if cell == 0 { 0 } else { codes[cell as usize - 1] };
                 let encoded = FeatureColumn::Codes(cells.iter().map(code).collect());
                 let empty = cells[..known].iter().skip(1).filter(|cell| **cell == 0).count();
-                let told = format!("categorical, {} values{}", values.len(), missing_words(empty));
+                let mut told = format!("categorical, {} values{}", values.len(), missing_words(empty));
+                if let Some(odd) = found.first_odd.filter(|_| self.spec.is_none() && found.mostly) {
+                    let first = quoted(texts.texts.get(odd));
+                    told +=
+                        &format!(", mostly numbers: {} are none (the first is {first}); declare it numeric", found.odd);
+                }
                 Ok((FeatureKind::Categorical { values }, encoded, told))
             }
             Store::Lists { texts, flat, cells, .. } => {
@@ -172,6 +178,7 @@ pub(super) fn split_off(column: &mut FeatureColumn, at: usize) -> FeatureColumn 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::table::Missing;
 
     fn fit(
         spec: Option<&str>,
@@ -180,7 +187,7 @@ mod tests {
         others: &[&str],
     ) -> Result<(FeatureKind, FeatureColumn), String> {
         let spec = spec.map(|s| s.parse().unwrap());
-        let mut values = Values::new(spec, known.len() + 1, known.len() + 1 + others.len());
+        let mut values = Values::new(spec, known.len() + 1, known.len() + 1 + others.len(), &Missing::default());
         for (row, value) in known.iter().chain(others).enumerate() {
             assert_eq!(values.check(value.as_bytes()), None);
             values.set(row as u32 + 1, value.as_bytes());
@@ -241,7 +248,10 @@ mod tests {
         assert_eq!(edges.len(), 31);
         let FeatureColumn::Codes(codes) = codes else { panic!() };
         assert_eq!((codes[1], codes[70_000], codes[70_001], codes[70_002]), (1, 32, 0, 1));
+        // One in a hundred that is no number does not matter, more do.
         texts[69_999] = "x";
+        assert!(matches!(fit(None, "price", &texts, &[]).unwrap().0, FeatureKind::Numeric { .. }));
+        texts[60_000..62_000].fill("x");
         assert!(fit(None, "price", &texts, &[]).unwrap_err().contains("65536"));
     }
 }

@@ -24,6 +24,7 @@ pub(super) struct Values {
     pub(super) store: Store,
     /// Training entities whose value is no number where numbers are due, once texts are no longer kept.
     pub(super) odd: u64,
+    missing: Missing,
 }
 
 pub(super) enum Store {
@@ -50,6 +51,8 @@ pub(super) struct Counted {
 pub(super) struct Numbers {
     /// Whether nearly all are, and there are enough of them to be amounts.
     pub(super) are_amounts: bool,
+    /// Whether more than half are, and there are enough of them to be amounts.
+    pub(super) mostly: bool,
     /// Entities whose text is no number, and the first such text.
     pub(super) odd: u64,
     pub(super) first_odd: Option<u32>,
@@ -83,7 +86,8 @@ impl Counted {
                 }
             }
         }
-        Numbers { are_amounts: distinct > few && odd * 100 <= numbers + odd, odd, first_odd }
+        let enough = distinct > few;
+        Numbers { are_amounts: enough && odd * 100 <= numbers + odd, mostly: enough && numbers > odd, odd, first_odd }
     }
 }
 
@@ -94,7 +98,7 @@ pub(super) fn parse_number(text: &[u8]) -> Option<f64> {
 }
 
 impl Values {
-    pub(super) fn new(spec: Option<FeatureSpec>, known: usize, entities: usize) -> Values {
+    pub(super) fn new(spec: Option<FeatureSpec>, known: usize, entities: usize, missing: &Missing) -> Values {
         let store = match &spec {
             Some(FeatureSpec::Numeric(_)) => Store::Numbers(vec![f64::NAN; entities]),
             Some(FeatureSpec::MultiHot(_)) => {
@@ -106,7 +110,7 @@ impl Values {
                 Store::Texts { texts: Counted::default(), cells: vec![0; entities] }
             }
         };
-        Values { spec, known, store, odd: 0 }
+        Values { spec, known, store, odd: 0, missing: missing.clone() }
     }
 
     /// Why this value cannot be taken, if so.
@@ -146,7 +150,7 @@ impl Values {
                 for (end, next) in ends.chain([(value.len(), 0)]) {
                     let text = value[at..end].trim_ascii();
                     at = next;
-                    if text.is_empty() {
+                    if self.missing.is_value(text) {
                         continue;
                     }
                     let Some(number) = texts.texts.add(text) else {
