@@ -49,8 +49,10 @@ def per_user(where: str, theirs: str) -> None:
     )
 
 
-def strangers(where: str, users: list[str], known: pa.Array) -> None:
-    """Warns of users that the model does not know, and counts them."""
+def strangers(where: str, users: list[str], known: pa.Array) -> list[str]:
+    """Warns of users that the model does not know, and counts them. Where it knows none of them, answers one that it
+    knows: a table of strangers alone is taken for a mistake, unless somebody is asked for with them.
+    """
     asked = pa.array(dict.fromkeys(users), pa.large_string())
     unknown = asked.filter(pc.invert(pc.is_in(asked, value_set=known.cast(pa.large_string()))))
     if len(unknown):
@@ -58,6 +60,7 @@ def strangers(where: str, users: list[str], known: pa.Array) -> None:
             f"{where}: {len(unknown)} of {len(asked)} users are unknown to the model (`{unknown[0]}` is the first): "
             "they get what the average user would"
         )
+    return [str(known[0])] if len(unknown) == len(asked) and len(known) else []
 
 
 _HARMLESS = frozenset({"name", "block_name", "run_eagerly", "jit_compile", "trainable", "dtype", "verbose", "steps"})

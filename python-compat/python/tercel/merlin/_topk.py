@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from .._counts import count
 from .._tables import raw_ids
@@ -117,7 +118,10 @@ class TopKEncoder:
 
     def _top(self, where: str, users: pa.ChunkedArray) -> pa.Table:
         name = self.model._columns().user
-        strangers(where, raw_ids(users, "users"), self.model.trained.user_ids)
-        return self.model.trained.recommend(
-            self.k, users=pa.table({name: users}), items=self.candidates, include_seen=True, progress=False
+        texts = raw_ids(users, "users")
+        beside = strangers(where, texts, self.model.trained.user_ids)
+        asked = pa.array([*texts, *beside]) if beside else users
+        top = self.model.trained.recommend(
+            self.k, users=pa.table({name: asked}), items=self.candidates, include_seen=True, progress=False
         )
+        return top.filter(pc.not_equal(top["user"].cast(pa.string()), beside[0])) if beside else top

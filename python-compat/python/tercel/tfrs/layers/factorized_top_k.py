@@ -54,6 +54,7 @@ class BruteForce:
         self.query_model, self.k = query_model, k
         self._candidates: list[str] | None = None
         self._user = ""
+        self._beside: list[str] = []
 
     def index_from_dataset(self, candidates: Dataset) -> BruteForce:
         """Takes the candidates: identifiers, and (for TFRS's sake) their embeddings.
@@ -159,7 +160,7 @@ class BruteForce:
         model = self._model
         users = self._users(queries)
         without = [set[str]()] * len(users) if exclusions is None else _exclusions(exclusions, len(users))
-        strangers(where, users, model.user_ids)
+        self._beside = strangers(where, users, model.user_ids)
         lists: list[list[tuple[float, Any]]] = [[] for _ in users]
         # One search of the users that many more cover; a row that excludes more than that is a search of its own.
         plain = [row for row, out in enumerate(without) if k + len(out) <= max(k, _MOST)]
@@ -188,7 +189,7 @@ class BruteForce:
         """The lists of different users."""
         top = model.recommend(
             k,
-            users=pa.table({self._user: users}),
+            users=pa.table({self._user: [*users, *self._beside]}),
             items=candidates,
             include_seen=True,
             recall=self.recall,
