@@ -6,7 +6,9 @@ import shutil
 import warnings
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
 import pyarrow as pa
 import pytest
 import tercel
@@ -100,3 +102,52 @@ def test_users_as_ids_or_as_a_table(model: tercel.Model) -> None:
     table = pa.table({"user": some})
     assert lists(model.recommend(4, users=table, include_seen=True, progress=False)) == by_ids
     assert lists(model.recommend(4, users=table.to_batches(), include_seen=True, progress=False)) == by_ids
+
+
+def test_a_file_of_users_is_read_as_it_is_written(model: tercel.Model, tmp_path: Path) -> None:
+    some = [str(user) for user in model.user_ids.to_pylist()[:3]]
+    by_ids = lists(model.recommend(4, users=some, include_seen=True, progress=False))
+    file = tmp_path / "users.txt"
+    file.write_text("".join(f"x~'{user}'\n" for user in some))
+    written = {"sep": "~", "columns": ["place", "user_id"], "quote": "'"}
+    assert lists(model.recommend(4, users=file, **written, include_seen=True, progress=False)) == by_ids
+    assert lists(tercel.recommend(model, 4, users=str(file), **written, include_seen=True, progress=False)) == by_ids
+    file.write_text("user_id\n" + "".join(f"{user}\n" for user in [*some, "unset"]))
+    with pytest.raises(tercel.RowError, match="user_id") as error:
+        model.recommend(4, users=file, null=["unset"], include_seen=True, progress=False)
+    assert error.value.row == 5 and error.value.path == str(file)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("sep", "123456789"), ("sep", 7), ("columns", "a,b"), ("quote", "''"), ("null", "NA"), ("time_unit", "weeks")],
+)
+def test_settings_of_reading_are_checked(model: tercel.Model, field: str, value: object) -> None:
+    settings: dict[str, Any] = {field: value}
+    with pytest.raises(tercel.ConfigError) as error:
+        model.recommend(4, **settings, include_seen=True, progress=False)
+    assert error.value.field == field
+    with pytest.raises(tercel.ConfigError) as error:
+        tercel.read_table({"user_id": ["u"]}, **settings)
+    assert error.value.field == field
+
+
+def test_who_is_asked_for_is_a_list_or_a_table(model: tercel.Model, tmp_path: Path) -> None:
+    one = str(model.user_ids[0])
+    for call in (model.user_embeddings, lambda users: model.recommend(2, users=users, progress=False)):
+        with pytest.raises(tercel.FileError, match=r"one user is a list too"):
+            call(one)
+        with pytest.raises(tercel.KindError):
+            call(7)
+        with pytest.raises(tercel.DataError, match="no users"):
+            call([])
+    frame = pd.DataFrame({"place": ["x"]}, index=pd.Index([one], name="user_id"))
+    with pytest.raises(tercel.DataError, match=r"reset_index"):
+        model.recommend(2, users=frame, include_seen=True, progress=False)
+
+
+def test_warnings_are_for_the_line_that_asks(model: tercel.Model) -> None:
+    for call in (model.recommend, lambda k, **settings: tercel.recommend(model, k, **settings)):
+        with pytest.warns(tercel.ResultWarning, match="training items only") as said:
+            call(3, progress=False)
+        assert [Path(one.filename).name for one in said] == [Path(__file__).name]

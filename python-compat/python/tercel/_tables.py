@@ -30,6 +30,7 @@ from ._streams import (
     stream_of,
 )
 from ._warn import warn
+from .config import settings_of
 from .errors import ConfigError, DataError, FileError, SchemaError, TercelError
 
 _WRITTEN = b"tercel.written"
@@ -84,7 +85,9 @@ class Reading:
     def __init__(self, given: Given, options: Mapping[str, Any], constants: Sequence[tuple[str, str]] = ()) -> None:
         """Opens a table; `constants` are columns that are the same in all rows, and text."""
         self.name = given if isinstance(given, str) else given[0]
-        self._rows = _core.read_table(given, json.dumps(dict(options)))
+        words = json.dumps(dict(options))
+        with settings_of(words):
+            self._rows = _core.read_table(given, words)
         with self.errors():
             self._reader = pa.RecordBatchReader.from_stream(self._rows)
         own = self._reader.schema

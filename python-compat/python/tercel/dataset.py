@@ -319,8 +319,9 @@ def read_interactions(
     settings: dict[str, Any] = {name: text_of(column, name) for name, column in columns.items() if column is not None}
     settings |= read_options(null=null, time_unit=time_unit, time_format=time_format)
     stream = stream_of(table, "interactions")
-    with explained(interactions=table):
-        capsule = _core.interactions(("interactions", stream), json.dumps(settings))
+    words = json.dumps(settings)
+    with settings_of(words), explained(interactions=table):
+        capsule = _core.interactions(("interactions", stream), words)
     return pa.RecordBatchReader.from_stream(_Capsule(capsule)).read_all()
 
 

@@ -325,7 +325,7 @@ class Model:
         file = folder.path / "top.arrow" if folder is not None else Path(os.fspath(out or ""))
         bar, told = users_bar("recommend")
         try:
-            with explained(users=users):
+            with settings_of(read), explained(users=users):
                 done = self._core.recommend(
                     file,
                     k,
