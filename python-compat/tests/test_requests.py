@@ -109,7 +109,7 @@ def test_a_file_of_users_is_read_as_it_is_written(model: tercel.Model, tmp_path:
     by_ids = lists(model.recommend(4, users=some, include_seen=True, progress=False))
     file = tmp_path / "users.txt"
     file.write_text("".join(f"x~'{user}'\n" for user in some))
-    written = {"sep": "~", "columns": ["place", "user_id"], "quote": "'"}
+    written: dict[str, Any] = {"sep": "~", "columns": ["place", "user_id"], "quote": "'"}
     assert lists(model.recommend(4, users=file, **written, include_seen=True, progress=False)) == by_ids
     assert lists(tercel.recommend(model, 4, users=str(file), **written, include_seen=True, progress=False)) == by_ids
     file.write_text("user_id\n" + "".join(f"{user}\n" for user in [*some, "unset"]))

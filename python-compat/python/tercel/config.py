@@ -92,7 +92,9 @@ def settings_of(words: str) -> Iterator[None]:
         if said is not None:
             reason = reason[said.end() :]
             if f'"{said[1]}":' in words and name.split(".")[-1] != said[1]:
-                name = f"{name}.{said[1]}"
+                name = said[1] if name == "configuration" else f"{name}.{said[1]}"
+            elif name == "configuration" and (keys := re.findall(r'"(\w+)": ', words[: int(found[2])])):
+                name = keys[-1]
         raise ConfigError(f"{name}: {reason}", field=name) from None
 
 
