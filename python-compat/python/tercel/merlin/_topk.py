@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from .._counts import count
 from .._tables import raw_ids
+from .._warn import said
 from ..evaluation import evaluate
 from . import differs, per_user, strangers, unused
 from ._encode import encode
@@ -121,7 +122,8 @@ class TopKEncoder:
         texts = raw_ids(users, "users")
         beside = strangers(where, texts, self.model.trained.user_ids)
         asked = pa.array([*texts, *beside]) if beside else users
-        top = self.model.trained.recommend(
-            self.k, users=pa.table({name: asked}), items=self.candidates, include_seen=True, progress=False
-        )
+        with said("new to the model"):
+            top = self.model.trained.recommend(
+                self.k, users=pa.table({name: asked}), items=self.candidates, include_seen=True, progress=False
+            )
         return top.filter(pc.not_equal(top["user"].cast(pa.string()), beside[0])) if beside else top

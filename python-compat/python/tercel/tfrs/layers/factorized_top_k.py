@@ -13,6 +13,7 @@ import pyarrow as pa
 from ..._absent import absent
 from ..._counts import count
 from ..._ids import is_column, raw_ids
+from ..._warn import said
 from ...errors import ConfigError, KindError, ShapeError
 from ...merlin import differs, strangers, unused
 from ...model import Model
@@ -187,14 +188,15 @@ class BruteForce:
         self, model: Model, users: list[str], k: int, candidates: list[str] | None
     ) -> dict[str, list[tuple[float, Any]]]:
         """The lists of different users."""
-        top = model.recommend(
-            k,
-            users=pa.table({self._user: [*users, *self._beside]}),
-            items=candidates,
-            include_seen=True,
-            recall=self.recall,
-            progress=False,
-        )
+        with said("new to the model"):
+            top = model.recommend(
+                k,
+                users=pa.table({self._user: [*users, *self._beside]}),
+                items=candidates,
+                include_seen=True,
+                recall=self.recall,
+                progress=False,
+            )
         found: dict[str, list[tuple[float, Any]]] = {}
         for row in top.to_pylist():
             found.setdefault(str(row["user"]), []).append((row["score"], row["item"]))
