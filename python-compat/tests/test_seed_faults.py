@@ -167,10 +167,12 @@ def test_7_each_user_is_one_row_whatever_it_bought() -> None:
     had = set(zip(users[:2_000], items[:2_000], strict=True))
     assert not had & set(zip(served["user"].to_pylist(), served["item"].to_pylist(), strict=True))
     assert len(set(served["score"].to_pylist())) > 1_000, "scores are scores"
-    cold = model.recommend(k=10, users=pa.table({"user_id": [77_777]}), progress=False)
-    assert (
-        cold.num_rows == 10 and len(set(cold["item"].to_pylist())) == 10 and cold["user"].to_pylist() == [77_777] * 10
-    )
+    with pytest.raises(tercel.DataError, match="none of its 1 users is known"):
+        model.recommend(k=10, users=pa.table({"user_id": [77_777]}), progress=False)
+    new = pa.table({"user_id": [77_777], "item_id": items[:1]})
+    cold = model.recommend(k=10, users=new, exclude="train", progress=False)
+    found = set(cold["item"].to_pylist())
+    assert cold["user"].to_pylist() == [77_777] * 10 and len(found) == 10 and items[0] not in found
 
 
 def test_8_raw_ids_come_back_as_they_were() -> None:
