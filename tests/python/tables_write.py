@@ -15,6 +15,7 @@ import pyarrow.ipc
 import pyarrow.parquet
 import zstandard
 
+DUCKDB = duckdb.connect(config={"threads": 1})
 TEXT = ["csv", "tsv"]
 # What a value that is missing may look like in a text file.
 MISSING = ["", "NULL", "NaN", "nan", "NA", "None", "\\N", "<NA>"]
@@ -56,22 +57,20 @@ def by_polars(table, path, ending, missing, draw):
 
 
 def by_duckdb(table, path, ending, missing, draw):
-    with duckdb.connect() as connection:
-        connection.execute("SET threads = 1")
-        connection.register("source", table.to_arrow())
-        match ending:
-            case "csv" | "tsv":
-                options = f"(FORMAT csv, HEADER, DELIMITER '{sep_of(ending)}', NULLSTR '{missing}')"
-            case "jsonl":
-                options = "(FORMAT json)"
-            case "parquet":
-                options = f"(FORMAT parquet, COMPRESSION {draw.choice(['zstd', 'snappy', 'gzip'])})"
-            case "arrow":
-                read = connection.sql("SELECT * FROM source").to_arrow_table()
-                with pyarrow.ipc.new_stream(str(path), read.schema) as out:
-                    out.write_table(read, max_chunksize=17)
-                return
-        connection.execute(f"COPY source TO '{path}' {options}")
+    DUCKDB.register("source", table.to_arrow())
+    match ending:
+        case "csv" | "tsv":
+            options = f"(FORMAT csv, HEADER, DELIMITER '{sep_of(ending)}', NULLSTR '{missing}')"
+        case "jsonl":
+            options = "(FORMAT json)"
+        case "parquet":
+            options = f"(FORMAT parquet, COMPRESSION {draw.choice(['zstd', 'snappy', 'gzip'])})"
+        case "arrow":
+            read = DUCKDB.sql("SELECT * FROM source").to_arrow_table()
+            with pyarrow.ipc.new_stream(str(path), read.schema) as out:
+                out.write_table(read, max_chunksize=17)
+            return
+    DUCKDB.execute(f"COPY source TO '{path}' {options}")
 
 
 def by_pyarrow(table, path, ending, missing, draw):
