@@ -71,6 +71,7 @@ pub mod model;
 pub mod rng;
 mod slab;
 pub mod synth;
+pub mod table;
 pub mod train;
 
 #[doc(hidden)]

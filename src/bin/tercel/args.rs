@@ -7,6 +7,7 @@ use clap::error::{ContextKind, ErrorKind};
 use tercel::config::{EarlyStop, Negatives, OptimizerKind};
 use tercel::data::ingest::{FeatureSpec, Format, IngestConfig, OnError};
 use tercel::data::split::SplitRule;
+use tercel::table::{Mark, ReadOptions, TimeUnit};
 use tercel::{Config, Device, Error, Result};
 
 use crate::output::Output;
@@ -30,12 +31,8 @@ pub struct IngestFlags {
     /// The weight column: numbers from 0
     #[arg(long, value_name = "COL")]
     pub weight: Option<String>,
-    /// The columns' names, for a text file without a header line
-    #[arg(long, value_name = "A,B,C", value_delimiter = ',')]
-    pub columns: Option<Vec<String>>,
-    /// What stands between two values: `,` `;` `::` or `tab`; found in the first line where it is not given
-    #[arg(long)]
-    pub sep: Option<String>,
+    #[command(flatten)]
+    pub read: ReadFlags,
     /// last-per-user:N, time:VALID_START,TEST_START, random:FRACTION or none
     #[arg(long, value_name = "RULE")]
     pub split: Option<SplitRule>,
@@ -60,6 +57,12 @@ pub struct IngestFlags {
     /// A file with one row per item: the id, then its features
     #[arg(long, value_name = "FILE")]
     pub item_features: Option<PathBuf>,
+    /// The key column of the user feature file: the column with the user column's name without it
+    #[arg(long, value_name = "COL")]
+    pub user_key: Option<String>,
+    /// The key column of the item feature file: the column with the item column's name without it
+    #[arg(long, value_name = "COL")]
+    pub item_key: Option<String>,
     /// What a user feature is: categorical, multi-hot:SEP, numeric[:BUCKETS] or skip; may be given more than once
     #[arg(long, value_name = "COL=KIND", value_parser = FeatureSpec::parse_assignment)]
     pub user_feature: Vec<(String, FeatureSpec)>,
@@ -79,8 +82,9 @@ impl IngestFlags {
         over(&mut config.item, &self.item);
         over(&mut config.time, &self.time);
         over(&mut config.weight, &self.weight);
-        over(&mut config.columns, &self.columns);
-        over(&mut config.sep, &self.sep);
+        self.read.apply(&mut config.read);
+        over(&mut config.user_key, &self.user_key);
+        over(&mut config.item_key, &self.item_key);
         over(&mut config.user_features, &self.user_features);
         over(&mut config.item_features, &self.item_features);
         set(&mut config.split, &self.split);
@@ -98,6 +102,45 @@ impl IngestFlags {
         set(&mut config.min_count.item, &self.min_item_count);
         config.user_feature_kinds.extend(self.user_feature.iter().cloned());
         config.item_feature_kinds.extend(self.item_feature.iter().cloned());
+    }
+}
+
+/// How text files and times are written.
+#[derive(Args, Clone, Debug, Default)]
+pub struct ReadFlags {
+    /// The separator of text files: `,` `tab` `;` `|` `::` or 1 to 8 bytes; detected from the first lines without it
+    #[arg(long)]
+    pub sep: Option<String>,
+    /// The character that quotes a value, or none; `"` for `,` `;` `|` without it
+    #[arg(long, value_name = "CHAR|none")]
+    pub quote: Option<Mark>,
+    /// The character that takes the next one as it is; Spark, MySQL and Hive write `\`
+    #[arg(long, value_name = "CHAR")]
+    pub escape: Option<Mark>,
+    /// The words that stand for a missing value; without it: empty, \N, NULL, NaN, None, N/A, NA, <NA>, #N/A
+    #[arg(long, value_name = "WORD,WORD", value_delimiter = ',')]
+    pub null: Option<Vec<String>>,
+    /// The columns' names, for text files without a header line
+    #[arg(long, value_name = "A,B,C", value_delimiter = ',')]
+    pub columns: Option<Vec<String>>,
+    /// What integer times count: s, ms, us, ns or days since 1970-01-01, or a spreadsheet's day numbers (excel)
+    #[arg(long, value_name = "s|ms|us|ns|days|excel")]
+    pub time_unit: Option<TimeUnit>,
+    /// How times are written: %Y%m%d, %d/%m/%Y
+    #[arg(long, value_name = "FORMAT")]
+    pub time_format: Option<String>,
+}
+
+impl ReadFlags {
+    /// Puts every flag that was given over what `options` says.
+    pub fn apply(&self, options: &mut ReadOptions) {
+        over(&mut options.sep, &self.sep);
+        over(&mut options.quote, &self.quote);
+        over(&mut options.escape, &self.escape);
+        over(&mut options.null, &self.null);
+        over(&mut options.columns, &self.columns);
+        over(&mut options.time_unit, &self.time_unit);
+        over(&mut options.time_format, &self.time_format);
     }
 }
 

@@ -8,6 +8,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::data::split::SplitRule;
+use crate::table::ReadOptions;
 use crate::{Error, Result};
 
 /// Everything that `tercel ingest` can be told beside its inputs and its output. Every field has a default; unknown
@@ -25,12 +26,9 @@ pub struct IngestConfig {
     pub time: Option<String>,
     /// The weight column (numbers from 0). Default: none, every row weighs the same.
     pub weight: Option<String>,
-    /// The columns' names, for text files that have no header line.
-    pub columns: Option<Vec<String>>,
-    /// What stands between two values: a character, `::`, or `tab`. Default: found in the first line.
-    pub sep: Option<String>,
-    /// Whether `"` at a value's start quotes it. Default: true, but for `::`, where there is no quoting.
-    pub quoting: Option<bool>,
+    /// How text files and times are written; in TOML and JSON these stand beside the others (`sep = "tab"`).
+    #[serde(flatten)]
+    pub read: ReadOptions,
     /// How the rows are split. Default `none`.
     pub split: SplitRule,
     /// Files of the validation split (with `split = "none"`), in the inputs' format.
@@ -43,6 +41,10 @@ pub struct IngestConfig {
     pub user_features: Option<PathBuf>,
     /// A file with one row per item: the id, then features.
     pub item_features: Option<PathBuf>,
+    /// The key column of the user feature file. Default: the column with the user column's name, or a known one.
+    pub user_key: Option<String>,
+    /// The key column of the item feature file. Default: the column with the item column's name, or a known one.
+    pub item_key: Option<String>,
     /// Kinds of user feature columns, by name. Default: as their values look.
     pub user_feature_kinds: BTreeMap<String, FeatureSpec>,
     /// Kinds of item feature columns, by name. Default: as their values look.
@@ -64,31 +66,11 @@ impl IngestConfig {
         if self.split != SplitRule::None && !(self.valid.is_empty() && self.test.is_empty()) {
             return Err(Error::config("split", "files are given for a split: use `none` (the default) with them"));
         }
-        self.separator()?;
-        if let Some(columns) = &self.columns {
-            let mut sorted: Vec<_> = columns.iter().collect();
-            sorted.sort_unstable();
-            if let Some(twice) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
-                return Err(Error::config("columns", format!("`{}` is there twice", twice[0])));
-            }
-        }
+        self.read.validate()?;
         if self.threads > 1024 {
             return Err(Error::config("threads", format!("{} is more than 1024", self.threads)));
         }
         Ok(())
-    }
-
-    /// The separator as bytes, where it is given.
-    pub(super) fn separator(&self) -> Result<Option<Vec<u8>>> {
-        let Some(text) = &self.sep else { return Ok(None) };
-        let bytes = match text.as_str() {
-            "tab" | "\\t" => b"\t".to_vec(),
-            other => other.as_bytes().to_vec(),
-        };
-        if bytes.is_empty() || bytes.len() > 8 || bytes.iter().any(|b| matches!(b, b'"' | b'\n' | b'\r')) {
-            return Err(Error::config("sep", format!("`{text}` cannot separate values; use `,`, `tab`, `;` or `::`")));
-        }
-        Ok(Some(bytes))
     }
 }
 
@@ -250,7 +232,7 @@ mod tests {
         assert_eq!(config.format, Some(Format::Hm));
         assert_eq!(config.min_count, MinCount { user: 2, item: 0 });
         assert_eq!(config.user_feature_kinds["age"], FeatureSpec::Numeric(16));
-        assert_eq!(config.separator().unwrap().as_deref(), Some(&b"\t"[..]));
+        assert_eq!(config.read.sep.as_deref(), Some("tab"));
         let again: IngestConfig = toml::from_str(&toml::to_string(&config).unwrap()).unwrap();
         assert_eq!(again, config);
         assert!(toml::from_str::<IngestConfig>("spilt = \"none\"").is_err());
@@ -261,10 +243,8 @@ mod tests {
     fn fields_that_do_not_go_together() {
         let files = IngestConfig { split: SplitRule::Random(0.1), test: vec!["t.csv".into()], ..Default::default() };
         assert!(files.validate().unwrap_err().to_string().starts_with("split: "));
-        let sep = IngestConfig { sep: Some("\"".into()), ..Default::default() };
+        let sep: IngestConfig = toml::from_str("sep = '\"'").unwrap();
         assert!(sep.validate().unwrap_err().to_string().starts_with("sep: "));
-        let twice = IngestConfig { columns: Some(vec!["a".into(), "a".into()]), ..Default::default() };
-        assert!(twice.validate().unwrap_err().to_string().starts_with("columns: "));
     }
 
     #[test]

@@ -150,9 +150,9 @@ fn open(path: &Path, preset: Preset, config: &IngestConfig) -> Result<Table> {
     }
     let preset = preset.text_options();
     let options = TextOptions {
-        sep: config.separator()?.or(preset.sep),
-        quoting: config.quoting.or(preset.quoting),
-        columns: config.columns.clone().or(preset.columns),
+        sep: config.read.separator()?.or(preset.sep),
+        quoting: config.read.quote.map(|quote| quote.byte().is_some()).or(preset.quoting),
+        columns: config.read.columns.clone().or(preset.columns),
     };
     Table::text(path, &options)
 }

@@ -1,88 +1,39 @@
-//! Text files: opening (plain, gzip, zstd; byte order mark), and cutting into pieces that end where a row ends.
+//! Text files: unpacking (plain, gzip, zstd; byte order mark), and cutting into pieces that end where a row ends.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use memchr::{memchr, memchr2, memrchr};
+use memchr::{memchr, memrchr};
 
+use super::dialect::{Dialect, RowEnd};
+use super::foreign;
+use super::rows::{Reject, RowReader};
 use crate::{Error, Result};
 
 /// The longest line, in bytes: what keeps memory bounded.
-pub(super) const MAX_LINE: usize = 16 << 20;
+pub(crate) const MAX_LINE: usize = 16 << 20;
 /// What is said about a longer one.
-pub(super) const TOO_LONG: &str = "the line is longer than 16 MiB";
-
-/// How the values of a line are kept apart.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Dialect {
-    pub(super) sep: Vec<u8>,
-    /// `"` at a value's start quotes it. Only with a separator of one byte.
-    pub(super) quoting: bool,
-}
-
-/// Where a row that starts somewhere ends.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum RowEnd {
-    /// Just behind its line feed.
-    At(usize),
-    /// Not in these bytes.
-    Beyond,
-    /// Not in these bytes, and a quote that opens here is still open.
-    Quoted(usize),
-}
-
-impl Dialect {
-    /// Finds the end of the row that starts at `start`. `last`: no bytes follow these.
-    pub(super) fn row_end(&self, bytes: &[u8], start: usize, last: bool) -> RowEnd {
-        let mut at = start;
-        if !self.quoting {
-            return memchr(b'\n', &bytes[at..]).map_or(RowEnd::Beyond, |n| RowEnd::At(at + n + 1));
-        }
-        while let Some(n) = memchr2(b'"', b'\n', &bytes[at..]) {
-            at += n;
-            if bytes[at] == b'\n' {
-                return RowEnd::At(at + 1);
-            }
-            let opens = at == start || self.sep.last() == Some(&bytes[at - 1]);
-            at += 1;
-            if !opens {
-                continue;
-            }
-            let opened = at - 1;
-            loop {
-                match memchr(b'"', &bytes[at..]) {
-                    None => return RowEnd::Quoted(opened),
-                    Some(n) => at += n + 1,
-                }
-                match bytes.get(at) {
-                    Some(b'"') => at += 1,
-                    // The next byte decides whether the quote closes or is doubled.
-                    None if !last => return RowEnd::Quoted(opened),
-                    _ => break,
-                }
-            }
-        }
-        RowEnd::Beyond
-    }
-}
+pub(crate) const TOO_LONG: &str = "the line is longer than 16 MiB";
+/// Bytes that are looked at to tell how a file is to be read.
+const SAMPLE: usize = 1 << 18;
 
 /// A text file that is being read, decompressed on the way.
-pub(super) struct TextFile {
+pub(crate) struct TextFile {
     path: PathBuf,
-    input: BufReader<Box<dyn Read + Send>>,
+    input: Box<dyn BufRead + Send>,
     compressed: bool,
 }
 
 /// Counts the bytes that come off the disk.
-struct Counting<R> {
-    inner: R,
+struct Counting {
+    inner: File,
     bytes: Arc<AtomicU64>,
 }
 
-impl<R: Read> Read for Counting<R> {
+impl Read for Counting {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let n = self.inner.read(buffer)?;
         self.bytes.fetch_add(n as u64, Relaxed);
@@ -90,32 +41,21 @@ impl<R: Read> Read for Counting<R> {
     }
 }
 
-/// Opens a plain file.
-///
-/// # Errors
-/// [`Error::Io`], also where `path` is a folder.
-pub(super) fn open_file(path: &Path) -> Result<File> {
-    let file = File::open(path).map_err(|e| Error::io(path, e))?;
-    if file.metadata().map_err(|e| Error::io(path, e))?.is_dir() {
-        return Err(Error::input(path, "is a folder; a file is needed here"));
-    }
-    Ok(file)
-}
-
 impl TextFile {
-    /// Opens a file; `bytes` counts what is read from the disk. A byte order mark is skipped.
-    pub(super) fn open(path: &Path, bytes: &Arc<AtomicU64>) -> Result<TextFile> {
-        let file = Counting { inner: open_file(path)?, bytes: Arc::clone(bytes) };
-        let mut raw = BufReader::with_capacity(1 << 18, file);
+    /// Begins to read an open file; `start` are the bytes that have been taken from it already, and `bytes` counts what is
+    /// read from the disk. A byte order mark is skipped.
+    pub(crate) fn new(path: &Path, file: File, start: Vec<u8>, bytes: &Arc<AtomicU64>) -> Result<TextFile> {
+        let file = Counting { inner: file, bytes: Arc::clone(bytes) };
+        let mut raw = BufReader::with_capacity(1 << 18, Cursor::new(start).chain(file));
         let magic = raw.fill_buf().map_err(|e| Error::io(path, e))?;
-        let (input, compressed): (Box<dyn Read + Send>, bool) = match magic {
-            [0x1f, 0x8b, ..] => (Box::new(flate2::bufread::MultiGzDecoder::new(raw)), true),
+        let (input, compressed): (Box<dyn BufRead + Send>, bool) = match magic {
+            [0x1f, 0x8b, ..] => (unpacked(flate2::bufread::MultiGzDecoder::new(raw)), true),
             [0x28, 0xb5, 0x2f, 0xfd, ..] => {
-                (Box::new(zstd::stream::read::Decoder::with_buffer(raw).map_err(|e| Error::io(path, e))?), true)
+                (unpacked(zstd::stream::read::Decoder::with_buffer(raw).map_err(|e| Error::io(path, e))?), true)
             }
             _ => (Box::new(raw), false),
         };
-        let mut text = TextFile { path: path.to_owned(), input: BufReader::with_capacity(1 << 16, input), compressed };
+        let mut text = TextFile { path: path.to_owned(), input, compressed };
         let start = text.input.fill_buf().map_err(|e| read_error(path, compressed, e))?;
         let mark = match start {
             [0xef, 0xbb, 0xbf, ..] => 3,
@@ -128,34 +68,54 @@ impl TextFile {
         Ok(text)
     }
 
-    /// Reads the first line that is not empty, without its end, and how many lines that took. None at the end.
-    pub(super) fn first_line(&mut self) -> Result<Option<(Vec<u8>, u64)>> {
-        let mut line = Vec::new();
-        let mut lines = 0;
-        loop {
-            line.clear();
-            let read = (&mut self.input).take(MAX_LINE as u64 + 1).read_until(b'\n', &mut line);
-            let read = read.map_err(|e| read_error(&self.path, self.compressed, e))?;
-            if read == 0 {
-                return Ok(None);
+    /// Whole lines from where the reading stands, which they do not move: at most [`SAMPLE`] bytes, and at least the
+    /// first line that is not empty.
+    ///
+    /// # Errors
+    /// [`Error::Input`] for a first line that is too long, and for what is no text.
+    pub(crate) fn sample(&mut self) -> Result<Vec<u8>> {
+        let mut sample = Vec::new();
+        let mut want = SAMPLE;
+        let ended = loop {
+            let missing = (want - sample.len()) as u64;
+            let read = (&mut self.input).take(missing).read_to_end(&mut sample);
+            let read = read.map_err(|e| read_error(&self.path, self.compressed, e))? as u64;
+            if let Some(reason) = foreign::of(&sample, &self.path) {
+                return Err(Error::input(&self.path, reason));
             }
-            if read > MAX_LINE {
+            let begin = sample.iter().position(|byte| !byte.is_ascii_whitespace()).unwrap_or(sample.len());
+            if read < missing || memchr(b'\n', &sample[begin..]).is_some() {
+                break read < missing;
+            }
+            if want > MAX_LINE {
                 return Err(Error::input(&self.path, format!("its first line is longer than {MAX_LINE} bytes")));
             }
-            lines += 1;
-            let text = line.trim_ascii_end().len();
-            // Trailing separators may be white space too: cut the line end alone.
-            if text > 0 {
-                if line.last() == Some(&b'\n') {
-                    line.pop();
-                }
-                if line.last() == Some(&b'\r') {
-                    line.pop();
-                }
-                return Ok(Some((line, lines)));
-            }
-        }
+            want *= 2;
+        };
+        let input = std::mem::replace(&mut self.input, Box::new(io::empty()));
+        let lines = match ended {
+            true => sample.len(),
+            false => memrchr(b'\n', &sample).map_or(sample.len(), |n| n + 1),
+        };
+        let whole = sample[..lines].to_vec();
+        self.input = Box::new(Cursor::new(sample).chain(input));
+        Ok(whole)
     }
+
+    /// Passes over so many lines.
+    pub(crate) fn skip_lines(&mut self, lines: u64) -> Result<()> {
+        let mut line = Vec::new();
+        for _ in 0..lines {
+            line.clear();
+            let read = (&mut self.input).take(2 * MAX_LINE as u64).read_until(b'\n', &mut line);
+            read.map_err(|e| read_error(&self.path, self.compressed, e))?;
+        }
+        Ok(())
+    }
+}
+
+fn unpacked(input: impl Read + Send + 'static) -> Box<dyn BufRead + Send> {
+    Box::new(BufReader::with_capacity(1 << 16, input))
 }
 
 /// A failure of the disk is an I/O error, one of the decompression is damage.
@@ -171,7 +131,7 @@ fn read_error(path: &Path, compressed: bool, error: io::Error) -> Error {
 
 /// A part of a text file.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Piece {
+pub(crate) enum Piece {
     /// Whole rows, in the buffer.
     Rows,
     /// Lines that are no row, in the buffer (cut to [`MAX_LINE`]): `line` is the one to blame, counted from the piece's
@@ -180,7 +140,7 @@ pub(super) enum Piece {
 }
 
 /// Cuts a text file into pieces of about `target` bytes.
-pub(super) struct Pieces {
+pub(crate) struct Pieces {
     file: TextFile,
     dialect: Dialect,
     target: usize,
@@ -189,12 +149,12 @@ pub(super) struct Pieces {
 }
 
 impl Pieces {
-    pub(super) fn new(file: TextFile, dialect: Dialect, target: usize) -> Pieces {
+    pub(crate) fn new(file: TextFile, dialect: Dialect, target: usize) -> Pieces {
         Pieces { file, dialect, target, carry: Vec::new(), ended: false }
     }
 
     /// Fills `buffer` with the next piece; None at the end.
-    pub(super) fn next(&mut self, buffer: &mut Vec<u8>) -> Result<Option<Piece>> {
+    pub(crate) fn next(&mut self, buffer: &mut Vec<u8>) -> Result<Option<Piece>> {
         buffer.clear();
         buffer.append(&mut self.carry);
         let mut target = self.target;
@@ -237,13 +197,14 @@ impl Pieces {
 
     /// The end of the last row that is whole, and where the row after it opens a quote that stays open.
     fn last_row_end(&self, buffer: &[u8]) -> (usize, Option<usize>) {
-        if !self.dialect.quoting || memchr(b'"', buffer).is_none() {
+        let (quote, escape) = (self.dialect.quote, self.dialect.escape);
+        if ![quote, escape].into_iter().flatten().any(|special| memchr(special, buffer).is_some()) {
             return (memrchr(b'\n', buffer).map_or(0, |n| n + 1), None);
         }
         let mut end = 0;
         while end < buffer.len() {
             match self.dialect.row_end(buffer, end, self.ended) {
-                RowEnd::At(next) => end = next,
+                RowEnd::At(next) | RowEnd::Stray(_, next) => end = next,
                 RowEnd::Beyond => return (end, None),
                 RowEnd::Quoted(opened) => return (end, Some(opened)),
             }
@@ -282,6 +243,21 @@ impl Pieces {
     }
 }
 
+/// What to say about lines that are no row: see [`Piece::Bad`].
+pub(crate) fn bad_lines(
+    (line, quote, reason): (u64, Option<usize>, String),
+    text: &[u8],
+    columns: &[String],
+    dialect: &Dialect,
+) -> Reject {
+    let column = quote.map_or(0, |quote| {
+        let mut reader = RowReader::new(dialect);
+        reader.next(&text[..quote], &mut 0).map_or(0, |row| row.len() - 1)
+    });
+    let column = columns.get(column).or(columns.last()).cloned().unwrap_or_default();
+    Reject { line, column, reason, text: text.trim_ascii_end().to_vec() }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -290,8 +266,12 @@ mod tests {
     fn pieces(text: &[u8], target: usize) -> Vec<(Piece, Vec<u8>)> {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(text).unwrap();
-        let open = TextFile::open(file.path(), &Arc::default()).unwrap();
-        let mut pieces = Pieces::new(open, Dialect { sep: b",".to_vec(), quoting: true }, target);
+        let mut open = TextFile::new(file.path(), file.reopen().unwrap(), Vec::new(), &Arc::default()).unwrap();
+        // What is looked at stays to be read.
+        let _ = open.sample();
+        let dialect =
+            Dialect { sep: b",".to_vec(), quote: Some(b'"'), escape: None, width: 2, quote_is_said: false, json: false };
+        let mut pieces = Pieces::new(open, dialect, target);
         let mut found = Vec::new();
         let mut buffer = Vec::new();
         while let Some(piece) = pieces.next(&mut buffer).unwrap() {

@@ -1,44 +1,51 @@
-//! Dates as people write them, to seconds since 1970-01-01 UTC.
+//! Dates as people write them, to seconds since 1970-01-01 UTC, and back. Which integers are times: [`super::times`].
 
-/// The last second of the year 9999: larger numbers are milliseconds that someone took for seconds.
-const LAST_SECOND: i64 = 253_402_300_799;
+/// The last second of the year 9999.
+pub(crate) const LAST_SECOND: i64 = 253_402_300_799;
 
-/// Reads epoch seconds (a fraction is cut off), `YYYY-MM-DD`, or `YYYY-MM-DD HH:MM[:SS[.fraction]]` with a space or `T`
-/// between and `Z` or an offset (`+02:00`) behind. Without an offset it is UTC. The error completes "`text` …".
+pub(super) const FORMS: &str = "is not a time; YYYY-MM-DD, YYYY-MM-DD HH:MM[:SS] and epoch integers are read \
+                                (time_format=\"%d/%m/%Y\", say, reads other forms)";
+
+/// Reads `YYYY-MM-DD`, `YYYY-MM-DD HH:MM[:SS[.fraction]]` with a space or `T` between and `Z` or an offset (`+02:00`)
+/// behind, or whole epoch seconds. Without an offset it is UTC. The error completes "`text` …".
 pub(crate) fn parse_time(text: &[u8]) -> Result<i64, &'static str> {
     let text = text.trim_ascii();
-    if text.len() >= 10 && text[4] == b'-' && text[7] == b'-' {
+    if looks_like_date(text) {
         return parse_date(text);
     }
-    parse_seconds(text)
+    check_seconds(parse_integer(text).ok_or(FORMS)?)
 }
 
-/// Refuses seconds that cannot be a date.
-pub(crate) fn check_seconds(seconds: i64) -> Result<i64, &'static str> {
-    if (-LAST_SECOND..=LAST_SECOND).contains(&seconds) {
-        Ok(seconds)
-    } else {
-        Err("is past the year 9999; epoch seconds are needed (are these milliseconds?)")
+/// Whether this is written `YYYY-MM-DD…`.
+pub(super) fn looks_like_date(text: &[u8]) -> bool {
+    text.len() >= 10 && text[4] == b'-' && text[7] == b'-'
+}
+
+/// Refuses seconds that are no date from the year -9999 to 9999.
+pub(super) fn check_seconds(seconds: i64) -> Result<i64, &'static str> {
+    match (-LAST_SECOND..=LAST_SECOND).contains(&seconds) {
+        true => Ok(seconds),
+        false => Err("is past the year 9999"),
     }
 }
 
-const FORMS: &str = "is not a time; epoch seconds, YYYY-MM-DD and YYYY-MM-DD HH:MM[:SS] are read";
-
-fn parse_seconds(text: &[u8]) -> Result<i64, &'static str> {
+/// The integer part of a decimal number without an exponent, rounded down; None for anything else, or past `i64`.
+pub(super) fn parse_integer(text: &[u8]) -> Option<i64> {
     let (negative, digits) = match text.strip_prefix(b"-") {
         Some(rest) => (true, rest),
         None => (false, text),
     };
-    let whole = match digits.iter().position(|b| *b == b'.') {
-        Some(dot) if digits[dot + 1..].iter().all(u8::is_ascii_digit) => &digits[..dot],
-        Some(_) => return Err(FORMS),
-        None => digits,
+    let (whole, fraction) = match digits.iter().position(|b| *b == b'.') {
+        Some(dot) => (&digits[..dot], &digits[dot + 1..]),
+        None => (digits, &b""[..]),
     };
-    if whole.is_empty() || !whole.iter().all(u8::is_ascii_digit) {
-        return Err(if text.is_empty() { "is empty; a time is needed" } else { FORMS });
+    if whole.is_empty() || !whole.iter().chain(fraction).all(u8::is_ascii_digit) {
+        return None;
     }
-    let seconds = whole.iter().try_fold(0i64, |sum, digit| sum.checked_mul(10)?.checked_add(i64::from(digit - b'0')));
-    check_seconds(seconds.map_or(i64::MAX, |s| if negative { -s } else { s }))
+    let step = |sum: i64, digit: &u8| sum.checked_mul(10)?.checked_add(i64::from(digit - b'0'));
+    let value = whole.iter().try_fold(0i64, step)?;
+    let down = i64::from(negative && fraction.iter().any(|digit| *digit != b'0'));
+    Some(if negative { -value - down } else { value })
 }
 
 fn number(text: &[u8]) -> Result<i64, &'static str> {
@@ -48,7 +55,7 @@ fn number(text: &[u8]) -> Result<i64, &'static str> {
     Ok(text.iter().fold(0, |sum, digit| sum * 10 + i64::from(digit - b'0')))
 }
 
-fn parse_date(text: &[u8]) -> Result<i64, &'static str> {
+pub(super) fn parse_date(text: &[u8]) -> Result<i64, &'static str> {
     let (year, month, day) = (number(&text[..4])?, number(&text[5..7])?, number(&text[8..10])?);
     let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
     let days = match month {
@@ -160,6 +167,7 @@ mod tests {
             ("-86400", -86400),
             ("1512345600", 1_512_345_600),
             ("1512345600.75", 1_512_345_600),
+            ("-0.5", -1),
             (" 12 ", 12),
             ("1970-01-01", 0),
             ("1969-12-31", -86400),

@@ -1,0 +1,393 @@
+//! Tables: files, pipes and streams of rows with named columns, whatever their format. The one reader of them all.
+//!
+//! What a file is is told by how it begins: Parquet, Arrow IPC (file or stream), JSON lines, or text whose values are kept
+//! apart as its first lines show; gzip and zstd are unpacked. Everything is opened once, or checked to be the same file
+//! when it is opened again, so that pipes can be read and no row is lost between a header and its rows.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::{Error, Result};
+
+mod batches;
+mod dialect;
+pub(crate) mod folder;
+mod foreign;
+mod inputs;
+mod json;
+mod missing;
+pub(crate) mod names;
+mod options;
+mod read;
+mod rows;
+mod source;
+mod text;
+pub(crate) mod time;
+mod times;
+
+pub use inputs::{Input, Inputs, Stream, TableInput};
+pub use options::{ReadOptions, TimeUnit};
+pub use read::read;
+
+pub(crate) use batches::{Batches, is_text_type};
+pub(crate) use dialect::Dialect;
+pub(crate) use missing::Missing;
+pub(crate) use rows::{Reject, Row, RowReader, check_width, quoted};
+pub(crate) use source::{FileId, is_pipe};
+pub(crate) use text::{Piece, Pieces, TextFile, bad_lines};
+pub(crate) use times::{Reading, Times, also_compact};
+
+use source::{Source, Stamp};
+
+/// What separates the values of a list column in text form.
+pub(crate) const LIST_SEPARATOR: &str = "\u{1f}";
+
+/// How a table is read.
+#[derive(Clone, Debug)]
+pub(crate) enum Kind {
+    /// Lines, behind so many that name the columns.
+    Text { dialect: Dialect, header: u64 },
+    /// Arrow IPC, file or stream.
+    Arrow,
+    Parquet,
+    /// Record batches that somebody hands in.
+    Table(TableInput),
+}
+
+/// What a file has to be, where somebody says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    Text,
+    Arrow,
+    Parquet,
+}
+
+/// What can be said of a file before it is opened.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Hints {
+    pub(crate) options: ReadOptions,
+    pub(crate) wanted: Option<Wanted>,
+    /// Columns that are the same in all rows: their names and values.
+    pub(crate) constants: Vec<(String, String)>,
+    /// A file of one column may have no header: its first value is one if this says so of its name.
+    pub(crate) is_header: Option<fn(&str) -> bool>,
+}
+
+/// A table whose columns are known.
+#[derive(Clone, Debug)]
+pub(crate) struct Table {
+    /// Its name in messages.
+    pub(crate) path: PathBuf,
+    pub(crate) kind: Kind,
+    /// The names of its columns; those that are the same in all rows come last.
+    pub(crate) columns: Vec<String>,
+    /// The values of those.
+    pub(crate) constants: Vec<Vec<u8>>,
+    /// Columns that hold lists.
+    pub(crate) lists: Vec<String>,
+    /// Columns that cannot be used, and what they are.
+    pub(crate) unusable: Vec<(String, String)>,
+    pub(crate) missing: Missing,
+    /// Its size; 0 where that is not known.
+    pub(crate) bytes: u64,
+    stamp: Option<Stamp>,
+    /// Of what can be read only once: what is left to be read.
+    held: Option<Arc<Mutex<Option<Held>>>>,
+}
+
+/// An opened pipe.
+enum Held {
+    Text(TextFile),
+    File(std::fs::File),
+}
+
+impl std::fmt::Debug for Held {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Held")
+    }
+}
+
+/// Takes a row's number and its values, or why it cannot be read.
+pub(crate) type EachRow<'a> = dyn FnMut(u64, std::result::Result<&[&[u8]], Reject>) -> Result<()> + 'a;
+
+impl Table {
+    /// Opens a file, a pipe or (`-`) standard input, and reads the names of its columns.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::Input`] and [`Error::Damaged`] for what cannot be read, [`Error::Config`] for options that
+    /// cannot be used.
+    pub(crate) fn open(path: &Path, hints: &Hints) -> Result<Table> {
+        let source = Source::open(path)?;
+        let kind = match source.start[..] {
+            [b'P', b'A', b'R', b'1', ..] => Wanted::Parquet,
+            [b'A', b'R', b'R', b'O', b'W', b'1', ..] | [0xff, 0xff, 0xff, 0xff, ..] | [b'F', b'E', b'A', b'1', ..] => {
+                Wanted::Arrow
+            }
+            _ => Wanted::Text,
+        };
+        let said = hints.wanted.or_else(|| wanted_by_name(path));
+        match (said, kind) {
+            (Some(Wanted::Parquet), Wanted::Arrow | Wanted::Text) => {
+                Err(Error::input(&source.path, "is not a Parquet file"))
+            }
+            (Some(Wanted::Arrow), Wanted::Parquet | Wanted::Text) => {
+                Err(Error::input(&source.path, "is not an Arrow IPC file"))
+            }
+            (_, Wanted::Text) => Table::text(source, hints),
+            (_, Wanted::Arrow) => Table::columnar(source, Kind::Arrow, hints),
+            (_, Wanted::Parquet) => Table::columnar(source, Kind::Parquet, hints),
+        }
+    }
+
+    fn text(source: Source, hints: &Hints) -> Result<Table> {
+        let Source { path, file, start, bytes, stamp } = source;
+        let mut text = TextFile::new(&path, file, start, &Arc::default())?;
+        let sample = text.sample()?;
+        if foreign::is_binary(&sample) {
+            return Err(Error::input(&path, "holds zero bytes: it is neither UTF-8 text nor a format that is known"));
+        }
+        if sample.trim_ascii().is_empty() {
+            return Err(Error::input(&path, "the file has no rows"));
+        }
+        let mut table = Table {
+            kind: Kind::Arrow,
+            columns: Vec::new(),
+            constants: Vec::new(),
+            lists: Vec::new(),
+            unusable: Vec::new(),
+            missing: Missing::new(&hints.options),
+            bytes,
+            held: stamp.is_none().then(|| Arc::new(Mutex::new(Some(Held::Text(text))))),
+            stamp,
+            path,
+        };
+        let keys = sample.trim_ascii_start().starts_with(b"{").then(|| json::keys(&sample)).flatten();
+        if let Some(keys) = keys {
+            table.columns = keys.columns;
+            table.lists = keys.lists;
+            table.unusable = keys.nested.into_iter().map(|name| (name, "an object".to_owned())).collect();
+            table.add_constants(hints);
+            let dialect = Dialect::json(table.file_columns());
+            table.kind = Kind::Text { dialect, header: 0 };
+            return Ok(table);
+        }
+        let mut dialect = dialect::detect(&table.path, &sample, &hints.options)?;
+        let mut header = 0;
+        let mut at = 0;
+        let mut reader = RowReader::new(&dialect);
+        let mut names = Vec::new();
+        // Empty lines before the header, and Excel's line that names the separator.
+        while let Some(row) = reader.next(&sample, &mut at) {
+            header += row.lines;
+            if !row.text.trim_ascii().is_empty() {
+                names = (0..row.len()).map(|i| row.get(i).to_vec()).collect();
+                break;
+            }
+        }
+        table.columns = match &hints.options.columns {
+            Some(columns) => {
+                header = 0;
+                columns.clone()
+            }
+            None if names.len() == 1 && hints.is_header.is_some_and(|is| !is(&name_of(&table.path, 0, &names[0])?)) => {
+                header = 0;
+                vec![String::new()]
+            }
+            None => {
+                let name = |(i, bytes): (usize, &Vec<u8>)| name_of(&table.path, i, bytes);
+                names.iter().enumerate().map(name).collect::<Result<_>>()?
+            }
+        };
+        names::check_unique(&table.path, &table.columns)?;
+        dialect.width = table.columns.len();
+        table.kind = Kind::Text { dialect, header };
+        table.add_constants(hints);
+        Ok(table)
+    }
+
+    fn columnar(source: Source, kind: Kind, hints: &Hints) -> Result<Table> {
+        let (path, bytes, stamp) = (source.path.clone(), source.bytes, source.stamp);
+        let file = source.seekable()?;
+        let again = file.try_clone().map_err(|e| Error::io(&path, e))?;
+        let schema = Batches::schema(&path, &kind, file)?;
+        let held = stamp.is_none().then(|| Arc::new(Mutex::new(Some(Held::File(again)))));
+        Table::typed(path, kind, &schema, hints, bytes, stamp, held)
+    }
+
+    /// Record batches; how many bytes they have is not known.
+    pub(crate) fn batches(input: &TableInput, hints: &Hints) -> Result<Table> {
+        let kind = Kind::Table(input.clone());
+        Table::typed(input.name.clone(), kind, &input.schema, hints, 0, None, None)
+    }
+
+    /// A file, or record batches.
+    pub(crate) fn of(input: &Input, hints: &Hints) -> Result<Table> {
+        match input {
+            Input::Path(path) => Table::open(path, hints),
+            Input::Table(table) => Table::batches(table, hints),
+        }
+    }
+
+    fn typed(
+        path: PathBuf,
+        kind: Kind,
+        schema: &arrow_schema::Schema,
+        hints: &Hints,
+        bytes: u64,
+        stamp: Option<Stamp>,
+        held: Option<Arc<Mutex<Option<Held>>>>,
+    ) -> Result<Table> {
+        let columns: Vec<String> = schema.fields().iter().map(|field| field.name().clone()).collect();
+        names::check_unique(&path, &columns)?;
+        let (lists, unusable) = batches::kinds(schema);
+        let missing = Missing::new(&hints.options);
+        let mut table = Table { path, kind, columns, constants: Vec::new(), lists, unusable, missing, bytes, stamp, held };
+        table.add_constants(hints);
+        Ok(table)
+    }
+
+    /// A column of the file itself stands before one of its folder's.
+    fn add_constants(&mut self, hints: &Hints) {
+        for (name, value) in &hints.constants {
+            if !self.columns.contains(name) {
+                self.columns.push(name.clone());
+                self.constants.push(value.clone().into_bytes());
+            }
+        }
+    }
+
+    /// How many columns the file itself has.
+    pub(crate) fn file_columns(&self) -> usize {
+        self.columns.len() - self.constants.len()
+    }
+
+    /// Where the column is.
+    ///
+    /// # Errors
+    /// [`Error::Schema`] that lists the columns.
+    pub(crate) fn index(&self, column: &str) -> Result<usize> {
+        self.columns.iter().position(|c| c == column).ok_or_else(|| Error::Schema {
+            path: self.path.clone(),
+            column: column.to_owned(),
+            expected: "a column of this name".into(),
+            found: format!("the columns {}", names::listed(&self.columns)),
+        })
+    }
+
+    /// The text behind the header; `bytes` counts what is read.
+    ///
+    /// # Errors
+    /// [`Error::Input`] where it has been read already, or is another file now.
+    pub(crate) fn open_text(&self, header: u64, bytes: &Arc<AtomicU64>) -> Result<TextFile> {
+        let mut text = match (self.take_held()?, self.stamp) {
+            (Some(Held::Text(text)), _) => text,
+            (_, Some(stamp)) => {
+                TextFile::new(&self.path, source::reopen(&self.path, stamp)?, Vec::new(), bytes)?
+            }
+            _ => return Err(self.read_already()),
+        };
+        text.skip_lines(header)?;
+        Ok(text)
+    }
+
+    /// The record batches of those columns at these ascending places, or of all.
+    ///
+    /// # Errors
+    /// As [`open_text`](Table::open_text).
+    pub(crate) fn open_batches(&self, columns: Option<&[usize]>, bytes: &Arc<AtomicU64>) -> Result<Batches> {
+        if let Kind::Table(input) = &self.kind {
+            let stream = input.take().ok_or_else(|| self.read_already())?;
+            return Ok(Batches::stream(self, stream, columns, bytes));
+        }
+        let file = match (self.take_held()?, self.stamp) {
+            (Some(Held::File(file)), _) => file,
+            (_, Some(stamp)) => source::reopen(&self.path, stamp)?,
+            _ => return Err(self.read_already()),
+        };
+        Batches::file(self, file, columns, bytes)
+    }
+
+    fn take_held(&self) -> Result<Option<Held>> {
+        let Some(held) = &self.held else { return Ok(None) };
+        let taken = held.lock().unwrap_or_else(PoisonError::into_inner).take();
+        taken.map(Some).ok_or_else(|| self.read_already())
+    }
+
+    fn read_already(&self) -> Error {
+        Error::input(&self.path, "its rows have been read already; a pipe or stream can be read once")
+    }
+
+    /// Calls `each` with every row's number and its values as text (a null is empty), or why it cannot be read. With
+    /// `wanted`, values of other columns may be left empty.
+    pub(crate) fn for_each(&self, wanted: Option<&[usize]>, each: &mut EachRow<'_>) -> Result<()> {
+        let bytes = Arc::default();
+        match &self.kind {
+            Kind::Text { dialect, header } => self.for_each_line(dialect, *header, &bytes, each),
+            _ => {
+                let mut row = 0;
+                for batch in self.open_batches(wanted, &bytes)? {
+                    row = batches::for_each_row(self, &batch?, wanted, row, each)?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn for_each_line(
+        &self,
+        dialect: &Dialect,
+        header: u64,
+        bytes: &Arc<AtomicU64>,
+        each: &mut EachRow<'_>,
+    ) -> Result<()> {
+        let width = self.file_columns();
+        let mut line = header;
+        let mut pieces = Pieces::new(self.open_text(header, bytes)?, dialect.clone(), 1 << 20);
+        let mut reader = RowReader::of_columns(dialect, &self.columns[..width]);
+        let mut buffer = Vec::new();
+        while let Some(piece) = pieces.next(&mut buffer)? {
+            if let Piece::Bad { line: at, lines, quote, reason } = piece {
+                each(line + 1 + at, Err(bad_lines((at, quote, reason), &buffer, &self.columns, dialect)))?;
+                line += lines;
+                continue;
+            }
+            let mut at = 0;
+            while let Some(row) = reader.next(&buffer, &mut at) {
+                line += 1;
+                let first = line;
+                line += row.lines.saturating_sub(1);
+                if row.text.is_empty() {
+                    continue;
+                }
+                match check_width(&row, width) {
+                    Ok(()) => {
+                        let values = (0..row.len()).map(|i| row.get(i));
+                        let values: Vec<&[u8]> = values.chain(self.constants.iter().map(Vec::as_slice)).collect();
+                        each(first, Ok(&values))?;
+                    }
+                    Err((column, reason)) => {
+                        let column = self.columns[column].clone();
+                        each(first, Err(Reject { line: 0, column, reason, text: row.text.to_vec() }))?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What a file's name says that it is.
+fn wanted_by_name(path: &Path) -> Option<Wanted> {
+    match folder::kind_of_name(path)? {
+        folder::NameKind::Parquet => Some(Wanted::Parquet),
+        folder::NameKind::Arrow => Some(Wanted::Arrow),
+        folder::NameKind::Text => None,
+    }
+}
+
+fn name_of(path: &Path, at: usize, bytes: &[u8]) -> Result<String> {
+    let name = std::str::from_utf8(bytes);
+    let name = name.map_err(|_| Error::input(path, format!("the name of column {} is not UTF-8", at + 1)))?;
+    Ok(name.trim().to_owned())
+}

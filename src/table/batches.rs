@@ -1,0 +1,402 @@
+//! Arrow IPC and Parquet files and streams of record batches, through arrow-rs.
+//!
+//! arrow-rs can panic on damaged files; every call that decodes is guarded, and a panic becomes an error.
+
+mod footer;
+
+use std::fs::File;
+use std::io::{BufReader, Read, Seek};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use arrow_array::cast::AsArray;
+use arrow_array::{Array, ArrayRef, RecordBatch, StringArray};
+use arrow_cast::{CastOptions, cast, cast_with_options};
+use arrow_ipc::reader::{FileReader, StreamReader};
+use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef, TimeUnit};
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
+};
+use parquet::basic::Type as PhysicalType;
+
+use super::inputs::Stream;
+use super::{EachRow, Kind, LIST_SEPARATOR, Table};
+use crate::{Error, Result};
+
+/// Rows that a worker gets at once.
+const BATCH: usize = 16 << 10;
+
+/// Calls arrow-rs on data of `path`; a panic is damage.
+pub(crate) fn guard<T>(path: &Path, at: &str, call: impl FnOnce() -> std::result::Result<T, ArrowError>) -> Result<T> {
+    match catch_unwind(AssertUnwindSafe(call)) {
+        Ok(Ok(value)) => Ok(value),
+        // A seek to where a damaged footer points is an invalid argument.
+        Ok(Err(ArrowError::IoError(_, source)))
+            if source.raw_os_error().is_some() && source.kind() != std::io::ErrorKind::InvalidInput =>
+        {
+            Err(Error::io(path, source))
+        }
+        Ok(Err(error)) => match codec(&error.to_string()) {
+            Some(codec) => Err(Error::input(
+                path,
+                format!("is compressed with {codec}, which is not built in; write it again with zstd or snappy"),
+            )),
+            None => Err(Error::damaged(path, at, error.to_string())),
+        },
+        Err(_) => Err(Error::damaged(path, at, "arrow-rs cannot decode it")),
+    }
+}
+
+/// The codec that an error of arrow-rs says it lacks.
+fn codec(error: &str) -> Option<&'static str> {
+    let lacks = error.contains("Disabled feature at compile time") || error.contains("codec type") || error.contains("ompression type");
+    let lower = error.to_lowercase();
+    let names = [("brotli", "brotli"), ("lzo", "LZO"), ("lz4", "LZ4"), ("zstd", "zstd"), ("gzip", "gzip"), ("snappy", "snappy")];
+    let named = names.iter().find(|(word, _)| lower.contains(word)).map_or("a codec", |(_, name)| name);
+    lacks.then_some(named)
+}
+
+enum Decoder {
+    File(FileReader<BufReader<File>>),
+    Stream(StreamReader<BufReader<File>>),
+    Parquet(ParquetRecordBatchReader),
+    /// And the columns that are read, where not all are.
+    Table(Stream, Option<Vec<usize>>),
+}
+
+/// The record batches of a table, in pieces of [`BATCH`] rows.
+pub(crate) struct Batches {
+    path: PathBuf,
+    decoder: Decoder,
+    /// Columns behind those of the file: their names and values.
+    constants: Vec<(String, String)>,
+    rest: Option<RecordBatch>,
+    failed: bool,
+    rows: u64,
+    total_rows: u64,
+    file_bytes: u64,
+    bytes: Arc<AtomicU64>,
+}
+
+/// A Parquet file's schema as it is read. The old timestamps of 96 bits become milliseconds: nanoseconds of 64 bits
+/// would wrap after 2262.
+fn parquet_metadata(file: &File) -> std::result::Result<ArrowReaderMetadata, ArrowError> {
+    let found = ArrowReaderMetadata::load(file, ArrowReaderOptions::new())?;
+    let leaves = found.parquet_schema().columns();
+    if !leaves.iter().any(|leaf| leaf.physical_type() == PhysicalType::INT96) {
+        return Ok(found);
+    }
+    let milliseconds = |field: &Arc<Field>| match field.data_type() {
+        DataType::Timestamp(TimeUnit::Nanosecond, zone)
+            if leaves.iter().any(|leaf| {
+                leaf.physical_type() == PhysicalType::INT96 && leaf.path().parts() == [field.name().clone()]
+            }) =>
+        {
+            Arc::new(field.as_ref().clone().with_data_type(DataType::Timestamp(TimeUnit::Millisecond, zone.clone())))
+        }
+        _ => Arc::clone(field),
+    };
+    let schema = Schema::new(found.schema().fields().iter().map(milliseconds).collect::<Vec<_>>());
+    ArrowReaderMetadata::load(file, ArrowReaderOptions::new().with_schema(Arc::new(schema))).map_err(Into::into)
+}
+
+impl Batches {
+    /// The schema of a file.
+    pub(super) fn schema(path: &Path, kind: &Kind, mut file: File) -> Result<SchemaRef> {
+        match kind {
+            Kind::Parquet => guard(path, "footer", || Ok(Arc::clone(parquet_metadata(&file)?.schema()))),
+            _ => match ipc(path, &mut file)? {
+                Ipc::File => {
+                    let bytes = file.metadata().map_err(|e| Error::io(path, e))?.len();
+                    guard(path, "footer", || {
+                        footer::check_blocks(&mut file, bytes)?;
+                        Ok(FileReader::try_new_buffered(file, None)?.schema())
+                    })
+                }
+                Ipc::Stream => guard(path, "schema", || Ok(StreamReader::try_new_buffered(file, None)?.schema())),
+            },
+        }
+    }
+
+    /// Begins to read a file: all columns or those at these ascending places. `bytes` counts what was read; it is an
+    /// estimate.
+    pub(super) fn file(table: &Table, mut file: File, columns: Option<&[usize]>, bytes: &Arc<AtomicU64>) -> Result<Batches> {
+        let path = &table.path;
+        file.rewind().map_err(|e| Error::io(path, e))?;
+        let own = table.file_columns();
+        let projection: Option<Vec<usize>> =
+            columns.map(|columns| columns.iter().copied().filter(|column| *column < own).collect());
+        let file_bytes = file.metadata().map_err(|e| Error::io(path, e))?.len();
+        let (decoder, total_rows) = if matches!(table.kind, Kind::Parquet) {
+            guard(path, "footer", || {
+                let metadata = parquet_metadata(&file)?;
+                let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata).with_batch_size(BATCH);
+                let rows = builder.metadata().file_metadata().num_rows();
+                let mask = match projection {
+                    Some(columns) => ProjectionMask::roots(builder.parquet_schema(), columns),
+                    None => ProjectionMask::all(),
+                };
+                Ok((Decoder::Parquet(builder.with_projection(mask).build()?), rows.max(0) as u64))
+            })?
+        } else {
+            match ipc(path, &mut file)? {
+                Ipc::File => guard(path, "footer", || {
+                    footer::check_blocks(&mut file, file_bytes)?;
+                    Ok((Decoder::File(FileReader::try_new_buffered(file, projection)?), 0))
+                })?,
+                Ipc::Stream => guard(path, "schema", || {
+                    Ok((Decoder::Stream(StreamReader::try_new_buffered(file, projection)?), 0))
+                })?,
+            }
+        };
+        Ok(Batches::new(table, decoder, columns, (total_rows, file_bytes), bytes))
+    }
+
+    /// Begins to read what somebody hands in.
+    pub(super) fn stream(table: &Table, stream: Stream, columns: Option<&[usize]>, bytes: &Arc<AtomicU64>) -> Batches {
+        let own = table.file_columns();
+        let projection = columns.map(|columns| columns.iter().copied().filter(|column| *column < own).collect());
+        Batches::new(table, Decoder::Table(stream, projection), columns, (0, 0), bytes)
+    }
+
+    fn new(
+        table: &Table,
+        decoder: Decoder,
+        columns: Option<&[usize]>,
+        (total_rows, file_bytes): (u64, u64),
+        bytes: &Arc<AtomicU64>,
+    ) -> Batches {
+        let own = table.file_columns();
+        let constant = |at: usize| {
+            let value = String::from_utf8_lossy(&table.constants[at]).into_owned();
+            (table.columns[own + at].clone(), value)
+        };
+        let wanted = |at: &usize| columns.is_none_or(|columns| columns.contains(&(own + at)));
+        Batches {
+            path: table.path.clone(),
+            decoder,
+            constants: (0..table.constants.len()).filter(wanted).map(constant).collect(),
+            rest: None,
+            failed: false,
+            rows: 0,
+            total_rows,
+            file_bytes,
+            bytes: Arc::clone(bytes),
+        }
+    }
+
+    /// The batch with the columns behind those of the file.
+    fn complete(&self, batch: RecordBatch) -> Result<RecordBatch> {
+        if self.constants.is_empty() {
+            return Ok(batch);
+        }
+        let mut fields: Vec<Arc<Field>> = batch.schema().fields().iter().cloned().collect();
+        let mut columns = batch.columns().to_vec();
+        for (name, value) in &self.constants {
+            fields.push(Arc::new(Field::new(name, DataType::Utf8, false)));
+            columns.push(Arc::new(StringArray::from(vec![value.as_str(); batch.num_rows()])));
+        }
+        guard(&self.path, "columns", || RecordBatch::try_new(Arc::new(Schema::new(fields)), columns))
+    }
+}
+
+enum Ipc {
+    File,
+    Stream,
+}
+
+fn ipc(path: &Path, file: &mut File) -> Result<Ipc> {
+    let mut magic = [0; 6];
+    let io = |e| Error::io(path, e);
+    file.rewind().map_err(io)?;
+    let known = file.read_exact(&mut magic).is_ok();
+    file.rewind().map_err(io)?;
+    match magic {
+        _ if !known => Err(Error::input(path, "is not an Arrow IPC file")),
+        [b'A', b'R', b'R', b'O', b'W', b'1'] => Ok(Ipc::File),
+        [0xff, 0xff, 0xff, 0xff, ..] => Ok(Ipc::Stream),
+        [b'F', b'E', b'A', b'1', ..] => {
+            Err(Error::input(path, "is a Feather file of version 1; write it again as version 2 (Arrow IPC)"))
+        }
+        _ => Err(Error::input(path, "is not an Arrow IPC file")),
+    }
+}
+
+impl Iterator for Batches {
+    type Item = Result<RecordBatch>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.failed {
+            return None;
+        }
+        loop {
+            if let Some(batch) = self.rest.take() {
+                if batch.num_rows() > BATCH {
+                    self.rest = Some(batch.slice(BATCH, batch.num_rows() - BATCH));
+                    return Some(Ok(batch.slice(0, BATCH)));
+                }
+                if batch.num_rows() > 0 {
+                    return Some(Ok(batch));
+                }
+            }
+            let decoder = &mut self.decoder;
+            let next = guard(&self.path, &format!("row {}", self.rows + 1), || match decoder {
+                Decoder::File(reader) => reader.next().transpose(),
+                Decoder::Stream(reader) => reader.next().transpose(),
+                Decoder::Parquet(reader) => reader.next().transpose(),
+                Decoder::Table(stream, None) => stream.next().transpose(),
+                Decoder::Table(stream, Some(columns)) => stream.next().map(|batch| batch?.project(columns)).transpose(),
+            });
+            match next {
+                Ok(None) => {
+                    return None;
+                }
+                Ok(Some(batch)) => {
+                    let rows = batch.num_rows() as u64;
+                    self.rows += rows;
+                    if self.total_rows > 0 {
+                        let share = rows as f64 / self.total_rows as f64 * self.file_bytes as f64;
+                        self.bytes.fetch_add(share as u64, Relaxed);
+                    } else {
+                        self.bytes.fetch_add(batch.get_array_memory_size() as u64, Relaxed);
+                    }
+                    match self.complete(batch) {
+                        Ok(batch) => self.rest = Some(batch),
+                        Err(error) => {
+                            self.failed = true;
+                            return Some(Err(error));
+                        }
+                    }
+                }
+                Err(error) => {
+                    self.failed = true;
+                    return Some(Err(error));
+                }
+            }
+        }
+    }
+}
+
+/// Whether a column of this type is text.
+pub(crate) fn is_text_type(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Dictionary(_, values) => is_text_type(values),
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => true,
+        // What old writers of Parquet left without the word that it is text.
+        DataType::Binary | DataType::LargeBinary | DataType::BinaryView => true,
+        _ => false,
+    }
+}
+
+fn is_list(data_type: &DataType) -> Option<&DataType> {
+    match data_type {
+        DataType::List(field)
+        | DataType::LargeList(field)
+        | DataType::ListView(field)
+        | DataType::LargeListView(field)
+        | DataType::FixedSizeList(field, _) => Some(field.data_type()),
+        _ => None,
+    }
+}
+
+fn is_scalar(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Dictionary(_, values) => is_scalar(values),
+        DataType::Null | DataType::Boolean | DataType::Date32 | DataType::Date64 => true,
+        DataType::Timestamp(..) | DataType::Time32(_) | DataType::Time64(_) => true,
+        DataType::Decimal32(..) | DataType::Decimal64(..) | DataType::Decimal128(..) | DataType::Decimal256(..) => true,
+        other => is_text_type(other) || other.is_integer() || other.is_floating(),
+    }
+}
+
+/// The columns that hold lists, and those that cannot be used with what they are.
+pub(super) fn kinds(schema: &Schema) -> (Vec<String>, Vec<(String, String)>) {
+    let (mut lists, mut unusable) = (Vec::new(), Vec::new());
+    for field in schema.fields() {
+        match is_list(field.data_type()) {
+            Some(inner) if is_scalar(inner) => lists.push(field.name().clone()),
+            None if is_scalar(field.data_type()) => {}
+            _ => unusable.push((field.name().clone(), kind_word(field.data_type()))),
+        }
+    }
+    (lists, unusable)
+}
+
+/// A type that cannot be used, in a word.
+fn kind_word(data_type: &DataType) -> String {
+    match data_type {
+        DataType::Struct(_) => "a struct".into(),
+        DataType::Map(..) => "a map".into(),
+        DataType::Union(..) => "a union".into(),
+        other if is_list(other).is_some() => "a nested list".into(),
+        other => other.to_string(),
+    }
+}
+
+/// A column as text: an array of `LargeUtf8` or, where it holds bytes, of `LargeBinary`.
+pub(crate) fn as_text(array: &ArrayRef) -> std::result::Result<ArrayRef, ArrowError> {
+    let whole = CastOptions { safe: false, ..CastOptions::default() };
+    match array.data_type() {
+        DataType::Binary | DataType::BinaryView | DataType::LargeBinary => cast(array, &DataType::LargeBinary),
+        DataType::Dictionary(_, values) if matches!(**values, DataType::Binary | DataType::LargeBinary) => {
+            cast(array, &DataType::LargeBinary)
+        }
+        other if is_list(other).is_some() => {
+            let field = Arc::new(Field::new_list_field(DataType::LargeUtf8, true));
+            let lists = cast_with_options(array, &DataType::LargeList(field), &whole)?;
+            let lists = lists.as_list::<i64>();
+            let joined = (0..lists.len()).map(|row| {
+                lists.is_valid(row).then(|| {
+                    let values = lists.value(row);
+                    values.as_string::<i64>().iter().flatten().collect::<Vec<_>>().join(LIST_SEPARATOR)
+                })
+            });
+            Ok(Arc::new(joined.collect::<arrow_array::LargeStringArray>()))
+        }
+        _ => cast_with_options(array, &DataType::LargeUtf8, &whole),
+    }
+}
+
+/// A value of what [`as_text`] gives; empty where it is null.
+pub(crate) fn text_at(array: &dyn Array, row: usize) -> &[u8] {
+    if array.is_null(row) {
+        return b"";
+    }
+    match array.data_type() {
+        DataType::LargeBinary => array.as_binary::<i64>().value(row),
+        _ => array.as_string::<i64>().value(row).as_bytes(),
+    }
+}
+
+/// Calls `each` with the number (behind `before` rows) and the values as text of every row; how many rows are behind
+/// it then. Of columns that are not `wanted` the values are empty.
+pub(super) fn for_each_row(
+    table: &Table,
+    batch: &RecordBatch,
+    wanted: Option<&[usize]>,
+    before: u64,
+    each: &mut EachRow<'_>,
+) -> Result<u64> {
+    let schema = batch.schema();
+    let texts: Vec<ArrayRef> = batch
+        .columns()
+        .iter()
+        .zip(schema.fields())
+        .map(|(array, field)| guard(&table.path, &format!("column {}", field.name()), || as_text(array)))
+        .collect::<Result<_>>()?;
+    let places: Vec<usize> = match wanted {
+        Some(wanted) => wanted.to_vec(),
+        None => (0..texts.len()).collect(),
+    };
+    let mut values: Vec<&[u8]> = vec![b""; table.columns.len()];
+    for row in 0..batch.num_rows() {
+        for (&place, text) in places.iter().zip(&texts) {
+            values[place] = text_at(text, row);
+        }
+        each(before + row as u64 + 1, Ok(&values))?;
+    }
+    Ok(before + batch.num_rows() as u64)
+}

@@ -1,0 +1,310 @@
+//! How the values of a text file are kept apart: told by the settings, or from the file's first lines.
+
+use std::path::Path;
+
+use memchr::{memchr, memchr_iter, memchr2, memchr3, memmem};
+
+use super::options::ReadOptions;
+use super::rows::RowReader;
+use crate::{Error, Result};
+
+/// Separators that are looked for.
+const SEPARATORS: [&[u8]; 5] = [b",", b"\t", b";", b"|", b"::"];
+/// Lines that are looked at.
+const LINES: usize = 200;
+
+/// How rows and values are kept apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Dialect {
+    pub(crate) sep: Vec<u8>,
+    /// At a value's start it quotes the value; doubled inside it stands for itself.
+    pub(crate) quote: Option<u8>,
+    /// Takes the character behind it as it is.
+    pub(crate) escape: Option<u8>,
+    /// Values of a row; 0 where that is not known yet.
+    pub(crate) width: usize,
+    /// Whether somebody has said what quotes.
+    pub(crate) quote_is_said: bool,
+    /// A line is a JSON object; nothing of the above counts.
+    pub(crate) json: bool,
+}
+
+/// Where a row that starts somewhere ends.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum RowEnd {
+    /// Just behind its line feed.
+    At(usize),
+    /// Not in these bytes.
+    Beyond,
+    /// Not in these bytes, and a quote that opens here is still open.
+    Quoted(usize),
+    /// The quote that opens at the first place quotes nothing: the row is the one line that ends at the second.
+    Stray(usize, usize),
+}
+
+impl Dialect {
+    /// Lines of JSON objects.
+    pub(crate) fn json(width: usize) -> Dialect {
+        Dialect { sep: Vec::new(), quote: None, escape: None, width, quote_is_said: true, json: true }
+    }
+
+    /// Whether a line feed always ends a row.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.quote.is_none() && self.escape.is_none()
+    }
+
+    /// Where the next quote, escape or line feed stands.
+    fn special(&self, bytes: &[u8]) -> Option<usize> {
+        match (self.quote, self.escape) {
+            (Some(quote), Some(escape)) => memchr3(quote, escape, b'\n', bytes),
+            (Some(one), None) | (None, Some(one)) => memchr2(one, b'\n', bytes),
+            (None, None) => memchr(b'\n', bytes),
+        }
+    }
+
+    /// Finds the end of the row that starts at `start`. `last`: no bytes follow these.
+    pub(crate) fn row_end(&self, bytes: &[u8], start: usize, last: bool) -> RowEnd {
+        let mut at = start;
+        // Of a quoted value that runs over lines: where it opens.
+        let mut over_lines = None;
+        let mut spoilt = false;
+        while let Some(n) = self.special(&bytes[at..]) {
+            at += n;
+            if bytes[at] == b'\n' {
+                return match over_lines {
+                    Some(opened) if spoilt || self.are_rows(&bytes[start..=at]) => {
+                        let line = memchr(b'\n', &bytes[opened..]).map_or(at, |n| opened + n);
+                        RowEnd::Stray(opened, line + 1)
+                    }
+                    _ => RowEnd::At(at + 1),
+                };
+            }
+            if Some(bytes[at]) == self.escape {
+                at += 2;
+                if at > bytes.len() {
+                    return RowEnd::Beyond;
+                }
+                continue;
+            }
+            let opens = at == start || bytes[start..at].ends_with(&self.sep);
+            at += 1;
+            if !opens {
+                continue;
+            }
+            let opened = at - 1;
+            match self.closing(bytes, at, last) {
+                Some(end) => {
+                    if memchr(b'\n', &bytes[at..end]).is_some() {
+                        over_lines.get_or_insert(opened);
+                        spoilt |= !self.is_end_of_value(bytes, end);
+                    }
+                    at = end;
+                }
+                None => return RowEnd::Quoted(over_lines.unwrap_or(opened)),
+            }
+        }
+        RowEnd::Beyond
+    }
+
+    /// Just behind the quote that closes a value whose text starts at `at`.
+    fn closing(&self, bytes: &[u8], mut at: usize, last: bool) -> Option<usize> {
+        let quote = self.quote?;
+        loop {
+            let found = match self.escape {
+                Some(escape) if escape != quote => memchr2(quote, escape, bytes.get(at..)?),
+                _ => memchr(quote, bytes.get(at..)?),
+            };
+            at += found? + 1;
+            if bytes[at - 1] != quote {
+                at += 1;
+                continue;
+            }
+            match bytes.get(at) {
+                Some(&next) if next == quote => at += 1,
+                // The next byte decides whether the quote closes or is doubled.
+                None if !last => return None,
+                _ => return Some(at),
+            }
+        }
+    }
+
+    fn is_end_of_value(&self, bytes: &[u8], at: usize) -> bool {
+        let rest = &bytes[at..];
+        rest.is_empty() || rest.starts_with(&self.sep) || rest.starts_with(b"\n") || rest.starts_with(b"\r\n")
+    }
+
+    /// Whether each of these lines, taken without its quotes, has as many values as a row: then the quote that spans
+    /// them is more likely a character of a value than a quote, and rows would be lost in it.
+    fn are_rows(&self, lines: &[u8]) -> bool {
+        let each = |line: &[u8]| memmem::find_iter(line, &self.sep).count() + 1 == self.width;
+        !self.quote_is_said && self.width > 1 && lines.trim_ascii_end().split(|byte| *byte == b'\n').all(each)
+    }
+}
+
+/// Tells the dialect of a file from its first bytes, which are whole lines. `width` stays 0.
+///
+/// # Errors
+/// [`Error::Config`] for settings that cannot be used, [`Error::Input`] where two separators are as likely.
+pub(crate) fn detect(path: &Path, sample: &[u8], options: &ReadOptions) -> Result<Dialect> {
+    let lines: Vec<&[u8]> = sample.split(|byte| *byte == b'\n').map(trim_line_end).filter(|l| !l.is_empty()).collect();
+    let sep = match options.separator()? {
+        Some(sep) => sep,
+        None => separator(path, &lines[..lines.len().min(LINES)])?,
+    };
+    let said = options.quote_char()?;
+    let quote = match said {
+        Some(said) => said,
+        None if sep.len() == 1 && sep != b"\t" => Some(b'"'),
+        None => uses_quotes(&sep, sample, &lines).then_some(b'"'),
+    };
+    // A quote that escapes quotes is a doubled quote, which is read as such.
+    let escape = options.escape_char()?.filter(|escape| Some(*escape) != quote);
+    if quote.is_some_and(|quote| sep.contains(&quote)) || escape.is_some_and(|escape| sep.contains(&escape)) {
+        return Err(Error::config("sep", "separator, quote and escape have to be different characters"));
+    }
+    Ok(Dialect { sep, quote, escape, width: 0, quote_is_said: said.is_some(), json: false })
+}
+
+fn trim_line_end(line: &[u8]) -> &[u8] {
+    line.strip_suffix(b"\r").unwrap_or(line)
+}
+
+/// Values of a line, quotes at their starts respected.
+fn width(line: &[u8], sep: &[u8]) -> usize {
+    let mut reader = RowReader::new(&plain(sep, true));
+    reader.next(line, &mut 0).map_or(0, |row| row.len())
+}
+
+fn plain(sep: &[u8], quotes: bool) -> Dialect {
+    let quote = quotes.then_some(b'"');
+    Dialect { sep: sep.to_vec(), quote, escape: None, width: 0, quote_is_said: true, json: false }
+}
+
+/// What stands between the values: what the first line has and the lines after it have as often. A file of one column
+/// has none; it is read as if it had commas.
+fn separator(path: &Path, lines: &[&[u8]]) -> Result<Vec<u8>> {
+    let Some((first, rest)) = lines.split_first() else { return Ok(b",".to_vec()) };
+    let rest = &rest[..rest.len().min(20)];
+    let mut found: Vec<(usize, usize, &[u8])> = Vec::new();
+    for sep in SEPARATORS {
+        let columns = width(first, sep);
+        if columns > 1 {
+            found.push((rest.iter().filter(|line| width(line, sep) == columns).count(), columns, sep));
+        }
+    }
+    found.sort_by_key(|&(same, columns, _)| std::cmp::Reverse((same, columns)));
+    match found[..] {
+        [] => Ok(b",".to_vec()),
+        [(same, columns, a), (also, as_many, b), ..] if (same, columns) == (also, as_many) => {
+            let (a, b) = (String::from_utf8_lossy(a).escape_default().to_string(), String::from_utf8_lossy(b).escape_default().to_string());
+            Err(Error::input(path, format!("its values may be separated by `{a}` or by `{b}`; say which by sep=")))
+        }
+        [(_, _, sep), ..] => Ok(sep.to_vec()),
+    }
+}
+
+/// Whether a file whose format has no quotes has them all the same. A title may begin with a quote, or stand in two:
+/// only what cannot be a value proves it.
+fn uses_quotes(sep: &[u8], sample: &[u8], lines: &[&[u8]]) -> bool {
+    let Some((header, rows)) = lines.split_first() else { return false };
+    if memchr(b'"', sample).is_none() {
+        return false;
+    }
+    let fields = |line: &[u8]| -> Vec<(usize, usize)> {
+        let mut start = 0;
+        let ends = memmem::find_iter(line, sep).map(|n| (n, n + sep.len())).chain([(line.len(), 0)]);
+        ends.map(|(end, next)| (std::mem::replace(&mut start, next), end)).collect()
+    };
+    let enclosed = |field: &[u8]| field.len() >= 2 && field.starts_with(b"\"") && field.ends_with(b"\"");
+    let due = fields(header).len();
+    let (mut ragged, mut doubled) = (false, false);
+    for line in rows {
+        let values = fields(line);
+        ragged |= values.len() != due;
+        for (start, end) in values.iter().copied() {
+            let field = &line[start..end];
+            if enclosed(field) {
+                let inner = &field[1..field.len() - 1];
+                let quotes = memchr_iter(b'"', inner).count();
+                doubled |= quotes > 0 && memmem::find_iter(inner, b"\"\"").count() * 2 == quotes;
+            } else if field.starts_with(b"\"") && values.len() == due {
+                // A quote that is not closed in a row that is whole.
+                return false;
+            }
+        }
+    }
+    let in_header = fields(header).iter().any(|&(start, end)| enclosed(&header[start..end]));
+    in_header || doubled || ragged && is_regular(sep, sample, due)
+}
+
+/// Whether every row of the sample has as many values when quotes count.
+fn is_regular(sep: &[u8], sample: &[u8], due: usize) -> bool {
+    let mut reader = RowReader::new(&plain(sep, true));
+    let mut at = 0;
+    while let Some(row) = reader.next(sample, &mut at) {
+        if !row.text.is_empty() && (row.len() != due || row.spoilt.is_some()) {
+            return false;
+        }
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(text: &str) -> (String, Option<char>) {
+        let dialect = detect(Path::new("a"), text.as_bytes(), &ReadOptions::default()).unwrap();
+        (String::from_utf8(dialect.sep).unwrap(), dialect.quote.map(char::from))
+    }
+
+    #[test]
+    fn separators_are_found() {
+        for (line, sep) in [
+            ("a,b", ","),
+            ("a\tb, c", "\t"),
+            ("1::Toy Story (1995), x::Animation", "::"),
+            ("a;b;c,d", ";"),
+            ("a|b|c\n1|2,5|3\n", "|"),
+            ("alone", ","),
+            ("\"a,b\";\"c,d\"\n1;2\n", ";"),
+            ("a;b,c\n1;2\n3;4\n", ";"),
+            ("a,b;c\n1,2\n3,4\n", ","),
+        ] {
+            assert_eq!(found(line).0, sep, "{line}");
+        }
+        let error = detect(Path::new("a"), b"a;b,c\n", &ReadOptions::default()).unwrap_err().to_string();
+        assert!(error.contains("sep="), "{error}");
+    }
+
+    #[test]
+    fn tabs_have_quotes_only_where_the_file_proves_it() {
+        for (text, quote) in [
+            ("id\ttitle\n1\t\"Weird Al\n2\tx\n", None),
+            ("id\ttitle\n1\t\"Heroes\"\n2\tx\n", None),
+            ("id\ttitle\n1\t\"Heroes\" live\n", None),
+            ("\"id\"\t\"title\"\n\"1\"\t\"x\"\n", Some('"')),
+            ("id\ttitle\n1\t\"5\"\" pipe\"\n", Some('"')),
+            ("id\ttitle\n1\t\"two\nlines\"\n2\tx\n", Some('"')),
+            ("id\ttitle\n1\t\"a\ttab\"\n2\tx\n", Some('"')),
+            ("id\ttitle\n1\t\"two\nlines\n2\tx\n", None),
+            ("id::title\n1::\"x\n", None),
+        ] {
+            assert_eq!(found(text).1, quote, "{text}");
+        }
+        assert_eq!(found("id,title\n1,x\n").1, Some('"'));
+    }
+
+    #[test]
+    fn a_quote_that_swallows_rows_is_stray() {
+        let dialect = Dialect { width: 3, quote_is_said: false, ..plain(b",", true) };
+        let rows = b"1,\"Weird Al,x\n2,a,y\n3,b\",z\n";
+        assert_eq!(dialect.row_end(rows, 0, true), RowEnd::Stray(2, 14));
+        let value = b"1,\"two\nlines\",x\n";
+        assert_eq!(dialect.row_end(value, 0, true), RowEnd::At(value.len()));
+        let spoilt = b"1,\"Weird Al,x\n2,\"b\",y\n";
+        assert_eq!(dialect.row_end(spoilt, 0, true), RowEnd::Stray(2, 14));
+        let said = Dialect { quote_is_said: true, ..dialect };
+        assert_eq!(said.row_end(rows, 0, true), RowEnd::At(rows.len()));
+    }
+}

@@ -1,0 +1,224 @@
+//! How text tables and times are written, where it must be said.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Result};
+
+/// How a table is written. Everything that is left open is told from the file.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ReadOptions {
+    /// The separator of text files: `,`, `tab`, `;`, `|`, `::` or any 1 to 8 bytes. Default: detected from the first
+    /// lines.
+    pub sep: Option<String>,
+    /// The character that quotes a value, or `none`. Default: `"` for `,`, `;` and `|`; none for tab and `::` unless
+    /// the file proves otherwise.
+    pub quote: Option<Mark>,
+    /// The character that takes the next one as it is (Spark, MySQL and Hive write `\`). Default: none.
+    pub escape: Option<Mark>,
+    /// The words that stand for a missing value. Default: empty, `\N`, NULL, NaN, None, N/A, NA, `<NA>` and `#N/A`, in
+    /// any case.
+    pub null: Option<Vec<String>>,
+    /// The columns' names, for text files without a header line.
+    pub columns: Option<Vec<String>>,
+    /// What integer times count. Default: told from the values where they can be only one.
+    pub time_unit: Option<TimeUnit>,
+    /// How times are written, in the words of strftime: `%Y%m%d`, `%d/%m/%Y`. Default: told from the values.
+    pub time_format: Option<String>,
+}
+
+impl ReadOptions {
+    /// Checks the options, alone and against each other.
+    ///
+    /// # Errors
+    /// [`Error::Config`] naming the option.
+    pub fn validate(&self) -> Result<()> {
+        let separator = self.separator()?;
+        let (quote, escape) = (self.quote.and_then(Mark::byte), self.escape.and_then(Mark::byte));
+        for (name, mark) in [("quote", quote), ("escape", escape)] {
+            let (Some(mark), Some(separator)) = (mark, &separator) else { continue };
+            if separator.contains(&mark) {
+                return Err(Error::config(name, format!("`{}` is part of the separator", char::from(mark))));
+            }
+        }
+        if quote.is_some() && quote == escape {
+            return Err(Error::config("escape", "is the quote: a doubled quote within quotes is read without it"));
+        }
+        if let Some(columns) = &self.columns {
+            let mut sorted: Vec<_> = columns.iter().collect();
+            sorted.sort_unstable();
+            if let Some(twice) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
+                return Err(Error::config("columns", format!("`{}` is there twice", twice[0])));
+            }
+        }
+        match (&self.time_format, self.time_unit) {
+            (Some(format), _) if !format.contains('%') => {
+                Err(Error::config("time_format", format!("`{format}` has no field; write %Y%m%d or %d/%m/%Y")))
+            }
+            (Some(_), Some(_)) => {
+                Err(Error::config("time_unit", "is for times that are counts, time_format for others: give one"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The separator as bytes, where it is given.
+    ///
+    /// # Errors
+    /// [`Error::Config`] where it cannot separate values.
+    pub fn separator(&self) -> Result<Option<Vec<u8>>> {
+        let Some(text) = &self.sep else { return Ok(None) };
+        let bytes = match text.as_str() {
+            "tab" | "\\t" => b"\t".to_vec(),
+            other => other.as_bytes().to_vec(),
+        };
+        let quoted = self.quote.is_none() && bytes.contains(&b'"');
+        if bytes.is_empty() || bytes.len() > 8 || quoted || bytes.iter().any(|b| matches!(b, b'\n' | b'\r')) {
+            return Err(Error::config("sep", format!("`{text}` cannot separate values; use `,`, `tab`, `;`, `|` or `::`")));
+        }
+        Ok(Some(bytes))
+    }
+}
+
+/// A character with a meaning in text files: one of ASCII, or `none`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Mark {
+    /// No character has the meaning.
+    None,
+    /// This one has: ASCII, no line break.
+    Byte(u8),
+}
+
+impl Mark {
+    /// The character.
+    #[must_use]
+    pub fn byte(self) -> Option<u8> {
+        match self {
+            Mark::None => None,
+            Mark::Byte(byte) => Some(byte),
+        }
+    }
+}
+
+impl FromStr for Mark {
+    type Err = Error;
+    fn from_str(text: &str) -> Result<Self> {
+        match text.as_bytes() {
+            b"none" => Ok(Mark::None),
+            [byte] if byte.is_ascii() && !matches!(byte, b'\n' | b'\r' | 0) => Ok(Mark::Byte(*byte)),
+            _ => Err(Error::config("character", format!("`{text}` is not one ASCII character, or none"))),
+        }
+    }
+}
+
+impl fmt::Display for Mark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Mark::None => f.write_str("none"),
+            Mark::Byte(byte) => write!(f, "{}", char::from(*byte)),
+        }
+    }
+}
+
+impl TryFrom<String> for Mark {
+    type Error = Error;
+    fn try_from(text: String) -> Result<Self> {
+        text.parse()
+    }
+}
+
+impl From<Mark> for String {
+    fn from(mark: Mark) -> String {
+        mark.to_string()
+    }
+}
+
+/// What integer times count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TimeUnit {
+    /// Seconds since 1970-01-01.
+    S,
+    /// Milliseconds since 1970-01-01.
+    Ms,
+    /// Microseconds since 1970-01-01.
+    Us,
+    /// Nanoseconds since 1970-01-01.
+    Ns,
+    /// Days since 1970-01-01.
+    Days,
+    /// A spreadsheet's day numbers, since 1899-12-30.
+    Excel,
+}
+
+impl FromStr for TimeUnit {
+    type Err = Error;
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "s" => Ok(TimeUnit::S),
+            "ms" => Ok(TimeUnit::Ms),
+            "us" => Ok(TimeUnit::Us),
+            "ns" => Ok(TimeUnit::Ns),
+            "days" => Ok(TimeUnit::Days),
+            "excel" => Ok(TimeUnit::Excel),
+            _ => Err(Error::config("time_unit", format!("`{text}` is not one of s, ms, us, ns, days, excel"))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> ReadOptions {
+        toml::from_str(text).unwrap()
+    }
+
+    #[test]
+    fn separators() {
+        let bytes = |sep: &str| ReadOptions { sep: Some(sep.into()), ..Default::default() }.separator();
+        assert_eq!(bytes("tab").unwrap().as_deref(), Some(&b"\t"[..]));
+        assert_eq!(bytes("::").unwrap().as_deref(), Some(&b"::"[..]));
+        assert_eq!(bytes("|").unwrap().as_deref(), Some(&b"|"[..]));
+        for bad in ["", "\"", "\n", "123456789"] {
+            assert!(bytes(bad).unwrap_err().to_string().starts_with("sep: "), "{bad:?}");
+        }
+        assert!(read("sep = '\"'\nquote = \"none\"").validate().is_ok());
+    }
+
+    #[test]
+    fn options_that_do_not_go_together() {
+        for (text, field) in [
+            ("sep = \"ab\"\nquote = \"b\"", "quote: "),
+            ("sep = \"\\\\\"\nescape = \"\\\\\"", "escape: "),
+            ("quote = \"'\"\nescape = \"'\"", "escape: "),
+            ("columns = [\"a\", \"a\"]", "columns: "),
+            ("time_format = \"yyyy\"", "time_format: "),
+            ("time_format = \"%Y\"\ntime_unit = \"ms\"", "time_unit: "),
+        ] {
+            let error = read(text).validate().unwrap_err().to_string();
+            assert!(error.starts_with(field), "{text}: {error}");
+        }
+        read("sep = \"tab\"\nquote = \"none\"\nescape = \"\\\\\"\nnull = [\"\"]\ntime_unit = \"days\"")
+            .validate()
+            .unwrap();
+    }
+
+    #[test]
+    fn marks_and_units_are_written_as_they_are_read() {
+        for text in ["none", "\"", "'", "\\"] {
+            assert_eq!(text.parse::<Mark>().unwrap().to_string(), text);
+        }
+        for bad in ["", "ab", "ä", "\n"] {
+            assert!(bad.parse::<Mark>().is_err(), "{bad:?}");
+        }
+        for unit in ["s", "ms", "us", "ns", "days", "excel"] {
+            assert_eq!(serde_json::to_value(unit.parse::<TimeUnit>().unwrap()).unwrap(), unit);
+        }
+        assert!("hours".parse::<TimeUnit>().is_err());
+    }
+}
