@@ -92,8 +92,8 @@ fn standard_input_is_read_whole() {
         ("csv", gzip(&text)),
         ("csv", zstd::encode_all(text.as_bytes(), 1).expect("packed")),
         ("csv", text.replace(',', "\t").into_bytes()),
-        ("jsonl", jsonl.clone().into_bytes()),
-        ("jsonl", gzip(jsonl)),
+        ("csv", jsonl.clone().into_bytes()),
+        ("csv", gzip(jsonl)),
         ("arrow", stream(&table)),
     ] {
         let folder = temp();
