@@ -159,3 +159,33 @@ fn many_lines_and_long_ones() {
     let outcome = Example::of("log.jsonl", text).run();
     assert!(outcome.contents().rows == rows);
 }
+
+#[test]
+fn keys_that_come_late() {
+    // Nothing before the last line says that there are times, or another user.
+    let plain = "{\"user_id\":\"a\",\"item_id\":\"x\",\"note\":\"some more text\"}\n".repeat(60_000);
+    for late in ["\"timestamp\":1704412800", "\"customer_id\":\"c\""] {
+        let outcome =
+            Example::of("log.jsonl", format!("{plain}{{\"user_id\":\"b\",\"item_id\":\"y\",{late}}}\n")).run();
+        let name = late.split('"').nth(1).expect("a name");
+        match &outcome.result {
+            Ok(contents) => {
+                let left = contents.columns["left"].to_string();
+                let said = left.contains(name) || outcome.notes().iter().any(|note| note.contains(name));
+                assert!(said, "{name} is neither left nor noted: {left} {:?}", outcome.notes());
+            }
+            Err(said) => assert!(said.contains(name), "{said}"),
+        }
+    }
+    // A feature that few have.
+    let log: String = (0..20_000).map(|n| format!("{n},x\n")).collect();
+    let mut users: String =
+        (0..19_999).map(|n| format!("{{\"user_id\":{n},\"colour\":\"red\",\"note\":\"t\"}}\n")).collect();
+    users += "{\"user_id\":19999,\"colour\":\"blue\",\"vip\":true}\n";
+    let outcome = Example::of("log.csv", format!("user_id,item_id\n{log}")).users("users.jsonl", users).run();
+    if outcome.contents().users.kinds.contains_key("vip") {
+        outcome.text("users", "19999", "vip", "true");
+    } else {
+        outcome.noted(&["users.jsonl", "vip"]);
+    }
+}

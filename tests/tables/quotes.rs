@@ -102,10 +102,12 @@ fn quotes_that_cannot_be_right() {
 
 #[test]
 fn values_over_many_lines_are_noticed() {
-    // Two stray quotes make a value of what stands between them. It can be no other thing, but it is said.
+    // Two stray quotes make a value of rows that are whole without them: rows would be lost in it.
     let text = "user_id,item_id,title\na,x,\"Open\nb,y,5\nc,z,6\nd,w,\"\n";
-    let outcome = Example::of("log.csv", text).run();
-    outcome.rows(&["a x"]).noted(&["log.csv", "1", "line"]);
+    Example::of("log.csv", text).run().refused(&["log.csv", "row 2", "title", "--quote"]);
+    Example::of("log.csv", text).set("quote", "none").run().rows(&["a x", "b y", "c z", "d w"]);
+    let told = Example::of("log.csv", text).set("quote", "\"").run();
+    told.rows(&["a x"]).noted(&["log.csv", "1", "line"]);
     // The command prints it.
     let example = Example::of("log.csv", "user_id,item_id,note\na,x,\"1\n2\n3\"\nb,y,\"4\n5\"\nc,z,\"6\"\n");
     let arguments = example.arguments();

@@ -103,3 +103,44 @@ fn quotes_in_feature_files() {
     let outcome = Example::of("log.tsv", log).items("items.tsv", items).run();
     outcome.text("items", "x", "title", "one\ttwo").text("items", "y", "title", "say \"hi\"");
 }
+
+#[test]
+fn quotes_that_come_late() {
+    // A megabyte of rows without a quote says nothing of the row behind them.
+    let plain: String = (0..60_000).map(|n| format!("u{n}\ti{}\ttitle\n", n % 9)).collect();
+    for late in ["\"u\tx\"\ti0\tt\n", "u\ti0\t\"two\nlines\"\n", "\"say \"\"hi\"\"\"\ti0\tt\n", "\"quoted\"\ti0\tt\n"] {
+        let outcome = Example::of("log.tsv", format!("user_id\titem_id\ttitle\n{plain}{late}")).run();
+        match &outcome.result {
+            Ok(contents) => {
+                let last = contents.rows.last().expect("rows");
+                assert!(["u\tx i0", "u i0", "say \"hi\" i0", "quoted i0"].contains(&last.as_str()), "{last}");
+            }
+            Err(said) => assert!(said.contains("log.tsv") && said.contains("--quote"), "{said}"),
+        }
+    }
+    // In a feature file a value with its quotes would be another category.
+    let log: String = (0..60_000).map(|n| format!("u{n}\tx\n")).collect();
+    let users: String = (0..59_000).map(|n| format!("u{n}\tplain\n")).collect();
+    let users = format!("user_id\tcolour\n{users}u59001\t\"so \"\"called\"\"\"\n");
+    let outcome = Example::of("log.tsv", format!("user_id\titem_id\n{log}")).users("users.tsv", users).run();
+    if outcome.result.is_ok() {
+        outcome.text("users", "u59001", "colour", "so \"called\"");
+    } else {
+        outcome.refused(&["users.tsv", "--quote"]);
+    }
+}
+
+#[test]
+fn a_column_of_quoted_values() {
+    // DuckDB's FORCE_QUOTE (colour): neither the header nor the other columns are quoted.
+    let outcome = Example::of("log.tsv", "user_id\titem_id\na\tx\nb\ty\n")
+        .users("users.tsv", "user_id\tcolour\na\t\"red\"\nb\t\"blue\"\n")
+        .run();
+    if outcome.result.is_ok() {
+        outcome.text("users", "a", "colour", "red").text("users", "b", "colour", "blue");
+    } else {
+        outcome.refused(&["users.tsv", "--quote"]);
+    }
+    let ids = Example::of("log.tsv", "user_id\titem_id\n\"a\"\t1\n\"b\"\t2\n").run();
+    ids.right_or_refused(&["a 1", "b 2"], &["log.tsv", "--quote"]);
+}
