@@ -1,12 +1,10 @@
 //! From a ranker to the best items of every user: who may be returned, for whom, and where it is written.
 
 pub mod diversity;
-mod encode;
 pub mod exact;
 pub mod filter;
 pub mod item_index;
 pub mod predictions;
-mod table;
 mod user_file;
 pub mod users;
 

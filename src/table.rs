@@ -14,6 +14,7 @@ mod batches;
 mod dialect;
 pub(crate) mod folder;
 mod foreign;
+mod forms;
 mod inputs;
 mod json;
 mod missing;
@@ -26,12 +27,13 @@ mod text;
 pub(crate) mod time;
 mod times;
 
-pub use inputs::{Input, Inputs, Stream, TableInput};
-pub use options::{ReadOptions, TimeUnit};
+pub use inputs::{Input, Stream, TableInput};
+pub use options::{Mark, ReadOptions, TimeUnit};
 pub use read::read;
 
-pub(crate) use batches::{Batches, is_text_type};
+pub(crate) use batches::{Batches, as_text, guard, is_text_type, text_at};
 pub(crate) use dialect::Dialect;
+pub(crate) use forms::closest;
 pub(crate) use missing::Missing;
 pub(crate) use rows::{Reject, Row, RowReader, check_width, quoted};
 pub(crate) use source::{FileId, is_pipe};
@@ -63,15 +65,20 @@ pub(crate) enum Wanted {
     Parquet,
 }
 
+/// Whether a name is one of a column.
+pub(crate) type IsHeader = Arc<dyn Fn(&str) -> bool>;
+
 /// What can be said of a file before it is opened.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Hints {
     pub(crate) options: ReadOptions,
     pub(crate) wanted: Option<Wanted>,
     /// Columns that are the same in all rows: their names and values.
     pub(crate) constants: Vec<(String, String)>,
+    /// The separator is taken only where the first line has it.
+    pub(crate) soft_sep: bool,
     /// A file of one column may have no header: its first value is one if this says so of its name.
-    pub(crate) is_header: Option<fn(&str) -> bool>,
+    pub(crate) is_header: Option<IsHeader>,
 }
 
 /// A table whose columns are known.
@@ -88,6 +95,7 @@ pub(crate) struct Table {
     pub(crate) lists: Vec<String>,
     /// Columns that cannot be used, and what they are.
     pub(crate) unusable: Vec<(String, String)>,
+    schema: Option<arrow_schema::SchemaRef>,
     pub(crate) missing: Missing,
     /// Its size; 0 where that is not known.
     pub(crate) bytes: u64,
@@ -134,6 +142,8 @@ impl Table {
             (Some(Wanted::Arrow), Wanted::Parquet | Wanted::Text) => {
                 Err(Error::input(&source.path, "is not an Arrow IPC file"))
             }
+            (Some(Wanted::Text), Wanted::Arrow) => Err(Error::input(&source.path, "is an Arrow IPC file, not text")),
+            (Some(Wanted::Text), Wanted::Parquet) => Err(Error::input(&source.path, "is a Parquet file, not text")),
             (_, Wanted::Text) => Table::text(source, hints),
             (_, Wanted::Arrow) => Table::columnar(source, Kind::Arrow, hints),
             (_, Wanted::Parquet) => Table::columnar(source, Kind::Parquet, hints),
@@ -156,6 +166,7 @@ impl Table {
             constants: Vec::new(),
             lists: Vec::new(),
             unusable: Vec::new(),
+            schema: None,
             missing: Missing::new(&hints.options),
             bytes,
             held: stamp.is_none().then(|| Arc::new(Mutex::new(Some(Held::Text(text))))),
@@ -172,7 +183,11 @@ impl Table {
             table.kind = Kind::Text { dialect, header: 0 };
             return Ok(table);
         }
-        let mut dialect = dialect::detect(&table.path, &sample, &hints.options)?;
+        let mut options = hints.options.clone();
+        if hints.soft_sep && !dialect::first_line_has(&sample, &options)? {
+            options.sep = None;
+        }
+        let mut dialect = dialect::detect(&table.path, &sample, &options)?;
         let mut header = 0;
         let mut at = 0;
         let mut reader = RowReader::new(&dialect);
@@ -190,13 +205,17 @@ impl Table {
                 header = 0;
                 columns.clone()
             }
-            None if names.len() == 1 && hints.is_header.is_some_and(|is| !is(&name_of(&table.path, 0, &names[0])?)) => {
-                header = 0;
-                vec![String::new()]
-            }
             None => {
                 let name = |(i, bytes): (usize, &Vec<u8>)| name_of(&table.path, i, bytes);
-                names.iter().enumerate().map(name).collect::<Result<_>>()?
+                let names: Vec<String> = names.iter().enumerate().map(name).collect::<Result<_>>()?;
+                match &hints.is_header {
+                    // A plain list: its first line is a value.
+                    Some(is_header) if names.len() == 1 && !is_header(&names[0]) => {
+                        header = 0;
+                        vec![String::new()]
+                    }
+                    _ => names,
+                }
             }
         };
         names::check_unique(&table.path, &table.columns)?;
@@ -207,7 +226,7 @@ impl Table {
     }
 
     fn columnar(source: Source, kind: Kind, hints: &Hints) -> Result<Table> {
-        let (path, bytes, stamp) = (source.path.clone(), source.bytes, source.stamp);
+        let (path, bytes, stamp) = (source.path.clone(), source.bytes, source.stamp.clone());
         let file = source.seekable()?;
         let again = file.try_clone().map_err(|e| Error::io(&path, e))?;
         let schema = Batches::schema(&path, &kind, file)?;
@@ -232,7 +251,7 @@ impl Table {
     fn typed(
         path: PathBuf,
         kind: Kind,
-        schema: &arrow_schema::Schema,
+        schema: &arrow_schema::SchemaRef,
         hints: &Hints,
         bytes: u64,
         stamp: Option<Stamp>,
@@ -242,7 +261,8 @@ impl Table {
         names::check_unique(&path, &columns)?;
         let (lists, unusable) = batches::kinds(schema);
         let missing = Missing::new(&hints.options);
-        let mut table = Table { path, kind, columns, constants: Vec::new(), lists, unusable, missing, bytes, stamp, held };
+        let (constants, schema) = (Vec::new(), Some(Arc::clone(schema)));
+        let mut table = Table { path, kind, columns, constants, lists, unusable, schema, missing, bytes, stamp, held };
         table.add_constants(hints);
         Ok(table)
     }
@@ -254,6 +274,32 @@ impl Table {
                 self.columns.push(name.clone());
                 self.constants.push(value.clone().into_bytes());
             }
+        }
+    }
+
+    /// The file's name without its folders.
+    pub(crate) fn short_name(&self) -> String {
+        self.path.file_name().unwrap_or(self.path.as_os_str()).to_string_lossy().into_owned()
+    }
+
+    /// The types of its columns, where it has any.
+    pub(crate) fn schema(&self) -> Option<&arrow_schema::SchemaRef> {
+        self.schema.as_ref()
+    }
+
+    /// Refuses a column that cannot be used.
+    ///
+    /// # Errors
+    /// [`Error::Schema`].
+    pub(crate) fn check_usable(&self, column: &str) -> Result<()> {
+        match self.unusable.iter().find(|(name, _)| name == column) {
+            None => Ok(()),
+            Some((_, what)) => Err(Error::Schema {
+                path: self.path.clone(),
+                column: column.to_owned(),
+                expected: "a column of single values".into(),
+                found: what.clone(),
+            }),
         }
     }
 
@@ -280,7 +326,7 @@ impl Table {
     /// # Errors
     /// [`Error::Input`] where it has been read already, or is another file now.
     pub(crate) fn open_text(&self, header: u64, bytes: &Arc<AtomicU64>) -> Result<TextFile> {
-        let mut text = match (self.take_held()?, self.stamp) {
+        let mut text = match (self.take_held()?, &self.stamp) {
             (Some(Held::Text(text)), _) => text,
             (_, Some(stamp)) => {
                 TextFile::new(&self.path, source::reopen(&self.path, stamp)?, Vec::new(), bytes)?
@@ -300,7 +346,7 @@ impl Table {
             let stream = input.take().ok_or_else(|| self.read_already())?;
             return Ok(Batches::stream(self, stream, columns, bytes));
         }
-        let file = match (self.take_held()?, self.stamp) {
+        let file = match (self.take_held()?, &self.stamp) {
             (Some(Held::File(file)), _) => file,
             (_, Some(stamp)) => source::reopen(&self.path, stamp)?,
             _ => return Err(self.read_already()),

@@ -88,6 +88,12 @@ pub struct SourceColumns {
     /// The weight column, if the shards have weights.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weight: Option<String>,
+    /// What the times were taken for: `dates`, `epoch milliseconds`, …
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_read_as: Option<String>,
+    /// Columns of the input that are not read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left: Vec<String>,
 }
 
 /// Users or items: their vocabulary and features.

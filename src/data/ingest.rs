@@ -9,14 +9,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use crate::data::dataset::{EntityInfo, FORMAT_VERSION, Manifest, Split, SplitInfo, write_json};
+use crate::data::dataset::{EntityInfo, FORMAT_VERSION, Manifest, SourceColumns, Split, SplitInfo, write_json};
 use crate::data::history::History;
 use crate::data::split::{LastRows, SplitRule, Splitter};
 use crate::data::vocabulary::EntityTable;
 use crate::data::writer::ShardWriter;
 use crate::{Error, Result};
 
-mod arrow;
 mod config;
 mod features;
 mod ids;
@@ -29,14 +28,15 @@ mod renumber;
 mod rows;
 mod source;
 mod spill;
-mod table;
-mod text;
-pub(crate) mod time;
+mod typed;
 
 pub use config::{FeatureSpec, Format, IngestConfig, MinCount, OnError};
-pub use inputs::{Input, Inputs, Stream, TableInput};
+pub use crate::table::{Input, Stream, TableInput};
+pub use inputs::Inputs;
+pub use source::files;
 pub use interactions::interactions;
 
+pub(crate) use features::{Encoder, feature_value};
 use features::{Fitted, read_features};
 use pipeline::{Dictionaries, Sink, read_rows};
 use publish::Draft;
@@ -108,7 +108,9 @@ pub struct IngestSummary {
     pub rejected: u64,
     /// Training rows that the lower bounds on counts left out.
     pub filtered: u64,
-    /// Things worth knowing: features that were left out, and why.
+    /// What the columns were taken for.
+    pub columns: SourceColumns,
+    /// Things worth knowing: files and features that were left out and why, what features were taken for.
     pub notes: Vec<String>,
     /// Wall-clock time.
     pub seconds: f64,
@@ -161,13 +163,21 @@ pub fn ingest_inputs(
     let dictionaries = Dictionaries { users: ids::Dictionary::new(), items: ids::Dictionary::new() };
     let mut user_rows = Vec::new();
     let wants_user_rows = matches!(config.split, SplitRule::LastPerUser(_));
-    let sink =
-        Sink { spill: &mut spill, rejected: &mut rejected, user_rows: wants_user_rows.then_some(&mut user_rows) };
+    let mut found = Vec::new();
+    let sink = Sink {
+        spill: &mut spill,
+        rejected: &mut rejected,
+        user_rows: wants_user_rows.then_some(&mut user_rows),
+        found: &mut found,
+    };
     let threads = match config.threads {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         n => n,
     };
     read_rows(&plan.files, threads, &dictionaries, sink, progress)?;
+    let mut notes = plan.notes;
+    let mut columns = plan.columns;
+    columns.time_read_as = source::after_reading(&plan.files, &found, &mut notes)?;
     let spilled = spill.finish()?;
     if spilled.rows == 0 {
         let why = match rejected.rows {
@@ -193,7 +203,8 @@ pub fn ingest_inputs(
     let user_features = read(&plan.user_features, "users", &numbered.users, &users)?;
     let item_features = read(&plan.item_features, "items", &numbered.items, &items)?;
     drop((users, items));
-    let notes = [&user_features.notes[..], &item_features.notes[..]].concat();
+    notes.extend(user_features.notes.iter().chain(&item_features.notes).cloned());
+    notes.extend(rejected.note());
     let rejected = rejected.finish()?;
 
     let splits = write_shards(dir, &spilled, &splitter, &numbered, &|rows| report(Stage::Write, rows))?;
@@ -219,13 +230,14 @@ pub fn ingest_inputs(
         unseen_items: u64::from(items.unseen),
         rejected,
         filtered,
+        columns: columns.clone(),
         notes,
         seconds: 0.0,
     };
     let manifest = Manifest {
         format: "tercel-dataset".into(),
         version: FORMAT_VERSION,
-        columns: plan.columns,
+        columns,
         train,
         valid,
         test,

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::dataset::Split;
-use super::ingest::time::{format_time, parse_time};
+use crate::table::time::{format_time, parse_time};
 use crate::rng::mix;
 use crate::{Error, Result};
 

@@ -1,14 +1,15 @@
 //! Which items a user must not get, and which items may be returned at all.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use crate::data::dataset::Dataset;
 use crate::data::history::History;
 use crate::data::vocabulary::{RawId, Vocabulary};
+use crate::table::names::Role;
+use crate::table::{Input, ReadOptions, quoted};
 use crate::{Error, Result};
 
-use super::table::Table;
+use super::user_file::{KEPT, check_written, open_list, user_column};
 
 /// The training items of every user, in the rows of the vocabularies that a ranker was made with.
 pub struct Seen {
@@ -114,30 +115,41 @@ pub struct AllowList {
 }
 
 impl AllowList {
-    /// Reads raw item ids: one a line, or the column `column` (or `item`) of a CSV or TSV file with a header. A line
-    /// that says `column` or `item` is a header. `.gz` and `.zst` are unpacked.
+    /// Reads raw item ids from a table in any format that ingest reads: one a line, or the column `column` (or one with a
+    /// common name). A list's first line is a header where it is such a name.
     ///
     /// # Errors
-    /// [`Error::Io`], [`Error::Row`] for a line that cannot be read, [`Error::Schema`] when the column is missing,
-    /// [`Error::Input`] when the vocabulary has none of the ids.
-    pub fn read(path: &Path, items: &Vocabulary, column: &str) -> Result<AllowList> {
-        let mut table = Table::open(path, &[column, "item"])?;
-        let at = table.column(&[column, "item"], true)?.unwrap_or(0);
+    /// [`Error::Io`], [`Error::Row`] for a line that cannot be read, [`Error::Input`] when the column is missing, when the
+    /// vocabulary has none of the ids, or when it would have most, written otherwise.
+    pub fn read(input: impl Into<Input>, items: &Vocabulary, column: &str, options: &ReadOptions) -> Result<AllowList> {
+        let table = open_list(&input.into(), column, Role::Item, options)?;
+        let path = &table.path;
+        let at = user_column(&table, column, Role::Item)?;
         let mut list = AllowList { rows: Vec::new(), listed: 0, unknown: 0, first_unknown: None };
-        while let Some(row) = table.next()? {
-            let text = row.get(at);
-            if text.is_empty() {
-                continue;
+        let mut unknown = Vec::new();
+        table.for_each(Some(&[at]), &mut |row, values| {
+            let error = |column: String, reason: String| Error::Row { path: path.clone(), row, column, reason };
+            let values = values.map_err(|reject| error(reject.column, reject.reason))?;
+            let value = values[at];
+            if table.missing.is(value) {
+                return Ok(());
             }
+            let text = std::str::from_utf8(value);
+            let text = text.map_err(|_| error(table.columns[at].clone(), format!("{} is not UTF-8", quoted(value))))?;
             list.listed += 1;
             match items.find(RawId::Text(text)) {
                 Some(row) if row > 0 => list.rows.push(row),
                 _ => {
                     list.unknown += 1;
                     list.first_unknown.get_or_insert_with(|| text.to_owned());
+                    if unknown.len() < KEPT {
+                        unknown.push(value.to_vec());
+                    }
                 }
             }
-        }
+            Ok(())
+        })?;
+        check_written(path, &unknown, list.listed, items, "items")?;
         list.rows.sort_unstable();
         list.rows.dedup();
         if list.rows.is_empty() {

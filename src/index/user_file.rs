@@ -1,18 +1,19 @@
-//! A file of users to recommend to: ids, and whatever it tells of them.
+//! A table of users to recommend to: ids, and whatever it tells of them.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 
 use crate::data::dataset::SourceColumns;
-use crate::data::ingest::time::parse_time;
+use crate::data::ingest::{Encoder, feature_value};
 use crate::data::vocabulary::{FeatureColumn, RawId, RawIds, Vocabulary};
+use crate::table::names::{Role, ambiguous, guess, is_name_of, key, listed};
+use crate::table::{Hints, Input, ReadOptions, Reject, Table, Times, closest, quoted};
 use crate::{Error, Result};
 
 use super::Lists;
-use super::encode::Encoder;
-use super::table::{Row, Table};
 use super::users::{Listed, Users};
 
 /// What a file of users held.
@@ -30,95 +31,225 @@ pub struct UserFileSummary {
     pub unknown_items: u64,
 }
 
+/// Where a table of users has what is read of it.
+struct Places {
+    user: usize,
+    item: Option<usize>,
+    time: Option<usize>,
+}
+
+impl Places {
+    fn find(table: &Table, columns: &SourceColumns) -> Result<Places> {
+        let path = &table.path;
+        let user = user_column(table, &columns.user, Role::User)?;
+        let item = key(&table.columns, &columns.item, Role::Item);
+        let item = item.map_err(|found| ambiguous(path, Role::Item, &found, "item"))?.filter(|at| *at != user);
+        let named = columns.time.as_ref().and_then(|name| table.columns.iter().position(|column| column == name));
+        let time = match (item, named) {
+            (None, _) => None,
+            (_, Some(at)) => Some(at),
+            (Some(item), None) => guess(&table.columns, Role::Time, &[user, item])
+                .map_err(|found| ambiguous(path, Role::Time, &found, "time"))?,
+        };
+        Ok(Places { user, item, time })
+    }
+
+    fn all(&self) -> impl Iterator<Item = usize> {
+        [Some(self.user), self.item, self.time].into_iter().flatten()
+    }
+}
+
+/// Opens a table of users or items: a list of ids without a header, or a table with one.
+pub(super) fn open_list(input: &Input, name: &str, role: Role, options: &ReadOptions) -> Result<Table> {
+    let of_side = name.to_owned();
+    let is_header = move |column: &str| is_name_of(column, &of_side, role);
+    Table::of(input, &Hints { options: options.clone(), is_header: Some(Arc::new(is_header)), ..Hints::default() })
+}
+
+/// The column of a table of users or items that names them.
+///
+/// # Errors
+/// [`Error::Input`] that lists the columns.
+pub(super) fn user_column(table: &Table, name: &str, role: Role) -> Result<usize> {
+    if let [only] = &table.columns[..]
+        && only.is_empty()
+    {
+        return Ok(0);
+    }
+    let at = match key(&table.columns, name, role) {
+        Ok(Some(at)) => at,
+        Ok(None) => {
+            let (names, word) = (listed(&table.columns), role.word());
+            let advice = format!("it has {names}; call the column of the raw ids `{name}`, or list one id a line");
+            return Err(Error::input(&table.path, format!("no column is `{name}` or looks like the {word}: {advice}")));
+        }
+        Err(found) => return Err(ambiguous(&table.path, role, &found, role.word())),
+    };
+    table.check_usable(&table.columns[at])?;
+    Ok(at)
+}
+
+/// Refuses ids of which most would be known, written otherwise.
+///
+/// # Errors
+/// [`Error::Input`] with an example.
+pub(super) fn check_written(path: &Path, unknown: &[Vec<u8>], listed: u64, known: &Vocabulary, word: &str) -> Result<()> {
+    if unknown.is_empty() || (unknown.len() as u64) * 2 < listed {
+        return Ok(());
+    }
+    let ids = |each: &mut dyn FnMut(&[u8])| {
+        for row in 1..known.rows() as u32 {
+            match known.raw(row) {
+                Some(RawId::Text(text)) => each(text.as_bytes()),
+                Some(RawId::Integer(number)) => each(number.to_string().as_bytes()),
+                None => {}
+            }
+        }
+    };
+    match closest(unknown, &ids) {
+        Some(found) if found.ids * 2 >= listed => {
+            let (here, there) = (quoted(&found.example.0), quoted(&found.example.1));
+            let reason = format!("{} of {listed} {word} are known {} alone: {here} is {there} in the model", found.ids, found.how);
+            Err(Error::input(path, format!("{reason}; write the ids as the training data has them")))
+        }
+        _ => Ok(()),
+    }
+}
+
 impl<'a> Users<'a> {
-    /// Reads the users of a CSV or TSV file, in the order in which they first appear.
+    /// Reads the users of a table, in the order in which they first appear. Any format that ingest reads will do.
     ///
-    /// Without a header (one column) each line is a raw id. With one, the user column is named as in `columns`, or
-    /// `user`. Where there is an item column (as in `columns`, or `item`), each row with an item is an interaction that
-    /// joins the end of the user's history, in the order of the time column (as in `columns`, or `time`; read
-    /// as ingest reads times), else of the rows. Columns named like features of the users give
-    /// those; of several cells of a user the last that is not empty counts, and without any what is known stays. A user
-    /// that no training row names is read through row 0, the history and the features: what the vocabulary keeps of
-    /// those that the other splits name, and what the file gives. Ids are kept as they are written. The file's users are
-    /// held in memory.
+    /// A text file of one column may be a list of raw ids, one a line: its first line is a header where it is a name of
+    /// the user column. In a table the user column is named as in `columns`, or has a common name. Where there is an
+    /// item column, each row with an item is an interaction that joins the end of the user's history, in the order of the
+    /// time column (read as ingest reads times, by `options`), else of the rows. Columns named like features of the
+    /// users give those; of several cells of a user the last that is not missing counts, and without any what is known
+    /// stays. A user that no training row names is read through row 0, the history and the features: what the vocabulary
+    /// keeps of those that the other splits name, and what the table gives. Ids are compared as they are written. The
+    /// table's users are held in memory.
     ///
     /// # Errors
-    /// [`Error::Io`], [`Error::Row`] for a row that cannot be read, [`Error::Schema`] when the user column is missing,
-    /// [`Error::Input`] when there are no users.
+    /// [`Error::Io`], [`Error::Row`] for a row that cannot be read, [`Error::Input`] when the user column is missing,
+    /// when there are no users, or when most would be known, written otherwise.
     pub fn read(
-        path: &Path,
+        input: impl Into<Input>,
         vocabulary: &'a Vocabulary,
         items: &Vocabulary,
         columns: &SourceColumns,
+        options: &ReadOptions,
     ) -> Result<(Users<'a>, UserFileSummary)> {
-        let user_names = [columns.user.as_str(), "user"];
-        let item_names = [columns.item.as_str(), "item"];
-        let time_names = [columns.time.as_deref().unwrap_or("time"), "time"];
-        let mut table = Table::open(path, &user_names)?;
-        let user_at = table.column(&user_names, true)?.unwrap_or(0);
-        let item_at = table.column(&item_names, false)?;
-        let time_at = table.column(&time_names, false)?;
+        let times = Times::new(options)?;
+        let table = open_list(&input.into(), &columns.user, Role::User, options)?;
+        let path = &table.path;
+        let places = Places::find(&table, columns)?;
         let mut given: Vec<GivenFeature<'_>> = Vec::new();
         for (number, feature) in vocabulary.info.features.iter().enumerate() {
-            let at = table.names().iter().position(|name| *name == feature.name);
-            if let Some(at) = at.filter(|&at| at != user_at && Some(at) != item_at && Some(at) != time_at) {
+            let at = table.columns.iter().position(|name| *name == feature.name);
+            if let Some(at) = at.filter(|&at| places.all().all(|place| place != at)) {
+                table.check_usable(&feature.name)?;
                 given.push(GivenFeature { at, number, encoder: Encoder::new(feature), cells: vec![], codes: vec![] });
             }
         }
+        let mut wanted: Vec<usize> = places.all().chain(given.iter().map(|feature| feature.at)).collect();
+        wanted.sort_unstable();
 
+        let integers = matches!(vocabulary.table.ids, RawIds::Integer(_));
         let mut summary = UserFileSummary::default();
-        let mut places: HashMap<String, u32> = HashMap::new();
+        let mut found: HashMap<String, u32> = HashMap::new();
         let mut names: Vec<String> = Vec::new();
         let mut interactions: Vec<(u32, i64, u32)> = Vec::new();
-        while let Some(row) = table.next()? {
+        let mut unknown_items = Vec::new();
+        table.for_each(Some(&wanted), &mut |row, values| {
+            let error = |column: usize, reason: String| Error::Row {
+                path: path.clone(),
+                row,
+                column: table.columns[column].clone(),
+                reason,
+            };
+            let values = values.map_err(|reject| {
+                let Reject { column, reason, .. } = reject;
+                Error::Row { path: path.clone(), row, column, reason }
+            })?;
+            let value = |at: usize| -> Result<&str> {
+                let text = std::str::from_utf8(values[at]);
+                text.map_err(|_| error(at, format!("{} is not UTF-8", quoted(values[at]))))
+            };
             summary.rows += 1;
-            let name = row.get(user_at);
-            if name.is_empty() {
-                return Err(row.error(user_names[0], "is empty; every row needs a user"));
+            let name = value(places.user)?;
+            if table.missing.is(name.as_bytes()) {
+                return Err(error(places.user, format!("{} is no id; every row needs a user", quoted(name.as_bytes()))));
             }
-            let user = match places.get(name) {
+            let user = match found.get(name) {
                 Some(&user) => user,
                 None => {
                     let user = u32::try_from(names.len()).map_err(|_| Error::input(path, "more than 2^32 users"))?;
                     names.push(name.to_owned());
-                    places.insert(name.to_owned(), user);
+                    found.insert(name.to_owned(), user);
                     user
                 }
             };
-            if let Some(raw) = item_at.map(|at| row.get(at)).filter(|raw| !raw.is_empty()) {
-                match items.find(RawId::Text(raw)) {
+            if let Some(at) = places.item
+                && !table.missing.is(values[at])
+            {
+                match items.find(RawId::Text(value(at)?)) {
                     Some(item) => {
-                        let time = time_at.map_or(Ok(0), |at| seconds(&row, at, time_names[0]))?;
+                        let time = |at: usize| {
+                            let read = times.text(values[at]);
+                            read.map_err(|reason| error(at, format!("{} {reason}", quoted(values[at]))))
+                        };
+                        let time = places.time.map_or(Ok(0), |at| time(at).map(|(seconds, _)| seconds))?;
                         interactions.push((user, time, item));
                     }
-                    None => summary.unknown_items += 1,
+                    None => {
+                        summary.unknown_items += 1;
+                        if unknown_items.len() < KEPT {
+                            unknown_items.push(values[at].to_vec());
+                        }
+                    }
                 }
             }
             for feature in &mut given {
-                feature.read(&row, user)?;
+                let text = feature_value(values[feature.at], &table.missing);
+                feature.read(text, user).map_err(|reason| error(feature.at, reason))?;
             }
-        }
+            Ok(())
+        })?;
         if names.is_empty() {
             return Err(Error::input(path, "no users; list raw user ids, one a line"));
         }
-        drop(places);
+        drop(found);
 
         let ids: Vec<u32> = names.iter().map(|name| vocabulary.number(RawId::Text(name)).unwrap_or(0)).collect();
+        if let ([first, _, ..], true) = (&names[..], integers && table.columns == [""])
+            && first.parse::<i64>().is_err()
+            && names[1..].iter().all(|name| name.parse::<i64>().is_ok())
+        {
+            let name = quoted(first.as_bytes());
+            let reason = format!("its first line {name} is neither a known user nor a name of the user column");
+            return Err(Error::input(path, format!("{reason}; call the column `{}`, or leave the line out", columns.user)));
+        }
         let is_new = |&&id: &&u32| id == 0 || id as usize >= vocabulary.rows();
         summary.users = names.len() as u64;
         summary.new_users = ids.iter().filter(is_new).count() as u64;
         summary.interactions = interactions.len() as u64;
+        let new = names.iter().zip(&ids).filter(|(_, id)| **id == 0);
+        let new: Vec<Vec<u8>> = new.take(KEPT).map(|(name, _)| name.as_bytes().to_vec()).collect();
+        check_written(path, &new, summary.users, vocabulary, "users")?;
+        check_written(path, &unknown_items, summary.interactions + summary.unknown_items, items, "interactions' items")?;
         // Stable: rows of the same time stay in their order.
         interactions.sort_by_key(|&(user, time, _)| (user, time));
         let listed = Listed {
             features: (!given.is_empty()).then(|| complete(vocabulary, &ids, &given)),
-            given: item_at.is_some().then(|| histories(&interactions, names.len())),
-            names: raw_ids(&names, matches!(vocabulary.table.ids, RawIds::Integer(_))),
+            given: places.item.is_some().then(|| histories(&interactions, names.len())),
+            names: raw_ids(&names, integers),
             ids,
         };
         Ok((Users::listed(vocabulary, listed), summary))
     }
 }
+
+/// Ids that are kept to see whether they would be known, written otherwise.
+pub(super) const KEPT: usize = 20_000;
 
 /// A feature column of the file.
 struct GivenFeature<'a> {
@@ -132,15 +263,14 @@ struct GivenFeature<'a> {
 }
 
 impl GivenFeature<'_> {
-    fn read(&mut self, row: &Row<'_>, user: u32) -> Result<()> {
-        let text = row.get(self.at);
-        if text.is_empty() {
+    fn read(&mut self, value: &[u8], user: u32) -> Result<(), String> {
+        if value.is_empty() {
             return Ok(());
         }
+        let text = std::str::from_utf8(value).map_err(|_| format!("{} is not UTF-8", quoted(value)))?;
         let start = self.codes.len() as u32;
-        let name = self.encoder.name();
-        self.encoder.encode(text, &mut self.codes).map_err(|what| row.error(name, format!("`{text}` {what}")))?;
-        let end = u32::try_from(self.codes.len()).map_err(|_| row.error(name, "more than 2^32 codes in the file"))?;
+        self.encoder.encode(text, &mut self.codes).map_err(|what| format!("`{text}` {what}"))?;
+        let end = u32::try_from(self.codes.len()).map_err(|_| "more than 2^32 codes in the file".to_owned())?;
         self.cells.push((user, start, end));
         Ok(())
     }
@@ -200,10 +330,4 @@ fn raw_ids(names: &[String], integers: bool) -> RawIds {
         end
     });
     RawIds::Text { offsets: std::iter::once(0).chain(ends).collect(), bytes: names.concat().into_bytes() }
-}
-
-/// The time of a row in seconds, as ingest reads it.
-fn seconds(row: &Row<'_>, at: usize, column: &str) -> Result<i64> {
-    let text = row.get(at);
-    parse_time(text.as_bytes()).map_err(|reason| row.error(column, format!("`{text}` {reason}")))
 }

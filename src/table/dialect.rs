@@ -4,7 +4,7 @@ use std::path::Path;
 
 use memchr::{memchr, memchr_iter, memchr2, memchr3, memmem};
 
-use super::options::ReadOptions;
+use super::options::{Mark, ReadOptions};
 use super::rows::RowReader;
 use crate::{Error, Result};
 
@@ -151,18 +151,25 @@ pub(crate) fn detect(path: &Path, sample: &[u8], options: &ReadOptions) -> Resul
         Some(sep) => sep,
         None => separator(path, &lines[..lines.len().min(LINES)])?,
     };
-    let said = options.quote_char()?;
+    let said = options.quote.map(Mark::byte);
     let quote = match said {
         Some(said) => said,
         None if sep.len() == 1 && sep != b"\t" => Some(b'"'),
         None => uses_quotes(&sep, sample, &lines).then_some(b'"'),
     };
     // A quote that escapes quotes is a doubled quote, which is read as such.
-    let escape = options.escape_char()?.filter(|escape| Some(*escape) != quote);
+    let escape = options.escape.and_then(Mark::byte).filter(|escape| Some(*escape) != quote);
     if quote.is_some_and(|quote| sep.contains(&quote)) || escape.is_some_and(|escape| sep.contains(&escape)) {
         return Err(Error::config("sep", "separator, quote and escape have to be different characters"));
     }
     Ok(Dialect { sep, quote, escape, width: 0, quote_is_said: said.is_some(), json: false })
+}
+
+/// Whether the separator that is said stands in the first line.
+pub(super) fn first_line_has(sample: &[u8], options: &ReadOptions) -> Result<bool> {
+    let Some(sep) = options.separator()? else { return Ok(true) };
+    let first = sample.split(|byte| *byte == b'\n').find(|line| !line.trim_ascii().is_empty());
+    Ok(first.is_some_and(|line| memmem::find(line, &sep).is_some()))
 }
 
 fn trim_line_end(line: &[u8]) -> &[u8] {

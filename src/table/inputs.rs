@@ -1,4 +1,4 @@
-//! What ingest reads: files, or tables that are in memory or come as a stream.
+//! What is read: files, or tables that are in memory or come as a stream.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -6,8 +6,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow_array::RecordBatchReader;
 use arrow_schema::SchemaRef;
-
-use super::config::IngestConfig;
 
 /// A stream of record batches.
 pub type Stream = Box<dyn RecordBatchReader + Send>;
@@ -59,36 +57,24 @@ impl Input {
     }
 }
 
-impl From<PathBuf> for Input {
-    fn from(path: PathBuf) -> Input {
-        Input::Path(path)
+impl Input {
+    /// The path of a file or folder.
+    pub fn path(&self) -> Option<&std::path::Path> {
+        match self {
+            Input::Path(path) => Some(path),
+            Input::Table(_) => None,
+        }
     }
 }
 
-/// Everything that one dataset is made of.
-#[derive(Clone, Debug, Default)]
-pub struct Inputs {
-    /// The training split, or all splits.
-    pub train: Vec<Input>,
-    /// The validation split, where it comes by itself.
-    pub valid: Vec<Input>,
-    /// The test split, where it comes by itself.
-    pub test: Vec<Input>,
-    /// One row per user: the id, then features.
-    pub user_features: Option<Input>,
-    /// One row per item: the id, then features.
-    pub item_features: Option<Input>,
+impl From<&std::path::Path> for Input {
+    fn from(path: &std::path::Path) -> Input {
+        Input::Path(path.to_owned())
+    }
 }
 
-impl Inputs {
-    /// The same with the files that a configuration names.
-    pub(super) fn with_files_of(mut self, config: &IngestConfig) -> Inputs {
-        let inputs = |paths: &[PathBuf]| paths.iter().cloned().map(Input::Path).collect::<Vec<_>>();
-        self.valid.extend(inputs(&config.valid));
-        self.test.extend(inputs(&config.test));
-        let one = |input: Option<Input>, path: &Option<PathBuf>| input.or_else(|| path.clone().map(Input::Path));
-        self.user_features = one(self.user_features, &config.user_features);
-        self.item_features = one(self.item_features, &config.item_features);
-        self
+impl From<PathBuf> for Input {
+    fn from(path: PathBuf) -> Input {
+        Input::Path(path)
     }
 }

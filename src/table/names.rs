@@ -114,6 +114,12 @@ pub(crate) fn key(columns: &[String], name: &str, role: Role) -> std::result::Re
     }
 }
 
+/// Whether a column of this name is the one that the side calls `name`, or may be.
+pub(crate) fn is_name_of(column: &str, name: &str, role: Role) -> bool {
+    let column = [column.trim().to_owned()];
+    matches!(key(&column, name, role), Ok(Some(_)))
+}
+
 /// Some columns' names for an error, cut where they are many or long.
 pub(crate) fn listed(columns: &[String]) -> String {
     const MOST: usize = 20;

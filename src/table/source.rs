@@ -25,7 +25,7 @@ pub(super) struct Source {
 }
 
 /// What a file is told by between two times that it is opened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Stamp {
     id: FileId,
     bytes: u64,
@@ -33,27 +33,30 @@ pub(super) struct Stamp {
 }
 
 /// Which file of the system a path leads to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg(unix)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct FileId(u64, u64);
+/// Which file of the system a path leads to.
+#[cfg(not(unix))]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct FileId(PathBuf);
 
 impl FileId {
-    pub(crate) fn of(about: &Metadata) -> FileId {
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::MetadataExt;
-            FileId(about.dev(), about.ino())
-        }
-        #[cfg(not(unix))]
-        {
-            let _ = about;
-            FileId(0, 0)
-        }
+    #[cfg(unix)]
+    pub(crate) fn of(_: &Path, about: &Metadata) -> FileId {
+        use std::os::unix::fs::MetadataExt;
+        FileId(about.dev(), about.ino())
+    }
+
+    #[cfg(not(unix))]
+    pub(crate) fn of(path: &Path, _: &Metadata) -> FileId {
+        FileId(path.canonicalize().unwrap_or_else(|_| path.to_owned()))
     }
 }
 
 impl Stamp {
-    fn of(about: &Metadata) -> Stamp {
-        Stamp { id: FileId::of(about), bytes: about.len(), modified: about.modified().ok() }
+    fn of(path: &Path, about: &Metadata) -> Stamp {
+        Stamp { id: FileId::of(path, about), bytes: about.len(), modified: about.modified().ok() }
     }
 }
 
@@ -93,7 +96,7 @@ impl Source {
         if about.is_dir() {
             return Err(Error::input(path, "is a folder; a file is needed here"));
         }
-        let stamp = (about.is_file() && !is_dash(path)).then(|| Stamp::of(&about));
+        let stamp = (about.is_file() && !is_dash(path)).then(|| Stamp::of(path, &about));
         let mut start = Vec::new();
         (&mut file).take(8).read_to_end(&mut start).map_err(|e| Error::io(&name, e))?;
         if start.is_empty() {
@@ -119,9 +122,9 @@ impl Source {
 }
 
 /// Opens a file again, which has to be the one that it was.
-pub(super) fn reopen(path: &Path, stamp: Stamp) -> Result<File> {
+pub(super) fn reopen(path: &Path, stamp: &Stamp) -> Result<File> {
     let file = File::open(path).map_err(|e| Error::io(path, e))?;
-    match Stamp::of(&file.metadata().map_err(|e| Error::io(path, e))?) == stamp {
+    match Stamp::of(path, &file.metadata().map_err(|e| Error::io(path, e))?) == *stamp {
         true => Ok(file),
         false => Err(Error::input(path, "was changed while it was read; read it again when it is finished")),
     }

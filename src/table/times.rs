@@ -66,6 +66,11 @@ impl Times {
         Ok(Times { unit: options.time_unit, format })
     }
 
+    /// Whether somebody has said how times are to be read.
+    pub(crate) fn are_said(&self) -> bool {
+        self.unit.is_some() || self.format.is_some()
+    }
+
     /// A value as text: seconds since 1970, and what it was taken for.
     #[inline]
     pub(crate) fn text(&self, text: &[u8]) -> Result<(i64, Reading), Reason> {

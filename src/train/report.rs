@@ -9,7 +9,7 @@ use super::Diagnostics;
 use crate::Result;
 use crate::config::Config;
 use crate::data::dataset::{Dataset, Split, write_json};
-use crate::data::ingest::time::format_time;
+use crate::table::time::format_time;
 use crate::files::write_atomic;
 use crate::model::checkpoint::{ModelDir, TrainerState};
 

@@ -169,7 +169,7 @@ pub fn perform(
     two_tower.allow_only(allowed)?;
     let users = match &settings.users {
         Some(list) => {
-            let (users, about) = Users::read(list, &user_vocabulary, &item_vocabulary, &columns)?;
+            let (users, about) = Users::read(list.as_path(), &user_vocabulary, &item_vocabulary, &columns, &Default::default())?;
             if about.new_users > 0 {
                 tracing::warn!("{}: {} of {} users are new to the model", list.display(), about.new_users, about.users);
             }
@@ -224,7 +224,7 @@ pub fn perform(
 fn allowed(model: &TwoTower, settings: &RecommendSettings) -> Result<Option<Vec<u32>>> {
     let mut lists = settings.tags.iter().map(|tag| model.tagged(tag)).collect::<Result<Vec<_>>>()?;
     if let Some(list) = &settings.items {
-        let allowed = AllowList::read(list, model.items(), &model.info().columns.item)?;
+        let allowed = AllowList::read(list.as_path(), model.items(), &model.info().columns.item, &Default::default())?;
         if let Some(unknown) = &allowed.first_unknown {
             tracing::warn!(
                 "{}: {} of {} items are not in the model (the first is `{unknown}`)",

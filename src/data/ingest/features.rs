@@ -1,23 +1,24 @@
 //! Feature columns: read from a file with one row per entity, fitted on the entities of the training split alone, and
 //! encoded for all.
 
-use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
-
 use super::config::FeatureSpec;
 use super::ids::Ids;
 use super::rejected::Rejected;
 use super::renumber::{NOWHERE, Side};
-use super::rows::{Reject, quoted};
-use super::table::Table;
-use crate::Result;
 use crate::data::dataset::Feature;
 use crate::data::vocabulary::FeatureColumn;
+use crate::table::{Reject, Table, quoted};
+use crate::Result;
 
+mod encode;
 mod fit;
+mod keys;
 mod values;
 
+pub(crate) use encode::Encoder;
+pub(crate) use values::feature_value;
+
+use keys::Unmet;
 use values::Values;
 
 /// A feature file, planned.
@@ -54,62 +55,77 @@ pub(super) fn read_features(
     let mut columns: Vec<Values> =
         input.columns.iter().map(|(_, spec)| Values::new(spec.clone(), side.rows as usize, entities)).collect();
     let mut seen = vec![false; entities];
-    let (mut unused, mut trained) = (0u64, 0u64);
-    input.table.for_each(&Arc::new(AtomicU64::new(0)), &mut |number, values| {
-        let path = &input.table.path;
+    let (mut rows, mut met, mut trained) = (0u64, 0u64, 0u64);
+    let mut unmet = Unmet::default();
+    let path = &input.table.path;
+    let missing = &input.table.missing;
+    let mut wanted: Vec<usize> = input.columns.iter().map(|(i, _)| *i).chain([input.key]).collect();
+    wanted.sort_unstable();
+    input.table.for_each(Some(&wanted), &mut |number, values| {
         let values = match values {
             Ok(values) => values,
             Err(reject) => return rejected.push(path, number, reject),
         };
-        let row = ids.find(values[input.key]).map_or(NOWHERE, |id| side.row[id as usize]);
+        rows += 1;
+        let key = values[input.key];
+        let reject = |column: usize, reason: String| {
+            let text = values.join(&b","[..]);
+            Reject { line: 0, column: names[column].clone(), reason, text }
+        };
+        if missing.is(key) {
+            return rejected.push(path, number, reject(input.key, format!("{} is no id; every row needs one", quoted(key))));
+        }
+        let row = ids.find(key).map_or(NOWHERE, |id| side.row[id as usize]);
         if row == NOWHERE {
-            unused += 1;
+            unmet.push(key);
             return Ok(());
         }
+        met += 1;
+        let cell = |i: usize| feature_value(values[i], missing);
         let problem = if seen[row as usize] {
-            Some((input.key, format!("{} has a row already", quoted(values[input.key]))))
+            Some((input.key, format!("{} has a row already", quoted(key))))
         } else {
-            columns.iter().zip(&input.columns).find_map(|(c, (i, _))| c.check(values[*i]).map(|reason| (*i, reason)))
+            columns.iter().zip(&input.columns).find_map(|(c, (i, _))| c.check(cell(*i)).map(|reason| (*i, reason)))
         };
         if let Some((column, reason)) = problem {
-            let text = values.join(&b","[..]);
-            return rejected.push(path, number, Reject { line: 0, column: names[column].clone(), reason, text });
+            return rejected.push(path, number, reject(column, reason));
         }
         seen[row as usize] = true;
         trained += u64::from(row < side.rows);
         for (column, (i, _)) in columns.iter_mut().zip(&input.columns) {
-            column.set(row, values[*i]);
+            column.set(row, cell(*i));
         }
         Ok(())
     })?;
-    let file = input.table.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let file = input.table.short_name();
     let mut fitted = Fitted::default();
-    fitted.notes.push(format!("{file}: {trained} of {} {word} have features", side.rows - 1));
-    if unused > 0 {
-        fitted.notes.push(format!("{file}: {unused} rows are of {word} that no interaction names"));
+    if rows > 0 {
+        fitted.notes.extend(unmet.check(input, word, side, ids, &seen, (rows, met))?);
     }
-    for (column, (i, _)) in columns.into_iter().zip(&input.columns) {
+    fitted.notes.push(format!("{file}: {trained} of {} {word} have features", side.rows - 1));
+    if rows > met {
+        fitted.notes.push(format!("{file}: {} rows are of {word} that no interaction names", rows - met));
+    }
+    for (at, (column, (i, _))) in columns.into_iter().zip(&input.columns).enumerate() {
         let name = &names[*i];
-        match column.fit(name) {
-            Ok((kind, mut encoded)) => {
+        let told = match column.fit(name) {
+            Ok((kind, mut encoded, told)) => {
                 let unseen = fit::split_off(&mut encoded, side.rows as usize);
                 fitted.features.push(Feature { name: name.clone(), kind });
                 fitted.known.push(encoded);
                 fitted.unseen.push(unseen);
+                format!("{file}: {name} is {told}")
             }
-            Err(reason) => fitted.notes.push(format!("{file}: column {name} is left out: {reason}")),
+            Err(reason) => format!("{file}: column {name} is left out: {reason}"),
+        };
+        match at {
+            0..MOST_COLUMNS => fitted.notes.push(told),
+            MOST_COLUMNS => fitted.notes.push(format!("{file}: and {} more columns", input.columns.len() - at)),
+            _ => {}
         }
     }
     Ok(fitted)
 }
 
-/// Whether this name can be a feature's: the vocabulary file has an `id` and a `count` of its own.
-pub(super) fn check_name(path: &Path, name: &str) -> Result<()> {
-    if name == "id" || name == "count" || name.is_empty() {
-        return Err(crate::Error::input(
-            path,
-            format!("a feature cannot be called `{name}`; rename the column, or leave it out ({name}=skip)"),
-        ));
-    }
-    Ok(())
-}
+/// Columns of a file that have a line of their own.
+const MOST_COLUMNS: usize = 100;

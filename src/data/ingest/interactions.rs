@@ -6,12 +6,12 @@ use std::sync::Arc;
 use arrow_array::{ArrayRef, Float32Array, Int64Array, RecordBatch, RecordBatchIterator, StringArray};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 
-use super::arrow::Batches;
 use super::config::{IngestConfig, OnError};
 use super::ids::Keys;
-use super::inputs::{Input, Inputs, Stream};
-use super::rows::{Columns, Layout};
-use super::source::plan;
+use super::inputs::Inputs;
+use super::rows::{Columns, Layout, Readings, mixed};
+use super::source::{check_times, plan};
+use crate::table::{Input, Reject, Stream};
 use crate::{Error, Result};
 
 /// Reads the interactions of a table into memory: record batches with the columns `user` and `item` (string), `time`
@@ -33,13 +33,22 @@ pub fn interactions(name: impl Into<PathBuf>, table: Stream, config: &IngestConf
     let file = &plan.files[0];
     let (path, layout, schema) = (&file.table.path, &file.layout, schema(&file.layout));
     let (mut batches, mut read, mut before) = (Vec::new(), Columns::default(), 0);
-    for batch in Batches::open(path, &file.table.kind, file.columns.as_deref(), &Arc::default())? {
+    let mut readings = Readings::default();
+    for batch in file.table.open_batches(file.columns.as_deref(), &Arc::default())? {
         read.clear();
         read.read_batch(path, &batch?, layout, true)?;
-        if let Some(reject) = read.rejects.pop() {
-            let row = before + reject.line + 1;
-            return Err(Error::Row { path: path.clone(), row, column: reject.column, reason: reject.reason });
+        if let Some(Reject { line, column, reason, .. }) = read.rejects.pop().or(read.mixed.take()) {
+            return Err(Error::Row { path: path.clone(), row: before + line + 1, column, reason });
         }
+        if let (Some((one, _)), Some((now, line))) = (readings.one, read.readings.one)
+            && one != now
+            && !layout.times.are_said()
+        {
+            let (row, column) = (before + line + 1, layout.time.map(|i| layout.columns[i].clone()).unwrap_or_default());
+            return Err(Error::Row { path: path.clone(), row, column, reason: mixed(now, one) });
+        }
+        readings.one = readings.one.or(read.readings.one);
+        readings.not_compact |= read.readings.not_compact;
         before += read.lines;
         let mut columns = vec![texts(path, &read.users)?, texts(path, &read.items)?];
         if layout.time.is_some() {
@@ -51,6 +60,7 @@ pub fn interactions(name: impl Into<PathBuf>, table: Stream, config: &IngestConf
         let batch = RecordBatch::try_new(Arc::clone(&schema), columns);
         batches.push(batch.map_err(|error| Error::damaged(path, "rows", error.to_string()))?);
     }
+    check_times(file, &readings)?;
     Ok(Box::new(RecordBatchIterator::new(batches.into_iter().map(Ok), schema)))
 }
 

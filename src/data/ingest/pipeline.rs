@@ -8,15 +8,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow_array::RecordBatch;
 
-use super::arrow::Batches;
 use super::ids::{Dictionary, Scratch};
 use super::rejected::Rejected;
-use super::rows::{Columns, Layout, Reject, RowReader};
+use super::rows::{Columns, Layout, Readings, mixed};
 use super::spill::Spill;
-use super::table::{Kind, Table, bad_lines};
-use super::text::{Dialect, Piece, Pieces, TextFile};
 use super::{Progress, Stage};
 use crate::data::dataset::Split;
+use crate::table::{Dialect, Kind, Piece, Pieces, Reject, RowReader, Table, bad_lines};
 use crate::{Error, Result};
 
 /// Bytes of text that a worker gets at once.
@@ -45,6 +43,17 @@ pub(super) struct Sink<'a> {
     pub(super) rejected: &'a mut Rejected,
     /// Rows by provisional user, where the split needs them.
     pub(super) user_rows: Option<&'a mut Vec<u32>>,
+    /// What is found out about each file.
+    pub(super) found: &'a mut Vec<Found>,
+}
+
+/// What reading a file has shown.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Found {
+    /// What its times were taken for.
+    pub(super) readings: Readings,
+    /// Rows of several lines, and the line of the first.
+    pub(super) over_lines: (u64, u64),
 }
 
 /// What a slot holds for the worker.
@@ -95,6 +104,7 @@ pub(super) fn read_rows(
     let stop = sink.rejected.stops();
     let bytes = Arc::new(AtomicU64::new(0));
     let total_bytes = files.iter().map(|f| f.table.bytes).sum();
+    sink.found.resize(files.len(), Found::default());
     let (free_out, free_in) = channel::<Slot>();
     for _ in 0..2 * threads + 2 {
         // The receiver is at hand: this cannot fail.
@@ -154,10 +164,30 @@ fn take(files: &[InputFile], slot: &mut Slot, lines: &mut u64, sink: &mut Sink<'
     if let Body::Failed(error) = std::mem::replace(&mut slot.body, Body::Text) {
         return Err(error);
     }
-    for reject in slot.columns.rejects.drain(..) {
+    let found = &mut sink.found[slot.file];
+    let columns = &mut slot.columns;
+    // Times that are read otherwise than those of the pieces before.
+    if let (Some((before, _)), Some((now, line))) = (found.readings.one, columns.readings.one)
+        && before != now
+        && !file.layout.times.are_said()
+    {
+        let column = file.layout.time.map(|i| file.layout.columns[i].clone()).unwrap_or_default();
+        columns.mixed = Some(Reject { line, column, reason: mixed(now, before), text: Vec::new() });
+    }
+    let end = columns.mixed.as_ref().map_or(u64::MAX, |mixed| mixed.line);
+    for reject in columns.rejects.drain(..).filter(|reject| reject.line <= end) {
         sink.rejected.push(&file.table.path, *lines + reject.line + 1, reject)?;
     }
-    *lines += slot.columns.lines;
+    if let Some(Reject { line, column, reason, .. }) = columns.mixed.take() {
+        return Err(Error::Row { path: file.table.path.clone(), row: *lines + line + 1, column, reason });
+    }
+    found.readings.one = found.readings.one.or(columns.readings.one);
+    found.readings.not_compact |= columns.readings.not_compact;
+    if columns.over_lines.0 > 0 {
+        let first = if found.over_lines.0 == 0 { *lines + columns.over_lines.1 + 1 } else { found.over_lines.1 };
+        found.over_lines = (found.over_lines.0 + columns.over_lines.0, first);
+    }
+    *lines += columns.lines;
     if let Some(rows) = sink.user_rows.as_deref_mut() {
         for &user in &slot.users {
             let user = user as usize;
@@ -212,11 +242,9 @@ impl Feeder<'_> {
     }
 
     /// Sends a file's pieces; None when nobody wants more.
-    fn read_text(&mut self, file: usize, table: &Table, dialect: &Dialect, header: bool) -> Result<Option<()>> {
-        let mut text = TextFile::open(&table.path, self.bytes)?;
-        let header = if header { text.first_line()?.map_or(0, |(_, lines)| lines) } else { 0 };
+    fn read_text(&mut self, file: usize, table: &Table, dialect: &Dialect, header: u64) -> Result<Option<()>> {
         let mut start = Some(header);
-        let mut pieces = Pieces::new(text, dialect.clone(), PIECE);
+        let mut pieces = Pieces::new(table.open_text(header, self.bytes)?, dialect.clone(), PIECE);
         loop {
             let Some(mut slot) = self.slot() else { return Ok(None) };
             let body = match pieces.next(&mut slot.text)? {
@@ -238,7 +266,7 @@ impl Feeder<'_> {
     fn read_batches(&mut self, at: usize, file: &InputFile) -> Result<Option<()>> {
         let mut start = Some(0);
         let table = &file.table;
-        for batch in Batches::open(&table.path, &table.kind, file.columns.as_deref(), self.bytes)? {
+        for batch in table.open_batches(file.columns.as_deref(), self.bytes)? {
             let body = Body::Batch(batch?);
             let Some(slot) = self.slot() else { return Ok(None) };
             if self.send(slot, at, start.take(), body).is_none() {
@@ -259,7 +287,7 @@ fn work(
     done: &Sender<Slot>,
 ) {
     let mut scratch = Scratch::default();
-    let mut reader: Option<(Dialect, RowReader)> = None;
+    let mut reader: Option<(usize, RowReader)> = None;
     loop {
         let received = work.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(mut slot) = received else { return };
@@ -271,8 +299,11 @@ fn work(
             Body::Text => {
                 if let Kind::Text { dialect, .. } = &file.table.kind {
                     let reader = match &mut reader {
-                        Some((of, reader)) if of == dialect => reader,
-                        other => &mut other.insert((dialect.clone(), RowReader::new(dialect))).1,
+                        Some((of, reader)) if *of == slot.file => reader,
+                        other => {
+                            let columns = &file.layout.columns[..file.table.file_columns()];
+                            &mut other.insert((slot.file, RowReader::of_columns(dialect, columns))).1
+                        }
                     };
                     slot.columns.read_text(&slot.text, reader, &file.layout, stop);
                 }

@@ -4,11 +4,14 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use super::config::OnError;
-use super::rows::Reject;
+use crate::table::Reject;
 use crate::{Error, Result};
 
 /// The most bytes of a row's text that `rejected.csv` keeps.
 const KEPT: usize = 4096;
+/// The most rows and bytes that it keeps; rows behind them are counted.
+const MOST_ROWS: u64 = 100_000;
+const MOST_BYTES: u64 = 64 << 20;
 
 pub(super) struct Rejected {
     on_error: OnError,
@@ -16,12 +19,14 @@ pub(super) struct Rejected {
     writer: Option<csv::Writer<File>>,
     /// Rows so far.
     pub(super) rows: u64,
+    /// Rows that are in the file, and about how long they are.
+    written: (u64, u64),
 }
 
 impl Rejected {
     /// The file comes to be with the first rejected row.
     pub(super) fn new(on_error: OnError, folder: &Path) -> Rejected {
-        Rejected { on_error, path: folder.join("rejected.csv"), writer: None, rows: 0 }
+        Rejected { on_error, path: folder.join("rejected.csv"), writer: None, rows: 0, written: (0, 0) }
     }
 
     pub(super) fn stops(&self) -> bool {
@@ -37,6 +42,11 @@ impl Rejected {
             return Err(Error::Row { path: file.to_owned(), row, column: reject.column, reason: reject.reason });
         }
         self.rows += 1;
+        if self.written.0 >= MOST_ROWS || self.written.1 >= MOST_BYTES {
+            return Ok(());
+        }
+        let long = reject.text.len().min(KEPT) + reject.reason.len() + reject.column.len();
+        self.written = (self.written.0 + 1, self.written.1 + long as u64);
         let write = |writer: &mut Option<csv::Writer<File>>, path: &Path| -> csv::Result<()> {
             let writer = match writer {
                 Some(writer) => writer,
@@ -54,7 +64,13 @@ impl Rejected {
         write(&mut self.writer, &self.path).map_err(|e| Error::io(&self.path, e.into()))
     }
 
-    /// Ends the file; how many rows it has.
+    /// What to say where the file does not hold all rows.
+    pub(super) fn note(&self) -> Option<String> {
+        let (written, rows) = (self.written.0, self.rows);
+        (written < rows).then(|| format!("rejected.csv has the first {written} of {rows} rejected rows: that is its limit"))
+    }
+
+    /// Ends the file; how many rows were rejected.
     pub(super) fn finish(mut self) -> Result<u64> {
         if let Some(mut writer) = self.writer.take() {
             writer.flush().map_err(|e| Error::io(&self.path, e))?;

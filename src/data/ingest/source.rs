@@ -2,22 +2,23 @@
 
 use std::path::{Path, PathBuf};
 
-use super::arrow;
 use super::config::{FeatureSpec, Format, IngestConfig};
-use super::features::{FeatureInput, check_name};
-use super::inputs::{Input, Inputs};
-use super::pipeline::InputFile;
-use super::rows::Layout;
-use super::table::{Kind, Table, TextOptions, kind_of_name, plain_name};
+use super::features::FeatureInput;
+use super::inputs::Inputs;
+use super::pipeline::{Found, InputFile};
+use super::rows::{Layout, Readings};
+use super::typed;
 use crate::data::dataset::{SourceColumns, Split};
 use crate::data::split::SplitRule;
+use crate::table::names::{self, Role, ambiguous, guess, listed};
+use crate::table::{Hints, Input, Kind, ReadOptions, Table, Times, Wanted};
 use crate::{Error, Result};
 
-mod names;
+mod files;
 mod presets;
 
-use names::{ITEM_NAMES, TIME_NAMES, USER_NAMES, guess};
-use presets::{Preset, Side, find_beside};
+use files::{Candidate, candidates};
+use presets::{Preset, Side};
 
 /// Everything that will be read.
 pub(super) struct Plan {
@@ -28,6 +29,8 @@ pub(super) struct Plan {
     pub(super) text_items: bool,
     pub(super) user_features: Option<FeatureInput>,
     pub(super) item_features: Option<FeatureInput>,
+    /// What is not read, and why.
+    pub(super) notes: Vec<String>,
 }
 
 /// Finds, opens and checks every file's columns.
@@ -38,187 +41,319 @@ pub(super) fn plan(inputs: &Inputs, config: &IngestConfig) -> Result<Plan> {
     if config.split != SplitRule::None && !(inputs.valid.is_empty() && inputs.test.is_empty()) {
         return Err(Error::config("split", "rows are given for a split: use `none` (the default) with them"));
     }
-    let mut tables = Vec::new();
-    let mut first = None;
-    for (split, inputs) in [(Split::Train, &inputs.train), (Split::Valid, &inputs.valid), (Split::Test, &inputs.test)] {
-        for input in inputs {
-            match input {
-                Input::Table(table) => {
-                    first.get_or_insert(Preset::Arrow);
-                    tables.push((split, Table::batches(table)?));
-                }
-                Input::Path(path) => {
-                    for (path, preset) in expand(path, config.format)? {
-                        first.get_or_insert(preset);
-                        tables.push((split, open(&path, preset, config)?));
-                    }
-                }
-            }
-        }
+    let times = Times::new(&config.read)?;
+    let mut notes = Vec::new();
+    let found = candidates(inputs, config.format, &mut notes)?;
+    let preset = found.interactions.first().map_or(Preset::Plain, |first| first.preset);
+    let mut tables: Vec<(Candidate, Table)> = Vec::new();
+    for candidate in found.interactions {
+        let table = open(&candidate, config)?;
+        tables.push((candidate, table));
     }
-    let preset = first.unwrap_or(Preset::Arrow);
-    let columns = column_names(&tables[0].1, preset, config)?;
+    let Some((_, first)) = tables.first() else {
+        return Err(Error::config("inputs", "no file of interactions is left to be read"));
+    };
+    let mut columns = column_names(first, preset, config)?;
+    keep_parts(&mut tables, &columns, &mut notes)?;
     let (mut text_users, mut text_items) = (false, false);
     let mut files = Vec::with_capacity(tables.len());
-    for (split, table) in tables {
-        let find = |name: &Option<String>| name.as_deref().map(|name| table.index(name)).transpose();
-        let mut layout = Layout {
-            columns: table.columns.clone(),
-            user: table.index(&columns.user)?,
-            item: table.index(&columns.item)?,
-            time: find(&columns.time)?,
-            weight: find(&columns.weight)?,
-        };
-        let mut columns = None;
-        if !matches!(table.kind, Kind::Text { .. }) {
-            text_users |= arrow::check_id_type(&table.path, &table.kind, layout.user)?;
-            text_items |= arrow::check_id_type(&table.path, &table.kind, layout.item)?;
-            columns = Some(layout.narrow());
+    for (Candidate { split, .. }, table) in tables {
+        let file = input_file(table, split, &columns, &times)?;
+        if let Some(schema) = file.table.schema() {
+            text_users |= typed::check_id_type(&file.table.path, schema, &columns.user)?;
+            text_items |= typed::check_id_type(&file.table.path, schema, &columns.item)?;
         }
-        files.push(InputFile { table, layout, columns, split });
+        files.push(file);
     }
-    let folder = match &inputs.train[0] {
-        Input::Path(path) => path.is_dir() || matches!(preset, Preset::Hm | Preset::Movielens(_)),
-        Input::Table(_) => false,
+    columns.left = left(&files, &columns);
+    let mut features = |side: Side| -> Result<Option<FeatureInput>> {
+        let (given, beside, id) = match side {
+            Side::User => (&inputs.user_features, &found.user_features, &columns.user),
+            Side::Item => (&inputs.item_features, &found.item_features, &columns.item),
+        };
+        match (given, beside) {
+            (Some(input), _) => feature_input(input, side, id, preset, config, &mut notes).map(Some),
+            (None, Some(path)) => {
+                notes.push(format!("{}: read as the features of the {}s", path.display(), side.role().word()));
+                feature_input(&Input::Path(path.clone()), side, id, preset, config, &mut notes).map(Some)
+            }
+            (None, None) => no_features(side, config),
+        }
     };
-    let first = &files[0].table.path;
-    let features = |side: Side, given: &Option<Input>, id: &str| match given {
-        Some(input) => feature_input(input, side, id, preset, config).map(Some),
-        None if folder => match find_beside(first, side) {
-            Some(path) => feature_input(&Input::Path(path), side, id, preset, config).map(Some),
-            None => no_features(side, config),
-        },
-        None => no_features(side, config),
-    };
-    let user_features = features(Side::User, &inputs.user_features, &columns.user)?;
-    let item_features = features(Side::Item, &inputs.item_features, &columns.item)?;
-    Ok(Plan { files, columns, text_users, text_items, user_features, item_features })
+    let (user_features, item_features) = (features(Side::User)?, features(Side::Item)?);
+    Ok(Plan { files, columns, text_users, text_items, user_features, item_features, notes })
 }
 
-/// Kinds without a feature file are a mistake.
-fn no_features(side: Side, config: &IngestConfig) -> Result<Option<FeatureInput>> {
-    let (kinds, field) = match side {
-        Side::User => (&config.user_feature_kinds, "user_feature_kinds"),
-        Side::Item => (&config.item_feature_kinds, "item_feature_kinds"),
+/// The files that an ingest of these inputs reads, in the order of their paths: those of interactions and of features,
+/// those found by convention included. Pipes and tables are left out.
+///
+/// # Errors
+/// As [`ingest`](super::ingest), as far as files are found and their columns read.
+pub fn files(inputs: &[PathBuf], config: &IngestConfig) -> Result<Vec<PathBuf>> {
+    let train = inputs.iter().cloned().map(Input::Path).collect();
+    let all = Inputs { train, ..Inputs::default() }.with_files_of(config);
+    let given = all.train.iter().chain(&all.valid).chain(&all.test).chain(&all.user_features).chain(&all.item_features);
+    let pipe = |input: &Input| matches!(input, Input::Path(path) if crate::table::is_pipe(path));
+    let mut read: Vec<PathBuf> = if given.clone().any(pipe) {
+        // Looking into a pipe would take from it.
+        given.filter(|input| !pipe(input)).filter_map(Input::path).map(Path::to_owned).collect()
+    } else {
+        let plan = plan(&all, config)?;
+        let features = plan.user_features.iter().chain(&plan.item_features).map(|input| &input.table);
+        plan.files.iter().map(|file| &file.table).chain(features).map(|table| table.path.clone()).collect()
     };
-    match kinds.keys().next() {
-        Some(name) => Err(Error::config(field, format!("`{name}` has a kind, but there is no feature file"))),
+    read.sort();
+    read.dedup();
+    Ok(read)
+}
+
+/// Where a table has the columns that are read.
+fn input_file(table: Table, split: Split, columns: &SourceColumns, times: &Times) -> Result<InputFile> {
+    let find = |name: &Option<String>| name.as_deref().map(|name| table.index(name)).transpose();
+    let mut layout = Layout {
+        columns: table.columns.clone(),
+        constants: table.constants.clone(),
+        user: table.index(&columns.user)?,
+        item: table.index(&columns.item)?,
+        time: find(&columns.time)?,
+        weight: find(&columns.weight)?,
+        times: times.clone(),
+        missing: table.missing.clone(),
+        unsure_quotes: false,
+    };
+    for column in [Some(layout.user), Some(layout.item), layout.time, layout.weight].into_iter().flatten() {
+        table.check_usable(&table.columns[column])?;
+    }
+    let mut used = None;
+    match &table.kind {
+        Kind::Text { dialect, .. } => layout.unsure_quotes = dialect.quote.is_none() && !dialect.quote_is_said,
+        _ => used = Some(layout.narrow()),
+    }
+    Ok(InputFile { table, layout, columns: used, split })
+}
+
+/// The columns that no file gives to the dataset.
+fn left(files: &[InputFile], columns: &SourceColumns) -> Vec<String> {
+    let used = [Some(&columns.user), Some(&columns.item), columns.time.as_ref(), columns.weight.as_ref()];
+    let mut seen = hashbrown::HashSet::new();
+    let all = files.iter().flat_map(|file| &file.table.columns);
+    all.filter(|name| !used.contains(&Some(name)) && seen.insert(name.as_str())).cloned().collect()
+}
+
+/// Of a folder with a known file of interactions, other files are parts of it where they have its columns; they are
+/// left out where they have others. In other folders every file is a part.
+fn keep_parts(tables: &mut Vec<(Candidate, Table)>, columns: &SourceColumns, notes: &mut Vec<String>) -> Result<()> {
+    let Some(main) = tables.iter().find(|(candidate, _)| candidate.is_main).map(|(_, table)| table.columns.clone()) else {
+        return Ok(());
+    };
+    let mut names = main.clone();
+    names.sort_unstable();
+    tables.retain(|(candidate, table)| {
+        let mut own = table.columns.clone();
+        own.sort_unstable();
+        let part = !candidate.in_folder || candidate.is_main || own == names;
+        if !part {
+            notes.push(format!(
+                "{}: not read: its columns ({}) are others than those of the interactions",
+                table.path.display(),
+                listed(&table.columns)
+            ));
+        }
+        part
+    });
+    if tables.iter().any(|(_, table)| table.columns.contains(&columns.user)) {
+        return Ok(());
+    }
+    Err(Error::config("inputs", "no file of interactions is left to be read"))
+}
+
+/// Kinds or a key without a feature file are a mistake.
+fn no_features(side: Side, config: &IngestConfig) -> Result<Option<FeatureInput>> {
+    let (kinds, field, key, key_field) = of_side(side, config);
+    if let Some(name) = kinds.keys().next() {
+        return Err(Error::config(field, format!("`{name}` has a kind, but there is no feature file")));
+    }
+    match key {
+        Some(key) => Err(Error::config(key_field, format!("`{key}` is a key, but there is no feature file"))),
         None => Ok(None),
     }
 }
 
-/// The files of interactions that an input names, with what is known about them.
-fn expand(path: &Path, format: Option<Format>) -> Result<Vec<(PathBuf, Preset)>> {
-    let metadata = std::fs::metadata(path).map_err(|e| Error::io(path, e))?;
-    if !metadata.is_dir() {
-        return Ok(vec![(path.to_owned(), Preset::of_file(path, format)?)]);
+type SideSettings<'a> =
+    (&'a std::collections::BTreeMap<String, FeatureSpec>, &'static str, &'a Option<String>, &'static str);
+
+fn of_side(side: Side, config: &IngestConfig) -> SideSettings<'_> {
+    match side {
+        Side::User => (&config.user_feature_kinds, "user_feature_kinds", &config.user_key, "user_key"),
+        Side::Item => (&config.item_feature_kinds, "item_feature_kinds", &config.item_key, "item_key"),
     }
-    let mut entries: Vec<PathBuf> = std::fs::read_dir(path)
-        .and_then(|entries| entries.map(|entry| entry.map(|e| e.path())).collect::<std::io::Result<_>>())
-        .map_err(|e| Error::io(path, e))?;
-    entries.sort_unstable();
-    entries.retain(|entry| entry.is_file() && !plain_name(entry).starts_with(['.', '_']));
-    if let Some(main) = presets::main_file(&entries, format) {
-        let preset = Preset::of_file(&main, format)?;
-        return Ok(vec![(main, preset)]);
-    }
-    let wanted = |entry: &PathBuf| match (format, kind_of_name(entry)) {
-        (None, kind) => kind,
-        (Some(Format::Csv), Some("csv")) => Some("csv"),
-        (Some(Format::Arrow), Some("arrow")) => Some("arrow"),
-        (Some(Format::Parquet), Some("parquet")) => Some("parquet"),
-        _ => None,
-    };
-    entries.retain(|entry| wanted(entry).is_some());
-    let Some(first) = entries.first() else {
-        return Err(Error::input(path, "is a folder without files of interactions; name the files themselves"));
-    };
-    if let Some(other) = entries.iter().find(|entry| wanted(entry) != wanted(first)) {
-        let (a, b) = (plain_name(first), plain_name(other));
-        return Err(Error::input(
-            path,
-            format!("is a folder with files of different formats ({a}, {b}); give --format"),
-        ));
-    }
-    entries.into_iter().map(|entry| Preset::of_file(&entry, format).map(|preset| (entry, preset))).collect()
 }
 
 /// Opens a file of interactions.
-fn open(path: &Path, preset: Preset, config: &IngestConfig) -> Result<Table> {
-    if let Some(kind) = preset.columnar() {
-        return Table::columnar(path, kind);
-    }
-    let preset = preset.text_options();
-    let options = TextOptions {
-        sep: config.read.separator()?.or(preset.sep),
-        quoting: config.read.quote.map(|quote| quote.byte().is_some()).or(preset.quoting),
-        columns: config.read.columns.clone().or(preset.columns),
+fn open(candidate: &Candidate, config: &IngestConfig) -> Result<Table> {
+    let preset = candidate.preset.text_options();
+    let said = config.read.clone();
+    let options = ReadOptions {
+        sep: said.sep.clone().or(preset.sep),
+        quote: said.quote.or(preset.quote),
+        columns: said.columns.clone().or(preset.columns),
+        ..said
     };
-    Table::text(path, &options)
+    let wanted = config.format.map(|format| match format {
+        Format::Csv | Format::Movielens | Format::Hm => Wanted::Text,
+        Format::Arrow => Wanted::Arrow,
+        Format::Parquet => Wanted::Parquet,
+    });
+    Table::of(&candidate.input, &Hints { options, wanted, constants: candidate.constants.clone(), ..Hints::default() })
 }
 
 /// The interaction columns' names: as given, as the format has them, or as the header looks.
 fn column_names(table: &Table, preset: Preset, config: &IngestConfig) -> Result<SourceColumns> {
     let [user, item, time] = preset.columns(&table.columns);
-    let missing = |what: &str| {
+    let given = [&config.user, &config.item, &config.time, &config.weight].into_iter().flatten();
+    let taken: Vec<usize> = given.filter_map(|name| table.columns.iter().position(|column| column == name)).collect();
+    let missing = |word: &str| {
         let no_header = match table.kind {
-            Kind::Text { header: true, .. } => "; for a file without a header line give --columns",
+            Kind::Text { header: 1.., .. } => "; for a file without a header line give columns=A,B,C",
             _ => "",
         };
-        Error::input(
-            &table.path,
-            format!(
-                "no column looks like the {what}; it has the columns {}: give --{what} COLUMN{no_header}",
-                table.columns.iter().map(|c| c.chars().take(40).collect()).collect::<Vec<String>>().join(", ")
-            ),
-        )
+        let names = listed(&table.columns);
+        let advice = format!("it has the columns {names}: give {word}=COLUMN{no_header}");
+        Error::input(&table.path, format!("no column looks like the {word}; {advice}"))
     };
-    let pick = |given: &Option<String>, preset: Option<&str>, names: &[&str]| {
-        given.clone().or_else(|| preset.map(str::to_owned)).or_else(|| guess(&table.columns, names))
+    let pick = |given: &Option<String>, preset: Option<&str>, role: Role, taken: &[usize]| {
+        if let Some(name) = given.clone().or_else(|| preset.map(str::to_owned)) {
+            return Ok(Some(name));
+        }
+        match guess(&table.columns, role, taken) {
+            Ok(found) => Ok(found.map(|at| table.columns[at].clone())),
+            Err(candidates) => Err(ambiguous(&table.path, role, &candidates, role.word())),
+        }
     };
-    let columns = SourceColumns {
-        user: pick(&config.user, user, USER_NAMES).ok_or_else(|| missing("user"))?,
-        item: pick(&config.item, item, ITEM_NAMES).ok_or_else(|| missing("item"))?,
-        time: pick(&config.time, time, TIME_NAMES),
-        weight: config.weight.clone(),
+    let user = pick(&config.user, user, Role::User, &taken)?.ok_or_else(|| missing("user"))?;
+    let item = pick(&config.item, item, Role::Item, &taken)?.ok_or_else(|| missing("item"))?;
+    let time = match config.time.as_deref() {
+        // No column, where one would be found.
+        Some("") => None,
+        _ => pick(&config.time, time, Role::Time, &taken)?,
     };
-    if columns.user == columns.item {
-        return Err(Error::config("item", format!("`{}` is the user column already", columns.item)));
+    if user == item {
+        return Err(Error::config("item", format!("`{item}` is the user column already")));
     }
-    Ok(columns)
+    Ok(SourceColumns { user, item, time, weight: config.weight.clone(), ..SourceColumns::default() })
 }
 
-fn feature_input(input: &Input, side: Side, id: &str, preset: Preset, config: &IngestConfig) -> Result<FeatureInput> {
-    let table = match input {
-        Input::Table(table) => Table::batches(table)?,
-        Input::Path(path) => match kind_of_name(path) {
-            Some("parquet") => Table::columnar(path, Kind::Parquet)?,
-            Some("arrow") => Table::columnar(path, Kind::Arrow)?,
-            _ => Table::text(path, &presets::feature_options(path))?,
+fn feature_input(
+    input: &Input,
+    side: Side,
+    id: &str,
+    preset: Preset,
+    config: &IngestConfig,
+    notes: &mut Vec<String>,
+) -> Result<FeatureInput> {
+    let preset_options = input.path().map(presets::feature_options).unwrap_or_default();
+    let options = ReadOptions {
+        columns: preset_options.columns.clone(),
+        sep: preset_options.sep.or(config.read.sep.clone()),
+        quote: preset_options.quote.or(config.read.quote),
+        ..config.read.clone()
+    };
+    let soft_sep = preset_options.columns.is_none();
+    let table = Table::of(input, &Hints { options, soft_sep, ..Hints::default() })?;
+    let path = table.path.as_path();
+    let (kinds, field, said_key, key_field) = of_side(side, config);
+    let key = match said_key {
+        Some(name) => table.index(name)?,
+        None => match names::key(&table.columns, id, side.role()) {
+            Ok(Some(at)) => at,
+            Ok(None) => {
+                let (word, names) = (side.role().word(), listed(&table.columns));
+                return Err(Error::input(
+                    path,
+                    format!("no column is `{id}` or looks like the {word}; it has {names}: give {key_field}=COLUMN"),
+                ));
+            }
+            Err(candidates) => return Err(ambiguous(path, side.role(), &candidates, key_field)),
         },
     };
-    let path = table.path.as_path();
-    let key = table.columns.iter().position(|c| c == id).unwrap_or(0);
-    let (kinds, field) = match side {
-        Side::User => (&config.user_feature_kinds, "user_feature_kinds"),
-        Side::Item => (&config.item_feature_kinds, "item_feature_kinds"),
-    };
-    if let Some(name) = kinds.keys().find(|name| !table.columns.contains(name)) {
-        let has = table.columns.join(", ");
+    table.check_usable(&table.columns[key])?;
+    if let Some(schema) = table.schema() {
+        typed::check_id_type(path, schema, &table.columns[key])?;
+    }
+    let has: hashbrown::HashSet<&String> = table.columns.iter().collect();
+    if let Some(name) = kinds.keys().find(|name| !has.contains(name)) {
+        let has = listed(&table.columns);
         return Err(Error::config(field, format!("{} has no column `{name}`; it has {has}", path.display())));
     }
-    let lists = match table.kind {
-        Kind::Text { .. } => Vec::new(),
-        _ => arrow::list_columns(path, &table.kind)?,
-    };
+    let lists: hashbrown::HashSet<&String> = table.lists.iter().collect();
+    let unusable: hashbrown::HashMap<&String, &String> = table.unusable.iter().map(|(name, what)| (name, what)).collect();
     let mut columns = Vec::new();
-    for (i, name) in table.columns.iter().enumerate() {
-        let by_type = || lists.contains(name).then(|| FeatureSpec::MultiHot(arrow::LIST_SEPARATOR.into()));
+    let file = table.short_name();
+    for (i, name) in table.columns.iter().enumerate().filter(|(i, _)| *i != key) {
+        let by_type = || lists.contains(name).then(|| FeatureSpec::MultiHot(crate::table::LIST_SEPARATOR.into()));
         let spec = kinds.get(name).cloned().or_else(by_type).or_else(|| preset.feature_kind(side, name));
-        if i != key && spec != Some(FeatureSpec::Skip) {
-            check_name(path, name)?;
-            columns.push((i, spec));
+        match (unusable.get(name), reserved(name)) {
+            _ if spec == Some(FeatureSpec::Skip) => {}
+            (Some(what), _) => notes.push(format!("{file}: column {name} is left out: it is {what}, which cannot be used")),
+            (None, Some(why)) if kinds.contains_key(name) => {
+                return Err(Error::input(path, format!("{why}; rename the column, or leave it out ({name}=skip)")));
+            }
+            (None, Some(why)) => notes.push(format!("{file}: a column is left out: {why}")),
+            (None, None) => columns.push((i, spec)),
         }
     }
+    drop((has, lists, unusable));
     Ok(FeatureInput { table, key, columns })
+}
+
+/// Why a feature cannot have this name: the vocabulary file has an `id` and a `count` of its own.
+fn reserved(name: &str) -> Option<String> {
+    match name {
+        "" => Some("it has no name".into()),
+        "id" | "count" => Some(format!("a feature cannot be called `{name}`")),
+        _ => None,
+    }
+}
+
+/// Refuses times that are all dates without separators too.
+///
+/// # Errors
+/// [`Error::Input`].
+pub(super) fn check_times(file: &InputFile, readings: &Readings) -> Result<()> {
+    let Some((reading, _)) = readings.one else { return Ok(()) };
+    if readings.not_compact || file.layout.times.are_said() {
+        return Ok(());
+    }
+    let column = file.layout.time.map(|i| file.layout.columns[i].as_str()).unwrap_or_default();
+    Err(Error::input(
+        &file.table.path,
+        format!(
+            "all values of the column {column} are plausible as {reading} and as dates written %Y%m%d%H or %y%m%d%H%M; \
+             say which by time_unit=s or time_format="
+        ),
+    ))
+}
+
+/// What reading the files has shown: notes, and what the times were taken for.
+///
+/// # Errors
+/// As [`check_times`].
+pub(super) fn after_reading(files: &[InputFile], found: &[Found], notes: &mut Vec<String>) -> Result<Option<String>> {
+    let mut readings: Vec<String> = Vec::new();
+    for (file, found) in files.iter().zip(found) {
+        check_times(file, &found.readings)?;
+        if let Some((reading, _)) = found.readings.one
+            && !readings.contains(&reading.to_string())
+        {
+            readings.push(reading.to_string());
+        }
+        if found.over_lines.0 > 0 {
+            let (rows, first) = found.over_lines;
+            notes.push(format!(
+                "{}: values in quotes run over several lines in {rows} rows (the first begins in line {first})",
+                file.table.short_name()
+            ));
+        }
+    }
+    Ok((!readings.is_empty()).then(|| readings.join(", ")))
 }

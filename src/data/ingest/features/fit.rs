@@ -6,6 +6,7 @@ use super::values::{Counted, Store, Values};
 use crate::data::dataset::FeatureKind;
 use crate::data::ingest::config::{BUCKETS, FeatureSpec};
 use crate::data::vocabulary::FeatureColumn;
+use crate::table::quoted;
 
 /// A column without a declared kind that holds numbers is numeric if it has more distinct ones than this.
 const FEW_NUMBERS: usize = 20;
@@ -13,8 +14,8 @@ const FEW_NUMBERS: usize = 20;
 const FREE_TEXT: usize = 1000;
 
 impl Values {
-    /// What the column's codes mean, and the codes of all entities; or why the column is left out.
-    pub(super) fn fit(self, name: &str) -> Result<(FeatureKind, FeatureColumn), String> {
+    /// What the column's codes mean, the codes of all entities, and what the column was taken for; or why it is left out.
+    pub(super) fn fit(self, name: &str) -> Result<(FeatureKind, FeatureColumn, String), String> {
         let known = self.known;
         match self.store {
             Store::Dropped(reason) => Err(reason),
@@ -23,16 +24,18 @@ impl Values {
                     Some(FeatureSpec::Numeric(buckets)) => buckets,
                     _ => BUCKETS,
                 };
-                Ok(fit_numbers(&cells, known, buckets))
+                Ok(numeric(&cells, known, buckets, self.odd, None))
             }
             Store::Texts { texts, cells } => {
                 if self.spec.is_none() {
                     if texts.distinct == 0 {
                         return Err("no training row has a value".into());
                     }
-                    if texts.distinct > FEW_NUMBERS && !is_code_name(name) && texts.all_numbers() {
+                    let found = texts.numbers(FEW_NUMBERS);
+                    if found.are_amounts && !is_code_name(name) {
                         let numbers: Vec<f64> = cells.iter().map(|&cell| texts.number(cell)).collect();
-                        return Ok(fit_numbers(&numbers, known, BUCKETS));
+                        let first = found.first_odd.map(|text| quoted(texts.texts.get(text)));
+                        return Ok(numeric(&numbers, known, BUCKETS, found.odd, first));
                     }
                     let filled = cells[..known].iter().filter(|cell| **cell > 0).count();
                     if texts.distinct > FREE_TEXT && texts.distinct * 2 > filled {
@@ -45,10 +48,14 @@ impl Values {
                 let (values, codes) = rank(&texts);
                 let code = |&cell: &u32| if cell == 0 { 0 } else { codes[cell as usize - 1] };
                 let encoded = FeatureColumn::Codes(cells.iter().map(code).collect());
-                Ok((FeatureKind::Categorical { values }, encoded))
+                let empty = cells[..known].iter().skip(1).filter(|cell| **cell == 0).count();
+                let told = format!("categorical, {} values{}", values.len(), missing_words(empty));
+                Ok((FeatureKind::Categorical { values }, encoded, told))
             }
             Store::Lists { texts, flat, cells, .. } => {
                 let (values, codes) = rank(&texts);
+                let empty = cells[..known].iter().skip(1).filter(|(start, end)| start == end).count();
+                let told = format!("multi-hot, {} values{}", values.len(), missing_words(empty));
                 let (mut offsets, mut all): (Vec<u32>, Vec<u32>) = (vec![0], Vec::with_capacity(flat.len()));
                 for (start, end) in cells {
                     let begin = all.len();
@@ -61,10 +68,36 @@ impl Values {
                     Some(FeatureSpec::MultiHot(separator)) => separator,
                     _ => "|".into(),
                 };
-                Ok((FeatureKind::MultiHot { separator, values }, FeatureColumn::Lists { offsets, codes: all }))
+                Ok((FeatureKind::MultiHot { separator, values }, FeatureColumn::Lists { offsets, codes: all }, told))
             }
         }
     }
+}
+
+/// What to say of entities without a value.
+fn missing_words(missing: usize) -> String {
+    if missing == 0 { String::new() } else { format!(", {missing} missing") }
+}
+
+fn numeric(
+    cells: &[f64],
+    known: usize,
+    buckets: u32,
+    odd: u64,
+    first_odd: Option<String>,
+) -> (FeatureKind, FeatureColumn, String) {
+    let (kind, codes) = fit_numbers(cells, known, buckets);
+    let empty = cells[..known].iter().skip(1).filter(|value| value.is_nan()).count();
+    let buckets = match &kind {
+        FeatureKind::Numeric { edges } => edges.len() + 1,
+        _ => 0,
+    };
+    let mut told = format!("numeric, {buckets} buckets{}", missing_words(empty - (odd as usize).min(empty)));
+    if odd > 0 {
+        told += &format!(", {odd} no numbers");
+        told += &first_odd.map(|first| format!(" (the first is {first})")).unwrap_or_default();
+    }
+    (kind, codes, told)
 }
 
 impl Counted {
@@ -152,7 +185,7 @@ mod tests {
             assert_eq!(values.check(value.as_bytes()), None);
             values.set(row as u32 + 1, value.as_bytes());
         }
-        values.fit(name)
+        values.fit(name).map(|(kind, codes, _)| (kind, codes))
     }
 
     #[test]

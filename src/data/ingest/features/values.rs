@@ -2,10 +2,19 @@
 
 use crate::data::ingest::config::FeatureSpec;
 use crate::data::ingest::ids::Interner;
-use crate::data::ingest::rows::quoted;
+use crate::table::{Missing, quoted};
 
 /// A column without a declared kind that has more distinct values than this is a number or left out.
 const MOST_VALUES: usize = 65_536;
+
+/// What MovieLens writes for no genre.
+const NO_GENRES: &[u8] = b"(no genres listed)";
+
+/// A feature's value without the white space around it; empty where it is missing.
+pub(crate) fn feature_value<'a>(value: &'a [u8], missing: &Missing) -> &'a [u8] {
+    let value = value.trim_ascii();
+    if missing.is(value) || value == NO_GENRES { b"" } else { value }
+}
 
 /// Values by entity: first those of the training split, then the others.
 pub(super) struct Values {
@@ -13,6 +22,8 @@ pub(super) struct Values {
     /// Entities of the training split, row 0 included.
     pub(super) known: usize,
     pub(super) store: Store,
+    /// Training entities whose value is no number where numbers are due, once texts are no longer kept.
+    pub(super) odd: u64,
 }
 
 pub(super) enum Store {
@@ -35,6 +46,15 @@ pub(super) struct Counted {
     pub(super) distinct: usize,
 }
 
+/// How far the texts of training entities are numbers.
+pub(super) struct Numbers {
+    /// Whether nearly all are, and there are enough of them to be amounts.
+    pub(super) are_amounts: bool,
+    /// Entities whose text is no number, and the first such text.
+    pub(super) odd: u64,
+    pub(super) first_odd: Option<u32>,
+}
+
 impl Counted {
     /// The text's number; None when there is no room for more.
     fn add(&mut self, text: &[u8], training: bool) -> Option<u32> {
@@ -50,10 +70,20 @@ impl Counted {
         Some(number)
     }
 
-    /// Whether every text of a training entity is a number.
-    pub(super) fn all_numbers(&self) -> bool {
-        let mut counts = self.training.iter().enumerate();
-        counts.all(|(i, count)| *count == 0 || parse_number(self.texts.get(i as u32)).is_some())
+    /// How far the training entities' texts are numbers. One in a hundred that is none does not make a column one of
+    /// names.
+    pub(super) fn numbers(&self, few: usize) -> Numbers {
+        let (mut distinct, mut numbers, mut odd, mut first_odd) = (0, 0u64, 0u64, None);
+        for (text, &count) in self.training.iter().enumerate().filter(|(_, count)| **count > 0) {
+            match parse_number(self.texts.get(text as u32)) {
+                Some(_) => (distinct, numbers) = (distinct + 1, numbers + u64::from(count)),
+                None => {
+                    odd += u64::from(count);
+                    first_odd.get_or_insert(text as u32);
+                }
+            }
+        }
+        Numbers { are_amounts: distinct > few && odd * 100 <= numbers + odd, odd, first_odd }
     }
 }
 
@@ -76,7 +106,7 @@ impl Values {
                 Store::Texts { texts: Counted::default(), cells: vec![0; entities] }
             }
         };
-        Values { spec, known, store }
+        Values { spec, known, store, odd: 0 }
     }
 
     /// Why this value cannot be taken, if so.
@@ -133,8 +163,8 @@ impl Values {
             }
             Store::Numbers(cells) => match parse_number(value) {
                 Some(number) => cells[entity] = number,
-                // Only a column without a declared kind comes here, and what other splits have decides nothing.
-                None if is_training => full = true,
+                // Only a column without a declared kind comes here.
+                None if is_training => self.odd += 1,
                 None => {}
             },
             Store::Dropped(_) => {}
@@ -152,7 +182,7 @@ impl Values {
         if !is_training || texts.distinct <= MOST_VALUES {
             return;
         }
-        if !texts.all_numbers() {
+        if !texts.numbers(0).are_amounts {
             self.store = Store::Dropped(too_many());
             return;
         }
@@ -160,6 +190,7 @@ impl Values {
             0 => f64::NAN,
             n => parse_number(texts.texts.get(n - 1)).unwrap_or(f64::NAN),
         };
+        self.odd = texts.numbers(0).odd;
         self.store = Store::Numbers(cells.iter().map(number).collect());
     }
 }

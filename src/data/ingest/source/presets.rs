@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use crate::data::ingest::config::{FeatureSpec, Format};
-use crate::data::ingest::table::{Kind, TextOptions, kind_of_name, plain_name};
+use crate::table::folder::{kind_of_name, plain_name};
+use crate::table::names::Role;
+use crate::table::{Mark, ReadOptions};
 use crate::{Error, Result};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,14 +14,22 @@ pub(super) enum Side {
     Item,
 }
 
+impl Side {
+    pub(super) fn role(self) -> Role {
+        match self {
+            Side::User => Role::User,
+            Side::Item => Role::Item,
+        }
+    }
+}
+
 /// What a file of interactions is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Preset {
-    Csv,
+    /// Told by its header alone.
+    Plain,
     Movielens(Movielens),
     Hm,
-    Arrow,
-    Parquet,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,8 +53,8 @@ fn beside(side: Side) -> &'static [&'static str] {
     }
 }
 
-/// The file of interactions in a folder whose layout is known.
-pub(super) fn main_file(entries: &[PathBuf], format: Option<Format>) -> Option<PathBuf> {
+/// The name, without `.gz` and `.zst`, of the file of interactions in a folder whose layout is known.
+pub(super) fn main_file<'a>(files: impl Iterator<Item = &'a Path> + Clone, format: Option<Format>) -> Option<String> {
     let names = match format {
         None => &MAIN[..],
         Some(Format::Movielens) => &MAIN[..3],
@@ -52,29 +62,42 @@ pub(super) fn main_file(entries: &[PathBuf], format: Option<Format>) -> Option<P
         Some(Format::Csv) => &MAIN[4..],
         Some(Format::Arrow | Format::Parquet) => &[],
     };
-    names.iter().find_map(|name| entries.iter().find(|entry| plain_name(entry) == *name).cloned())
+    names.iter().find(|name| files.clone().any(|file| plain_name(file) == **name)).map(|name| (*name).to_owned())
 }
 
-/// The feature file of a side beside a file of interactions.
-pub(super) fn find_beside(file: &Path, side: Side) -> Option<PathBuf> {
-    let folder = match file.parent() {
+/// The side whose features a file of this name has.
+pub(super) fn side_of(path: &Path) -> Option<Side> {
+    let name = plain_name(path);
+    [Side::User, Side::Item].into_iter().find(|side| beside(*side).contains(&name.as_str()))
+}
+
+/// The feature file of a side beside a file of interactions, or above it up to the folder that was asked for.
+pub(super) fn find_beside(file: &Path, root: Option<&Path>, side: Side) -> Option<PathBuf> {
+    let mut folder = match file.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     };
-    let candidates = |name: &'static str| ["", ".gz", ".zst"].map(|end| folder.join(format!("{name}{end}")));
-    beside(side).iter().copied().flat_map(candidates).find(|path| path.is_file())
+    loop {
+        let candidates = |name: &'static str| ["", ".gz", ".zst"].map(|end| folder.join(format!("{name}{end}")));
+        let found = beside(side).iter().copied().flat_map(candidates).find(|path| path.is_file());
+        match (found, root, folder.parent()) {
+            (Some(path), ..) => return Some(path),
+            (None, Some(root), Some(above)) if folder != root && folder.starts_with(root) => folder = above,
+            _ => return None,
+        }
+    }
 }
 
 /// How a feature file is to be read, told by its name.
-pub(super) fn feature_options(path: &Path) -> TextOptions {
+pub(super) fn feature_options(path: &Path) -> ReadOptions {
     let columns = |names: &[&str]| Some(names.iter().map(|n| n.to_string()).collect());
     let (sep, columns) = match plain_name(path).as_str() {
         "movies.dat" => ("::", columns(&["movie", "title", "genres"])),
         "users.dat" => ("::", columns(&["user", "gender", "age", "occupation", "zip_code"])),
         "u.user" => ("|", columns(&["user", "age", "gender", "occupation", "zip_code"])),
-        _ => return TextOptions::default(),
+        _ => return ReadOptions::default(),
     };
-    TextOptions { sep: Some(sep.into()), quoting: Some(false), columns }
+    ReadOptions { sep: Some(sep.into()), quote: Some(Mark::None), columns, ..ReadOptions::default() }
 }
 
 impl Preset {
@@ -86,44 +109,43 @@ impl Preset {
             _ => None,
         };
         Ok(match (format, movielens) {
-            (Some(Format::Csv), _) => Preset::Csv,
+            (Some(Format::Csv | Format::Arrow | Format::Parquet), _) => Preset::Plain,
             (Some(Format::Hm), _) => Preset::Hm,
-            (Some(Format::Arrow), _) => Preset::Arrow,
-            (Some(Format::Parquet), _) => Preset::Parquet,
             (_, Some(movielens)) => Preset::Movielens(movielens),
             (Some(Format::Movielens), None) => {
                 return Err(Error::input(path, "is not one of MovieLens's ratings.dat, u.data, ratings.csv"));
             }
             (None, None) if plain_name(path) == "transactions_train.csv" => Preset::Hm,
-            (None, None) => match kind_of_name(path) {
-                Some("parquet") => Preset::Parquet,
-                Some("arrow") => Preset::Arrow,
-                Some(_) => Preset::Csv,
-                None => {
-                    let reason =
-                        "its name does not tell its format; give --format csv, movielens, hm, arrow or parquet";
-                    return Err(Error::input(path, reason));
-                }
-            },
+            (None, None) => Preset::Plain,
         })
     }
 
-    pub(super) fn columnar(self) -> Option<Kind> {
+    /// Whether a file of a folder with interactions of this layout may be a part of them: without a header its columns
+    /// cannot tell, and its name has to.
+    pub(super) fn may_be_part(self, path: &Path) -> bool {
         match self {
-            Preset::Arrow => Some(Kind::Arrow),
-            Preset::Parquet => Some(Kind::Parquet),
-            _ => None,
+            Preset::Movielens(Movielens::Dat) => {
+                let name = plain_name(path);
+                name.starts_with("ratings") && name.ends_with(".dat")
+            }
+            Preset::Movielens(Movielens::Data) => false,
+            _ => kind_of_name(path).is_some(),
         }
     }
 
-    pub(super) fn text_options(self) -> TextOptions {
-        let sep: &[u8] = match self {
-            Preset::Movielens(Movielens::Dat) => b"::",
-            Preset::Movielens(Movielens::Data) => b"\t",
-            _ => return TextOptions::default(),
+    pub(super) fn text_options(self) -> ReadOptions {
+        let sep = match self {
+            Preset::Movielens(Movielens::Dat) => "::",
+            Preset::Movielens(Movielens::Data) => "tab",
+            _ => return ReadOptions::default(),
         };
         let columns = ["user", "movie", "rating", "timestamp"].map(String::from).into();
-        TextOptions { sep: Some(sep.to_vec()), quoting: Some(false), columns: Some(columns) }
+        ReadOptions {
+            sep: Some(sep.into()),
+            quote: Some(Mark::None),
+            columns: Some(columns),
+            ..ReadOptions::default()
+        }
     }
 
     /// The names of the user, item and time columns, where the format gives them.

@@ -5,13 +5,13 @@ use hashbrown::HashMap;
 use crate::data::dataset::{Feature, FeatureKind};
 
 /// Encodes the cells of one feature column as ingest does.
-pub(super) struct Encoder<'a> {
+pub(crate) struct Encoder<'a> {
     feature: &'a Feature,
     codes: HashMap<&'a str, u32>,
 }
 
 impl<'a> Encoder<'a> {
-    pub(super) fn new(feature: &'a Feature) -> Encoder<'a> {
+    pub(crate) fn new(feature: &'a Feature) -> Encoder<'a> {
         let values = match &feature.kind {
             FeatureKind::Categorical { values } | FeatureKind::MultiHot { values, .. } => values.as_slice(),
             FeatureKind::Numeric { .. } => &[],
@@ -19,14 +19,11 @@ impl<'a> Encoder<'a> {
         Encoder { feature, codes: values.iter().map(String::as_str).zip(1..).collect() }
     }
 
-    pub(super) fn name(&self) -> &'a str {
-        &self.feature.name
-    }
 
     /// Appends the codes of a cell that is not empty: one (0 when the value is unknown), or the known ones of a
     /// list, ascending.
     /// The error completes "`text` …".
-    pub(super) fn encode(&self, text: &str, out: &mut Vec<u32>) -> Result<(), &'static str> {
+    pub(crate) fn encode(&self, text: &str, out: &mut Vec<u32>) -> Result<(), &'static str> {
         match &self.feature.kind {
             FeatureKind::Categorical { .. } => out.push(self.codes.get(text).copied().unwrap_or(0)),
             FeatureKind::MultiHot { separator, .. } => {
