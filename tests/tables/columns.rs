@@ -128,6 +128,7 @@ fn what_was_taken_and_left_is_printed() {
     outcome.rows(&["17 t1 1704448800 2.5", "18 t1 1704499200 1"]);
     outcome.taken("user", "customer_id").taken("item", "sku").taken("time", "created_at").taken("weight", "price");
     outcome.left(&["event", "customer"]);
+    assert_eq!(outcome.event["user"], "customer_id", "the event tells it too");
     assert!(outcome.contents().columns["time_read_as"].as_str().is_some_and(|said| said.contains("date")));
     let quiet = Example::of("log.csv", "user,item\na,x\n").run();
     quiet.left(&[]);

@@ -117,7 +117,7 @@ fn a_format_that_is_none_is_refused_before_reading() {
         .set("time_format", "%d/%m/%Y")
         .set("time_unit", "s")
         .run()
-        .refused(&["--time-unit", "--time-format"]);
+        .refused(&["time_unit", "time_format"]);
     // `dd/MM/yyyy` is how other programs write it.
     log(&["05/01/2024"]).set("time_format", "dd/MM/yyyy").run().refused(&["time", "%"]);
 }

@@ -114,7 +114,8 @@ fn keys_that_meet_nobody_say_what_would() {
         let outcome = meet(&ids, &keys);
         // An example of each side is in the words.
         let said = outcome.result.as_ref().expect_err("refused");
-        assert!(said.contains("users.csv") && said.contains(ids[0]) && said.contains(keys[0].trim()), "{said}");
+        let example = ids.iter().zip(&keys).any(|(id, key)| said.contains(id) && said.contains(key.trim()));
+        assert!(said.contains("users.csv") && example, "{said}");
     }
     for (ids, keys, word) in [
         (["17", "18"], ["17.0", "18.0"], ".0"),

@@ -221,12 +221,12 @@ fn feature_files_come_through_pipes() {
     // By convention beside a pipe there is nothing to find, and two inputs cannot share one.
     let folder = temp();
     let run = piped(folder.path(), &["ingest", "-", "--out", "data", "--format", "csv", "--user-features", "-"], &text);
-    one_line(&run, &["-"]);
+    one_line(&run, &["standard input"]);
     let run = piped(folder.path(), &["ingest", "-", "/dev/stdin", "--out", "data", "--format", "csv"], &text);
     if run.code == 0 {
         assert!(read(folder.path(), &run).rows == expected);
     } else {
-        one_line(&run, &["stdin"]);
+        one_line(&run, &["standard input"]);
     }
 }
 

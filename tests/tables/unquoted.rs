@@ -115,7 +115,7 @@ fn quotes_that_come_late() {
                 let last = contents.rows.last().expect("rows");
                 assert!(["u\tx i0", "u i0", "say \"hi\" i0", "quoted i0"].contains(&last.as_str()), "{last}");
             }
-            Err(said) => assert!(said.contains("log.tsv") && said.contains("--quote"), "{said}"),
+            Err(_) => outcome.refused(&["log.tsv", "--quote"]),
         }
     }
     // In a feature file a value with its quotes would be another category.
