@@ -59,7 +59,6 @@
 //! ```
 
 mod backend;
-pub mod config;
 pub mod data;
 pub mod device;
 mod error;
@@ -69,6 +68,7 @@ mod files;
 pub mod index;
 pub mod model;
 pub mod rng;
+pub mod settings;
 mod slab;
 pub mod synth;
 pub mod table;
@@ -76,6 +76,7 @@ pub mod train;
 
 #[doc(hidden)]
 pub use backend::bench;
-pub use config::Config;
 pub use device::Device;
 pub use error::{Error, Result};
+pub use settings as config;
+pub use settings::Config;

@@ -49,7 +49,10 @@ pub(crate) const LIST_SEPARATOR: &str = "\u{1f}";
 #[derive(Clone, Debug)]
 pub(crate) enum Kind {
     /// Lines, behind so many that name the columns.
-    Text { dialect: Dialect, header: u64 },
+    Text {
+        dialect: Dialect,
+        header: u64,
+    },
     /// Arrow IPC, file or stream.
     Arrow,
     Parquet,
@@ -97,6 +100,8 @@ pub(crate) struct Table {
     pub(crate) unusable: Vec<(String, String)>,
     schema: Option<arrow_schema::SchemaRef>,
     pub(crate) missing: Missing,
+    /// Whether it is a part of a dataset: its users and items are rows of vocabularies.
+    pub(crate) is_ours: bool,
     /// Its size; 0 where that is not known.
     pub(crate) bytes: u64,
     stamp: Option<Stamp>,
@@ -168,6 +173,7 @@ impl Table {
             unusable: Vec::new(),
             schema: None,
             missing: Missing::new(&hints.options),
+            is_ours: false,
             bytes,
             held: stamp.is_none().then(|| Arc::new(Mutex::new(Some(Held::Text(text))))),
             stamp,
@@ -229,15 +235,15 @@ impl Table {
         let (path, bytes, stamp) = (source.path.clone(), source.bytes, source.stamp.clone());
         let file = source.seekable()?;
         let again = file.try_clone().map_err(|e| Error::io(&path, e))?;
-        let schema = Batches::schema(&path, &kind, file)?;
+        let (schema, is_ours) = Batches::schema(&path, &kind, file)?;
         let held = stamp.is_none().then(|| Arc::new(Mutex::new(Some(Held::File(again)))));
-        Table::typed(path, kind, &schema, hints, bytes, stamp, held)
+        Ok(Table { is_ours, bytes, stamp, held, ..Table::typed(path, kind, &schema, hints)? })
     }
 
     /// Record batches; how many bytes they have is not known.
     pub(crate) fn batches(input: &TableInput, hints: &Hints) -> Result<Table> {
         let kind = Kind::Table(input.clone());
-        Table::typed(input.name.clone(), kind, &input.schema, hints, 0, None, None)
+        Table::typed(input.name.clone(), kind, &input.schema, hints)
     }
 
     /// A file, or record batches.
@@ -248,21 +254,25 @@ impl Table {
         }
     }
 
-    fn typed(
-        path: PathBuf,
-        kind: Kind,
-        schema: &arrow_schema::SchemaRef,
-        hints: &Hints,
-        bytes: u64,
-        stamp: Option<Stamp>,
-        held: Option<Arc<Mutex<Option<Held>>>>,
-    ) -> Result<Table> {
+    fn typed(path: PathBuf, kind: Kind, schema: &arrow_schema::SchemaRef, hints: &Hints) -> Result<Table> {
         let columns: Vec<String> = schema.fields().iter().map(|field| field.name().clone()).collect();
         names::check_unique(&path, &columns)?;
         let (lists, unusable) = batches::kinds(schema);
         let missing = Missing::new(&hints.options);
-        let (constants, schema) = (Vec::new(), Some(Arc::clone(schema)));
-        let mut table = Table { path, kind, columns, constants, lists, unusable, schema, missing, bytes, stamp, held };
+        let mut table = Table {
+            path,
+            kind,
+            columns,
+            constants: Vec::new(),
+            lists,
+            unusable,
+            schema: Some(Arc::clone(schema)),
+            missing,
+            is_ours: false,
+            bytes: 0,
+            stamp: None,
+            held: None,
+        };
         table.add_constants(hints);
         Ok(table)
     }
@@ -328,9 +338,7 @@ impl Table {
     pub(crate) fn open_text(&self, header: u64, bytes: &Arc<AtomicU64>) -> Result<TextFile> {
         let mut text = match (self.take_held()?, &self.stamp) {
             (Some(Held::Text(text)), _) => text,
-            (_, Some(stamp)) => {
-                TextFile::new(&self.path, source::reopen(&self.path, stamp)?, Vec::new(), bytes)?
-            }
+            (_, Some(stamp)) => TextFile::new(&self.path, source::reopen(&self.path, stamp)?, Vec::new(), bytes)?,
             _ => return Err(self.read_already()),
         };
         text.skip_lines(header)?;
@@ -388,6 +396,7 @@ impl Table {
         each: &mut EachRow<'_>,
     ) -> Result<()> {
         let width = self.file_columns();
+        let unsure = dialect.quote.is_none() && !dialect.quote_is_said;
         let mut line = header;
         let mut pieces = Pieces::new(self.open_text(header, bytes)?, dialect.clone(), 1 << 20);
         let mut reader = RowReader::of_columns(dialect, &self.columns[..width]);
@@ -406,7 +415,12 @@ impl Table {
                 if row.text.is_empty() {
                     continue;
                 }
-                match check_width(&row, width) {
+                let late = |i: &usize| unsure && dialect::is_quoted(row.get(*i));
+                let checked = check_width(&row, width).and_then(|()| match (0..row.len()).find(late) {
+                    Some(i) => Err((i, dialect::LATE_QUOTES.to_owned())),
+                    None => Ok(()),
+                });
+                match checked {
                     Ok(()) => {
                         let values = (0..row.len()).map(|i| row.get(i));
                         let values: Vec<&[u8]> = values.chain(self.constants.iter().map(Vec::as_slice)).collect();

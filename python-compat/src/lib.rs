@@ -23,7 +23,7 @@ mod _core {
     #[pymodule_export]
     use super::model::TwoTower;
     #[pymodule_export]
-    use super::train::{complete_config, train};
+    use super::train::{complete_config, settings, train};
     #[pymodule_export]
     use super::{device_for, version};
 }

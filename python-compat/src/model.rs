@@ -54,7 +54,9 @@ impl Who {
     ) -> Result<Users<'a>> {
         match who {
             None => Ok(Users::all(users)),
-            Some(Who::File(path)) => Ok(Users::read(path.as_path(), users, items, &model.info().columns, &Default::default())?.0),
+            Some(Who::File(path)) => {
+                Ok(Users::read(path.as_path(), users, items, &model.info().columns, &Default::default())?.0)
+            }
             Some(Who::Ids(ids)) => Ok(Users::of(users, numbers_of(ids, "users", |id| users.number(id))?)),
         }
     }

@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use pyo3::prelude::*;
 use tercel::Config;
+use tercel::data::ingest::IngestConfig;
+use tercel::settings::{EvaluateSettings, IndexSettings, RecommendSettings, Table};
 use tercel::train::train_until;
 
 use crate::dataset::{invalid, open};
@@ -48,4 +50,17 @@ pub(crate) fn complete_config(config: &str, rows: u64) -> PyResult<String> {
     let config: Config = serde_json::from_str(config).map_err(invalid)?;
     crate::errors::raised(config.validate())?;
     serde_json::to_string(&config.for_rows(rows)).map_err(invalid)
+}
+
+/// The settings of each command, as JSON: key, flag, short name, values, default and documentation.
+#[pyfunction]
+pub(crate) fn settings() -> PyResult<String> {
+    let tables = serde_json::json!({
+        "train": Config::describe(),
+        "ingest": IngestConfig::describe(),
+        "evaluate": EvaluateSettings::describe(),
+        "recommend": RecommendSettings::describe(),
+        "index": IndexSettings::describe(),
+    });
+    serde_json::to_string(&tables).map_err(invalid)
 }

@@ -30,11 +30,11 @@ mod source;
 mod spill;
 mod typed;
 
-pub use config::{FeatureSpec, Format, IngestConfig, MinCount, OnError};
 pub use crate::table::{Input, Stream, TableInput};
+pub use config::{FeatureSpec, Format, IngestConfig, MinCount, OnError};
 pub use inputs::Inputs;
-pub use source::files;
 pub use interactions::interactions;
+pub use source::files;
 
 pub(crate) use features::{Encoder, feature_value};
 use features::{Fitted, read_features};

@@ -6,8 +6,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::dataset::Split;
-use crate::table::time::{format_time, parse_time};
 use crate::rng::mix;
+use crate::table::time::{format_time, parse_time};
 use crate::{Error, Result};
 
 /// How the rows are split, written `none`, `random:F`, `last-per-user:N`, `time:TEST` or `time:VALID,TEST`.

@@ -9,7 +9,7 @@ use std::str::FromStr;
 use crate::{Error, Result};
 
 /// The largest k that is evaluated.
-pub const MAX_K: usize = 1024;
+pub use crate::settings::MAX_K;
 
 /// A metric of one user's list. The figure of a split is its mean over users (macro).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

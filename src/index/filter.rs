@@ -131,7 +131,7 @@ impl AllowList {
             let error = |column: String, reason: String| Error::Row { path: path.clone(), row, column, reason };
             let values = values.map_err(|reject| error(reject.column, reject.reason))?;
             let value = values[at];
-            if table.missing.is(value) {
+            if table.missing.is_id(value) {
                 return Ok(());
             }
             let text = std::str::from_utf8(value);

@@ -93,7 +93,13 @@ pub(super) fn user_column(table: &Table, name: &str, role: Role) -> Result<usize
 ///
 /// # Errors
 /// [`Error::Input`] with an example.
-pub(super) fn check_written(path: &Path, unknown: &[Vec<u8>], listed: u64, known: &Vocabulary, word: &str) -> Result<()> {
+pub(super) fn check_written(
+    path: &Path,
+    unknown: &[Vec<u8>],
+    listed: u64,
+    known: &Vocabulary,
+    word: &str,
+) -> Result<()> {
     if unknown.is_empty() || (unknown.len() as u64) * 2 < listed {
         return Ok(());
     }
@@ -109,7 +115,10 @@ pub(super) fn check_written(path: &Path, unknown: &[Vec<u8>], listed: u64, known
     match closest(unknown, &ids) {
         Some(found) if found.ids * 2 >= listed => {
             let (here, there) = (quoted(&found.example.0), quoted(&found.example.1));
-            let reason = format!("{} of {listed} {word} are known {} alone: {here} is {there} in the model", found.ids, found.how);
+            let reason = format!(
+                "{} of {listed} {word} are known {} alone: {here} is {there} in the model",
+                found.ids, found.how
+            );
             Err(Error::input(path, format!("{reason}; write the ids as the training data has them")))
         }
         _ => Ok(()),
@@ -176,8 +185,11 @@ impl<'a> Users<'a> {
             };
             summary.rows += 1;
             let name = value(places.user)?;
-            if table.missing.is(name.as_bytes()) {
-                return Err(error(places.user, format!("{} is no id; every row needs a user", quoted(name.as_bytes()))));
+            if table.missing.is_id(name.as_bytes()) {
+                return Err(error(
+                    places.user,
+                    format!("{} is no id; every row needs a user", quoted(name.as_bytes())),
+                ));
             }
             let user = match found.get(name) {
                 Some(&user) => user,
@@ -189,7 +201,7 @@ impl<'a> Users<'a> {
                 }
             };
             if let Some(at) = places.item
-                && !table.missing.is(values[at])
+                && !table.missing.is_id(values[at])
             {
                 match items.find(RawId::Text(value(at)?)) {
                     Some(item) => {
@@ -226,7 +238,10 @@ impl<'a> Users<'a> {
         {
             let name = quoted(first.as_bytes());
             let reason = format!("its first line {name} is neither a known user nor a name of the user column");
-            return Err(Error::input(path, format!("{reason}; call the column `{}`, or leave the line out", columns.user)));
+            return Err(Error::input(
+                path,
+                format!("{reason}; call the column `{}`, or leave the line out", columns.user),
+            ));
         }
         let is_new = |&&id: &&u32| id == 0 || id as usize >= vocabulary.rows();
         summary.users = names.len() as u64;
@@ -235,7 +250,13 @@ impl<'a> Users<'a> {
         let new = names.iter().zip(&ids).filter(|(_, id)| **id == 0);
         let new: Vec<Vec<u8>> = new.take(KEPT).map(|(name, _)| name.as_bytes().to_vec()).collect();
         check_written(path, &new, summary.users, vocabulary, "users")?;
-        check_written(path, &unknown_items, summary.interactions + summary.unknown_items, items, "interactions' items")?;
+        check_written(
+            path,
+            &unknown_items,
+            summary.interactions + summary.unknown_items,
+            items,
+            "interactions' items",
+        )?;
         // Stable: rows of the same time stay in their order.
         interactions.sort_by_key(|&(user, time, _)| (user, time));
         let listed = Listed {

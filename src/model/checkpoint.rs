@@ -14,7 +14,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::backend::{Backend, Table, TableData};
-use crate::config::Config;
+use crate::config::Resolved;
 use crate::data::dataset::{Dataset, EntityInfo, hash_file, write_json};
 use crate::data::history::History;
 use crate::files::{create_folder, sync_folder};
@@ -53,7 +53,7 @@ impl ModelDir {
     ///
     /// # Errors
     /// [`Error::Io`].
-    pub fn create(&self, dataset: &Dataset, config: &Config) -> Result<ModelInfo> {
+    pub fn create(&self, dataset: &Dataset, config: &Resolved) -> Result<ModelInfo> {
         create_folder(&self.dir)?;
         let manifest = dataset.manifest();
         let history = match &manifest.history {

@@ -2,7 +2,7 @@
 
 use crate::Result;
 use crate::backend::{Backend, Table, TableData, host_zeros};
-use crate::config::{Config, Dtype, ModelConfig, OptimizerConfig, OptimizerKind};
+use crate::config::{Dtype, ModelConfig, OptimizerConfig, OptimizerKind, Resolved};
 use crate::model::popularity;
 use crate::model::spec::{LayerSpec, ModelSpec, TableSpec, TowerSpec};
 use crate::model::tensors::TensorElem;
@@ -108,7 +108,7 @@ impl<B: Backend> Core<B> {
     pub(crate) fn new(
         backend: B,
         spec: ModelSpec,
-        config: &Config,
+        config: &Resolved,
         source: &mut impl Source,
         optimizer: Option<&OptimizerConfig>,
         item_counts: &[u64],
@@ -164,7 +164,7 @@ impl<B: Backend> Core<B> {
             user: Tower::new(&backend, spec.user.clone(), user_layers)?,
             item: Tower::new(&backend, spec.item.clone(), item_layers)?,
             learn_temperature: config.model.learn_temperature,
-            popularity: popularity::terms(&config.model, item_counts),
+            popularity: popularity::terms(config.popularity(), item_counts),
             backend,
             spec,
             tables,

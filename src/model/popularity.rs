@@ -8,13 +8,12 @@
 
 use crate::Result;
 use crate::backend::Backend;
-use crate::config::ModelConfig;
 use crate::model::core::Core;
 
 /// `popularity * ln(N p)` of every item row; empty where it adds nothing. `counts`: training rows of each item row. An item
 /// without rows counts as one with a single row.
-pub(crate) fn terms(model: &ModelConfig, counts: &[u64]) -> Vec<f32> {
-    let strength = f64::from(model.popularity.unwrap_or_default());
+pub(crate) fn terms(popularity: f32, counts: &[u64]) -> Vec<f32> {
+    let strength = f64::from(popularity);
     if strength == 0.0 {
         return Vec::new();
     }
@@ -82,9 +81,7 @@ mod tests {
 
     #[test]
     fn terms_by_hand() {
-        let mut model = ModelConfig::default();
-        assert!(terms(&model, &[0, 3, 1]).is_empty());
-        model.popularity = Some(0.5);
-        assert_eq!(terms(&model, &[0, 3, 1]), [0.5 * 0.5f32.ln(), 0.5 * 1.5f32.ln(), 0.5 * 0.5f32.ln()]);
+        assert!(terms(0.0, &[0, 3, 1]).is_empty());
+        assert_eq!(terms(0.5, &[0, 3, 1]), [0.5 * 0.5f32.ln(), 0.5 * 1.5f32.ln(), 0.5 * 0.5f32.ln()]);
     }
 }

@@ -62,7 +62,11 @@ struct Case {
 }
 
 impl Case {
+    /// Popularity that is left open adds nothing here.
     fn new(config: &Config) -> Case {
+        let mut config = config.clone();
+        config.model.popularity.get_or_insert(0.0);
+        let config = &config.for_rows(6);
         let users = entities(4, vec![feature("age", false)]);
         let items = entities(5, vec![feature("brand", false), feature("genres", true)]);
         let spec = ModelSpec::new(&config.model, &users, &items).unwrap();

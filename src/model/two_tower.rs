@@ -9,7 +9,7 @@ use crate::backend::Backend;
 use crate::backend::cpu::Cpu;
 #[cfg(feature = "cuda")]
 use crate::backend::cuda::Cuda;
-use crate::config::Config;
+use crate::config::Resolved;
 use crate::data::history::History;
 use crate::data::vocabulary::Vocabulary;
 use crate::index::{Found, Lists, Ranker, UserBlock};
@@ -63,7 +63,7 @@ impl<B: Backend> Loaded<B> {
     fn new(
         backend: B,
         spec: ModelSpec,
-        config: &Config,
+        config: &Resolved,
         parameters: &mut TensorFile,
         items: &Vocabulary,
     ) -> Result<Box<Self>> {
@@ -108,7 +108,7 @@ impl TwoTower {
     }
 
     /// The settings it was trained with.
-    pub fn config(&self) -> &Config {
+    pub fn config(&self) -> &Resolved {
         &self.info.config
     }
 
@@ -153,8 +153,8 @@ impl TwoTower {
 
     /// The columns of embeddings: `model.dim`, and one more where `model.popularity` is not 0.
     pub fn width(&self) -> usize {
-        let model = &self.info.config.model;
-        model.dim + usize::from(model.popularity.unwrap_or_default() != 0.0)
+        let config = &self.info.config;
+        config.model.dim + usize::from(config.popularity() != 0.0)
     }
 
     /// The embeddings of users, one row each: what is compared by inner product. They are [`width`](TwoTower::width)

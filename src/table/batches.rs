@@ -52,9 +52,18 @@ pub(crate) fn guard<T>(path: &Path, at: &str, call: impl FnOnce() -> std::result
 
 /// The codec that an error of arrow-rs says it lacks.
 fn codec(error: &str) -> Option<&'static str> {
-    let lacks = error.contains("Disabled feature at compile time") || error.contains("codec type") || error.contains("ompression type");
+    let lacks = error.contains("Disabled feature at compile time")
+        || error.contains("codec type")
+        || error.contains("ompression type");
     let lower = error.to_lowercase();
-    let names = [("brotli", "brotli"), ("lzo", "LZO"), ("lz4", "LZ4"), ("zstd", "zstd"), ("gzip", "gzip"), ("snappy", "snappy")];
+    let names = [
+        ("brotli", "brotli"),
+        ("lzo", "LZO"),
+        ("lz4", "LZ4"),
+        ("zstd", "zstd"),
+        ("gzip", "gzip"),
+        ("snappy", "snappy"),
+    ];
     let named = names.iter().find(|(word, _)| lower.contains(word)).map_or("a codec", |(_, name)| name);
     lacks.then_some(named)
 }
@@ -104,26 +113,35 @@ fn parquet_metadata(file: &File) -> std::result::Result<ArrowReaderMetadata, Arr
 }
 
 impl Batches {
-    /// The schema of a file.
-    pub(super) fn schema(path: &Path, kind: &Kind, mut file: File) -> Result<SchemaRef> {
+    /// The schema of a file, and whether it is a part of a dataset.
+    pub(super) fn schema(path: &Path, kind: &Kind, mut file: File) -> Result<(SchemaRef, bool)> {
         match kind {
-            Kind::Parquet => guard(path, "footer", || Ok(Arc::clone(parquet_metadata(&file)?.schema()))),
+            Kind::Parquet => guard(path, "footer", || Ok((Arc::clone(parquet_metadata(&file)?.schema()), false))),
             _ => match ipc(path, &mut file)? {
                 Ipc::File => {
                     let bytes = file.metadata().map_err(|e| Error::io(path, e))?.len();
                     guard(path, "footer", || {
                         footer::check_blocks(&mut file, bytes)?;
-                        Ok(FileReader::try_new_buffered(file, None)?.schema())
+                        let reader = FileReader::try_new_buffered(file, None)?;
+                        let ours = reader.custom_metadata().keys().any(|key| key.starts_with("tercel."));
+                        Ok((reader.schema(), ours))
                     })
                 }
-                Ipc::Stream => guard(path, "schema", || Ok(StreamReader::try_new_buffered(file, None)?.schema())),
+                Ipc::Stream => {
+                    guard(path, "schema", || Ok((StreamReader::try_new_buffered(file, None)?.schema(), false)))
+                }
             },
         }
     }
 
     /// Begins to read a file: all columns or those at these ascending places. `bytes` counts what was read; it is an
     /// estimate.
-    pub(super) fn file(table: &Table, mut file: File, columns: Option<&[usize]>, bytes: &Arc<AtomicU64>) -> Result<Batches> {
+    pub(super) fn file(
+        table: &Table,
+        mut file: File,
+        columns: Option<&[usize]>,
+        bytes: &Arc<AtomicU64>,
+    ) -> Result<Batches> {
         let path = &table.path;
         file.rewind().map_err(|e| Error::io(path, e))?;
         let own = table.file_columns();

@@ -203,7 +203,10 @@ fn separator(path: &Path, lines: &[&[u8]]) -> Result<Vec<u8>> {
     match found[..] {
         [] => Ok(b",".to_vec()),
         [(same, columns, a), (also, as_many, b), ..] if (same, columns) == (also, as_many) => {
-            let (a, b) = (String::from_utf8_lossy(a).escape_default().to_string(), String::from_utf8_lossy(b).escape_default().to_string());
+            let (a, b) = (
+                String::from_utf8_lossy(a).escape_default().to_string(),
+                String::from_utf8_lossy(b).escape_default().to_string(),
+            );
             Err(Error::input(path, format!("its values may be separated by `{a}` or by `{b}`; say which by sep=")))
         }
         [(_, _, sep), ..] => Ok(sep.to_vec()),
@@ -211,7 +214,7 @@ fn separator(path: &Path, lines: &[&[u8]]) -> Result<Vec<u8>> {
 }
 
 /// Whether a file whose format has no quotes has them all the same. A title may begin with a quote, or stand in two:
-/// only what cannot be a value proves it.
+/// only what cannot be a value proves it. Both readings of the sample are compared.
 fn uses_quotes(sep: &[u8], sample: &[u8], lines: &[&[u8]]) -> bool {
     let Some((header, rows)) = lines.split_first() else { return false };
     if memchr(b'"', sample).is_none() {
@@ -223,34 +226,56 @@ fn uses_quotes(sep: &[u8], sample: &[u8], lines: &[&[u8]]) -> bool {
         ends.map(|(end, next)| (std::mem::replace(&mut start, next), end)).collect()
     };
     let enclosed = |field: &[u8]| field.len() >= 2 && field.starts_with(b"\"") && field.ends_with(b"\"");
-    let due = fields(header).len();
+    let in_header = fields(header).iter().all(|&(start, end)| enclosed(&header[start..end]));
+    let due = width(header, sep);
     let (mut ragged, mut doubled) = (false, false);
+    // By column: values in quotes, and others.
+    let mut values_of = vec![(0, 0); due];
     for line in rows {
         let values = fields(line);
         ragged |= values.len() != due;
-        for (start, end) in values.iter().copied() {
+        for (column, (start, end)) in values.into_iter().enumerate() {
             let field = &line[start..end];
-            if enclosed(field) {
-                let inner = &field[1..field.len() - 1];
-                let quotes = memchr_iter(b'"', inner).count();
-                doubled |= quotes > 0 && memmem::find_iter(inner, b"\"\"").count() * 2 == quotes;
-            } else if field.starts_with(b"\"") && values.len() == due {
-                // A quote that is not closed in a row that is whole.
-                return false;
+            if let Some(counts) = values_of.get_mut(column).filter(|_| !field.is_empty()) {
+                counts.0 += usize::from(enclosed(field));
+                counts.1 += usize::from(!enclosed(field));
             }
+            doubled |= is_quoted(field);
         }
     }
-    let in_header = fields(header).iter().any(|&(start, end)| enclosed(&header[start..end]));
-    in_header || doubled || ragged && is_regular(sep, sample, due)
+    let whole_column = values_of.iter().any(|&(inside, others)| inside >= 3 && others == 0);
+    match is_regular(sep, sample, due) {
+        true => ragged || in_header || doubled || whole_column,
+        false => in_header,
+    }
 }
 
-/// Whether every row of the sample has as many values when quotes count.
+/// Whether this value is in quotes and has quotes in it, all doubled: what nobody writes who does not quote.
+pub(super) fn is_quoted(value: &[u8]) -> bool {
+    let [b'"', inner @ .., b'"'] = value else { return false };
+    let quotes = memchr_iter(b'"', inner).count();
+    quotes > 0 && memmem::find_iter(inner, b"\"\"").count() * 2 == quotes
+}
+
+/// What to say of such a value in a file whose first lines have none.
+pub(super) const LATE_QUOTES: &str = "is in quotes with doubled quotes inside, and the first lines have no quotes; give quote=\" where quotes quote, \
+     quote=none where they are text";
+
+/// Whether every row of the sample has as many values when quotes count. A quote that is still open where a long sample
+/// ends may be closed behind it.
 fn is_regular(sep: &[u8], sample: &[u8], due: usize) -> bool {
-    let mut reader = RowReader::new(&plain(sep, true));
+    let dialect = plain(sep, true);
+    let mut reader = RowReader::new(&dialect);
     let mut at = 0;
-    while let Some(row) = reader.next(sample, &mut at) {
-        if !row.text.is_empty() && (row.len() != due || row.spoilt.is_some()) {
-            return false;
+    while at < sample.len() {
+        match dialect.row_end(sample, at, true) {
+            RowEnd::Quoted(opened) => return sample.len() > 1 << 17 && opened > sample.len() / 2,
+            RowEnd::Stray(..) => return false,
+            RowEnd::At(_) | RowEnd::Beyond => {}
+        }
+        match reader.next(sample, &mut at) {
+            Some(row) if !row.text.is_empty() && (row.len() != due || row.spoilt.is_some()) => return false,
+            _ => {}
         }
     }
     true
@@ -292,8 +317,11 @@ mod tests {
             ("id\ttitle\n1\t\"Heroes\" live\n", None),
             ("\"id\"\t\"title\"\n\"1\"\t\"x\"\n", Some('"')),
             ("id\ttitle\n1\t\"5\"\" pipe\"\n", Some('"')),
+            ("id\ttitle\n1\t\"a\"\n2\t\"b\"\n3\t\"c\"\n", Some('"')),
             ("id\ttitle\n1\t\"two\nlines\"\n2\tx\n", Some('"')),
             ("id\ttitle\n1\t\"a\ttab\"\n2\tx\n", Some('"')),
+            ("id\ttitle\n1\t\"over\ntwo\"\n2\t\"\"\"a\"\"\"\n", Some('"')),
+            ("\"id\"\t\"title\"\n1\t\"over\ntwo\"\n2\tx\n", Some('"')),
             ("id\ttitle\n1\t\"two\nlines\n2\tx\n", None),
             ("id::title\n1::\"x\n", None),
         ] {

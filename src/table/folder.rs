@@ -38,7 +38,9 @@ pub(crate) fn kind_of_name(path: &Path) -> Option<NameKind> {
     match plain_name(path).rsplit_once('.')?.1 {
         "parquet" | "pq" | "parq" => Some(NameKind::Parquet),
         "arrow" | "arrows" | "feather" | "ipc" => Some(NameKind::Arrow),
-        "csv" | "tsv" | "tab" | "psv" | "txt" | "dat" | "inter" | "data" | "json" | "jsonl" | "ndjson" => Some(NameKind::Text),
+        "csv" | "tsv" | "tab" | "psv" | "txt" | "dat" | "inter" | "data" | "json" | "jsonl" | "ndjson" => {
+            Some(NameKind::Text)
+        }
         _ => None,
     }
 }
@@ -93,7 +95,8 @@ fn check_twins(root: &Path, files: &[DataFile]) -> Result<()> {
     for file in files {
         if let Some(other) = names.insert(file.path.with_file_name(plain_name(&file.path)), &file.path) {
             let (a, b) = (name(other), name(&file.path));
-            let reason = format!("has both {a} and {b}, which look like one file; remove one, or name the files themselves");
+            let reason =
+                format!("has both {a} and {b}, which look like one file; remove one, or name the files themselves");
             return Err(Error::input(root, reason));
         }
     }
@@ -249,7 +252,17 @@ mod tests {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, text).unwrap();
         };
-        for name in ["b.csv", "sub/a.csv", "dt=1/hour=2/c.csv", ".hidden.csv", "_SUCCESS", "x.png", "README.txt", "out/dataset.json", "out/t.arrow"] {
+        for name in [
+            "b.csv",
+            "sub/a.csv",
+            "dt=1/hour=2/c.csv",
+            ".hidden.csv",
+            "_SUCCESS",
+            "x.png",
+            "README.txt",
+            "out/dataset.json",
+            "out/t.arrow",
+        ] {
             write(name, "x");
         }
         write("zero.csv", "");

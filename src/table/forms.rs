@@ -12,7 +12,7 @@ const FORMS: [(&str, Form); 4] = [
     ("without the white space around it", |id| Cow::Borrowed(id.trim_ascii())),
     ("without `.0` at its end", without_fraction),
     ("without zeros at its start", without_zeros),
-    ("in lower case", |id| Cow::Owned(id.trim_ascii().to_ascii_lowercase())),
+    ("in lower case", lower_case),
 ];
 
 fn without_fraction(id: &[u8]) -> Cow<'_, [u8]> {
@@ -29,6 +29,13 @@ fn without_zeros(id: &[u8]) -> Cow<'_, [u8]> {
     let id = id.trim_ascii();
     let zeros = id.iter().take_while(|byte| **byte == b'0').count();
     Cow::Borrowed(if zeros == id.len() { id } else { &id[zeros..] })
+}
+
+fn lower_case(id: &[u8]) -> Cow<'_, [u8]> {
+    match std::str::from_utf8(id) {
+        Ok(text) => Cow::Owned(text.trim().to_lowercase().into_bytes()),
+        Err(_) => Cow::Owned(id.to_ascii_lowercase()),
+    }
 }
 
 /// How ids that are not found would be.

@@ -2,10 +2,10 @@
 
 use super::options::ReadOptions;
 
-/// The words that databases, spreadsheets and data frames write, in lower case. The empty value is one in every case.
-const WORDS: [&[u8]; 7] = [b"\\n", b"na", b"nan", b"null", b"none", b"n/a", b"<na>"];
-/// What spreadsheets write.
-const SPREADSHEET: &[u8] = b"#n/a";
+/// The words that databases, spreadsheets and data frames write, as they write them. The empty value is one in every
+/// case.
+const WORDS: [&str; 13] =
+    ["\\N", "NULL", "Null", "null", "NaN", "nan", "NAN", "None", "N/A", "n/a", "NA", "<NA>", "#N/A"];
 
 /// Tells missing values from others. White space around a word does not count.
 #[derive(Clone, Debug, Default)]
@@ -20,27 +20,31 @@ impl Missing {
         Missing { words: options.null.as_ref().map(bytes) }
     }
 
-    /// Whether this value is missing.
+    /// Whether this value is missing where an id is due: there the usual words count in any case.
     #[inline]
-    pub(crate) fn is(&self, value: &[u8]) -> bool {
+    pub(crate) fn is_id(&self, value: &[u8]) -> bool {
         match value {
             [] => true,
             // What most ids begin with begins no word.
             [b'0'..=b'9', ..] if self.words.is_none() => false,
-            _ => self.is_word(value.trim_ascii()),
+            _ => self.is_word(value.trim_ascii(), |word, value| {
+                // A backslash and a small letter is a line break that is written out.
+                word.as_bytes().eq_ignore_ascii_case(value) && value != b"\\n"
+            }),
         }
     }
 
-    fn is_word(&self, value: &[u8]) -> bool {
+    /// Whether this value of a feature is missing: `None` is, `NONE` (a word of its own in shops' data) is not.
+    #[inline]
+    pub(crate) fn is_value(&self, value: &[u8]) -> bool {
+        self.is_word(value.trim_ascii(), |word, value| word.as_bytes() == value)
+    }
+
+    fn is_word(&self, value: &[u8], same: impl Fn(&str, &[u8]) -> bool) -> bool {
         match &self.words {
             _ if value.is_empty() => true,
             Some(words) => words.iter().any(|word| word == value),
-            None if value.len() > 4 => false,
-            None => {
-                let same = |word: &&[u8]| word.eq_ignore_ascii_case(value);
-                // A backslash and a capital: `\n` written out is a line break.
-                value != b"\\n" && (WORDS.iter().any(|word| same(word)) || same(&SPREADSHEET))
-            }
+            None => value.len() <= 4 && WORDS.iter().any(|word| same(word, value)),
         }
     }
 }
@@ -52,15 +56,19 @@ mod tests {
     #[test]
     fn words() {
         let usual = Missing::default();
-        for word in ["", " ", "\\N", "NULL", "null", "NaN", "nan", "None", "N/A", "n/a", "NA", "<NA>", "#N/A", " NULL "] {
-            assert!(usual.is(word.as_bytes()), "{word}");
+        for word in ["", " ", "\\N", "NULL", "null", "NaN", "nan", "None", "N/A", "n/a", "NA", "<NA>", "#N/A", " NULL "]
+        {
+            assert!(usual.is_id(word.as_bytes()) && usual.is_value(word.as_bytes()), "{word}");
+        }
+        for word in ["NONE", "none", "nA", "nuLL"] {
+            assert!(usual.is_id(word.as_bytes()) && !usual.is_value(word.as_bytes()), "{word}");
         }
         for id in ["0", "Nancy", "NULL1", "none of these", "-", "N", "nil", "\\n", "x"] {
-            assert!(!usual.is(id.as_bytes()), "{id}");
+            assert!(!usual.is_id(id.as_bytes()) && !usual.is_value(id.as_bytes()), "{id}");
         }
         let options = ReadOptions { null: Some(vec!["-".into(), "0".into()]), ..Default::default() };
         let own = Missing::new(&options);
-        assert!(own.is(b"-") && own.is(b"0") && own.is(b"") && own.is(b"  "));
-        assert!(!own.is(b"NULL") && !own.is(b"NA"));
+        assert!(own.is_id(b"-") && own.is_id(b"0") && own.is_id(b"") && own.is_value(b"  "));
+        assert!(!own.is_id(b"NULL") && !own.is_value(b"NA"));
     }
 }

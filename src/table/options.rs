@@ -5,29 +5,32 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::settings::define::settings;
+use crate::settings::limits::MAX_SEPARATOR;
+use crate::settings::value::{choices, words};
 use crate::{Error, Result};
 
-/// How a table is written. Everything that is left open is told from the file.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct ReadOptions {
-    /// The separator of text files: `,`, `tab`, `;`, `|`, `::` or any 1 to 8 bytes. Default: detected from the first
-    /// lines.
-    pub sep: Option<String>,
-    /// The character that quotes a value, or `none`. Default: `"` for `,`, `;` and `|`; none for tab and `::` unless
-    /// the file proves otherwise.
-    pub quote: Option<Mark>,
-    /// The character that takes the next one as it is (Spark, MySQL and Hive write `\`). Default: none.
-    pub escape: Option<Mark>,
-    /// The words that stand for a missing value. Default: empty, `\N`, NULL, NaN, None, N/A, NA, `<NA>` and `#N/A`, in
-    /// any case.
-    pub null: Option<Vec<String>>,
-    /// The columns' names, for text files without a header line.
-    pub columns: Option<Vec<String>>,
-    /// What integer times count. Default: told from the values where they can be only one.
-    pub time_unit: Option<TimeUnit>,
-    /// How times are written, in the words of strftime: `%Y%m%d`, `%d/%m/%Y`. Default: told from the values.
-    pub time_format: Option<String>,
+settings! {
+    /// How a table is written. Everything that is left open is told from the file.
+    pub struct ReadOptions["Input"] {
+        /// The separator of text files: `,` `tab` `;` `|` `::` or any 1 to 8 bytes.
+        pub sep: Option<String> = None, "detected from the first lines" => flag("SEP");
+        /// The character that quotes a value, or none.
+        pub quote: Option<Mark> = None, "`\"` for `,` `;` `|`, none for tab and `::` unless the file proves otherwise"
+            => flag("CHAR");
+        /// The character that takes the next one as it is; Spark, MySQL and Hive write `\`.
+        pub escape: Option<Mark> = None, "none" => flag("CHAR");
+        /// The words that stand for a missing value, with commas between them.
+        pub null: Option<Vec<String>> = None,
+            "empty, `\\N`, NULL, NaN, None, N/A, NA, `<NA>`, `#N/A`, in any case" => flag("WORD,WORD").commas();
+        /// The columns' names, for text files without a header line.
+        pub columns: Option<Vec<String>> = None, "the header line" => flag("A,B,C").commas();
+        /// What integer times count: seconds, milliseconds, microseconds, nanoseconds or days since 1970-01-01, or a
+        /// spreadsheet's day numbers (since 1899-12-30).
+        pub time_unit: Option<TimeUnit> = None, "told from the values where they can be only one" => flag("");
+        /// How times are written, in the words of strftime: %Y%m%d, %d/%m/%Y.
+        pub time_format: Option<String> = None, "told from the values" => flag("FORMAT");
+    }
 }
 
 impl ReadOptions {
@@ -76,8 +79,12 @@ impl ReadOptions {
             other => other.as_bytes().to_vec(),
         };
         let quoted = self.quote.is_none() && bytes.contains(&b'"');
-        if bytes.is_empty() || bytes.len() > 8 || quoted || bytes.iter().any(|b| matches!(b, b'\n' | b'\r')) {
-            return Err(Error::config("sep", format!("`{text}` cannot separate values; use `,`, `tab`, `;`, `|` or `::`")));
+        if bytes.is_empty() || bytes.len() > MAX_SEPARATOR || quoted || bytes.iter().any(|b| matches!(b, b'\n' | b'\r'))
+        {
+            return Err(Error::config(
+                "sep",
+                format!("`{text}` cannot separate values; use `,`, `tab`, `;`, `|` or `::`"),
+            ));
         }
         Ok(Some(bytes))
     }
@@ -137,38 +144,25 @@ impl From<Mark> for String {
     }
 }
 
-/// What integer times count.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum TimeUnit {
-    /// Seconds since 1970-01-01.
-    S,
-    /// Milliseconds since 1970-01-01.
-    Ms,
-    /// Microseconds since 1970-01-01.
-    Us,
-    /// Nanoseconds since 1970-01-01.
-    Ns,
-    /// Days since 1970-01-01.
-    Days,
-    /// A spreadsheet's day numbers, since 1899-12-30.
-    Excel,
-}
-
-impl FromStr for TimeUnit {
-    type Err = Error;
-    fn from_str(text: &str) -> Result<Self> {
-        match text {
-            "s" => Ok(TimeUnit::S),
-            "ms" => Ok(TimeUnit::Ms),
-            "us" => Ok(TimeUnit::Us),
-            "ns" => Ok(TimeUnit::Ns),
-            "days" => Ok(TimeUnit::Days),
-            "excel" => Ok(TimeUnit::Excel),
-            _ => Err(Error::config("time_unit", format!("`{text}` is not one of s, ms, us, ns, days, excel"))),
-        }
+choices! {
+    /// What integer times count.
+    pub enum TimeUnit in "time_unit" {
+        /// Seconds since 1970-01-01.
+        S = "s",
+        /// Milliseconds since 1970-01-01.
+        Ms = "ms",
+        /// Microseconds since 1970-01-01.
+        Us = "us",
+        /// Nanoseconds since 1970-01-01.
+        Ns = "ns",
+        /// Days since 1970-01-01.
+        Days = "days",
+        /// A spreadsheet's day numbers, since 1899-12-30.
+        Excel = "excel",
     }
 }
+
+words!(Mark: "one character, or none");
 
 #[cfg(test)]
 mod tests {

@@ -26,7 +26,8 @@ pub fn read(input: &Input, options: &ReadOptions) -> Result<Stream> {
     if !matches!(table.kind, Kind::Text { .. }) {
         let schema = table.schema().map(Arc::clone).unwrap_or_else(|| Arc::new(Schema::empty()));
         let batches = table.open_batches(None, &Arc::default())?;
-        let batches = batches.map(|batch| batch.map_err(|error| arrow_schema::ArrowError::ExternalError(Box::new(error))));
+        let batches =
+            batches.map(|batch| batch.map_err(|error| arrow_schema::ArrowError::ExternalError(Box::new(error))));
         return Ok(Box::new(RecordBatchIterator::new(batches, schema)));
     }
     let fields = table.columns.iter().map(|name| Field::new(name, DataType::Utf8, true));
@@ -49,7 +50,7 @@ pub fn read(input: &Input, options: &ReadOptions) -> Result<Stream> {
         let values = values.map_err(|reject| at(&reject.column, reject.reason))?;
         for ((builder, value), name) in builders.iter_mut().zip(values).zip(&table.columns) {
             match std::str::from_utf8(value) {
-                _ if table.missing.is(value) => builder.append_null(),
+                _ if table.missing.is_value(value) => builder.append_null(),
                 Ok(text) => builder.append_value(text),
                 Err(_) => return Err(at(name, format!("{} is not UTF-8", super::quoted(value)))),
             }

@@ -78,6 +78,11 @@ impl RowReader {
         RowReader { json, ..RowReader::new(dialect) }
     }
 
+    /// The keys of JSON objects up to here that are no column.
+    pub(crate) fn take_other_keys(&mut self) -> Vec<String> {
+        self.json.as_mut().map(JsonReader::take_other).unwrap_or_default()
+    }
+
     /// Reads the row at `*at` and moves behind it; None at the end of `bytes`, which holds whole rows and is below
     /// 4 GiB. An empty line is a row with one empty value.
     #[inline]
@@ -100,7 +105,8 @@ impl RowReader {
             }
             let text = trim_line_end(&bytes[start..next]);
             let lines = memchr_iter(b'\n', &bytes[start..next]).count() as u64;
-            let spoilt = self.split_quoted(&text[..stray.map_or(text.len(), |opened| (opened - start + 1).min(text.len()))]);
+            let spoilt =
+                self.split_quoted(&text[..stray.map_or(text.len(), |opened| (opened - start + 1).min(text.len()))]);
             let spoilt = match stray {
                 Some(_) => Some((self.fields.len() - 1, STRAY_QUOTE)),
                 None => spoilt.map(|field| (field, BEHIND_QUOTE)),

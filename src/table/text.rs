@@ -84,7 +84,8 @@ impl TextFile {
                 return Err(Error::input(&self.path, reason));
             }
             let begin = sample.iter().position(|byte| !byte.is_ascii_whitespace()).unwrap_or(sample.len());
-            if read < missing || memchr(b'\n', &sample[begin..]).is_some() {
+            let first_line = memchr(b'\n', &sample[begin..]).unwrap_or(sample.len() - begin);
+            if first_line <= MAX_LINE && (read < missing || begin + first_line < sample.len()) {
                 break read < missing;
             }
             if want > MAX_LINE {
@@ -269,8 +270,14 @@ mod tests {
         let mut open = TextFile::new(file.path(), file.reopen().unwrap(), Vec::new(), &Arc::default()).unwrap();
         // What is looked at stays to be read.
         let _ = open.sample();
-        let dialect =
-            Dialect { sep: b",".to_vec(), quote: Some(b'"'), escape: None, width: 2, quote_is_said: false, json: false };
+        let dialect = Dialect {
+            sep: b",".to_vec(),
+            quote: Some(b'"'),
+            escape: None,
+            width: 2,
+            quote_is_said: false,
+            json: false,
+        };
         let mut pieces = Pieces::new(open, dialect, target);
         let mut found = Vec::new();
         let mut buffer = Vec::new();

@@ -81,6 +81,12 @@ impl Times {
         if looks_like_date(text) {
             return Ok((parse_date(text)?, Reading::Date));
         }
+        // Days may have a time of day behind the point.
+        if matches!(self.unit, Some(TimeUnit::Days | TimeUnit::Excel))
+            && let Some(value) = std::str::from_utf8(text).ok().and_then(|text| text.parse().ok())
+        {
+            return self.float(value);
+        }
         match parse_integer(text) {
             Some(value) => self.integer(value),
             None if text.is_empty() => Err("is empty; a time is needed".into()),
@@ -205,7 +211,8 @@ pub(crate) fn also_compact(seconds: i64, reading: Reading) -> bool {
     let calendar = |value: i64| (1..=31).contains(&(value % 100)) && (1..=12).contains(&(value / 100 % 100));
     match reading {
         Reading::Count(TimeUnit::S) => {
-            let by_hour = clock(seconds, &[24]) && calendar(seconds / 100) && (1900..2100).contains(&(seconds / 1_000_000));
+            let by_hour =
+                clock(seconds, &[24]) && calendar(seconds / 100) && (1900..2100).contains(&(seconds / 1_000_000));
             by_hour || clock(seconds, &[60, 24]) && calendar(seconds / 10_000)
         }
         _ => false,
@@ -319,9 +326,14 @@ mod tests {
         assert_eq!(read(TimeUnit::Days, "19000"), Ok(19_000 * 86_400));
         // 2024-03-01 in every spreadsheet.
         assert_eq!(read(TimeUnit::Excel, "45352"), Ok(1_709_251_200));
+        assert_eq!(read(TimeUnit::Excel, "45352.5"), Ok(1_709_294_400));
         assert_eq!(times(Some(TimeUnit::Excel), None).float(45_352.5).map(|found| found.0), Ok(1_709_294_400));
         assert_eq!(read(TimeUnit::Ms, "2020-09-13"), Ok(1_599_955_200), "a date is a date");
-        for (unit, text) in [(TimeUnit::Days, "9223372036854775807"), (TimeUnit::Excel, "-9223372036854775808"), (TimeUnit::S, "1600000000000")] {
+        for (unit, text) in [
+            (TimeUnit::Days, "9223372036854775807"),
+            (TimeUnit::Excel, "-9223372036854775808"),
+            (TimeUnit::S, "1600000000000"),
+        ] {
             assert!(read(unit, text).unwrap_err().contains("9999"), "{text}");
         }
     }
@@ -340,7 +352,9 @@ mod tests {
         assert_eq!(read("%b %d %Y", "Jan 05 2024"), Ok(1_704_412_800));
         assert_eq!(read("%Y-%m-%dT%H:%M:%S%z", "2024-01-05T02:00:00+0200"), Ok(1_704_412_800));
         assert_eq!(read("%s", "1704412800"), Ok(1_704_412_800));
-        for (format, text) in [("%Y%m%d", "20241305"), ("%d/%m/%Y", "2024-01-05"), ("%Y%m%d", ""), ("%Y%m%d", "202401051")] {
+        for (format, text) in
+            [("%Y%m%d", "20241305"), ("%d/%m/%Y", "2024-01-05"), ("%Y%m%d", ""), ("%Y%m%d", "202401051")]
+        {
             assert!(read(format, text).is_err(), "{format} {text}");
         }
         for bad in ["%H:%M", "%d/%m", "%Q", "day", ""] {

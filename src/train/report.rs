@@ -9,9 +9,9 @@ use super::Diagnostics;
 use crate::Result;
 use crate::config::Config;
 use crate::data::dataset::{Dataset, Split, write_json};
-use crate::table::time::format_time;
 use crate::files::write_atomic;
 use crate::model::checkpoint::{ModelDir, TrainerState};
+use crate::table::time::format_time;
 
 /// Writes `metrics.json` and `README.md`.
 pub(super) fn write(

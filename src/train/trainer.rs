@@ -17,7 +17,7 @@ use crate::backend::cpu::Cpu;
 #[cfg(feature = "cuda")]
 use crate::backend::cuda::Cuda;
 use crate::backend::{Backend, Step};
-use crate::config::Config;
+use crate::config::{Config, Resolved};
 use crate::data::batch::Cursor;
 use crate::data::dataset::{Dataset, Split};
 use crate::data::history::History;
@@ -92,8 +92,7 @@ const EVALUATION_MEMORY: u64 = 128 << 20;
 
 struct Run<'a, B: Backend> {
     dataset: &'a Dataset,
-    config: &'a Config,
-    epochs: u64,
+    config: &'a Resolved,
     stop: &'a AtomicBool,
     observer: &'a mut dyn FnMut(TrainEvent),
     dir: ModelDir,
@@ -116,13 +115,12 @@ impl<'a, B: Backend> Run<'a, B> {
         backend: B,
         dataset: &'a Dataset,
         out: &Path,
-        config: &'a Config,
+        config: &'a Resolved,
         resume: bool,
         stop: &'a AtomicBool,
         observer: &'a mut dyn FnMut(TrainEvent),
     ) -> Result<Self> {
         let manifest = dataset.manifest();
-        let epochs = config.train.epochs.unwrap_or_default();
         let loader = LoaderConfig {
             batch_size: config.train.batch_size,
             seed: config.train.seed,
@@ -173,7 +171,7 @@ impl<'a, B: Backend> Run<'a, B> {
         let state = match checkpoint {
             Some(state) => {
                 let Cursor { epoch, batch } = state.cursor;
-                if epoch > epochs || batch >= loader.batches_per_epoch() {
+                if epoch > config.epochs() || batch >= loader.batches_per_epoch() {
                     let reason =
                         format!("trainer.json stands at epoch {epoch}, batch {batch}, which this run never has");
                     return Err(Error::checkpoint(dir.path(), reason));
@@ -192,7 +190,6 @@ impl<'a, B: Backend> Run<'a, B> {
         Ok(Run {
             dataset,
             config,
-            epochs,
             stop,
             observer,
             dir,
@@ -215,7 +212,7 @@ impl<'a, B: Backend> Run<'a, B> {
         }
         loop {
             self.validate()?;
-            if self.state.cursor.epoch == self.epochs || self.out_of_patience() {
+            if self.state.cursor.epoch == self.config.epochs() || self.out_of_patience() {
                 break;
             }
             self.epoch()?;
@@ -265,11 +262,11 @@ impl<'a, B: Backend> Run<'a, B> {
         let optimizer = &self.config.optimizer;
         let step = Step {
             kind: optimizer.name,
-            lr: learning_rate(optimizer, self.state.step, self.epochs * self.loader.batches_per_epoch()),
+            lr: learning_rate(optimizer, self.state.step, self.config.epochs() * self.loader.batches_per_epoch()),
             beta1: optimizer.beta1,
             beta2: optimizer.beta2,
             eps: optimizer.eps,
-            weight_decay: optimizer.weight_decay.unwrap_or_default(),
+            weight_decay: self.config.weight_decay(),
             number: self.state.step + 1,
             seed: self.config.train.seed,
             grad_scale: 1.0,
@@ -381,7 +378,7 @@ impl<'a, B: Backend> Run<'a, B> {
     fn finish(mut self) -> Result<TrainSummary> {
         let best_epoch = self.best_epoch();
         let restore = self.config.train.early_stop.is_some();
-        if let (Some(stop), true) = (&self.config.train.early_stop, self.state.cursor.epoch < self.epochs) {
+        if let (Some(stop), true) = (&self.config.train.early_stop, self.state.cursor.epoch < self.config.epochs()) {
             let value = self.state.validations[best_epoch as usize - 1];
             let (epoch, metric) = (self.state.cursor.epoch, stop.metric.clone());
             (self.observer)(TrainEvent::EarlyStop { epoch, best_epoch, metric, value });
@@ -408,7 +405,7 @@ impl<'a, B: Backend> Run<'a, B> {
         (self.observer)(TrainEvent::Progress {
             epoch: self.state.cursor.epoch + 1,
             step: self.state.step,
-            steps: self.epochs * self.loader.batches_per_epoch(),
+            steps: self.config.epochs() * self.loader.batches_per_epoch(),
             examples: self.state.examples,
             loss: self.state.loss_sum / self.state.examples.max(1) as f64,
             examples_per_second: self.examples as f64 / seconds,

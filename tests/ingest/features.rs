@@ -102,7 +102,8 @@ fn files_that_do_not_fit() {
     let numeric = Some(("age", FeatureSpec::Numeric(4)));
     assert_eq!(run("user,age\na,old\n", numeric.clone()), "users.csv: row 2, column age: `old` is not a number");
     assert!(run("user,city\na,R\n", numeric).ends_with("users.csv has no column `age`; it has user, city"));
-    assert!(run("user,count\na,1\n", None).starts_with("users.csv: a feature cannot be called `count`"));
+    let kind = Some(("count", FeatureSpec::Categorical));
+    assert!(run("user,count\na,1\n", kind).starts_with("users.csv: a feature cannot be called `count`"));
     assert_eq!(run("", None), "users.csv: the file is empty");
     let case = case("");
     let (error, _) = case.error("a.csv", &config(|c| drop(c.item_feature_kinds.insert("x".into(), FeatureSpec::Skip))));
@@ -111,7 +112,7 @@ fn files_that_do_not_fit() {
 
 #[test]
 fn rejected_feature_rows_are_counted() {
-    let case = case("id,city\na,R\nb,\"S\nc,R\n");
+    let case = case("user_id,city\na,R\nb,\"S\nc,R\n");
     let opened = case.open(
         "a.csv",
         &config(|c| {

@@ -59,7 +59,7 @@ fn every_separator_line_end_and_compression() {
 fn files_without_a_header() {
     let columns = Some(["who", "what", "when"].map(String::from).into());
     let names = |c: &mut IngestConfig| {
-        c.columns = columns.clone();
+        c.read.columns = columns.clone();
         (c.user, c.item, c.time) = (Some("who".into()), Some("what".into()), Some("when".into()));
     };
     for sep in ["::", ";", ","] {
@@ -70,13 +70,13 @@ fn files_without_a_header() {
             "a.csv",
             &config(|c| {
                 names(c);
-                c.sep = Some(sep.into());
+                c.read.sep = Some(sep.into());
             }),
         );
     }
     let case = Case::with("a.csv", text("::", "\n", false));
     let (error, code) = case.error("a.csv", &config(|_| {}));
-    assert!(error.contains("no column looks like the user") && error.contains("--columns"), "{error}");
+    assert!(error.contains("no column looks like the user") && error.contains("columns=A,B,C"), "{error}");
     assert_eq!(code, 3);
 }
 

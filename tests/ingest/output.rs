@@ -61,7 +61,12 @@ fn rejected_rows_are_written() {
         reader.records().map(|r| r.unwrap().iter().map(str::to_owned).collect::<Vec<_>>()).collect();
     let expected = [
         ["3", "user", "is empty; an id is needed", ",y,2"],
-        ["4", "time", "`soon` is not a time; epoch seconds, YYYY-MM-DD and YYYY-MM-DD HH:MM[:SS] are read", "c,x,soon"],
+        [
+            "4",
+            "time",
+            "`soon` is not a time; YYYY-MM-DD, YYYY-MM-DD HH:MM[:SS] and epoch integers are read (time_format=\"%d/%m/%Y\", say, reads other forms)",
+            "c,x,soon",
+        ],
         [
             "5",
             "time",

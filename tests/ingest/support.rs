@@ -10,6 +10,7 @@ use tercel::data::history::History;
 use tercel::data::ingest::{IngestConfig, IngestSummary, ingest};
 use tercel::data::shard::Shard;
 use tercel::data::vocabulary::{FeatureColumn, Vocabulary};
+use tercel::table::TimeUnit;
 
 /// A temp folder with inputs, and a place for the dataset.
 pub struct Case {
@@ -75,6 +76,8 @@ pub fn names(dir: &Path) -> Vec<String> {
 
 pub fn config(edit: impl FnOnce(&mut IngestConfig)) -> IngestConfig {
     let mut config = IngestConfig::default();
+    // The tests' times are small numbers, which nobody takes for seconds unasked.
+    config.read.time_unit = Some(TimeUnit::S);
     edit(&mut config);
     config
 }

@@ -16,34 +16,12 @@ from .errors import ConfigError, FileError
 
 Config: TypeAlias = "dict[str, Any]"
 
-SHORT: dict[str, str] = {
-    "dim": "model.dim",
-    "normalize": "model.normalize",
-    "temperature": "model.temperature",
-    "learn_temperature": "model.learn_temperature",
-    "popularity": "model.popularity",
-    "dtype": "model.dtype",
-    "history": "model.user.history",
-    "user_mlp": "model.user.mlp",
-    "item_mlp": "model.item.mlp",
-    "user_features": "model.user.features",
-    "item_features": "model.item.features",
-    "negatives": "loss.negatives",
-    "logq": "loss.logq",
-    "mask_known_positives": "loss.mask_known_positives",
-    "optimizer": "optimizer.name",
-    "lr": "optimizer.lr",
-    "weight_decay": "optimizer.weight_decay",
-    "clip_norm": "optimizer.clip_norm",
-    "epochs": "train.epochs",
-    "batch_size": "train.batch_size",
-    "seed": "train.seed",
-    "device": "train.device",
-    "precision": "train.precision",
-    "threads": "train.threads",
-    "checkpoint_every": "train.checkpoint_every",
-    "early_stop": "train.early_stop",
-}
+SETTINGS: dict[str, list[dict[str, Any]]] = json.loads(_core.settings())
+"""Every setting of `train`, `ingest`, `evaluate`, `recommend` and `index`: its `key` in a configuration file, its `flag`
+and `short` name where it has them, its `values`, its `default` (or what becomes of it where it is left `open`), and its
+`doc`."""
+
+SHORT: dict[str, str] = {each["short"]: each["key"] for each in SETTINGS["train"] if each["short"]}
 """Short names, and where they stand in a configuration file."""
 
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use tercel::{Error, Result};
 
-use crate::args::{MachineFlags, TrainFlags};
+use crate::args::TrainFlags;
 use crate::nightly;
 use crate::nightly::settings::Settings;
 use crate::output::Output;
@@ -30,8 +30,6 @@ pub struct Args {
     data: Option<PathBuf>,
     #[command(flatten)]
     train: TrainFlags,
-    #[command(flatten)]
-    machine: MachineFlags,
 }
 
 /// Where the data lies in the repository.
@@ -45,8 +43,6 @@ pub fn run(args: &Args, out: &Output) -> Result<()> {
     settings.out = Some(args.out.clone());
     let mut config = settings.config();
     args.train.apply(&mut config);
-    config.train.device = args.machine.device.unwrap_or(config.train.device);
-    config.train.threads = args.machine.threads.unwrap_or(config.train.threads);
     settings.ingest.threads = config.train.threads;
     settings.set_config(config);
     let files = nightly::perform(&settings, out)?;

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 use tercel::Result;
+use tercel::data::dataset::SourceColumns;
 use tercel::data::ingest::{IngestConfig, Progress, ingest};
 
 use crate::args::IngestFlags;
@@ -32,19 +33,11 @@ pub struct Args {
     out: PathBuf,
     #[command(flatten)]
     flags: IngestFlags,
-    /// Seed of the random split
-    #[arg(long, value_name = "S")]
-    seed: Option<u64>,
-    /// Threads; 0 takes every core. The result does not depend on it
-    #[arg(long, value_name = "N")]
-    threads: Option<usize>,
 }
 
 pub fn run(args: &Args, out: &Output) -> Result<()> {
     let mut config = IngestConfig::default();
     args.flags.apply(&mut config);
-    config.seed = args.seed.unwrap_or(config.seed);
-    config.threads = args.threads.unwrap_or(config.threads);
     perform(&args.inputs, &args.out, &config, out)
 }
 
@@ -71,6 +64,7 @@ pub fn perform(inputs: &[PathBuf], dataset: &Path, config: &IngestConfig, out: &
             "test_rows": summary.test_rows,
             "seconds": round(summary.seconds),
             "rows_per_second": round(summary.rows as f64 / summary.seconds.max(1e-9)),
+            "columns": summary.columns,
             "notes": summary.notes,
             "dataset": dataset,
         }),
@@ -89,6 +83,7 @@ pub fn perform(inputs: &[PathBuf], dataset: &Path, config: &IngestConfig, out: &
         thousands(summary.valid_rows),
         thousands(summary.test_rows)
     ));
+    out.text(format_args!("  {}", columns(&summary.columns)));
     for note in &summary.notes {
         out.text(format_args!("  {note}"));
     }
@@ -103,4 +98,24 @@ pub fn perform(inputs: &[PathBuf], dataset: &Path, config: &IngestConfig, out: &
         ));
     }
     Ok(())
+}
+
+/// What the columns were taken for, in a line.
+fn columns(columns: &SourceColumns) -> String {
+    let mut parts = vec![format!("user {}", columns.user), format!("item {}", columns.item)];
+    parts.push(match (&columns.time, &columns.time_read_as) {
+        (Some(time), Some(read_as)) => format!("time {time} ({read_as})"),
+        (Some(time), None) => format!("time {time}"),
+        (None, _) => "no time".to_owned(),
+    });
+    parts.extend(columns.weight.iter().map(|weight| format!("weight {weight}")));
+    const MOST: usize = 20;
+    let left: Vec<&str> =
+        columns.left.iter().take(MOST).map(|name| if name.is_empty() { "(no name)" } else { name }).collect();
+    if !left.is_empty() {
+        let more = columns.left.len().saturating_sub(MOST);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        parts.push(format!("not read: {}{more}", left.join(", ")));
+    }
+    format!("columns: {}", parts.join(", "))
 }

@@ -5,6 +5,7 @@ mod demo;
 mod doctor;
 mod evaluate;
 mod export;
+mod flags;
 mod index;
 mod ingest;
 mod inspect;
@@ -75,7 +76,7 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(error) => {
-            eprintln!("error: {}", args::one_line(&error.to_string()));
+            eprintln!("error: {}", args::in_flags(&args::one_line(&error.to_string())));
             ExitCode::from(error.exit_code())
         }
     }

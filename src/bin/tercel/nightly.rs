@@ -9,7 +9,7 @@ use serde_json::json;
 use tercel::data::dataset::Dataset;
 use tercel::{Error, Result};
 
-use crate::args::{IngestFlags, MachineFlags, TrainFlags, announce, bytes};
+use crate::args::{IngestFlags, TrainFlags, announce, bytes};
 use crate::evaluate::Seen;
 use crate::output::Output;
 use crate::{evaluate, ingest, recommend, train};
@@ -47,8 +47,6 @@ pub struct Args {
     train: TrainFlags,
     #[command(flatten)]
     after: AfterFlags,
-    #[command(flatten)]
-    machine: MachineFlags,
 }
 
 #[derive(clap::Args)]
@@ -117,13 +115,6 @@ pub fn run(args: &Args, out: &Output) -> Result<()> {
     args.ingest.apply(&mut settings.ingest);
     let mut config = settings.config();
     args.train.apply(&mut config);
-    config.train.device = args.machine.device.unwrap_or(config.train.device);
-    if let Some(threads) = args.machine.threads {
-        (config.train.threads, settings.ingest.threads) = (threads, threads);
-    }
-    if let Some(seed) = args.train.seed {
-        settings.ingest.seed = seed;
-    }
     settings.set_config(config);
     args.after.apply(&mut settings);
     perform(&settings, out).map(drop)

@@ -169,7 +169,8 @@ pub fn perform(
     two_tower.allow_only(allowed)?;
     let users = match &settings.users {
         Some(list) => {
-            let (users, about) = Users::read(list.as_path(), &user_vocabulary, &item_vocabulary, &columns, &Default::default())?;
+            let (users, about) =
+                Users::read(list.as_path(), &user_vocabulary, &item_vocabulary, &columns, &Default::default())?;
             if about.new_users > 0 {
                 tracing::warn!("{}: {} of {} users are new to the model", list.display(), about.new_users, about.users);
             }

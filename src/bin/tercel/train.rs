@@ -8,7 +8,7 @@ use tercel::data::dataset::{Dataset, Split};
 use tercel::train::{Diagnostics, TrainEvent, train};
 use tercel::{Config, Error, Result};
 
-use crate::args::{MachineFlags, TrainFlags, announce, read_toml};
+use crate::args::{TrainFlags, announce, read_toml};
 use crate::output::{Output, duration, thousands};
 use crate::progress::Meter;
 
@@ -39,8 +39,6 @@ pub struct Args {
     resume: bool,
     #[command(flatten)]
     flags: TrainFlags,
-    #[command(flatten)]
-    machine: MachineFlags,
 }
 
 /// How often progress is worth a JSON line.
@@ -52,8 +50,6 @@ pub fn run(args: &Args, out: &Output) -> Result<()> {
         None => Config::default(),
     };
     args.flags.apply(&mut config);
-    config.train.device = args.machine.device.unwrap_or(config.train.device);
-    config.train.threads = args.machine.threads.unwrap_or(config.train.threads);
     config.validate()?;
     announce(config.train.device, out)?;
     perform(&args.data, &args.out, &config, args.resume, out)
@@ -66,20 +62,16 @@ pub fn perform(data: &Path, model: &Path, config: &Config, resume: bool, out: &O
     }
     let dataset = Dataset::open(data)?;
     let rows = dataset.split(Split::Train).rows;
-    let config = &config.for_rows(rows);
-    let (epochs, batch_size) = (config.train.epochs, config.train.batch_size);
-    let (popularity, decay) = (config.model.popularity, config.optimizer.weight_decay);
+    let resolved = config.for_rows(rows);
+    let (epochs, batch_size) = (resolved.epochs(), resolved.train.batch_size);
+    let (popularity, decay) = (resolved.popularity(), resolved.weight_decay());
     out.event(
         "settings",
         &serde_json::json!({
             "rows": rows, "epochs": epochs, "batch_size": batch_size, "popularity": popularity, "weight_decay": decay
         }),
     );
-    out.text(format_args!(
-        "training on {} rows: {} epochs, batches of {batch_size}",
-        thousands(rows),
-        epochs.unwrap_or_default()
-    ));
+    out.text(format_args!("training on {} rows: {epochs} epochs, batches of {batch_size}", thousands(rows)));
     let meter = Meter::new("train");
     let told = Cell::new(Instant::now());
     let summary = train(&dataset, model, config, resume, &mut |event| {

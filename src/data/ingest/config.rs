@@ -8,132 +8,126 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::data::split::SplitRule;
+use crate::settings::define::settings;
+use crate::settings::limits::{self, MAX_THREADS, at_most};
+use crate::settings::value::{choices, words};
+use crate::settings::{Table, Word};
 use crate::table::ReadOptions;
 use crate::{Error, Result};
 
-/// Everything that `tercel ingest` can be told beside its inputs and its output. Every field has a default; unknown
-/// fields are refused.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct IngestConfig {
-    /// The input's format. Default: told by the file names.
-    pub format: Option<Format>,
-    /// The user column. Default: a common name that the header has (`user_id`, `customer_id`, …).
-    pub user: Option<String>,
-    /// The item column. Default: a common name that the header has (`item_id`, `movieId`, …).
-    pub item: Option<String>,
-    /// The time column. Default: a common name that the header has (`timestamp`, `t_dat`, …), or none.
-    pub time: Option<String>,
-    /// The weight column (numbers from 0). Default: none, every row weighs the same.
-    pub weight: Option<String>,
-    /// How text files and times are written; in TOML and JSON these stand beside the others (`sep = "tab"`).
-    #[serde(flatten)]
-    pub read: ReadOptions,
-    /// How the rows are split. Default `none`.
-    pub split: SplitRule,
-    /// Files of the validation split (with `split = "none"`), in the inputs' format.
-    pub valid: Vec<PathBuf>,
-    /// Files of the test split (with `split = "none"`), in the inputs' format.
-    pub test: Vec<PathBuf>,
-    /// Users and items with fewer training rows are left out. Default: none is.
-    pub min_count: MinCount,
-    /// A file with one row per user: the id, then features.
-    pub user_features: Option<PathBuf>,
-    /// A file with one row per item: the id, then features.
-    pub item_features: Option<PathBuf>,
-    /// The key column of the user feature file. Default: the column with the user column's name, or a known one.
-    pub user_key: Option<String>,
-    /// The key column of the item feature file. Default: the column with the item column's name, or a known one.
-    pub item_key: Option<String>,
-    /// Kinds of user feature columns, by name. Default: as their values look.
-    pub user_feature_kinds: BTreeMap<String, FeatureSpec>,
-    /// Kinds of item feature columns, by name. Default: as their values look.
-    pub item_feature_kinds: BTreeMap<String, FeatureSpec>,
-    /// What a row that cannot be read does. Default `stop`.
-    pub on_error: OnError,
-    /// Threads that read rows; 0 (default) takes every core. The result does not depend on it.
-    pub threads: usize,
-    /// Seed of the random split. Default 0.
-    pub seed: u64,
+settings! {
+    /// Everything that `tercel ingest` can be told beside its inputs and its output. Every field has a default; unknown
+    /// fields are refused.
+    pub struct IngestConfig["Input"] {
+        /// The format of the input.
+        pub format: Option<Format> = None, "told by the file names" => flag("");
+        /// The user column.
+        pub user: Option<String> = None, "a common name that the header has (user_id, customer_id, …)" => flag("COL");
+        /// The item column.
+        pub item: Option<String> = None, "a common name that the header has (item_id, movieId, …)" => flag("COL");
+        /// The time column: numbers, dates, or dates with a time of day.
+        pub time: Option<String> = None, "a common name that the header has (timestamp, t_dat, …), or none"
+            => flag("COL");
+        /// The weight column: numbers from 0.
+        pub weight: Option<String> = None, "none; all rows weigh the same" => flag("COL");
+        /// How text files and times are written.
+        pub read: ReadOptions, flat;
+        /// How the rows are split: `last-per-user:N`, `time:TEST`, `time:VALID,TEST`, `random:FRACTION` or `none`.
+        pub split: SplitRule = SplitRule::None => flag("RULE");
+        /// Files of the validation split, in the format of the input. Goes with `split = "none"`.
+        pub valid: Vec<PathBuf> = Vec::new() => flag("INPUT");
+        /// Files of the test split, in the format of the input. Goes with `split = "none"`.
+        pub test: Vec<PathBuf> = Vec::new() => flag("INPUT");
+        /// The fewest training rows of a user and of an item; `N,M` sets them apart. Users and items with fewer are left
+        /// out.
+        pub min_count: MinCount, table => flag("N[,M]");
+        /// A file with one row per user: the key, then features.
+        pub user_features: Option<PathBuf> = None, "none" => flag("FILE");
+        /// A file with one row per item: the key, then features.
+        pub item_features: Option<PathBuf> = None, "none" => flag("FILE");
+        /// The key column of the user feature file.
+        pub user_key: Option<String> = None, "the column with the user column's name, or a known one" => flag("COL");
+        /// The key column of the item feature file.
+        pub item_key: Option<String> = None, "the column with the item column's name, or a known one" => flag("COL");
+        /// What a user feature column becomes: categorical, multi-hot:SEP, numeric[:BUCKETS] or skip. Others: as their
+        /// values look.
+        pub user_feature_kinds: BTreeMap<String, FeatureSpec> = BTreeMap::new()
+            => flag_named("user-feature", "COL=KIND");
+        /// What an item feature column becomes: categorical, multi-hot:SEP, numeric[:BUCKETS] or skip. Others: as their
+        /// values look.
+        pub item_feature_kinds: BTreeMap<String, FeatureSpec> = BTreeMap::new()
+            => flag_named("item-feature", "COL=KIND");
+        /// What a row that cannot be read does: it stops the run, or is skipped, counted and written to rejected.csv.
+        pub on_error: OnError = OnError::Stop => flag("");
+        /// Threads that read rows; 0 takes every core. The result does not depend on it.
+        pub threads: usize = 0 => flag("N").under("Machine").check(at_most(MAX_THREADS));
+        /// Seed of the random split.
+        pub seed: u64 = 0 => flag("S");
+    }
+
+    /// The fewest training rows that a user and an item need. One pass: the rows of a user or item below its bound go,
+    /// and what is left is not counted against the bounds again.
+    #[derive(Copy)]
+    pub struct MinCount["Input"] {
+        /// The fewest training rows of a user; 0 and 1 leave none out.
+        pub user: u32 = 0 => flag_named("min-user-count", "N");
+        /// The fewest training rows of an item; 0 and 1 leave none out.
+        pub item: u32 = 0 => flag_named("min-item-count", "N");
+    }
 }
 
 impl IngestConfig {
-    /// Checks the fields against each other.
+    /// Checks every field, alone and with the others.
     ///
     /// # Errors
     /// [`Error::Config`] naming the field.
     pub fn validate(&self) -> Result<()> {
+        self.check()?;
         if self.split != SplitRule::None && !(self.valid.is_empty() && self.test.is_empty()) {
             return Err(Error::config("split", "files are given for a split: use `none` (the default) with them"));
         }
-        self.read.validate()?;
-        if self.threads > 1024 {
-            return Err(Error::config("threads", format!("{} is more than 1024", self.threads)));
-        }
-        Ok(())
+        self.read.validate()
     }
 }
 
-/// How an input is laid out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Format {
-    /// Text with a separator: `,`, tab, `;`, `::`; plain, gzip or zstd.
-    Csv,
-    /// A MovieLens folder or its `ratings.dat`, `u.data` or `ratings.csv`.
-    Movielens,
-    /// An H&M folder or its `transactions_train.csv`.
-    Hm,
-    /// An Arrow IPC (Feather 2) file or stream.
-    Arrow,
-    /// A Parquet file.
-    Parquet,
-}
+choices! {
+    /// How an input is laid out.
+    pub enum Format in "format" {
+        /// Text with a separator: `,`, tab, `;`, `::`; plain, gzip or zstd.
+        Csv = "csv" | "tsv",
+        /// A MovieLens folder or its `ratings.dat`, `u.data` or `ratings.csv`.
+        Movielens = "movielens",
+        /// An H&M folder or its `transactions_train.csv`.
+        Hm = "hm",
+        /// An Arrow IPC (Feather 2) file or stream.
+        Arrow = "arrow",
+        /// A Parquet file.
+        Parquet = "parquet",
+    }
 
-impl FromStr for Format {
-    type Err = Error;
-    fn from_str(text: &str) -> Result<Self> {
-        match text {
-            "csv" | "tsv" => Ok(Format::Csv),
-            "movielens" => Ok(Format::Movielens),
-            "hm" => Ok(Format::Hm),
-            "arrow" => Ok(Format::Arrow),
-            "parquet" => Ok(Format::Parquet),
-            _ => Err(Error::config("format", format!("`{text}` is not one of csv, movielens, hm, arrow, parquet"))),
-        }
+    /// What a row that cannot be read does.
+    #[derive(Default)]
+    pub enum OnError in "on_error" {
+        /// It ends the run, with file, row and column.
+        #[default]
+        Stop = "stop",
+        /// It is left out, counted, and written to `rejected.csv` in the dataset's folder.
+        Skip = "skip",
     }
 }
 
-/// The fewest training rows that a user and an item need. One pass: the rows of a user or item below its bound go, and
-/// what is left is not counted against the bounds again.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct MinCount {
-    /// Of a user. 0 and 1 leave none out.
-    pub user: u32,
-    /// Of an item. 0 and 1 leave none out.
-    pub item: u32,
-}
+words!(SplitRule: "none|last-per-user:N|time:TEST|time:VALID,TEST|random:FRACTION", FeatureSpec: "KIND");
 
-/// What a row that cannot be read does.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum OnError {
-    /// It ends the run, with file, row and column.
-    #[default]
-    Stop,
-    /// It is left out, counted, and written to `rejected.csv` in the dataset's folder.
-    Skip,
-}
-
-impl FromStr for OnError {
-    type Err = Error;
-    fn from_str(text: &str) -> Result<Self> {
-        match text {
-            "stop" => Ok(OnError::Stop),
-            "skip" => Ok(OnError::Skip),
-            _ => Err(Error::config("on_error", format!("`{text}` is not one of stop, skip"))),
-        }
+/// `N`, or `N,M` for users and items apart.
+impl Word for MinCount {
+    const KIND: &'static str = "N[,M]";
+    fn parse(text: &str) -> Result<Self, String> {
+        let number = |n: &str| n.trim().parse().map_err(|_| format!("`{n}` is not a number of rows"));
+        let (user, item) = text.split_once(',').unwrap_or((text, text));
+        Ok(MinCount { user: number(user)?, item: number(item)? })
+    }
+    fn text(&self) -> String {
+        format!("{},{}", self.user, self.item)
     }
 }
 
@@ -154,19 +148,6 @@ pub enum FeatureSpec {
 /// Buckets of a numeric feature where none are given.
 pub(super) const BUCKETS: u32 = 32;
 
-impl FeatureSpec {
-    /// Reads `COLUMN=KIND`, as a command-line flag has it.
-    ///
-    /// # Errors
-    /// [`Error::Config`].
-    pub fn parse_assignment(text: &str) -> Result<(String, FeatureSpec)> {
-        match text.split_once('=') {
-            Some((column, kind)) if !column.is_empty() => Ok((column.to_owned(), kind.parse()?)),
-            _ => Err(Error::config("feature", format!("`{text}` is not COLUMN=KIND, as in age=numeric:16"))),
-        }
-    }
-}
-
 impl FromStr for FeatureSpec {
     type Err = Error;
     fn from_str(text: &str) -> Result<Self> {
@@ -174,7 +155,7 @@ impl FromStr for FeatureSpec {
             None if text == "categorical" => Some(FeatureSpec::Categorical),
             None if text == "numeric" => Some(FeatureSpec::Numeric(BUCKETS)),
             None if text == "skip" => Some(FeatureSpec::Skip),
-            Some(("numeric", n)) => n.parse().ok().filter(|n| (2..=4096).contains(n)).map(FeatureSpec::Numeric),
+            Some(("numeric", n)) => n.parse().ok().filter(|n| limits::BUCKETS.contains(n)).map(FeatureSpec::Numeric),
             Some(("multi-hot", separator)) if !separator.is_empty() => Some(FeatureSpec::MultiHot(separator.into())),
             _ => None,
         };
@@ -182,7 +163,9 @@ impl FromStr for FeatureSpec {
             Error::config(
                 "feature",
                 format!(
-                    "`{text}` is not one of categorical, multi-hot:SEPARATOR, numeric, numeric:BUCKETS (2 to 4096), skip"
+                    "`{text}` is not one of categorical, multi-hot:SEPARATOR, numeric, numeric:BUCKETS ({} to {}), skip",
+                    limits::BUCKETS.start(),
+                    limits::BUCKETS.end()
                 ),
             )
         })
@@ -248,14 +231,16 @@ mod tests {
     }
 
     #[test]
-    fn feature_flags() {
-        assert_eq!(FeatureSpec::parse_assignment("a=numeric").unwrap(), ("a".into(), FeatureSpec::Numeric(32)));
-        assert_eq!(
-            FeatureSpec::parse_assignment("a=multi-hot::").unwrap(),
-            ("a".into(), FeatureSpec::MultiHot(":".into()))
-        );
-        for bad in ["a", "=skip", "a=numeric:1", "a=multi-hot:", "a=text"] {
-            assert!(FeatureSpec::parse_assignment(bad).is_err(), "{bad}");
+    fn words_of_flags() {
+        let feature = |text: &str| <(String, FeatureSpec)>::parse(text);
+        assert_eq!(feature("a=numeric").unwrap(), ("a".into(), FeatureSpec::Numeric(32)));
+        assert_eq!(feature("a=multi-hot::").unwrap(), ("a".into(), FeatureSpec::MultiHot(":".into())));
+        for bad in ["a", "=skip", "a=numeric:1", "a=numeric:4097", "a=multi-hot:", "a=text"] {
+            assert!(feature(bad).is_err(), "{bad}");
         }
+        assert_eq!(MinCount::parse("5"), Ok(MinCount { user: 5, item: 5 }));
+        assert_eq!(MinCount::parse("5,2"), Ok(MinCount { user: 5, item: 2 }));
+        assert!(MinCount::parse("5,").is_err() && MinCount::parse("-1").is_err());
+        assert_eq!("tsv".parse::<Format>().unwrap().to_string(), "csv");
     }
 }

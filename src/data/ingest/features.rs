@@ -5,10 +5,10 @@ use super::config::FeatureSpec;
 use super::ids::Ids;
 use super::rejected::Rejected;
 use super::renumber::{NOWHERE, Side};
+use crate::Result;
 use crate::data::dataset::Feature;
 use crate::data::vocabulary::FeatureColumn;
-use crate::table::{Reject, Table, quoted};
-use crate::Result;
+use crate::table::{LIST_SEPARATOR, Reject, Table, quoted};
 
 mod encode;
 mod fit;
@@ -72,8 +72,15 @@ pub(super) fn read_features(
             let text = values.join(&b","[..]);
             Reject { line: 0, column: names[column].clone(), reason, text }
         };
-        if missing.is(key) {
-            return rejected.push(path, number, reject(input.key, format!("{} is no id; every row needs one", quoted(key))));
+        if key.starts_with(LIST_SEPARATOR.as_bytes()) {
+            return rejected.push(path, number, reject(input.key, "is a list; an id is a text or a number".into()));
+        }
+        if missing.is_id(key) {
+            return rejected.push(
+                path,
+                number,
+                reject(input.key, format!("{} is no id; every row needs one", quoted(key))),
+            );
         }
         let row = ids.find(key).map_or(NOWHERE, |id| side.row[id as usize]);
         if row == NOWHERE {

@@ -48,12 +48,14 @@ pub(super) struct Sink<'a> {
 }
 
 /// What reading a file has shown.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Found {
     /// What its times were taken for.
     pub(super) readings: Readings,
     /// Rows of several lines, and the line of the first.
     pub(super) over_lines: (u64, u64),
+    /// Keys of JSON objects that are no column.
+    pub(super) other_keys: Vec<String>,
 }
 
 /// What a slot holds for the worker.
@@ -186,6 +188,11 @@ fn take(files: &[InputFile], slot: &mut Slot, lines: &mut u64, sink: &mut Sink<'
     if columns.over_lines.0 > 0 {
         let first = if found.over_lines.0 == 0 { *lines + columns.over_lines.1 + 1 } else { found.over_lines.1 };
         found.over_lines = (found.over_lines.0 + columns.over_lines.0, first);
+    }
+    for key in columns.other_keys.drain(..) {
+        if !found.other_keys.contains(&key) {
+            found.other_keys.push(key);
+        }
     }
     *lines += columns.lines;
     if let Some(rows) = sink.user_rows.as_deref_mut() {

@@ -67,7 +67,8 @@ impl Rejected {
     /// What to say where the file does not hold all rows.
     pub(super) fn note(&self) -> Option<String> {
         let (written, rows) = (self.written.0, self.rows);
-        (written < rows).then(|| format!("rejected.csv has the first {written} of {rows} rejected rows: that is its limit"))
+        (written < rows)
+            .then(|| format!("rejected.csv has the first {written} of {rows} rejected rows: that is its limit"))
     }
 
     /// Ends the file; how many rows were rejected.

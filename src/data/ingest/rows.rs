@@ -1,7 +1,9 @@
 //! Rows of tables to columns of users, items, times and weights.
 
 use super::ids::Keys;
-use crate::table::{Missing, Reading, Reject, Row, RowReader, Times, also_compact, check_width, quoted};
+use crate::table::{
+    LIST_SEPARATOR, Missing, Reading, Reject, Row, RowReader, Times, also_compact, check_width, quoted,
+};
 
 /// The longest raw id, in bytes.
 pub(super) const MAX_ID: usize = 1 << 20;
@@ -21,6 +23,8 @@ pub(super) struct Layout {
     pub(super) missing: Missing,
     /// Whether a value in quotes may be one that is quoted: the file has not shown whether it has quotes.
     pub(super) unsure_quotes: bool,
+    /// Whether a value that begins with a separator of lists is one.
+    pub(super) has_lists: bool,
 }
 
 impl Layout {
@@ -45,7 +49,7 @@ impl Layout {
     /// Checks an id.
     #[inline]
     pub(super) fn check_id(&self, id: &[u8], is_utf8: bool) -> Result<(), String> {
-        if self.missing.is(id) {
+        if self.missing.is_id(id) {
             return Err(missing_id(id));
         }
         if id.len() > MAX_ID {
@@ -56,6 +60,9 @@ impl Layout {
                 "{} stands in quotes; give quote=\" where they are not part of the id, quote=none where they are",
                 quoted(id)
             ));
+        }
+        if self.has_lists && id.starts_with(LIST_SEPARATOR.as_bytes()) {
+            return Err("is a list; an id is a text or a number".into());
         }
         if !is_utf8 && let Err(error) = std::str::from_utf8(id) {
             return Err(format!("{} is not UTF-8 (byte {} of the value)", quoted(id), error.valid_up_to() + 1));
@@ -120,6 +127,8 @@ pub(super) struct Columns {
     pub(super) readings: Readings,
     /// Rows of several lines, and the line of the first.
     pub(super) over_lines: (u64, u64),
+    /// Keys of JSON objects that are no column.
+    pub(super) other_keys: Vec<String>,
     /// Lines (or rows) in the piece.
     pub(super) lines: u64,
 }
@@ -134,6 +143,7 @@ impl Columns {
         self.mixed = None;
         self.readings = Readings::default();
         self.over_lines = (0, 0);
+        self.other_keys.clear();
         self.lines = 0;
     }
 
@@ -160,16 +170,11 @@ impl Columns {
             }
             self.lines += row.lines;
         }
+        self.other_keys = reader.take_other_keys();
     }
 
     #[inline]
-    fn read_row(
-        &mut self,
-        row: &Row<'_>,
-        width: usize,
-        layout: &Layout,
-        ascii: bool,
-    ) -> Result<(), (usize, String)> {
+    fn read_row(&mut self, row: &Row<'_>, width: usize, layout: &Layout, ascii: bool) -> Result<(), (usize, String)> {
         check_width(row, width)?;
         let user = layout.value(row, layout.user);
         let item = layout.value(row, layout.item);
@@ -235,6 +240,7 @@ mod tests {
             times: Times::new(&options).unwrap(),
             missing: Missing::default(),
             unsure_quotes: false,
+            has_lists: false,
         };
         let mut columns = Columns::default();
         let dialect = Dialect {

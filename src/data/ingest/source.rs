@@ -109,6 +109,10 @@ pub fn files(inputs: &[PathBuf], config: &IngestConfig) -> Result<Vec<PathBuf>> 
 
 /// Where a table has the columns that are read.
 fn input_file(table: Table, split: Split, columns: &SourceColumns, times: &Times) -> Result<InputFile> {
+    if table.is_ours {
+        let reason = "is a part of a dataset of Tercel: its users and items are rows of vocabularies, not ids";
+        return Err(Error::input(&table.path, reason));
+    }
     let find = |name: &Option<String>| name.as_deref().map(|name| table.index(name)).transpose();
     let mut layout = Layout {
         columns: table.columns.clone(),
@@ -120,13 +124,17 @@ fn input_file(table: Table, split: Split, columns: &SourceColumns, times: &Times
         times: times.clone(),
         missing: table.missing.clone(),
         unsure_quotes: false,
+        has_lists: false,
     };
     for column in [Some(layout.user), Some(layout.item), layout.time, layout.weight].into_iter().flatten() {
         table.check_usable(&table.columns[column])?;
     }
     let mut used = None;
     match &table.kind {
-        Kind::Text { dialect, .. } => layout.unsure_quotes = dialect.quote.is_none() && !dialect.quote_is_said,
+        Kind::Text { dialect, .. } => {
+            layout.unsure_quotes = dialect.quote.is_none() && !dialect.quote_is_said;
+            layout.has_lists = dialect.json;
+        }
         _ => used = Some(layout.narrow()),
     }
     Ok(InputFile { table, layout, columns: used, split })
@@ -143,7 +151,8 @@ fn left(files: &[InputFile], columns: &SourceColumns) -> Vec<String> {
 /// Of a folder with a known file of interactions, other files are parts of it where they have its columns; they are
 /// left out where they have others. In other folders every file is a part.
 fn keep_parts(tables: &mut Vec<(Candidate, Table)>, columns: &SourceColumns, notes: &mut Vec<String>) -> Result<()> {
-    let Some(main) = tables.iter().find(|(candidate, _)| candidate.is_main).map(|(_, table)| table.columns.clone()) else {
+    let Some(main) = tables.iter().find(|(candidate, _)| candidate.is_main).map(|(_, table)| table.columns.clone())
+    else {
         return Ok(());
     };
     let mut names = main.clone();
@@ -286,7 +295,8 @@ fn feature_input(
         return Err(Error::config(field, format!("{} has no column `{name}`; it has {has}", path.display())));
     }
     let lists: hashbrown::HashSet<&String> = table.lists.iter().collect();
-    let unusable: hashbrown::HashMap<&String, &String> = table.unusable.iter().map(|(name, what)| (name, what)).collect();
+    let unusable: hashbrown::HashMap<&String, &String> =
+        table.unusable.iter().map(|(name, what)| (name, what)).collect();
     let mut columns = Vec::new();
     let file = table.short_name();
     for (i, name) in table.columns.iter().enumerate().filter(|(i, _)| *i != key) {
@@ -294,7 +304,9 @@ fn feature_input(
         let spec = kinds.get(name).cloned().or_else(by_type).or_else(|| preset.feature_kind(side, name));
         match (unusable.get(name), reserved(name)) {
             _ if spec == Some(FeatureSpec::Skip) => {}
-            (Some(what), _) => notes.push(format!("{file}: column {name} is left out: it is {what}, which cannot be used")),
+            (Some(what), _) => {
+                notes.push(format!("{file}: column {name} is left out: it is {what}, which cannot be used"))
+            }
             (None, Some(why)) if kinds.contains_key(name) => {
                 return Err(Error::input(path, format!("{why}; rename the column, or leave it out ({name}=skip)")));
             }
@@ -346,6 +358,13 @@ pub(super) fn after_reading(files: &[InputFile], found: &[Found], notes: &mut Ve
             && !readings.contains(&reading.to_string())
         {
             readings.push(reading.to_string());
+        }
+        if !found.other_keys.is_empty() {
+            notes.push(format!(
+                "{}: keys that its first lines do not have are not read: {}",
+                file.table.short_name(),
+                listed(&found.other_keys)
+            ));
         }
         if found.over_lines.0 > 0 {
             let (rows, first) = found.over_lines;

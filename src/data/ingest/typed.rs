@@ -79,12 +79,7 @@ impl IdArray {
     }
 
     /// The id as text, in `buffer` where it is a number.
-    fn get<'a>(
-        &'a self,
-        row: usize,
-        buffer: &'a mut String,
-        layout: &Layout,
-    ) -> std::result::Result<&'a [u8], String> {
+    fn get<'a>(&'a self, row: usize, buffer: &'a mut String, layout: &Layout) -> std::result::Result<&'a [u8], String> {
         let array = match self {
             IdArray::Text(array, _) | IdArray::Signed(array) | IdArray::Unsigned(array) => array,
         };

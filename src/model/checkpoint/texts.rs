@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::Config;
+use crate::config::Resolved;
 use crate::data::batch::Cursor;
 use crate::data::dataset::{EntityInfo, FileInfo, SourceColumns};
 
@@ -17,7 +17,7 @@ pub struct ModelInfo {
     /// [`FORMAT_VERSION`].
     pub version: u32,
     /// Every setting of the run.
-    pub config: Config,
+    pub config: Resolved,
     /// The input's column names.
     pub columns: SourceColumns,
     /// The users (`users.arrow`).

@@ -15,6 +15,8 @@ const CHUNK: usize = 32;
 const GRADIENTS: usize = 8;
 /// The widest row: one block's threads.
 const WIDEST: usize = 1024;
+// Every width that a model can have.
+const _: () = assert!(crate::settings::limits::MAX_DIM <= WIDEST);
 
 /// The kernels for chunks and for straddling runs. `aligned`: lanes hold four values.
 fn kernels_for<'a>(

@@ -4,6 +4,8 @@ use crate::config::Precision;
 
 /// The widest embedding that the kernels take.
 pub(crate) const MAX_DIM: usize = 1024;
+// Every width that a model can have.
+const _: () = assert!(crate::settings::limits::MAX_DIM <= MAX_DIM);
 /// Blocks that keep the largest devices busy: two on each of 132 multiprocessors; one, for the wide kernels.
 const BLOCKS: usize = 264;
 const BLOCKS_WIDE: usize = 132;

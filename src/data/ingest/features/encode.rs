@@ -19,7 +19,6 @@ impl<'a> Encoder<'a> {
         Encoder { feature, codes: values.iter().map(String::as_str).zip(1..).collect() }
     }
 
-
     /// Appends the codes of a cell that is not empty: one (0 when the value is unknown), or the known ones of a
     /// list, ascending.
     /// The error completes "`text` …".

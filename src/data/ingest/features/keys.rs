@@ -58,7 +58,9 @@ impl Unmet {
         match (said, would) {
             (Some(said), Some(found)) if almost_none || found.ids * 20 >= entities => Err(Error::input(
                 path,
-                format!("{met} of {rows} rows are of {word} of the interactions (column {column}), and {said}; write the ids alike"),
+                format!(
+                    "{met} of {rows} rows are of {word} of the interactions (column {column}), and {said}; write the ids alike"
+                ),
             )),
             (None, _) if almost_none => Err(Error::input(
                 path,

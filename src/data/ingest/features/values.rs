@@ -13,7 +13,7 @@ const NO_GENRES: &[u8] = b"(no genres listed)";
 /// A feature's value without the white space around it; empty where it is missing.
 pub(crate) fn feature_value<'a>(value: &'a [u8], missing: &Missing) -> &'a [u8] {
     let value = value.trim_ascii();
-    if missing.is(value) || value == NO_GENRES { b"" } else { value }
+    if missing.is_value(value) || value == NO_GENRES { b"" } else { value }
 }
 
 /// Values by entity: first those of the training split, then the others.

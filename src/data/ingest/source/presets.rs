@@ -140,12 +140,7 @@ impl Preset {
             _ => return ReadOptions::default(),
         };
         let columns = ["user", "movie", "rating", "timestamp"].map(String::from).into();
-        ReadOptions {
-            sep: Some(sep.into()),
-            quote: Some(Mark::None),
-            columns: Some(columns),
-            ..ReadOptions::default()
-        }
+        ReadOptions { sep: Some(sep.into()), quote: Some(Mark::None), columns: Some(columns), ..ReadOptions::default() }
     }
 
     /// The names of the user, item and time columns, where the format gives them.

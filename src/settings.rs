@@ -1,0 +1,34 @@
+//! Every setting, once: its default, its documentation, its TOML key, its flag and its limits.
+//!
+//! A setting is one entry of a table that the macro of `settings/define.rs` makes: the struct, serde, `--help`, the flags
+//! and Python's short names come from it, and [`Table::describe`] lists them. [`Config`] is what was said, [`Resolved`]
+//! what holds for a run.
+
+mod bytes;
+mod choices;
+pub(crate) mod define;
+mod definition;
+pub(crate) mod fields;
+pub(crate) mod limits;
+mod resolved;
+mod search;
+mod setting;
+mod training;
+mod validate;
+pub(crate) mod value;
+
+pub use bytes::Bytes;
+pub use choices::{Combine, Dtype, EarlyStop, FeatureSelection, LogQ, Negatives, OptimizerKind, Precision, Schedule};
+pub use define::Table;
+pub(crate) use definition::{Definition, Nested};
+pub use limits::MAX_K;
+pub use resolved::Resolved;
+pub use search::{
+    EvaluateSettings, Exclude, IndexMode, IndexSettings, RECALL, RecommendSettings, SearchSettings, SeenItems,
+};
+pub use setting::{Description, Flag, Setting};
+pub use training::{Config, LossConfig, ModelConfig, OptimizerConfig, TowerConfig, TrainConfig};
+pub use value::{Value, Word};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,172 @@
+//! What `index`, `evaluate` and `recommend` can be told.
+
+use std::path::PathBuf;
+
+use super::define::settings;
+use super::limits::{between, list_length};
+use super::value::choices;
+use super::{Bytes, Table};
+use crate::data::dataset::Split;
+use crate::{Error, Result};
+
+/// The recall that an approximate index keeps where none is asked for.
+pub const RECALL: f32 = 0.95;
+
+settings! {
+    /// How items are searched: a part of [`EvaluateSettings`] and [`RecommendSettings`].
+    pub struct SearchSettings["Search"] {
+        /// All items, or those that an approximate index finds: MODEL/items.index, which is built where it is missing or
+        /// does not fit.
+        pub index: IndexMode = IndexMode::Exact => flag("");
+        /// The recall that an approximate index must keep.
+        pub recall: Option<f32> = None, "0.95" => flag("R").check(between);
+        /// The most memory that scoring may take, as in 512MiB.
+        pub memory: Option<Bytes> = None, "512MiB" => flag("BYTES");
+    }
+
+    /// Everything that `tercel evaluate` can be told beside its model and its dataset: `[evaluate]` of a nightly run.
+    pub struct EvaluateSettings["Evaluation"] {
+        /// The split that is measured; `train` measures memorization.
+        pub split: Split = Split::Test => flag("").only(&["evaluate"]);
+        /// The list lengths.
+        pub k: Vec<usize> = vec![10, 20] => flag("K,K").commas().named_in("nightly", "eval-k").check(list_length);
+        /// Which items count: without those that the user has in the training split (discovery), with them (what is
+        /// bought next), or once the one way and once the other.
+        pub seen: SeenItems = SeenItems::Excluded
+            => switch("include-seen", "included", "Keeps the items that the user has in the training split");
+        /// How items are searched.
+        pub search: SearchSettings, flat;
+    }
+
+    /// Everything that `tercel recommend` can be told beside its model: `[recommend]` of a nightly run.
+    pub struct RecommendSettings["Recommendations"] {
+        /// The predictions' file: .parquet, .arrow, .csv or .jsonl; a bare name lies in the run's folder.
+        pub file: PathBuf = "predictions.parquet".into() => flag_named("predictions", "FILE").only(&["nightly"]);
+        /// Writes one line per user, keyed by user, for a key-value store; goes with .jsonl.
+        pub by_user: bool = false => flag("");
+        /// Items per user.
+        pub k: usize = 12 => flag("K").check(list_length);
+        /// Users to recommend to: one raw id a line, or a table with a header.
+        pub users: Option<PathBuf> = None, "all" => flag("FILE");
+        /// Items that may be recommended: one raw id a line, or a table with a header.
+        pub items: Option<PathBuf> = None, "all" => flag("FILE");
+        /// Only items whose feature has this value, as in category=shoes; given more than once, items that have all.
+        pub tags: Vec<String> = Vec::new() => flag_named("tag", "COLUMN=VALUE");
+        /// Items that are left out of a user's list: what the user has in every split of the dataset (all), in the
+        /// training split (train), nothing (none).
+        pub exclude: Option<Exclude> = None, "all" => flag("");
+        /// Lets the items come back that a user has: short for --exclude none.
+        pub include_seen: bool = false => flag("");
+        /// How items are searched.
+        pub search: SearchSettings, flat;
+    }
+
+    /// Everything that `tercel index` can be told beside its model: `[index]` of a nightly run.
+    pub struct IndexSettings["Index"] {
+        /// The part of the true best items that must be found, between 0 and 1.
+        pub recall: f32 = RECALL => flag("R").only(&["index"]).check(between);
+        /// The list length that the recall is meant for.
+        pub k: usize = 10 => flag("K").only(&["index"]).check(list_length);
+        /// The same seed gives the same index.
+        pub seed: u64 = 0 => flag("S").only(&["index"]);
+    }
+}
+
+choices! {
+    /// Which items are searched.
+    #[derive(Default)]
+    pub enum IndexMode in "index" {
+        /// All.
+        #[default]
+        Exact = "exact",
+        /// Those of the lists that are likely to matter.
+        Approx = "approx",
+    }
+
+    /// Which items an evaluation counts.
+    #[derive(Default)]
+    pub enum SeenItems in "seen" {
+        /// Those that the user does not have in the training split: discovery.
+        #[default]
+        Excluded = "excluded",
+        /// All: what is bought next.
+        Included = "included",
+        /// Once the one way, once the other.
+        Both = "both",
+    }
+
+    /// Which items are left out of a user's list.
+    #[derive(Default)]
+    pub enum Exclude in "exclude" {
+        /// What the user has in any split of the dataset.
+        #[default]
+        All = "all",
+        /// What the user has in the training split.
+        Train = "train",
+        /// Nothing.
+        None = "none",
+    }
+}
+
+impl SearchSettings {
+    /// Checks the settings together; `table` is where they stand.
+    ///
+    /// # Errors
+    /// [`Error::Config`] naming the setting.
+    pub fn validate(&self, table: &str) -> Result<()> {
+        if self.index == IndexMode::Exact && self.recall.is_some() {
+            return Err(Error::config(
+                format!("{table}.recall"),
+                "goes with an approximate index; an exact one misses nothing",
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl EvaluateSettings {
+    /// Checks every setting, alone and with the others.
+    ///
+    /// # Errors
+    /// [`Error::Config`] naming the first setting that cannot be used.
+    pub fn validate(&self) -> Result<()> {
+        self.check_in("evaluate")?;
+        if self.k.is_empty() {
+            return Err(Error::config("evaluate.k", "no list length; 10,20 are the usual ones"));
+        }
+        self.search.validate("evaluate")
+    }
+}
+
+impl RecommendSettings {
+    /// Checks every setting, alone and with the others.
+    ///
+    /// # Errors
+    /// [`Error::Config`] naming the first setting that cannot be used.
+    pub fn validate(&self) -> Result<()> {
+        self.check_in("recommend")?;
+        if self.include_seen && self.exclude.is_some_and(|exclude| exclude != Exclude::None) {
+            return Err(Error::config(
+                "recommend.include_seen",
+                "is short for exclude = \"none\": give one of the two",
+            ));
+        }
+        self.search.validate("recommend")
+    }
+
+    /// Which items are left out, whichever way it was said.
+    #[must_use]
+    pub fn excluded(&self) -> Exclude {
+        if self.include_seen { Exclude::None } else { self.exclude.unwrap_or_default() }
+    }
+}
+
+impl IndexSettings {
+    /// Checks every setting.
+    ///
+    /// # Errors
+    /// [`Error::Config`] naming the first setting that cannot be used.
+    pub fn validate(&self) -> Result<()> {
+        self.check_in("index")
+    }
+}

@@ -1,0 +1,110 @@
+//! Which settings can be used together.
+
+use super::{Combine, Config, FeatureSelection, LogQ, Table};
+use crate::{Error, Result};
+
+impl Config {
+    /// Checks every field, alone and with the others.
+    ///
+    /// # Errors
+    /// [`Error::Config`] naming the first field that cannot be used.
+    pub fn validate(&self) -> Result<()> {
+        self.check()?;
+        let bad = |field: &str, reason: &str| Err(Error::config(field, reason));
+        let m = &self.model;
+        if m.popularity.is_some_and(|strength| strength > 0.0) && self.loss.logq == LogQ::Corrected {
+            return bad(
+                "model.popularity",
+                "cannot go with loss.logq = \"corrected\"; set it to 0, or logq to \"exact\"",
+            );
+        }
+        if m.item.history > 0 {
+            return bad("model.item.history", "only the user tower has a history");
+        }
+        if m.user.history > 0 && !m.item.id {
+            return bad("model.user.history", "pools the item id table: set model.item.id");
+        }
+        for (name, tower) in [("user", &m.user), ("item", &m.item)] {
+            let nothing = match &tower.features {
+                FeatureSelection::All => false,
+                FeatureSelection::None => true,
+                FeatureSelection::Named(names) => names.is_empty(),
+            };
+            if !tower.id && tower.history == 0 && nothing {
+                return bad(&format!("model.{name}"), "the tower reads nothing: set id, features or history");
+            }
+            if tower.feature_dim.is_some() && tower.combine == Combine::Sum {
+                return bad(&format!("model.{name}.feature_dim"), "goes with combine = \"concat\"");
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_can_be_used_and_come_back_from_toml() {
+        let config = Config::default();
+        config.validate().unwrap();
+        assert_eq!(Config::from_toml("").unwrap(), config);
+        assert_eq!(Config::from_toml(&toml::to_string(&config).unwrap()).unwrap(), config);
+    }
+
+    #[test]
+    fn what_is_left_open_is_filled_in_and_nothing_else_changes() {
+        let epochs = |rows| Config::default().for_rows(rows).epochs();
+        assert_eq!([0, 100_000, 2_000_000, 4_000_000, 12_000_000, 1 << 40].map(epochs), [30, 30, 30, 15, 5, 5]);
+        let decay = |text| Config::from_toml(text).unwrap().for_rows(1).weight_decay();
+        assert_eq!(decay(""), 2.0);
+        assert_eq!(decay("[model]\nnormalize = false"), 0.0, "decay would shrink scores");
+        assert_eq!(decay("[optimizer]\nname = \"adagrad\""), 0.0);
+        assert_eq!(decay("[optimizer]\nweight_decay = 0"), 0.0);
+        let popularity = |text| Config::from_toml(text).unwrap().for_rows(1).popularity();
+        assert_eq!(popularity(""), 0.5);
+        assert_eq!(popularity("[loss]\nlogq = \"corrected\""), 0.0);
+        assert_eq!(popularity("[loss]\nlogq = \"off\""), 0.0);
+        let chosen = "[model]\npopularity = 0\n[optimizer]\nweight_decay = 0.5\n[train]\nepochs = 7";
+        let chosen = Config::from_toml(chosen).unwrap();
+        assert_eq!(*chosen.for_rows(1 << 40).config(), chosen);
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_named() {
+        for (text, field) in [
+            ("[model]\ndim = 6", "model.dim"),
+            ("[model]\ndim = 2048", "model.dim"),
+            ("[model]\ntemperature = 0", "model.temperature"),
+            ("[model]\ntemperature = nan", "model.temperature"),
+            ("[model]\ninit_std = -1", "model.init_std"),
+            ("[model]\npopularity = 1.5", "model.popularity"),
+            ("[model]\npopularity = nan", "model.popularity"),
+            ("[model]\npopularity = 0.5\n[loss]\nlogq = \"corrected\"", "model.popularity"),
+            ("[model.item]\nhistory = 3", "model.item.history"),
+            ("[model.user]\nhistory = 5000", "model.user.history"),
+            ("[model.user]\nid = false\nfeatures = \"none\"", "model.user"),
+            ("[model.user]\nfeature_dim = 8", "model.user.feature_dim"),
+            ("[model.item]\nmlp = [10]", "model.item.mlp"),
+            ("[model]\nuser = { history = 2 }\nitem = { id = false }", "model.user.history"),
+            ("[loss]\nnegatives = \"in-batch+uniform:0\"", "loss.negatives"),
+            ("[loss]\nlogq = \"sometimes\"", "logq"),
+            ("[optimizer]\nlr = 0", "optimizer.lr"),
+            ("[optimizer]\nlr = inf", "optimizer.lr"),
+            ("[optimizer]\nbeta2 = 1", "optimizer.beta2"),
+            ("[optimizer]\nweight_decay = -0.1", "optimizer.weight_decay"),
+            ("[optimizer]\nclip_norm = 0", "optimizer.clip_norm"),
+            ("[train]\nepochs = 0", "train.epochs"),
+            ("[train]\nbatch_size = 0", "train.batch_size"),
+            ("[train]\nthreads = 5000", "train.threads"),
+            ("[train]\ndevice = \"tpu\"", "device"),
+            ("[train]\nearly_stop = \"loss,3\"", "train.early_stop"),
+            ("[train]\nbatchsize = 3", "batchsize"),
+        ] {
+            let error = Config::from_toml(text).unwrap_err();
+            assert!(matches!(error, Error::Config { .. }), "{error:?}");
+            assert!(error.to_string().contains(field), "{text}: {error}");
+        }
+    }
+}
