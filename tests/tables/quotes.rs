@@ -134,6 +134,9 @@ fn skip_counts_what_is_lost() {
         ("user_id,item_id,title\na,x,ok\nb,y,\"open\" end\nc,z,ok\nd,w,ok\n", 4),
         ("user_id,item_id,title\n\"a,x,ok\nb,y,ok\nc,z,ok\nd,w,ok\n", 4),
         ("user_id,item_id,title\na,x,\"1\" 2\nb,y,\"3\" 4\nc,z,ok\n\nd,w,\"5", 4),
+        ("user_id;title;item_id\na;t;x\nb;\";y\nc;t;z\nd;b;w\ne;\";v\n", 5),
+        ("title,user_id,item_id\nt,a,x\n\"b,b,y\nt,c,z\n\",d,w\nt,e,v\n,f,u\n", 6),
+        ("user_id,title,item_id\na,\",x\nb,\"\",y\nc,t,z\nd,,w\ne,\",v\nf,t,u\n", 6),
     ] {
         let outcome = Example::of("log.csv", text).set("on_error", "skip").run();
         let read = outcome.contents().rows.len() as u64;
