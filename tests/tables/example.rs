@@ -221,15 +221,14 @@ impl Outcome {
     pub fn taken(&self, key: &str, expected: impl Into<Value>) -> &Outcome {
         let expected = expected.into();
         assert_eq!(self.contents().columns[key], expected, "dataset.json: {key}");
-        if !self.event["user"].is_null() {
-            assert_eq!(self.event[key], expected, "the event: {key}");
-        }
+        assert_eq!(self.event["columns"][key], expected, "the event: {key}");
         self
     }
 
     #[track_caller]
     pub fn left(&self, expected: &[&str]) -> &Outcome {
-        self.taken("left", expected.iter().map(|name| Value::from(*name)).collect::<Vec<_>>())
+        let names: Vec<Value> = expected.iter().map(|name| Value::from(*name)).collect();
+        self.taken("left", if names.is_empty() { Value::Null } else { names.into() })
     }
 
     #[track_caller]

@@ -23,7 +23,7 @@ fn logs_as_services_write_them() {
     let text = r#"{"review_id":"r1","user_id":"u-1_","business_id":"b1","stars":5,"date":"2018-07-07 22:09:11"}
 {"business_id":"b2","date":"2012-01-03 15:28:18","stars":3,"user_id":"u2","review_id":"r2"}
 "#;
-    Example::of("review.json", text).run().rows(&["u-1_ b1 1530997751", "u2 b2 1325604498"]);
+    Example::of("review.json", text).run().rows(&["u-1_ b1 1531001351", "u2 b2 1325604498"]);
     let text = r#"{"ts":1704412800123,"user_id":7,"ctx":{"ip":"1.1.1.1","user_id":"not me"},"item_id":"x"}
 {"ts":1704412801000,"user_id":8,"item_id":"y","ctx":{"page":[1,2,{"item_id":"z"}]}}
 "#;

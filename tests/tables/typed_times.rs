@@ -83,7 +83,7 @@ fn int96_splits_where_it_says() {
 
 #[test]
 fn int96_beyond_all_calendars() {
-    for moment in [(0, i32::MAX as u32), (u64::MAX, EPOCH), (0, EPOCH + 2_932_897)] {
+    for moment in [(0, i32::MAX as u32), (0, EPOCH + 2_932_897), (0, EPOCH + 100_000_000)] {
         let outcome = Example::of("log.parquet", int96(&[(0, EPOCH), moment])).run();
         outcome.refused(&["row 2", "ts"]);
     }

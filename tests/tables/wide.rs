@@ -133,7 +133,7 @@ fn fed(script: &str, flags: &[&str]) -> (Run, u64) {
 
 #[test]
 fn a_line_without_end_is_refused_in_little_memory() {
-    let long = "head -c 600M /dev/zero | tr '\\0' x";
+    let long = "head -c 300M /dev/zero | tr '\\0' x";
     for script in [
         format!("printf 'user_id,item_id,note\\na,x,1\\nb,y,'; {long}; printf '\\nc,z,1\\n'"),
         format!("printf 'user_id,item_id,note\\na,x,1\\nb,y,\"'; {long}; printf '\"\\nc,z,1\\n'"),
