@@ -38,7 +38,7 @@ pub(crate) use missing::Missing;
 pub(crate) use rows::{Reject, Row, RowReader, check_width, quoted};
 pub(crate) use source::{FileId, is_pipe};
 pub(crate) use text::{Piece, Pieces, TextFile, bad_lines};
-pub(crate) use times::{Reading, Times, also_compact};
+pub(crate) use times::{Reading, Times, also_compact, is_plausible};
 
 use source::{Source, Stamp};
 
@@ -82,6 +82,8 @@ pub(crate) struct Hints {
     pub(crate) soft_sep: bool,
     /// A file of one column may have no header: its first value is one if this says so of its name.
     pub(crate) is_header: Option<IsHeader>,
+    /// What the column of such a file is called then.
+    pub(crate) list_name: String,
 }
 
 /// A table whose columns are known.
@@ -100,6 +102,8 @@ pub(crate) struct Table {
     pub(crate) unusable: Vec<(String, String)>,
     schema: Option<arrow_schema::SchemaRef>,
     pub(crate) missing: Missing,
+    /// Whether it is a list of values without a header.
+    pub(crate) is_list: bool,
     /// Whether it is a part of a dataset: its users and items are rows of vocabularies.
     pub(crate) is_ours: bool,
     /// Its size; 0 where that is not known.
@@ -173,6 +177,7 @@ impl Table {
             unusable: Vec::new(),
             schema: None,
             missing: Missing::new(&hints.options),
+            is_list: false,
             is_ours: false,
             bytes,
             held: stamp.is_none().then(|| Arc::new(Mutex::new(Some(Held::Text(text))))),
@@ -190,16 +195,27 @@ impl Table {
             return Ok(table);
         }
         let mut options = hints.options.clone();
-        if hints.soft_sep && !dialect::first_line_has(&sample, &options)? {
+        let mut header = 0;
+        // Excel's first line that names the separator.
+        let mut sample = &sample[..];
+        if let Some((sep, lines, rest)) = dialect::named_separator(sample) {
+            options.sep.get_or_insert(sep);
+            (header, sample) = (lines, rest);
+        }
+        if memchr::memchr(b'\n', sample).is_none() && memchr::memchr(b'\r', sample.trim_ascii_end()).is_some() {
+            let advice = "its lines end with carriage returns alone; convert them (tr '\\r' '\\n' < FILE)";
+            return Err(Error::input(&table.path, advice));
+        }
+        if hints.soft_sep && !dialect::first_line_has(sample, &options)? {
             options.sep = None;
         }
-        let mut dialect = dialect::detect(&table.path, &sample, &options)?;
-        let mut header = 0;
+        let mut dialect = dialect::detect(&table.path, sample, &options)?;
+        let above = header;
         let mut at = 0;
         let mut reader = RowReader::new(&dialect);
         let mut names = Vec::new();
-        // Empty lines before the header, and Excel's line that names the separator.
-        while let Some(row) = reader.next(&sample, &mut at) {
+        // Empty lines before the header.
+        while let Some(row) = reader.next(sample, &mut at) {
             header += row.lines;
             if !row.text.trim_ascii().is_empty() {
                 names = (0..row.len()).map(|i| row.get(i).to_vec()).collect();
@@ -208,7 +224,8 @@ impl Table {
         }
         table.columns = match &hints.options.columns {
             Some(columns) => {
-                header = 0;
+                header = above;
+                refuse_header(&table.path, columns, &names)?;
                 columns.clone()
             }
             None => {
@@ -217,8 +234,9 @@ impl Table {
                 match &hints.is_header {
                     // A plain list: its first line is a value.
                     Some(is_header) if names.len() == 1 && !is_header(&names[0]) => {
-                        header = 0;
-                        vec![String::new()]
+                        header = above;
+                        table.is_list = true;
+                        vec![hints.list_name.clone()]
                     }
                     _ => names,
                 }
@@ -268,6 +286,7 @@ impl Table {
             unusable,
             schema: Some(Arc::clone(schema)),
             missing,
+            is_list: false,
             is_ours: false,
             bytes: 0,
             stamp: None,
@@ -372,12 +391,12 @@ impl Table {
         Error::input(&self.path, "its rows have been read already; a pipe or stream can be read once")
     }
 
-    /// Calls `each` with every row's number and its values as text (a null is empty), or why it cannot be read. With
-    /// `wanted`, values of other columns may be left empty.
-    pub(crate) fn for_each(&self, wanted: Option<&[usize]>, each: &mut EachRow<'_>) -> Result<()> {
+    /// Calls `each` with every row's number and its values as text (a null is empty), or why it cannot be read: an id
+    /// (the columns `ids`) that is a list, say. With `wanted`, values of other columns may be left empty.
+    pub(crate) fn for_each(&self, wanted: Option<&[usize]>, ids: &[usize], each: &mut EachRow<'_>) -> Result<()> {
         let bytes = Arc::default();
         match &self.kind {
-            Kind::Text { dialect, header } => self.for_each_line(dialect, *header, &bytes, each),
+            Kind::Text { dialect, header } => self.for_each_line(dialect, *header, ids, &bytes, each),
             _ => {
                 let mut row = 0;
                 for batch in self.open_batches(wanted, &bytes)? {
@@ -392,6 +411,7 @@ impl Table {
         &self,
         dialect: &Dialect,
         header: u64,
+        ids: &[usize],
         bytes: &Arc<AtomicU64>,
         each: &mut EachRow<'_>,
     ) -> Result<()> {
@@ -399,7 +419,7 @@ impl Table {
         let unsure = dialect.quote.is_none() && !dialect.quote_is_said;
         let mut line = header;
         let mut pieces = Pieces::new(self.open_text(header, bytes)?, dialect.clone(), 1 << 20);
-        let mut reader = RowReader::of_columns(dialect, &self.columns[..width]);
+        let mut reader = RowReader::of_columns(dialect, &self.columns[..width], ids);
         let mut buffer = Vec::new();
         while let Some(piece) = pieces.next(&mut buffer)? {
             if let Piece::Bad { line: at, lines, quote, reason } = piece {
@@ -444,6 +464,20 @@ fn wanted_by_name(path: &Path) -> Option<Wanted> {
         folder::NameKind::Arrow => Some(Wanted::Arrow),
         folder::NameKind::Text => None,
     }
+}
+
+/// Refuses names for the columns of a file that has a header of its own.
+fn refuse_header(path: &Path, columns: &[String], first: &[Vec<u8>]) -> Result<()> {
+    let first: Vec<String> = first.iter().map(|value| String::from_utf8_lossy(value).trim().to_owned()).collect();
+    let names_both = [names::Role::User, names::Role::Item]
+        .into_iter()
+        .all(|role| matches!(names::guess(&first, role, &[]), Ok(Some(_)) | Err(_)));
+    if names_both || first == columns {
+        let reason =
+            format!("its first line is a header ({}); leave out columns=, or remove the line", names::listed(&first));
+        return Err(Error::input(path, reason));
+    }
+    Ok(())
 }
 
 fn name_of(path: &Path, at: usize, bytes: &[u8]) -> Result<String> {

@@ -127,7 +127,7 @@ impl AllowList {
         let at = user_column(&table, column, Role::Item)?;
         let mut list = AllowList { rows: Vec::new(), listed: 0, unknown: 0, first_unknown: None };
         let mut unknown = Vec::new();
-        table.for_each(Some(&[at]), &mut |row, values| {
+        table.for_each(Some(&[at]), &[at], &mut |row, values| {
             let error = |column: String, reason: String| Error::Row { path: path.clone(), row, column, reason };
             let values = values.map_err(|reject| error(reject.column, reject.reason))?;
             let value = values[at];

@@ -63,7 +63,15 @@ impl Places {
 pub(super) fn open_list(input: &Input, name: &str, role: Role, options: &ReadOptions) -> Result<Table> {
     let of_side = name.to_owned();
     let is_header = move |column: &str| is_name_of(column, &of_side, role);
-    Table::of(input, &Hints { options: options.clone(), is_header: Some(Arc::new(is_header)), ..Hints::default() })
+    Table::of(
+        input,
+        &Hints {
+            options: options.clone(),
+            is_header: Some(Arc::new(is_header)),
+            list_name: name.to_owned(),
+            ..Hints::default()
+        },
+    )
 }
 
 /// The column of a table of users or items that names them.
@@ -71,9 +79,7 @@ pub(super) fn open_list(input: &Input, name: &str, role: Role, options: &ReadOpt
 /// # Errors
 /// [`Error::Input`] that lists the columns.
 pub(super) fn user_column(table: &Table, name: &str, role: Role) -> Result<usize> {
-    if let [only] = &table.columns[..]
-        && only.is_empty()
-    {
+    if table.is_list {
         return Ok(0);
     }
     let at = match key(&table.columns, name, role) {
@@ -168,7 +174,8 @@ impl<'a> Users<'a> {
         let mut names: Vec<String> = Vec::new();
         let mut interactions: Vec<(u32, i64, u32)> = Vec::new();
         let mut unknown_items = Vec::new();
-        table.for_each(Some(&wanted), &mut |row, values| {
+        let id_columns: Vec<usize> = [Some(places.user), places.item].into_iter().flatten().collect();
+        table.for_each(Some(&wanted), &id_columns, &mut |row, values| {
             let error = |column: usize, reason: String| Error::Row {
                 path: path.clone(),
                 row,
@@ -232,15 +239,20 @@ impl<'a> Users<'a> {
         drop(found);
 
         let ids: Vec<u32> = names.iter().map(|name| vocabulary.number(RawId::Text(name)).unwrap_or(0)).collect();
-        if let ([first, _, ..], true) = (&names[..], integers && table.columns == [""])
-            && first.parse::<i64>().is_err()
-            && names[1..].iter().all(|name| name.parse::<i64>().is_ok())
-        {
-            let name = quoted(first.as_bytes());
-            let reason = format!("its first line {name} is neither a known user nor a name of the user column");
+        if table.is_list && ids.len() > 1 && ids[0] == 0 && ids[1..].iter().all(|&id| id > 0) {
+            let (first, name) = (quoted(names[0].as_bytes()), &columns.user);
+            let reason = format!("its first line {first} is no known user, and all others are");
             return Err(Error::input(
                 path,
-                format!("{reason}; call the column `{}`, or leave the line out", columns.user),
+                format!("{reason}; if it is a header call it `{name}`, else put a line `{name}` above it"),
+            ));
+        }
+        if given.is_empty() && places.item.is_none() && ids.iter().all(|&id| id == 0) {
+            let first = quoted(names[0].as_bytes());
+            let reason = format!("none of its {} users is known to the model (the first is {first})", names.len());
+            return Err(Error::input(
+                path,
+                format!("{reason}; new users need features or items of theirs in the table"),
             ));
         }
         let is_new = |&&id: &&u32| id == 0 || id as usize >= vocabulary.rows();

@@ -100,7 +100,7 @@ impl Dialect {
                     }
                     at = end;
                 }
-                None => return RowEnd::Quoted(over_lines.unwrap_or(opened)),
+                None => return RowEnd::Quoted(opened),
             }
         }
         RowEnd::Beyond
@@ -165,6 +165,14 @@ pub(crate) fn detect(path: &Path, sample: &[u8], options: &ReadOptions) -> Resul
     Ok(Dialect { sep, quote, escape, width: 0, quote_is_said: said.is_some(), json: false })
 }
 
+/// The separator that a first line `sep=;` names, how many lines that takes, and what follows.
+pub(super) fn named_separator(sample: &[u8]) -> Option<(String, u64, &[u8])> {
+    let end = memchr(b'\n', sample)?;
+    let named = trim_line_end(&sample[..end]).strip_prefix(b"sep=")?;
+    let sep = std::str::from_utf8(named).ok().filter(|sep| sep.chars().count() == 1)?;
+    Some((sep.to_owned(), 1, &sample[end + 1..]))
+}
+
 /// Whether the separator that is said stands in the first line.
 pub(super) fn first_line_has(sample: &[u8], options: &ReadOptions) -> Result<bool> {
     let Some(sep) = options.separator()? else { return Ok(true) };
@@ -199,10 +207,11 @@ fn separator(path: &Path, lines: &[&[u8]]) -> Result<Vec<u8>> {
             found.push((rest.iter().filter(|line| width(line, sep) == columns).count(), columns, sep));
         }
     }
-    found.sort_by_key(|&(same, columns, _)| std::cmp::Reverse((same, columns)));
+    // No name has a tab in it.
+    found.sort_by_key(|&(same, columns, sep)| std::cmp::Reverse((same, columns, sep == b"\t")));
     match found[..] {
         [] => Ok(b",".to_vec()),
-        [(same, columns, a), (also, as_many, b), ..] if (same, columns) == (also, as_many) => {
+        [(same, columns, a), (also, as_many, b), ..] if (same, columns) == (also, as_many) && a != b"\t" => {
             let (a, b) = (
                 String::from_utf8_lossy(a).escape_default().to_string(),
                 String::from_utf8_lossy(b).escape_default().to_string(),

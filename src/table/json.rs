@@ -12,6 +12,8 @@ use super::LIST_SEPARATOR;
 /// Reads the values of objects in the order of the file's columns.
 pub(super) struct JsonReader {
     places: HashMap<String, usize>,
+    /// Columns of ids, whose values are texts or whole numbers.
+    ids: Vec<usize>,
     /// By column: where its value stands, once it has been met.
     met: Vec<Option<(u32, u32)>>,
     /// Keys that are no column, the first of them.
@@ -22,9 +24,9 @@ pub(super) struct JsonReader {
 const OTHER_KEYS: usize = 20;
 
 impl JsonReader {
-    pub(super) fn new(columns: &[String]) -> JsonReader {
+    pub(super) fn new(columns: &[String], ids: &[usize]) -> JsonReader {
         let places = columns.iter().enumerate().map(|(at, name)| (name.clone(), at)).collect();
-        JsonReader { places, met: vec![None; columns.len()], other: Vec::new() }
+        JsonReader { places, ids: ids.to_vec(), met: vec![None; columns.len()], other: Vec::new() }
     }
 
     /// The keys of the lines up to here that are no column.
@@ -36,26 +38,41 @@ impl JsonReader {
     /// [`LIST_SEPARATOR`], numbers are as they are written. Keys that are no column are passed over, and remembered.
     ///
     /// # Errors
-    /// The column that is there twice; None where the line is no object.
+    /// The column that is to blame, and why.
     pub(super) fn read(
         &mut self,
         line: &[u8],
         out: &mut Vec<u8>,
         fields: &mut Vec<(u32, u32)>,
-    ) -> Result<(), Option<usize>> {
+    ) -> Result<(), (usize, &'static str)> {
         out.clear();
         fields.clear();
         self.met.fill(None);
-        let mut twice = None;
-        let seed = Object { places: &self.places, met: &mut self.met, out, twice: &mut twice, other: &mut self.other };
+        let mut bad = None;
+        let JsonReader { places, ids, met, other } = self;
+        let seed = Object { places, ids, met, out, bad: &mut bad, other };
         let mut deserializer = serde_json::Deserializer::from_slice(line);
         let read = seed.deserialize(&mut deserializer).and_then(|()| deserializer.end());
         fields.extend(self.met.iter().map(|met| met.unwrap_or((0, 0))));
-        match (read, twice) {
-            (Err(_), _) => Err(None),
-            (Ok(()), Some(column)) => Err(Some(column)),
+        match (read, bad) {
+            (Err(_), _) => Err((0, NO_OBJECT)),
+            (Ok(()), Some(bad)) => Err(bad),
             (Ok(()), None) => Ok(()),
         }
+    }
+}
+
+const NO_OBJECT: &str = "is missing: the line is not a JSON object, as in {\"user\":1,\"item\":2}";
+const TWICE: &str = "is there twice in the object";
+const NO_ID: &str = "is a list, an object or a truth value; an id is a text or a whole number";
+const FRACTION: &str = "is a number with a fraction or exponent; an id is a text or a whole number";
+
+/// Why this value is no id, if so.
+fn not_an_id(raw: &str) -> Option<&'static str> {
+    match raw.as_bytes().first() {
+        Some(b'"' | b'n') | None => None,
+        Some(b'-' | b'0'..=b'9') => raw.contains(['.', 'e', 'E']).then_some(FRACTION),
+        Some(_) => Some(NO_ID),
     }
 }
 
@@ -63,7 +80,8 @@ struct Object<'a> {
     places: &'a HashMap<String, usize>,
     met: &'a mut [Option<(u32, u32)>],
     out: &'a mut Vec<u8>,
-    twice: &'a mut Option<usize>,
+    ids: &'a [usize],
+    bad: &'a mut Option<(usize, &'static str)>,
     other: &'a mut Vec<String>,
 }
 
@@ -91,10 +109,15 @@ impl<'de> Visitor<'de> for Object<'_> {
                 continue;
             };
             let value: &RawValue = map.next_value()?;
+            if self.ids.contains(&column)
+                && let Some(why) = not_an_id(value.get())
+            {
+                self.bad.get_or_insert((column, why));
+            }
             let start = self.out.len() as u32;
             append(value.get(), self.out);
             if self.met[column].replace((start, self.out.len() as u32)).is_some() {
-                *self.twice = Some(column);
+                *self.bad = Some((column, TWICE));
             }
         }
         Ok(())
@@ -189,35 +212,25 @@ mod tests {
     #[test]
     fn values_by_name() {
         let columns = ["user", "item", "tags"].map(String::from);
-        let mut reader = JsonReader::new(&columns);
+        let mut reader = JsonReader::new(&columns, &[0]);
         let (mut out, mut fields) = (Vec::new(), Vec::new());
-        let mut read = |line: &str| {
+        let mut read = |line: &str| -> Result<Vec<String>, (usize, &str)> {
             reader.read(line.as_bytes(), &mut out, &mut fields)?;
             let text =
-                |&(start, end): &(u32, u32)| String::from_utf8_lossy(&out[start as usize..end as usize]).into_owned();
-            Ok(fields.iter().map(text).collect::<Vec<_>>())
+                |&(start, end): &(u32, u32)| String::from_utf8(out[start as usize..end as usize].to_vec()).unwrap();
+            Ok(fields.iter().map(text).collect())
         };
-        assert_eq!(
-            read(r#"{"item": 12345678901234567890123, "user": "a\"\u00e9\n", "x": {"y": 1}}"#),
-            Ok(vec!["a\"é\n".into(), "12345678901234567890123".into(), String::new()])
-        );
-        assert_eq!(read(r#"{"user": 007}"#), Err(None));
-        assert_eq!(
-            read(r#"{"user": 1.50, "item": null, "tags": ["a", null, 3]}"#),
-            Ok(vec!["1.50".into(), String::new(), "\u{1f}a\u{1f}\u{1f}3".into()])
-        );
-        assert_eq!(
-            read(r#"{"us\u0065r": true, "tags": {"a": 1}}"#),
-            Ok(vec!["true".into(), String::new(), String::new()])
-        );
-        for (line, error) in [
-            ("", None),
-            ("[1]", None),
-            ("{\"user\":1", None),
-            ("{\"user\":1} x", None),
-            ("{\"user\":1,\"user\":2}", Some(0)),
-        ] {
-            assert_eq!(read(line), Err(error), "{line}");
+        let line = r#"{"item": 12345678901234567890123, "user": "a\"\u00e9\n", "x": {"y": 1}}"#;
+        assert_eq!(read(line).unwrap(), ["a\"é\n", "12345678901234567890123", ""]);
+        let line = r#"{"user": -7, "item": null, "tags": ["a", null, 3]}"#;
+        assert_eq!(read(line).unwrap(), ["-7", "", "\u{1f}a\u{1f}\u{1f}3"]);
+        assert_eq!(read(r#"{"us\u0065r": "x", "item": 1.50, "tags": true}"#).unwrap(), ["x", "1.50", "true"]);
+        for line in ["", "[1]", "{\"user\":1", "{\"user\":1} x", "{\"user\": 007}"] {
+            assert_eq!(read(line), Err((0, NO_OBJECT)), "{line}");
+        }
+        assert_eq!(read("{\"item\":1,\"item\":2}"), Err((1, TWICE)));
+        for (value, why) in [("[1]", NO_ID), ("true", NO_ID), ("{}", NO_ID), ("1.0", FRACTION), ("1e3", FRACTION)] {
+            assert_eq!(read(&format!("{{\"user\":{value}}}")), Err((0, why)), "{value}");
         }
     }
 

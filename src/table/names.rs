@@ -282,8 +282,8 @@ pub(crate) fn listed(columns: &[String]) -> String {
     const MOST: usize = 20;
     let cut = |column: &String| match column.chars().count() {
         0 => "(no name)".to_owned(),
-        n if n > 40 => format!("{}…", column.chars().take(40).collect::<String>()),
-        _ => column.clone(),
+        n if n > 40 => format!("{}…", column.chars().take(40).collect::<String>()).replace(char::is_control, "?"),
+        _ => column.replace(char::is_control, "?"),
     };
     let mut text = columns.iter().take(MOST).map(cut).collect::<Vec<_>>().join(", ");
     if columns.len() > MOST {

@@ -40,7 +40,7 @@ pub fn read(input: &Input, options: &ReadOptions) -> Result<Stream> {
         batches.push(batch.map_err(|error| Error::damaged(&table.path, "rows", error.to_string()))?);
         Ok(())
     };
-    table.for_each(None, &mut |row, values| {
+    table.for_each(None, &[], &mut |row, values| {
         let at = |column: &str, reason: String| Error::Row {
             path: table.path.clone(),
             row,

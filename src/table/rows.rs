@@ -45,9 +45,6 @@ const BEHIND_QUOTE: &str = "there is text behind the closing quote; a quote insi
 const STRAY_QUOTE: &str = "the quote that opens here is not closed in its line, and the lines up to the next quote are \
                            rows of their own; give quote=none where quotes are text, or quote=\" where values have \
                            line breaks";
-/// A line that is not a JSON object.
-const NO_OBJECT: &str = "is not a JSON object; a line has to hold one, as in {\"user\":1,\"item\":2}";
-
 impl<'a> Row<'a> {
     #[inline]
     pub(crate) fn get(&self, i: usize) -> &'a [u8] {
@@ -72,9 +69,9 @@ impl RowReader {
         }
     }
 
-    /// For a file with these columns: JSON objects give their values by name.
-    pub(crate) fn of_columns(dialect: &Dialect, columns: &[String]) -> RowReader {
-        let json = dialect.json.then(|| JsonReader::new(columns));
+    /// For a file with these columns, of which some are ids: JSON objects give their values by name.
+    pub(crate) fn of_columns(dialect: &Dialect, columns: &[String], ids: &[usize]) -> RowReader {
+        let json = dialect.json.then(|| JsonReader::new(columns, ids));
         RowReader { json, ..RowReader::new(dialect) }
     }
 
@@ -121,7 +118,6 @@ impl RowReader {
                 return Some(Row { bytes: text, fields: &self.fields, text: b"", lines: 1, spoilt: None });
             }
             let spoilt = json.read(text, &mut self.unquoted, &mut self.fields).err();
-            let spoilt = spoilt.map(|column| (column.unwrap_or(0), if column.is_some() { TWICE } else { NO_OBJECT }));
             return Some(Row { bytes: &self.unquoted, fields: &self.fields, text, lines: 1, spoilt });
         }
         let mut field = 0;
@@ -213,8 +209,6 @@ impl RowReader {
         }
     }
 }
-
-const TWICE: &str = "is there twice in the object";
 
 fn trim_line_end(line: &[u8]) -> &[u8] {
     let line = line.strip_suffix(b"\n").unwrap_or(line);

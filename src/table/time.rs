@@ -42,10 +42,13 @@ pub(super) fn parse_integer(text: &[u8]) -> Option<i64> {
     if whole.is_empty() || !whole.iter().chain(fraction).all(u8::is_ascii_digit) {
         return None;
     }
-    let step = |sum: i64, digit: &u8| sum.checked_mul(10)?.checked_add(i64::from(digit - b'0'));
+    let step = |sum: i64, digit: &u8| {
+        let digit = i64::from(digit - b'0');
+        sum.checked_mul(10)?.checked_add(if negative { -digit } else { digit })
+    };
     let value = whole.iter().try_fold(0i64, step)?;
     let down = i64::from(negative && fraction.iter().any(|digit| *digit != b'0'));
-    Some(if negative { -value - down } else { value })
+    value.checked_sub(down)
 }
 
 fn number(text: &[u8]) -> Result<i64, &'static str> {

@@ -114,7 +114,7 @@ impl Times {
         let whole = value.floor();
         // Both bounds are exact as f64; between them the conversion is.
         if !(-9.2e18..9.2e18).contains(&whole) {
-            return Err("is not a time".into());
+            return Err("is past the year 9999".into());
         }
         // Spreadsheets keep the time of day in the fraction.
         if self.unit == Some(TimeUnit::Excel) || self.unit == Some(TimeUnit::Days) {
@@ -128,6 +128,11 @@ impl Times {
     pub(crate) fn seconds(seconds: i64) -> Result<(i64, Reading), Reason> {
         Ok((check_seconds(seconds)?, Reading::Date))
     }
+}
+
+/// Whether this is a time of this age in seconds.
+pub(crate) fn is_plausible(seconds: i64) -> bool {
+    PLAUSIBLE.contains(&seconds)
 }
 
 /// The unit as which this integer is plausible.

@@ -8,7 +8,7 @@ use super::renumber::{NOWHERE, Side};
 use crate::Result;
 use crate::data::dataset::Feature;
 use crate::data::vocabulary::FeatureColumn;
-use crate::table::{LIST_SEPARATOR, Reject, Table, quoted};
+use crate::table::{Reject, Table, quoted};
 
 mod encode;
 mod fit;
@@ -52,8 +52,11 @@ pub(super) fn read_features(
 ) -> Result<Fitted> {
     let entities = side.rows as usize + side.unseen as usize;
     let names = &input.table.columns;
-    let mut columns: Vec<Values> =
-        input.columns.iter().map(|(_, spec)| Values::new(spec.clone(), side.rows as usize, entities)).collect();
+    let mut columns: Vec<Values> = input
+        .columns
+        .iter()
+        .map(|(_, spec)| Values::new(spec.clone(), side.rows as usize, entities, &input.table.missing))
+        .collect();
     let mut seen = vec![false; entities];
     let (mut rows, mut met, mut trained) = (0u64, 0u64, 0u64);
     let mut unmet = Unmet::default();
@@ -61,7 +64,7 @@ pub(super) fn read_features(
     let missing = &input.table.missing;
     let mut wanted: Vec<usize> = input.columns.iter().map(|(i, _)| *i).chain([input.key]).collect();
     wanted.sort_unstable();
-    input.table.for_each(Some(&wanted), &mut |number, values| {
+    input.table.for_each(Some(&wanted), &[input.key], &mut |number, values| {
         let values = match values {
             Ok(values) => values,
             Err(reject) => return rejected.push(path, number, reject),
@@ -72,9 +75,6 @@ pub(super) fn read_features(
             let text = values.join(&b","[..]);
             Reject { line: 0, column: names[column].clone(), reason, text }
         };
-        if key.starts_with(LIST_SEPARATOR.as_bytes()) {
-            return rejected.push(path, number, reject(input.key, "is a list; an id is a text or a number".into()));
-        }
         if missing.is_id(key) {
             return rejected.push(
                 path,
@@ -111,7 +111,7 @@ pub(super) fn read_features(
     }
     fitted.notes.push(format!("{file}: {trained} of {} {word} have features", side.rows - 1));
     if rows > met {
-        fitted.notes.push(format!("{file}: {} rows are of {word} that no interaction names", rows - met));
+        fitted.notes.push(format!("{file}: {} rows are of {word} that are not in the dataset", rows - met));
     }
     for (at, (column, (i, _))) in columns.into_iter().zip(&input.columns).enumerate() {
         let name = &names[*i];

@@ -309,7 +309,12 @@ fn work(
                         Some((of, reader)) if *of == slot.file => reader,
                         other => {
                             let columns = &file.layout.columns[..file.table.file_columns()];
-                            &mut other.insert((slot.file, RowReader::of_columns(dialect, columns))).1
+                            &mut other
+                                .insert((
+                                    slot.file,
+                                    RowReader::of_columns(dialect, columns, &[file.layout.user, file.layout.item]),
+                                ))
+                                .1
                         }
                     };
                     slot.columns.read_text(&slot.text, reader, &file.layout, stop);

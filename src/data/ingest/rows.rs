@@ -2,7 +2,7 @@
 
 use super::ids::Keys;
 use crate::table::{
-    LIST_SEPARATOR, Missing, Reading, Reject, Row, RowReader, Times, also_compact, check_width, quoted,
+    Missing, Reading, Reject, Row, RowReader, Times, also_compact, check_width, quoted,
 };
 
 /// The longest raw id, in bytes.
@@ -23,8 +23,6 @@ pub(super) struct Layout {
     pub(super) missing: Missing,
     /// Whether a value in quotes may be one that is quoted: the file has not shown whether it has quotes.
     pub(super) unsure_quotes: bool,
-    /// Whether a value that begins with a separator of lists is one.
-    pub(super) has_lists: bool,
 }
 
 impl Layout {
@@ -60,9 +58,6 @@ impl Layout {
                 "{} stands in quotes; give quote=\" where they are not part of the id, quote=none where they are",
                 quoted(id)
             ));
-        }
-        if self.has_lists && id.starts_with(LIST_SEPARATOR.as_bytes()) {
-            return Err("is a list; an id is a text or a number".into());
         }
         if !is_utf8 && let Err(error) = std::str::from_utf8(id) {
             return Err(format!("{} is not UTF-8 (byte {} of the value)", quoted(id), error.valid_up_to() + 1));
@@ -180,6 +175,10 @@ impl Columns {
         let item = layout.value(row, layout.item);
         layout.check_id(user, ascii).map_err(|reason| (layout.user, reason))?;
         layout.check_id(item, ascii).map_err(|reason| (layout.item, reason))?;
+        // A header that stands in the midst of the rows, as joined files have it.
+        if user == layout.columns[layout.user].as_bytes() && item == layout.columns[layout.item].as_bytes() {
+            return Err((layout.user, "is the column's name: the row is a header".into()));
+        }
         let time = match layout.time {
             Some(i) => {
                 let text = layout.value(row, i);
@@ -240,7 +239,6 @@ mod tests {
             times: Times::new(&options).unwrap(),
             missing: Missing::default(),
             unsure_quotes: false,
-            has_lists: false,
         };
         let mut columns = Columns::default();
         let dialect = Dialect {

@@ -11,7 +11,8 @@ use super::typed;
 use crate::data::dataset::{SourceColumns, Split};
 use crate::data::split::SplitRule;
 use crate::table::names::{self, Role, ambiguous, guess, listed};
-use crate::table::{Hints, Input, Kind, ReadOptions, Table, Times, Wanted};
+use crate::table::time::format_time;
+use crate::table::{Hints, Input, Kind, ReadOptions, Table, Times, Wanted, is_plausible};
 use crate::{Error, Result};
 
 mod files;
@@ -42,6 +43,7 @@ pub(super) fn plan(inputs: &Inputs, config: &IngestConfig) -> Result<Plan> {
         return Err(Error::config("split", "rows are given for a split: use `none` (the default) with them"));
     }
     let times = Times::new(&config.read)?;
+    check_bounds(config)?;
     let mut notes = Vec::new();
     let found = candidates(inputs, config.format, &mut notes)?;
     let preset = found.interactions.first().map_or(Preset::Plain, |first| first.preset);
@@ -84,6 +86,19 @@ pub(super) fn plan(inputs: &Inputs, config: &IngestConfig) -> Result<Plan> {
     Ok(Plan { files, columns, text_users, text_items, user_features, item_features, notes })
 }
 
+/// Refuses bounds of a split that are numbers which nobody takes for seconds: 20240106 is no second of 1970.
+fn check_bounds(config: &IngestConfig) -> Result<()> {
+    let SplitRule::Time { valid, test } = config.split else { return Ok(()) };
+    let strange = |at: &i64| !is_plausible(*at) && at.rem_euclid(86_400) != 0;
+    match [valid, test].iter().find(|at| config.read.time_unit.is_none() && strange(at)) {
+        None => Ok(()),
+        Some(at) => Err(Error::config(
+            "split",
+            format!("`{at}` is {} in epoch seconds; write bounds as dates, YYYY-MM-DD", format_time(*at)),
+        )),
+    }
+}
+
 /// The files that an ingest of these inputs reads, in the order of their paths: those of interactions and of features,
 /// those found by convention included. Pipes and tables are left out.
 ///
@@ -124,17 +139,13 @@ fn input_file(table: Table, split: Split, columns: &SourceColumns, times: &Times
         times: times.clone(),
         missing: table.missing.clone(),
         unsure_quotes: false,
-        has_lists: false,
     };
     for column in [Some(layout.user), Some(layout.item), layout.time, layout.weight].into_iter().flatten() {
         table.check_usable(&table.columns[column])?;
     }
     let mut used = None;
     match &table.kind {
-        Kind::Text { dialect, .. } => {
-            layout.unsure_quotes = dialect.quote.is_none() && !dialect.quote_is_said;
-            layout.has_lists = dialect.json;
-        }
+        Kind::Text { dialect, .. } => layout.unsure_quotes = dialect.quote.is_none() && !dialect.quote_is_said,
         _ => used = Some(layout.narrow()),
     }
     Ok(InputFile { table, layout, columns: used, split })

@@ -13,7 +13,8 @@ fn recall(dataset: &Dataset, out: &Path, config: &Config, bf16: bool) -> f64 {
     if bf16 {
         cpu = cpu.with_bf16();
     }
-    Run::start(cpu, dataset, out, config, false, &AtomicBool::new(false), &mut |_| {}).unwrap().run().unwrap();
+    let resolved = config.for_rows(dataset.split(Split::Train).rows);
+    Run::start(cpu, dataset, out, &resolved, false, &AtomicBool::new(false), &mut |_| {}).unwrap().run().unwrap();
     let mut model = TwoTower::load(out, Device::Cpu, config.train.threads).unwrap();
     let options = EvaluateOptions { ks: vec![100], include_seen: true, bootstrap: 0, ..Default::default() };
     let report = evaluate(dataset, Split::Test, &mut model, &options, &mut |_| {}).unwrap();

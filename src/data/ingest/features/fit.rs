@@ -172,6 +172,7 @@ pub(super) fn split_off(column: &mut FeatureColumn, at: usize) -> FeatureColumn 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::table::Missing;
 
     fn fit(
         spec: Option<&str>,
@@ -180,7 +181,7 @@ mod tests {
         others: &[&str],
     ) -> Result<(FeatureKind, FeatureColumn), String> {
         let spec = spec.map(|s| s.parse().unwrap());
-        let mut values = Values::new(spec, known.len() + 1, known.len() + 1 + others.len());
+        let mut values = Values::new(spec, known.len() + 1, known.len() + 1 + others.len(), &Missing::default());
         for (row, value) in known.iter().chain(others).enumerate() {
             assert_eq!(values.check(value.as_bytes()), None);
             values.set(row as u32 + 1, value.as_bytes());

@@ -24,6 +24,7 @@ pub(super) struct Values {
     pub(super) store: Store,
     /// Training entities whose value is no number where numbers are due, once texts are no longer kept.
     pub(super) odd: u64,
+    missing: Missing,
 }
 
 pub(super) enum Store {
@@ -94,7 +95,7 @@ pub(super) fn parse_number(text: &[u8]) -> Option<f64> {
 }
 
 impl Values {
-    pub(super) fn new(spec: Option<FeatureSpec>, known: usize, entities: usize) -> Values {
+    pub(super) fn new(spec: Option<FeatureSpec>, known: usize, entities: usize, missing: &Missing) -> Values {
         let store = match &spec {
             Some(FeatureSpec::Numeric(_)) => Store::Numbers(vec![f64::NAN; entities]),
             Some(FeatureSpec::MultiHot(_)) => {
@@ -106,7 +107,7 @@ impl Values {
                 Store::Texts { texts: Counted::default(), cells: vec![0; entities] }
             }
         };
-        Values { spec, known, store, odd: 0 }
+        Values { spec, known, store, odd: 0, missing: missing.clone() }
     }
 
     /// Why this value cannot be taken, if so.
@@ -146,7 +147,7 @@ impl Values {
                 for (end, next) in ends.chain([(value.len(), 0)]) {
                     let text = value[at..end].trim_ascii();
                     at = next;
-                    if text.is_empty() {
+                    if self.missing.is_value(text) {
                         continue;
                     }
                     let Some(number) = texts.texts.add(text) else {
