@@ -10,6 +10,7 @@ mod held_out;
 mod instants;
 mod joins;
 mod json_lines;
+mod known;
 mod missing;
 mod people;
 mod pipes;
