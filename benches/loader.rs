@@ -52,6 +52,7 @@ fn write_dataset(dir: &Path, columns: bool) -> tercel::Result<Dataset> {
         users: side("users.arrow", USERS)?,
         items: side("items.arrow", ITEMS)?,
         history: None,
+        filtered: None,
     };
     write_json(&dir.join("dataset.json"), &manifest)?;
     Dataset::open(dir)

@@ -66,6 +66,7 @@ fn write(dir: &Path) -> tercel::Result<()> {
         users: side("users.arrow", "u", 21)?,
         items: side("items.arrow", "i", 11)?,
         history: None,
+        filtered: None,
     };
     dataset::write_json(&dir.join("dataset.json"), &manifest)
 }

@@ -81,6 +81,7 @@ fn write_dataset(dir: &Path, train: Vec<FileInfo>) -> Dataset {
         users: write_vocabulary(dir, "users.arrow", 9),
         items: write_vocabulary(dir, "items.arrow", 11),
         history: None,
+        filtered: None,
     };
     write_json(&dir.join("dataset.json"), &manifest).unwrap();
     Dataset::open(dir).unwrap()

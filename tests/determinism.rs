@@ -36,6 +36,7 @@ fn write_dataset(dir: &Path) -> Dataset {
         users: side("users.arrow", USERS),
         items: side("items.arrow", ITEMS),
         history: None,
+        filtered: None,
     };
     write_json(&dir.join("dataset.json"), &manifest).unwrap();
     Dataset::open(dir).unwrap()

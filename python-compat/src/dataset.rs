@@ -56,6 +56,7 @@ pub(crate) fn ingest(
     let result = py.detach(|| ingest_inputs(inputs, &out, &config, &told));
     let watch = watch.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
     let summary = watch.end(result)?;
+    let filtered = summary.filtered.unwrap_or_default();
     Ok(serde_json::json!({
         "rows": summary.rows,
         "train_rows": summary.train_rows,
@@ -66,7 +67,11 @@ pub(crate) fn ingest(
         "unseen_users": summary.unseen_users,
         "unseen_items": summary.unseen_items,
         "rejected": summary.rejected,
-        "filtered": summary.filtered,
+        "filtered": filtered.train_rows,
+        "filtered_users": filtered.users,
+        "filtered_items": filtered.items,
+        "filtered_valid_rows": filtered.valid_rows,
+        "filtered_test_rows": filtered.test_rows,
         "notes": summary.notes,
         "seconds": summary.seconds,
     })

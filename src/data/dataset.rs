@@ -161,6 +161,21 @@ impl Feature {
     }
 }
 
+/// What the lower bounds on counts ([`MinCount`](super::ingest::MinCount)) left out of a dataset.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Filtered {
+    /// Users below the bound.
+    pub users: u64,
+    /// Items below the bound.
+    pub items: u64,
+    /// Training rows of either.
+    pub train_rows: u64,
+    /// Validation rows of either; none where they are kept.
+    pub valid_rows: u64,
+    /// Test rows of either; none where they are kept.
+    pub test_rows: u64,
+}
+
 /// The text of `dataset.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
@@ -186,6 +201,9 @@ pub struct Manifest {
     /// seen items and known positives are read from it. Absent where another program wrote the folder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub history: Option<FileInfo>,
+    /// What the lower bounds on counts left out; absent where there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filtered: Option<Filtered>,
 }
 
 /// An opened DATASET folder.

@@ -9,7 +9,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use crate::data::dataset::{EntityInfo, FORMAT_VERSION, Manifest, SourceColumns, Split, SplitInfo, write_json};
+use crate::data::dataset::{
+    EntityInfo, FORMAT_VERSION, Filtered, Manifest, SourceColumns, Split, SplitInfo, write_json,
+};
 use crate::data::history::History;
 use crate::data::split::{LastRows, SplitRule, Splitter};
 use crate::data::vocabulary::EntityTable;
@@ -41,7 +43,7 @@ use features::{Fitted, read_features};
 use pipeline::{Dictionaries, Sink, read_rows};
 use publish::Draft;
 use rejected::Rejected;
-use renumber::{NOWHERE, Numbered, Raw, Side, number};
+use renumber::{BELOW, Numbered, Raw, Side, number};
 use spill::{Spill, Spilled};
 
 /// What ingest is doing.
@@ -106,8 +108,8 @@ pub struct IngestSummary {
     pub unseen_items: u64,
     /// Rows that could not be read (see `rejected.csv`), those of feature files included.
     pub rejected: u64,
-    /// Training rows that the lower bounds on counts left out.
-    pub filtered: u64,
+    /// What the lower bounds on counts left out; absent where there are none.
+    pub filtered: Option<Filtered>,
     /// What the columns were taken for.
     pub columns: SourceColumns,
     /// Things worth knowing: files and features that were left out and why, what features were taken for.
@@ -182,7 +184,10 @@ pub fn ingest_inputs(
     if spilled.rows == 0 {
         let why = match rejected.rows {
             0 => "the input has no rows".to_owned(),
-            n => format!("none of the input's {n} rows can be read"),
+            n => {
+                let first = rejected.first.as_deref().unwrap_or_default();
+                format!("none of the input's {n} rows can be read; the first is {first}")
+            }
         };
         return Err(Error::input(&plan.files[0].table.path, why));
     }
@@ -193,7 +198,7 @@ pub fn ingest_inputs(
     let users = Raw { ids: dictionaries.users.freeze(), text: plan.text_users };
     let items = Raw { ids: dictionaries.items.freeze(), text: plan.text_items };
     let splitter = splitter(config, &spilled, user_rows, users.ids.bound())?;
-    let mut numbered = number(&spilled, &splitter, config.min_count, &users, &items)?;
+    let mut numbered = number(&spilled, &splitter, config.min_count, config.keep_below_min_count, &users, &items)?;
 
     report(Stage::Features, 0)?;
     let mut read = |input: &Option<_>, word, side: &Side, raw: &Raw| match input {
@@ -244,6 +249,7 @@ pub fn ingest_inputs(
         users,
         items,
         history: Some(history),
+        filtered,
     };
     write_json(&dir.join("dataset.json"), &manifest)?;
     draft.publish()?;
@@ -296,11 +302,11 @@ fn write_shards(
         for (i, (user, item, time, row)) in block.rows(first).enumerate() {
             let split = splitter.split(file, user, time, row);
             let (user, item) = (users.row[user as usize], items.row[item as usize]);
-            // What the lower bounds left out has no row, or one behind the vocabulary.
-            if split == Split::Train && (user >= users.rows || item >= items.rows) {
+            // What the lower bounds left out has no row; what they left out of training alone, one behind the
+            // vocabulary.
+            if user >= BELOW || item >= BELOW || (split == Split::Train && (user >= users.rows || item >= items.rows)) {
                 continue;
             }
-            debug_assert!(user != NOWHERE && item != NOWHERE);
             let rows = &mut splits[split as usize];
             rows.users.push(user);
             rows.items.push(item);

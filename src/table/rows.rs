@@ -98,7 +98,12 @@ impl RowReader {
                     next = end;
                     stray = Some(opened);
                 }
-                RowEnd::Beyond | RowEnd::Quoted(_) => next = bytes.len(),
+                // These are whole rows: a quote that stays open in them quotes nothing.
+                RowEnd::Quoted(opened) => {
+                    next = memchr(b'\n', &bytes[opened..]).map_or(bytes.len(), |n| opened + n + 1);
+                    stray = Some(opened);
+                }
+                RowEnd::Beyond => next = bytes.len(),
             }
             let text = trim_line_end(&bytes[start..next]);
             let lines = memchr_iter(b'\n', &bytes[start..next]).count() as u64;
@@ -172,7 +177,8 @@ impl RowReader {
                 // `\N` by itself is the word for a missing value.
                 let word = rest == b"\\N" && begin == self.unquoted.len() as u32;
                 self.unquoted.extend_from_slice(&rest[..n + usize::from(word)]);
-                self.unquoted.extend(text.get(at + n + 1));
+                // One that ends the row escapes nothing.
+                self.unquoted.extend(text.get(at + n + 1).or(escape.as_ref()));
                 at = (at + n + 2).min(text.len());
             }
             self.fields.push((begin, self.unquoted.len() as u32));
@@ -228,7 +234,10 @@ pub(crate) fn check_width(row: &Row<'_>, columns: usize) -> Result<(), (usize, S
         n if n < columns => Err((n, format!("is missing: the row has {n} of {columns} values"))),
         n => Err((
             columns - 1,
-            format!("the row has {n} values, {columns} are due; a value that holds the separator must be quoted"),
+            format!(
+                "the row has {n} values, {columns} are due; a value that holds the separator must be quoted (and \
+                 quote=\" given where tabs or :: separate)"
+            ),
         )),
     }
 }
@@ -283,7 +292,7 @@ mod tests {
         assert_eq!(by(None, "a\\,b,c\\\\\n"), [["a,b", "c\\"]]);
         assert_eq!(by(None, "\\N,x\\N\n"), [["\\N", "xN"]]);
         assert_eq!(by(None, "two\\\nlines,x\ny,z\n"), [["two\nlines", "x"], ["y", "z"]]);
-        assert_eq!(by(Some(b'"'), "\"a\\\nb\",c\\"), [["a\nb", "c"]]);
+        assert_eq!(by(Some(b'"'), "\"a\\\nb\",c\\"), [["a\nb", "c\\"]]);
     }
 
     #[test]

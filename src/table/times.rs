@@ -226,6 +226,13 @@ pub(crate) fn also_compact(seconds: i64, reading: Reading) -> bool {
 
 /// Compiles a format once.
 fn compile(format: &str) -> Result<Vec<Item<'static>>> {
+    // chrono passes over any word for a zone.
+    if format.contains("%Z") {
+        return Err(Error::config(
+            "time_format",
+            "names of time zones (%Z) cannot be read; write the offset (%z), or convert",
+        ));
+    }
     let bad = |reason: String| Error::config("time_format", format!("`{format}` {reason}"));
     let items = StrftimeItems::new(format).parse_to_owned().map_err(|_| bad("is not a strftime format".into()))?;
     // A format that can say a date reads back what it writes of one.
@@ -247,6 +254,10 @@ fn formatted(format: &[Item<'static>], text: &[u8]) -> Result<i64, Reason> {
     let text = std::str::from_utf8(text).map_err(|_| wrong())?;
     let mut parsed = Parsed::new();
     parse(&mut parsed, text, format.iter()).map_err(|_| wrong())?;
+    // `%Y` reads `24` too, as the year 24.
+    if parsed.year().is_some_and(|year| !(1000..=9999).contains(&year)) {
+        return Err("has a year that is not of four digits; %y reads two".into());
+    }
     if parsed.timestamp().is_some() || parsed.offset().is_some() {
         let offset = chrono::FixedOffset::east_opt(parsed.offset().unwrap_or(0)).ok_or_else(wrong)?;
         if let Ok(local) = parsed.to_naive_datetime_with_offset(offset.local_minus_utc()) {
@@ -357,12 +368,17 @@ mod tests {
         assert_eq!(read("%b %d %Y", "Jan 05 2024"), Ok(1_704_412_800));
         assert_eq!(read("%Y-%m-%dT%H:%M:%S%z", "2024-01-05T02:00:00+0200"), Ok(1_704_412_800));
         assert_eq!(read("%s", "1704412800"), Ok(1_704_412_800));
-        for (format, text) in
-            [("%Y%m%d", "20241305"), ("%d/%m/%Y", "2024-01-05"), ("%Y%m%d", ""), ("%Y%m%d", "202401051")]
-        {
+        for (format, text) in [
+            ("%Y%m%d", "20241305"),
+            ("%d/%m/%Y", "2024-01-05"),
+            ("%Y%m%d", ""),
+            ("%Y%m%d", "202401051"),
+            ("%d/%m/%Y", "05/01/24"),
+            ("%Y-%m-%d", "-2024-01-05"),
+        ] {
             assert!(read(format, text).is_err(), "{format} {text}");
         }
-        for bad in ["%H:%M", "%d/%m", "%Q", "day", ""] {
+        for bad in ["%H:%M", "%d/%m", "%Q", "day", "", "%Y-%m-%d %Z"] {
             let options = ReadOptions { time_format: Some(bad.into()), ..Default::default() };
             assert!(Times::new(&options).unwrap_err().to_string().starts_with("time_format: "), "{bad}");
         }

@@ -24,7 +24,7 @@ fn nothing_to_read() {
     assert_eq!(error("user,item"), "a.csv: the input has no rows");
     assert_eq!(
         error_with("user,item\n,\n,\n", |c| c.on_error = OnError::Skip),
-        "a.csv: none of the input's 2 rows can be read"
+        "a.csv: none of the input's 2 rows can be read; the first is row 2, column user: is empty; an id is needed"
     );
     let case = Case::new();
     assert_eq!(case.error("none.csv", &config(|_| {})), ("none.csv: No such file or directory (os error 2)".into(), 3));
@@ -64,7 +64,7 @@ fn rows_say_file_line_and_column() {
     assert_eq!(error("user,item\n\na,x\nb\n"), "a.csv: row 4, column item: is missing: the row has 1 of 2 values");
     assert_eq!(
         error("user,item\na,x\n\"b\ny\",z\nc,y,1\n"),
-        "a.csv: row 5, column item: the row has 3 values, 2 are due; a value that holds the separator must be quoted"
+        "a.csv: row 5, column item: the row has 3 values, 2 are due; a value that holds the separator must be quoted (and quote=\" given where tabs or :: separate)"
     );
     assert_eq!(error("user,item\na,\n"), "a.csv: row 2, column item: is empty; an id is needed");
     assert_eq!(

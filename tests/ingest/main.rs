@@ -2,8 +2,10 @@
 
 mod bad_input;
 mod columnar;
+mod counts;
 mod features;
 mod formats;
+mod listing;
 mod output;
 mod splits;
 mod support;

@@ -70,7 +70,7 @@ fn rejected_rows_are_written() {
         [
             "5",
             "time",
-            "the row has 4 values, 3 are due; a value that holds the separator must be quoted",
+            "the row has 4 values, 3 are due; a value that holds the separator must be quoted (and quote=\" given where tabs or :: separate)",
             "d,\"y\",5,6",
         ],
         ["6", "item", "`\u{fffd}` is not UTF-8 (byte 1 of the value)", "e,\u{fffd},1"],

@@ -1,7 +1,6 @@
-//! Splits on hand-worked examples, and what is left out by lower bounds on counts.
+//! Splits on hand-worked examples.
 
 use tercel::data::dataset::Split;
-use tercel::data::ingest::MinCount;
 
 use crate::support::{Case, Opened, config, row};
 
@@ -82,27 +81,4 @@ fn files_per_split() {
     );
     assert!(error.starts_with("split: files are given"), "{error}");
     assert_eq!(code, 2);
-}
-
-#[test]
-fn lower_bounds_count_training_rows_once() {
-    // Training rows: a 3, b 2, c 1; x 3, y 2, z 1. Test rows come back with what was left out as unseen.
-    let text = "user,item,time\na,x,1\na,y,1\na,z,1\nb,x,1\nb,y,1\nc,x,1\nc,z,9\nb,z,9\nd,x,9\n";
-    let bounds = |user, item| {
-        let case = Case::with("a.csv", text);
-        let min_count = MinCount { user, item };
-        let opened = case.open("a.csv", &config(|c| (c.split, c.min_count) = ("time:9".parse().unwrap(), min_count)));
-        (case, opened)
-    };
-    let (_case, opened) = bounds(2, 0);
-    assert_eq!(opened.pairs(Split::Train), ["a x", "a y", "a z", "b x", "b y"]);
-    assert_eq!((opened.summary.filtered, opened.summary.users, opened.summary.unseen_users), (1, 2, 2));
-    let (_case, opened) = bounds(2, 2);
-    assert_eq!(opened.pairs(Split::Train), ["a x", "a y", "b x", "b y"]);
-    assert_eq!(opened.pairs(Split::Test), ["c z", "b z", "d x"]);
-    // With c gone x has 2 training rows, and the counts in the vocabulary say so; z is unseen now.
-    assert_eq!(opened.items.table.counts, [0, 2, 2]);
-    assert_eq!((opened.summary.filtered, opened.summary.unseen_items), (2, 1));
-    // One pass: after b and c are gone y has a single row left, and stays.
-    assert_eq!(bounds(3, 2).1.pairs(Split::Train), ["a x", "a y"]);
 }

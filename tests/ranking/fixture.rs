@@ -74,6 +74,7 @@ impl Toy {
             valid: SplitInfo::default(),
             test,
             history: Some(History::write(dir.path(), &paths, users.rows).unwrap()),
+            filtered: None,
             users,
             items,
         };

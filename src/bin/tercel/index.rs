@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tercel::index::item_index::{About, IndexKind, IndexOptions, ItemIndex, QuerySource};
 use tercel::model::TwoTower;
-use tercel::{Error, Result};
+use tercel::{Device, Error, Result};
 
 use crate::args::MachineFlags;
 use crate::output::{Output, duration, round, size, thousands};
@@ -21,7 +21,7 @@ const EXAMPLES: &str = r"Examples, after `tercel demo`:
 /// The name of a model's index in its folder.
 const FILE: &str = "items.index";
 /// The recall that is kept where none is asked for.
-const RECALL: f32 = 0.95;
+pub const RECALL: f32 = 0.95;
 
 /// Builds an approximate index of a model's items that keeps the recall you ask for.
 ///
@@ -51,24 +51,49 @@ pub struct Args {
     machine: MachineFlags,
 }
 
+/// What an index can be told.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct IndexSettings {
+    /// The part of the true best items that must be found.
+    pub recall: f32,
+    /// The list length that the recall is meant for.
+    pub k: usize,
+    /// The same seed gives the same index.
+    pub seed: u64,
+}
+
 pub fn run(args: &Args, out: &Output) -> Result<()> {
-    let file = args.out.clone().unwrap_or_else(|| args.model.join(FILE));
-    if file.is_dir() {
-        return Err(Error::input(&file, "is a folder; the index goes to a file in it"));
+    if let Some(file) = args.out.as_ref().filter(|file| file.is_dir()) {
+        return Err(Error::input(file, "is a folder; the index goes to a file in it"));
     }
-    let mut model = TwoTower::load(&args.model, args.machine.device(out)?, args.machine.threads())?;
+    let settings = IndexSettings { recall: args.recall, k: args.k, seed: args.seed };
+    let (device, threads) = (args.machine.device(out)?, args.machine.threads());
+    perform(&args.model, args.out.as_deref(), &settings, device, threads, out).map(drop)
+}
+
+/// Builds a model's index, says what came of it, and returns its file: `file`, or the place in the model's folder.
+pub fn perform(
+    model: &Path,
+    file: Option<&Path>,
+    settings: &IndexSettings,
+    device: Device,
+    threads: usize,
+    out: &Output,
+) -> Result<PathBuf> {
+    let file = file.map_or_else(|| model.join(FILE), Path::to_owned);
+    let mut model = TwoTower::load(model, device, threads)?;
     let options = IndexOptions {
-        kind: IndexKind::Approx { recall: args.recall },
-        k: args.k,
-        seed: args.seed,
-        threads: args.machine.threads(),
+        kind: IndexKind::Approx { recall: settings.recall },
+        k: settings.k,
+        seed: settings.seed,
+        threads,
         device: model.device(),
         ..IndexOptions::default()
     };
     let mut index = build(&mut model, &options, out)?;
     index.save(&file)?;
     out.text(format_args!("{}: {}", file.display(), size(std::fs::metadata(&file).map_or(0, |about| about.len()))));
-    Ok(())
+    Ok(file)
 }
 
 fn build(model: &mut TwoTower, options: &IndexOptions, out: &Output) -> Result<ItemIndex> {

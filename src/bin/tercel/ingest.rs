@@ -49,6 +49,7 @@ pub fn perform(inputs: &[PathBuf], dataset: &Path, config: &IngestConfig, out: &
         meter.set(at.bytes, at.total_bytes, words);
     })?;
     meter.finish(format_args!("{} rows in {}", thousands(summary.rows), duration(summary.seconds)));
+    let filtered = summary.filtered.unwrap_or_default();
     out.event(
         "ingest",
         &json!({
@@ -56,7 +57,11 @@ pub fn perform(inputs: &[PathBuf], dataset: &Path, config: &IngestConfig, out: &
             "users": summary.users,
             "items": summary.items,
             "rejected": summary.rejected,
-            "filtered": summary.filtered,
+            "filtered": filtered.train_rows,
+            "filtered_users": filtered.users,
+            "filtered_items": filtered.items,
+            "filtered_valid_rows": filtered.valid_rows,
+            "filtered_test_rows": filtered.test_rows,
             "unseen_users": summary.unseen_users,
             "unseen_items": summary.unseen_items,
             "train_rows": summary.train_rows,
@@ -87,8 +92,15 @@ pub fn perform(inputs: &[PathBuf], dataset: &Path, config: &IngestConfig, out: &
     for note in &summary.notes {
         out.text(format_args!("  {note}"));
     }
-    if summary.filtered > 0 {
-        out.text(format_args!("  {} rows left out by --min-count", thousands(summary.filtered)));
+    if summary.filtered.is_some() {
+        out.text(format_args!(
+            "  below the least count: {} users and {} items; with them went {} training, {} validation and {} test rows",
+            thousands(filtered.users),
+            thousands(filtered.items),
+            thousands(filtered.train_rows),
+            thousands(filtered.valid_rows),
+            thousands(filtered.test_rows)
+        ));
     }
     if summary.rejected > 0 {
         out.text(format_args!(

@@ -1,20 +1,26 @@
 //! `tercel nightly`: ingest, train, evaluate and recommend in one go, resumable.
 
 pub mod settings;
+mod stamps;
 mod state;
+#[cfg(test)]
+mod tests;
 
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
-use tercel::data::dataset::Dataset;
-use tercel::{Error, Result};
+use tercel::data::dataset::{Dataset, Split};
+use tercel::data::ingest::IngestConfig;
+use tercel::{Config, Error, Result};
 
 use crate::args::{IngestFlags, TrainFlags, announce, bytes};
 use crate::evaluate::Seen;
+use crate::index::{Index, IndexFlags};
 use crate::output::Output;
-use crate::{evaluate, ingest, recommend, train};
+use crate::{evaluate, index, ingest, recommend, train};
 use settings::Settings;
-use state::{Stage, State, key, stamps};
+use stamps::Stamp;
+use state::{Stage, Standing, State, Task};
 
 const EXAMPLES: &str = r"Examples, run from the repository:
   tercel nightly --config tests/data/complete-journey/nightly.toml --out out/nightly
@@ -24,11 +30,12 @@ const EXAMPLES: &str = r"Examples, run from the repository:
 /// Runs ingest, train, evaluate and recommend in one go; run again, it goes on where it stopped.
 ///
 /// Everything lands in one folder: OUT/dataset, OUT/model, OUT/predictions.parquet, and OUT/nightly.json, the record
-/// of what is finished. A stage that is finished is not run again unless its settings or its input files have changed;
-/// a training run that was killed goes on from its last checkpoint and ends as if nothing had happened.
+/// of what is finished. A stage that is finished is not run again unless its settings have changed, or the contents of a
+/// file that it read (those included that it found beside or in what was named) or of one that it left; a training run
+/// that was killed goes on from its last checkpoint and ends as if nothing had happened.
 ///
-/// The settings come from a TOML file with the tables `ingest`, `model`, `loss`, `optimizer`, `train`, `evaluate` and
-/// `recommend`, from flags, or from both: flags win. Paths in the file are relative to its folder.
+/// The settings come from a TOML file with the tables `ingest`, `model`, `loss`, `optimizer`, `train`, `index`,
+/// `evaluate` and `recommend`, from flags, or from both: flags win. Paths in the file are relative to its folder.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
@@ -52,21 +59,38 @@ pub struct Args {
 #[derive(clap::Args)]
 #[command(next_help_heading = "Evaluation and recommendations")]
 struct AfterFlags {
+    /// The split of the evaluation: valid or test (or train, to see what was learnt by heart)
+    #[arg(long, value_name = "SPLIT")]
+    eval_split: Option<Split>,
     /// The list lengths of the evaluation
     #[arg(long, value_name = "K,K", value_delimiter = ',')]
     eval_k: Option<Vec<usize>>,
+    #[command(flatten)]
+    index: IndexFlags,
+    /// The list length that the index's recall is meant for; that of the predictions without it
+    #[arg(long, value_name = "K")]
+    index_k: Option<usize>,
+    /// The same seed gives the same index
+    #[arg(long, value_name = "S")]
+    index_seed: Option<u64>,
     /// Items per user in the predictions
     #[arg(long, value_name = "K")]
     k: Option<usize>,
     /// The predictions' file: .parquet, .arrow, .csv or .jsonl; a bare name lies in the run's folder
     #[arg(long, value_name = "FILE")]
     predictions: Option<PathBuf>,
+    /// Writes one line per user, keyed by user, for a key-value store; goes with .jsonl
+    #[arg(long)]
+    by_user: bool,
     /// Users to recommend to, one raw id a line; all without it
     #[arg(long, value_name = "FILE")]
     users: Option<PathBuf>,
     /// Items that may be recommended, one raw id a line; all without it
     #[arg(long, value_name = "FILE")]
     items: Option<PathBuf>,
+    /// Only items whose feature has this value, as in category=shoes; given more than once, items that have all
+    #[arg(long, value_name = "COLUMN=VALUE")]
+    tag: Vec<String>,
     /// Lets items come back that the user has in the training split
     #[arg(long)]
     include_seen: bool,
@@ -78,6 +102,7 @@ struct AfterFlags {
 impl AfterFlags {
     fn apply(&self, settings: &mut Settings) {
         let (evaluate, recommend) = (&mut settings.evaluate, &mut settings.recommend);
+        evaluate.split = self.eval_split.unwrap_or(evaluate.split);
         if let Some(k) = &self.eval_k {
             evaluate.k.clone_from(k);
         }
@@ -90,6 +115,18 @@ impl AfterFlags {
                 setting.clone_from(flag);
             }
         }
+        recommend.by_user |= self.by_user;
+        if !self.tag.is_empty() {
+            recommend.tags.clone_from(&self.tag);
+        }
+        if let Some(index) = self.index.index {
+            (evaluate.index, recommend.index) = (index, index);
+        }
+        if self.index.recall.is_some() {
+            (evaluate.recall, recommend.recall) = (self.index.recall, self.index.recall);
+        }
+        let index = &mut settings.index;
+        (index.k, index.seed) = (self.index_k.or(index.k), self.index_seed.or(index.seed));
         if self.include_seen {
             evaluate.seen = Seen::Included;
             recommend.include_seen = true;
@@ -102,22 +139,29 @@ impl AfterFlags {
 }
 
 pub fn run(args: &Args, out: &Output) -> Result<()> {
-    let mut settings = match &args.config {
-        Some(path) => Settings::read(path)?,
-        None => Settings::default(),
-    };
-    if !args.inputs.is_empty() {
-        settings.input.clone_from(&args.inputs);
+    perform(&args.settings()?, out).map(drop)
+}
+
+impl Args {
+    /// What the file says, and over it what the flags say.
+    fn settings(&self) -> Result<Settings> {
+        let mut settings = match &self.config {
+            Some(path) => Settings::read(path)?,
+            None => Settings::default(),
+        };
+        if !self.inputs.is_empty() {
+            settings.input.clone_from(&self.inputs);
+        }
+        if self.out.is_some() {
+            settings.out.clone_from(&self.out);
+        }
+        self.ingest.apply(&mut settings.ingest);
+        let mut config = settings.config();
+        self.train.apply(&mut config);
+        settings.set_config(config);
+        self.after.apply(&mut settings);
+        Ok(settings)
     }
-    if args.out.is_some() {
-        settings.out.clone_from(&args.out);
-    }
-    args.ingest.apply(&mut settings.ingest);
-    let mut config = settings.config();
-    args.train.apply(&mut config);
-    settings.set_config(config);
-    args.after.apply(&mut settings);
-    perform(&settings, out).map(drop)
 }
 
 /// Where a finished run's files are.
@@ -147,92 +191,182 @@ pub fn perform(settings: &Settings, out: &Output) -> Result<Finished> {
     };
     settings.recommend.check(&files.predictions)?;
     settings.evaluate.check()?;
-    let keys = Keys::new(settings)?;
-    let mut state = State::open(folder)?;
-
-    if state.is_finished(Stage::Ingest, &keys.ingest) && Dataset::open(&files.dataset).is_ok() {
-        skip(out, Stage::Ingest, "finished already");
-    } else {
-        state.start(Stage::Ingest, &keys.ingest)?;
-        ingest::perform(&settings.input, &files.dataset, &settings.ingest, out)?;
-        state.finish(Stage::Ingest, &keys.ingest)?;
-    }
-
-    let trained = files.model.join("config.json").is_file();
-    if state.is_finished(Stage::Train, &keys.train) && trained {
-        skip(out, Stage::Train, "finished already");
-    } else {
-        let resume = state.is_started(Stage::Train, &keys.train) && files.model.join("trainer.json").is_file();
-        if !resume && state.has(Stage::Train) && files.model.is_dir() {
-            // A run of this folder with other settings left it: what it holds cannot be gone on with.
-            std::fs::remove_dir_all(&files.model).map_err(|e| Error::io(&files.model, e))?;
-        }
-        state.start(Stage::Train, &keys.train)?;
-        train::perform(&files.dataset, &files.model, &config, resume, out)?;
-        state.finish(Stage::Train, &keys.train)?;
-    }
-
-    let split = Dataset::open(&files.dataset)?.split(settings.evaluate.split).rows;
-    if split == 0 {
-        skip(out, Stage::Evaluate, &format!("the dataset has no {} split", settings.evaluate.split.name()));
-    } else if state.is_finished(Stage::Evaluate, &keys.evaluate) && files.model.join("metrics.json").is_file() {
-        skip(out, Stage::Evaluate, "finished already");
-    } else {
-        state.start(Stage::Evaluate, &keys.evaluate)?;
-        let (device, threads) = (config.train.device, config.train.threads);
-        evaluate::perform(&files.model, &files.dataset, &settings.evaluate, device, threads, out)?;
-        state.finish(Stage::Evaluate, &keys.evaluate)?;
-    }
-
-    if state.is_finished(Stage::Recommend, &keys.recommend) && files.predictions.is_file() {
-        skip(out, Stage::Recommend, "finished already");
-    } else {
-        state.start(Stage::Recommend, &keys.recommend)?;
-        let (device, threads) = (config.train.device, config.train.threads);
-        let seen = (!settings.recommend.include_seen).then_some(files.dataset.as_path());
-        recommend::perform(&files.model, &files.predictions, seen, &settings.recommend, device, threads, out)?;
-        state.finish(Stage::Recommend, &keys.recommend)?;
-    }
+    settings.index.check(settings.searches())?;
+    let inputs = inputs_read(settings)?;
+    let mut night = Night { settings, config, files: &files, folder, state: State::open(folder)?, out };
+    let dataset = night.ingest(&inputs)?;
+    let model = night.train(&dataset)?;
+    night.index(&model)?;
+    night.evaluate(&dataset, &model)?;
+    night.recommend(&dataset, &model)?;
     Ok(files)
 }
 
-fn skip(out: &Output, stage: Stage, reason: &str) {
-    out.event("skip", &json!({ "stage": stage.name(), "reason": reason }));
-    out.text(format_args!("{}: {reason}", stage.name()));
+/// The files that ingest would read today, those that it finds by their names included; or its pipes, where it has any,
+/// which no run can ask twice.
+fn inputs_read(settings: &Settings) -> Result<Vec<PathBuf>> {
+    let config = &settings.ingest;
+    let held_out = config.valid.iter().chain(&config.test);
+    let named = settings.input.iter().chain(held_out).chain(&config.user_features).chain(&config.item_features);
+    let pipes: Vec<PathBuf> = named.filter(|path| stamps::is_pipe(path)).cloned().collect();
+    if !pipes.is_empty() {
+        return Ok(pipes);
+    }
+    tercel::data::ingest::files(&settings.input, config)
 }
 
-struct Keys {
-    ingest: String,
-    train: String,
-    evaluate: String,
-    recommend: String,
+/// A run at work. Every stage gives the files that the next ones build on.
+struct Night<'a> {
+    settings: &'a Settings,
+    config: Config,
+    files: &'a Finished,
+    folder: &'a Path,
+    state: State,
+    out: &'a Output,
 }
 
-impl Keys {
-    /// The number of threads is in no key: no result depends on it.
-    fn new(settings: &Settings) -> Result<Keys> {
-        let mut config = settings.config();
-        config.train.threads = 0;
-        let ingest = ingest_key(settings)?;
-        let train = key(&[&json!(ingest), &json!(config)]);
-        let lists = settings.recommend.users.iter().chain(&settings.recommend.items);
-        Ok(Keys {
-            evaluate: key(&[&json!(train), &json!(settings.evaluate)]),
-            recommend: key(&[&json!(train), &json!(settings.recommend), &stamps(lists)?]),
-            ingest,
-            train,
-        })
+impl Night<'_> {
+    fn ingest(&mut self, inputs: &[PathBuf]) -> Result<Vec<Stamp>> {
+        // The number of threads is in no key: no result depends on it.
+        let config = IngestConfig { threads: 0, ..self.settings.ingest.clone() };
+        let inputs = Stamp::all(inputs, self.state.inputs(Stage::Ingest))?;
+        let task = Task::new(Stage::Ingest, &json!([self.settings.input, config]), inputs, &[]);
+        let dataset = &self.files.dataset;
+        let usable = Dataset::open(dataset).is_ok();
+        if self.is_finished(&task, usable)? {
+            return Ok(manifest(self.state.outputs(Stage::Ingest)));
+        }
+        if !usable {
+            // What is damaged is no dataset to ingest's eyes, which it would not replace; but it is this run's.
+            for left in self.state.outputs(Stage::Ingest) {
+                let path = self.folder.join(&left.path);
+                match std::fs::remove_file(&path) {
+                    Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(Error::io(&path, e)),
+                    _ => {}
+                }
+            }
+        }
+        self.state.start(&task)?;
+        ingest::perform(&self.settings.input, dataset, &self.settings.ingest, self.out)?;
+        let made = Dataset::open(dataset)?;
+        let mut left = vec![dataset.join("dataset.json")];
+        left.extend(made.files().map(|file| made.path(file)));
+        self.state.finish(&task, &left)?;
+        Ok(manifest(self.state.outputs(Stage::Ingest)))
+    }
+
+    fn train(&mut self, dataset: &[Stamp]) -> Result<Vec<Stamp>> {
+        // The device is in the key as it was asked for, not as it was chosen.
+        let mut asked = self.settings.config();
+        asked.train.threads = 0;
+        let task = Task::new(Stage::Train, &json!(asked), Vec::new(), dataset);
+        let model = &self.files.model;
+        if self.is_finished(&task, true)? {
+            return Ok(self.state.outputs(Stage::Train).to_vec());
+        }
+        let resume = self.state.is_started(&task) && model.join("trainer.json").is_file();
+        if !resume && self.state.has(Stage::Train) && model.is_dir() {
+            // A run of this folder with other settings left it: what it holds cannot be gone on with.
+            std::fs::remove_dir_all(model).map_err(|e| Error::io(model, e))?;
+        }
+        self.state.start(&task)?;
+        train::perform(&self.files.dataset, model, &self.config, resume, self.out)?;
+        self.state.finish(&task, &model_files(model)?)?;
+        Ok(self.state.outputs(Stage::Train).to_vec())
+    }
+
+    /// The index that evaluation and recommendations search, where one of them does.
+    fn index(&mut self, model: &[Stamp]) -> Result<()> {
+        let Some(recall) = self.settings.searches() else { return Ok(()) };
+        let settings = self.settings.index.with(recall, self.settings.recommend.k);
+        let task = Task::new(Stage::Index, &json!(settings), Vec::new(), model);
+        if self.is_finished(&task, true)? {
+            return Ok(());
+        }
+        self.state.start(&task)?;
+        let (device, threads) = (self.config.train.device, self.config.train.threads);
+        let file = index::perform(&self.files.model, None, &settings, device, threads, self.out)?;
+        self.state.finish(&task, &[file])
+    }
+
+    fn evaluate(&mut self, dataset: &[Stamp], model: &[Stamp]) -> Result<()> {
+        let settings = &self.settings.evaluate;
+        if Dataset::open(&self.files.dataset)?.split(settings.split).rows == 0 {
+            self.skip(Stage::Evaluate, &format!("the dataset has no {} split", settings.split.name()));
+            return Ok(());
+        }
+        let builds_on = [dataset, model, self.index_of(settings.index)].concat();
+        let task = Task::new(Stage::Evaluate, &json!(settings), Vec::new(), &builds_on);
+        if self.is_finished(&task, true)? {
+            return Ok(());
+        }
+        self.state.start(&task)?;
+        let (device, threads) = (self.config.train.device, self.config.train.threads);
+        evaluate::perform(&self.files.model, &self.files.dataset, settings, device, threads, self.out)?;
+        self.state.finish(&task, &[self.files.model.join("metrics.json")])
+    }
+
+    fn recommend(&mut self, dataset: &[Stamp], model: &[Stamp]) -> Result<()> {
+        let settings = &self.settings.recommend;
+        let lists: Vec<PathBuf> = settings.users.iter().chain(&settings.items).cloned().collect();
+        let lists = Stamp::all(&lists, self.state.inputs(Stage::Recommend))?;
+        let builds_on = [dataset, model, self.index_of(settings.index)].concat();
+        let task = Task::new(Stage::Recommend, &json!(settings), lists, &builds_on);
+        if self.is_finished(&task, true)? {
+            return Ok(());
+        }
+        self.state.start(&task)?;
+        let (device, threads) = (self.config.train.device, self.config.train.threads);
+        let seen = (!settings.include_seen).then_some(self.files.dataset.as_path());
+        let predictions = &self.files.predictions;
+        recommend::perform(&self.files.model, predictions, seen, settings, device, threads, self.out)?;
+        self.state.finish(&task, std::slice::from_ref(predictions))
+    }
+
+    /// The files of the index that a stage searches.
+    fn index_of(&self, index: Index) -> &[Stamp] {
+        match index {
+            Index::Exact => &[],
+            Index::Approx => self.state.outputs(Stage::Index),
+        }
+    }
+
+    /// Whether there is nothing to do, which it says; or why there is something to do once more. What this version
+    /// cannot use is as good as not there.
+    fn is_finished(&mut self, task: &Task, usable: bool) -> Result<bool> {
+        let reason = match self.state.standing(task)? {
+            Standing::Finished if usable => {
+                self.skip(task.stage, "finished already");
+                return Ok(true);
+            }
+            Standing::Open => return Ok(false),
+            Standing::Finished => "this version cannot read what another left".into(),
+            Standing::Again(reason) => reason,
+        };
+        self.out.event("again", &json!({ "stage": task.stage.name(), "reason": reason }));
+        self.out.text(format_args!("{}: again, because {reason}", task.stage.name()));
+        Ok(false)
+    }
+
+    fn skip(&self, stage: Stage, reason: &str) {
+        self.out.event("skip", &json!({ "stage": stage.name(), "reason": reason }));
+        self.out.text(format_args!("{}: {reason}", stage.name()));
     }
 }
 
-fn ingest_key(settings: &Settings) -> Result<String> {
-    let config = &settings.ingest;
-    let splits = config.valid.iter().chain(&config.test);
-    let features = config.user_features.iter().chain(&config.item_features);
-    let files = stamps(settings.input.iter().chain(splits).chain(features))?;
-    let mut config = config.clone();
-    config.threads = 0;
-    Ok(key(&[&files, &json!(config)]))
+/// Of a dataset's files `dataset.json`, which has the hashes of the others.
+fn manifest(files: &[Stamp]) -> Vec<Stamp> {
+    files.iter().take(1).cloned().collect()
+}
+
+/// What a model is made of; its checkpoint, metrics and card are not.
+fn model_files(model: &Path) -> Result<Vec<PathBuf>> {
+    let entries = std::fs::read_dir(model).and_then(|all| all.collect::<std::io::Result<Vec<_>>>());
+    let mut files: Vec<PathBuf> = entries.map_err(|e| Error::io(model, e))?.iter().map(|e| e.path()).collect();
+    let is_part = |name: &str| name == "config.json" || name == "model.safetensors" || name.ends_with(".arrow");
+    files.retain(|path| path.file_name().and_then(|name| name.to_str()).is_some_and(is_part));
+    files.sort();
+    Ok(files)
 }
 
 /// Whether a folder is a nightly run's.

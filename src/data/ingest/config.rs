@@ -39,8 +39,10 @@ settings! {
         /// Files of the test split, in the format of the input. Goes with `split = "none"`.
         pub test: Vec<PathBuf> = Vec::new() => flag("INPUT");
         /// The fewest training rows of a user and of an item; `N,M` sets them apart. Users and items with fewer are left
-        /// out.
+        /// out of every split.
         pub min_count: MinCount, table => flag("N[,M]");
+        /// Keeps the validation and test rows of users and items below the least count, as those of new ones.
+        pub keep_below_min_count: bool = false => flag("");
         /// A file with one row per user: the key, then features.
         pub user_features: Option<PathBuf> = None, "none" => flag("FILE");
         /// A file with one row per item: the key, then features.
@@ -65,8 +67,11 @@ settings! {
         pub seed: u64 = 0 => flag("S");
     }
 
-    /// The fewest training rows that a user and an item need. One pass: the rows of a user or item below its bound go,
-    /// and what is left is not counted against the bounds again.
+    /// The fewest training rows that a user and an item need. The rows of a user or item below its bound leave the
+    /// dataset, those of the validation and test splits with those of the training split: nobody is measured, or given a
+    /// list, who was not trained on. From a bound of 2 on this is also true of those whose training rows all went with
+    /// the other side, and of the new ones, who have none; with a bound of 0 or 1 new users and items stay, as unseen
+    /// ones. One pass: what is left is not counted against the bounds again.
     #[derive(Copy)]
     pub struct MinCount["Input"] {
         /// The fewest training rows of a user; 0 and 1 leave none out.

@@ -4,7 +4,7 @@
 use super::config::FeatureSpec;
 use super::ids::Ids;
 use super::rejected::Rejected;
-use super::renumber::{NOWHERE, Side};
+use super::renumber::{BELOW, NOWHERE, Side};
 use crate::Result;
 use crate::data::dataset::Feature;
 use crate::data::vocabulary::FeatureColumn;
@@ -58,7 +58,7 @@ pub(super) fn read_features(
         .map(|(_, spec)| Values::new(spec.clone(), side.rows as usize, entities, &input.table.missing))
         .collect();
     let mut seen = vec![false; entities];
-    let (mut rows, mut met, mut trained) = (0u64, 0u64, 0u64);
+    let (mut rows, mut met, mut below, mut trained) = (0u64, 0u64, 0u64, 0u64);
     let mut unmet = Unmet::default();
     let path = &input.table.path;
     let missing = &input.table.missing;
@@ -83,6 +83,11 @@ pub(super) fn read_features(
             );
         }
         let row = ids.find(key).map_or(NOWHERE, |id| side.row[id as usize]);
+        if row == BELOW {
+            // The key is right, and meets somebody.
+            (met, below) = (met + 1, below + 1);
+            return Ok(());
+        }
         if row == NOWHERE {
             unmet.push(key);
             return Ok(());
@@ -112,6 +117,9 @@ pub(super) fn read_features(
     fitted.notes.push(format!("{file}: {trained} of {} {word} have features", side.rows - 1));
     if rows > met {
         fitted.notes.push(format!("{file}: {} rows are of {word} that are not in the dataset", rows - met));
+    }
+    if below > 0 {
+        fitted.notes.push(format!("{file}: {below} rows are of {word} below the least count"));
     }
     for (at, (column, (i, _))) in columns.into_iter().zip(&input.columns).enumerate() {
         let name = &names[*i];

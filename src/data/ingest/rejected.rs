@@ -21,12 +21,14 @@ pub(super) struct Rejected {
     pub(super) rows: u64,
     /// Rows that are in the file, and about how long they are.
     written: (u64, u64),
+    /// The first of them, in words.
+    pub(super) first: Option<String>,
 }
 
 impl Rejected {
     /// The file comes to be with the first rejected row.
     pub(super) fn new(on_error: OnError, folder: &Path) -> Rejected {
-        Rejected { on_error, path: folder.join("rejected.csv"), writer: None, rows: 0, written: (0, 0) }
+        Rejected { on_error, path: folder.join("rejected.csv"), writer: None, rows: 0, written: (0, 0), first: None }
     }
 
     pub(super) fn stops(&self) -> bool {
@@ -42,6 +44,7 @@ impl Rejected {
             return Err(Error::Row { path: file.to_owned(), row, column: reject.column, reason: reject.reason });
         }
         self.rows += 1;
+        self.first.get_or_insert_with(|| format!("row {row}, column {}: {}", reject.column, reject.reason));
         if self.written.0 >= MOST_ROWS || self.written.1 >= MOST_BYTES {
             return Ok(());
         }

@@ -7,23 +7,27 @@ use rayon::prelude::*;
 use super::config::MinCount;
 use super::ids::{Ids, canonical_integer};
 use super::spill::Spilled;
-use crate::data::dataset::Split;
+use crate::data::dataset::{Filtered, Split};
 use crate::data::split::Splitter;
 use crate::data::vocabulary::RawIds;
 use crate::{Error, Result};
 
 /// A provisional id that no row of the dataset names.
 pub(super) const NOWHERE: u32 = u32::MAX;
+/// A provisional id that a lower bound left out, with all its rows.
+pub(super) const BELOW: u32 = NOWHERE - 1;
 
 /// One side's counts, by provisional id.
 struct Counts {
     train: Vec<u32>,
     elsewhere: Vec<bool>,
+    /// Ids that a lower bound leaves out, with the rows of every split; empty where there is no bound.
+    below: Vec<bool>,
 }
 
 impl Counts {
     fn new(bound: usize) -> Counts {
-        Counts { train: vec![0; bound], elsewhere: vec![false; bound] }
+        Counts { train: vec![0; bound], elsewhere: vec![false; bound], below: Vec::new() }
     }
 
     #[inline]
@@ -33,12 +37,33 @@ impl Counts {
             Split::Valid | Split::Test => self.elsewhere[id as usize] = true,
         }
     }
+
+    fn is_below(&self, id: u32) -> bool {
+        self.below.get(id as usize).is_some_and(|below| *below)
+    }
+
+    /// Takes over the training rows that are left, and returns how many ids the bound leaves out. From a bound of 2 on
+    /// nobody stays without a training row; `keep` lets those stay whom other splits name, as unseen ones.
+    fn bounded(&mut self, kept: Vec<u32>, bound: u32, keep: bool) -> u64 {
+        let raw = std::mem::replace(&mut self.train, kept);
+        if bound < 2 {
+            return 0;
+        }
+        // An id that no row names is in no split, and below no bound.
+        let named = |id: usize| raw[id] > 0 || (self.elsewhere[id] && !keep);
+        self.below = (0..raw.len()).map(|id| self.train[id] == 0 && named(id)).collect();
+        let left_out = self.below.iter().filter(|below| **below).count() as u64;
+        if keep {
+            self.below = Vec::new();
+        }
+        left_out
+    }
 }
 
 /// One side, numbered.
 pub(super) struct Side {
     /// Row by provisional id: 1 to `rows - 1` the vocabulary, from `rows` on the ids that only other splits name,
-    /// [`NOWHERE`] the rest.
+    /// [`BELOW`] those that a lower bound left out, [`NOWHERE`] the rest.
     pub(super) row: Vec<u32>,
     /// Rows of the vocabulary, row 0 included.
     pub(super) rows: u32,
@@ -54,8 +79,8 @@ pub(super) struct Side {
 pub(super) struct Numbered {
     pub(super) users: Side,
     pub(super) items: Side,
-    /// Training rows that the bounds left out.
-    pub(super) filtered: u64,
+    /// What the bounds left out; absent where there are none.
+    pub(super) filtered: Option<Filtered>,
 }
 
 /// A side's raw ids: the dictionary, and whether they came from a text column of a typed file.
@@ -64,11 +89,12 @@ pub(super) struct Raw {
     pub(super) text: bool,
 }
 
-/// Counts and numbers the ids of all rows.
+/// Counts and numbers the ids of all rows. With `keep` the bounds are those of the training split alone.
 pub(super) fn number(
     spilled: &Spilled,
     splitter: &Splitter,
     min_count: MinCount,
+    keep: bool,
     raw_users: &Raw,
     raw_items: &Raw,
 ) -> Result<Numbered> {
@@ -85,10 +111,11 @@ pub(super) fn number(
         }
         Ok(())
     })?;
-    let mut filtered = 0;
+    let mut filtered = None;
     if min_count.user > 1 || min_count.item > 1 {
         let mut kept_users = vec![0u32; users.train.len()];
         let mut kept_items = vec![0u32; items.train.len()];
+        let mut left_out = 0;
         spilled.for_each(|block, first| {
             let file = block.split.unwrap_or(Split::Train);
             for (user, item, time, row) in block.rows(first) {
@@ -99,22 +126,63 @@ pub(super) fn number(
                     kept_users[user as usize] = kept_users[user as usize].saturating_add(1);
                     kept_items[item as usize] = kept_items[item as usize].saturating_add(1);
                 } else {
-                    filtered += 1;
+                    left_out += 1;
                 }
             }
             Ok(())
         })?;
-        users.train = kept_users;
-        items.train = kept_items;
-    }
-    if train_rows == filtered {
-        let reason = match filtered {
-            0 => format!("none of the {} rows is in the training split; check --split", spilled.rows),
-            n => format!("none of the {n} training rows is left; lower --min-count"),
+        let mut found = Filtered {
+            users: users.bounded(kept_users, min_count.user, keep),
+            items: items.bounded(kept_items, min_count.item, keep),
+            train_rows: left_out,
+            ..Filtered::default()
         };
-        return Err(Error::config(if filtered == 0 { "split" } else { "min_count" }, reason));
+        if !keep {
+            drop_held_out(spilled, splitter, &mut users, &mut items, &mut found)?;
+        }
+        filtered = Some(found);
+    }
+    match (train_rows, filtered) {
+        (0, _) => {
+            let reason = format!("none of the {} rows is in the training split; check --split", spilled.rows);
+            return Err(Error::config("split", reason));
+        }
+        (rows, Some(Filtered { train_rows, .. })) if rows == train_rows => {
+            let reason = format!("none of the {rows} training rows is left; lower --min-count");
+            return Err(Error::config("min_count", reason));
+        }
+        _ => {}
     }
     Ok(Numbered { users: Side::new(raw_users, &users)?, items: Side::new(raw_items, &items)?, filtered })
+}
+
+/// Drops the validation and test rows of whom the bounds left out: counts them, and forgets who is in no other.
+fn drop_held_out(
+    spilled: &Spilled,
+    splitter: &Splitter,
+    users: &mut Counts,
+    items: &mut Counts,
+    found: &mut Filtered,
+) -> Result<()> {
+    users.elsewhere.fill(false);
+    items.elsewhere.fill(false);
+    spilled.for_each(|block, first| {
+        let file = block.split.unwrap_or(Split::Train);
+        for (user, item, time, row) in block.rows(first) {
+            let split = splitter.split(file, user, time, row);
+            let gone = users.is_below(user) || items.is_below(item);
+            match split {
+                Split::Train => {}
+                Split::Valid if gone => found.valid_rows += 1,
+                Split::Test if gone => found.test_rows += 1,
+                Split::Valid | Split::Test => {
+                    users.add(user, split);
+                    items.add(item, split);
+                }
+            }
+        }
+        Ok(())
+    })
 }
 
 impl Side {
@@ -131,11 +199,12 @@ impl Side {
         let rest = |id: u32| if integers { &b""[..] } else { ids.get(id) };
         order.par_sort_unstable_by(|a, b| (a.0, a.1).cmp(&(b.0, b.1)).then_with(|| rest(a.2).cmp(rest(b.2))));
         let split = order.partition_point(|entry| known(&entry.2));
-        let too_many = || Error::config("inputs", format!("{} ids on one side; {} fit", order.len(), NOWHERE - 2));
-        if order.len() >= NOWHERE as usize - 1 {
+        let too_many = || Error::config("inputs", format!("{} ids on one side; {} fit", order.len(), BELOW - 2));
+        if order.len() >= BELOW as usize - 1 {
             return Err(too_many());
         }
         let mut row = vec![NOWHERE; ids.bound()];
+        ids.iter().filter(|&id| counts.is_below(id)).for_each(|id| row[id as usize] = BELOW);
         for (at, entry) in order.iter().enumerate() {
             row[entry.2 as usize] = at as u32 + 1;
         }

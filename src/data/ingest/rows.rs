@@ -1,9 +1,7 @@
 //! Rows of tables to columns of users, items, times and weights.
 
 use super::ids::Keys;
-use crate::table::{
-    Missing, Reading, Reject, Row, RowReader, Times, also_compact, check_width, quoted,
-};
+use crate::table::{Missing, Reading, Reject, Row, RowReader, Times, also_compact, check_width, quoted};
 
 /// The longest raw id, in bytes.
 pub(super) const MAX_ID: usize = 1 << 20;

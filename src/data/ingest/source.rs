@@ -52,11 +52,15 @@ pub(super) fn plan(inputs: &Inputs, config: &IngestConfig) -> Result<Plan> {
         let table = open(&candidate, config)?;
         tables.push((candidate, table));
     }
-    let Some((_, first)) = tables.first() else {
-        return Err(Error::config("inputs", "no file of interactions is left to be read"));
+    let nothing = |notes: &[String]| {
+        let reason = format!("no file with training rows is left to be read; {}", notes.join("; "));
+        Error::config("inputs", reason)
+    };
+    let Some((_, first)) = tables.iter().find(|(candidate, _)| candidate.split == Split::Train) else {
+        return Err(nothing(&notes));
     };
     let mut columns = column_names(first, preset, config)?;
-    keep_parts(&mut tables, &columns, &mut notes)?;
+    keep_parts(&mut tables, &mut notes);
     let (mut text_users, mut text_items) = (false, false);
     let mut files = Vec::with_capacity(tables.len());
     for (Candidate { split, .. }, table) in tables {
@@ -161,10 +165,10 @@ fn left(files: &[InputFile], columns: &SourceColumns) -> Vec<String> {
 
 /// Of a folder with a known file of interactions, other files are parts of it where they have its columns; they are
 /// left out where they have others. In other folders every file is a part.
-fn keep_parts(tables: &mut Vec<(Candidate, Table)>, columns: &SourceColumns, notes: &mut Vec<String>) -> Result<()> {
+fn keep_parts(tables: &mut Vec<(Candidate, Table)>, notes: &mut Vec<String>) {
     let Some(main) = tables.iter().find(|(candidate, _)| candidate.is_main).map(|(_, table)| table.columns.clone())
     else {
-        return Ok(());
+        return;
     };
     let mut names = main.clone();
     names.sort_unstable();
@@ -181,10 +185,6 @@ fn keep_parts(tables: &mut Vec<(Candidate, Table)>, columns: &SourceColumns, not
         }
         part
     });
-    if tables.iter().any(|(_, table)| table.columns.contains(&columns.user)) {
-        return Ok(());
-    }
-    Err(Error::config("inputs", "no file of interactions is left to be read"))
 }
 
 /// Kinds or a key without a feature file are a mistake.
@@ -233,6 +233,10 @@ fn column_names(table: &Table, preset: Preset, config: &IngestConfig) -> Result<
     let given = [&config.user, &config.item, &config.time, &config.weight].into_iter().flatten();
     let taken: Vec<usize> = given.filter_map(|name| table.columns.iter().position(|column| column == name)).collect();
     let missing = |word: &str| {
+        if matches!(table.kind, Kind::Text { .. }) && table.columns.len() == 1 {
+            let reason = "no separator (`,`, tab, `;`, `|`, `::`) in its first line; give one by sep=";
+            return Error::input(&table.path, reason);
+        }
         let no_header = match table.kind {
             Kind::Text { header: 1.., .. } => "; for a file without a header line give columns=A,B,C",
             _ => "",

@@ -38,6 +38,7 @@ fn save(dir: &Path, files: Vec<FileInfo>, users: EntityInfo, items: EntityInfo) 
         users,
         items,
         history: None,
+        filtered: None,
     };
     write_json(&dir.join("dataset.json"), &manifest).unwrap();
     Dataset::open(dir).unwrap()

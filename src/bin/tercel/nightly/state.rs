@@ -1,21 +1,23 @@
 //! What a nightly run has finished: `nightly.json` in its folder.
 //!
-//! Every stage has a key, the hash of its settings, of its input files' names, sizes and times, and of the key of the
-//! stage that it builds on. A stage whose key is the one on record, and whose output is there, is not run again.
+//! Every stage has a key: the hash of its settings and of the contents of the files that it reads, other stages' among
+//! them. A stage is not run again whose key is the one on record and whose own files are as it left them.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::time::UNIX_EPOCH;
 
 use serde::{Deserialize, Serialize};
 use tercel::data::dataset::write_json;
 use tercel::{Error, Result};
+
+use super::stamps::{Stamp, contents, difference};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Stage {
     Ingest,
     Train,
+    Index,
     Evaluate,
     Recommend,
 }
@@ -25,17 +27,52 @@ impl Stage {
         match self {
             Stage::Ingest => "ingest",
             Stage::Train => "train",
+            Stage::Index => "index",
             Stage::Evaluate => "evaluate",
             Stage::Recommend => "recommend",
         }
     }
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Record {
     stage: Stage,
     key: String,
     finished: bool,
+    /// What it read from outside the folder.
+    #[serde(default)]
+    inputs: Vec<Stamp>,
+    /// What it left, by paths that start from the run's folder.
+    #[serde(default)]
+    outputs: Vec<Stamp>,
+}
+
+/// What a stage is about to do: its settings, and the files that it reads.
+#[derive(Debug)]
+pub struct Task {
+    pub stage: Stage,
+    pub inputs: Vec<Stamp>,
+    key: String,
+}
+
+impl Task {
+    /// `settings` are those that the result depends on, `builds_on` the files of other stages.
+    pub fn new(stage: Stage, settings: &serde_json::Value, inputs: Vec<Stamp>, builds_on: &[Stamp]) -> Task {
+        let parts = [settings.to_string(), contents(&inputs).to_string(), contents(builds_on).to_string()];
+        let key = format!("{:016x}", xxhash_rust::xxh3::xxh3_64(parts.join("\n").as_bytes()));
+        Task { stage, inputs, key }
+    }
+}
+
+/// How a stage stands.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It was never started, or not finished: it goes on, under the same key.
+    Open,
+    /// It is finished, and all is as it left it.
+    Finished,
+    /// It has to be done once more, for this reason.
+    Again(String),
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -48,6 +85,7 @@ struct Records {
 /// The record of a folder, and the lock on it.
 #[derive(Debug)]
 pub struct State {
+    folder: PathBuf,
     path: PathBuf,
     records: Records,
     /// Held, not used: the lock goes when the process does, however it ends.
@@ -81,7 +119,7 @@ impl State {
         if records.format != FORMAT || records.version != 1 {
             return Err(Error::input(&path, "belongs to another version; take another folder, or remove it"));
         }
-        Ok(State { path, records, _lock: lock })
+        Ok(State { folder: out.to_owned(), path, records, _lock: lock })
     }
 
     fn find(&self, stage: Stage) -> Option<&Record> {
@@ -93,66 +131,83 @@ impl State {
         self.find(stage).is_some()
     }
 
-    /// Whether the stage was finished under this key.
-    pub fn is_finished(&self, stage: Stage, key: &str) -> bool {
-        self.find(stage).is_some_and(|record| record.finished && record.key == key)
+    /// What the stage read when it was last run.
+    pub fn inputs(&self, stage: Stage) -> &[Stamp] {
+        self.find(stage).map_or(&[], |record| &record.inputs)
     }
 
-    /// Whether the stage was started under this key: what it left may be gone on with.
-    pub fn is_started(&self, stage: Stage, key: &str) -> bool {
-        self.find(stage).is_some_and(|record| record.key == key)
+    /// What the stage left when it was last finished, by paths that start from the run's folder.
+    pub fn outputs(&self, stage: Stage) -> &[Stamp] {
+        self.find(stage).map_or(&[], |record| &record.outputs)
+    }
+
+    /// How the stage stands. Where it is finished the record learns the times of its files, which spare reading them.
+    pub fn standing(&mut self, task: &Task) -> Result<Standing> {
+        let again = |reason: String| Ok(Standing::Again(reason));
+        let Some(at) = self.records.stages.iter().position(|record| record.stage == task.stage) else {
+            return Ok(Standing::Open);
+        };
+        let record = &self.records.stages[at];
+        if let Some(pipe) = task.inputs.iter().find(|stamp| stamp.is_pipe()) {
+            return again(format!("{} cannot be asked what it held", pipe.path.display()));
+        }
+        if record.key != task.key {
+            let reason = difference(&record.inputs, &task.inputs);
+            return again(reason.unwrap_or_else(|| "the settings, or what it builds on, have changed".into()));
+        }
+        if !record.finished {
+            return Ok(Standing::Open);
+        }
+        let mut outputs = Vec::new();
+        for left in &record.outputs {
+            let path = self.folder.join(&left.path);
+            let name = path.display();
+            match Stamp::take(&path, Some(left)) {
+                Ok(mut now) if now.xxh3 == left.xxh3 => {
+                    now.path.clone_from(&left.path);
+                    outputs.push(now);
+                }
+                Ok(_) => return again(format!("{name} was changed since")),
+                Err(_) => return again(format!("{name} is gone")),
+            }
+        }
+        let seen = Record { inputs: task.inputs.clone(), outputs, ..record.clone() };
+        if seen != *record {
+            self.put(seen)?;
+        }
+        Ok(Standing::Finished)
+    }
+
+    /// Whether the stage was started under this key and not finished: what it left may be gone on with.
+    pub fn is_started(&self, task: &Task) -> bool {
+        self.find(task.stage).is_some_and(|record| record.key == task.key && !record.finished)
     }
 
     /// Puts the stage's start on record, before it writes anything.
-    pub fn start(&mut self, stage: Stage, key: &str) -> Result<()> {
-        self.put(stage, key, false)
+    pub fn start(&mut self, task: &Task) -> Result<()> {
+        let Task { stage, inputs, key } = task;
+        let (key, inputs) = (key.clone(), inputs.clone());
+        self.put(Record { stage: *stage, key, finished: false, inputs, outputs: Vec::new() })
     }
 
-    /// Puts the stage's end on record.
-    pub fn finish(&mut self, stage: Stage, key: &str) -> Result<()> {
-        self.put(stage, key, true)
+    /// Puts the stage's end on record, with the files that it left.
+    pub fn finish(&mut self, task: &Task, files: &[PathBuf]) -> Result<()> {
+        let mut outputs = Stamp::all(files, &[])?;
+        for stamp in &mut outputs {
+            if let Ok(inside) = stamp.path.strip_prefix(&self.folder) {
+                stamp.path = inside.to_owned();
+            }
+        }
+        let Task { stage, inputs, key } = task;
+        self.put(Record { stage: *stage, key: key.clone(), finished: true, inputs: inputs.clone(), outputs })
     }
 
-    fn put(&mut self, stage: Stage, key: &str, finished: bool) -> Result<()> {
-        self.records.stages.retain(|record| record.stage != stage);
-        self.records.stages.push(Record { stage, key: key.into(), finished });
+    fn put(&mut self, record: Record) -> Result<()> {
+        self.records.stages.retain(|other| other.stage != record.stage);
+        self.records.stages.push(record);
         self.records.stages.sort_by_key(|record| record.stage);
         write_json(&self.path, &self.records)
     }
-}
-
-/// A stage's key: the hash of all that it depends on.
-pub fn key(parts: &[&serde_json::Value]) -> String {
-    let text: Vec<String> = parts.iter().map(|part| part.to_string()).collect();
-    format!("{:016x}", xxhash_rust::xxh3::xxh3_64(text.join("\n").as_bytes()))
-}
-
-/// Names, sizes and times of the files at `paths`; of a folder, those of the files in it.
-///
-/// # Errors
-/// [`Error::Io`] naming the path that is not there.
-pub fn stamps<'a>(paths: impl IntoIterator<Item = &'a PathBuf>) -> Result<serde_json::Value> {
-    let mut found = Vec::new();
-    for path in paths {
-        stamp(path, &mut found)?;
-    }
-    Ok(found.into())
-}
-
-fn stamp(path: &Path, found: &mut Vec<serde_json::Value>) -> Result<()> {
-    let about = fs::metadata(path).map_err(|e| Error::io(path, e))?;
-    if about.is_dir() {
-        let entries = fs::read_dir(path).and_then(|entries| entries.collect::<Result<Vec<_>, _>>());
-        let mut entries: Vec<PathBuf> = entries.map_err(|e| Error::io(path, e))?.iter().map(|e| e.path()).collect();
-        entries.sort();
-        for entry in entries.iter().filter(|entry| entry.is_file()) {
-            stamp(entry, found)?;
-        }
-        return Ok(());
-    }
-    let modified = about.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-    found.push(serde_json::json!([path, about.len(), modified.map(|time| time.as_nanos().to_string())]));
-    Ok(())
 }
 
 #[cfg(test)]
@@ -160,19 +215,87 @@ mod tests {
     use super::*;
     use serde_json::json;
 
+    fn task(stage: Stage, settings: &str) -> Task {
+        Task::new(stage, &json!(settings), Vec::new(), &[])
+    }
+
+    /// The reason why it is done again.
+    fn again(state: &mut State, task: &Task) -> String {
+        match state.standing(task).expect("files that can be read") {
+            Standing::Again(reason) => reason,
+            other => panic!("{other:?}"),
+        }
+    }
+
     #[test]
     fn a_stage_is_finished_under_its_key_only() {
         let folder = tempfile::tempdir().expect("a temp folder");
+        let left = folder.path().join("left");
+        fs::write(&left, "something").expect("written");
         let mut state = State::open(folder.path()).expect("a new record");
-        assert!(!state.is_finished(Stage::Train, "a"));
-        state.start(Stage::Train, "a").expect("written");
-        assert!(state.is_started(Stage::Train, "a") && !state.is_finished(Stage::Train, "a"));
-        state.finish(Stage::Train, "a").expect("written");
+        let (a, b) = (task(Stage::Train, "a"), task(Stage::Train, "b"));
+        assert_eq!(state.standing(&a).expect("no record"), Standing::Open);
+        state.start(&a).expect("written");
+        assert!(state.is_started(&a) && state.standing(&a).expect("a record") == Standing::Open);
+        state.finish(&a, &[left]).expect("written");
+        assert!(!state.is_started(&a), "what is finished is not gone on with");
         drop(state);
-        let mut again = State::open(folder.path()).expect("the record");
-        assert!(again.is_finished(Stage::Train, "a") && !again.is_finished(Stage::Train, "b"));
-        again.start(Stage::Train, "b").expect("written");
-        assert!(!again.is_finished(Stage::Train, "a"));
+        let mut state = State::open(folder.path()).expect("the record");
+        assert_eq!(state.standing(&a).expect("a record"), Standing::Finished);
+        assert!(again(&mut state, &b).contains("settings"));
+        state.start(&b).expect("written");
+        assert!(again(&mut state, &a).contains("settings"));
+    }
+
+    #[test]
+    fn a_record_of_an_older_version_is_read_and_nothing_is_finished_by_it() {
+        let folder = tempfile::tempdir().expect("a temp folder");
+        let old = r#"{"format":"tercel-nightly","version":1,"stages":[{"stage":"train","key":"0","finished":true}]}"#;
+        fs::write(folder.path().join("nightly.json"), old).expect("written");
+        let mut state = State::open(folder.path()).expect("the record");
+        assert!(state.has(Stage::Train), "the model is this run's");
+        again(&mut state, &task(Stage::Train, "a"));
+    }
+
+    #[test]
+    fn what_a_stage_left_has_to_be_as_it_left_it() {
+        let folder = tempfile::tempdir().expect("a temp folder");
+        let left = ["a", "b"].map(|name| folder.path().join(name));
+        let mut state = State::open(folder.path()).expect("a new record");
+        let task = task(Stage::Recommend, "");
+        let finish = |state: &mut State| {
+            left.iter().for_each(|path| fs::write(path, "list").expect("written"));
+            state.finish(&task, &left).expect("written");
+            assert_eq!(state.standing(&task).expect("readable"), Standing::Finished);
+        };
+        finish(&mut state);
+        let time = fs::metadata(&left[1]).and_then(|about| about.modified()).expect("a time");
+        fs::write(&left[1], "tsil").expect("written");
+        fs::File::options().write(true).open(&left[1]).and_then(|file| file.set_modified(time)).expect("set back");
+        assert!(again(&mut state, &task).ends_with("b was changed since"), "of equal size and time");
+        finish(&mut state);
+        fs::remove_file(&left[0]).expect("removed");
+        assert!(again(&mut state, &task).ends_with("a is gone"));
+        finish(&mut state);
+        fs::write(&left[0], "").expect("written");
+        assert!(again(&mut state, &task).ends_with("a was changed since"));
+        finish(&mut state);
+        fs::rename(&left[0], folder.path().join("c")).expect("renamed");
+        fs::rename(folder.path().join("c"), &left[0]).expect("renamed back");
+        assert_eq!(state.standing(&task).expect("readable"), Standing::Finished, "the bytes decide");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_pipe_is_never_finished() {
+        let folder = tempfile::tempdir().expect("a temp folder");
+        let left = folder.path().join("left");
+        fs::write(&left, "something").expect("written");
+        let mut state = State::open(folder.path()).expect("a new record");
+        let pipe = PathBuf::from("/dev/null");
+        let task = Task::new(Stage::Ingest, &json!(0), Stamp::all(&[pipe], &[]).expect("asked"), &[]);
+        state.finish(&task, &[left]).expect("written");
+        assert_eq!(again(&mut state, &task), "/dev/null cannot be asked what it held");
     }
 
     #[test]
@@ -183,19 +306,5 @@ mod tests {
         assert!(error.to_string().contains("another nightly run"), "{error}");
         drop(first);
         State::open(folder.path()).expect("the lock again");
-    }
-
-    #[test]
-    fn a_key_changes_with_settings_and_files() {
-        let folder = tempfile::tempdir().expect("a temp folder");
-        let file = folder.path().join("a.csv");
-        fs::write(&file, "a").expect("written");
-        let before = stamps([&file]).expect("it is there");
-        assert_eq!(before, stamps([&folder.path().to_owned()]).expect("a folder is its files"));
-        fs::write(&file, "ab").expect("written");
-        let after = stamps([&file]).expect("it is there");
-        assert_ne!(key(&[&before]), key(&[&after]));
-        assert_ne!(key(&[&before, &json!(1)]), key(&[&before, &json!(2)]));
-        assert_eq!(stamps([&folder.path().join("b.csv")]).expect_err("no such file").exit_code(), 3);
     }
 }

@@ -45,11 +45,17 @@ impl Values {
                         ));
                     }
                 }
+                let found = texts.numbers(FEW_NUMBERS);
                 let (values, codes) = rank(&texts);
                 let code = |&cell: &u32| if cell == 0 { 0 } else { codes[cell as usize - 1] };
                 let encoded = FeatureColumn::Codes(cells.iter().map(code).collect());
                 let empty = cells[..known].iter().skip(1).filter(|cell| **cell == 0).count();
-                let told = format!("categorical, {} values{}", values.len(), missing_words(empty));
+                let mut told = format!("categorical, {} values{}", values.len(), missing_words(empty));
+                if let Some(odd) = found.first_odd.filter(|_| self.spec.is_none() && found.mostly) {
+                    let first = quoted(texts.texts.get(odd));
+                    told +=
+                        &format!(", mostly numbers: {} are none (the first is {first}); declare it numeric", found.odd);
+                }
                 Ok((FeatureKind::Categorical { values }, encoded, told))
             }
             Store::Lists { texts, flat, cells, .. } => {

@@ -51,6 +51,8 @@ pub(super) struct Counted {
 pub(super) struct Numbers {
     /// Whether nearly all are, and there are enough of them to be amounts.
     pub(super) are_amounts: bool,
+    /// Whether more than half are, and there are enough of them to be amounts.
+    pub(super) mostly: bool,
     /// Entities whose text is no number, and the first such text.
     pub(super) odd: u64,
     pub(super) first_odd: Option<u32>,
@@ -84,7 +86,8 @@ impl Counted {
                 }
             }
         }
-        Numbers { are_amounts: distinct > few && odd * 100 <= numbers + odd, odd, first_odd }
+        let enough = distinct > few;
+        Numbers { are_amounts: enough && odd * 100 <= numbers + odd, mostly: enough && numbers > odd, odd, first_odd }
     }
 }
 

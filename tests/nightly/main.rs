@@ -1,8 +1,11 @@
 //! `tercel nightly`: one go, killed and run again, changed and run again.
 
-#[path = "cli/support.rs"]
+#[path = "../cli/support.rs"]
 #[allow(dead_code)]
 mod support;
+
+mod changes;
+mod counts;
 
 use std::fs;
 use std::io::{BufRead, BufReader};

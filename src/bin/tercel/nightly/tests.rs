@@ -1,0 +1,93 @@
+//! What the commands can be told the night can be told, too.
+
+use clap::{CommandFactory, Parser};
+
+use super::*;
+use crate::Cli;
+
+/// Flags that say where the model, the data and the results are: a night knows.
+const PLACES: [&str; 4] = ["model", "data", "out", "exclude-seen"];
+
+/// Flags that mean something else to the night, and what they are called there.
+const RENAMED: [(&str, &str, &str); 4] = [
+    ("evaluate", "k", "eval-k"),
+    ("evaluate", "split", "eval-split"),
+    ("index", "k", "index-k"),
+    ("index", "seed", "index-seed"),
+];
+
+/// The flags of a subcommand: name, heading, help.
+fn flags(command: &str) -> Vec<(String, String, String)> {
+    let cli = Cli::command();
+    let command = cli.find_subcommand(command).expect("a subcommand");
+    let words = |arg: &clap::Arg| arg.get_help().map(ToString::to_string).unwrap_or_default();
+    let heading = |arg: &clap::Arg| arg.get_help_heading().unwrap_or_default().to_owned();
+    let all = command.get_arguments().filter(|arg| !matches!(arg.get_id().as_str(), "help" | "json" | "quiet"));
+    all.filter_map(|arg| Some((arg.get_long()?.to_owned(), heading(arg), words(arg)))).collect()
+}
+
+#[test]
+fn every_flag_of_what_follows_training_is_one_of_the_night() {
+    let night = flags("nightly");
+    for command in ["recommend", "evaluate", "index"] {
+        let flags = flags(command);
+        assert!(flags.len() > 5, "{command} has flags: {flags:?}");
+        for (flag, _, help) in flags.iter().filter(|(flag, ..)| !PLACES.contains(&flag.as_str())) {
+            let renamed = RENAMED.iter().find(|(of, name, _)| (*of, *name) == (command, flag.as_str()));
+            let name = renamed.map_or(flag.as_str(), |(.., name)| *name);
+            let Some((_, heading, its_help)) = night.iter().find(|(found, ..)| found == name) else {
+                panic!("nightly has no --{name}, which is `{command} --{flag}`");
+            };
+            // A flag of ingest or training by the same name is another one, unless it says the same.
+            let is_it = matches!(heading.as_str(), "Evaluation and recommendations" | "Machine") || its_help == help;
+            assert!(is_it, "nightly --{name} is under {heading}, and is not `{command} --{flag}`");
+        }
+    }
+}
+
+/// The settings that flags come to.
+fn told(flags: &[&str]) -> Settings {
+    let line = ["tercel", "nightly", "in.csv", "--out", "run"].iter().chain(flags);
+    let Cli { command: crate::Command::Nightly(args), .. } = Cli::try_parse_from(line).expect("flags") else {
+        panic!("another subcommand");
+    };
+    args.settings().expect("settings")
+}
+
+#[test]
+fn flags_become_settings() {
+    let default = told(&[]);
+    assert_eq!((default.searches(), default.recommend.k), (None, 12));
+    let settings = told(&["--tag", "kind=a", "--tag", "size=b", "--by-user", "--eval-split", "valid", "--k", "7"]);
+    assert_eq!((settings.recommend.tags, settings.recommend.by_user), (vec!["kind=a".into(), "size=b".into()], true));
+    assert_eq!((settings.evaluate.split, settings.recommend.k, settings.evaluate.k), (Split::Valid, 7, vec![10, 20]));
+    let settings =
+        told(&["--index", "approx", "--recall", "0.9", "--index-k", "30", "--index-seed", "4", "--seed", "2"]);
+    assert_eq!((settings.evaluate.index, settings.recommend.index), (Index::Approx, Index::Approx));
+    assert_eq!((settings.evaluate.recall, settings.recommend.recall), (Some(0.9), Some(0.9)));
+    assert_eq!((settings.index.k, settings.index.seed, settings.train.seed), (Some(30), Some(4), 2));
+    let settings = told(&["--eval-k", "3,4", "--memory", "1GiB", "--include-seen", "--users", "u", "--items", "i"]);
+    assert_eq!((settings.evaluate.k, settings.recommend.k), (vec![3, 4], 12));
+    assert_eq!((settings.evaluate.memory, settings.recommend.memory), (Some(1 << 30), Some(1 << 30)));
+    assert_eq!((settings.evaluate.seen, settings.recommend.include_seen), (Seen::Included, true));
+    assert_eq!((settings.recommend.users, settings.recommend.items), (Some("u".into()), Some("i".into())));
+}
+
+#[test]
+fn the_index_keeps_the_larger_recall() {
+    let mut settings = told(&["--index", "approx"]);
+    assert_eq!(settings.searches(), Some(index::RECALL));
+    settings.evaluate.recall = Some(0.99);
+    settings.recommend.recall = Some(0.8);
+    assert_eq!(settings.searches(), Some(0.99));
+    settings.evaluate.index = Index::Exact;
+    assert_eq!(settings.searches(), Some(0.8));
+    assert_eq!(settings.index.with(0.8, 12).k, 12, "the list length of the predictions");
+    for (flags, field) in [(["--index-k", "5"], "index.k"), (["--index-seed", "5"], "index.seed")] {
+        let settings = told(&flags);
+        let error = settings.index.check(settings.searches()).expect_err("there is no index");
+        assert!(error.to_string().starts_with(field), "{error}");
+    }
+    let settings = told(&["--index", "approx", "--index-k", "0"]);
+    settings.index.check(settings.searches()).expect_err("no list length");
+}
