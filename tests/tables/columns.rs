@@ -167,3 +167,21 @@ fn names_with_rests() {
     Example::of("log.csv", "user_id,item_id,user_id\na,x,b\n").run().refused(&["user_id"]);
     Example::of("log.csv", "user_id,item_id,n,n\na,x,1,2\n").run().right_or_refused(&["a x"], &["`n`"]);
 }
+
+#[test]
+fn headers_among_rows() {
+    // cat 2023.csv 2024.csv: the header comes again, and is nobody.
+    let text = "user_id,item_id,stars\na,x,1\nuser_id,item_id,stars\nb,y,2\n";
+    for text in
+        [text.to_owned(), text.replace(',', "\t"), text.replace("\nuser_id,item_id", "\n\"user_id\",\"item_id\"")]
+    {
+        Example::of("log.txt", &text).run().refused(&["log.txt", "row 3", "header"]);
+        Example::of("log.txt", &text).set("on_error", "skip").run().rows(&["a x", "b y"]).rejected(1);
+    }
+    // A person may be called as the column is.
+    let outcome = Example::of("log.csv", "user,item\nuser,x\nadmin,item\n").run();
+    outcome.rows(&["user x", "admin item"]);
+    // The line that tells Excel the separator.
+    Example::of("log.csv", "sep=;\r\nuser_id;item_id\r\na,b;x\r\n").run().rows(&["a,b x"]);
+    Example::of("log.csv", "\u{feff}\"sep=,\"\nuser_id,item_id\na,x\n").run().right_or_refused(&["a x"], &["sep"]);
+}

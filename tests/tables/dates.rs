@@ -72,6 +72,9 @@ fn a_format_holds_for_every_row() {
         ("%Y%m%d", "1704412800"),
         ("%H:%M %d.%m.%Y", "25:00 05.01.2024"),
         ("%d-%b-%Y", "05-Mai-2024"),
+        ("%d-%b-%Y", "05-May-202"),
+        ("%d/%m/%Y", "05/01/02024"),
+        ("%d/%m/%Y", "05/01/-2024"),
     ] {
         let good = match format {
             "%Y%m%d" => "20240105",
@@ -120,6 +123,18 @@ fn a_format_that_is_none_is_refused_before_reading() {
         .refused(&["time_unit", "time_format"]);
     // `dd/MM/yyyy` is how other programs write it.
     log(&["05/01/2024"]).set("time_format", "dd/MM/yyyy").run().refused(&["time", "%"]);
+}
+
+#[test]
+fn names_of_zones() {
+    // Sentiment140: a zone that nothing defines is hours off where it is passed over.
+    let zoned = |time: &str| log(&[time]).set("time_format", "%a %b %d %H:%M:%S %Z %Y").run();
+    zoned("Mon Apr 06 22:19:45 PDT 2009").right_or_refused(&["u0 i 1239081585"], &["Z"]);
+    zoned("Mon Apr 06 22:19:45 UTC 2009").right_or_refused(&["u0 i 1239056385"], &["Z"]);
+    // Written out in the format, it is a word that the file has and nothing else.
+    let told = log(&["Mon Apr 06 22:19:45 PDT 2009"]).set("time_format", "%a %b %d %H:%M:%S PDT %Y").run();
+    told.rows(&["u0 i 1239056385"]);
+    log(&["2024-01-05 10:30:15 CET"]).run().refused(&["row 2", "--time-format"]);
 }
 
 #[test]
