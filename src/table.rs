@@ -12,6 +12,7 @@ use crate::{Error, Result};
 
 mod batches;
 mod dialect;
+mod each;
 pub(crate) mod folder;
 mod foreign;
 mod forms;
@@ -19,6 +20,7 @@ mod inputs;
 mod json;
 mod missing;
 pub(crate) mod names;
+mod open;
 mod options;
 mod read;
 mod rows;
@@ -26,19 +28,22 @@ mod source;
 mod text;
 pub(crate) mod time;
 mod times;
+mod types;
 
 pub use inputs::{Input, Stream, TableInput};
 pub use options::{Mark, ReadOptions, TimeUnit};
 pub use read::read;
 
-pub(crate) use batches::{Batches, as_text, guard, is_text_type, text_at};
+pub(crate) use batches::{Batches, guard};
 pub(crate) use dialect::Dialect;
+pub(crate) use each::EachRow;
 pub(crate) use forms::closest;
 pub(crate) use missing::Missing;
 pub(crate) use rows::{Reject, Row, RowReader, check_width, quoted};
 pub(crate) use source::{FileId, is_pipe};
 pub(crate) use text::{Piece, Pieces, TextFile, bad_lines};
 pub(crate) use times::{Reading, Times, also_compact, is_plausible};
+pub(crate) use types::{as_text, is_text_type, text_at};
 
 use source::{Source, Stamp};
 
@@ -125,9 +130,6 @@ impl std::fmt::Debug for Held {
     }
 }
 
-/// Takes a row's number and its values, or why it cannot be read.
-pub(crate) type EachRow<'a> = dyn FnMut(u64, std::result::Result<&[&[u8]], Reject>) -> Result<()> + 'a;
-
 impl Table {
     /// Opens a file, a pipe or (`-`) standard input, and reads the names of its columns.
     ///
@@ -159,96 +161,6 @@ impl Table {
         }
     }
 
-    fn text(source: Source, hints: &Hints) -> Result<Table> {
-        let Source { path, file, start, bytes, stamp } = source;
-        let mut text = TextFile::new(&path, file, start, &Arc::default())?;
-        let sample = text.sample()?;
-        if foreign::is_binary(&sample) {
-            return Err(Error::input(&path, "holds zero bytes: it is neither UTF-8 text nor a format that is known"));
-        }
-        if sample.trim_ascii().is_empty() {
-            return Err(Error::input(&path, "the file has no rows"));
-        }
-        let mut table = Table {
-            kind: Kind::Arrow,
-            columns: Vec::new(),
-            constants: Vec::new(),
-            lists: Vec::new(),
-            unusable: Vec::new(),
-            schema: None,
-            missing: Missing::new(&hints.options),
-            is_list: false,
-            is_ours: false,
-            bytes,
-            held: stamp.is_none().then(|| Arc::new(Mutex::new(Some(Held::Text(text))))),
-            stamp,
-            path,
-        };
-        let keys = sample.trim_ascii_start().starts_with(b"{").then(|| json::keys(&sample)).flatten();
-        if let Some(keys) = keys {
-            table.columns = keys.columns;
-            table.lists = keys.lists;
-            table.unusable = keys.nested.into_iter().map(|name| (name, "an object".to_owned())).collect();
-            table.add_constants(hints);
-            let dialect = Dialect::json(table.file_columns());
-            table.kind = Kind::Text { dialect, header: 0 };
-            return Ok(table);
-        }
-        let mut options = hints.options.clone();
-        let mut header = 0;
-        // Excel's first line that names the separator.
-        let mut sample = &sample[..];
-        if let Some((sep, lines, rest)) = dialect::named_separator(sample) {
-            options.sep.get_or_insert(sep);
-            (header, sample) = (lines, rest);
-        }
-        if memchr::memchr(b'\n', sample).is_none() && memchr::memchr(b'\r', sample.trim_ascii_end()).is_some() {
-            let advice = "its lines end with carriage returns alone; convert them (tr '\\r' '\\n' < FILE)";
-            return Err(Error::input(&table.path, advice));
-        }
-        if hints.soft_sep && !dialect::first_line_has(sample, &options)? {
-            options.sep = None;
-        }
-        let mut dialect = dialect::detect(&table.path, sample, &options)?;
-        let above = header;
-        let mut at = 0;
-        let mut reader = RowReader::new(&dialect);
-        let mut names = Vec::new();
-        // Empty lines before the header.
-        while let Some(row) = reader.next(sample, &mut at) {
-            header += row.lines;
-            if !row.text.trim_ascii().is_empty() {
-                names = (0..row.len()).map(|i| row.get(i).to_vec()).collect();
-                break;
-            }
-        }
-        table.columns = match &hints.options.columns {
-            Some(columns) => {
-                header = above;
-                refuse_header(&table.path, columns, &names)?;
-                columns.clone()
-            }
-            None => {
-                let name = |(i, bytes): (usize, &Vec<u8>)| name_of(&table.path, i, bytes);
-                let names: Vec<String> = names.iter().enumerate().map(name).collect::<Result<_>>()?;
-                match &hints.is_header {
-                    // A plain list: its first line is a value.
-                    Some(is_header) if names.len() == 1 && !is_header(&names[0]) => {
-                        header = above;
-                        table.is_list = true;
-                        vec![hints.list_name.clone()]
-                    }
-                    _ => names,
-                }
-            }
-        };
-        names::check_unique(&table.path, &table.columns)?;
-        dialect.width = table.columns.len();
-        table.kind = Kind::Text { dialect, header };
-        table.add_constants(hints);
-        Ok(table)
-    }
-
     fn columnar(source: Source, kind: Kind, hints: &Hints) -> Result<Table> {
         let (path, bytes, stamp) = (source.path.clone(), source.bytes, source.stamp.clone());
         let file = source.seekable()?;
@@ -275,7 +187,7 @@ impl Table {
     fn typed(path: PathBuf, kind: Kind, schema: &arrow_schema::SchemaRef, hints: &Hints) -> Result<Table> {
         let columns: Vec<String> = schema.fields().iter().map(|field| field.name().clone()).collect();
         names::check_unique(&path, &columns)?;
-        let (lists, unusable) = batches::kinds(schema);
+        let (lists, unusable) = types::kinds(schema);
         let missing = Missing::new(&hints.options);
         let mut table = Table {
             path,
@@ -390,71 +302,6 @@ impl Table {
     fn read_already(&self) -> Error {
         Error::input(&self.path, "its rows have been read already; a pipe or stream can be read once")
     }
-
-    /// Calls `each` with every row's number and its values as text (a null is empty), or why it cannot be read: an id
-    /// (the columns `ids`) that is a list, say. With `wanted`, values of other columns may be left empty.
-    pub(crate) fn for_each(&self, wanted: Option<&[usize]>, ids: &[usize], each: &mut EachRow<'_>) -> Result<()> {
-        let bytes = Arc::default();
-        match &self.kind {
-            Kind::Text { dialect, header } => self.for_each_line(dialect, *header, ids, &bytes, each),
-            _ => {
-                let mut row = 0;
-                for batch in self.open_batches(wanted, &bytes)? {
-                    row = batches::for_each_row(self, &batch?, wanted, row, each)?;
-                }
-                Ok(())
-            }
-        }
-    }
-
-    fn for_each_line(
-        &self,
-        dialect: &Dialect,
-        header: u64,
-        ids: &[usize],
-        bytes: &Arc<AtomicU64>,
-        each: &mut EachRow<'_>,
-    ) -> Result<()> {
-        let width = self.file_columns();
-        let unsure = dialect.quote.is_none() && !dialect.quote_is_said;
-        let mut line = header;
-        let mut pieces = Pieces::new(self.open_text(header, bytes)?, dialect.clone(), 1 << 20);
-        let mut reader = RowReader::of_columns(dialect, &self.columns[..width], ids);
-        let mut buffer = Vec::new();
-        while let Some(piece) = pieces.next(&mut buffer)? {
-            if let Piece::Bad { line: at, lines, quote, reason } = piece {
-                each(line + 1 + at, Err(bad_lines((at, quote, reason), &buffer, &self.columns, dialect)))?;
-                line += lines;
-                continue;
-            }
-            let mut at = 0;
-            while let Some(row) = reader.next(&buffer, &mut at) {
-                line += 1;
-                let first = line;
-                line += row.lines.saturating_sub(1);
-                if row.text.is_empty() {
-                    continue;
-                }
-                let late = |i: &usize| unsure && dialect::is_quoted(row.get(*i));
-                let checked = check_width(&row, width).and_then(|()| match (0..row.len()).find(late) {
-                    Some(i) => Err((i, dialect::LATE_QUOTES.to_owned())),
-                    None => Ok(()),
-                });
-                match checked {
-                    Ok(()) => {
-                        let values = (0..row.len()).map(|i| row.get(i));
-                        let values: Vec<&[u8]> = values.chain(self.constants.iter().map(Vec::as_slice)).collect();
-                        each(first, Ok(&values))?;
-                    }
-                    Err((column, reason)) => {
-                        let column = self.columns[column].clone();
-                        each(first, Err(Reject { line: 0, column, reason, text: row.text.to_vec() }))?;
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
 }
 
 /// What a file's name says that it is.
@@ -464,24 +311,4 @@ fn wanted_by_name(path: &Path) -> Option<Wanted> {
         folder::NameKind::Arrow => Some(Wanted::Arrow),
         folder::NameKind::Text => None,
     }
-}
-
-/// Refuses names for the columns of a file that has a header of its own.
-fn refuse_header(path: &Path, columns: &[String], first: &[Vec<u8>]) -> Result<()> {
-    let first: Vec<String> = first.iter().map(|value| String::from_utf8_lossy(value).trim().to_owned()).collect();
-    let names_both = [names::Role::User, names::Role::Item]
-        .into_iter()
-        .all(|role| matches!(names::guess(&first, role, &[]), Ok(Some(_)) | Err(_)));
-    if names_both || first == columns {
-        let reason =
-            format!("its first line is a header ({}); leave out columns=, or remove the line", names::listed(&first));
-        return Err(Error::input(path, reason));
-    }
-    Ok(())
-}
-
-fn name_of(path: &Path, at: usize, bytes: &[u8]) -> Result<String> {
-    let name = std::str::from_utf8(bytes);
-    let name = name.map_err(|_| Error::input(path, format!("the name of column {} is not UTF-8", at + 1)))?;
-    Ok(name.trim().to_owned())
 }

@@ -89,6 +89,7 @@ pub struct Progress {
 
 /// What ingest did.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct IngestSummary {
     /// Rows in the dataset's shards.
     pub rows: u64,

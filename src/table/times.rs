@@ -176,7 +176,7 @@ fn implausible(value: i64) -> Reason {
     let readings = if readings.is_empty() { "it is no date of this age".to_owned() } else { readings.join(", ") };
     format!(
         "cannot be told to be a time: {readings}; say what the integers are by time_unit=s|ms|us|ns|days|excel or \
-         time_format=\"%Y%m%d\""
+         time_format=\"%Y%m%d\", or read no times by time=\"\""
     )
     .into()
 }

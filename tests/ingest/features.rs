@@ -46,7 +46,7 @@ fn kinds_and_codes() {
     // d is in the test split alone: known values have codes, its own have none.
     assert_eq!(found["d"], ["city=0", "age=2", "tags=[2]"]);
     assert!(opened.summary.notes.contains(&"users.csv: 3 of 3 users have features".to_owned()));
-    assert!(opened.summary.notes.contains(&"users.csv: 1 rows are of users that are not in the dataset".to_owned()));
+    assert!(opened.summary.notes.contains(&"users.csv: 1 rows are of users that no interaction names".to_owned()));
 }
 
 #[test]

@@ -27,7 +27,7 @@ fn one_thread_or_four_the_same_bytes() {
             &config(|c| {
                 (c.threads, c.on_error, c.weight) = (threads, OnError::Skip, Some("stars".into()));
                 c.split = "last-per-user:2".parse().unwrap();
-                (c.min_count.user, c.min_count.item) = (2, 3);
+                (c.min_count.user, c.min_count.item, c.keep_below_min_count) = (2, 3, true);
                 c.user_features = Some(
                     case.write("u.csv", format!("user,n,c\n{}", fs::read_to_string(case.path("users.csv")).unwrap())),
                 );

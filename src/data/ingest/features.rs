@@ -116,7 +116,7 @@ pub(super) fn read_features(
     }
     fitted.notes.push(format!("{file}: {trained} of {} {word} have features", side.rows - 1));
     if rows > met {
-        fitted.notes.push(format!("{file}: {} rows are of {word} that are not in the dataset", rows - met));
+        fitted.notes.push(format!("{file}: {} rows are of {word} that no interaction names", rows - met));
     }
     if below > 0 {
         fitted.notes.push(format!("{file}: {below} rows are of {word} below the least count"));

@@ -56,10 +56,10 @@ pub(super) fn plan(inputs: &Inputs, config: &IngestConfig) -> Result<Plan> {
         let reason = format!("no file with training rows is left to be read; {}", notes.join("; "));
         Error::config("inputs", reason)
     };
-    let Some((_, first)) = tables.iter().find(|(candidate, _)| candidate.split == Split::Train) else {
+    let Some((candidate, first)) = tables.iter().find(|(candidate, _)| candidate.split == Split::Train) else {
         return Err(nothing(&notes));
     };
-    let mut columns = column_names(first, preset, config)?;
+    let mut columns = column_names(first, candidate.in_folder, preset, config)?;
     keep_parts(&mut tables, &mut notes);
     let (mut text_users, mut text_items) = (false, false);
     let mut files = Vec::with_capacity(tables.len());
@@ -228,7 +228,7 @@ fn open(candidate: &Candidate, config: &IngestConfig) -> Result<Table> {
 }
 
 /// The interaction columns' names: as given, as the format has them, or as the header looks.
-fn column_names(table: &Table, preset: Preset, config: &IngestConfig) -> Result<SourceColumns> {
+fn column_names(table: &Table, in_folder: bool, preset: Preset, config: &IngestConfig) -> Result<SourceColumns> {
     let [user, item, time] = preset.columns(&table.columns);
     let given = [&config.user, &config.item, &config.time, &config.weight].into_iter().flatten();
     let taken: Vec<usize> = given.filter_map(|name| table.columns.iter().position(|column| column == name)).collect();
@@ -242,7 +242,8 @@ fn column_names(table: &Table, preset: Preset, config: &IngestConfig) -> Result<
             _ => "",
         };
         let names = listed(&table.columns);
-        let advice = format!("it has the columns {names}: give {word}=COLUMN{no_header}");
+        let others = if in_folder { "; or name the files of interactions themselves" } else { "" };
+        let advice = format!("it has the columns {names}: give {word}=COLUMN{no_header}{others}");
         Error::input(&table.path, format!("no column looks like the {word}; {advice}"))
     };
     let pick = |given: &Option<String>, preset: Option<&str>, role: Role, taken: &[usize]| {

@@ -9,6 +9,7 @@ use crate::model::TwoTower;
 
 /// Trains on a sample of real purchases and answers recall@100 of the last three weeks, bought before or not.
 fn recall(dataset: &Dataset, out: &Path, config: &Config, bf16: bool) -> f64 {
+    let config = &config.for_rows(dataset.split(Split::Train).rows);
     let mut cpu = Cpu::new(config.train.threads, None, Precision::Fp32).unwrap();
     if bf16 {
         cpu = cpu.with_bf16();

@@ -248,7 +248,10 @@ mod tests {
         assert_eq!(edges.len(), 31);
         let FeatureColumn::Codes(codes) = codes else { panic!() };
         assert_eq!((codes[1], codes[70_000], codes[70_001], codes[70_002]), (1, 32, 0, 1));
+        // One in a hundred that is no number does not matter, more do.
         texts[69_999] = "x";
+        assert!(matches!(fit(None, "price", &texts, &[]).unwrap().0, FeatureKind::Numeric { .. }));
+        texts[60_000..62_000].fill("x");
         assert!(fit(None, "price", &texts, &[]).unwrap_err().contains("65536"));
     }
 }

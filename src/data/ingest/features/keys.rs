@@ -2,7 +2,7 @@
 
 use super::FeatureInput;
 use crate::data::ingest::ids::Ids;
-use crate::data::ingest::renumber::{NOWHERE, Side};
+use crate::data::ingest::renumber::Side;
 use crate::table::{closest, quoted};
 use crate::{Error, Result};
 
@@ -41,7 +41,8 @@ impl Unmet {
         let without = |each: &mut dyn FnMut(&[u8])| {
             for id in ids.iter() {
                 let row = side.row[id as usize];
-                if row != NOWHERE && !seen[row as usize] {
+                // Those without features that the dataset has.
+                if seen.get(row as usize) == Some(&false) {
                     each(ids.get(id));
                 }
             }

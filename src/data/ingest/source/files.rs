@@ -145,8 +145,9 @@ fn expand(
         return Err(Error::input(path, format!("is {what} of Tercel, not a folder of interactions")));
     }
     let found = folder::walk(path)?;
-    let mut passed: Vec<String> =
-        found.passed.iter().map(|(path, why)| format!("{}: not read: {why}", path.display())).collect();
+    // Files of features have names of their own, and a line of their own.
+    let others = found.passed.iter().filter(|(path, _)| presets::side_of(path).is_none());
+    let mut passed: Vec<String> = others.map(|(path, why)| format!("{}: not read: {why}", path.display())).collect();
     let candidates = of_folder(path, found.files, split, format, inputs, &mut passed);
     if passed.len() > MOST_NOTES {
         let more = passed.len() - MOST_NOTES;

@@ -1,0 +1,81 @@
+//! Every row of a table as texts.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use super::batches;
+use super::dialect::{self, Dialect};
+use super::rows::{Reject, RowReader, check_width};
+use super::text::{Piece, Pieces, bad_lines};
+use super::{Kind, Table};
+use crate::Result;
+
+/// Takes a row's number and its values, or why it cannot be read.
+pub(crate) type EachRow<'a> = dyn FnMut(u64, std::result::Result<&[&[u8]], Reject>) -> Result<()> + 'a;
+
+impl Table {
+    /// Calls `each` with every row's number and its values as text (a null is empty), or why it cannot be read: an id
+    /// (the columns `ids`) that is a list, say. With `wanted`, values of other columns may be left empty.
+    pub(crate) fn for_each(&self, wanted: Option<&[usize]>, ids: &[usize], each: &mut EachRow<'_>) -> Result<()> {
+        let bytes = Arc::default();
+        match &self.kind {
+            Kind::Text { dialect, header } => self.for_each_line(dialect, *header, ids, &bytes, each),
+            _ => {
+                let mut row = 0;
+                for batch in self.open_batches(wanted, &bytes)? {
+                    row = batches::for_each_row(self, &batch?, wanted, row, each)?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn for_each_line(
+        &self,
+        dialect: &Dialect,
+        header: u64,
+        ids: &[usize],
+        bytes: &Arc<AtomicU64>,
+        each: &mut EachRow<'_>,
+    ) -> Result<()> {
+        let width = self.file_columns();
+        let unsure = dialect.quote.is_none() && !dialect.quote_is_said;
+        let mut line = header;
+        let mut pieces = Pieces::new(self.open_text(header, bytes)?, dialect.clone(), 1 << 20);
+        let mut reader = RowReader::of_columns(dialect, &self.columns[..width], ids);
+        let mut buffer = Vec::new();
+        while let Some(piece) = pieces.next(&mut buffer)? {
+            if let Piece::Bad { line: at, lines, quote, reason } = piece {
+                each(line + 1 + at, Err(bad_lines((at, quote, reason), &buffer, &self.columns, dialect)))?;
+                line += lines;
+                continue;
+            }
+            let mut at = 0;
+            while let Some(row) = reader.next(&buffer, &mut at) {
+                line += 1;
+                let first = line;
+                line += row.lines.saturating_sub(1);
+                if row.text.is_empty() {
+                    continue;
+                }
+                let late = |i: &usize| unsure && dialect::is_quoted(row.get(*i));
+                let checked = check_width(&row, width).and_then(|()| match (0..row.len()).find(late) {
+                    Some(i) => Err((i, dialect::LATE_QUOTES.to_owned())),
+                    None => Ok(()),
+                });
+                match checked {
+                    Ok(()) => {
+                        let values = (0..row.len()).map(|i| row.get(i));
+                        let values: Vec<&[u8]> = values.chain(self.constants.iter().map(Vec::as_slice)).collect();
+                        each(first, Ok(&values))?;
+                    }
+                    Err((column, reason)) => {
+                        let column = self.columns[column].clone();
+                        each(first, Err(Reject { line: 0, column, reason, text: row.text.to_vec() }))?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
