@@ -56,12 +56,14 @@ fn ids_come_back_as_they_are_written() {
 
 #[test]
 fn values_that_are_no_ids() {
-    for value in ["null", "\"\"", "true", "1.5", "1e3", "12.0", "[1]", "{\"id\":1}", "[]"] {
+    for value in ["null", "\"\"", "true", "1.5", "1e3", "12.0", "[1]", "[]"] {
         let text = format!("{{\"user_id\":\"a\",\"item_id\":\"x\"}}\n{{\"user_id\":{value},\"item_id\":\"x\"}}\n");
         Example::of("log.jsonl", &text).run().refused(&["log.jsonl", "row 2", "user_id"]);
         let skipped = Example::of("log.jsonl", &text).set("on_error", "skip").run();
         skipped.rows(&["a x"]).rejected(1);
     }
+    let nested = "{\"user_id\":\"a\",\"item_id\":\"x\"}\n{\"user_id\":{\"id\":1},\"item_id\":\"x\"}\n";
+    Example::of("log.jsonl", nested).run().refused(&["log.jsonl", "user_id", "object"]);
 }
 
 #[test]
