@@ -79,7 +79,7 @@ fn main() {
 fn measure(args: &Args, items: &[f32], queries: &[f32], threads: usize) {
     let (dim, k, rows) = (args.dim, args.k, queries.len() / args.dim);
     let kind = if args.exact { IndexKind::Exact } else { IndexKind::Approx { recall: args.recall } };
-    let options = IndexOptions { kind, k, threads, device: args.device, ..IndexOptions::default() };
+    let options = IndexOptions::from(kind).k(k).threads(threads).device(args.device);
     // Held-out queries: the second half sets the index, the first is asked.
     let (asked, held) = if args.exact { (queries, &queries[..0]) } else { queries.split_at(rows / 2 * dim) };
     let rows = asked.len() / dim;
@@ -155,7 +155,7 @@ fn measure(args: &Args, items: &[f32], queries: &[f32], threads: usize) {
 
 /// The part of the exact index's answers that was found.
 fn recall(found: &Found, items: &[f32], queries: &[f32], dim: usize) -> f64 {
-    let options = IndexOptions { kind: IndexKind::Exact, ..IndexOptions::default() };
+    let options = IndexOptions::exact();
     let exact = ItemIndex::build(items.to_vec(), dim, None, None, &options).expect("builds");
     let best = exact.search(queries, found.k, &Filter::default()).expect("finds");
     let lines = found.ids.chunks(found.k).zip(best.ids.chunks(found.k));

@@ -59,6 +59,7 @@ fn write(dir: &Path) -> tercel::Result<()> {
             item: "article".into(),
             time: Some("at".into()),
             weight: None,
+            ..SourceColumns::default()
         },
         train: SplitInfo { rows: 1000, files: writer.finish()?, ..SplitInfo::default() },
         valid: SplitInfo::default(),

@@ -23,7 +23,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         for (row, vector) in (0..).zip(values.chunks_exact(dim)) {
             writer.push(RawId::Integer(row), vector)?;
         }
-        println!("{}", serde_json::to_string(&writer.finish(&mut |_| {})?)?);
+        println!("{}", serde_json::to_string(&writer.finish(&mut |_| Ok(()))?)?);
     }
     Ok(())
 }

@@ -20,7 +20,7 @@ pub enum Error {
     /// A setting that cannot be used, alone or with the others.
     #[error("{field}: {reason}")]
     Config {
-        /// The setting, as the user writes it (`train.batch_size`, `--k`).
+        /// The setting, by its name (`train.batch_size`, `k`).
         field: String,
         /// What is wrong and what would do.
         reason: String,
@@ -99,7 +99,7 @@ pub enum Error {
         /// What is wrong and what to do.
         reason: String,
     },
-    /// Whoever asked for the work wants it to end.
+    /// The caller requested cancellation.
     #[error("{what} was interrupted")]
     Interrupted {
         /// What was, and how it goes on.
@@ -129,7 +129,7 @@ pub enum Error {
     },
     /// The device has not enough memory left.
     #[error(
-        "{device} has no room for {what}: {needed} bytes, {free} are free; use a smaller batch, a narrower model, 16-bit tables (model.dtype) or `--device cpu`"
+        "{device} has no room for {what}: {needed} bytes, {free} are free; use a smaller batch, a narrower model, 16-bit tables (model.dtype) or the device `cpu`"
     )]
     DeviceMemory {
         /// The device.
@@ -152,7 +152,7 @@ pub enum Error {
         log: String,
     },
     /// There is no CUDA device to use on this host.
-    #[error("CUDA is not available: {reason}; use `--device cpu` (or `auto`)")]
+    #[error("CUDA is not available: {reason}; use the device `cpu` (or `auto`)")]
     CudaUnavailable {
         /// Why not: no driver, no device, or not built in.
         reason: String,

@@ -3,7 +3,7 @@
 //! A file is N rows of `dim` fp32 values, and the raw id of every row. The inner products of user rows with item rows
 //! rank exactly as [`recommend`](crate::index::recommend) does when it leaves nothing out: where popularity is part of
 //! the score, the rows are one column wider than `model.dim` and carry it
-//! ([`TwoTower::embed_items`](crate::model::TwoTower::embed_items)). Scores are those of the predictions, up to the
+//! ([`Model::embed_items`](crate::Model::embed_items)). Scores are those of the predictions, up to the
 //! rounding of a sum.
 //!
 //! | ending | what is in it | the ids |
@@ -18,6 +18,7 @@
 //! in order. What a search in a `.faiss` or `.usearch` file returns is such a row. Both files are put in their places
 //! when both are whole, the ids first.
 
+use std::fmt;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -27,18 +28,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::vocabulary::RawId;
 use crate::files::AtomicFile;
+use crate::index::Progress;
 use crate::index::predictions::IdKind;
 use crate::{Error, Result};
 
 mod arrow;
 mod faiss;
-mod model;
 mod npy;
 mod row_ids;
 mod safetensors;
 mod usearch;
 
-pub use model::{export_items, export_users};
 pub use row_ids::ids_path;
 
 use row_ids::RowIds;
@@ -112,28 +112,9 @@ pub struct Shape {
     pub ids: IdKind,
 }
 
-/// How far an export is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Progress {
-    /// What is going on.
-    pub step: Step,
-    /// Rows that are done.
-    pub done: u64,
-    /// All rows.
-    pub rows: u64,
-}
-
-/// The two parts of an export.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
-    /// Vectors are made and written.
-    Vectors,
-    /// Rows are linked to their neighbours, for a `.usearch` file.
-    Graph,
-}
-
 /// What was written.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Exported {
     /// The file.
     pub file: PathBuf,
@@ -167,7 +148,7 @@ pub struct VectorWriter {
     path: PathBuf,
     shape: Shape,
     target: AtomicFile,
-    sink: Box<dyn Sink>,
+    sink: Box<dyn Sink + Send>,
     beside: Option<RowIds>,
     rows: u64,
     started: Instant,
@@ -190,7 +171,7 @@ impl VectorWriter {
         let target = AtomicFile::create(path)?;
         let file = target.file().try_clone().map_err(|e| Error::io(path, e))?;
         let out = BufWriter::with_capacity(1 << 20, file);
-        let sink: io::Result<Box<dyn Sink>> = match format {
+        let sink: io::Result<Box<dyn Sink + Send>> = match format {
             VectorFormat::Npy => npy::start(out, shape).map(boxed),
             VectorFormat::Arrow => arrow::start(out, shape).map(boxed),
             VectorFormat::Safetensors => safetensors::start(out, shape).map(boxed),
@@ -217,16 +198,24 @@ impl VectorWriter {
         self.sink.push(id, vector).map_err(|e| failed(&self.path, e))
     }
 
-    /// Ends the file and puts it in its place. `progress` is called while a graph is built.
+    /// Ends the file and puts it in its place. `progress` is called while a graph is built; an error that it answers
+    /// keeps the file from its place.
     ///
     /// # Errors
-    /// [`Error::Shape`] when rows are missing, [`Error::Io`].
-    pub fn finish(self, progress: &mut dyn FnMut(Progress)) -> Result<Exported> {
+    /// [`Error::Shape`] when rows are missing, [`Error::Io`], what `progress` answers.
+    pub fn finish(self, progress: &mut dyn FnMut(Progress) -> Result<()>) -> Result<Exported> {
         if self.rows != self.shape.rows {
             return Err(self.other_shape(self.rows, self.shape.dim));
         }
         let VectorWriter { path, shape, target, sink, beside, rows, started } = self;
-        sink.finish(progress).map_err(|e| failed(&path, e))?;
+        let mut stopped = Ok(());
+        let mut told = |at| {
+            if stopped.is_ok() {
+                stopped = progress(at);
+            }
+        };
+        sink.finish(&mut told).map_err(|e| failed(&path, e))?;
+        stopped?;
         let bytes = target.file().metadata().map_err(|e| Error::io(&path, e))?.len();
         let ids_file = beside.map(RowIds::finish).transpose()?;
         target.commit()?;
@@ -242,7 +231,17 @@ impl VectorWriter {
     }
 }
 
-fn boxed<S: Sink + 'static>(sink: S) -> Box<dyn Sink> {
+impl fmt::Debug for VectorWriter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("VectorWriter")
+            .field("path", &self.path)
+            .field("shape", &self.shape)
+            .field("rows", &self.rows)
+            .finish_non_exhaustive()
+    }
+}
+
+fn boxed<S: Sink + Send + 'static>(sink: S) -> Box<dyn Sink + Send> {
     Box::new(sink)
 }
 

@@ -8,6 +8,7 @@ use crate::{Error, Result};
 
 /// A file that comes to be when it is [committed](AtomicFile::commit): until then it is a temp file in the same folder,
 /// which goes when this is dropped, and a file that was there before stays as it was.
+#[derive(Debug)]
 pub(crate) struct AtomicFile {
     temp: tempfile::NamedTempFile,
     path: PathBuf,

@@ -5,11 +5,13 @@ pub mod exact;
 pub mod filter;
 pub mod item_index;
 pub mod predictions;
+mod seen;
 mod user_file;
 pub mod users;
 
 pub use exact::{RecommendOptions, Recommended, recommend};
 pub use item_index::ItemIndex;
+pub use seen::{Exclude, Seen};
 pub use user_file::UserFileSummary;
 pub use users::{Users, sample_users};
 
@@ -149,21 +151,46 @@ fn put_in_order(all: &mut [(f32, u32)], ids: &mut [u32], scores: &mut [f32]) {
     }
 }
 
-/// How far a run over users is.
+/// How far a call is: the same for recommending, evaluating and exporting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Progress {
-    /// Users that are done.
+    /// What is counted.
+    pub step: Step,
+    /// How many are done.
     pub done: u64,
-    /// All users.
-    pub users: u64,
+    /// How many there are.
+    pub total: u64,
 }
 
-/// Something that finds the best items of users: a model, or the popularity baseline.
+/// What a call is at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Step {
+    /// Users are ranked for.
+    Users,
+    /// Vectors are made and written.
+    Vectors,
+    /// The graph of a `.usearch` file is linked.
+    Graph,
+}
+
+impl Progress {
+    pub(crate) fn users(done: usize, total: usize) -> Progress {
+        Progress { step: Step::Users, done: done as u64, total: total as u64 }
+    }
+}
+
+/// Something that finds the best items of users: a model, the popularity baseline, or anything of your own that is to be
+/// measured by [`evaluate`](crate::eval::evaluate) or listed by [`recommend`].
 ///
 /// A ranker knows which items it may return (the catalogue, or an allow-list). It never returns row 0, nor an item
 /// that is skipped, nor an item twice; it returns k items whenever k are left. Order: score descending, then item row
 /// ascending. The same block gives the same answer, always, however users are cut into blocks.
 pub trait Ranker {
+    /// How many items of a user's history it reads ([`UserBlock::history`]); 0 for none.
+    fn history_len(&self) -> usize;
+
     /// The `k` best items of every user of the block. `skip` lists items per user that must not be returned,
     /// ascending and unique.
     ///

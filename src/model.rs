@@ -5,16 +5,14 @@ pub mod checkpoint;
 pub(crate) mod core;
 pub(crate) mod inputs;
 pub(crate) mod negatives;
-mod popularity;
+pub(crate) mod popularity;
 pub(crate) mod rank;
 pub(crate) mod spec;
 pub(crate) mod step;
 pub(crate) mod tensors;
 pub(crate) mod tower;
-mod two_tower;
 
 #[cfg(test)]
 mod tests;
 
 pub use budget::Budget;
-pub use two_tower::TwoTower;

@@ -13,11 +13,9 @@ use std::process::{Command, Stdio};
 use tercel::config::{Dtype, LogQ, Negatives, OptimizerKind, Precision};
 use tercel::data::dataset::{Dataset, Split};
 use tercel::data::ingest::{IngestConfig, ingest};
-use tercel::eval::{EvaluateOptions, evaluate};
 use tercel::index::{Lists, Ranker, UserBlock};
-use tercel::model::TwoTower;
 use tercel::train::train;
-use tercel::{Config, Device};
+use tercel::{Config, Device, Evaluate, Model};
 
 const CUDA: Device = Device::Cuda(0);
 
@@ -79,7 +77,7 @@ fn everyone(dataset: &Dataset, history: usize) -> UserBlock {
 
 /// All embeddings of a model, computed on `device`.
 fn embeddings(dataset: &Dataset, model: &Path, device: Device) -> Vec<f32> {
-    let mut model = TwoTower::load(model, device, 1).unwrap();
+    let mut model = Model::load(model, device, 1).unwrap();
     let items: Vec<u32> = (0..dataset.manifest().items.rows).collect();
     let mut all = model.embed_items(&items).unwrap().into_raw_vec_and_offset().0;
     let users = everyone(dataset, model.history_len());
@@ -97,9 +95,8 @@ fn distance(found: &[f32], expected: &[f32]) -> f64 {
 }
 
 fn recall(dataset: &Dataset, model: &Path, device: Device) -> f64 {
-    let mut model = TwoTower::load(model, device, 1).unwrap();
-    let options = EvaluateOptions { ks: vec![20], bootstrap: 0, history: model.history_len(), ..Default::default() };
-    let report = evaluate(dataset, Split::Test, &mut model, &options, &mut |_| {}).unwrap();
+    let mut model = Model::load(model, device, 1).unwrap();
+    let report = model.evaluate(Evaluate::split(Split::Test).k(&[20]).bootstrap(0, 0), dataset).unwrap();
     report.metrics.get("recall@20").unwrap().value
 }
 
@@ -168,7 +165,7 @@ fn train_on_one_serve_on_the_other_cuda() {
         let off = distance(&cuda, &cpu);
         assert!(off <= 2e-5, "trained on {trained_on}: {off:e} between the devices");
         let lists = |device| {
-            let mut model = TwoTower::load(&model, device, 1).unwrap();
+            let mut model = Model::load(&model, device, 1).unwrap();
             model.top_k(&everyone(&dataset, 0), 12, None).unwrap()
         };
         let (on_cuda, on_cpu) = (lists(CUDA), lists(Device::Cpu));

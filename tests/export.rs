@@ -43,7 +43,7 @@ fn push(writer: &mut VectorWriter, row: usize, Shape { dim, ids, .. }: Shape) ->
 fn write(path: &Path, shape: Shape) -> Result<Exported, Error> {
     let mut writer = VectorWriter::create(path, shape, 2)?;
     (0..shape.rows as usize).try_for_each(|row| push(&mut writer, row, shape))?;
-    writer.finish(&mut |_| {})
+    writer.finish(&mut |_| Ok(()))
 }
 
 fn names(folder: &Path) -> Vec<PathBuf> {
@@ -202,7 +202,7 @@ fn an_unfinished_file_leaves_the_old_one_alone() {
         if ending == "npy" {
             drop(writer);
         } else {
-            assert!(matches!(writer.finish(&mut |_| {}), Err(Error::Shape { .. })), "a row is missing");
+            assert!(matches!(writer.finish(&mut |_| Ok(())), Err(Error::Shape { .. })), "a row is missing");
         }
         assert_eq!(fs::read_to_string(&path).unwrap(), "yesterday's", "{ending}");
         assert_eq!(fs::read_to_string(ids_path(&path)).unwrap(), "yesterday's ids", "{ending}");
@@ -305,7 +305,12 @@ fn a_graph_does_not_depend_on_threads() {
         let mut writer = VectorWriter::create(path, shape, threads).unwrap();
         (0..900).for_each(|row| push(&mut writer, row, shape).unwrap());
         let mut last = None;
-        writer.finish(&mut |at| last = Some((at.done, at.rows))).unwrap();
+        writer
+            .finish(&mut |at| {
+                last = Some((at.done, at.total));
+                Ok(())
+            })
+            .unwrap();
         assert!(last.is_some_and(|(done, rows)| done == rows), "{last:?}");
     }
     assert!(fs::read(one).unwrap() == fs::read(two).unwrap());

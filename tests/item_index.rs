@@ -10,11 +10,13 @@ use tercel::rng::Rng;
 use tercel::{Device, Error};
 
 const DIM: usize = 16;
-const EXACT: IndexOptions =
-    IndexOptions { kind: IndexKind::Exact, k: 10, seed: 0, threads: 2, catalogue: String::new(), device: Device::Cpu };
+
+fn exact() -> IndexOptions {
+    IndexOptions::exact().threads(2)
+}
 
 fn approx(recall: f32) -> IndexOptions {
-    IndexOptions { kind: IndexKind::Approx { recall }, catalogue: "spring".into(), ..EXACT }
+    IndexOptions::approx(recall).threads(2).catalogue("spring")
 }
 
 /// Sums of uniform numbers: normal enough.
@@ -109,7 +111,7 @@ fn an_exact_index_is_the_oracle() {
     let (items, queries) = (eighths(cloud.draw(3000, 0)), eighths(cloud.draw(40, 1)));
     let ids: Vec<u32> = (0..3000).map(|i| (i * 7919 + 3) % 100_003).collect();
     let named: Vec<(u32, &[f32])> = ids.iter().copied().zip(items.chunks(DIM)).collect();
-    let index = ItemIndex::build(items.clone(), DIM, Some(ids), None, &EXACT).expect("builds");
+    let index = ItemIndex::build(items.clone(), DIM, Some(ids), None, &exact()).expect("builds");
     assert_eq!((index.len(), index.dim(), index.about().lists), (3000, DIM, None));
     for k in [1, 12, 300, 5000] {
         let found = index.search(&queries, k, &Filter::default()).expect("finds");
@@ -125,7 +127,7 @@ fn the_same_answer_for_any_threads_and_any_company() {
     let cloud = Cloud::new(100, 0.8, false);
     let (items, asked) = (cloud.draw(20_000, 0), cloud.draw(600, 1));
     let build = |threads| {
-        let options = IndexOptions { threads, ..approx(0.9) };
+        let options = approx(0.9).threads(threads);
         ItemIndex::build(items.clone(), DIM, None, Some(&asked), &options).expect("builds")
     };
     let (one, three) = (build(1), build(3));
@@ -323,7 +325,7 @@ fn a_file_holds_everything_and_shows_damage() {
     let path = folder.path().join("items.index");
     let cloud = Cloud::new(30, 0.6, true);
     let (items, asked) = (cloud.draw(16_500, 0), cloud.draw(300, 1));
-    for options in [approx(0.9), EXACT] {
+    for options in [approx(0.9), exact()] {
         let mut index = ItemIndex::build(items.clone(), DIM, None, Some(&asked), &options).expect("builds");
         index.set_tag("new", &[3, 1, 2]).expect("a tag");
         let before = index.search(&asked, 12, &Filter::default()).expect("finds");
@@ -371,15 +373,15 @@ fn bad_input_says_what() {
     let build = |values: usize, ids: Option<Vec<u32>>, options: &IndexOptions| {
         ItemIndex::build(vec![0.5; values], DIM, ids, None, options).err().map(|e| e.to_string())
     };
-    assert_eq!(build(0, None, &EXACT), None, "no items are a catalogue too");
+    assert_eq!(build(0, None, &exact()), None, "no items are a catalogue too");
     for (error, words) in [
-        (build(DIM + 1, None, &EXACT), "rows of 16 values"),
-        (build(2 * DIM, Some(vec![1]), &EXACT), "2 item numbers"),
-        (build(2 * DIM, Some(vec![4, 4]), &EXACT), "item 4 in rows 0 and 1"),
-        (build(DIM, Some(vec![NO_ITEM]), &EXACT), "below 4294967295"),
+        (build(DIM + 1, None, &exact()), "rows of 16 values"),
+        (build(2 * DIM, Some(vec![1]), &exact()), "2 item numbers"),
+        (build(2 * DIM, Some(vec![4, 4]), &exact()), "item 4 in rows 0 and 1"),
+        (build(DIM, Some(vec![NO_ITEM]), &exact()), "below 4294967295"),
         (build(DIM, None, &approx(1.0)), "an exact index misses nothing"),
         (build(DIM, None, &approx(f32::NAN)), "recall"),
-        (build(DIM, None, &IndexOptions { k: 0, ..EXACT }), "k: 0"),
+        (build(DIM, None, &exact().k(0)), "k: 0"),
     ] {
         let error = error.expect("an error");
         assert!(error.contains(words) && !error.contains('\n'), "{error}");

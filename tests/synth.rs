@@ -8,13 +8,9 @@ use tercel::Error;
 use tercel::data::dataset::{Dataset, Split};
 use tercel::data::ingest::{IngestConfig, ingest};
 use tercel::data::vocabulary::RawId;
-use tercel::eval::{EvaluateOptions, evaluate};
-use tercel::index::users::Users;
-use tercel::index::{RecommendOptions, recommend};
-use tercel::model::TwoTower;
 use tercel::synth::hm::{HmConfig, HmSummary, write};
 use tercel::train::train;
-use tercel::{Config, Device};
+use tercel::{Config, Device, Evaluate, Exclude, Model, Recommend, Who};
 
 const FILES: [&str; 5] =
     ["transactions_train.csv", "customers.csv", "articles.csv", "truth/customers.csv", "truth/clusters.csv"];
@@ -117,10 +113,9 @@ fn a_model_finds_what_was_planted() {
     let mut config = Config::from_toml(toml).expect("a configuration");
     config.train.device = Device::Cpu;
     train(&dataset, at("model"), &config, false, &mut |_| {}).expect("trains");
-    let mut model = TwoTower::load(at("model"), Device::Cpu, 0).expect("loads");
+    let mut model = Model::load(at("model"), Device::Cpu, 0).expect("loads");
 
-    let options = EvaluateOptions { include_seen: true, ..Default::default() };
-    let report = evaluate(&dataset, Split::Test, &mut model, &options, &mut |_| {}).expect("evaluates");
+    let report = model.evaluate(Evaluate::split(Split::Test).include_seen(true), &dataset).expect("evaluates");
     let (found, popular) = (report.metrics.get("recall@10").expect("there").value, report.popularity.get("recall@10"));
     let popular = popular.copied().expect("there");
     assert!(found > 1.3 * popular, "recall@10 {found}, popularity {popular}");
@@ -134,10 +129,10 @@ fn a_model_finds_what_was_planted() {
     for line in cells("truth/clusters.csv") {
         cluster_of.insert(line[2].clone(), line[0].clone());
     }
-    let (users, items) = (model.users().clone(), model.items().clone());
-    let everyone = Users::of(&users, (1..1000).collect());
-    let options = RecommendOptions { k: 10, exclude_seen: false, ..Default::default() };
-    recommend(&mut model, &everyone, &items, None, &at("top.csv"), &options, &mut |_| {}).expect("recommends");
+    let users = model.users().clone();
+    let some = Who::ids((1..1000).filter_map(|row| users.raw(row)));
+    let request = Recommend::top(10).users(some).exclude(Exclude::None);
+    model.recommend(request).write(at("top.csv")).expect("recommends");
     let (mut own, mut all) = (0, 0);
     for line in &lines(&at("top.csv"))[1..] {
         let cells: Vec<&str> = line.split(',').collect();

@@ -7,11 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tercel::config::{Dtype, LogQ, Negatives, OptimizerKind};
 use tercel::data::dataset::{Dataset, Split};
 use tercel::data::ingest::{IngestConfig, ingest};
-use tercel::eval::{EvaluateOptions, evaluate};
 use tercel::index::{Lists, Ranker, UserBlock};
-use tercel::model::TwoTower;
 use tercel::train::{TrainEvent, TrainSummary, train, train_until};
-use tercel::{Config, Device, Error};
+use tercel::{Config, Device, Error, Evaluate, Model};
 
 const SIZE: u64 = 40;
 
@@ -49,9 +47,8 @@ fn run(dataset: &Dataset, out: &Path, config: &Config) -> tercel::Result<(TrainS
 }
 
 fn recall_at_1(dataset: &Dataset, model: &Path) -> f64 {
-    let mut model = TwoTower::load(model, Device::Cpu, 1).unwrap();
-    let options = EvaluateOptions { ks: vec![1], history: model.history_len(), ..Default::default() };
-    let report = evaluate(dataset, Split::Test, &mut model, &options, &mut |_| {}).unwrap();
+    let mut model = Model::load(model, Device::Cpu, 1).unwrap();
+    let report = model.evaluate(Evaluate::split(Split::Test).k(&[1]), dataset).unwrap();
     report.metrics.get("recall@1").unwrap().value
 }
 
@@ -180,7 +177,7 @@ fn a_new_user_with_a_history_is_recommended_to_without_training() {
     config.model.user.history = 50;
     let out = folder.path().join("model");
     run(&dataset, &out, &config).unwrap();
-    let mut model = TwoTower::load(&out, Device::Cpu, 1).unwrap();
+    let mut model = Model::load(&out, Device::Cpu, 1).unwrap();
     let items = model.items().clone();
     let row = |item: i64| items.find(tercel::data::vocabulary::RawId::Integer(item)).unwrap();
     // Somebody new, who has every even item but 6, or every odd one but 9.
@@ -278,5 +275,5 @@ fn a_folder_with_an_unfinished_or_another_run_is_not_overwritten() {
     bytes[last] ^= 1;
     fs::write(out.join("model.safetensors"), bytes).unwrap();
     assert!(train(&dataset, &out, &config, true, &mut |_| {}).is_err());
-    assert!(TwoTower::load(&out, Device::Cpu, 1).is_err());
+    assert!(Model::load(&out, Device::Cpu, 1).is_err());
 }

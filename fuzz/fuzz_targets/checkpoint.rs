@@ -14,7 +14,7 @@ use tercel::Config;
 use tercel::data::dataset::{Dataset, hash_file, write_json};
 use tercel::data::ingest::{IngestConfig, ingest};
 use tercel::index::{Ranker, UserBlock};
-use tercel::model::TwoTower;
+use tercel::Model;
 use tercel::model::checkpoint::{ModelDir, TrainerState};
 
 const FILES: [&str; 4] = ["config.json", "trainer.json", "model.safetensors", "trainer.safetensors"];
@@ -67,10 +67,10 @@ fn bytes(good: &Good, file: usize, patches: bool, data: &[u8]) -> Vec<u8> {
 }
 
 fn load(model: &Path) {
-    if let Ok(mut two_tower) = TwoTower::load(model, tercel::Device::Cpu, 1) {
+    if let Ok(mut model) = Model::load(model, tercel::Device::Cpu, 1) {
         let ids = vec![0, 1];
-        let features = two_tower.users().features_of(&ids);
-        let _ = two_tower.top_k(&UserBlock { ids, features, history: None }, 2, None);
+        let features = model.users().features_of(&ids);
+        let _ = model.top_k(&UserBlock { ids, features, history: None }, 2, None);
     }
 }
 

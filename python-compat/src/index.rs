@@ -6,7 +6,7 @@ use std::sync::{PoisonError, RwLock};
 use numpy::{IntoPyArray, PyArray2, PyReadonlyArray1, PyReadonlyArray2, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 use tercel::index::Lists;
-use tercel::index::item_index::{Admit, Filter, IndexKind, IndexOptions};
+use tercel::index::item_index::{Admit, Filter, IndexOptions};
 
 use crate::dataset::{invalid, wrong};
 use crate::errors::raised;
@@ -71,8 +71,8 @@ impl ItemIndex {
         catalogue: String,
         device: &str,
     ) -> PyResult<ItemIndex> {
-        let kind = recall.map_or(IndexKind::Exact, |recall| IndexKind::Approx { recall });
-        let options = IndexOptions { kind, k, seed, threads, catalogue, device: raised(device.parse())? };
+        let options = recall.map_or_else(IndexOptions::exact, IndexOptions::approx);
+        let options = options.k(k).seed(seed).threads(threads).catalogue(catalogue).device(raised(device.parse())?);
         let dim = vectors.shape()[1];
         let values = slice(&vectors)?.to_vec();
         let ids = match &ids {

@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
-use tercel::index::{Found, Lists, Ranker, UserBlock};
 use tercel::{Error, Result};
 
 /// Time between two looks: taking the interpreter's lock is not free.
@@ -70,18 +69,5 @@ impl Watch {
             (Err(_), Some(raised)) => Err(raised),
             (result, _) => crate::errors::raised(result),
         }
-    }
-}
-
-/// A ranker that stops between two blocks of users.
-pub(crate) struct Interruptible<'a> {
-    pub(crate) ranker: &'a mut dyn Ranker,
-    pub(crate) watch: &'a std::cell::RefCell<Watch>,
-}
-
-impl Ranker for Interruptible<'_> {
-    fn top_k(&mut self, users: &UserBlock, k: usize, skip: Option<&Lists>) -> Result<Found> {
-        self.watch.borrow_mut().look()?;
-        self.ranker.top_k(users, k, skip)
     }
 }

@@ -58,8 +58,14 @@ pub struct Cursor {
     pub batch: u64,
 }
 
-/// What a worker thread makes of a batch's rows. Outputs are pooled: `out` may hold what an earlier batch left there.
-pub trait Prepare: Send + Sync + 'static {
+/// Only this crate prepares batches: what a preparation may do is part of the loader's promises.
+pub(crate) mod sealed {
+    /// Nobody else implements it.
+    pub trait Sealed {}
+}
+
+/// What a worker thread makes of a batch's rows: [`PlainBatches`] for a loop of your own. Outputs are pooled: `out` may hold what an earlier batch left there.
+pub trait Prepare: sealed::Sealed + Send + Sync + 'static {
     /// What comes out; it is reused for later batches.
     type Output: Default + Send + 'static;
 
@@ -71,7 +77,7 @@ pub trait Prepare: Send + Sync + 'static {
 }
 
 /// The plain preparation's output.
-#[derive(Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Batch {
     /// Where the batch stands; `None` before its first use.
     pub at: Option<Cursor>,
@@ -105,6 +111,8 @@ impl Batch {
 /// The plain preparation: copies the rows and builds both sides' segments.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct PlainBatches;
+
+impl sealed::Sealed for PlainBatches {}
 
 impl Prepare for PlainBatches {
     type Output = Batch;

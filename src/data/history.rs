@@ -24,6 +24,7 @@ pub const FILE_NAME: &str = "history.arrow";
 const CACHE_BYTES: u64 = 96 << 20;
 
 /// The training rows by user.
+#[derive(Debug)]
 pub struct History {
     index: Arc<ShardIndex>,
     file: File,
@@ -34,7 +35,7 @@ pub struct History {
     item_rows: u32,
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Cache {
     items: Vec<u32>,
     timestamps: Vec<i64>,
@@ -125,6 +126,11 @@ impl History {
     pub fn count(&self, user: u32) -> usize {
         let (start, end) = self.range(user);
         (end - start) as usize
+    }
+
+    /// Rows of the item vocabulary: every item is below.
+    pub(crate) fn item_rows(&self) -> u32 {
+        self.item_rows
     }
 
     /// Whether the rows have timestamps.

@@ -30,6 +30,10 @@ impl Popularity {
 }
 
 impl Ranker for Popularity {
+    fn history_len(&self) -> usize {
+        0
+    }
+
     fn top_k(&mut self, users: &UserBlock, k: usize, skip: Option<&Lists>) -> Result<Found> {
         if let Some(skip) = skip
             && skip.len() != users.len()

@@ -1,14 +1,15 @@
 //! A ranker against the interactions that it has not seen: every user, the full catalogue.
 
+use std::sync::{Mutex, PoisonError};
+
 use rayon::prelude::*;
 
 use crate::data::dataset::{Dataset, Split};
 use crate::data::shard::Shard;
 use crate::data::vocabulary::Vocabulary;
 use crate::index::exact::check;
-use crate::index::filter::Seen;
 use crate::index::users::{Reading, Users};
-use crate::index::{Found, Lists, Progress, Ranker, UserBlock};
+use crate::index::{Exclude, Found, Lists, Progress, Ranker, Seen, UserBlock};
 use crate::{Error, Result};
 
 use super::baselines::Popularity;
@@ -18,6 +19,7 @@ use super::report::{Estimate, Evaluation, Named};
 
 /// How an evaluation is done.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct EvaluateOptions {
     /// The lengths of list that are judged. Default 10 and 20.
     pub ks: Vec<usize>,
@@ -29,25 +31,44 @@ pub struct EvaluateOptions {
     pub bootstrap: usize,
     /// The seed of the bootstrap. Default 0.
     pub seed: u64,
-    /// How many history items the model reads; 0 (default) for none.
-    pub history: usize,
 }
 
 impl Default for EvaluateOptions {
     fn default() -> Self {
-        EvaluateOptions {
-            ks: vec![10, 20],
-            include_seen: false,
-            memory: 512 << 20,
-            bootstrap: 1000,
-            seed: 0,
-            history: 0,
-        }
+        EvaluateOptions { ks: vec![10, 20], include_seen: false, memory: 512 << 20, bootstrap: 1000, seed: 0 }
+    }
+}
+
+impl EvaluateOptions {
+    /// The defaults, with these lengths of list.
+    pub fn at(ks: &[usize]) -> EvaluateOptions {
+        EvaluateOptions { ks: ks.to_vec(), ..EvaluateOptions::default() }
+    }
+
+    /// Sets whether rankers may return a user's training items.
+    #[must_use]
+    pub fn include_seen(mut self, include_seen: bool) -> EvaluateOptions {
+        self.include_seen = include_seen;
+        self
+    }
+
+    /// Sets the bytes that the split's pairs and blocks of users may take.
+    #[must_use]
+    pub fn memory(mut self, bytes: u64) -> EvaluateOptions {
+        self.memory = bytes;
+        self
+    }
+
+    /// Sets the resamples of the intervals (0 for none) and their seed.
+    #[must_use]
+    pub fn bootstrap(mut self, resamples: usize, seed: u64) -> EvaluateOptions {
+        (self.bootstrap, self.seed) = (resamples, seed);
+        self
     }
 }
 
 /// Evaluates `ranker`, whose vocabularies must be the dataset's, on a split. `progress` is called
-/// after each block.
+/// after each block; its error ends the call.
 ///
 /// # Errors
 /// Those of [`Evaluator::open`] and [`Evaluator::evaluate`].
@@ -56,12 +77,13 @@ pub fn evaluate(
     split: Split,
     ranker: &mut dyn Ranker,
     options: &EvaluateOptions,
-    progress: &mut dyn FnMut(Progress),
+    progress: &mut dyn FnMut(Progress) -> Result<()>,
 ) -> Result<Evaluation> {
     Evaluator::open(dataset, split, options)?.evaluate(ranker, progress)
 }
 
 /// An opened split: evaluates one ranker after another, as early stopping does.
+#[derive(Debug)]
 pub struct Evaluator {
     split: Split,
     options: EvaluateOptions,
@@ -69,11 +91,14 @@ pub struct Evaluator {
     users: Vocabulary,
     /// Training counts of the item vocabulary's rows.
     item_counts: Vec<u64>,
-    seen: Option<Seen>,
+    dataset: Dataset,
+    /// The users' items, once a ranker or its lists have needed them.
+    seen: Mutex<Option<Seen>>,
     truth: Truth,
 }
 
 /// Who has which relevant items.
+#[derive(Debug)]
 struct Truth {
     /// Users with items in the split, ascending: vocabulary rows, then unseen numbers.
     users: Vec<u32>,
@@ -92,7 +117,6 @@ impl Evaluator {
     pub fn open(dataset: &Dataset, split: Split, options: &EvaluateOptions) -> Result<Evaluator> {
         let metrics = Metrics::new(&options.ks)?;
         let truth = Truth::read(dataset, split, options.memory)?;
-        let needs_history = !options.include_seen || options.history > 0;
         let manifest = dataset.manifest();
         Ok(Evaluator {
             split,
@@ -100,7 +124,8 @@ impl Evaluator {
             metrics,
             users: Vocabulary::open(dataset.dir(), &manifest.users)?,
             item_counts: Vocabulary::open(dataset.dir(), &manifest.items)?.table.counts,
-            seen: if needs_history { Some(Seen::of_dataset(dataset)?) } else { None },
+            dataset: dataset.clone(),
+            seen: Mutex::new(None),
             truth,
         })
     }
@@ -109,13 +134,19 @@ impl Evaluator {
     ///
     /// # Errors
     /// [`Error::Memory`] when no block of users fits, or whatever the ranker or the history gives.
-    pub fn evaluate(&self, ranker: &mut dyn Ranker, progress: &mut dyn FnMut(Progress)) -> Result<Evaluation> {
+    pub fn evaluate(
+        &self,
+        ranker: &mut dyn Ranker,
+        progress: &mut dyn FnMut(Progress) -> Result<()>,
+    ) -> Result<Evaluation> {
         let k = self.metrics.max_k();
+        let needed = !self.options.include_seen || ranker.history_len() > 0;
+        let seen = if needed { Some(self.seen()?) } else { None };
         let users = Users::of(&self.users, self.truth.users.clone());
         let reading = Reading {
-            seen: self.seen.as_ref(),
-            exclude_seen: !self.options.include_seen,
-            history: self.options.history,
+            seen: seen.as_ref(),
+            exclude: if self.options.include_seen { Exclude::None } else { Exclude::Train },
+            history: ranker.history_len(),
             memory: self.options.memory,
             k,
         };
@@ -128,7 +159,7 @@ impl Evaluator {
         while next < users.len() {
             let first = next;
             next = users.block(first, &reading, &mut block, &mut skip)?;
-            let skipped = reading.exclude_seen.then_some(&skip);
+            let skipped = (!self.options.include_seen).then_some(&skip);
             for (ranker, figures) in [(&mut *ranker, &mut model), (&mut popular, &mut baseline)] {
                 let found = ranker.top_k(&block, k, skipped)?;
                 check(&found, block.len(), k)?;
@@ -140,9 +171,17 @@ impl Evaluator {
                     seen_relevant += own.iter().filter(|item| skip.get(i).binary_search(item).is_ok()).count() as u64;
                 }
             }
-            progress(Progress { done: next as u64, users: users.len() as u64 });
+            progress(Progress::users(next, users.len()))?;
         }
         Ok(self.report(&model, &baseline, seen_relevant))
+    }
+
+    fn seen(&self) -> Result<Seen> {
+        let mut kept = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*kept {
+            Some(seen) => Ok(seen.clone()),
+            None => Ok(kept.insert(Seen::of_dataset(&self.dataset)?).clone()),
+        }
     }
 
     fn report(&self, model: &Figures, baseline: &Figures, seen_relevant: u64) -> Evaluation {
@@ -267,7 +306,7 @@ impl Truth {
         let manifest = dataset.manifest();
         let info = dataset.split(split);
         let empty = || {
-            let reason = format!("the {} split has no rows to evaluate on; ingest with --split", split.name());
+            let reason = format!("the {} split has no rows to evaluate on; ingest with a `split`", split.name());
             Err(Error::input(dataset.dir(), reason))
         };
         if info.rows == 0 {
@@ -279,7 +318,7 @@ impl Truth {
                 what: format!("sorting the {} split", split.name()),
                 needed,
                 allowed: memory,
-                advice: "raise --memory".into(),
+                advice: "raise `memory`".into(),
             });
         }
         let users = manifest.users.rows.saturating_add(manifest.users.unseen);

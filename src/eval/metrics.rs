@@ -11,6 +11,14 @@ use crate::{Error, Result};
 /// The largest k that is evaluated.
 pub use crate::settings::MAX_K;
 
+/// Whether a list may have this length.
+///
+/// # Errors
+/// [`Error::Config`] where it may not.
+pub fn check_k(k: usize) -> Result<()> {
+    crate::settings::limits::list_length(&k).map_err(|reason| Error::config("k", reason))
+}
+
 /// A metric of one user's list. The figure of a split is its mean over users (macro).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Metric {
@@ -74,6 +82,7 @@ impl FromStr for Metric {
 }
 
 /// Computes every metric at several k, with the discounts looked up.
+#[derive(Clone, Debug)]
 pub struct Metrics {
     ks: Vec<usize>,
     /// `ideal[n]`: the sum of the first n discounts.
@@ -88,15 +97,13 @@ impl Metrics {
     pub fn new(ks: &[usize]) -> Result<Metrics> {
         let bad = |reason: String| Err(Error::config("k", reason));
         for (i, &k) in ks.iter().enumerate() {
-            if k == 0 || k > MAX_K {
-                return bad(format!("{k} is not in 1 to {MAX_K}"));
-            }
+            check_k(k)?;
             if ks[..i].contains(&k) {
                 return bad(format!("{k} stands twice"));
             }
         }
         let Some(&max) = ks.iter().max() else {
-            return bad("give at least one, such as 10,20".into());
+            return bad("no list length; 10 and 20 are the usual ones".into());
         };
         let mut ideal = vec![0.0; max + 1];
         for n in 0..max {

@@ -70,6 +70,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Named<T> {
 
 /// The figures of a ranker on one split, and what they were made from. As JSON it is the `evaluate` event.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 #[serde(tag = "event", rename = "evaluate")]
 pub struct Evaluation {
     /// The split.

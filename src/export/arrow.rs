@@ -8,8 +8,9 @@ use arrow_array::{ArrayRef, FixedSizeListArray, Float32Array, RecordBatch};
 use arrow_ipc::writer::FileWriter;
 use arrow_schema::{DataType, Field, Schema};
 
-use super::{Progress, Shape, Sink, unfit};
+use super::{Shape, Sink, unfit};
 use crate::data::vocabulary::RawId;
+use crate::index::Progress;
 use crate::index::predictions::columns::{BATCH_BYTES, IdBuilder, from_arrow};
 
 /// Bytes of vectors in a record batch.

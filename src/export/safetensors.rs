@@ -10,8 +10,9 @@ use std::os::unix::fs::FileExt;
 
 use serde_json::json;
 
-use super::{Progress, Shape, Sink, unfit};
+use super::{Shape, Sink, unfit};
 use crate::data::vocabulary::RawId;
+use crate::index::Progress;
 use crate::index::predictions::IdKind;
 
 /// Bytes of the header, spaces at its end included: it is written last, when the bytes of all texts are known.

@@ -9,8 +9,9 @@
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 
-use super::{Progress, Shape, Sink, unfit};
+use super::{Shape, Sink, unfit};
 use crate::data::vocabulary::RawId;
+use crate::index::Progress;
 
 mod graph;
 mod links;

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::Found;
 
 /// Counts equal lists over a stream of blocks: 16 bytes per distinct list.
-#[derive(Default)]
+#[derive(Clone, Debug, Default)]
 pub struct ListCounter {
     users: u64,
     lists: HashMap<u64, u64>,
@@ -14,6 +14,7 @@ pub struct ListCounter {
 
 /// How alike the users' lists are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Diversity {
     /// Users whose lists were looked at.
     pub users: u64,

@@ -8,24 +8,24 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 
 use crate::data::vocabulary::Vocabulary;
-use crate::eval::metrics::MAX_K;
+use crate::eval::metrics::check_k;
 use crate::{Error, Result};
 
 use super::diversity::{Diversity, ListCounter};
-use super::filter::Seen;
 use super::predictions::{IdKind, Place, PredictionWriter};
+use super::seen::{Exclude, Seen};
 use super::users::{Reading, Users};
 use super::{Found, Lists, NO_ITEM, Progress, Ranker, UserBlock};
 
 /// How [`recommend`] works.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct RecommendOptions {
-    /// Items per user, from 1 to [`MAX_K`]. Default 12.
+    /// Items per user, from 1 to [`MAX_K`](crate::eval::metrics::MAX_K). Default 12.
     pub k: usize,
-    /// Leaves out what a user had in training, and what a file of users says that it had. Default true.
-    pub exclude_seen: bool,
-    /// How many history items the model reads; 0 (default) for none.
-    pub history: usize,
+    /// What is left out of a user's list, beside what a file of users says that it had. Default [`Exclude::All`]: all
+    /// that the [`Seen`] knows of.
+    pub exclude: Exclude,
     /// Bytes that blocks of users and what is found for them may take. Default 512 MiB.
     pub memory: u64,
     /// Writes a line for every user, in JSON lines, instead of a row for every place. Default false.
@@ -34,12 +34,41 @@ pub struct RecommendOptions {
 
 impl Default for RecommendOptions {
     fn default() -> Self {
-        RecommendOptions { k: 12, exclude_seen: true, history: 0, memory: 512 << 20, by_user: false }
+        RecommendOptions { k: 12, exclude: Exclude::default(), memory: 512 << 20, by_user: false }
+    }
+}
+
+impl RecommendOptions {
+    /// The defaults, with lists of `k` items.
+    pub fn top(k: usize) -> RecommendOptions {
+        RecommendOptions { k, ..RecommendOptions::default() }
+    }
+
+    /// Sets what is left out of a user's list.
+    #[must_use]
+    pub fn exclude(mut self, exclude: Exclude) -> RecommendOptions {
+        self.exclude = exclude;
+        self
+    }
+
+    /// Sets the bytes that blocks may take.
+    #[must_use]
+    pub fn memory(mut self, bytes: u64) -> RecommendOptions {
+        self.memory = bytes;
+        self
+    }
+
+    /// Sets whether each user gets a line.
+    #[must_use]
+    pub fn by_user(mut self, by_user: bool) -> RecommendOptions {
+        self.by_user = by_user;
+        self
     }
 }
 
 /// What [`recommend`] wrote.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Recommended {
     /// Users that were ranked for.
     pub users: u64,
@@ -56,10 +85,13 @@ pub struct Recommended {
 }
 
 /// Finds the best items of `users` and writes them to `out` ([`PredictionWriter`] says how), users in their order.
-/// `progress` is called after each block. Memory stays bounded whatever the number of users.
+/// `seen` has the users' items: those that are left out, and the histories that the ranker reads. `progress` is called
+/// after each block; its error ends the call. Memory stays bounded whatever the number of users.
+///
+/// This is for rankers of your own; for a model see [`Model::recommend`](crate::Model::recommend).
 ///
 /// # Errors
-/// [`Error::Config`] for a k or an `out` that cannot be used, [`Error::Memory`] when no block fits, [`Error::Shape`]
+/// [`Error::Config`] for a k or an `out` that cannot be used, or without `seen` where the ranker reads histories, [`Error::Memory`] when no block fits, [`Error::Shape`]
 /// when the ranker's answer has another shape or names items that `items` does not have, or whatever the ranker, the
 /// history or the file gives. After an error a file that was at `out` is as it was.
 pub fn recommend(
@@ -69,15 +101,13 @@ pub fn recommend(
     seen: Option<&Seen>,
     out: &Path,
     options: &RecommendOptions,
-    progress: &mut dyn FnMut(Progress),
+    progress: &mut dyn FnMut(Progress) -> Result<()>,
 ) -> Result<Recommended> {
     let k = options.k;
-    if k == 0 || k > MAX_K {
-        return Err(Error::config("k", format!("{k} is not in 1 to {MAX_K}")));
-    }
+    check_k(k)?;
+    let history = history_of(ranker, seen)?;
     let start = Instant::now();
-    let reading =
-        Reading { seen, exclude_seen: options.exclude_seen, history: options.history, memory: options.memory, k };
+    let reading = Reading { seen, exclude: options.exclude, history, memory: options.memory, k };
     let writer = PredictionWriter::create(out, users.kind(), IdKind::of(&items.table.ids), options.by_user)?;
     let (blocks, to_write) = sync_channel::<Message>(1);
     // Writing a block runs beside the ranking of the next.
@@ -97,14 +127,14 @@ pub fn recommend(
             while next < users.len() {
                 let first = next;
                 next = users.block(first, &reading, &mut block, &mut skip)?;
-                let found = ranker.top_k(&block, k, options.exclude_seen.then_some(&skip))?;
+                let found = ranker.top_k(&block, k, (options.exclude != Exclude::None).then_some(&skip))?;
                 check(&found, block.len(), k)?;
                 counter.push(&found);
                 summary.short_users += (0..block.len()).filter(|&i| found.items(i).len() < k).count() as u64;
                 if blocks.send(Message::Block(first, found)).is_err() {
                     break; // The writer has failed and says why below.
                 }
-                progress(Progress { done: next as u64, users: users.len() as u64 });
+                progress(Progress::users(next, users.len()))?;
             }
             summary.diversity = counter.diversity();
             Ok(summary)
@@ -121,6 +151,16 @@ pub fn recommend(
     summary.rows = written.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
     summary.seconds = start.elapsed().as_secs_f64();
     Ok(summary)
+}
+
+/// How long a history the ranker reads, if `seen` can give it.
+pub(crate) fn history_of(ranker: &dyn Ranker, seen: Option<&Seen>) -> Result<usize> {
+    match ranker.history_len() {
+        n if n > 0 && seen.is_none() => {
+            Err(Error::config("seen", format!("the ranker reads the last {n} items of every user; give them")))
+        }
+        n => Ok(n),
+    }
 }
 
 /// Whether the ranker's answer has the shape that was asked for.

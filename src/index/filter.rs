@@ -1,100 +1,11 @@
-//! Which items a user must not get, and which items may be returned at all.
+//! Which items may be returned at all.
 
-use std::sync::Arc;
-
-use crate::data::dataset::Dataset;
-use crate::data::history::History;
 use crate::data::vocabulary::{RawId, Vocabulary};
 use crate::table::names::Role;
 use crate::table::{Input, ReadOptions, quoted};
 use crate::{Error, Result};
 
 use super::user_file::{KEPT, check_written, open_list, user_column};
-
-/// The training items of every user, in the rows of the vocabularies that a ranker was made with.
-pub struct Seen {
-    history: Arc<History>,
-    /// The history's user row of each vocabulary row (0: none); absent where both are numbered the same.
-    users: Option<Vec<u32>>,
-    /// The vocabulary's item row of each history row (0: none); absent where both are numbered the same.
-    items: Option<Vec<u32>>,
-}
-
-impl Seen {
-    /// Of a history whose numbers are the vocabularies' own.
-    pub fn new(history: Arc<History>) -> Seen {
-        Seen { history, users: None, items: None }
-    }
-
-    /// Of the dataset whose vocabularies the ranker was made with.
-    ///
-    /// # Errors
-    /// Whatever opening the history gives.
-    pub fn of_dataset(dataset: &Dataset) -> Result<Seen> {
-        Ok(Seen::new(Arc::new(History::of_dataset(dataset)?)))
-    }
-
-    /// Of a dataset that may number users and items otherwise than `users` and `items`, the vocabularies that the
-    /// ranker was made with: raw ids tie them together. Users and items that only one side has are left out.
-    ///
-    /// # Errors
-    /// Whatever opening the dataset's vocabularies or its history gives.
-    pub fn with_vocabularies(dataset: &Dataset, users: &Vocabulary, items: &Vocabulary) -> Result<Seen> {
-        let manifest = dataset.manifest();
-        let mut seen = Seen::of_dataset(dataset)?;
-        if !same(&manifest.users.file, &users.info.file) {
-            let theirs = Vocabulary::open(dataset.dir(), &manifest.users)?;
-            seen.users = Some(translate(users, &theirs));
-        }
-        if !same(&manifest.items.file, &items.info.file) {
-            let theirs = Vocabulary::open(dataset.dir(), &manifest.items)?;
-            seen.items = Some(translate(&theirs, items));
-        }
-        Ok(seen)
-    }
-
-    /// Appends the training items of a user, oldest first, repeats included. A row that is 0 or past the vocabulary
-    /// has none.
-    ///
-    /// # Errors
-    /// Whatever reading the history gives.
-    pub fn items(&self, user: u32, out: &mut Vec<u32>) -> Result<()> {
-        let row = match &self.users {
-            Some(rows) => rows.get(user as usize).copied().unwrap_or(0),
-            None => user,
-        };
-        if row == 0 {
-            return Ok(());
-        }
-        let start = out.len();
-        self.history.items(row, out)?;
-        if let Some(rows) = &self.items {
-            let mut kept = start;
-            for at in start..out.len() {
-                let item = rows.get(out[at] as usize).copied().unwrap_or(0);
-                if item != 0 {
-                    out[kept] = item;
-                    kept += 1;
-                }
-            }
-            out.truncate(kept);
-        }
-        Ok(())
-    }
-}
-
-fn same(a: &crate::data::dataset::FileInfo, b: &crate::data::dataset::FileInfo) -> bool {
-    a.rows == b.rows && a.xxh3.is_some() && a.xxh3 == b.xxh3
-}
-
-/// The row in `to` of each row of `from`; 0 where it has none.
-fn translate(from: &Vocabulary, to: &Vocabulary) -> Vec<u32> {
-    let row = |row: usize| {
-        let raw = u32::try_from(row).ok().filter(|&row| row > 0).and_then(|row| from.raw(row))?;
-        to.find(raw)
-    };
-    (0..from.rows()).map(|from| row(from).unwrap_or(0)).collect()
-}
 
 /// The rows that are in every one of these ascending lists; `None` where there is no list.
 pub fn in_all(lists: Vec<Vec<u32>>) -> Option<Vec<u32>> {

@@ -30,6 +30,7 @@ mod file;
 mod measure;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -108,6 +109,7 @@ impl Engine {
 
 /// What is known of an index beside its items.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct About {
     /// Exact or approximate.
     pub kind: IndexKind,
@@ -132,7 +134,7 @@ pub struct About {
 }
 
 /// Which items a search may give.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Filter<'a> {
     /// Items that each query must not be given: a list for each, ascending and unique.
     pub skip: Option<&'a Lists>,
@@ -159,6 +161,16 @@ impl Guides {
         }
         guides.push((k, Arc::clone(&guide)));
         guide
+    }
+}
+
+impl fmt::Debug for ItemIndex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ItemIndex")
+            .field("items", &self.len())
+            .field("dim", &self.dim)
+            .field("about", &self.about)
+            .finish_non_exhaustive()
     }
 }
 

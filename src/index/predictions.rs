@@ -1,5 +1,6 @@
 //! The PREDICTIONS file: user, rank, item, score, with raw ids, one row per place; or one line per user.
 
+use std::fmt;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -92,6 +93,12 @@ pub fn check_path(path: &Path, by_user: bool) -> Result<()> {
             format!("goes with .jsonl (.gz or .zst may follow); `{}` has a row for every item", path.display()),
         )),
         _ => Ok(()),
+    }
+}
+
+impl fmt::Debug for PredictionWriter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PredictionWriter").field("path", &self.path).field("rows", &self.rows).finish_non_exhaustive()
     }
 }
 

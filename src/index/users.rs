@@ -4,16 +4,18 @@ use crate::data::dataset::Dataset;
 use crate::data::vocabulary::{FeatureColumn, RawId, RawIds, Vocabulary};
 use crate::{Error, Result};
 
-use super::filter::Seen;
 use super::predictions::IdKind;
+use super::seen::{Exclude, Seen};
 use super::{Lists, UserBlock};
 
 /// A list of users and what the user tower reads of them.
+#[derive(Debug)]
 pub struct Users<'a> {
     vocabulary: &'a Vocabulary,
     who: Who,
 }
 
+#[derive(Debug)]
 enum Who {
     /// Rows 1, 2, … of the vocabulary.
     All,
@@ -24,6 +26,7 @@ enum Who {
 }
 
 /// The users of a file, in its order.
+#[derive(Debug)]
 pub(super) struct Listed {
     pub(super) names: RawIds,
     /// Vocabulary rows, or numbers of unseen ids; 0 for somebody new.
@@ -36,11 +39,11 @@ pub(super) struct Listed {
 
 /// What to read for a block of users.
 #[derive(Clone, Copy)]
-pub struct Reading<'a> {
-    /// The users' training items.
+pub(crate) struct Reading<'a> {
+    /// The users' items.
     pub seen: Option<&'a Seen>,
-    /// Whether to make skip lists: training items and items that a file gives.
-    pub exclude_seen: bool,
+    /// What skip lists hold, beside the items that a file gives; none are made for [`Exclude::None`].
+    pub exclude: Exclude,
     /// How many history items the model reads; 0 for none.
     pub history: usize,
     /// The bytes that a block and what is found for it may take.
@@ -68,7 +71,7 @@ impl Reading<'_> {
                 what: "a block of one user".into(),
                 needed: 2 * user,
                 allowed: self.memory,
-                advice: "raise --memory".into(),
+                advice: "raise `memory`".into(),
             });
         }
         Ok((users as usize, (self.memory / 4 / 4) as usize))
@@ -126,11 +129,17 @@ impl<'a> Users<'a> {
     }
 
     /// Fills `block` and `skip` with the users from `start` on, as many as `reading` allows, and returns where the
-    /// next block starts. Without `exclude_seen`, `skip` stays empty.
+    /// next block starts. Where nothing is excluded, `skip` stays empty.
     ///
     /// # Errors
     /// [`Error::Memory`] when not even one user fits; whatever reading the history gives.
-    pub fn block(&self, start: usize, reading: &Reading<'_>, block: &mut UserBlock, skip: &mut Lists) -> Result<usize> {
+    pub(crate) fn block(
+        &self,
+        start: usize,
+        reading: &Reading<'_>,
+        block: &mut UserBlock,
+        skip: &mut Lists,
+    ) -> Result<usize> {
         let (max_users, max_skipped) = reading.limits()?;
         let end = self.len().min(start.saturating_add(max_users));
         skip.clear();
@@ -147,11 +156,10 @@ impl<'a> Users<'a> {
             };
             numbers.push(number);
             items.clear();
-            if let Some(seen) = reading.seen
-                && (reading.exclude_seen || reading.history > 0)
-                && (number as usize) < self.vocabulary.rows()
-            {
-                seen.items(number, &mut items)?;
+            let known = reading.seen.filter(|_| reading.exclude != Exclude::None || reading.history > 0);
+            let known = known.map(|seen| (seen, seen.number(number, self.name(i))));
+            if let Some((seen, number)) = known {
+                seen.training(number, &mut items)?;
             }
             if let Who::Listed(listed) = &self.who
                 && let Some(given) = &listed.given
@@ -162,7 +170,10 @@ impl<'a> Users<'a> {
                 history.values.extend_from_slice(&items[items.len().saturating_sub(reading.history)..]);
                 history.close();
             }
-            if reading.exclude_seen {
+            if reading.exclude != Exclude::None {
+                if let Some((seen, number)) = known.filter(|_| reading.exclude == Exclude::All) {
+                    seen.held_out(number, &mut items);
+                }
                 items.sort_unstable();
                 items.dedup();
                 skip.values.extend(items.iter().filter(|&&item| item != 0));
@@ -213,7 +224,7 @@ pub(crate) fn sample(
     // The multiplication is done in 64 bits: both factors are below 2^32.
     let ids = (0..sampled as u64).map(|i| 1 + (i * all as u64 / sampled as u64) as u32).collect();
     let sample = Users::of(vocabulary, ids);
-    let reading = Reading { seen: Some(seen), exclude_seen: true, history, memory: 512 << 20, k: 0 };
+    let reading = Reading { seen: Some(seen), exclude: Exclude::Train, history, memory: 512 << 20, k: 0 };
     let (mut blocks, mut next) = (Vec::new(), 0);
     while next < sample.len() {
         let (mut block, mut skip) = (UserBlock::default(), Lists::default());

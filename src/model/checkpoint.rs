@@ -76,6 +76,7 @@ impl ModelDir {
             items: EntityInfo { unseen: 0, unseen_file: None, ..manifest.items.clone() },
             history,
             dataset: fingerprint(dataset)?,
+            held_out_rows: Some(manifest.valid.rows + manifest.test.rows),
         };
         for file in [&info.users.file, &info.items.file].into_iter().chain(&info.users.unseen_file) {
             copy(&dataset.path(file), &self.file(&file.name))?;
@@ -127,7 +128,7 @@ impl ModelDir {
         } else {
             Err(Error::checkpoint(
                 &path,
-                "is not the file that trainer.json describes: missing or damaged; train again without --resume",
+                "is not the file that trainer.json describes: missing or damaged; train again without `resume`",
             ))
         }
     }
@@ -148,14 +149,17 @@ impl ModelDir {
         sync_folder(&self.dir).map_err(|e| Error::io(&self.dir, e))
     }
 
-    /// Opens the parameters.
-    pub(crate) fn parameters(&self) -> Result<TensorFile> {
-        TensorFile::open(&self.parameters_path()?)
-    }
-
-    /// The file of the parameters.
-    pub(crate) fn parameters_path(&self) -> Result<PathBuf> {
-        self.locate(self.state()?.as_ref(), MODEL)
+    /// Opens the parameters, and gives the xxh3-64 of their file.
+    pub(crate) fn parameters(&self) -> Result<(TensorFile, String)> {
+        let state = self.state()?;
+        let path = self.locate(state.as_ref(), MODEL)?;
+        let on_record = state.and_then(|state| state.files.into_iter().find(|file| file.name == MODEL));
+        let hash = match on_record.and_then(|file| file.xxh3) {
+            // It has just been compared with the file.
+            Some(hash) => hash,
+            None => hash_file(&path)?,
+        };
+        Ok((TensorFile::open(&path)?, hash))
     }
 
     /// Writes a checkpoint. `state` is completed with the checksums.

@@ -265,6 +265,8 @@ impl ModelInputs {
     }
 }
 
+impl crate::data::batch::sealed::Sealed for ModelInputs {}
+
 impl Prepare for ModelInputs {
     type Output = ModelBatch;
 

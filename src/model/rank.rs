@@ -143,6 +143,10 @@ pub(crate) struct CoreRanker<'a, B: Backend> {
 }
 
 impl<B: Backend> Ranker for CoreRanker<'_, B> {
+    fn history_len(&self) -> usize {
+        self.core.user.spec.history_len()
+    }
+
     fn top_k(&mut self, users: &UserBlock, k: usize, skip: Option<&Lists>) -> Result<Found> {
         self.catalogue.top_k(self.core, users, k, skip)
     }

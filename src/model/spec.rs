@@ -57,6 +57,14 @@ pub(crate) struct TowerSpec {
     pub dim: usize,
 }
 
+impl TowerSpec {
+    /// How many items of a user's history it reads.
+    pub(crate) fn history_len(&self) -> usize {
+        let len = |input: &Input| if let Source::History(len) = input.source { len } else { 0 };
+        self.inputs.iter().map(len).max().unwrap_or(0)
+    }
+}
+
 /// Every size of a model.
 #[derive(Clone, Debug)]
 pub(crate) struct ModelSpec {

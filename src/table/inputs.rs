@@ -1,7 +1,7 @@
 //! What is read: files, or tables that are in memory or come as a stream.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow_array::RecordBatchReader;
@@ -29,6 +29,11 @@ pub struct TableInput {
 }
 
 impl TableInput {
+    /// What it is called.
+    pub fn name(&self) -> &Path {
+        &self.name
+    }
+
     /// The batches, once.
     pub(super) fn take(&self) -> Option<Stream> {
         self.stream.lock().unwrap_or_else(PoisonError::into_inner).take()
@@ -76,5 +81,11 @@ impl From<&std::path::Path> for Input {
 impl From<PathBuf> for Input {
     fn from(path: PathBuf) -> Input {
         Input::Path(path)
+    }
+}
+
+impl From<&PathBuf> for Input {
+    fn from(path: &PathBuf) -> Input {
+        Input::Path(path.clone())
     }
 }

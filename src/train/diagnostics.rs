@@ -80,9 +80,9 @@ impl Diagnostics {
 }
 
 /// How alike the top-10 lists of a sample of users are, evenly spaced over the vocabulary, seen items left out.
-pub(super) fn diversity(dataset: &Dataset, ranker: &mut dyn Ranker, history: usize) -> Result<Diversity> {
+pub(super) fn diversity(dataset: &Dataset, ranker: &mut dyn Ranker) -> Result<Diversity> {
     let mut counter = ListCounter::default();
-    for (users, seen) in sample_users(dataset, SAMPLE, history)? {
+    for (users, seen) in sample_users(dataset, SAMPLE, ranker.history_len())? {
         counter.push(&ranker.top_k(&users, 10, Some(&seen))?);
     }
     Ok(counter.diversity())

@@ -9,6 +9,7 @@ use super::Diagnostics;
 /// Something that happened. As JSON: one object with `event` and flat fields.
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum TrainEvent {
     /// A few times a second: where training stands.
     Progress {
@@ -82,6 +83,7 @@ pub enum TrainEvent {
 
 /// What a run came to.
 #[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
 pub struct TrainSummary {
     /// Epochs trained, those before a resume included.
     pub epochs: u64,

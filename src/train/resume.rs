@@ -20,14 +20,14 @@ pub(super) fn resumable(
         }
         return Err(Error::checkpoint(
             dir.path(),
-            "holds an unfinished run: pass --resume to go on with it, or give another --out (or remove the folder)",
+            "holds an unfinished run: set `resume` to go on with it, or take another folder (or remove this one)",
         ));
     }
     let info = dir.info()?;
     if info.dataset != fingerprint(dataset)? {
         return Err(Error::checkpoint(
             dir.path(),
-            format!("was trained on another dataset than {}: train without --resume", dataset.dir().display()),
+            format!("was trained on another dataset than {}: train without `resume`", dataset.dir().display()),
         ));
     }
     // Where it runs does not change what it computes; everything else does.
@@ -39,7 +39,7 @@ pub(super) fn resumable(
     if let Some(field) = first_difference("", &comparable(&info.config), &comparable(config)) {
         return Err(Error::checkpoint(
             dir.path(),
-            format!("was started with another {field}: give the same settings, or train without --resume"),
+            format!("was started with another {field}: give the same settings, or train without `resume`"),
         ));
     }
     dir.recover(&state)?;

@@ -12,6 +12,10 @@ pub(super) struct Stoppable<'a, R> {
 }
 
 impl<R: Ranker> Ranker for Stoppable<'_, R> {
+    fn history_len(&self) -> usize {
+        self.ranker.history_len()
+    }
+
     fn top_k(&mut self, users: &UserBlock, k: usize, skip: Option<&Lists>) -> Result<Found> {
         if self.stop.load(Ordering::Relaxed) {
             return Err(Error::Interrupted { what: "the evaluation".into() });

@@ -161,7 +161,7 @@ impl<'a, B: Backend> Run<'a, B> {
         let checkpoint = resumable(&dir, dataset, config, resume)?;
         let optimizer = Some(&config.optimizer);
         let mut core = match &checkpoint {
-            Some(_) => Core::new(backend, spec, config, &mut dir.parameters()?, optimizer, &items.table.counts)?,
+            Some(_) => Core::new(backend, spec, config, &mut dir.parameters()?.0, optimizer, &items.table.counts)?,
             None => {
                 let mut fresh = Fresh { model: &config.model, seed: config.train.seed };
                 Core::new(backend, spec, config, &mut fresh, optimizer, &items.table.counts)?
@@ -334,16 +334,11 @@ impl<'a, B: Backend> Run<'a, B> {
     }
 
     fn evaluate(&mut self, split: Split, ks: Vec<usize>, bootstrap: usize) -> Result<Evaluation> {
-        let options = EvaluateOptions {
-            ks,
-            bootstrap,
-            history: self.config.model.user.history,
-            memory: EVALUATION_MEMORY,
-            ..Default::default()
-        };
+        let options = EvaluateOptions { ks, bootstrap, memory: EVALUATION_MEMORY, ..Default::default() };
         self.ranked(|dataset, ranker, observer| {
             evaluate(dataset, split, ranker, &options, &mut |at| {
-                observer(TrainEvent::Evaluating { done: at.done, users: at.users });
+                observer(TrainEvent::Evaluating { done: at.done, users: at.total });
+                Ok(())
             })
         })
     }
@@ -391,8 +386,7 @@ impl<'a, B: Backend> Run<'a, B> {
             0 => None,
             _ => Some(self.evaluate(split, vec![10, 20], 1000)?),
         };
-        let history = self.config.model.user.history;
-        let diversity = self.ranked(|dataset, ranker, _| diagnostics::diversity(dataset, ranker, history))?;
+        let diversity = self.ranked(|dataset, ranker, _| diagnostics::diversity(dataset, ranker))?;
         let diagnostics = diagnostics::Diagnostics::new(self.dataset, evaluation, diversity);
         report::write(&self.dir, self.dataset, self.config, &self.state, &diagnostics, best_epoch)?;
         (self.observer)(TrainEvent::Diagnostics(diagnostics));

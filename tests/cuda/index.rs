@@ -29,7 +29,7 @@ fn catalogue(noise: f32, lengths: bool) -> (Vec<f32>, Vec<f32>) {
 }
 
 fn build(items: &[f32], queries: &[f32], kind: IndexKind, device: Device) -> ItemIndex {
-    let options = IndexOptions { kind, device, threads: 1, ..IndexOptions::default() };
+    let options = IndexOptions::from(kind).device(device).threads(1);
     // Numbers that are not places, in no order.
     let ids = (0..(items.len() / DIM) as u32).map(|i| (i * 7919 + 1) % 65_537).collect();
     ItemIndex::build(items.to_vec(), DIM, Some(ids), Some(queries), &options).unwrap()

@@ -10,11 +10,11 @@ use tercel::{Error, Result};
 use crate::fixture::{Scored, Toy};
 
 fn run(dataset: &Dataset, ranker: &mut dyn Ranker, options: &EvaluateOptions) -> Result<Evaluation> {
-    evaluate(dataset, Split::Test, ranker, options, &mut |_| {})
+    evaluate(dataset, Split::Test, ranker, options, &mut |_| Ok(()))
 }
 
 fn at(ks: &[usize]) -> EvaluateOptions {
-    EvaluateOptions { ks: ks.to_vec(), ..EvaluateOptions::default() }
+    EvaluateOptions::at(ks)
 }
 
 /// Five known users and one that only the test split has (6); four known items and an unseen one (5).
@@ -64,7 +64,7 @@ fn a_split_by_hand() {
 fn with_seen_items() {
     let (_dir, dataset) = toy().write();
     let mut ranker = Scored::new(4, |_, item| item as f32);
-    let options = EvaluateOptions { include_seen: true, ..at(&[2]) };
+    let options = at(&[2]).include_seen(true);
     let found = run(&dataset, &mut ranker, &options).unwrap();
     // All get 4, 3: u3 and u5 have a hit at rank 1.
     assert_eq!((found.value("mrr@2"), found.value("coverage@2")), (Some(0.5), Some(0.5)));
@@ -75,8 +75,8 @@ fn with_seen_items() {
 #[test]
 fn rankers_get_features_and_histories() {
     let (_dir, dataset) = toy().write();
-    let mut ranker = Scored::new(4, |_, item| item as f32);
-    run(&dataset, &mut ranker, &EvaluateOptions { history: 1, ..at(&[2]) }).unwrap();
+    let mut ranker = Scored::new(4, |_, item| item as f32).reading(1);
+    run(&dataset, &mut ranker, &at(&[2])).unwrap();
     let [block] = &ranker.blocks[..] else { panic!("one block") };
     // u1, u3, u5, and u6 as row 0 with its own features and no history.
     assert_eq!(block.ids, [1, 3, 5, 0]);
@@ -121,7 +121,7 @@ fn the_report_is_the_event() {
 #[test]
 fn no_resamples_no_intervals() {
     let (_dir, dataset) = toy().write();
-    let options = EvaluateOptions { bootstrap: 0, ..at(&[2]) };
+    let options = at(&[2]).bootstrap(0, 0);
     let found = run(&dataset, &mut Scored::new(4, |_, item| item as f32), &options).unwrap();
     assert!(found.metrics.iter().all(|(_, estimate)| estimate.low.is_none() && estimate.high.is_none()));
 }
@@ -149,9 +149,9 @@ fn what_cannot_be_evaluated() {
     let (_dir, dataset) = toy().write();
     let mut ranker = Scored::new(4, |_, item| item as f32);
     assert!(matches!(run(&dataset, &mut ranker, &at(&[0])), Err(Error::Config { .. })));
-    let tight = EvaluateOptions { memory: 40, ..at(&[2]) };
+    let tight = at(&[2]).memory(40);
     assert!(matches!(run(&dataset, &mut ranker, &tight), Err(Error::Memory { needed: 48, allowed: 40, .. })));
-    let tight = EvaluateOptions { memory: 4000, ..at(&[2]) };
+    let tight = at(&[2]).memory(4000);
     assert!(matches!(run(&dataset, &mut ranker, &tight), Err(Error::Memory { .. })));
     // A ranker for another catalogue.
     let mut other = Scored::new(9, |_, item| item as f32);
@@ -195,11 +195,11 @@ proptest! {
         let mut toy = Toy::new(24, 15);
         (toy.known_users, toy.known_items, toy.train, toy.test) = (20, 12, train, test);
         let (_dir, dataset) = toy.write();
-        let mut ranker = Scored::new(12, |user, item| noise(seed, user, item));
-        let options = EvaluateOptions { include_seen, history: 3, ..at(&[3]) };
+        let mut ranker = Scored::new(12, |user, item| noise(seed, user, item)).reading(3);
+        let options = at(&[3]).include_seen(include_seen);
         let whole = run(&dataset, &mut ranker, &options).unwrap();
         // Room for two users at a time.
-        let narrow = EvaluateOptions { memory: 70_000, ..options };
+        let narrow = options.clone().memory(70_000);
         let before = ranker.blocks.len();
         prop_assert_eq!(&run(&dataset, &mut ranker, &narrow).unwrap(), &whole);
         let sizes: Vec<usize> = ranker.blocks[before..].iter().map(|block| block.ids.len()).collect();

@@ -21,6 +21,7 @@ pub struct Toy {
     pub known_items: u32,
     /// User, item, time.
     pub train: Vec<(u32, u32, i64)>,
+    pub valid: Vec<(u32, u32)>,
     pub test: Vec<(u32, u32)>,
     pub user_features: Vec<(Feature, FeatureColumn)>,
 }
@@ -34,6 +35,7 @@ impl Toy {
             items: (1..=items).map(|n| format!("i{n}")).collect(),
             known_items: items,
             train: vec![],
+            valid: vec![],
             test: vec![],
             user_features: vec![],
         }
@@ -50,8 +52,8 @@ impl Toy {
             SplitInfo { rows: rows.len() as u64, files, ..SplitInfo::default() }
         };
         let train = timed("train", &self.train);
-        let test: Vec<_> = self.test.iter().map(|&(user, item)| (user, item, 1_000_000)).collect();
-        let test = timed("test", &test);
+        let at = |rows: &[(u32, u32)], time| rows.iter().map(|&(user, item)| (user, item, time)).collect::<Vec<_>>();
+        let (valid, test) = (timed("valid", &at(&self.valid, 900_000)), timed("test", &at(&self.test, 1_000_000)));
         let paths: Vec<_> = train.files.iter().map(|file| dir.path().join(&file.name)).collect();
         let mut user_counts = vec![0; self.users.len() + 1];
         let mut item_counts = vec![0; self.items.len() + 1];
@@ -69,9 +71,10 @@ impl Toy {
                 item: "article".into(),
                 time: Some("day".into()),
                 weight: None,
+                ..SourceColumns::default()
             },
             train,
-            valid: SplitInfo::default(),
+            valid,
             test,
             history: Some(History::write(dir.path(), &paths, users.rows).unwrap()),
             filtered: None,
@@ -144,15 +147,25 @@ pub struct Scored<F: Fn(u32, u32) -> f32> {
     pub items: u32,
     pub score: F,
     pub blocks: Vec<UserBlock>,
+    pub history: usize,
 }
 
 impl<F: Fn(u32, u32) -> f32> Scored<F> {
     pub fn new(items: u32, score: F) -> Scored<F> {
-        Scored { items, score, blocks: vec![] }
+        Scored { items, score, blocks: vec![], history: 0 }
+    }
+
+    /// As a ranker that reads the last `history` items of a user.
+    pub fn reading(self, history: usize) -> Scored<F> {
+        Scored { history, ..self }
     }
 }
 
 impl<F: Fn(u32, u32) -> f32> Ranker for Scored<F> {
+    fn history_len(&self) -> usize {
+        self.history
+    }
+
     fn top_k(&mut self, users: &UserBlock, k: usize, skip: Option<&Lists>) -> Result<Found> {
         self.blocks.push(users.clone());
         let mut found = Found { k, ..Found::default() };

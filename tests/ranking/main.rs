@@ -1,7 +1,9 @@
 //! Evaluation and recommendation: metrics, baselines, intervals, blocks of users, allow-lists, predictions files.
 
 mod evaluate;
+mod exclude;
 mod fixture;
 mod metrics;
 mod predictions;
 mod recommend;
+mod serve;

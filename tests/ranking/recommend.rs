@@ -8,8 +8,9 @@ use tercel::data::dataset::{Dataset, Feature, FeatureKind};
 use tercel::data::ingest::{FeatureSpec, IngestConfig, ingest};
 use tercel::data::vocabulary::{FeatureColumn, RawId};
 use tercel::eval::Popularity;
-use tercel::index::filter::{AllowList, Seen};
-use tercel::index::{RecommendOptions, Recommended, Users, recommend};
+use tercel::index::filter::AllowList;
+use tercel::index::{Exclude, RecommendOptions, Recommended, Seen, Users, recommend};
+use tercel::table::ReadOptions;
 
 use crate::fixture::{Scored, Toy, vocabularies};
 
@@ -40,11 +41,11 @@ fn to_file_users(dataset: &Dataset, text: &str, k: usize, history: usize) -> (Ve
     let (list, out) = (folder.path().join("users.csv"), folder.path().join("out.csv"));
     fs::write(&list, text).unwrap();
     let (users, items) = vocabularies(dataset);
-    let (who, _) = Users::read(&list, &users, &items, &dataset.manifest().columns).unwrap();
+    let (who, _) = Users::read(&list, &users, &items, &dataset.manifest().columns, &ReadOptions::default()).unwrap();
     let seen = Seen::of_dataset(dataset).unwrap();
-    let mut ranker = Scored::new(5, (|_, item| item as f32) as fn(u32, u32) -> f32);
-    let options = RecommendOptions { k, history, ..RecommendOptions::default() };
-    recommend(&mut ranker, &who, &items, Some(&seen), &out, &options, &mut |_| {}).unwrap();
+    let mut ranker = Scored::new(5, (|_, item| item as f32) as fn(u32, u32) -> f32).reading(history);
+    let options = RecommendOptions::top(k);
+    recommend(&mut ranker, &who, &items, Some(&seen), &out, &options, &mut |_| Ok(())).unwrap();
     (lines(&out), ranker)
 }
 
@@ -56,9 +57,10 @@ fn everybody_gets_what_is_popular_and_not_seen() {
     let seen = Seen::of_dataset(&dataset).unwrap();
     let mut ranker = Popularity::new(&items.table.counts, None);
     let mut calls = Vec::new();
-    let options = RecommendOptions { k: 3, ..RecommendOptions::default() };
+    let options = RecommendOptions::top(3);
     let done = recommend(&mut ranker, &Users::all(&users), &items, Some(&seen), &out, &options, &mut |p| {
-        calls.push((p.done, p.users))
+        calls.push((p.done, p.total));
+        Ok(())
     })
     .unwrap();
     let expected = [
@@ -82,8 +84,8 @@ fn everybody_gets_what_is_popular_and_not_seen() {
     let json: Recommended = serde_json::from_value(serde_json::to_value(&done).unwrap()).unwrap();
     assert_eq!(json, done);
 
-    let all = RecommendOptions { exclude_seen: false, ..options };
-    let done = recommend(&mut ranker, &Users::all(&users), &items, Some(&seen), &out, &all, &mut |_| {}).unwrap();
+    let all = options.exclude(Exclude::None);
+    let done = recommend(&mut ranker, &Users::all(&users), &items, Some(&seen), &out, &all, &mut |_| Ok(())).unwrap();
     assert_eq!((done.rows, done.diversity.distinct_lists, done.diversity.most_common_share), (12, 1, 1.0));
     assert_eq!(lines(&out)[..3], ["u1,1,i1,3", "u1,2,i2,2", "u1,3,i3,1"]);
 }
@@ -98,8 +100,8 @@ fn small_blocks_write_the_same_file() {
     let write = |name: &str, memory| {
         let out = dir.path().join(name);
         let mut ranker = Scored::new(9, |user, item| ((user * 31 + item * 17) % 5) as f32);
-        let options = RecommendOptions { memory, ..RecommendOptions::default() };
-        recommend(&mut ranker, &Users::all(&users), &items, Some(&seen), &out, &options, &mut |_| {}).unwrap();
+        let options = RecommendOptions::default().memory(memory);
+        recommend(&mut ranker, &Users::all(&users), &items, Some(&seen), &out, &options, &mut |_| Ok(())).unwrap();
         (fs::read(out).unwrap(), ranker.blocks.len())
     };
     let (whole, blocks) = write("whole.jsonl", 512 << 20);
@@ -213,9 +215,11 @@ fn ids_come_back_as_they_were() {
     let write = |text: &str| {
         let (list, out) = (dir.path().join("users.txt"), dir.path().join("out.jsonl"));
         fs::write(&list, text).unwrap();
-        let (who, summary) = Users::read(&list, &users, &items, &dataset.manifest().columns).unwrap();
-        let options = RecommendOptions { k: 1, ..RecommendOptions::default() };
-        recommend(&mut Scored::new(2, |_, item| item as f32), &who, &items, None, &out, &options, &mut |_| {}).unwrap();
+        let (who, summary) =
+            Users::read(&list, &users, &items, &dataset.manifest().columns, &ReadOptions::default()).unwrap();
+        let options = RecommendOptions::top(1);
+        recommend(&mut Scored::new(2, |_, item| item as f32), &who, &items, None, &out, &options, &mut |_| Ok(()))
+            .unwrap();
         let text = fs::read_to_string(out).unwrap();
         let user = |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap()["user"].clone();
         (text.lines().map(user).collect::<Vec<_>>(), summary.new_users)
@@ -232,7 +236,9 @@ fn files_of_users_that_cannot_be_read() {
     let read = |bytes: &[u8]| {
         let path = dir.path().join("users.csv");
         fs::write(&path, bytes).unwrap();
-        Users::read(&path, &users, &items, &dataset.manifest().columns).map(|_| ()).unwrap_err()
+        Users::read(&path, &users, &items, &dataset.manifest().columns, &ReadOptions::default())
+            .map(|_| ())
+            .unwrap_err()
     };
     let cases: [(&[u8], &str); 8] = [
         (b"", "no users"),
@@ -250,8 +256,17 @@ fn files_of_users_that_cannot_be_read() {
         assert_eq!(error.exit_code(), 3, "{error}");
     }
     let columns = &dataset.manifest().columns;
-    assert_eq!(Users::read(dir.path(), &users, &items, columns).map(|_| ()).unwrap_err().exit_code(), 3);
-    assert_eq!(Users::read(&dir.path().join("none"), &users, &items, columns).map(|_| ()).unwrap_err().exit_code(), 3);
+    assert_eq!(
+        Users::read(dir.path(), &users, &items, columns, &ReadOptions::default()).map(|_| ()).unwrap_err().exit_code(),
+        3
+    );
+    assert_eq!(
+        Users::read(&dir.path().join("none"), &users, &items, columns, &ReadOptions::default())
+            .map(|_| ())
+            .unwrap_err()
+            .exit_code(),
+        3
+    );
 }
 
 #[test]
@@ -261,7 +276,7 @@ fn allow_lists() {
     let path = dir.path().join("items.txt");
     let read = |text: &str| {
         fs::write(&path, text).unwrap();
-        AllowList::read(&path, &items, "article")
+        AllowList::read(&path, &items, "article", &ReadOptions::default())
     };
     let expected = AllowList { rows: vec![2, 5], listed: 4, unknown: 1, first_unknown: Some("i9".into()) };
     assert_eq!(read("i5\ni2\ni9\ni5\n").unwrap(), expected);
@@ -273,8 +288,8 @@ fn allow_lists() {
     let allowed = read("i5\ni2\n").unwrap();
     let mut ranker = Popularity::new(&items.table.counts, Some(&allowed.rows));
     let (users, out) = (vocabularies(&dataset).0, dir.path().join("out.csv"));
-    let options = RecommendOptions { k: 1, ..RecommendOptions::default() };
-    recommend(&mut ranker, &Users::all(&users), &items, None, &out, &options, &mut |_| {}).unwrap();
+    let options = RecommendOptions::top(1);
+    recommend(&mut ranker, &Users::all(&users), &items, None, &out, &options, &mut |_| Ok(())).unwrap();
     assert!(lines(&out).iter().all(|line| line.ends_with(",1,i2,2")));
 }
 
@@ -310,11 +325,11 @@ fn errors_leave_the_old_file() {
     fs::write(&out, "yesterday's").unwrap();
     let run = |options: RecommendOptions, ranked: u32| {
         let mut ranker = Scored::new(ranked, |_, item| item as f32);
-        recommend(&mut ranker, &Users::all(&users), &items, None, &out, &options, &mut |_| {}).unwrap_err()
+        recommend(&mut ranker, &Users::all(&users), &items, None, &out, &options, &mut |_| Ok(())).unwrap_err()
     };
     let options = RecommendOptions::default();
-    assert!(matches!(run(RecommendOptions { k: 0, ..options.clone() }, 5), Error::Config { .. }));
-    assert!(matches!(run(RecommendOptions { memory: 1000, ..options.clone() }, 5), Error::Memory { .. }));
+    assert!(matches!(run(RecommendOptions::top(0), 5), Error::Config { .. }));
+    assert!(matches!(run(options.clone().memory(1000), 5), Error::Memory { .. }));
     // The ranker names an item that the vocabulary does not have.
     assert!(matches!(run(options, 9), Error::Shape { .. }));
     assert_eq!(fs::read_to_string(&out).unwrap(), "yesterday's");

@@ -8,7 +8,7 @@ import numpy.typing as npt
 _Given: TypeAlias = str | tuple[str, object]
 _Told: TypeAlias = Callable[[str], None] | None
 _Rows: TypeAlias = npt.NDArray[np.float32]
-_Who: TypeAlias = str | list[str] | None
+_Who: TypeAlias = _Given | list[str] | None
 
 def version() -> str: ...
 def device_for(device: str) -> tuple[str, str]: ...
@@ -33,8 +33,6 @@ class TwoTower:
     def info(self) -> str: ...
     def device(self) -> str: ...
     def catalogue(self) -> str: ...
-    def use_approx(self, file: Path, recall: float, k: int) -> bool: ...
-    def use_exact(self) -> None: ...
     def build_index(self, recall: float | None, k: int) -> ItemIndex: ...
     def recommend(
         self,
@@ -44,7 +42,9 @@ class TwoTower:
         items: list[str] | None,
         tags: list[str],
         seen: Path | None,
+        exclude: str | None,
         include_seen: bool,
+        recall: float | None,
         by_user: bool,
         memory: int | None,
         observer: _Told,

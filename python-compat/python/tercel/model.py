@@ -6,9 +6,10 @@ import json
 import os
 import shutil
 import tempfile
+import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +19,7 @@ from . import _core
 from ._counts import count
 from ._progress import PASSING, Event, Observer, parsed, training_bar, users_bar
 from ._scratch import Scratch
-from ._tables import PathLike, Table, arrow_table, is_path, raw_ids
+from ._tables import PathLike, Table, given, raw_ids
 from .config import Config, complete, configuration, settings_of
 from .dataset import Dataset, _mapped
 from .errors import CheckpointError
@@ -32,6 +33,10 @@ _SPREAD = 8, 0.25
 
 _OURS = {"config.json", "model.safetensors", "trainer.json", "metrics.json", "README.md", "items.index", *_KEPT}
 """Files of a model folder, beside those that its `config.json` names."""
+
+
+Exclude: TypeAlias = Literal["all", "train", "none"]
+"""Which of a user's items are left out of its list."""
 
 
 class Model:
@@ -209,8 +214,7 @@ class Model:
 
         Their inner products with `item_embeddings()` rank exactly as `recommend` does.
         """
-        with _Users(users) as who:
-            return self._core.user_embeddings(who)
+        return self._core.user_embeddings(_asked(users))
 
     def item_embeddings(self, items: Iterable[object] | None = None) -> npt.NDArray[np.float32]:
         """The vectors of items, one row each: of all, or of these ids."""
@@ -248,6 +252,7 @@ class Model:
         items: Iterable[object] | None = None,
         tags: Iterable[str] = (),
         seen: Dataset | None = None,
+        exclude: Exclude | None = None,
         include_seen: bool = False,
         recall: float | None = None,
         out: PathLike | None = None,
@@ -266,9 +271,14 @@ class Model:
                 (a row each, joining their history) and features. Everybody without it.
             items: Raw ids of the only items that may be recommended.
             tags: Only items that have all of these, each `column=value`.
-            seen: The dataset whose training items are left out; else what the model was trained on.
-            include_seen: Keeps the items that a user has had.
-            recall: Searches through an approximate index that keeps this recall, which is built where it is missing.
+            seen: The dataset that says what users have, and whose training rows are the histories that the model reads;
+                without it, the training rows that the model keeps.
+            exclude: Which of a user's items are left out: those of every split (`all`, the default), those of the
+                training split (`train`), or `none`. Without `seen` those of the other splits are not known, which a
+                warning says.
+            include_seen: Keeps the items that a user has: short for `exclude="none"`.
+            recall: Searches through an approximate index that keeps this recall: `items.index` in the model's folder,
+                which is built where it is missing, damaged or of another model.
             out: Writes to this file (`.arrow`, `.parquet`, `.csv`, `.jsonl`), of which the table is then read back
                 where it is Arrow or Parquet; empty for other formats.
             by_user: With `.jsonl`, writes a line for every user.
@@ -277,30 +287,32 @@ class Model:
 
         Raises:
             ConfigError: For a setting that cannot be used, an unknown user, or a tag that no item has.
+
+        Warns:
+            UserWarning: Of what was left out, or is not as it may seem.
         """
         k = count("k", k)
         memory = None if memory is None else count("memory", memory)
-        if recall is None:
-            self._core.use_exact()
-        else:
-            self._core.use_approx(self.path / "items.index", recall, k)
         folder = Scratch() if out is None else None
         file = folder.path / "top.arrow" if folder is not None else Path(os.fspath(out or ""))
         bar, told = users_bar("recommend")
         try:
-            with _Users(users) as who:
-                self._core.recommend(
-                    file,
-                    k,
-                    who,
-                    None if items is None else raw_ids(items),
-                    list(tags),
-                    None if seen is None else seen.path,
-                    include_seen,
-                    by_user,
-                    memory,
-                    parsed([told] if progress else []),
-                )
+            done = self._core.recommend(
+                file,
+                k,
+                _asked(users),
+                None if items is None else raw_ids(items),
+                list(tags),
+                None if seen is None else seen.path,
+                exclude,
+                include_seen,
+                recall,
+                by_user,
+                memory,
+                parsed([told] if progress else []),
+            )
+            for note in json.loads(done)["notes"]:
+                warnings.warn(note, stacklevel=2)
             if file.suffix == ".arrow":
                 # Mapped: the file may go, its pages stay.
                 return _mapped(file)
@@ -340,33 +352,21 @@ def _strange(folder: Path) -> str | None:
     return next((f"`{name}`" for name in found if name not in ours), None)
 
 
-class _Users:
-    """Users as the native half takes them; a table goes through a file of its own, for the time of the call."""
+def _asked(users: Iterable[object] | Table | None) -> str | list[str] | tuple[str, object] | None:
+    """Users as the native half takes them: raw ids, a path, or a table as an Arrow stream. None for everybody."""
+    if users is None:
+        return None
+    if isinstance(users, (list, tuple, set, frozenset, pa.Array, pa.ChunkedArray, np.ndarray)) and not _batches(users):
+        return raw_ids(users)
+    for listed in ("tolist", "to_list"):
+        if hasattr(users, listed) and not hasattr(users, "columns"):
+            return raw_ids(getattr(users, listed)())
+    return given(users, "users")
 
-    def __init__(self, users: Iterable[object] | Table | None) -> None:
-        self._given = users
-        self._folder: Scratch | None = None
 
-    def __enter__(self) -> str | list[str] | None:
-        users = self._given
-        if users is None:
-            return None
-        if is_path(users):
-            return os.fspath(users)
-        if isinstance(users, (list, tuple, set, pa.Array, pa.ChunkedArray, np.ndarray)):
-            return raw_ids(users)
-        if hasattr(users, "tolist") and not hasattr(users, "columns"):
-            return raw_ids(users.tolist())
-        import pyarrow.csv
-
-        self._folder = Scratch()
-        file = self._folder.path / "users.csv"
-        pyarrow.csv.write_csv(arrow_table(users), file)
-        return str(file)
-
-    def __exit__(self, *_: object) -> None:
-        if self._folder is not None:
-            self._folder.close()
+def _batches(users: object) -> bool:
+    """Whether these are the record batches of a table."""
+    return isinstance(users, (list, tuple)) and bool(users) and all(isinstance(one, pa.RecordBatch) for one in users)
 
 
 def recommend(model: Model, k: int = 12, **settings: Any) -> pa.Table:

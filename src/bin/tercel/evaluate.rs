@@ -3,15 +3,15 @@
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use tercel::data::dataset::{Dataset, Split, write_json};
-use tercel::eval::{EvaluateOptions, Evaluation, evaluate};
-use tercel::model::TwoTower;
-use tercel::{Device, Error, Result};
+use tercel::data::dataset::write_json;
+use tercel::eval::Evaluation;
+use tercel::{Dataset, Device, Evaluate, Model, Result, Split};
 
 use crate::args::{MachineFlags, bytes};
 use crate::index::{Choice, Index, IndexFlags};
 use crate::output::{Output, thousands};
 use crate::progress::Meter;
+use crate::watch::watch;
 
 const EXAMPLES: &str = r"Examples, after `tercel demo`:
   tercel evaluate --model out/demo/model --data out/demo/dataset
@@ -106,16 +106,17 @@ impl Default for EvaluateSettings {
 impl EvaluateSettings {
     /// Checks what can be checked before any work.
     pub fn check(&self) -> Result<()> {
-        self.choice().check()?;
-        match self.k.iter().find(|k| !(1..=1024).contains(*k)) {
-            _ if self.k.is_empty() => Err(Error::config("evaluate.k", "no list length; 10,20 are the usual ones")),
-            Some(k) => Err(Error::config("evaluate.k", format!("{k} is not a list length from 1 to 1024"))),
-            None => Ok(()),
-        }
+        self.request(false)?.check()
     }
 
-    fn choice(&self) -> Choice {
-        Choice { index: self.index, recall: self.recall }
+    /// What is asked of the model.
+    fn request<'a>(&self, include_seen: bool) -> Result<Evaluate<'a>> {
+        let search = Choice { index: self.index, recall: self.recall }.search()?;
+        let request = Evaluate::split(self.split).k(&self.k).include_seen(include_seen).index(search);
+        Ok(match self.memory {
+            Some(memory) => request.memory(memory),
+            None => request,
+        })
     }
 }
 
@@ -143,31 +144,12 @@ pub fn perform(
     out: &Output,
 ) -> Result<()> {
     let dataset = Dataset::open(data)?;
-    if dataset.split(settings.split).rows == 0 {
-        return Err(Error::input(
-            data,
-            format!("has no {} split; ingest with --split, --valid or --test", settings.split.name()),
-        ));
-    }
-    let mut two_tower = TwoTower::load(model, device, threads)?;
-    let (ours, theirs) = (two_tower.info(), dataset.manifest());
-    if ours.users.file != theirs.users.file || ours.items.file != theirs.items.file {
-        return Err(Error::checkpoint(
-            model,
-            format!("was trained with another dataset than {}: its ids differ; train again with it", data.display()),
-        ));
-    }
-    let longest = settings.k.iter().copied().max().unwrap_or(10);
-    settings.choice().apply(&mut two_tower, model, longest, threads, out)?;
+    let mut opened = Model::load(model, device, threads)?;
     let mut evaluations = Vec::new();
     for &include_seen in settings.seen.passes() {
-        let mut options = EvaluateOptions { ks: settings.k.clone(), include_seen, ..EvaluateOptions::default() };
-        options.history = two_tower.history_len();
-        options.memory = settings.memory.unwrap_or(options.memory);
         let meter = Meter::new("evaluate");
-        let found = evaluate(&dataset, settings.split, &mut two_tower, &options, &mut |at| {
-            meter.set(at.done, at.users, format_args!("{} users", thousands(at.done)));
-        })?;
+        let mut observer = watch(&meter, out);
+        let found = opened.evaluate(settings.request(include_seen)?.observe(&mut observer), &dataset)?;
         meter.finish(format_args!("{} users", thousands(found.users)));
         out.tagged(&found);
         table(&found, out);

@@ -1,18 +1,15 @@
 //! `tercel export`: the embeddings of items and users, in files.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use serde_json::json;
-use tercel::export::{Exported, Progress, Step, check_path, export_items, export_users};
-use tercel::index::filter::Seen;
-use tercel::index::users::Users;
-use tercel::model::TwoTower;
-use tercel::{Error, Result};
+use tercel::export::{Exported, check_path};
+use tercel::{Error, Export, Model, Result, Who};
 
 use crate::args::MachineFlags;
 use crate::output::{Output, duration, round, size, thousands};
 use crate::progress::Meter;
+use crate::watch::watch;
 
 const EXAMPLES: &str = r"Examples, after `tercel demo`:
   tercel export --model out/demo/model --items out/items.faiss --users out/users.npy
@@ -41,19 +38,15 @@ pub struct Args {
 
 pub fn run(args: &Args, out: &Output) -> Result<()> {
     check(args)?;
-    let (device, threads) = (args.machine.device(out)?, args.machine.threads());
-    let mut model = TwoTower::load(&args.model, device, threads)?;
+    let mut model = Model::load(&args.model, args.machine.device(out)?, args.machine.threads())?;
     if !args.items.is_empty() {
         let meter = Meter::new("items");
-        let files = export_items(&mut model, &args.items, threads, &mut |at| show(&meter, at))?;
+        let files = model.export(Export::items(&args.items).observe(&mut watch(&meter, out)))?;
         say(meter, "items", &files, out);
     }
     if !args.users.is_empty() {
-        let vocabulary = Arc::clone(model.users());
-        let seen = Seen::new(Arc::new(model.history()?));
-        let (users, meter) = (Users::all(&vocabulary), Meter::new("users"));
-        let show = &mut |at| show(&meter, at);
-        let files = export_users(&mut model, &users, Some(&seen), &args.users, threads, show)?;
+        let meter = Meter::new("users");
+        let files = model.export(Export::users(Who::Everyone, &args.users).observe(&mut watch(&meter, out)))?;
         say(meter, "users", &files, out);
     }
     Ok(())
@@ -74,14 +67,6 @@ fn check(args: &Args) -> Result<()> {
         places.push(place);
     }
     Ok(())
-}
-
-fn show(meter: &Meter, at: Progress) {
-    let words = match at.step {
-        Step::Vectors => "vectors",
-        Step::Graph => "vectors linked",
-    };
-    meter.set(at.done, at.rows, format_args!("{} {words}", thousands(at.done)));
 }
 
 fn say(meter: Meter, side: &str, files: &[Exported], out: &Output) {

@@ -20,9 +20,11 @@ impl<T: Table> Flags<T> {
     /// Puts every flag that was given over what `settings` says.
     pub fn apply(&self, settings: &mut T) {
         for setting in T::settings() {
-            let given = self.given.try_get_many::<Id>(&group(&setting)).ok().flatten();
-            let values = given.into_iter().flatten().filter_map(|name| self.given.get_raw(name.as_str())).flatten();
-            let values: Vec<&OsStr> = values.collect();
+            // A group names its one flag as often as the flag was given.
+            let given =
+                self.given.try_get_many::<Id>(&group(&setting)).ok().flatten().and_then(|mut names| names.next());
+            let values: Vec<&OsStr> =
+                given.and_then(|name| self.given.get_raw(name.as_str())).into_iter().flatten().collect();
             if !values.is_empty() {
                 // The parser has read each value once: none is refused here.
                 let _ = setting.put(settings, &values);

@@ -5,23 +5,20 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use tercel::index::item_index::{About, IndexKind, IndexOptions, ItemIndex, QuerySource};
-use tercel::model::TwoTower;
-use tercel::{Device, Error, Result};
+use tercel::index::item_index::{About, IndexOptions, QuerySource};
+use tercel::serve::INDEX_FILE;
+use tercel::{Device, Error, Event, Model, Result, Search};
 
 use crate::args::MachineFlags;
-use crate::output::{Output, duration, round, size, thousands};
+use crate::output::{Output, round, size, thousands};
+use crate::progress::Meter;
+use crate::watch::watch;
 
 const EXAMPLES: &str = r"Examples, after `tercel demo`:
   tercel index --model out/demo/model
   tercel index --model out/demo/model --recall 0.99 --k 12 --out out/items.index
   tercel recommend --model out/demo/model --out out/top12.parquet --index approx
   tercel inspect out/demo/model/items.index";
-
-/// The name of a model's index in its folder.
-const FILE: &str = "items.index";
-/// The recall that is kept where none is asked for.
-pub const RECALL: f32 = 0.95;
 
 /// Builds an approximate index of a model's items that keeps the recall you ask for.
 ///
@@ -39,7 +36,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// The part of the true best items that must be found, between 0 and 1
-    #[arg(long, value_name = "R", default_value_t = RECALL)]
+    #[arg(long, value_name = "R", default_value_t = Search::RECALL)]
     recall: f32,
     /// The list length that the recall is meant for
     #[arg(long, default_value_t = 10)]
@@ -80,33 +77,15 @@ pub fn perform(
     threads: usize,
     out: &Output,
 ) -> Result<PathBuf> {
-    let file = file.map_or_else(|| model.join(FILE), Path::to_owned);
-    let mut model = TwoTower::load(model, device, threads)?;
-    let options = IndexOptions {
-        kind: IndexKind::Approx { recall: settings.recall },
-        k: settings.k,
-        seed: settings.seed,
-        threads,
-        device: model.device(),
-        ..IndexOptions::default()
-    };
-    let mut index = build(&mut model, &options, out)?;
+    let file = file.map_or_else(|| model.join(INDEX_FILE), Path::to_owned);
+    let mut model = Model::load(model, device, threads)?;
+    let start = Instant::now();
+    let mut index = model.index(&IndexOptions::approx(settings.recall).k(settings.k).seed(settings.seed))?;
+    let seconds = start.elapsed().as_secs_f64();
+    watch(&Meter::new("index"), out)(Event::IndexBuilt { about: index.about(), items: index.len(), seconds })?;
     index.save(&file)?;
     out.text(format_args!("{}: {}", file.display(), size(std::fs::metadata(&file).map_or(0, |about| about.len()))));
     Ok(file)
-}
-
-fn build(model: &mut TwoTower, options: &IndexOptions, out: &Output) -> Result<ItemIndex> {
-    let start = Instant::now();
-    let index = model.build_index(options)?;
-    let seconds = start.elapsed().as_secs_f64();
-    let mut fields = describe(index.about());
-    fields["items"] = json!(index.len());
-    fields["seconds"] = json!(round(seconds));
-    out.event("index", &fields);
-    out.text(format_args!("index of {} items in {}", thousands(index.len() as u64), duration(seconds)));
-    lines(index.about(), out);
-    Ok(index)
 }
 
 /// What is known of an index, for people.
@@ -204,43 +183,14 @@ impl IndexFlags {
 }
 
 impl Choice {
-    /// Checks what can be checked before any work.
-    pub fn check(&self) -> Result<()> {
+    /// The search that is asked for.
+    pub fn search(&self) -> Result<Search<'static>> {
         match (self.index, self.recall) {
             (Index::Exact, Some(_)) => {
-                Err(Error::config("--recall", "goes with --index approx; an exact index misses nothing"))
+                Err(Error::config("recall", "goes with --index approx; an exact index misses nothing"))
             }
-            (_, Some(recall)) if !(recall > 0.0 && recall < 1.0) => {
-                Err(Error::config("--recall", format!("{recall} is not between 0 and 1; 0.95 is usual")))
-            }
-            _ => Ok(()),
+            (Index::Exact, None) => Ok(Search::Exact),
+            (Index::Approx, recall) => Ok(Search::Approx { recall: recall.unwrap_or(Search::RECALL) }),
         }
-    }
-
-    /// Lets the model search as is asked: through the index of its folder, or a new one, which is left there.
-    pub fn apply(&self, two_tower: &mut TwoTower, model: &Path, k: usize, threads: usize, out: &Output) -> Result<()> {
-        if self.index == Index::Exact {
-            return Ok(());
-        }
-        let (file, recall) = (model.join(FILE), self.recall.unwrap_or(RECALL));
-        if file.exists() {
-            match ItemIndex::open(&file, two_tower.device(), threads) {
-                Ok(index) if two_tower.fits(&index, recall)? => {
-                    out.text(format_args!("index: {}", file.display()));
-                    lines(index.about(), out);
-                    return two_tower.use_index(Some(index));
-                }
-                Ok(_) => tracing::info!("{}: is of another model or recall; building it again", file.display()),
-                Err(error) => tracing::warn!("{error}; building it again"),
-            }
-        }
-        let kind = IndexKind::Approx { recall };
-        let options = IndexOptions { kind, k, threads, device: two_tower.device(), ..IndexOptions::default() };
-        let mut index = build(two_tower, &options, out)?;
-        if let Err(error) = index.save(&file) {
-            // A model folder that cannot be written (a shared mount, say) is as good to search.
-            tracing::warn!("the index is not kept: {error}");
-        }
-        two_tower.use_index(Some(index))
     }
 }

@@ -15,6 +15,8 @@ mod progress;
 mod recommend;
 mod synth;
 mod train;
+mod watch;
+mod words;
 
 use std::process::ExitCode;
 
@@ -76,7 +78,7 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(error) => {
-            eprintln!("error: {}", args::in_flags(&args::one_line(&error.to_string())));
+            eprintln!("error: {}", args::in_flags(&args::one_line(&words::error(&error))));
             ExitCode::from(error.exit_code())
         }
     }

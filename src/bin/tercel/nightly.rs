@@ -11,13 +11,13 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 use tercel::data::dataset::{Dataset, Split};
 use tercel::data::ingest::IngestConfig;
-use tercel::{Config, Error, Result};
+use tercel::{Config, Error, Exclude, Result};
 
 use crate::args::{IngestFlags, TrainFlags, announce, bytes};
 use crate::evaluate::Seen;
 use crate::index::{Index, IndexFlags};
 use crate::output::Output;
-use crate::{evaluate, index, ingest, recommend, train};
+use crate::{evaluate, index, ingest, recommend, train, words};
 use settings::Settings;
 use stamps::Stamp;
 use state::{Stage, Standing, State, Task};
@@ -91,7 +91,10 @@ struct AfterFlags {
     /// Only items whose feature has this value, as in category=shoes; given more than once, items that have all
     #[arg(long, value_name = "COLUMN=VALUE")]
     tag: Vec<String>,
-    /// Lets items come back that the user has in the training split
+    /// Which of a user's items are left out of the predictions: all (those of every split), train or none
+    #[arg(long, value_name = "all|train|none", conflicts_with = "include_seen")]
+    exclude: Option<Exclude>,
+    /// Lets items come back that the user has, in the evaluation and in the predictions
     #[arg(long)]
     include_seen: bool,
     /// The most memory that scoring may take, as in 512MiB
@@ -127,9 +130,12 @@ impl AfterFlags {
         }
         let index = &mut settings.index;
         (index.k, index.seed) = (self.index_k.or(index.k), self.index_seed.or(index.seed));
+        if self.exclude.is_some() {
+            (recommend.exclude, recommend.include_seen) = (self.exclude, false);
+        }
         if self.include_seen {
             evaluate.seen = Seen::Included;
-            recommend.include_seen = true;
+            (recommend.exclude, recommend.include_seen) = (None, true);
         }
         if self.memory.is_some() {
             evaluate.memory = self.memory;
@@ -189,8 +195,8 @@ pub fn perform(settings: &Settings, out: &Output) -> Result<Finished> {
         model: folder.join("model"),
         predictions: folder.join(&settings.recommend.file),
     };
-    settings.recommend.check(&files.predictions)?;
-    settings.evaluate.check()?;
+    settings.recommend.check(&files.predictions).map_err(|e| words::under("recommend", e))?;
+    settings.evaluate.check().map_err(|e| words::under("evaluate", e))?;
     settings.index.check(settings.searches())?;
     let inputs = inputs_read(settings)?;
     let mut night = Night { settings, config, files: &files, folder, state: State::open(folder)?, out };
@@ -317,7 +323,7 @@ impl Night<'_> {
         }
         self.state.start(&task)?;
         let (device, threads) = (self.config.train.device, self.config.train.threads);
-        let seen = (!settings.include_seen).then_some(self.files.dataset.as_path());
+        let seen = Some(self.files.dataset.as_path());
         let predictions = &self.files.predictions;
         recommend::perform(&self.files.model, predictions, seen, settings, device, threads, self.out)?;
         self.state.finish(&task, std::slice::from_ref(predictions))

@@ -1,22 +1,17 @@
 //! `tercel recommend`: the top items of every user, in a file.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use tercel::data::dataset::Dataset;
-use tercel::index::exact::{RecommendOptions, recommend};
-use tercel::index::filter::{AllowList, Seen, in_all};
-use tercel::index::predictions::check_path;
-use tercel::index::users::Users;
-use tercel::model::TwoTower;
-use tercel::{Device, Error, Result};
+use tercel::index::Recommended;
+use tercel::{Dataset, Device, Error, Exclude, Model, Recommend, Result};
 
 use crate::args::{MachineFlags, bytes};
 use crate::index::{Choice, Index, IndexFlags};
 use crate::output::{Output, duration, round, thousands};
 use crate::progress::Meter;
+use crate::watch::watch;
 
 const EXAMPLES: &str = r"Examples, after `tercel demo`:
   tercel recommend --model out/demo/model --out out/top12.parquet --exclude-seen out/demo/dataset
@@ -53,10 +48,13 @@ pub struct Args {
     /// Only items whose feature has this value, as in category=shoes; given more than once, items that have all
     #[arg(long, value_name = "COLUMN=VALUE")]
     tag: Vec<String>,
-    /// The dataset whose training items are left out; without it, and without --include-seen, the model's own
+    /// The dataset that says what users have; without it, the training items that the model keeps
     #[arg(long, value_name = "DATASET", conflicts_with = "include_seen")]
     exclude_seen: Option<PathBuf>,
-    /// Keeps the items that the user has in the training split
+    /// Which of a user's items are left out: those of every split (all, the default), of the training split, or none
+    #[arg(long, value_name = "all|train|none")]
+    exclude: Option<Exclude>,
+    /// Keeps the items that the user has; short for --exclude none
     #[arg(long)]
     include_seen: bool,
     #[command(flatten)]
@@ -84,7 +82,9 @@ pub struct RecommendSettings {
     pub items: Option<PathBuf>,
     /// Only items that have all of these, each `column=value`. Default: any.
     pub tags: Vec<String>,
-    /// Keeps the items that the user has in the training split. Default false.
+    /// Which of a user's items are left out: `all` (default; those of every split), `train` or `none`.
+    pub exclude: Option<Exclude>,
+    /// Short for `exclude = "none"`. Default false.
     pub include_seen: bool,
     /// The most bytes that scoring may take. Default: the library's.
     pub memory: Option<u64>,
@@ -103,6 +103,7 @@ impl Default for RecommendSettings {
             users: None,
             items: None,
             tags: Vec::new(),
+            exclude: None,
             include_seen: false,
             memory: None,
             index: Index::Exact,
@@ -114,18 +115,27 @@ impl Default for RecommendSettings {
 impl RecommendSettings {
     /// Checks what can be checked before any work; `file` is where the predictions go.
     pub fn check(&self, file: &Path) -> Result<()> {
-        if !(1..=1024).contains(&self.k) {
-            return Err(Error::config("recommend.k", format!("{} is not a list length from 1 to 1024", self.k)));
-        }
         for list in self.users.iter().chain(&self.items) {
             std::fs::metadata(list).map_err(|e| Error::io(list, e))?;
         }
-        self.choice().check()?;
-        check_path(file, self.by_user)
+        self.request()?.check(file)
     }
 
-    fn choice(&self) -> Choice {
-        Choice { index: self.index, recall: self.recall }
+    /// What is asked of the model.
+    fn request<'a>(&self) -> Result<Recommend<'a>> {
+        let exclude = Exclude::resolve(self.exclude, self.include_seen)?;
+        let search = Choice { index: self.index, recall: self.recall }.search()?;
+        let mut request = Recommend::top(self.k).tags(&self.tags).exclude(exclude).index(search).by_user(self.by_user);
+        if let Some(users) = &self.users {
+            request = request.users(users.as_path());
+        }
+        if let Some(items) = &self.items {
+            request = request.items(items.as_path());
+        }
+        if let Some(memory) = self.memory {
+            request = request.memory(memory);
+        }
+        Ok(request)
     }
 }
 
@@ -138,6 +148,7 @@ pub fn run(args: &Args, out: &Output) -> Result<()> {
         users: args.users.clone(),
         items: args.items.clone(),
         tags: args.tag.clone(),
+        exclude: args.exclude,
         include_seen: args.include_seen,
         memory: args.memory,
         index: choice.index,
@@ -148,7 +159,7 @@ pub fn run(args: &Args, out: &Output) -> Result<()> {
     perform(&args.model, &args.out, args.exclude_seen.as_deref(), &settings, device, threads, out)
 }
 
-/// Recommends and says what came of it. Seen items are those of the dataset `seen`, else those that the model keeps.
+/// Recommends and says what came of it. The dataset `seen` says what users have, else the model does.
 pub fn perform(
     model: &Path,
     file: &Path,
@@ -158,36 +169,21 @@ pub fn perform(
     threads: usize,
     out: &Output,
 ) -> Result<()> {
-    let mut two_tower = TwoTower::load(model, device, threads)?;
-    let (user_vocabulary, item_vocabulary) = (Arc::clone(two_tower.users()), Arc::clone(two_tower.items()));
-    let columns = two_tower.info().columns.clone();
-    let seen = match seen {
-        Some(dataset) => Seen::with_vocabularies(&Dataset::open(dataset)?, &user_vocabulary, &item_vocabulary)?,
-        None => Seen::new(Arc::new(two_tower.history()?)),
-    };
-    let allowed = allowed(&two_tower, settings)?;
-    two_tower.allow_only(allowed)?;
-    let users = match &settings.users {
-        Some(list) => {
-            let (users, about) =
-                Users::read(list.as_path(), &user_vocabulary, &item_vocabulary, &columns, &Default::default())?;
-            if about.new_users > 0 {
-                tracing::warn!("{}: {} of {} users are new to the model", list.display(), about.new_users, about.users);
-            }
-            users
-        }
-        None => Users::all(&user_vocabulary),
-    };
-    let mut options = RecommendOptions { k: settings.k, exclude_seen: !settings.include_seen, ..Default::default() };
-    options.history = two_tower.history_len();
-    options.memory = settings.memory.unwrap_or(options.memory);
-    settings.choice().apply(&mut two_tower, model, settings.k, threads, out)?;
-    options.by_user = settings.by_user;
+    let mut model = Model::load(model, device, threads)?;
+    let dataset = seen.map(Dataset::open).transpose()?;
     let meter = Meter::new("recommend");
-    let found = recommend(&mut two_tower, &users, &item_vocabulary, Some(&seen), file, &options, &mut |at| {
-        meter.set(at.done, at.users, format_args!("{} users", thousands(at.done)));
-    })?;
+    let mut observer = watch(&meter, out);
+    let mut request = settings.request()?.observe(&mut observer);
+    if let Some(dataset) = &dataset {
+        request = request.seen(dataset);
+    }
+    let found = model.recommend(request).write(file)?;
     meter.finish(format_args!("{} users in {}", thousands(found.users), duration(found.seconds)));
+    report(file, settings, &found, out);
+    Ok(())
+}
+
+fn report(file: &Path, settings: &RecommendSettings, found: &Recommended, out: &Output) {
     out.event(
         "recommend",
         &json!({
@@ -217,27 +213,5 @@ pub fn perform(
             "  {:.0} % of the users get one and the same list: the model may have collapsed",
             100.0 * found.diversity.most_common_share
         ));
-    }
-    Ok(())
-}
-
-/// The items that may be recommended; absent for all.
-fn allowed(model: &TwoTower, settings: &RecommendSettings) -> Result<Option<Vec<u32>>> {
-    let mut lists = settings.tags.iter().map(|tag| model.tagged(tag)).collect::<Result<Vec<_>>>()?;
-    if let Some(list) = &settings.items {
-        let allowed = AllowList::read(list.as_path(), model.items(), &model.info().columns.item, &Default::default())?;
-        if let Some(unknown) = &allowed.first_unknown {
-            tracing::warn!(
-                "{}: {} of {} items are not in the model (the first is `{unknown}`)",
-                list.display(),
-                allowed.unknown,
-                allowed.listed
-            );
-        }
-        lists.push(allowed.rows);
-    }
-    match in_all(lists) {
-        Some(rows) if rows.is_empty() => Err(Error::config("tag", "no item has all that is asked for; ask for less")),
-        rows => Ok(rows),
     }
 }

@@ -151,6 +151,8 @@ struct Picky {
     panic: u64,
 }
 
+impl crate::data::batch::sealed::Sealed for Picky {}
+
 impl Prepare for Picky {
     type Output = Vec<u32>;
     fn prepare(&self, at: Cursor, rows: Rows<'_>, out: &mut Vec<u32>) -> Result<()> {

@@ -10,10 +10,10 @@ use std::io;
 
 use rayon::prelude::*;
 
-use super::super::{Progress, Step};
 use super::links::{Links, WIDTH, width};
 use super::mend::{hang_copies, reach_all};
 use super::points::Points;
+use crate::index::{Progress, Step};
 use crate::rng::mix;
 
 /// Rows that a search for neighbours keeps in sight.
@@ -68,7 +68,7 @@ impl Graph {
             let end = distinct.len().min(next + (next / 8).clamp(1, ROUND));
             graph.link(points, &pool, &distinct[next..end]);
             next = end;
-            progress(Progress { step: Step::Graph, done: next as u64, rows: distinct.len() as u64 });
+            progress(Progress { step: Step::Graph, done: next as u64, total: distinct.len() as u64 });
         }
         hang_copies(&mut graph.links, &first);
         reach_all(&mut graph.links, graph.entry);

@@ -1,5 +1,7 @@
 //! Which items may be given at all: allow-lists and tags.
 
+use std::fmt;
+
 use super::base::Base;
 use super::{Guides, ItemIndex};
 use crate::{Error, Result};
@@ -38,6 +40,12 @@ pub struct Admitted {
 /// Up to this many items, or this part of all, are searched by themselves: reading lists for them would take longer.
 const NARROW: usize = 1 << 14;
 const NARROW_PART: usize = 32;
+
+impl fmt::Debug for Admitted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Admitted").field("items", &self.count).finish_non_exhaustive()
+    }
+}
 
 impl Admitted {
     /// How many items are admitted.

@@ -12,6 +12,7 @@ use crate::backend::cpu::Cpu;
 use crate::backend::cpu::topk::lists::train;
 use crate::backend::cpu::topk::{Search, Who};
 use crate::config::Precision;
+use crate::eval::metrics::check_k;
 use crate::index::{Found, NO_ITEM};
 use crate::rng::Rng;
 use crate::{Device, Error, Result};
@@ -31,6 +32,7 @@ pub enum IndexKind {
 
 /// How an index is built.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct IndexOptions {
     /// Default: [`IndexKind::Approx`] with a recall of 0.95.
     pub kind: IndexKind,
@@ -223,19 +225,66 @@ impl ItemIndex {
     }
 }
 
+impl From<IndexKind> for IndexOptions {
+    fn from(kind: IndexKind) -> IndexOptions {
+        IndexOptions { kind, ..IndexOptions::default() }
+    }
+}
+
 impl IndexOptions {
-    fn check(&self) -> Result<()> {
+    /// An exact index.
+    pub fn exact() -> IndexOptions {
+        IndexKind::Exact.into()
+    }
+
+    /// An approximate index that keeps this recall, between 0 and 1.
+    pub fn approx(recall: f32) -> IndexOptions {
+        IndexKind::Approx { recall }.into()
+    }
+
+    /// Sets the k that the recall is meant for.
+    #[must_use]
+    pub fn k(mut self, k: usize) -> IndexOptions {
+        self.k = k;
+        self
+    }
+
+    /// Sets the seed.
+    #[must_use]
+    pub fn seed(mut self, seed: u64) -> IndexOptions {
+        self.seed = seed;
+        self
+    }
+
+    /// Sets the threads.
+    #[must_use]
+    pub fn threads(mut self, threads: usize) -> IndexOptions {
+        self.threads = threads;
+        self
+    }
+
+    /// Says what catalogue it is.
+    #[must_use]
+    pub fn catalogue(mut self, catalogue: impl Into<String>) -> IndexOptions {
+        self.catalogue = catalogue.into();
+        self
+    }
+
+    /// Sets where searches run.
+    #[must_use]
+    pub fn device(mut self, device: Device) -> IndexOptions {
+        self.device = device;
+        self
+    }
+
+    pub(crate) fn check(&self) -> Result<()> {
         if let IndexKind::Approx { recall } = self.kind
             && !(recall > 0.0 && recall < 1.0)
         {
             let reason = format!("{recall} is not between 0 and 1; 0.95 is usual, and an exact index misses nothing");
             return Err(Error::config("recall", reason));
         }
-        if !(1..=crate::eval::metrics::MAX_K).contains(&self.k) {
-            let reason = format!("{} is not in 1 to {}", self.k, crate::eval::metrics::MAX_K);
-            return Err(Error::config("k", reason));
-        }
-        Ok(())
+        check_k(self.k)
     }
 }
 

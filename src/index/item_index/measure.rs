@@ -31,6 +31,7 @@ pub enum QuerySource {
 
 /// Recall where only a part of the items is admitted, chosen at random.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct FilteredRecall {
     /// The part, from 0 to 1.
     pub admitted: f64,
@@ -40,6 +41,7 @@ pub struct FilteredRecall {
 
 /// What a measurement found.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Measured {
     /// Recall at the index's k.
     pub recall: Recall,

@@ -11,6 +11,7 @@ pub const FORMAT_VERSION: u32 = 1;
 
 /// The text of `config.json`: what the model is and which vocabulary it was trained with.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct ModelInfo {
     /// Always `tercel-model`.
     pub format: String,
@@ -28,10 +29,14 @@ pub struct ModelInfo {
     pub history: FileInfo,
     /// The xxh3-64 of the dataset's `dataset.json`.
     pub dataset: String,
+    /// Rows of the dataset's validation and test splits, which the model does not keep; absent in older folders.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_out_rows: Option<u64>,
 }
 
 /// The text of `trainer.json`: where training stands.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct TrainerState {
     /// The next batch.
     pub cursor: Cursor,

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::*;
 use crate::config::Precision;
 use crate::data::ingest::{IngestConfig, ingest};
-use crate::model::TwoTower;
+use crate::{Evaluate, Model};
 
 /// Trains on a sample of real purchases and answers recall@100 of the last three weeks, bought before or not.
 fn recall(dataset: &Dataset, out: &Path, config: &Config, bf16: bool) -> f64 {
@@ -16,9 +16,9 @@ fn recall(dataset: &Dataset, out: &Path, config: &Config, bf16: bool) -> f64 {
     }
     let resolved = config.for_rows(dataset.split(Split::Train).rows);
     Run::start(cpu, dataset, out, &resolved, false, &AtomicBool::new(false), &mut |_| {}).unwrap().run().unwrap();
-    let mut model = TwoTower::load(out, Device::Cpu, config.train.threads).unwrap();
-    let options = EvaluateOptions { ks: vec![100], include_seen: true, bootstrap: 0, ..Default::default() };
-    let report = evaluate(dataset, Split::Test, &mut model, &options, &mut |_| {}).unwrap();
+    let mut model = Model::load(out, Device::Cpu, config.train.threads).unwrap();
+    let request = Evaluate::split(Split::Test).k(&[100]).include_seen(true).bootstrap(0, 0);
+    let report = model.evaluate(request, dataset).unwrap();
     report.metrics.get("recall@100").unwrap().value
 }
 

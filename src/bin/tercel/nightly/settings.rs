@@ -9,7 +9,9 @@ use tercel::{Config, Error, Result};
 
 use crate::args::read_toml;
 use crate::evaluate::EvaluateSettings;
-use crate::index::{Index, IndexSettings, RECALL};
+use tercel::Search;
+
+use crate::index::{Index, IndexSettings};
 use crate::recommend::RecommendSettings;
 
 /// Everything that a nightly run can be told. Every field but the input has a default; unknown fields are refused.
@@ -76,7 +78,7 @@ impl Settings {
         [(evaluate.index, evaluate.recall), (recommend.index, recommend.recall)]
             .into_iter()
             .filter(|(index, _)| *index == Index::Approx)
-            .map(|(_, recall)| recall.unwrap_or(RECALL))
+            .map(|(_, recall)| recall.unwrap_or(Search::RECALL))
             .reduce(f32::max)
     }
 

@@ -76,7 +76,7 @@ fn flags_become_settings() {
 #[test]
 fn the_index_keeps_the_larger_recall() {
     let mut settings = told(&["--index", "approx"]);
-    assert_eq!(settings.searches(), Some(index::RECALL));
+    assert_eq!(settings.searches(), Some(tercel::Search::RECALL));
     settings.evaluate.recall = Some(0.99);
     settings.recommend.recall = Some(0.8);
     assert_eq!(settings.searches(), Some(0.99));

@@ -1,0 +1,52 @@
+//! An index of a model's items.
+
+use super::allowed::tags;
+use super::model::{Engine, Model, loaded};
+use crate::Result;
+use crate::index::item_index::{IndexOptions, ItemIndex};
+use crate::index::users::sample;
+use crate::index::{Ranker, Seen, UserBlock};
+use crate::model::popularity::SPREAD;
+use crate::model::rank::{embed_items, embed_users};
+
+/// The name of a model's index in its folder.
+pub const INDEX_FILE: &str = "items.index";
+/// Users that an index is set and measured with.
+const USERS: usize = 2000;
+
+impl Model {
+    /// An index of every item: recall is measured with users of the model, evenly spread over its vocabulary, and their
+    /// histories. Item numbers are rows of the item vocabulary. Each value of a categorical or multi-hot item feature
+    /// becomes a tag, `column=value`. Its catalogue is [`catalogue`](Model::catalogue), and it is searched where the model
+    /// computes, whatever `options` say.
+    ///
+    /// # Errors
+    /// As [`ItemIndex::build`], or whatever reading the history or the device gives.
+    pub fn index(&mut self, options: &IndexOptions) -> Result<ItemIndex> {
+        options.check()?;
+        let seen = Seen::new(self.history()?);
+        let blocks = sample(self.users(), &seen, USERS, self.history_len())?;
+        let mut queries = Vec::new();
+        for (users, _) in &blocks {
+            queries.extend(self.compared_users(users)?);
+        }
+        let rows: Vec<u32> = (1..self.items().rows() as u32).collect();
+        let items = self.items().clone();
+        let features = &items.table.features;
+        let vectors = loaded!(self.engine(), loaded => embed_items(&mut loaded.core, features, &rows, SPREAD)?);
+        let dim = self.compared_width();
+        let options = options.clone().catalogue(self.catalogue()).device(self.device()).threads(self.threads());
+        let mut index = ItemIndex::build(vectors, dim, Some(rows), Some(&queries), &options)?;
+        for (feature, column) in self.item_features() {
+            for (value, items) in tags(feature, column) {
+                index.set_tag(&format!("{}={value}", feature.name), &items)?;
+            }
+        }
+        Ok(index)
+    }
+
+    /// Users as they are compared with the items of a catalogue or an index.
+    pub(super) fn compared_users(&mut self, users: &UserBlock) -> Result<Vec<f32>> {
+        loaded!(self.engine(), loaded => embed_users(&mut loaded.core, users, SPREAD))
+    }
+}

@@ -1,0 +1,329 @@
+//! A trained model, opened for use.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ndarray::Array2;
+
+use super::search::Kept;
+use super::{Observer, Search};
+use crate::backend::Backend;
+use crate::backend::cpu::Cpu;
+#[cfg(feature = "cuda")]
+use crate::backend::cuda::Cuda;
+use crate::config::Resolved;
+use crate::data::history::History;
+use crate::data::vocabulary::Vocabulary;
+use crate::index::item_index::{Admit, Admitted, Filter, ItemIndex};
+use crate::index::{Found, Lists, Ranker, UserBlock};
+use crate::model::checkpoint::{ModelDir, ModelInfo};
+use crate::model::core::Core;
+use crate::model::popularity::{SINGLE, SPREAD};
+use crate::model::rank::{Catalogue, embed_items, embed_users};
+use crate::model::spec::ModelSpec;
+use crate::model::tensors::TensorFile;
+use crate::{Device, Error, Result};
+
+/// The same words for every backend.
+macro_rules! loaded {
+    ($engine:expr, $loaded:ident => $words:expr) => {
+        match $engine {
+            Engine::Cpu($loaded) => $words,
+            #[cfg(feature = "cuda")]
+            Engine::Cuda($loaded) => $words,
+        }
+    };
+}
+
+pub(super) use loaded;
+
+/// A trained two-tower model: recommends, evaluates, embeds users and items, builds an index of its items.
+///
+/// As a [`Ranker`] it searches the whole catalogue exactly.
+pub struct Model {
+    engine: Engine,
+    info: ModelInfo,
+    dir: ModelDir,
+    users: Arc<Vocabulary>,
+    items: Arc<Vocabulary>,
+    /// The xxh3-64 of its parameters' file when it was opened.
+    catalogue: String,
+    history: Mutex<Option<Arc<History>>>,
+    /// The approximate index that was used last.
+    pub(super) kept: Option<Kept>,
+    device: Device,
+    threads: usize,
+}
+
+/// One variant per backend: the only place where the public API meets the type parameter.
+pub(super) enum Engine {
+    Cpu(Box<Loaded<Cpu>>),
+    #[cfg(feature = "cuda")]
+    Cuda(Box<Loaded<Cuda>>),
+}
+
+pub(super) struct Loaded<B: Backend> {
+    pub(super) core: Core<B>,
+    /// What was scanned last, and the rows that it is limited to.
+    catalogue: Option<(Option<Vec<u32>>, Catalogue<B>)>,
+}
+
+impl<B: Backend> Loaded<B> {
+    fn new(
+        backend: B,
+        spec: ModelSpec,
+        config: &Resolved,
+        parameters: &mut TensorFile,
+        items: &Vocabulary,
+    ) -> Result<Box<Self>> {
+        let core = Core::new(backend, spec, config, parameters, None, &items.table.counts)?;
+        Ok(Box::new(Loaded { core, catalogue: None }))
+    }
+
+    /// The best of all items, or of the rows of `allow`.
+    fn scan(
+        &mut self,
+        items: &Vocabulary,
+        allow: Option<&[u32]>,
+        users: &UserBlock,
+        k: usize,
+        skip: Option<&Lists>,
+    ) -> Result<Found> {
+        let Loaded { core, catalogue } = self;
+        let (_, catalogue) = match catalogue.take() {
+            Some((rows, known)) if rows.as_deref() == allow => catalogue.insert((rows, known)),
+            _ => {
+                let new = Catalogue::new(core, &items.table.features, items.rows(), allow)?;
+                catalogue.insert((allow.map(<[u32]>::to_vec), new))
+            }
+        };
+        catalogue.top_k(core, users, k, skip)
+    }
+}
+
+impl Model {
+    /// Opens a MODEL folder, to compute on `device` with every core.
+    ///
+    /// # Errors
+    /// As [`load`](Model::load).
+    pub fn open(dir: impl AsRef<Path>, device: Device) -> Result<Model> {
+        Model::load(dir, device, 0)
+    }
+
+    /// Opens a MODEL folder, to compute on `device` with so many threads (0: every core), which change no result.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] when the folder is not a whole model, [`Error::CudaUnavailable`] when `device` cannot be
+    /// used.
+    pub fn load(dir: impl AsRef<Path>, device: Device, threads: usize) -> Result<Model> {
+        let dir = ModelDir::new(dir);
+        let info = dir.info()?;
+        let users = Arc::new(Vocabulary::open(dir.path(), &info.users)?);
+        let items = Arc::new(Vocabulary::open(dir.path(), &info.items)?);
+        let spec = ModelSpec::new(&info.config.model, &info.users, &info.items)?;
+        let (mut parameters, catalogue) = dir.parameters()?;
+        let device = device.resolve()?;
+        let engine = match device {
+            #[cfg(feature = "cuda")]
+            Device::Cuda(ordinal) => {
+                let backend = Cuda::new(ordinal, info.config.train.precision)?;
+                Engine::Cuda(Loaded::new(backend, spec, &info.config, &mut parameters, &items)?)
+            }
+            #[cfg(not(feature = "cuda"))]
+            Device::Cuda(ordinal) => return Err(crate::backend::no_cuda_feature(ordinal)),
+            Device::Cpu | Device::Auto => {
+                let backend = Cpu::new(threads, None, info.config.train.precision)?;
+                Engine::Cpu(Loaded::new(backend, spec, &info.config, &mut parameters, &items)?)
+            }
+        };
+        let (history, kept) = (Mutex::new(None), None);
+        Ok(Model { engine, info, dir, users, items, catalogue, history, kept, device, threads })
+    }
+
+    /// Its folder.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Where it computes.
+    pub fn device(&self) -> Device {
+        self.device
+    }
+
+    /// How many threads it computes with; 0 for every core.
+    pub fn threads(&self) -> usize {
+        self.threads
+    }
+
+    /// The settings it was trained with.
+    pub fn config(&self) -> &Resolved {
+        &self.info.config
+    }
+
+    /// What its folder's `config.json` says.
+    pub fn info(&self) -> &ModelInfo {
+        &self.info
+    }
+
+    /// The users it was trained with.
+    pub fn users(&self) -> &Arc<Vocabulary> {
+        &self.users
+    }
+
+    /// The items it was trained with: the catalogue.
+    pub fn items(&self) -> &Arc<Vocabulary> {
+        &self.items
+    }
+
+    /// What an index of its items is called: the checksum of its parameters.
+    pub fn catalogue(&self) -> &str {
+        &self.catalogue
+    }
+
+    /// The training rows by user: seen items and histories. Opened once.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] or [`Error::Io`].
+    pub fn history(&self) -> Result<Arc<History>> {
+        let mut kept = self.history.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(history) = &*kept {
+            return Ok(Arc::clone(history));
+        }
+        let info = &self.info;
+        let history = History::open(self.dir.path(), &info.history, info.users.rows, info.items.rows)?;
+        Ok(Arc::clone(kept.insert(Arc::new(history))))
+    }
+
+    /// The columns of embeddings: `model.dim`, and one more where `model.popularity` is not 0.
+    pub fn width(&self) -> usize {
+        let config = &self.info.config;
+        config.model.dim + usize::from(config.popularity() != 0.0)
+    }
+
+    /// The embeddings of users, one row each: what is compared by inner product. They are [`width`](Model::width)
+    /// columns wide; the one that popularity adds is 1 for users and, for an item, what its popularity adds to the
+    /// score. Inner products with items rank exactly as [`top_k`](Ranker::top_k) does.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when the block does not fit the model.
+    pub fn embed_users(&mut self, users: &UserBlock) -> Result<Array2<f32>> {
+        let values = loaded!(&mut self.engine, loaded => embed_users(&mut loaded.core, users, SINGLE)?);
+        self.rows_of(values, users.len())
+    }
+
+    /// The embeddings of items by their rows in the vocabulary, one row each; as wide as the users'.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when the vocabulary has no such row.
+    pub fn embed_items(&mut self, rows: &[u32]) -> Result<Array2<f32>> {
+        if let Some(&row) = rows.iter().find(|&&row| row as usize >= self.items.rows()) {
+            let expected = format!("item rows below {}", self.items.rows());
+            return Err(Error::Shape { op: "embed_items", expected, found: row.to_string() });
+        }
+        let features = &self.items.table.features;
+        let values = loaded!(&mut self.engine, loaded => embed_items(&mut loaded.core, features, rows, SINGLE)?);
+        self.rows_of(values, rows.len())
+    }
+
+    pub(super) fn rows_of(&self, values: Vec<f32>, rows: usize) -> Result<Array2<f32>> {
+        Array2::from_shape_vec((rows, self.width()), values).map_err(|e| Error::Shape {
+            op: "embeddings",
+            expected: format!("{rows} rows"),
+            found: e.to_string(),
+        })
+    }
+
+    pub(super) fn engine(&mut self) -> &mut Engine {
+        &mut self.engine
+    }
+
+    /// The width of what is compared with the items of a catalogue or an index.
+    pub(super) fn compared_width(&self) -> usize {
+        loaded!(&self.engine, loaded => SPREAD.width(&loaded.core))
+    }
+
+    /// The model as a request asks it: these items alone, found in this way. `k` is the length of its lists.
+    pub(super) fn ranker<'m, 's>(
+        &'m mut self,
+        search: Search<'s>,
+        allow: Option<Vec<u32>>,
+        k: usize,
+        observer: &mut Observer<'_>,
+    ) -> Result<Asked<'m, 's>> {
+        let way = match search {
+            Search::Exact => Way::Scan(allow),
+            Search::Approx { recall } => {
+                self.prepare_index(recall, k, observer)?;
+                if let Some(kept) = &mut self.kept {
+                    kept.admit(allow.as_deref())?;
+                }
+                Way::Kept
+            }
+            Search::With(index) => {
+                self.check_index(index)?;
+                Way::With(index, allow.map(|rows| index.admit(&Admit::Items(rows))).transpose()?)
+            }
+        };
+        Ok(Asked { model: self, way })
+    }
+
+    fn scan(&mut self, allow: Option<&[u32]>, users: &UserBlock, k: usize, skip: Option<&Lists>) -> Result<Found> {
+        loaded!(&mut self.engine, loaded => loaded.scan(&self.items, allow, users, k, skip))
+    }
+}
+
+impl Ranker for Model {
+    fn history_len(&self) -> usize {
+        self.info.config.model.user.history
+    }
+
+    fn top_k(&mut self, users: &UserBlock, k: usize, skip: Option<&Lists>) -> Result<Found> {
+        self.scan(None, users, k, skip)
+    }
+}
+
+impl fmt::Debug for Model {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (users, items) = (self.users.rows() - 1, self.items.rows() - 1);
+        f.debug_struct("Model")
+            .field("dir", &self.dir())
+            .field("device", &self.device)
+            .field("users", &users)
+            .field("items", &items)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A model, asked in one way.
+pub(super) struct Asked<'m, 's> {
+    model: &'m mut Model,
+    way: Way<'s>,
+}
+
+enum Way<'s> {
+    Scan(Option<Vec<u32>>),
+    /// Through the model's own index and its filter.
+    Kept,
+    With(&'s ItemIndex, Option<Admitted>),
+}
+
+impl Ranker for Asked<'_, '_> {
+    fn history_len(&self) -> usize {
+        self.model.history_len()
+    }
+
+    fn top_k(&mut self, users: &UserBlock, k: usize, skip: Option<&Lists>) -> Result<Found> {
+        if let Way::Scan(allow) = &self.way {
+            return self.model.scan(allow.as_deref(), users, k, skip);
+        }
+        let queries = self.model.compared_users(users)?;
+        let found = match (&self.way, &self.model.kept) {
+            (Way::With(index, only), _) => Some((*index, only.as_ref())),
+            (_, Some(kept)) => Some((&kept.index, kept.only.as_ref().map(|(_, only)| only))),
+            _ => None,
+        };
+        let Some((index, only)) = found else { return Ok(Found::empty(users.len(), k)) };
+        index.search(&queries, k, &Filter { skip, only })
+    }
+}
