@@ -159,3 +159,18 @@ fn spaces_beside_quotes() {
     let outcome = Example::of("log.csv", "user_id,title,item_id\na,\"one\" ,x\n").run();
     outcome.right_or_refused(&["a x"], &["row 2", "title"]);
 }
+
+#[test]
+fn rows_over_lines_of_a_wrong_width() {
+    // Such a row is no row, and what it spans may be rows: none of its lines is lost without being counted.
+    for (text, lines) in [
+        ("title,user_id,item_id\nt,a,x\n\"\"\"o,b,y\nt,c,z\nt,d,w\n\",oo\",e,v\nt,f,u\n", 6),
+        ("title;user_id;item_id\nt;a;x\n;\";b;y\no;;c;z\n\"oo;\";d;w\n", 4),
+        ("user_id,title,item_id\na,\"o,o,x\nb,t,y\nc,t,z\nd,o\",w,1\ne,t,v\n", 5),
+    ] {
+        let outcome = Example::of("log.csv", text).set("on_error", "skip").run();
+        let rejected = outcome.event["rejected"].as_u64().expect("a count");
+        let read = outcome.contents().rows.len() as u64;
+        assert_eq!(read + rejected, lines, "{text}: {:?}", outcome.contents().rows);
+    }
+}

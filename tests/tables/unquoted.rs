@@ -144,3 +144,13 @@ fn a_column_of_quoted_values() {
     let ids = Example::of("log.tsv", "user_id\titem_id\n\"a\"\t1\n\"b\"\t2\n").run();
     ids.right_or_refused(&["a 1", "b 2"], &["log.tsv", "--quote"]);
 }
+
+#[test]
+fn a_stray_tab_proves_nothing() {
+    // Read with quotes, the file is regular: five rows are one then. A line in the midst of it is a row by itself.
+    let text = "user_id\ttitle\titem_id\na\t\"open\tx\nb\t\tone too many\ty\nc\tplain\tz\nd\tclosed\"\tw\ne\tt\tv\n";
+    Example::of("log.tsv", text).run().refused(&["log.tsv"]);
+    Example::of("log.tsv", text).set("quote", "none").run().refused(&["row 3"]);
+    let told = Example::of("log.tsv", text).set("quote", "none").set("on_error", "skip").run();
+    told.rows(&["a x", "c z", "d w", "e v"]).rejected(1);
+}
