@@ -72,7 +72,7 @@ fn one_line(run: &Run, words: &[&str]) {
 
 #[test]
 fn standard_input_is_read_whole() {
-    let (text, expected) = log(150_000);
+    let (text, expected) = log(60_000);
     for name in ["-", "/dev/stdin", "/proc/self/fd/0", "/dev/fd/0"] {
         let folder = temp();
         let run = piped(folder.path(), &["ingest", name, "--out", "data", "--format", "csv"], &text);
