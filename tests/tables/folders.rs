@@ -231,3 +231,35 @@ fn a_file_beside_its_packed_self() {
     let days = Example::new().file("in/1/log.csv", log(&["a"])).file("in/2/log.csv.gz", gzip(log(&["b"]))).input("in");
     days.run().rows(&["a x", "b x"]);
 }
+
+#[test]
+fn parts_in_the_order_of_their_numbers() {
+    // Without times the order of the rows is the order in which they came; Dask and DuckDB do not pad their numbers.
+    let mut example = Example::new();
+    for part in 0..12 {
+        example = example.file(&format!("in/part.{part}.csv"), format!("user_id,item_id\na,x{part}\n"));
+    }
+    let outcome = example.input("in").set("split", "last-per-user:1").run();
+    let rows = &outcome.contents().rows;
+    assert_eq!(rows[rows.len() - 2..], ["valid: a x10", "test: a x11"]);
+}
+
+#[test]
+fn files_named_after_splits() {
+    let example = || {
+        Example::new()
+            .file("in/train.csv", log(&["a"]))
+            .file("in/valid.csv", log(&["b"]))
+            .file("in/test.csv", log(&["c"]))
+            .input("in")
+    };
+    // Their names say what they are: that all of them train is asked about, or said.
+    let outcome = example().run();
+    if outcome.result.is_ok() {
+        outcome.noted(&["test.csv"]);
+    } else {
+        outcome.refused(&["test.csv"]);
+    }
+    let told = example().set("valid", "in/valid.csv").set("test", "in/test.csv").run();
+    told.rows(&["a x", "valid: b x", "test: c x"]);
+}
