@@ -208,3 +208,30 @@ fn other_side_files_join_as_well() {
     let outcome = Example::of("log.csv", LOG).users("users.jsonl", users).run();
     colours(&outcome, "users", &[("1", "red"), ("2", "blue"), ("3", "")]);
 }
+
+#[test]
+fn a_frames_index_is_no_feature() {
+    // Forty row numbers would make a number of it.
+    let log: String = (0..40).map(|n| format!("u,{n}\n")).collect();
+    let log = format!("user_id,item_id\n{log}");
+    let row = |n: i64| format!("{},{n},{}\n", 39 - n, if n % 2 == 0 { "red" } else { "blue" });
+    let rows: String = (0..40).map(row).collect();
+    for name in ["", "Unnamed: 0", "Unnamed: 0.1"] {
+        let items = format!("{name},item_id,colour\n{rows}");
+        let outcome = Example::of("log.csv", &log).items("items.csv", items).run();
+        outcome.text("items", "7", "colour", "blue");
+        assert_eq!(outcome.contents().items.kinds.keys().collect::<Vec<_>>(), ["colour"], "{name}");
+        outcome.noted(&["items.csv", "left out"]);
+    }
+    let numbers: Vec<i64> = (0..40).collect();
+    let colours: Vec<&str> = (0..40).map(|n| if n % 2 == 0 { "red" } else { "blue" }).collect();
+    let reversed: Vec<i64> = (0..40).rev().collect();
+    let table = batch(vec![
+        ("item_id", integers(&numbers)),
+        ("colour", texts(&colours)),
+        ("__index_level_0__", integers(&reversed)),
+    ]);
+    let outcome = Example::of("log.csv", &log).items("items.parquet", parquet(&table)).run();
+    outcome.text("items", "7", "colour", "blue");
+    assert_eq!(outcome.contents().items.kinds.keys().collect::<Vec<_>>(), ["colour"]);
+}
