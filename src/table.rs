@@ -36,7 +36,7 @@ pub use read::{Parts, parts, read};
 
 pub(crate) use batches::{Batches, guard};
 pub(crate) use dialect::Dialect;
-pub(crate) use each::EachRow;
+pub(crate) use each::{EachRow, Met};
 pub(crate) use forms::closest;
 pub(crate) use missing::Missing;
 pub(crate) use rows::{Reject, Row, RowReader, check_width, quoted};

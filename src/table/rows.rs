@@ -150,6 +150,13 @@ impl RowReader {
         }
     }
 
+    /// How many values a row of several lines has.
+    pub(super) fn count(&mut self, lines: &[u8]) -> usize {
+        self.fields.clear();
+        self.split_quoted(trim_line_end(lines));
+        self.fields.len()
+    }
+
     /// Splits a row with quotes or escapes; the first value behind whose closing quote there is more text.
     fn split_quoted(&mut self, text: &[u8]) -> Option<usize> {
         self.unquoted.clear();

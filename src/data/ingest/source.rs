@@ -375,20 +375,7 @@ pub(super) fn after_reading(files: &[InputFile], found: &[Found], notes: &mut Ve
         {
             readings.push(reading.to_string());
         }
-        if !found.other_keys.is_empty() {
-            notes.push(format!(
-                "{}: keys that its first lines do not have are not read: {}",
-                file.table.short_name(),
-                listed(&found.other_keys)
-            ));
-        }
-        if found.over_lines.0 > 0 {
-            let (rows, first) = found.over_lines;
-            notes.push(format!(
-                "{}: values in quotes run over several lines in {rows} rows (the first begins in line {first})",
-                file.table.short_name()
-            ));
-        }
+        notes.extend(found.met.notes(&file.table.short_name()));
     }
     Ok((!readings.is_empty()).then(|| readings.join(", ")))
 }
