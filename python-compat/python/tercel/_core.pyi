@@ -47,6 +47,7 @@ class TwoTower:
         recall: float | None,
         by_user: bool,
         memory: int | None,
+        read: str,
         observer: _Told,
     ) -> str: ...
     def evaluate(

@@ -38,6 +38,9 @@ _OURS = {"config.json", "model.safetensors", "trainer.json", "metrics.json", "RE
 Exclude: TypeAlias = Literal["all", "train", "none"]
 """Which of a user's items are left out of its list."""
 
+TimeUnit: TypeAlias = Literal["s", "ms", "us", "ns", "days", "excel"]
+"""What integer times count."""
+
 
 class Model:
     """A trained two-tower model.
@@ -258,6 +261,13 @@ class Model:
         out: PathLike | None = None,
         by_user: bool = False,
         memory: int | None = None,
+        sep: str | None = None,
+        quote: str | None = None,
+        escape: str | None = None,
+        null: Iterable[str] | None = None,
+        columns: Iterable[str] | None = None,
+        time_unit: TimeUnit | None = None,
+        time_format: str | None = None,
         progress: bool = True,
     ) -> pa.Table:
         """The top `k` items of every user: columns user, rank (from 1), item, score. The table is mapped from disk, so
@@ -283,6 +293,14 @@ class Model:
                 where it is Arrow or Parquet; empty for other formats.
             by_user: With `.jsonl`, writes a line for every user.
             memory: Bytes that blocks of users may take.
+            sep: The separator of a file of users: `,`, `tab`, `;`, `|`, `::` or any 1 to 8 bytes. This and what follows
+                is told from the file where it is left out.
+            quote: The character that quotes a value, or `none`.
+            escape: The character that takes the next one as it is.
+            null: The words that stand for a missing value.
+            columns: The columns' names, for a file without a header line.
+            time_unit: What integer times count; `excel` for a spreadsheet's day numbers.
+            time_format: How times are written, in the words of strftime.
             progress: Shows a bar.
 
         Raises:
@@ -293,24 +311,36 @@ class Model:
         """
         k = count("k", k)
         memory = None if memory is None else count("memory", memory)
+        options = {
+            "sep": sep,
+            "quote": quote,
+            "escape": escape,
+            "null": None if null is None else list(null),
+            "columns": None if columns is None else list(columns),
+            "time_unit": time_unit,
+            "time_format": time_format,
+        }
+        read = json.dumps({name: value for name, value in options.items() if value is not None})
         folder = Scratch() if out is None else None
         file = folder.path / "top.arrow" if folder is not None else Path(os.fspath(out or ""))
         bar, told = users_bar("recommend")
         try:
-            done = self._core.recommend(
-                file,
-                k,
-                _asked(users),
-                None if items is None else raw_ids(items),
-                list(tags),
-                None if seen is None else seen.path,
-                exclude,
-                include_seen,
-                recall,
-                by_user,
-                memory,
-                parsed([told] if progress else []),
-            )
+            with settings_of(read):
+                done = self._core.recommend(
+                    file,
+                    k,
+                    _asked(users),
+                    None if items is None else raw_ids(items),
+                    list(tags),
+                    None if seen is None else seen.path,
+                    exclude,
+                    include_seen,
+                    recall,
+                    by_user,
+                    memory,
+                    read,
+                    parsed([told] if progress else []),
+                )
             for note in json.loads(done)["notes"]:
                 warnings.warn(note, stacklevel=2)
             if file.suffix == ".arrow":
