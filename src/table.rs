@@ -32,7 +32,7 @@ mod types;
 
 pub use inputs::{Input, Stream, TableInput};
 pub use options::{Mark, ReadOptions, TimeUnit};
-pub use read::read;
+pub use read::{Parts, parts, read};
 pub use source::check;
 
 pub(crate) use batches::{Batches, guard};

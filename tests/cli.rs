@@ -279,7 +279,7 @@ fn every_kind_of_failure_has_its_exit_code_and_its_line() {
     fails(at, &["inspect", "folder"], 3, &["folder", "dataset.json"]);
     fails(at, &["inspect", "in.csv"], 3, &["in.csv"]);
     fails(at, &["recommend", "--model", "folder", "--out", "p.csv"], 3, &["folder"]);
-    write(at, "row.csv", "user_id,item_id,timestamp\na,b,1\na,c,soon\n");
+    write(at, "row.csv", "user_id,item_id,timestamp\na,b,1600000001\na,c,soon\n");
     fails(at, &["ingest", "row.csv", "--out", "d"], 3, &["row.csv", "row 3", "timestamp", "soon"]);
     assert!(!at.join("d/dataset.json").exists(), "what failed leaves no dataset");
 
@@ -331,7 +331,7 @@ fn a_device_that_is_not_there_is_trouble_4() {
 fn a_bad_row_can_be_skipped_and_is_kept() {
     let folder = folder();
     let at = folder.path();
-    write(at, "row.csv", "user_id,item_id,timestamp\na,b,1\na,c,soon\nb,c,3\n");
+    write(at, "row.csv", "user_id,item_id,timestamp\na,b,1600000001\na,c,soon\nb,c,1600000003\n");
     let found = events(at, &["ingest", "row.csv", "--out", "d", "--on-error", "skip"]);
     let ingested = event(&found, "ingest");
     assert_eq!((&ingested["rows"], &ingested["rejected"]), (&2.into(), &1.into()));
@@ -343,7 +343,7 @@ fn a_bad_row_can_be_skipped_and_is_kept() {
 fn columns_separators_and_least_counts() {
     let folder = folder();
     let at = folder.path();
-    write(at, "r.dat", "1::10::5::100\n1::11::4::200\n2::10::3::300\n3::12::1::400\n");
+    write(at, "r.dat", "1::10::5::1600000100\n1::11::4::1600000200\n2::10::3::1600000300\n3::12::1::1600000400\n");
     let args = ["ingest", "r.dat", "--out", "d", "--columns", "u,i,stars,t", "--sep", "::", "--user", "u"];
     let rest = ["--item", "i", "--time", "t", "--weight", "stars", "--min-item-count", "2"];
     let found = events(at, &[&args[..], &rest[..]].concat());

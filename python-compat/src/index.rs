@@ -8,8 +8,8 @@ use pyo3::prelude::*;
 use tercel::index::Lists;
 use tercel::index::item_index::{Admit, Filter, IndexOptions};
 
-use crate::dataset::{invalid, wrong};
-use crate::errors::raised;
+use crate::dataset::invalid;
+use crate::errors::{exception, raised, shape_error};
 
 /// Item numbers and scores of every query.
 type Answer<'py> = (Bound<'py, PyArray2<u32>>, Bound<'py, PyArray2<f32>>);
@@ -50,7 +50,7 @@ fn rule(value: &serde_json::Value) -> Option<Admit> {
 }
 
 fn slice<'a>(array: &'a PyReadonlyArray2<'_, f32>) -> PyResult<&'a [f32]> {
-    array.as_slice().map_err(|_| wrong("the array is not contiguous; numpy.ascontiguousarray makes it so".into()))
+    array.as_slice().map_err(|_| shape_error("the array is not contiguous; numpy.ascontiguousarray makes it so".into()))
 }
 
 #[pymethods]
@@ -76,7 +76,7 @@ impl ItemIndex {
         let dim = vectors.shape()[1];
         let values = slice(&vectors)?.to_vec();
         let ids = match &ids {
-            Some(ids) => Some(ids.as_slice().map_err(|_| wrong("ids are not contiguous".into()))?.to_vec()),
+            Some(ids) => Some(ids.as_slice().map_err(|_| shape_error("ids are not contiguous".into()))?.to_vec()),
             None => None,
         };
         let queries = queries.as_ref().map(slice).transpose()?;
@@ -109,14 +109,15 @@ impl ItemIndex {
     ) -> PyResult<Answer<'py>> {
         let (rows, dim) = (queries.shape()[0], queries.shape()[1]);
         if rows > 0 && dim != self.read().dim() {
-            return Err(wrong(format!("queries are {dim} wide, the index's vectors {}", self.read().dim())));
+            return Err(shape_error(format!("queries are {dim} wide, the index's vectors {}", self.read().dim())));
         }
         let values = slice(&queries)?;
         let skip = skip.map(|(offsets, values)| Lists { offsets, values });
         let only = match only {
             Some(text) => {
                 let value: serde_json::Value = serde_json::from_str(text).map_err(invalid)?;
-                Some(rule(&value).ok_or_else(|| wrong(format!("no rule for items: {text}")))?)
+                let unknown = || exception(&tercel::Error::config("only", format!("no rule for items: {text}")));
+                Some(rule(&value).ok_or_else(unknown)?)
             }
             None => None,
         };
@@ -125,7 +126,7 @@ impl ItemIndex {
             let only = only.map(|rule| index.admit(&rule)).transpose()?;
             index.search(values, k, &Filter { skip: skip.as_ref(), only: only.as_ref() })
         }))?;
-        let shape = |e: numpy::ndarray::ShapeError| wrong(e.to_string());
+        let shape = |e: numpy::ndarray::ShapeError| shape_error(e.to_string());
         let ids = numpy::ndarray::Array2::from_shape_vec((rows, k), found.ids).map_err(shape)?;
         let scores = numpy::ndarray::Array2::from_shape_vec((rows, k), found.scores).map_err(shape)?;
         Ok((ids.into_pyarray(py), scores.into_pyarray(py)))
@@ -143,7 +144,7 @@ impl ItemIndex {
 
     /// Adds items, or replaces them.
     fn add(&self, py: Python<'_>, ids: PyReadonlyArray1<'_, u32>, vectors: PyReadonlyArray2<'_, f32>) -> PyResult<()> {
-        let ids = ids.as_slice().map_err(|_| wrong("ids are not contiguous".into()))?;
+        let ids = ids.as_slice().map_err(|_| shape_error("ids are not contiguous".into()))?;
         let values = slice(&vectors)?;
         raised(py.detach(|| self.write().add(ids, values)))
     }

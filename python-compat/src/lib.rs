@@ -9,6 +9,7 @@ mod index;
 mod model;
 mod signals;
 mod stream;
+mod tables;
 mod train;
 
 use pyo3::prelude::*;
@@ -22,6 +23,8 @@ mod _core {
     use super::index::ItemIndex;
     #[pymodule_export]
     use super::model::TwoTower;
+    #[pymodule_export]
+    use super::tables::{Rows, data_files, read_table};
     #[pymodule_export]
     use super::train::{complete_config, settings, train};
     #[pymodule_export]

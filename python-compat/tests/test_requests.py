@@ -113,4 +113,4 @@ def test_how_a_file_of_users_is_written(model: tercel.Model, tmp_path: Path) -> 
     with pytest.raises(tercel.ConfigError, match="quote"):
         model.recommend(2, users=file, sep=";", quote=";", progress=False)
     with pytest.raises(tercel.ConfigError, match="time_unit"):
-        model.recommend(2, users=file, time_unit="hours", progress=False)  # type: ignore[arg-type]
+        model.recommend(2, users=file, time_unit="hours", progress=False)

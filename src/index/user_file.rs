@@ -29,6 +29,8 @@ pub struct UserFileSummary {
     pub interactions: u64,
     /// Interactions with items that the vocabulary does not have; left out.
     pub unknown_items: u64,
+    /// Whether no user is known, and the table tells nothing of them but their ids.
+    pub strangers: bool,
 }
 
 /// Where a table of users has what is read of it.
@@ -106,7 +108,8 @@ pub(super) fn check_written(
     known: &Vocabulary,
     word: &str,
 ) -> Result<()> {
-    if unknown.is_empty() || (unknown.len() as u64) * 2 < listed {
+    // Some new users are nothing strange.
+    if unknown.is_empty() || (unknown.len() as u64) * 10 < listed * 9 {
         return Ok(());
     }
     let ids = |each: &mut dyn FnMut(&[u8])| {
@@ -239,7 +242,8 @@ impl<'a> Users<'a> {
         drop(found);
 
         let ids: Vec<u32> = names.iter().map(|name| vocabulary.number(RawId::Text(name)).unwrap_or(0)).collect();
-        if table.is_list && ids.len() > 1 && ids[0] == 0 && ids[1..].iter().all(|&id| id > 0) {
+        let is_word = |name: &str| name.chars().all(|c| c.is_alphabetic() || matches!(c, '_' | '-' | ' ' | '.'));
+        if table.is_list && ids.len() > 1 && ids[0] == 0 && is_word(&names[0]) && ids[1..].iter().all(|&id| id > 0) {
             let (first, name) = (quoted(names[0].as_bytes()), &columns.user);
             let reason = format!("its first line {first} is no known user, and all others are");
             return Err(Error::input(
@@ -247,14 +251,7 @@ impl<'a> Users<'a> {
                 format!("{reason}; if it is a header call it `{name}`, else put a line `{name}` above it"),
             ));
         }
-        if given.is_empty() && places.item.is_none() && ids.iter().all(|&id| id == 0) {
-            let first = quoted(names[0].as_bytes());
-            let reason = format!("none of its {} users is known to the model (the first is {first})", names.len());
-            return Err(Error::input(
-                path,
-                format!("{reason}; new users need features or items of theirs in the table"),
-            ));
-        }
+        summary.strangers = given.is_empty() && places.item.is_none() && ids.iter().all(|&id| id == 0);
         let is_new = |&&id: &&u32| id == 0 || id as usize >= vocabulary.rows();
         summary.users = names.len() as u64;
         summary.new_users = ids.iter().filter(is_new).count() as u64;

@@ -91,7 +91,7 @@ impl Model {
 
     fn export_users(&mut self, who: Who, files: &[PathBuf], observer: &mut Observer<'_>) -> Result<Vec<Exported>> {
         let (user_ids, items) = (Arc::clone(self.users()), Arc::clone(self.items()));
-        let users = who.find(&user_ids, &items, &self.info().columns, &ReadOptions::default(), observer)?;
+        let users = who.find(&user_ids, &items, &self.info().columns, &ReadOptions::default(), false, observer)?;
         let shape = Shape { rows: users.len() as u64, dim: self.width(), ids: users.kind() };
         let mut writers = Writers::create(files, shape, self.threads())?;
         self.each_block(&users, |first, vectors| {
@@ -113,6 +113,7 @@ impl Model {
             &items,
             &self.info().columns,
             &ReadOptions::default(),
+            false,
             &mut Observer::default(),
         )?;
         let mut values: Vec<f32> = Vec::with_capacity(users.len() * self.width());

@@ -179,9 +179,10 @@ impl Recommending<'_, '_> {
         let mut options = RecommendOptions { exclude, by_user, ..RecommendOptions::top(k) };
         options.memory = memory.unwrap_or(options.memory);
         let (user_ids, item_ids) = (model.users().clone(), model.items().clone());
+        let elsewhere = seen.is_some();
         let seen = model.seen(seen, exclude, options.memory, &mut observer)?;
         let allowed = model.allowed(items.as_ref(), &tags, &read, &mut observer)?;
-        let users = who.find(&user_ids, &item_ids, &model.info().columns, &read, &mut observer)?;
+        let users = who.find(&user_ids, &item_ids, &model.info().columns, &read, elsewhere, &mut observer)?;
         let mut ranker = model.ranker(search, allowed, k, &mut observer)?;
         let progress = &mut |at| observer.progress(at);
         crate::index::recommend(&mut ranker, &users, &item_ids, Some(&seen), out, &options, progress)

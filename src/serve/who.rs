@@ -29,13 +29,17 @@ impl Who {
         Who::Ids(ids.into_iter().map(|id| id.to_string()).collect())
     }
 
-    /// Looks the users up.
+    /// Looks the users up. `elsewhere`: a dataset may know users whom the model does not.
+    ///
+    /// # Errors
+    /// Those of [`Users::read`]; [`Error::Input`] for a table of nobody who is known anywhere, of whom it tells nothing.
     pub(super) fn find<'a>(
         self,
         users: &'a Vocabulary,
         items: &Vocabulary,
         columns: &SourceColumns,
         read: &ReadOptions,
+        elsewhere: bool,
         observer: &mut Observer<'_>,
     ) -> Result<Users<'a>> {
         match self {
@@ -44,6 +48,13 @@ impl Who {
             Who::Table(input) => {
                 let source = name(&input);
                 let (users, summary) = Users::read(input, users, items, columns, read)?;
+                if summary.strangers && !elsewhere {
+                    let first = users.name(0).map(|id| id.to_string()).unwrap_or_default();
+                    let reason =
+                        format!("none of its {} users is known to the model (the first is `{first}`)", summary.users);
+                    let advice = "new users need features, or items that they have, in the table";
+                    return Err(Error::input(source, format!("{reason}; {advice}")));
+                }
                 if summary.new_users > 0 {
                     observer.note(Note::NewUsers { source, summary })?;
                 }

@@ -241,11 +241,11 @@ fn files_of_users_that_cannot_be_read() {
             .unwrap_err()
     };
     let cases: [(&[u8], &str); 8] = [
-        (b"", "no users"),
+        (b"", "the file is empty"),
         (b"customer\n", "no users"),
-        (b"a,b\nc,d\n", "column customer"),
-        (b"customer,customer\nu1,u2\n", "one column of this name"),
-        (b"customer,article\nu1,i1\n,i2\n", "row 3, column customer: is empty"),
+        (b"a,b\nc,d\n", "no column is `customer`"),
+        (b"customer,customer\nu1,u2\n", "two columns are called `customer`"),
+        (b"customer,article\nu1,i1\n,i2\n", "row 3, column customer: `` is no id"),
         (b"customer,article\nu1\n", "row 2"),
         (b"customer,article,day\nu1,i1,yesterday\n", "row 2, column day: `yesterday`"),
         (b"customer,colour\nu1,\xff\n", "not UTF-8"),

@@ -101,13 +101,75 @@ def test_a_bad_file_is_named_and_leaves_the_last_load(tmp_path: Path) -> None:
     with pytest.raises(BadSource, match=r"customers.csv: its header lacks age"):
         dataops.load_raw(tmp_path / "files", warehouse)
     customers.write_text(good.replace("FN", "age", 1))
-    with pytest.raises(BadSource, match=r"customers.csv: .*(twice|lacks FN)"):
+    with pytest.raises(BadSource, match=r"customers.csv: .*(two columns are called `age`|lacks FN)"):
         dataops.load_raw(tmp_path / "files", warehouse)
     customers.write_text(good)
     bad = replace(Shop(), lines=[*AGAIN, (date(2020, 8, 1), "user01", "0100", "cheap", "1")])
     with pytest.raises(BadSource, match=r"(?s)transactions_train.csv: .*cheap"):
         dataops.load_raw(bad.write(tmp_path / "files"), warehouse)
     assert rows(warehouse, "select * from raw.hm_transactions order by all") == before
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "line", "column"),
+    [
+        ("transactions_train.csv", "2020-", "20200-", 2, "t_dat"),
+        ("customers.csv", ",21", ",old", 3, "age"),
+        ("customers.csv", ",21", ",2 1", 3, "age"),
+    ],
+)
+def test_a_value_of_another_type_is_named(
+    file: str, old: str, new: str, line: int, column: str, tmp_path: Path
+) -> None:
+    folder = Shop().write(tmp_path / "files")
+    content = (folder / file).read_text()
+    assert old in content
+    (folder / file).write_text(content.replace(old, new, 1))
+    with pytest.raises(BadSource) as error:
+        dataops.load_raw(folder, tmp_path / "shop.duckdb")
+    assert f"{folder / file}: row {line}, column {column}: `" in str(error.value), error.value
+
+
+def test_lines_inside_of_values_are_counted(tmp_path: Path) -> None:
+    """A row is named as an editor counts lines, behind a description of several."""
+    folder = Shop().write(tmp_path / "files")
+    file = folder / "customers.csv"
+    header, first, *others = file.read_text().splitlines()
+    names = header.split(",")
+    cells = first.split(",")
+    cells[names.index("postal_code")] = '"two\nlines"'
+    wrong = others[0].split(",")
+    wrong[names.index("Active")] = "yes"
+    file.write_text("\n".join([header, ",".join(cells), ",".join(wrong), *others[1:]]) + "\n")
+    with pytest.raises(BadSource, match=r"row 4, column Active: `yes` is no number"):
+        dataops.load_raw(folder, tmp_path / "shop.duckdb")
+
+
+@pytest.mark.parametrize("row", ["a,b", "a,b,c,d,e,f,g,h,i", '"a'])
+def test_rows_of_other_widths_are_named(row: str, tmp_path: Path) -> None:
+    folder = Shop().write(tmp_path / "files")
+    file = folder / "customers.csv"
+    lines = file.read_text().splitlines()
+    file.write_text("\n".join([*lines[:3], row, *lines[3:]]) + "\n")
+    with pytest.raises(BadSource, match=rf"{file.name}: .*row 4"):
+        dataops.load_raw(folder, tmp_path / "shop.duckdb")
+
+
+def test_words_are_as_they_are(tmp_path: Path) -> None:
+    """None and NULL are words of the shop: what is empty alone is missing."""
+    folder = Shop().write(tmp_path / "files")
+    file = folder / "customers.csv"
+    header, *lines = file.read_text().splitlines()
+    at = header.split(",").index("fashion_news_frequency")
+    words = ["None", "NULL", "NA", "nan", "", "0012"]
+    for row, word in enumerate(words):
+        cells = lines[row].split(",")
+        cells[at] = word
+        lines[row] = ",".join(cells)
+    file.write_text("\n".join([header, *lines]) + "\n")
+    dataops.load_raw(folder, tmp_path / "shop.duckdb")
+    found = rows(tmp_path / "shop.duckdb", "select fashion_news_frequency from raw.hm_customers order by customer_id")
+    assert [value for (value,) in found][: len(words)] == [word or None for word in words]
 
 
 def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:

@@ -260,7 +260,12 @@ def test_purchases_are_read_as_ingest_reads_them() -> None:
     ],
 )
 def test_bad_purchases_are_refused(column: str, values: list[Any] | None, message: str) -> None:
-    columns: dict[str, Any] = {"household_id": [1, 2], "product_id": [3, 4], "t_dat": [5, 6], column: values}
+    columns: dict[str, Any] = {
+        "household_id": [1, 2],
+        "product_id": [3, 4],
+        "t_dat": ["2017-09-01"] * 2,
+        column: values,
+    }
     batch = pa.record_batch({name: values for name, values in columns.items() if values is not None})
     with pytest.raises(DataError, match=message):
         next(clean_purchases(iter([batch]), COLUMNS))

@@ -19,6 +19,7 @@ from __future__ import annotations
 from . import errors
 from ._core import version as _version
 from ._device import device_for
+from ._tables import read_table
 from .dataset import Dataset, demo_purchases, read_interactions
 from .errors import (
     CheckpointError,
@@ -27,12 +28,16 @@ from .errors import (
     DataError,
     DeviceError,
     FileError,
+    KindError,
     NonFiniteError,
+    NotHereError,
+    NotWrittenError,
     OutOfMemoryError,
     RowError,
     SchemaError,
     ShapeError,
     TercelError,
+    UnknownNameError,
 )
 from .evaluation import Estimate, Evaluation, evaluate
 from .index import NO_ITEM, Index
@@ -52,17 +57,22 @@ __all__ = [
     "Evaluation",
     "FileError",
     "Index",
+    "KindError",
     "Model",
     "NonFiniteError",
+    "NotHereError",
+    "NotWrittenError",
     "OutOfMemoryError",
     "RowError",
     "SchemaError",
     "ShapeError",
     "TercelError",
+    "UnknownNameError",
     "demo_purchases",
     "device_for",
     "errors",
     "evaluate",
     "read_interactions",
+    "read_table",
     "recommend",
 ]

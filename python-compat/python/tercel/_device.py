@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from . import _core
+from ._counts import text_of
 
 
 def device_for(device: str = "auto") -> tuple[str, str]:
@@ -16,4 +17,4 @@ def device_for(device: str = "auto") -> tuple[str, str]:
         ConfigError: For another word.
         DeviceError: For a CUDA device that cannot be used.
     """
-    return _core.device_for(device)
+    return _core.device_for(text_of(device, "device"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -11,11 +10,24 @@ from typing import Any, Literal, TypeAlias
 import pyarrow as pa
 
 from . import _core
+from ._counts import as_json, mapping_of
 from ._progress import Observer, parsed, rows_bar
 from ._scratch import Scratch
-from ._tables import PathLike, Table, given, given_all, is_path, stream_of
+from ._tables import (
+    PathLike,
+    Table,
+    Words,
+    explained,
+    given,
+    given_all,
+    is_path,
+    path_of,
+    read_options,
+    stream_of,
+    text_of,
+)
 from .config import settings_of
-from .errors import ConfigError
+from .errors import ConfigError, DamagedError, FileError, KindError
 
 Split: TypeAlias = Literal["train", "valid", "test"]
 SPLITS: tuple[Split, ...] = ("train", "valid", "test")
@@ -41,7 +53,7 @@ class Dataset:
             DataError: When no dataset is there.
             DamagedError: When it is a damaged one.
         """
-        self.path = Path(path)
+        self.path = path_of(path, "dataset")
         self.manifest: dict[str, Any] = json.loads(_core.check_dataset(self.path))
         self.summary: dict[str, Any] = {}
         self._folder: Scratch | None = None
@@ -63,10 +75,19 @@ class Dataset:
         item_features: Table | None = None,
         user_feature_kinds: Mapping[str, str] | None = None,
         item_feature_kinds: Mapping[str, str] | None = None,
+        user_key: str | None = None,
+        item_key: str | None = None,
         min_user_count: int = 0,
         min_item_count: int = 0,
         on_error: Literal["stop", "skip"] = "stop",
         format: str | None = None,
+        sep: str | None = None,
+        columns: Words = None,
+        quote: str | None = None,
+        escape: str | None = None,
+        null: Words = None,
+        time_unit: str | None = None,
+        time_format: str | None = None,
         threads: int = 0,
         seed: int = 0,
         progress: bool = True,
@@ -82,29 +103,51 @@ class Dataset:
             user: The user column; found by its name where it is a usual one (`user_id`, `customer_id`, …). The same
                 holds for `item` and `time`.
             item: The item column.
-            time: The time column: seconds, timestamps, dates or their texts.
+            time: The time column: timestamps, dates, their texts, or numbers (see `time_unit`).
             weight: The column with a row's weight.
             split: `time:VALID_START,TEST_START`, `last-per-user:N`, `random:FRACTION` or `none`.
             valid: The validation split, where it comes by itself.
             test: The test split, where it comes by itself.
-            user_features: One row per user: the id, then features.
-            item_features: One row per item: the id, then features.
+            user_features: One row per user: the id in the column that `user_key` names, and features. The index of a
+                pandas data frame is no column: `frame.reset_index()` makes it one.
+            item_features: The same of items.
             user_feature_kinds: By column: `categorical`, `multi-hot:SEPARATOR`, `numeric`, `numeric:BUCKETS`, `skip`.
             item_feature_kinds: The same of items.
+            user_key: The column of `user_features` with the user's id; without it the one that has the user column's
+                name, or a usual one.
+            item_key: The same of items.
             min_user_count: Users with fewer training rows are left out.
             min_item_count: The same of items.
             on_error: `skip` keeps rows that cannot be read in `rejected.csv`, instead of raising `RowError`.
             format: Of files, where their names do not tell: `csv`, `movielens`, `hm`, `arrow`, `parquet`.
+            sep: What stands between two values of a text file: `,`, `tab`, `;`, `|`, `::` or other bytes. Found in the
+                file without it.
+            columns: The columns' names, for text files without a header.
+            quote: The character that quotes a value, or `none`.
+            escape: The character that takes the next one as it is, as `\\` in files of Spark, MySQL and Hive.
+            null: The words that stand for a missing value, in the place of the usual ones (empty, NULL, NaN, …).
+            time_unit: What integer times count: `s`, `ms`, `us`, `ns`, `days` (since 1970), `excel` (days since the end
+                of 1899). Told from the values where they can be only one.
+            time_format: How times are written, as `%Y%m%d` or `%d/%m/%Y`.
             threads: 0 for every core. The result does not depend on it.
             seed: Of a random split.
             progress: Shows a bar.
+
+        >>> import tempfile, tercel
+        >>> with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
+        ...     _ = file.write("ann|tea|3\\nann|milk|4\\nbob|tea|5\\n")
+        ...     file.flush()
+        ...     names = ["user", "item", "bought"]
+        ...     data = tercel.Dataset.build(file.name, format="csv", sep="|", columns=names, progress=False)
+        >>> data.users, data.items
+        (2, 2)
 
         Raises:
             RowError: For the first row that cannot be read.
             DataError: For an input that cannot be used.
             ConfigError: For settings that do not fit the input.
         """
-        config = {
+        config: dict[str, Any] = {
             "user": user,
             "item": item,
             "time": time,
@@ -112,22 +155,43 @@ class Dataset:
             "format": format,
             "split": split,
             "min_count": {"user": min_user_count, "item": min_item_count},
-            "user_feature_kinds": dict(user_feature_kinds or {}),
-            "item_feature_kinds": dict(item_feature_kinds or {}),
+            "user_feature_kinds": mapping_of(user_feature_kinds, "user_feature_kinds"),
+            "item_feature_kinds": mapping_of(item_feature_kinds, "item_feature_kinds"),
             "on_error": on_error,
             "threads": threads,
             "seed": seed,
+            "user_key": user_key,
+            "item_key": item_key,
+        }
+        for field in ("user", "item", "time", "weight", "format", "split", "user_key", "item_key"):
+            if config[field] is not None:
+                config[field] = text_of(config[field], field)
+        config |= read_options(
+            sep=sep,
+            columns=columns,
+            quote=quote,
+            escape=escape,
+            null=null,
+            time_unit=time_unit,
+            time_format=time_format,
+        )
+        tables = {
+            "interactions": interactions,
+            "valid": valid,
+            "test": test,
+            "user_features": user_features,
+            "item_features": item_features,
         }
         folder = Scratch() if out is None else None
-        path = folder.path / "data" if folder is not None else Path(os.fspath(out or ""))
+        path = folder.path / "data" if folder is not None else path_of(out, "out")
         observers: list[Observer] = []
         bar = None
         if progress:
             bar, told = rows_bar()
             observers.append(told)
-        words = json.dumps({name: value for name, value in config.items() if value is not None})
+        words = as_json({name: value for name, value in config.items() if value is not None})
         try:
-            with settings_of(words):
+            with settings_of(words), explained(**tables):
                 summary = _core.ingest(
                     given_all(interactions, "interactions"),
                     path,
@@ -186,7 +250,7 @@ class Dataset:
         return pa.concat_tables([_mapped(self.path / file["name"]) for file in files if file])
 
     def _split(self, split: str) -> dict[str, Any]:
-        if split not in ("train", "valid", "test"):
+        if not isinstance(split, str) or split not in ("train", "valid", "test"):
             raise ConfigError(f"split: `{split}` is not one of train, valid, test", field="split")
         found: dict[str, Any] = self.manifest[split]
         return found
@@ -198,7 +262,12 @@ class Dataset:
 
 
 def _mapped(path: Path) -> pa.Table:
-    return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+    try:
+        return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+    except OSError as error:
+        raise FileError(f"{path}: {error.strerror or error}", path=str(path)) from error
+    except pa.ArrowException as error:
+        raise DamagedError(f"{path}: damaged: {error}", path=str(path)) from error
 
 
 def read_interactions(
@@ -208,6 +277,9 @@ def read_interactions(
     item: str | None = None,
     time: str | None = None,
     weight: str | None = None,
+    null: Words = None,
+    time_unit: str | None = None,
+    time_format: str | None = None,
 ) -> pa.Table:
     """The rows of a table as `Dataset.build` reads them, without a dataset: what a worker of a cluster makes of its
     part. Columns are found, times parsed and rows refused in the same way; these rows are built into the same dataset,
@@ -225,6 +297,10 @@ def read_interactions(
         item: The item column.
         time: The time column.
         weight: The column with a row's weight.
+        null: The words that stand for a missing value, in the place of the usual ones.
+        time_unit: What integer times count, as for `Dataset.build`. A part of the rows may leave open what all of them
+            would tell: give it.
+        time_format: How times are written.
 
     Returns:
         The columns user and item (string), time (int64, seconds since 1970, UTC) and weight (float), the last two where
@@ -235,12 +311,17 @@ def read_interactions(
         DataError: For a table that cannot be used.
     """
     if is_path(table):
-        raise TypeError("read_interactions takes rows in memory; Dataset.build reads files")
+        raise KindError(
+            "read_interactions takes rows in memory; Dataset.build reads files",
+            path=str(path_of(table, "interactions")),
+        )
     columns = {"user": user, "item": item, "time": time, "weight": weight}
-    words = json.dumps({name: column for name, column in columns.items() if column is not None})
-    return pa.RecordBatchReader.from_stream(
-        _Capsule(_core.interactions(("interactions", stream_of(table)), words))
-    ).read_all()
+    settings: dict[str, Any] = {name: text_of(column, name) for name, column in columns.items() if column is not None}
+    settings |= read_options(null=null, time_unit=time_unit, time_format=time_format)
+    stream = stream_of(table, "interactions")
+    with explained(interactions=table):
+        capsule = _core.interactions(("interactions", stream), json.dumps(settings))
+    return pa.RecordBatchReader.from_stream(_Capsule(capsule)).read_all()
 
 
 class _Capsule:

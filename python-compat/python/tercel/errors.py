@@ -44,6 +44,10 @@ class TercelError(Exception):
         self.column = column
         self.field = field
 
+    def __str__(self) -> str:
+        """The message as it is: `KeyError` would quote it."""
+        return Exception.__str__(self)
+
 
 class ConfigError(TercelError, ValueError):
     """A setting that cannot be used, alone or with the others; `field` names it.
@@ -99,6 +103,46 @@ class SchemaError(DataError):
     ... except tercel.SchemaError as error:
     ...     print(error.column)
     buyer
+    """
+
+
+class KindError(DataError, TypeError):
+    """Something of another kind was given than a table, a path or ids; `path` names the argument.
+
+    >>> import tercel
+    >>> tercel.Dataset.build(3, progress=False)  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    tercel.errors.KindError: interactions: int is no table: give a path, ...
+    """
+
+
+class UnknownNameError(SchemaError, KeyError):
+    """A column is asked for by a name that there is not; `column` has the name.
+
+    >>> from tercel.merlin.schema import Schema
+    >>> Schema(["user_id", "item_id"])["sku"]
+    Traceback (most recent call last):
+    tercel.errors.UnknownNameError: schema: no column `sku`; it has user_id, item_id
+    """
+
+
+class NotHereError(TercelError, AttributeError):
+    """A name of Merlin, TensorFlow or TensorFlow Recommenders that Tercel does not have.
+
+    >>> import tercel.tf as tf
+    >>> tf.random.set_seed(42)  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    tercel.errors.NotHereError: tercel.tf has no `random`; ...
+    """
+
+
+class NotWrittenError(TercelError, NotImplementedError):
+    """A method that whoever derives from a class must write.
+
+    >>> import tercel.tf as tf
+    >>> tf.keras.Model()(1)
+    Traceback (most recent call last):
+    tercel.errors.NotWrittenError: Model: write call(self, inputs)
     """
 
 

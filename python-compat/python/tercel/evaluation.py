@@ -6,9 +6,10 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ._counts import count
+from ._counts import count, text_of
 from ._progress import parsed, users_bar
 from .dataset import Dataset, Split
+from .errors import ConfigError
 
 if TYPE_CHECKING:
     from .model import Model
@@ -103,12 +104,16 @@ def evaluate(
     >>> report["recall@10"] > report.popularity["recall@10"]
     True
     """
-    ks = [count("k", one) for one in ([k] if isinstance(k, int) else k)]
+    for name, given, kind in (("model", model, "Model"), ("dataset", dataset, "Dataset")):
+        if not (hasattr(given, "_core") if kind == "Model" else isinstance(given, Dataset)):
+            raise ConfigError(f"{name}: a tercel.{kind} is needed, not {type(given).__name__}", field=name)
+    ks = [count("k", one) for one in (k if isinstance(k, (list, tuple)) else [k])]
+    split_name = text_of(split, "split")
     bootstrap, seed = count("bootstrap", bootstrap), count("seed", seed)
     bar, told = users_bar("evaluate")
     try:
         words = model._core.evaluate(
-            dataset.path, split, ks, include_seen, bootstrap, seed, parsed([told] if progress else [])
+            dataset.path, split_name, ks, include_seen, bootstrap, seed, parsed([told] if progress else [])
         )
     finally:
         bar.close()

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from . import _core
-from ._counts import count
-from ._tables import PathLike
-from .errors import ConfigError, ShapeError, TercelError
+from ._counts import as_json, count, mapping_of, number
+from ._tables import PathLike, path_of, text_of
+from .errors import ShapeError
 
 Rule: TypeAlias = "str | dict[str, Any]"
 """A tag, or `{"tag": …}`, `{"items": […]}`, `{"all": [rules]}`, `{"any": [rules]}`, `{"not": rule}`."""
@@ -74,6 +73,8 @@ class Index:
         """
         numbers = None if ids is None else _numbers(ids)
         asked = None if queries is None else _rows(queries)
+        recall = None if recall is None else number("recall", recall)
+        catalogue, device = text_of(catalogue, "catalogue"), text_of(device, "device")
         k, seed, threads = count("k", k), count("seed", seed), count("threads", threads)
         core = _core.ItemIndex.build(_rows(vectors), numbers, asked, recall, k, seed, threads, catalogue, device)
         return cls(core)
@@ -85,11 +86,11 @@ class Index:
         Raises:
             DamagedError: When a byte of it has changed.
         """
-        return cls(_core.ItemIndex.open(Path(path), device, count("threads", threads)))
+        return cls(_core.ItemIndex.open(path_of(path, "path"), device, count("threads", threads)))
 
     def save(self, path: PathLike) -> None:
         """Writes the index into one file, whole or not at all."""
-        self._core.save(Path(path))
+        self._core.save(path_of(path, "path"))
 
     def search(
         self,
@@ -115,25 +116,20 @@ class Index:
         lists = None
         if skip is not None:
             offsets, values = [0], []
-            for one in skip:
-                values.extend(sorted(set(_numbers(list(one)).tolist())))
+            for one in _several(skip, "skip"):
+                values.extend(sorted(set(_numbers(_several(one, "skip")).tolist())))
                 offsets.append(len(values))
             lists = offsets, values
         k = count("k", k)
-        rule = None if only is None else json.dumps({"tag": only} if isinstance(only, str) else only)
+        rule = None if only is None else as_json({"tag": only} if isinstance(only, str) else mapping_of(only, "only"))
         rows = _rows(queries, "queries")
         if len(rows) and rows.shape[1] != self.dim:
             raise ShapeError(f"queries are {rows.shape[1]} wide, the index's vectors {self.dim}")
-        try:
-            return self._core.search(rows, k, lists, rule)
-        except TercelError:
-            raise
-        except ValueError as error:
-            raise ConfigError(f"only: {error}", field="only") from None
+        return self._core.search(rows, k, lists, rule)
 
     def set_tag(self, tag: str, items: Iterable[int]) -> None:
         """Gives these items, and no others, the tag."""
-        self._core.set_tag(tag, _numbers(list(items)).tolist())
+        self._core.set_tag(text_of(tag, "tag"), _numbers(_several(items, "items")).tolist())
 
     @property
     def tags(self) -> dict[str, int]:
@@ -150,7 +146,7 @@ class Index:
 
     def remove(self, ids: Iterable[int]) -> int:
         """Removes items; answers how many were there."""
-        return self._core.remove(_numbers(list(ids)).tolist())
+        return self._core.remove(_numbers(_several(ids, "ids")).tolist())
 
     def measure(self) -> dict[str, Any] | None:
         """Measures recall again, with its interval and under filters; `None` for an exact index, as every one of a few
@@ -182,7 +178,10 @@ class Index:
 
 def _rows(values: npt.NDArray[np.float32], what: str = "vectors") -> npt.NDArray[np.float32]:
     """Contiguous float32 rows: a view where they are that already."""
-    rows = np.atleast_2d(values)
+    try:
+        rows = np.atleast_2d(np.asarray(values))
+    except ValueError as error:  # rows of different widths
+        raise ShapeError(f"{what}: {error}") from None
     if rows.ndim != 2:
         raise ShapeError(f"{what}: rows of values are needed, not an array of {rows.ndim} dimensions")
     if rows.dtype.kind not in "fiub":
@@ -190,9 +189,20 @@ def _rows(values: npt.NDArray[np.float32], what: str = "vectors") -> npt.NDArray
     return np.ascontiguousarray(rows, dtype=np.float32)
 
 
+def _several(values: Any, what: str) -> list[Any]:
+    """A list of anything that can be iterated over."""
+    try:
+        return list(values)
+    except TypeError:
+        raise ShapeError(f"{what}: a list is needed, not {type(values).__name__}") from None
+
+
 def _numbers(ids: npt.ArrayLike) -> npt.NDArray[np.uint32]:
     """Item numbers, checked: a conversion alone would turn -2 into an item."""
-    given = np.asarray(ids)
+    try:
+        given = np.asarray(ids)
+    except ValueError as error:
+        raise ShapeError(f"item numbers: {error}") from None
     if given.size == 0:
         return np.zeros(0, dtype=np.uint32)
     if given.ndim != 1 or given.dtype.kind not in "iu":

@@ -19,7 +19,8 @@ from . import _core
 from ._counts import count
 from ._progress import PASSING, Event, Observer, parsed, training_bar, users_bar
 from ._scratch import Scratch
-from ._tables import PathLike, Table, given, raw_ids
+from ._streams import Words
+from ._tables import PathLike, Table, given, raw_ids, read_options
 from .config import Config, complete, configuration, settings_of
 from .dataset import Dataset, _mapped
 from .errors import CheckpointError
@@ -37,9 +38,6 @@ _OURS = {"config.json", "model.safetensors", "trainer.json", "metrics.json", "RE
 
 Exclude: TypeAlias = Literal["all", "train", "none"]
 """Which of a user's items are left out of its list."""
-
-TimeUnit: TypeAlias = Literal["s", "ms", "us", "ns", "days", "excel"]
-"""What integer times count."""
 
 
 class Model:
@@ -262,11 +260,11 @@ class Model:
         by_user: bool = False,
         memory: int | None = None,
         sep: str | None = None,
+        columns: Words = None,
         quote: str | None = None,
         escape: str | None = None,
-        null: Iterable[str] | None = None,
-        columns: Iterable[str] | None = None,
-        time_unit: TimeUnit | None = None,
+        null: Words = None,
+        time_unit: str | None = None,
         time_format: str | None = None,
         progress: bool = True,
     ) -> pa.Table:
@@ -293,14 +291,14 @@ class Model:
                 where it is Arrow or Parquet; empty for other formats.
             by_user: With `.jsonl`, writes a line for every user.
             memory: Bytes that blocks of users may take.
-            sep: The separator of a file of users: `,`, `tab`, `;`, `|`, `::` or any 1 to 8 bytes. This and what follows
-                is told from the file where it is left out.
+            sep: What stands between two values of a file of users. This, `columns` and what follows are as for
+                `Dataset.build`.
+            columns: The columns' names, for a file without a header.
             quote: The character that quotes a value, or `none`.
             escape: The character that takes the next one as it is.
             null: The words that stand for a missing value.
-            columns: The columns' names, for a file without a header line.
-            time_unit: What integer times count; `excel` for a spreadsheet's day numbers.
-            time_format: How times are written, in the words of strftime.
+            time_unit: What integer times count.
+            time_format: How times are written.
             progress: Shows a bar.
 
         Raises:
@@ -311,16 +309,17 @@ class Model:
         """
         k = count("k", k)
         memory = None if memory is None else count("memory", memory)
-        options = {
-            "sep": sep,
-            "quote": quote,
-            "escape": escape,
-            "null": None if null is None else list(null),
-            "columns": None if columns is None else list(columns),
-            "time_unit": time_unit,
-            "time_format": time_format,
-        }
-        read = json.dumps({name: value for name, value in options.items() if value is not None})
+        read = json.dumps(
+            read_options(
+                sep=sep,
+                columns=columns,
+                quote=quote,
+                escape=escape,
+                null=null,
+                time_unit=time_unit,
+                time_format=time_format,
+            )
+        )
         folder = Scratch() if out is None else None
         file = folder.path / "top.arrow" if folder is not None else Path(os.fspath(out or ""))
         bar, told = users_bar("recommend")

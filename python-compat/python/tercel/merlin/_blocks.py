@@ -6,9 +6,21 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from .._counts import count, several, text_of
 from ..errors import ConfigError
 from . import differs, unused
 from .schema import Schema, Tags
+
+
+def schema_of(schema: object, where: str) -> Schema:
+    """A schema, checked.
+
+    Raises:
+        ConfigError: For anything else.
+    """
+    if not isinstance(schema, Schema):
+        raise ConfigError(f"{where}: a Schema is needed, not {type(schema).__name__}", field="schema")
+    return schema
 
 
 @dataclass
@@ -42,9 +54,10 @@ class MLPBlock:
         **options: Any,
     ) -> None:
         """The widths, the last of which is the embedding's."""
-        if not dimensions:
+        widths = [count("dimensions", width) for width in several(dimensions, "dimensions")]
+        if not widths:
             raise ConfigError("MLPBlock: give one width at least", field="dimensions")
-        if activation != "relu":
+        if text_of(activation, "activation") != "relu":
             raise ConfigError(f"MLPBlock: Tercel has relu, not {activation}", field="activation")
         if not no_activation_last_layer:
             differs(
@@ -55,7 +68,7 @@ class MLPBlock:
             differs(f"MLPBlock: there is no dropout here; {dropout} is left out")
         changed = {"use_bias": use_bias is not True, "kernel_initializer": kernel_initializer != "glorot_uniform"}
         unused("MLPBlock", [*options, *(name for name, given in changed.items() if given)])
-        self.dimensions, self.activation, self.use_bias = list(dimensions), activation, use_bias
+        self.dimensions, self.activation, self.use_bias = widths, activation, use_bias
         self.dropout, self.no_activation_last_layer = dropout, no_activation_last_layer
         self.kernel_initializer, self.options = kernel_initializer, options
 
@@ -156,6 +169,7 @@ class InputBlockV2:
     ) -> None:
         """Each categorical column has an embedding `dim` wide; numbers are put into buckets that have one."""
         unused("InputBlockV2", others)
+        schema_of(schema, "InputBlockV2")
         self.schema = schema
         self.dim = dim if dim is not None else getattr(embeddings or categorical, "dim", None)
 
@@ -182,7 +196,9 @@ class Encoder:
     def __init__(self, inputs: InputBlockV2 | Schema, *blocks: Any, post: Any = None, **others: Any) -> None:
         """A schema stands for its input block."""
         unused("Encoder", others)
-        self.inputs = InputBlockV2(inputs) if isinstance(inputs, Schema) else inputs
+        if not isinstance(inputs, InputBlockV2):
+            inputs = InputBlockV2(schema_of(inputs, "Encoder"))
+        self.inputs = inputs
         self.normalize = any(isinstance(block, L2Norm) for block in (*blocks, post))
         self.blocks = tuple(block for block in blocks if not isinstance(block, L2Norm))
         strange = [type(block).__name__ for block in self.blocks if not isinstance(block, MLPBlock)]

@@ -7,8 +7,9 @@ from typing import Literal
 
 import pyarrow as pa
 
+from .._tables import together
 from ..dataset import Dataset as Encoded
-from ..errors import ConfigError
+from ..errors import ConfigError, SchemaError
 from .io import Dataset
 from .models.utils.dataset import last_of_each
 from .schema import ColumnSchema, Schema, Tags
@@ -35,6 +36,8 @@ class Columns:
                 raise ConfigError(f"schema: {words}; one must", field="schema")
             one[tag] = found[0]
         times = schema.select_by_tag(Tags.TIME).column_names
+        if len(times) > 1:
+            raise ConfigError(f"schema: {len(times)} columns have the tag time: {', '.join(times)}", field="schema")
         ids = set(one.values())
         features = [
             tuple(column for column in tower if column.name not in ids and column.name in schema)
@@ -44,7 +47,7 @@ class Columns:
 
     def interactions(self, table: pa.Table) -> pa.Table:
         """Users, items and times."""
-        return table.select([name for name in (self.user, self.item, self.time) if name is not None])
+        return selected(table, [name for name in (self.user, self.item, self.time) if name is not None])
 
     def features(self, tables: list[pa.Table], side: Literal["user", "item"]) -> pa.Table | None:
         """One row for each user or item."""
@@ -53,8 +56,8 @@ class Columns:
             return None
         names = [key, *(column.name for column in features)]
         # The training rows come last: what they say of an id holds, whatever later rows say.
-        rows = [table.select(names) for table in reversed(tables)]
-        return last_of_each(pa.concat_tables(rows, promote_options="permissive"), key, names)
+        rows = [selected(table, names) for table in reversed(tables)]
+        return last_of_each(together(rows), key, names)
 
     def kinds(self, side: Literal["user", "item"]) -> dict[str, str]:
         """What tags say of features; the others are told by their values."""
@@ -66,6 +69,19 @@ class Columns:
             elif Tags.CATEGORICAL in column.tags and not column.is_list and Tags.LIST not in column.tags:
                 kinds[column.name] = "categorical"
         return kinds
+
+
+def selected(table: pa.Table, names: list[str]) -> pa.Table:
+    """These columns of a table.
+
+    Raises:
+        SchemaError: When it lacks one.
+    """
+    for name in names:
+        if name not in table.column_names:
+            words = ", ".join(table.column_names) or "no columns"
+            raise SchemaError(f"dataset: no column `{name}`; there are {words}", path="dataset", column=name)
+    return table.select(names)
 
 
 def encode(train: Dataset, held_out: Dataset | None, columns: Columns) -> Encoded:
@@ -84,4 +100,5 @@ def encode(train: Dataset, held_out: Dataset | None, columns: Columns) -> Encode
         user_feature_kinds=columns.kinds("user") if columns.user_features else None,
         item_feature_kinds=columns.kinds("item") if columns.item_features else None,
         progress=False,
+        **train.times,
     )

@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from .._counts import count
+from ..errors import ConfigError
 from . import differs, unused
 from .io import Dataset
 from .schema import Schema, Tags
@@ -60,6 +62,9 @@ class Loader:
         self.dataset = paths_or_dataset if isinstance(paths_or_dataset, Dataset) else Dataset(paths_or_dataset)
         if schema is not None:
             self.dataset = Dataset(self.dataset.to_arrow(), schema=schema)
+        batch_size = count("batch_size", batch_size)
+        if batch_size == 0:
+            raise ConfigError("batch_size: 0 rows are no batch", field="batch_size")
         self.batch_size, self.shuffle, self.drop_last = batch_size, shuffle, drop_last
         self.global_size, self.global_rank = global_size or 1, global_rank or 0
         self._seed_fn, self._epoch = seed_fn, 0

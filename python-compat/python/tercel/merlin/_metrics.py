@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from .._counts import several
 from . import differs
 
 
@@ -112,7 +113,7 @@ class TopKMetricsAggregator:
 def top_k_metrics(metrics: Iterable[object]) -> list[TopKMetric]:
     """The metrics of a list, those inside of others as well."""
     found: list[TopKMetric] = []
-    for metric in metrics:
+    for metric in several(metrics, "metrics"):
         if isinstance(metric, TopKMetricsAggregator):
             found += metric.metrics
         elif isinstance(metric, TopKMetric):

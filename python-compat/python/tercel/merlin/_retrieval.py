@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import pyarrow as pa
+
+from .._counts import count, text_of
+from .._tables import path_of, raw_ids
 from ..errors import ConfigError
 from ..evaluation import Evaluation, evaluate
 from ..model import Model
 from ..tf.keras.optimizers import optimizer_settings
-from . import TRAINING, differs, unused
-from ._blocks import EmbeddingOptions, Encoder, InputBlockV2, MLPBlock
+from . import TRAINING, differs, per_user, unused
+from ._blocks import EmbeddingOptions, Encoder, InputBlockV2, MLPBlock, schema_of
 from ._encode import Columns, encode
 from ._loader import Loader, as_dataset
 from ._metrics import DEFAULT, TopKMetric, top_k_metrics
@@ -92,9 +96,11 @@ class RetrievalModel:
         held_out = None if validation_data is None else as_dataset(validation_data)
         data = encode(self._train, held_out, columns)
         config = self._config(columns)
-        config["train"] = {"epochs": epochs, "seed": seed, "device": device, "threads": threads}
+        numbers = {"epochs": epochs, "seed": seed, "threads": threads}
+        config["train"] = {name: count(name, value) for name, value in numbers.items()}
+        config["train"]["device"] = text_of(device, "device")
         if batch_size is not None:
-            config["train"]["batch_size"] = batch_size
+            config["train"]["batch_size"] = count("batch_size", batch_size)
         if held_out is not None and self.metrics:
             # Patience without end: every epoch is validated, the best is kept.
             config["train"]["early_stop"] = f"{self.metrics[0].metric},{epochs + 1}"
@@ -121,6 +127,7 @@ class RetrievalModel:
         """The metrics on held-out rows: full catalogue, one row per user, whatever the batch size."""
         unused("evaluate", others)
         found = self._evaluation(as_dataset(x))
+        per_user("evaluate", "Merlin has a row for each interaction, ranked among the items of its batch")
         values = {metric.key: found[metric.metric] for metric in self.metrics}
         return values if return_dict else list(values.values())
 
@@ -146,20 +153,22 @@ class RetrievalModel:
     to_top_k_recommender = to_top_k_encoder
 
     def query_embeddings(self, dataset: Dataset | Any = None, *_: Any, **__: Any) -> Dataset:
-        """The users' vectors: their ids, and a list of values each."""
-        return self._embeddings("user")
+        """The users' vectors: their ids, and a list of values each. Those of the dataset, or all."""
+        return self._embeddings("user", dataset)
 
     def candidate_embeddings(self, dataset: Dataset | Any = None, *_: Any, **__: Any) -> Dataset:
-        """The items' vectors: their ids, and a list of values each."""
-        return self._embeddings("item")
+        """The items' vectors: their ids, and a list of values each. Those of the dataset, or all."""
+        return self._embeddings("item", dataset)
 
-    def _embeddings(self, side: str) -> Dataset:
-        import pyarrow as pa
-
+    def _embeddings(self, side: str, dataset: Dataset | Any = None) -> Dataset:
         model, columns = self.trained, self._columns()
-        values = model.user_embeddings() if side == "user" else model.item_embeddings()
-        ids = model.user_ids if side == "user" else model.item_ids
         name = columns.user if side == "user" else columns.item
+        ids = model.user_ids if side == "user" else model.item_ids
+        asked = None
+        if dataset is not None:
+            ids = as_dataset(dataset).column(name).unique()
+            asked = raw_ids(ids, f"{side}s")
+        values = model.user_embeddings(asked) if side == "user" else model.item_embeddings(asked)
         lists = pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1)), values.shape[1])
         tag = Tags.USER_ID if side == "user" else Tags.ITEM_ID
         schema = Schema([self._trained_on().schema[name].with_tags(tag), "embedding"])
@@ -168,7 +177,7 @@ class RetrievalModel:
     def save(self, path: str, **others: Any) -> None:
         """Writes the trained model; `tercel.Model.from_pretrained` opens it."""
         unused("save", others, ("include_optimizer", "overwrite"))
-        self.trained.save_pretrained(path)
+        self.trained.save_pretrained(path_of(path, "path"))
 
     @property
     def trained(self) -> Model:
@@ -279,6 +288,7 @@ class MatrixFactorizationModelV2(RetrievalModel):
     ) -> None:
         """Merlin's arguments."""
         unused("MatrixFactorizationModelV2", others)
+        schema, dim = schema_of(schema, "MatrixFactorizationModelV2"), count("dim", dim)
         towers = [Encoder(InputBlockV2(schema.select_by_tag(tag), dim=dim)) for tag in (Tags.USER_ID, Tags.ITEM_ID)]
         if outputs is None:
             outputs = ContrastiveOutput(negative_samplers=negative_samplers, logits_temperature=logits_temperature)
@@ -309,6 +319,7 @@ class TwoTowerModel(TwoTowerModelV2):
     ) -> None:
         """Merlin's arguments."""
         unused("TwoTowerModel", others)
+        schema = schema_of(schema, "TwoTowerModel")
         dim = embedding_options.embedding_dim_default if embedding_options else None
         encoders = [
             Encoder(InputBlockV2(schema.select_by_tag(tag), dim=dim), block)

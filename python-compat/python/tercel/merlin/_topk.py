@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from .._counts import count
+from .._tables import raw_ids
 from ..evaluation import evaluate
-from . import differs, unused
+from . import differs, per_user, strangers, unused
 from ._encode import encode
 from ._loader import Loader, as_dataset
 from ._metrics import DEFAULT, TopKMetric, top_k_metrics
@@ -48,12 +51,12 @@ class TopKEncoder:
             differs(
                 f"to_top_k_encoder: the search is exact, not {strategy!r}; Model.recommend(recall=…) is approximate"
             )
-        self.model, self.k = model, k
+        self.model, self.k = model, count("k", k)
         self.metrics: list[TopKMetric] = [type(metric)(k=k) for metric in DEFAULT]
         self.candidates: list[str] | None = None
         if candidates is not None:
             name = candidates.schema.select_by_tag(Tags.ITEM_ID).first.name
-            self.candidates = list(map(str, candidates.to_arrow().column(name).unique().to_pylist()))
+            self.candidates = raw_ids(candidates.column(name).unique(), "candidates")
 
     def compile(self, optimizer: Any = None, *, metrics: list[Any] | None = None, **others: Any) -> None:
         """Takes the metrics of `evaluate`; an optimizer has nothing to do."""
@@ -66,6 +69,7 @@ class TopKEncoder:
         catalogue. A user's items of the training rows may be answered, as in Merlin.
         """
         unused("evaluate", others, ("batch_size",))
+        per_user("evaluate", "Merlin's top-k encoder has a row for each interaction, with one relevant item")
         if self.candidates is not None and len(self.candidates) < len(self.model.trained.item_ids):
             differs("evaluate: the whole catalogue is ranked; candidates restrict predictions alone")
         train = self.model._trained_on()
@@ -77,12 +81,12 @@ class TopKEncoder:
 
     def batch_predict(self, dataset: Dataset | Loader | Any, batch_size: int = 0, **others: Any) -> Dataset:
         """The best items of each user of a dataset, one row per user: ids and scores, best first. Raw ids come back as
-        they went in.
+        they went in. Users that the model does not know get what the average user would, with a warning that counts
+        them.
         """
         unused("batch_predict", others)
         columns = self.model._columns()
-        users = as_dataset(dataset).to_arrow().column(columns.user).unique()
-        top = self._top(users)
+        top = self._top("batch_predict", as_dataset(dataset).column(columns.user).unique())
         ids, scores = top.column("item").combine_chunks(), top.column("score").combine_chunks()
         counts = top.group_by("user", use_threads=False).aggregate([("rank", "max")])
         offsets = pa.array(np.concatenate([[0], np.cumsum(counts.column("rank_max").to_numpy())]), pa.int32())
@@ -101,19 +105,23 @@ class TopKEncoder:
     ) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
         """Scores and ids, a row for each row of the dataset."""
         unused("predict", others, ("batch_size",))
-        columns = self.model._columns()
-        asked = as_dataset(dataset).to_arrow().column(columns.user)
-        found = self.batch_predict(dataset).to_arrow()
-        place = {str(user): row for row, user in enumerate(found.column(columns.user).to_pylist())}
-        rows = [place[str(user)] for user in asked.to_pylist()]
-        ids = np.array(found.column(columns.item).to_pylist())[rows]
-        scores = np.array(found.column("score").to_pylist(), dtype=np.float32)[rows]
+        asked = as_dataset(dataset).column(self.model._columns().user)
+        top = self._top("predict", asked.unique())
+        width = min(self.k, len(set(top["rank"].to_pylist())))
+        place = {user: row for row, user in enumerate(dict.fromkeys(raw_ids(top["user"], "users")))}
+        rows = [place[user] for user in raw_ids(asked, "users")]
+        ids = np.array(top["item"].to_pylist()).reshape(-1, width)[rows]
+        scores = top["score"].to_numpy().reshape(-1, width)[rows]
         return scores, ids
 
     __call__ = predict
 
-    def _top(self, users: pa.ChunkedArray) -> pa.Table:
+    def _top(self, where: str, users: pa.ChunkedArray) -> pa.Table:
         name = self.model._columns().user
-        return self.model.trained.recommend(
-            self.k, users=pa.table({name: users}), items=self.candidates, include_seen=True, progress=False
+        texts = raw_ids(users, "users")
+        beside = strangers(where, texts, self.model.trained.user_ids)
+        asked = pa.array([*texts, *beside]) if beside else users
+        top = self.model.trained.recommend(
+            self.k, users=pa.table({name: asked}), items=self.candidates, include_seen=True, progress=False
         )
+        return top.filter(pc.not_equal(top["user"].cast(pa.string()), beside[0])) if beside else top

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .._absent import absent
 from . import data, keras
 from ._plan import concat
 
@@ -26,3 +27,4 @@ def constant(value: Any, dtype: Any = None, **_: Any) -> npt.NDArray[Any]:
 
 
 __all__ = ["concat", "constant", "data", "keras"]
+__getattr__ = absent("tercel.tf", __all__)

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from .._counts import several
+from ..errors import ConfigError
+
 if TYPE_CHECKING:
     from ..model import Model
 
@@ -59,6 +62,11 @@ def concat(values: list[Tower] | tuple[Tower, ...], axis: int = 1) -> Tower:
     >>> concat([Tower((Column("user_id"),), 32), Tower((Column("age"),), 32)], axis=1).width
     64
     """
+    values = several(values, "values")
+    strange = [type(tower).__name__ for tower in values if not isinstance(tower, Tower)]
+    if strange or not values:
+        words = f"not {strange[0]}" if strange else "and there are none"
+        raise ConfigError(f"concat: embeddings are needed, {words}", field="values")
     columns = tuple(column for tower in values for column in tower.columns)
     layers = tuple(layer for tower in values for layer in tower.layers)
     return Tower(columns, max(tower.dim for tower in values), layers=layers)

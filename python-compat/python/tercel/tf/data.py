@@ -8,11 +8,19 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from .._tables import arrow_table
+from .._absent import absent
+from .._counts import count as whole
+from .._ids import is_column
+from .._tables import array_of, arrow_table, is_path
+from ..errors import ConfigError, KindError, SchemaError, ShapeError, TercelError
+from ..merlin import differs
 from ._plan import Column
 
 AUTOTUNE = -1
+"""What `prefetch` is given in scripts; it has no effect."""
+
 _ONE = "value"
+_AT_ONCE = 4_096
 
 
 class Dataset:
@@ -30,38 +38,66 @@ class Dataset:
 
     @staticmethod
     def from_tensor_slices(tensors: Any) -> Dataset:
-        """From a dictionary of arrays, one array, or a table."""
-        if isinstance(tensors, dict):
-            table = pa.table({name: pa.array(np.asarray(values)) for name, values in tensors.items()})
-        elif isinstance(tensors, (list, tuple, np.ndarray, pa.Array, pa.ChunkedArray)):
-            values = tensors if isinstance(tensors, (pa.Array, pa.ChunkedArray)) else pa.array(np.asarray(tensors))
-            return Dataset(pa.table({_ONE: values}), Column(_ONE))
-        else:
-            table = arrow_table(tensors)
+        """From a dictionary of arrays, one array, or a table. Texts as bytes are texts; `[1, "a"]` is no column.
+
+        Raises:
+            KindError: For a path: `tercel.read_table` reads files, with ids as they are written.
+            DataError: For what is no table.
+        """
+        if is_path(tensors) or isinstance(tensors, bytes):
+            raise KindError("from_tensor_slices: give rows; tercel.read_table(path) reads a file", path="tensors")
+        if isinstance(tensors, tuple) and tensors and all(is_column(one) for one in tensors):
+            raise KindError("from_tensor_slices: give columns by name, as {'user_id': …}, not a tuple", path="tensors")
+        if is_column(tensors):
+            return Dataset(pa.table({_ONE: array_of(tensors, _ONE, "tensors")}), Column(_ONE))
+        table = arrow_table(tensors, "tensors")
         return Dataset(table, {name: Column(name) for name in table.column_names})
 
     def map(self, function: Callable[..., Any], *_: Any, **__: Any) -> Dataset:
         """The rows that the function makes of columns."""
         given = self.structure
-        made = function(*given) if isinstance(given, tuple) else function(given)
+        try:
+            made = function(*given) if isinstance(given, tuple) else function(given)
+        except TercelError:
+            raise
+        except KeyError as error:
+            words = ", ".join(given) if isinstance(given, dict) else "none by name"
+            raise SchemaError(f"map: no column {error}; a row has {words}", path="map", column=str(error)) from error
+        except (TypeError, ValueError, AttributeError) as error:
+            words = (
+                "map: the function is called once, with columns in the place of values; it can pick, rename and embed"
+            )
+            raise ConfigError(f"{words} them: {error}", field="map_func") from error
         return Dataset(self.table, made, self.batch_size)
 
-    def batch(self, batch_size: int, *_: Any, **__: Any) -> Dataset:
-        """In batches; training takes their size."""
-        return Dataset(self.table, self.structure, batch_size)
+    def batch(self, batch_size: int, drop_remainder: bool = False, *_: Any, **__: Any) -> Dataset:
+        """In batches: what is iterated over, counted, taken and skipped is a batch then. Training takes their size, and
+        reads every row.
+        """
+        size = whole("batch_size", batch_size)
+        if size == 0 or self.batch_size is not None:
+            words = "0 rows are no batch" if size == 0 else "the dataset is in batches already: unbatch() it first"
+            raise ConfigError(f"batch: {words}", field="batch_size")
+        if drop_remainder and self.table.num_rows % size:
+            return Dataset(self.table.slice(0, self.table.num_rows // size * size), self.structure, size)
+        return Dataset(self.table, self.structure, size)
 
     def shuffle(self, buffer_size: int, seed: int | None = None, **_: Any) -> Dataset:
         """Shuffled by the seed (all rows, whatever the buffer)."""
-        order = np.random.default_rng(0 if seed is None else seed).permutation(self.table.num_rows)
+        if self.batch_size is not None:
+            differs("shuffle: the rows are shuffled, and with them the batches; TensorFlow leaves each batch together")
+        order = np.random.default_rng(0 if seed is None else whole("seed", seed)).permutation(self.table.num_rows)
         return Dataset(self.table.take(pa.array(order)), self.structure, self.batch_size)
 
     def take(self, count: int) -> Dataset:
-        """The first rows."""
-        return Dataset(self.table.slice(0, count), self.structure, self.batch_size)
+        """The first rows, or batches; all for -1."""
+        rows = self.table.num_rows if _all(count) else whole("count", count) * (self.batch_size or 1)
+        return Dataset(self.table.slice(0, rows), self.structure, self.batch_size)
 
     def skip(self, count: int) -> Dataset:
-        """The rows behind the first."""
-        return Dataset(self.table.slice(count), self.structure, self.batch_size)
+        """The rows, or batches, behind the first."""
+        rows = self.table.num_rows if _all(count) else whole("count", count) * (self.batch_size or 1)
+        return Dataset(self.table.slice(rows), self.structure, self.batch_size)
 
     def unbatch(self) -> Dataset:
         """Its rows again."""
@@ -85,6 +121,10 @@ class Dataset:
     def renamed(self) -> tuple[pa.Table, dict[str, Column]]:
         """The columns of a row under the row's own names."""
         found = self.structure if isinstance(self.structure, dict) else {_ONE: self.structure}
+        for name, column in found.items():
+            if not isinstance(column, Column):
+                words = f"a row's `{name}` is {type(column).__name__} and no column: rows are columns by name"
+                raise ConfigError(f"dataset: {words}, as {{'user_id': row['user_id'], …}}", field="dataset")
         table = pa.table({name: self.table.column(column.name) for name, column in found.items()})
         return table, {name: Column(name) for name in found}
 
@@ -94,15 +134,45 @@ class Dataset:
         return rows if self.batch_size is None else -(-rows // self.batch_size)
 
     def __iter__(self) -> Iterator[Any]:
-        """The rows, for looking at a few."""
-        values = {column.name: self.table.column(column.name).to_pylist() for column in self.columns()}
-        for row in range(self.table.num_rows):
-            found = self.structure
-            if isinstance(found, dict):
-                yield {name: values[column.name][row] for name, column in found.items()}
-            elif isinstance(found, tuple):
-                yield tuple(values[column.name][row] for column in self.columns())
-            else:
-                yield values[found.name][row]
+        """The rows, for looking at a few; arrays of each column where it is in batches. Texts are `str`, not bytes."""
+        found = self.structure
+        several = found.values() if isinstance(found, dict) else found if isinstance(found, tuple) else [found]
+        if not all(isinstance(column, Column) for column in several):
+            raise ConfigError("dataset: embeddings are made in training; there is nothing to look at", field="dataset")
+        size = self.batch_size or _AT_ONCE
+        for at in range(0, self.table.num_rows, size):
+            parts = {column.name: self.table.column(column.name).slice(at, size) for column in self.columns()}
+            if self.batch_size is not None:
+                yield _row({name: _array(part) for name, part in parts.items()}, found)
+                continue
+            values = {name: part.to_pylist() for name, part in parts.items()}
+            for row in range(min(size, self.table.num_rows - at)):
+                yield _row({name: column[row] for name, column in values.items()}, found)
 
     as_numpy_iterator = __iter__
+
+
+def _all(count: object) -> bool:
+    """Whether TensorFlow's -1 is meant."""
+    return isinstance(count, int) and count == -1
+
+
+def _row(values: dict[str, Any], structure: Any) -> Any:
+    """Values as the structure has them."""
+    if isinstance(structure, dict):
+        return {name: values[column.name] for name, column in structure.items()}
+    if isinstance(structure, tuple):
+        return tuple(values[column.name] for column in structure)
+    return values[structure.name]
+
+
+def _array(part: pa.ChunkedArray) -> np.ndarray[Any, Any]:
+    """The values of a batch."""
+    try:
+        return np.asarray(part.to_numpy())
+    except pa.ArrowException as error:
+        raise ShapeError(f"dataset: {error}") from error
+
+
+__all__ = ["AUTOTUNE", "Dataset"]
+__getattr__ = absent("tercel.tf.data", __all__)

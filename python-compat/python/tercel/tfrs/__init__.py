@@ -6,8 +6,10 @@ are those of the full catalogue.
 
 from __future__ import annotations
 
+from .._absent import absent
 from ..tf.data import Dataset
 from . import layers, metrics, tasks
 from ._model import Model
 
 __all__ = ["Dataset", "Model", "layers", "metrics", "tasks"]
+__getattr__ = absent("tercel.tfrs", __all__)

@@ -6,10 +6,12 @@ from typing import Any
 
 import pyarrow as pa
 
+from .._counts import count, text_of
+from .._tables import together
 from ..dataset import Dataset as Encoded
-from ..errors import ConfigError
+from ..errors import ConfigError, KindError, NotWrittenError
 from ..evaluation import evaluate
-from ..merlin import TRAINING, unused
+from ..merlin import TRAINING, differs, per_user, unused
 from ..merlin._retrieval import History
 from ..merlin.models.utils.dataset import last_of_each
 from ..model import Model as Trained
@@ -23,7 +25,7 @@ from .tasks import Plan
 class Model(keras.Model):
     """A model whose `compute_loss` answers a retrieval task of two towers.
 
-    >>> import tercel
+    >>> import tercel, warnings
     >>> import tercel.tf as tf
     >>> import tercel.tfrs as tfrs
     >>> class Shop(tfrs.Model):
@@ -36,7 +38,9 @@ class Model(keras.Model):
     >>> model = Shop()
     >>> model.compile(optimizer=tf.keras.optimizers.Adagrad(0.5))
     >>> rows = tf.data.Dataset.from_tensor_slices(tercel.demo_purchases())
-    >>> losses = model.fit(rows.batch(64), epochs=2, verbose=0).history["loss"]
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("ignore")  # that the loss is a mean here
+    ...     losses = model.fit(rows.batch(64), epochs=2, verbose=0).history["loss"]
     >>> losses[0] > losses[1]
     True
     """
@@ -47,7 +51,8 @@ class Model(keras.Model):
 
     def compute_loss(self, inputs: Any, training: bool = False) -> Plan:
         """To be written by who derives from it: `return self.task(query, candidate)`."""
-        raise NotImplementedError("write compute_loss: it returns self.task(query_embeddings, candidate_embeddings)")
+        words = "write compute_loss: it returns self.task(query_embeddings, candidate_embeddings)"
+        raise NotWrittenError(f"{type(self).__name__}: {words}")
 
     def compile(self, optimizer: Any = "adagrad", **others: Any) -> None:
         """Takes Keras's optimizers."""
@@ -65,15 +70,22 @@ class Model(keras.Model):
         threads: int = 0,
         **others: Any,
     ) -> History:
-        """Trains on a dataset; its batch size is the training's."""
+        """Trains on a dataset; its batch size is the training's. The loss is a mean over rows, where TFRS sums up over
+        a batch.
+        """
         unused("fit", others, TRAINING)
+        if validation_data is not None:
+            differs("fit: validation_data is encoded, and not measured by epoch: call evaluate")
         plan, columns = self._plan(x)
         data = _encode(x, validation_data, plan, columns)
         config = _config(plan, columns)
         batch_size = x.batch_size or 512
         config["optimizer"] = _of_sums(optimizer_settings(self.optimizer), batch_size)
-        config["train"] = {"epochs": epochs, "seed": seed, "device": device, "threads": threads}
+        numbers = {"epochs": epochs, "seed": seed, "threads": threads}
+        config["train"] = {name: count(name, value) for name, value in numbers.items()}
+        config["train"]["device"] = text_of(device, "device")
         config["train"]["batch_size"] = batch_size
+        differs("fit: the loss that is told is a mean over rows; TFRS tells the sum over a batch")
         self._rows = x
         self.tercel = Trained.train(data, config=config, progress=verbose not in (0, False))
         for tower in (plan.query, plan.candidate):
@@ -88,6 +100,7 @@ class Model(keras.Model):
         unused("evaluate", others)
         if self.tercel is None or self._rows is None:
             raise ConfigError("the model has not been trained: call fit first")
+        per_user("evaluate", "TFRS has a row for each interaction, and asks for that one item alone")
         plan, columns = self._plan(x)
         data = _encode(self._rows, x, plan, columns)
         ks = list(plan.task.factorized_metrics.ks)
@@ -96,6 +109,8 @@ class Model(keras.Model):
         return values if return_dict else list(values.values())
 
     def _plan(self, x: Dataset) -> tuple[Plan, tuple[str, str]]:
+        if not isinstance(x, Dataset):
+            raise KindError(f"dataset: a tercel.tf.data.Dataset is needed, not {type(x).__name__}", path="dataset")
         _, features = x.renamed()
         plan = self.compute_loss(features, training=True)
         if not isinstance(plan, Plan):
@@ -156,7 +171,7 @@ def _encode(rows: Dataset, later: Dataset | None, plan: Plan, columns: tuple[str
             return None
         # The training rows come last: what they say of an id holds, whatever later rows say.
         rows = [table.select(names) for table in reversed(tables)]
-        return last_of_each(pa.concat_tables(rows, promote_options="permissive"), names[0], names)
+        return last_of_each(together(rows), names[0], names)
 
     user, item = columns
     return Encoded.build(

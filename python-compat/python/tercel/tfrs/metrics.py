@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from .._absent import absent
+from .._counts import count, several
 from ..merlin import unused
 
 
@@ -18,4 +20,8 @@ class FactorizedTopK:
     def __init__(self, candidates: Any = None, ks: tuple[int, ...] = (1, 5, 10, 50, 100), **others: Any) -> None:
         """TFRS's arguments."""
         unused("FactorizedTopK", others)
-        self.candidates, self.ks = candidates, tuple(ks)
+        self.candidates, self.ks = candidates, tuple(count("ks", k) for k in several(ks, "ks"))
+
+
+__all__ = ["FactorizedTopK"]
+__getattr__ = absent("tercel.tfrs.metrics", __all__)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from .._absent import absent
+from .._counts import number
 from ..merlin import differs, unused
 from ..tf._plan import Tower
 from .metrics import FactorizedTopK
@@ -53,7 +55,7 @@ class Retrieval:
         unused("Retrieval", others)
         given = metrics if isinstance(metrics, list) else [metrics] if metrics is not None else []
         self.factorized_metrics = given[0] if given else FactorizedTopK()
-        self.temperature = 1.0 if temperature is None else temperature
+        self.temperature = 1.0 if temperature is None else number("temperature", temperature)
         self.remove_accidental_hits = remove_accidental_hits
         if num_hard_negatives is not None:
             differs("Retrieval: every candidate counts here, not the hardest alone")
@@ -75,3 +77,7 @@ class Retrieval:
         if sample_weight is not None:
             differs("Retrieval: sample_weight is left out; tercel.Dataset has weights")
         return Plan(self, query_embeddings, candidate_embeddings, candidate_sampling_probability is not None)
+
+
+__all__ = ["Plan", "Retrieval"]
+__getattr__ = absent("tercel.tfrs.tasks", __all__)

@@ -16,11 +16,14 @@ import os
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
-import pyarrow.csv
-import pyarrow.parquet
+import pyarrow.compute as pc
 
-from ..._tables import Table, arrow_table, is_path
+from ..._absent import absent
+from ..._counts import text_of
+from ..._tables import Table, arrow_table, is_path, is_text, path_of, read_all, read_options
+from ...errors import ConfigError, FileError, SchemaError
 from .. import differs, unused
 from ..schema import ColumnSchema, Schema, Tags
 
@@ -28,16 +31,34 @@ _USERS = ("user_id", "userid", "user", "customer_id", "customer", "household_id"
 _ITEMS = ("item_id", "itemid", "item", "article_id", "product_id", "movie_id", "movieid", "sku", "movie_title")
 _TIMES = ("timestamp", "time", "t_dat", "date", "datetime", "event_time")
 
+_READING = ("sep", "columns", "quote", "escape", "null", "time_unit", "time_format")
+_WHOLE = r"^(0|-?[1-9][0-9]{0,18})$"
+_NUMBER = r"^-?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,3})?$"
+
 
 class Dataset:
     """Rows, and what their columns are.
 
-    >>> import tercel
+    Files are read by the reader that everything in Tercel is read by. Parquet and Arrow have types, which stay. A text
+    file has none:
+
+    - **Ids are texts, exactly as they are written**: columns with the tag `USER_ID`, `ITEM_ID` or `ID` (or taken for
+      one of them where there is no schema). `0000000022`, `123456789012345678901` and `1.0` come back as they went in,
+      whatever the other rows have. `ColumnSchema(…, dtype="int64")` asks for numbers, and is refused where a number
+      would be written in another way.
+    - **Everything else is a number where all of its values are**: `int64` where all are whole, else `float64`. A value
+      with a zero in front (`00123`) is no number, nor is one that `int64` cannot hold. A column with the tag
+      `CATEGORICAL` has whole numbers or texts, never `float64`.
+
+    >>> import tempfile
     >>> from tercel.merlin.io import Dataset
     >>> from tercel.merlin.schema import ColumnSchema, Schema
-    >>> schema = Schema([ColumnSchema("user_id", ["user_id"]), ColumnSchema("item_id", ["item_id"])])
-    >>> Dataset(tercel.demo_purchases(), schema=schema).to_arrow().column_names
-    ['user_id', 'item_id']
+    >>> schema = Schema([ColumnSchema("user_id", ["user_id"]), ColumnSchema("item_id", ["item_id"]), "price", "zip"])
+    >>> with tempfile.NamedTemporaryFile("w", suffix=".csv") as file:
+    ...     _ = file.write("user_id,item_id,price,zip\\n0000000022,1.0,2.50,00123\\n7,8,3,99999\\n")
+    ...     file.flush()
+    ...     Dataset(file.name, schema=schema).to_arrow().to_pylist()[0]
+    {'user_id': '0000000022', 'item_id': '1.0', 'price': 2.5, 'zip': '00123'}
     """
 
     def __init__(
@@ -47,36 +68,69 @@ class Dataset:
         schema: Schema | None = None,
         **others: Any,
     ) -> None:
-        """Parquet or CSV files (paths, patterns, folders), or a table in memory.
+        """Files of any kind that Tercel reads (paths, patterns, folders), or a table in memory.
 
         Args:
             path_or_source: The rows.
-            engine: `parquet` or `csv`; told by the names without it.
+            engine: Merlin's `parquet` or `csv`: of a folder with both, the files to take. Files tell what they are.
             schema: The columns' tags. Without it ids and times are found by their usual names, with a warning.
-            others: Merlin's other arguments, which have no effect.
+            others: How text is read, as for `tercel.read_table` (`sep`, `columns`, which pandas calls `names`, `quote`,
+                `escape`, `null`); Merlin's other arguments have no effect.
+
+        Raises:
+            FileError: When a path or pattern names no file.
+            RowError: For the first row that cannot be read.
+            ConfigError: When two columns may be the ids and no schema says which.
         """
-        unused("Dataset", others, ("npartitions", "part_size", "part_mem_fraction", "cpu", "client"))
-        self._table: pa.Table | None = None
-        self._files: list[str] = []
+        if engine is not None and text_of(engine, "engine") not in ("parquet", "csv"):
+            raise ConfigError(f"engine: `{engine}` is not one of parquet, csv", field="engine")
+        if schema is not None and not isinstance(schema, Schema):
+            raise ConfigError(f"schema: a Schema is needed, not {type(schema).__name__}", field="schema")
+        if "names" in others:
+            others["columns"] = others.pop("names")
+        options = read_options(**{name: others.pop(name) for name in _READING if others.get(name) is not None})
+        unused("Dataset", others, ("npartitions", "part_size", "part_mem_fraction", "cpu", "client", *_READING))
+        self.times = {name: options[name] for name in ("time_unit", "time_format") if name in options}
         several = path_or_source if isinstance(path_or_source, (list, tuple)) else [path_or_source]
+        self._texts: set[str] = set()
         if several and all(is_path(one) for one in several):
-            for path in map(os.fspath, several):
-                inside = os.path.join(path, "*.parquet") if os.path.isdir(path) else path
-                self._files += sorted(glob.glob(inside)) or [inside]
-            self._engine = engine or ("csv" if self._files[0].endswith((".csv", ".csv.gz")) else "parquet")
+            files = [file for path in several for file in _files(str(path_of(path, "dataset")))]
+            self._table: pa.Table = read_all(files, options, engine)
+            self._texts = set(self._table.column_names) if is_text(self._table.schema) else set()
         else:
-            self._table = arrow_table(path_or_source)
+            self._table = arrow_table(path_or_source, "dataset")
         self.schema = schema if schema is not None else self._guess()
+        self._typed: dict[str, tuple[ColumnSchema, pa.ChunkedArray]] = {}
+        for column in self.schema:
+            if column.name in self._texts:
+                self.column(column.name)  # what the schema asks for and the file has not is told at once
 
     def to_arrow(self) -> pa.Table:
-        """The rows as a pyarrow table; only the columns of the schema."""
-        if self._table is None:
-            if self._engine == "csv":
-                self._table = pa.concat_tables([pyarrow.csv.read_csv(file) for file in self._files])
-            else:
-                self._table = pa.concat_tables([pyarrow.parquet.read_table(file) for file in self._files])
-        names = [name for name in self.schema.column_names if name in self._table.column_names]
-        return self._table.select(names)
+        """The rows as a pyarrow table; only the columns of the schema.
+
+        Raises:
+            SchemaError: When they lack one.
+        """
+        return pa.table({name: self.column(name) for name in self.schema.column_names})
+
+    def column(self, name: str) -> pa.ChunkedArray:
+        """One column, as the schema has it.
+
+        Raises:
+            SchemaError: When there is none of this name.
+        """
+        if name not in self._table.column_names:
+            words = ", ".join(self._table.column_names) or "no columns"
+            which = ", which the schema has" if name in self.schema else ""
+            raise SchemaError(f"dataset: no column `{name}`{which}; there are {words}", path="dataset", column=name)
+        if name not in self._texts or name not in self.schema:
+            return self._table[name]
+        column = self.schema[name]
+        if name not in self._typed or self._typed[name][0] != column:
+            # Times that are written in a form of their own are read by that.
+            kept = "time_format" in self.times and Tags.TIME in column.tags
+            self._typed[name] = column, self._table[name] if kept else _typed(self._table[name], column)
+        return self._typed[name][1]
 
     def compute(self) -> Any:
         """The rows as a pandas data frame."""
@@ -99,19 +153,21 @@ class Dataset:
         """How many rows there are."""
         return self.num_rows
 
-    def _names(self) -> list[str]:
-        if self._table is not None:
-            return list(self._table.column_names)
-        if self._engine == "parquet":
-            return list(pyarrow.parquet.read_schema(self._files[0]).names)
-        with open(self._files[0], encoding="utf-8") as file:
-            return file.readline().strip().split(",")
-
     def _guess(self) -> Schema:
-        names = self._names()
+        names = list(self._table.column_names)
         known: dict[str, Tags] = {}
         for tag, usual in ((Tags.USER_ID, _USERS), (Tags.ITEM_ID, _ITEMS), (Tags.TIME, _TIMES)):
             found = [name for name in names if name.lower() in usual]
+            # Names that say it win; what is left must be one.
+            telling = "timestamp" if tag is Tags.TIME else "id"
+            found = [name for name in found if name.lower().endswith(telling)] or found
+            if len(found) > 1:
+                words = " and ".join(f"`{name}`" for name in found)
+                raise ConfigError(
+                    f"schema: {words} may each be the {tag} column: give schema=Schema([ColumnSchema("
+                    f'"{found[0]}", tags=["{tag}"]), …])',
+                    field="schema",
+                )
             if found:
                 known[found[0]] = tag
         words = ", ".join(f"{name} is {tag}" for name, tag in known.items()) or "no column"
@@ -119,4 +175,64 @@ class Dataset:
         return Schema(ColumnSchema(name, tags=[known[name]] if name in known else []) for name in names)
 
 
+def _files(path: str) -> list[str]:
+    """The files of a pattern in the order of their names; a file or a folder is itself."""
+    if os.path.exists(path) or path == "-":
+        return [path]
+    found = sorted(glob.glob(path, recursive=True))
+    if not found:
+        raise FileError(f"{path}: No such file or directory", path=path)
+    return found
+
+
+def _typed(texts: pa.ChunkedArray, column: ColumnSchema) -> pa.ChunkedArray:
+    """A column of a text file as what it is."""
+    if {Tags.USER_ID, Tags.ITEM_ID, Tags.ID} & column.tags:
+        return texts if column.dtype is None else _asked(texts, column)
+    if texts.null_count == len(texts):
+        return texts
+    try:
+        if _all(texts, _WHOLE):
+            return texts.cast(pa.int64())
+        if Tags.CATEGORICAL not in column.tags and _all(texts, _NUMBER) and not _all_wide(texts):
+            return texts.cast(pa.float64())
+    except pa.ArrowException:
+        pass
+    return texts
+
+
+def _all(texts: pa.ChunkedArray, pattern: str) -> bool:
+    return bool(pc.all(pc.match_substring_regex(texts, pattern)).as_py())
+
+
+def _all_wide(texts: pa.ChunkedArray) -> bool:
+    """Whether whole numbers alone, some wider than `int64`, would lose digits as `float64`."""
+    return _all(texts, r"^-?[0-9]+$")
+
+
+def _asked(texts: pa.ChunkedArray, column: ColumnSchema) -> pa.ChunkedArray:
+    """Ids in the type that the schema gives them."""
+    try:
+        kind = pa.from_numpy_dtype(np.dtype(column.dtype))
+    except (TypeError, pa.ArrowException):
+        return texts
+    if not pa.types.is_integer(kind):
+        return texts
+    wrong = pc.invert(pc.match_substring_regex(texts, _WHOLE))
+    if pc.any(wrong).as_py():
+        row = pc.index(pc.fill_null(wrong, False), True).as_py()
+        raise SchemaError(
+            f"dataset: row {row + 1}, column {column.name}: `{texts[row]}` is not written as {kind} writes it: leave "
+            "dtype out of the ColumnSchema to have ids as texts",
+            path="dataset",
+            row=row + 1,
+            column=column.name,
+        )
+    try:
+        return texts.cast(kind)
+    except pa.ArrowException as error:
+        raise SchemaError(f"dataset: column {column.name}: {error}", path="dataset", column=column.name) from error
+
+
 __all__ = ["Dataset"]
+__getattr__ = absent("tercel.merlin.io", __all__)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..._absent import absent
 from ...tf.keras.optimizers import LazyAdam
 from .._blocks import (
     DotProduct,
@@ -59,3 +60,4 @@ __all__ = [
     "TwoTowerModel",
     "TwoTowerModelV2",
 ]
+__getattr__ = absent("tercel.merlin.models.tf", __all__)

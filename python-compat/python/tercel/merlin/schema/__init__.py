@@ -14,6 +14,9 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
 
+from ..._absent import absent
+from ..._counts import several, text_of
+from ...errors import ConfigError, UnknownNameError
 from .. import unused
 
 
@@ -48,9 +51,18 @@ class Tags(Enum):
 _IMPLIED = {Tags.USER_ID: (Tags.USER, Tags.ID), Tags.ITEM_ID: (Tags.ITEM, Tags.ID)}
 
 
+def _tag(tag: Tags | str) -> Tags:
+    if isinstance(tag, Tags):
+        return tag
+    try:
+        return Tags(str(tag).lower())
+    except ValueError:
+        known = ", ".join(map(str, Tags))
+        raise ConfigError(f"tags: `{tag}` is not one of {known}", field="tags") from None
+
+
 def _tags(tags: Iterable[Tags | str] | Tags | str) -> frozenset[Tags]:
-    several = [tags] if isinstance(tags, (Tags, str)) else list(tags)
-    known = {tag if isinstance(tag, Tags) else Tags(str(tag).lower()) for tag in several}
+    known = {_tag(tag) for tag in ([tags] if isinstance(tags, (Tags, str)) else several(tags, "tags"))}
     return frozenset(known.union(*(_IMPLIED.get(tag, ()) for tag in known)))
 
 
@@ -81,7 +93,7 @@ class ColumnSchema:
         """Tags may be words. `USER_ID` implies `USER`, `ITEM_ID` implies `ITEM`."""
         unused("ColumnSchema", others, ("dims", "is_ragged"))
         for key, value in (
-            ("name", name),
+            ("name", text_of(name, "name")),
             ("tags", _tags(tags)),
             ("properties", dict(properties or {})),
             ("dtype", dtype),
@@ -112,8 +124,10 @@ class Schema:
 
     def __init__(self, columns: Iterable[ColumnSchema | str] = ()) -> None:
         """Columns, or names of columns without tags."""
-        made = [one if isinstance(one, ColumnSchema) else ColumnSchema(one) for one in columns]
-        self.column_schemas: dict[str, ColumnSchema] = {column.name: column for column in made}
+        self.column_schemas: dict[str, ColumnSchema] = {}
+        for one in several(columns, "columns"):
+            column = one if isinstance(one, ColumnSchema) else ColumnSchema(text_of(one, "columns"))
+            self.column_schemas[column.name] = column
 
     @property
     def column_names(self) -> list[str]:
@@ -123,12 +137,13 @@ class Schema:
     @property
     def first(self) -> ColumnSchema:
         """The first column."""
-        return next(iter(self.column_schemas.values()))
+        for column in self:
+            return column
+        raise UnknownNameError("schema: it has no columns: none has the tag or name that was asked for")
 
     def select_by_tag(self, tags: Iterable[Tags | str] | Tags | str) -> Schema:
         """The columns that have one of the tags."""
-        wanted = {tags} if isinstance(tags, (Tags, str)) else set(tags)
-        exact = {tag if isinstance(tag, Tags) else Tags(str(tag).lower()) for tag in wanted}
+        exact = {_tag(tag) for tag in ([tags] if isinstance(tags, (Tags, str)) else several(tags, "tags"))}
         return Schema(column for column in self if column.tags & exact)
 
     def excluding_by_tag(self, tags: Iterable[Tags | str] | Tags | str) -> Schema:
@@ -138,14 +153,14 @@ class Schema:
 
     def select_by_name(self, names: Iterable[str] | str) -> Schema:
         """The columns of these names."""
-        wanted = [names] if isinstance(names, str) else list(names)
-        return Schema(self.column_schemas[name] for name in wanted)
+        wanted = [names] if isinstance(names, str) else several(names, "names")
+        return Schema(self[name] for name in wanted)
 
     select = select_by_name
 
     def excluding_by_name(self, names: Iterable[str]) -> Schema:
         """The columns of other names."""
-        left_out = set(names)
+        left_out = {text_of(name, "names") for name in several(names, "names")}
         return Schema(column for column in self if column.name not in left_out)
 
     without = excluding_by_name
@@ -169,6 +184,9 @@ class Schema:
 
     def __getitem__(self, name: str) -> ColumnSchema:
         """The column of this name."""
+        if not isinstance(name, str) or name not in self.column_schemas:
+            words = ", ".join(self.column_schemas) or "no columns"
+            raise UnknownNameError(f"schema: no column `{name}`; it has {words}", path="schema", column=str(name))
         return self.column_schemas[name]
 
     def __eq__(self, other: object) -> bool:
@@ -186,3 +204,4 @@ class Schema:
 
 
 __all__ = ["ColumnSchema", "Schema", "Tags"]
+__getattr__ = absent("tercel.merlin.schema", __all__)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from ..._counts import several, shown
+from ...errors import ConfigError, NotWrittenError
 from .._plan import Tower, Trained
 
 
@@ -25,7 +27,7 @@ class Model:
 
     def call(self, inputs: Any) -> Any:
         """To be written by who derives from it."""
-        raise NotImplementedError
+        raise NotWrittenError(f"{type(self).__name__}: write call(self, inputs)")
 
 
 class Sequential(Model):
@@ -39,7 +41,7 @@ class Sequential(Model):
 
     def __init__(self, layers: Iterable[Callable[[Any], Any]] = ()) -> None:
         """Layers or models."""
-        self.layers = list(layers)
+        self.layers = several(layers, "layers")
 
     def add(self, layer: Callable[[Any], Any]) -> None:
         """One more."""
@@ -48,6 +50,8 @@ class Sequential(Model):
     def call(self, inputs: Any) -> Any:
         """Through all of them."""
         for layer in self.layers:
+            if not callable(layer):
+                raise ConfigError(f"Sequential: {shown(layer)} is no layer", field="layers")
             inputs = layer(inputs)
         return inputs
 
@@ -61,6 +65,8 @@ def trained_of(model: Callable[[Any], Any]) -> Trained:
     """
     from .._plan import Column
 
+    if not callable(model):
+        raise ConfigError(f"query_model: a tower is needed, not {shown(model)}", field="query_model")
     tower = model(Column("value"))
     layers = tower.layers if isinstance(tower, Tower) else ()
     return layers[0].trained if layers else Trained()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..._absent import absent
+from ..._counts import number, shown
 from ...errors import ConfigError
 from ...merlin import unused
 
@@ -130,6 +132,8 @@ def optimizer_settings(optimizer: Any) -> dict[str, Any]:
         if kind is None:
             raise ConfigError(f"optimizer: Tercel has sgd, adagrad and adam, not {optimizer}", field="optimizer")
         optimizer = kind()
+    if not callable(getattr(optimizer, "get_config", None)):
+        raise ConfigError(f"optimizer: a name or one of Keras's is needed, not {shown(optimizer)}", field="optimizer")
     found = optimizer.get_config()
     name = str(found.get("name", "")).lower()
     if name not in _BY_NAME:
@@ -137,5 +141,9 @@ def optimizer_settings(optimizer: Any) -> dict[str, Any]:
     settings: dict[str, Any] = {"name": _BY_NAME[name].name, "schedule": "constant", "weight_decay": 0.0}
     for theirs, ours in _NAMES.items():
         if found.get(theirs) is not None:
-            settings[ours] = float(found[theirs])
+            settings[ours] = number(f"optimizer.{theirs}", found[theirs])
     return settings
+
+
+__all__ = ["SGD", "Adagrad", "Adam", "LazyAdam", "Optimizer", "optimizer_settings"]
+__getattr__ = absent("tercel.tf.keras.optimizers", __all__)

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from ...errors import ConfigError
-from ...merlin import unused
+from ..._absent import absent
+from ..._counts import count
+from ..._ids import is_column, raw_ids
+from ...errors import ConfigError, KindError, ShapeError
+from ...merlin import differs, strangers, unused
 from ...model import Model
 from ...tf.data import Dataset
 from ...tf.keras.models import trained_of
+
+_MOST = 1_000
+"""How many items of a user are asked for at once, beyond the `k` that are."""
 
 
 class BruteForce:
@@ -21,7 +28,7 @@ class BruteForce:
 
     The query model is a tower of a `tfrs.Model` that has been trained; queries are raw ids of users.
 
-    >>> import tercel
+    >>> import tercel, warnings
     >>> import tercel.tf as tf
     >>> import tercel.tfrs as tfrs
     >>> class Shop(tfrs.Model):
@@ -30,7 +37,9 @@ class BruteForce:
     ...     def compute_loss(self, features, training=False):
     ...         return tfrs.tasks.Retrieval()(self.user(features["user_id"]), self.item(features["item_id"]))
     >>> shop, rows = Shop(), tf.data.Dataset.from_tensor_slices(tercel.demo_purchases())
-    >>> _ = shop.fit(rows.batch(64), epochs=2, verbose=0)
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("ignore")  # that the loss is a mean here
+    ...     _ = shop.fit(rows.batch(64), epochs=2, verbose=0)
     >>> index = tfrs.layers.factorized_top_k.BruteForce(shop.user, k=3)
     >>> scores, items = index.index_from_dataset(rows.map(lambda row: row["item_id"]))(["u0", "u1"])
     >>> items.shape
@@ -44,40 +53,84 @@ class BruteForce:
         unused("BruteForce", others)
         self.query_model, self.k = query_model, k
         self._candidates: list[str] | None = None
+        self._user = ""
+        self._beside: list[str] = []
 
     def index_from_dataset(self, candidates: Dataset) -> BruteForce:
-        """Takes the candidates: identifiers, and (for TFRS's sake) their embeddings."""
+        """Takes the candidates: identifiers, and (for TFRS's sake) their embeddings.
+
+        Raises:
+            ConfigError: When a row has several columns that may be the identifier.
+        """
+        if not isinstance(candidates, Dataset):
+            kind = type(candidates).__name__
+            raise KindError(f"candidates: a tercel.tf.data.Dataset is needed, not {kind}", path="candidates")
         columns = candidates.columns()
-        if columns:
-            ids = candidates.table.column(columns[0].name).unique().to_pylist()
-            self._candidates = list(map(str, ids))
-        return self
+        if len(columns) > 1:
+            words = ", ".join(column.name for column in columns)
+            raise ConfigError(
+                f"index_from_dataset: a row has the columns {words}; map it to the identifier, or to (identifier, "
+                "embedding)",
+                field="candidates",
+            )
+        if not columns:
+            return self.index()
+        return self._of(raw_ids(candidates.table.column(columns[0].name).unique(), "candidates"))
 
     def index(self, candidates: Any = None, identifiers: Iterable[Any] | None = None) -> BruteForce:
-        """The same with arrays."""
-        if identifiers is not None:
-            self._candidates = [str(one) for one in identifiers]
+        """The same with arrays. Embeddings without identifiers are all items of the catalogue, by their ids."""
+        if identifiers is None:
+            differs(
+                "index: no identifiers are given; answers are ids of the whole catalogue here, TFRS's are positions"
+            )
+            self._candidates = None
+            return self
+        return self._of(list(dict.fromkeys(raw_ids(identifiers, "identifiers"))))
+
+    def _of(self, ids: list[str]) -> BruteForce:
+        if not ids:
+            raise ConfigError("candidates: there are none", field="candidates")
+        self._candidates = ids
         return self
 
-    def __call__(
-        self, queries: Sequence[Any] | npt.NDArray[Any], k: int | None = None
-    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[Any]]:
+    def __call__(self, queries: Any, k: int | None = None) -> tuple[npt.NDArray[np.float32], npt.NDArray[Any]]:
         """Scores and identifiers, a row for each query. Users that the model does not know get what the average user
-        would.
+        would, with a warning that counts them.
+
+        Args:
+            queries: Raw ids of users: texts, bytes (UTF-8), whole numbers; or a dictionary with the user column alone.
+            k: How many; those of the index without it.
+
+        Raises:
+            RowError: For an id that is none (`22.0`, `nan`, `None`).
         """
-        return self._top(queries, k or self.k, {})
+        return self._top("index", queries, self._many(k), None)
 
     def query_with_exclusions(
-        self, queries: Sequence[Any] | npt.NDArray[Any], exclusions: Sequence[Sequence[Any]], k: int | None = None
+        self, queries: Any, exclusions: Any, k: int | None = None
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[Any]]:
-        """The same without a list of items for each query; `k` are left as long as there are `k`."""
-        users = [str(user) for user in queries]
-        without = {user: set(map(str, out)) for user, out in zip(users, exclusions, strict=True)}
-        return self._top(queries, k or self.k, without)
+        """The same without a list of items for each query: each row has its own, also where a user stands in several.
+        `k` are left as long as there are `k`.
+
+        Args:
+            queries: As for a call.
+            exclusions: A row of raw ids of items for each query. Empty texts fill rows up and exclude nothing.
+            k: How many; those of the index without it.
+
+        Raises:
+            ShapeError: When there is not one row for each query.
+        """
+        return self._top("query_with_exclusions", queries, self._many(k), exclusions)
 
     def is_exact(self) -> bool:
         """Whether the answer is exact."""
         return self.recall is None
+
+    def _many(self, k: int | None) -> int:
+        many = count("k", self.k if k is None else k)
+        if many == 0:
+            raise ConfigError("k: 0 items are no list", field="k")
+        return many
 
     @property
     def _model(self) -> Model:
@@ -87,25 +140,41 @@ class BruteForce:
         self._user = trained.users
         return trained.model
 
+    def _users(self, queries: Any) -> list[str]:
+        """Raw ids of the queries."""
+        if isinstance(queries, Mapping):
+            others = [str(name) for name in queries if name != self._user]
+            if others or not queries:
+                words = f"`{self._user}` alone is read, not {', '.join(others) or 'nothing'}"
+                raise ConfigError(
+                    f"queries: {words}: features of known users are those of training; for others use "
+                    "tercel.Model.recommend(users=table)",
+                    field="queries",
+                )
+            queries = queries[self._user]
+        return raw_ids(queries, "queries")
+
     def _top(
-        self, queries: Sequence[Any] | npt.NDArray[Any], k: int, without: dict[str, set[str]]
+        self, where: str, queries: Any, k: int, exclusions: Any
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[Any]]:
-        model, users = self._model, [str(user) for user in queries]
-        most = max((len(out) for out in without.values()), default=0)
-        top = model.recommend(
-            k + most,
-            users=pa.table({self._user: list(dict.fromkeys(users))}),
-            items=self._candidates,
-            include_seen=True,
-            recall=self.recall,
-            progress=False,
-        )
-        found: dict[str, list[tuple[float, Any]]] = {}
-        for row in top.to_pylist():
-            user = str(row["user"])
-            if str(row["item"]) not in without.get(user, ()):
-                found.setdefault(user, []).append((row["score"], row["item"]))
-        lists = [found.get(user, [])[:k] for user in users]
+        model = self._model
+        users = self._users(queries)
+        without = [set[str]()] * len(users) if exclusions is None else _exclusions(exclusions, len(users))
+        self._beside = strangers(where, users, model.user_ids)
+        lists: list[list[tuple[float, Any]]] = [[] for _ in users]
+        # One search of the users that many more cover; a row that excludes more than that is a search of its own.
+        plain = [row for row, out in enumerate(without) if k + len(out) <= max(k, _MOST)]
+        if plain:
+            most = max(len(without[row]) for row in plain)
+            found = self._found(model, list(dict.fromkeys(users[row] for row in plain)), k + most, self._candidates)
+            for row in plain:
+                left = (one for one in found.get(users[row], []) if str(one[1]) not in without[row])
+                lists[row] = list(islice(left, k))
+        for row in sorted(set(range(len(users))) - set(plain)):
+            among = self._candidates if self._candidates is not None else raw_ids(model.item_ids, "items")
+            left_over = [item for item in among if item not in without[row]]
+            if left_over:
+                lists[row] = self._found(model, [users[row]], k, left_over).get(users[row], [])
         width = min(k, max(map(len, lists), default=0))
         scores = np.full((len(lists), width), -np.inf, dtype=np.float32)
         items = np.full((len(lists), width), None, dtype=object)
@@ -113,6 +182,39 @@ class BruteForce:
             for j, (score, item) in enumerate(one):
                 scores[i, j], items[i, j] = score, item
         return scores, items
+
+    def _found(
+        self, model: Model, users: list[str], k: int, candidates: list[str] | None
+    ) -> dict[str, list[tuple[float, Any]]]:
+        """The lists of different users."""
+        top = model.recommend(
+            k,
+            users=pa.table({self._user: [*users, *self._beside]}),
+            items=candidates,
+            include_seen=True,
+            recall=self.recall,
+            progress=False,
+        )
+        found: dict[str, list[tuple[float, Any]]] = {}
+        for row in top.to_pylist():
+            found.setdefault(str(row["user"]), []).append((row["score"], row["item"]))
+        return found
+
+
+def _exclusions(exclusions: Any, queries: int) -> list[set[str]]:
+    """What each query goes without."""
+    tensor = getattr(exclusions, "numpy", None)
+    rows = list(tensor() if callable(tensor) else exclusions)
+    if len(rows) != queries:
+        raise ShapeError(f"exclusions: {len(rows)} rows for {queries} queries; each query has a row of its own")
+    made = []
+    for at, row in enumerate(rows):
+        several = row.as_py() if isinstance(row, pa.Scalar) else row
+        if several is None or isinstance(several, (str, bytes)) or not is_column(several):
+            raise ShapeError(f"exclusions: row {at + 1} is {several!r} and no list of ids")
+        listed = several.tolist() if isinstance(several, np.ndarray) else list(several)
+        made.append(set(raw_ids([one for one in listed if one not in ("", b"")], f"exclusions[{at}]")))
+    return made
 
 
 class Streaming(BruteForce):
@@ -142,3 +244,4 @@ class ScaNN(BruteForce):
 
 
 __all__ = ["BruteForce", "ScaNN", "Streaming"]
+__getattr__ = absent("tercel.tfrs.layers.factorized_top_k", __all__)
