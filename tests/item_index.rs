@@ -192,7 +192,7 @@ fn filters_admit_what_they_say_and_leave_k() {
     let foreign = other.admit(&Admit::Items(vec![1, 2])).expect("items");
     let error = index.search(queries, 3, &Filter { only: Some(&foreign), ..Filter::default() }).err();
     assert!(error.is_some_and(|e| e.to_string().contains("of another index")));
-    let unknown = index.admit(&Admit::Tag("shoes".into())).err().expect("no such tag").to_string();
+    let unknown = index.admit(&Admit::Tag("shoes".into())).expect_err("no such tag").to_string();
     assert!(unknown.contains("`shoes`") && unknown.contains("few, third"), "{unknown}");
 }
 
@@ -337,10 +337,10 @@ fn a_file_holds_everything_and_shows_damage() {
         assert_eq!(opened.search(&asked, 12, &Filter::default()).expect("finds"), before);
         damage(&path, options.kind);
     }
-    let missing = ItemIndex::open(&folder.path().join("none.index"), Device::Cpu, 1).err().expect("none there");
+    let missing = ItemIndex::open(&folder.path().join("none.index"), Device::Cpu, 1).expect_err("none there");
     assert!(missing.to_string().contains("none.index"));
     fs::write(&path, "user,item\n").expect("writes");
-    let other = ItemIndex::open(&path, Device::Cpu, 1).err().expect("another file").to_string();
+    let other = ItemIndex::open(&path, Device::Cpu, 1).expect_err("another file").to_string();
     assert!(other.contains("is no index"), "{other}");
 }
 

@@ -198,5 +198,7 @@ impl TwoTower {
 fn matrix(py: Python<'_>, values: tercel::ndarray::Array2<f32>) -> PyResult<Bound<'_, PyArray2<f32>>> {
     let shape = values.dim();
     let array = numpy::ndarray::Array2::from_shape_vec(shape, values.into_raw_vec_and_offset().0);
-    array.map(|array| PyArray2::from_owned_array(py, array)).map_err(|e| crate::errors::shape_error(e.to_string()))
+    array
+        .map(|array| PyArray2::from_owned_array(py, array))
+        .map_err(|e| crate::errors::exception(&tercel::Error::config("vectors", e.to_string())))
 }

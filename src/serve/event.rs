@@ -106,9 +106,12 @@ impl fmt::Display for Note {
     }
 }
 
+/// Takes events; what it fails with ends the call.
+type Tell<'a> = &'a mut dyn FnMut(Event<'_>) -> Result<()>;
+
 /// Whom a call tells.
 #[derive(Default)]
-pub(crate) struct Observer<'a>(Option<&'a mut dyn FnMut(Event<'_>) -> Result<()>>);
+pub(crate) struct Observer<'a>(Option<Tell<'a>>);
 
 impl<'a> Observer<'a> {
     pub(super) fn new(observer: &'a mut dyn FnMut(Event<'_>) -> Result<()>) -> Observer<'a> {

@@ -262,7 +262,7 @@ impl Model {
             }
             Search::With(index) => {
                 self.check_index(index)?;
-                Way::With(index, allow.map(|rows| index.admit(&Admit::Items(rows))).transpose()?)
+                Way::With(index, allow.map(|rows| index.admit(&Admit::Items(rows)).map(Box::new)).transpose()?)
             }
         };
         Ok(Asked { model: self, way })
@@ -305,7 +305,7 @@ enum Way<'s> {
     Scan(Option<Vec<u32>>),
     /// Through the model's own index and its filter.
     Kept,
-    With(&'s ItemIndex, Option<Admitted>),
+    With(&'s ItemIndex, Option<Box<Admitted>>),
 }
 
 impl Ranker for Asked<'_, '_> {
@@ -319,7 +319,7 @@ impl Ranker for Asked<'_, '_> {
         }
         let queries = self.model.compared_users(users)?;
         let found = match (&self.way, &self.model.kept) {
-            (Way::With(index, only), _) => Some((*index, only.as_ref())),
+            (Way::With(index, only), _) => Some((*index, only.as_deref())),
             (_, Some(kept)) => Some((&kept.index, kept.only.as_ref().map(|(_, only)| only))),
             _ => None,
         };

@@ -67,6 +67,8 @@ macro_rules! settings {
                 all
             }
 
+            // A flat part adds several keys at once.
+            #[allow(clippy::vec_init_then_push)]
             fn keys() -> Vec<&'static str> {
                 let mut keys = Vec::new();
                 $($crate::settings::define::settings!(@key keys $field $type [$($kind)?]);)+

@@ -26,7 +26,7 @@ pub const MIN_TEMPERATURE: f32 = 1e-4;
 
 /// Embedding and layer widths: multiples of 4.
 pub fn width(most: usize) -> impl Fn(&usize) -> Result<(), String> + Send + Sync {
-    let fits = move |n: usize| n > 0 && n <= most && n % 4 == 0;
+    let fits = move |n: usize| n > 0 && n <= most && n.is_multiple_of(4);
     move |&n| need(fits(n), || format!("{n} is not a multiple of 4 from 4 to {most}"))
 }
 

@@ -48,9 +48,12 @@ pub(crate) struct Closest {
     pub(crate) example: (Vec<u8>, Vec<u8>),
 }
 
+/// Calls its argument with every known id.
+type Ids<'a> = &'a dyn Fn(&mut dyn FnMut(&[u8]));
+
 /// The form in which most of the ids that `known` calls its argument with are among these, which are not found as they
 /// are; None where no form finds any.
-pub(crate) fn closest(unknown: &[Vec<u8>], known: &dyn Fn(&mut dyn FnMut(&[u8]))) -> Option<Closest> {
+pub(crate) fn closest(unknown: &[Vec<u8>], known: Ids<'_>) -> Option<Closest> {
     let mut best: Option<Closest> = None;
     for (how, form) in FORMS {
         let wanted: HashSet<Cow<'_, [u8]>> = unknown.iter().map(|id| form(id)).collect();
