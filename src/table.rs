@@ -33,6 +33,7 @@ mod types;
 pub use inputs::{Input, Stream, TableInput};
 pub use options::{Mark, ReadOptions, TimeUnit};
 pub use read::{Parts, parts, read};
+pub use source::check;
 
 pub(crate) use batches::{Batches, guard};
 pub(crate) use dialect::Dialect;

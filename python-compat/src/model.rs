@@ -7,6 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use numpy::PyArray2;
 use pyo3::prelude::*;
 use tercel::index::item_index::IndexOptions;
+use tercel::table::ReadOptions;
 use tercel::{Dataset, Evaluate, Event, Exclude, Items, Model, Recommend, Result, Search, Who};
 
 use crate::dataset::{invalid, open};
@@ -103,8 +104,9 @@ impl TwoTower {
     ///
     /// `items`: raw ids that may be recommended. `tags`: `column=value`, all of which an item must have. `seen`: the
     /// dataset that says what users have; else the model does. `exclude`: `all`, `train` or `none` of it; `include_seen` is
-    /// short for `none`. `recall`: of the approximate index to search; else every item is.
-    #[pyo3(signature = (out, k, users, items, tags, seen, exclude, include_seen, recall, by_user, memory, observer))]
+    /// short for `none`. `recall`: of the approximate index to search; else every item is. `read`: how a file of users is
+    /// written, as JSON.
+    #[pyo3(signature = (out, k, users, items, tags, seen, exclude, include_seen, recall, by_user, memory, read, observer))]
     #[allow(clippy::too_many_arguments)]
     fn recommend(
         &self,
@@ -120,8 +122,10 @@ impl TwoTower {
         recall: Option<f32>,
         by_user: bool,
         memory: Option<u64>,
+        read: &str,
         observer: Option<Py<PyAny>>,
     ) -> PyResult<String> {
+        let read: ReadOptions = serde_json::from_str(read).map_err(invalid)?;
         let exclude = raised(exclude.map(str::parse).transpose())?;
         let exclude = raised(Exclude::resolve(exclude, include_seen))?;
         let seen: Option<Dataset> = seen.map(|path| open(&path)).transpose()?;
@@ -131,7 +135,8 @@ impl TwoTower {
             let watch = RefCell::new(Watch::new(observer));
             let mut told = Told { watch: &watch, notes: Vec::new() };
             let mut observer = |event: Event<'_>| told.tell(event);
-            let mut request = Recommend::top(k).users(who).tags(tags).exclude(exclude).index(search).by_user(by_user);
+            let request = Recommend::top(k).users(who).tags(tags).exclude(exclude).index(search);
+            let mut request = request.by_user(by_user).read(read);
             if let Some(items) = items {
                 request = request.items(Items::Ids(items));
             }

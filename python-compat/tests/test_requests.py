@@ -100,3 +100,17 @@ def test_users_as_ids_or_as_a_table(model: tercel.Model) -> None:
     table = pa.table({"user": some})
     assert lists(model.recommend(4, users=table, include_seen=True, progress=False)) == by_ids
     assert lists(model.recommend(4, users=table.to_batches(), include_seen=True, progress=False)) == by_ids
+
+
+def test_how_a_file_of_users_is_written(model: tercel.Model, tmp_path: Path) -> None:
+    users = [str(user) for user in model.user_ids[:3]]
+    file = tmp_path / "users.txt"
+    file.write_text("".join(f"1;'{user}'\n" for user in users))
+    top = model.recommend(
+        2, users=file, sep=";", quote="'", columns=["shop", "user_id"], include_seen=True, progress=False
+    )
+    assert list(lists(top)) == users
+    with pytest.raises(tercel.ConfigError, match="quote"):
+        model.recommend(2, users=file, sep=";", quote=";", progress=False)
+    with pytest.raises(tercel.ConfigError, match="time_unit"):
+        model.recommend(2, users=file, time_unit="hours", progress=False)

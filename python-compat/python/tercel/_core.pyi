@@ -53,6 +53,7 @@ class TwoTower:
         recall: float | None,
         by_user: bool,
         memory: int | None,
+        read: str,
         observer: _Told,
     ) -> str: ...
     def evaluate(

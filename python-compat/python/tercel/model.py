@@ -19,7 +19,8 @@ from . import _core
 from ._counts import count
 from ._progress import PASSING, Event, Observer, parsed, training_bar, users_bar
 from ._scratch import Scratch
-from ._tables import PathLike, Table, given, raw_ids
+from ._streams import Words
+from ._tables import PathLike, Table, given, raw_ids, read_options
 from .config import Config, complete, configuration, settings_of
 from .dataset import Dataset, _mapped
 from .errors import CheckpointError
@@ -258,6 +259,13 @@ class Model:
         out: PathLike | None = None,
         by_user: bool = False,
         memory: int | None = None,
+        sep: str | None = None,
+        columns: Words = None,
+        quote: str | None = None,
+        escape: str | None = None,
+        null: Words = None,
+        time_unit: str | None = None,
+        time_format: str | None = None,
         progress: bool = True,
     ) -> pa.Table:
         """The top `k` items of every user: columns user, rank (from 1), item, score. The table is mapped from disk, so
@@ -283,6 +291,14 @@ class Model:
                 where it is Arrow or Parquet; empty for other formats.
             by_user: With `.jsonl`, writes a line for every user.
             memory: Bytes that blocks of users may take.
+            sep: What stands between two values of a file of users. This, `columns` and what follows are as for
+                `Dataset.build`.
+            columns: The columns' names, for a file without a header.
+            quote: The character that quotes a value, or `none`.
+            escape: The character that takes the next one as it is.
+            null: The words that stand for a missing value.
+            time_unit: What integer times count.
+            time_format: How times are written.
             progress: Shows a bar.
 
         Raises:
@@ -293,24 +309,37 @@ class Model:
         """
         k = count("k", k)
         memory = None if memory is None else count("memory", memory)
+        read = json.dumps(
+            read_options(
+                sep=sep,
+                columns=columns,
+                quote=quote,
+                escape=escape,
+                null=null,
+                time_unit=time_unit,
+                time_format=time_format,
+            )
+        )
         folder = Scratch() if out is None else None
         file = folder.path / "top.arrow" if folder is not None else Path(os.fspath(out or ""))
         bar, told = users_bar("recommend")
         try:
-            done = self._core.recommend(
-                file,
-                k,
-                _asked(users),
-                None if items is None else raw_ids(items),
-                list(tags),
-                None if seen is None else seen.path,
-                exclude,
-                include_seen,
-                recall,
-                by_user,
-                memory,
-                parsed([told] if progress else []),
-            )
+            with settings_of(read):
+                done = self._core.recommend(
+                    file,
+                    k,
+                    _asked(users),
+                    None if items is None else raw_ids(items),
+                    list(tags),
+                    None if seen is None else seen.path,
+                    exclude,
+                    include_seen,
+                    recall,
+                    by_user,
+                    memory,
+                    read,
+                    parsed([told] if progress else []),
+                )
             for note in json.loads(done)["notes"]:
                 warnings.warn(note, stacklevel=2)
             if file.suffix == ".arrow":
