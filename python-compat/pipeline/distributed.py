@@ -68,7 +68,8 @@ def ordered_files(folder: Path) -> list[Path]:
 def build_dataset(folder: Path, out: Path, **settings: Any) -> Dataset:
     """The dataset of the files that an engine has written: one ingest, with the settings of `tercel.Dataset.build`."""
     files = [str(path) for path in ordered_files(folder)]
-    return Dataset.build(files, out, user="user", item="item", time="time", progress=False, **settings)
+    # The times are seconds, as `PURCHASES` has them, also where they are too small to be told from days.
+    return Dataset.build(files, out, user="user", item="item", time="time", time_unit="s", progress=False, **settings)
 
 
 def _ends(path: Path) -> tuple[Key, Key] | None:

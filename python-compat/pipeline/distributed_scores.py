@@ -14,6 +14,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 from tercel import Model
+from tercel.model import Exclude
 
 SCORES = pa.schema([("user", pa.string()), ("rank", pa.int32()), ("item", pa.string()), ("score", pa.float32())])
 """What `score_users` yields. Ids are texts whatever the model has them as, and ranks have a sign, which Spark wants."""
@@ -74,7 +75,8 @@ class OpenModel:
         for users, besides in ((ids.filter(known), None), (strangers, beside)):
             if len(users):
                 asked = users if besides is None else pa.table({"user": pa.concat_arrays([users, besides])})
-                found = self.model.recommend(k, users=asked, include_seen=include_seen, progress=False)
+                exclude: Exclude = "none" if include_seen else "train"
+                found = self.model.recommend(k, users=asked, exclude=exclude, progress=False)
                 found = found.select(SCORES.names).cast(SCORES)
                 yield found if besides is None else found.filter(pc.not_equal(found["user"], besides[0]))
 

@@ -193,7 +193,7 @@ def test(
         for name, seen in (("test, discovery", False), ("test, bought next", True))
     }
     second = work.folder / "predictions-again.parquet"
-    tercel.Model(again.path, device=schedule.device).recommend(checks.k, out=second, progress=False)
+    tercel.Model(again.path, device=schedule.device).recommend(checks.k, exclude="train", out=second, progress=False)
     predict(work, chosen, checks.k, schedule)
     report = run_checks(
         str(work.predictions),
@@ -222,9 +222,12 @@ def test(
 
 
 def predict(work: Work, chosen: Trained, k: int, schedule: Schedule) -> int:
-    """Everybody's lists, what they have bought left out; the number of rows. Written whole or not at all."""
+    """Everybody's lists, what they have bought in training left out; the number of rows. Written whole or not at all.
+
+    What is in the validation and test splits stays in: by it the lists are checked.
+    """
     model = tercel.Model(chosen.path, device=schedule.device, threads=schedule.threads)
-    model.recommend(k, out=work.predictions, progress=False)
+    model.recommend(k, exclude="train", out=work.predictions, progress=False)
     return int(pq.read_metadata(work.predictions).num_rows)
 
 

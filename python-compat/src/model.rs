@@ -104,8 +104,8 @@ impl TwoTower {
     ///
     /// `items`: raw ids that may be recommended. `tags`: `column=value`, all of which an item must have. `seen`: the
     /// dataset that says what users have; else the model does. `exclude`: `all`, `train` or `none` of it; `include_seen` is
-    /// short for `none`. `recall`: of the approximate index to search; else every item is. `read`: how a file of users is
-    /// written, as JSON.
+    /// short for `none`. `recall`: of the approximate index to search; else every item is. `read`: how a table of users is
+    /// read, as JSON.
     #[pyo3(signature = (out, k, users, items, tags, seen, exclude, include_seen, recall, by_user, memory, read, observer))]
     #[allow(clippy::too_many_arguments)]
     fn recommend(
@@ -126,6 +126,7 @@ impl TwoTower {
         observer: Option<Py<PyAny>>,
     ) -> PyResult<String> {
         let read: ReadOptions = serde_json::from_str(read).map_err(invalid)?;
+        raised(read.validate())?;
         let exclude = raised(exclude.map(str::parse).transpose())?;
         let exclude = raised(Exclude::resolve(exclude, include_seen))?;
         let seen: Option<Dataset> = seen.map(|path| open(&path)).transpose()?;
@@ -135,8 +136,8 @@ impl TwoTower {
             let watch = RefCell::new(Watch::new(observer));
             let mut told = Told { watch: &watch, notes: Vec::new() };
             let mut observer = |event: Event<'_>| told.tell(event);
-            let request = Recommend::top(k).users(who).tags(tags).exclude(exclude).index(search);
-            let mut request = request.by_user(by_user).read(read);
+            let mut request =
+                Recommend::top(k).users(who).tags(tags).exclude(exclude).index(search).by_user(by_user).read(read);
             if let Some(items) = items {
                 request = request.items(Items::Ids(items));
             }

@@ -17,9 +17,11 @@ from .errors import ConfigError, FileError
 Config: TypeAlias = "dict[str, Any]"
 
 SETTINGS: dict[str, list[dict[str, Any]]] = json.loads(_core.settings())
-"""Every setting of `train`, `ingest`, `evaluate`, `recommend` and `index`: its `key` in a configuration file, its `flag`
-and `short` name where it has them, its `values`, its `default` (or what becomes of it where it is left `open`), and its
-`doc`."""
+"""Every setting of `train`, `ingest`, `evaluate`, `recommend` and `index`.
+
+Of each: its `key` in a configuration file, its `flag` and `short` name where it has them, its `values`, its `default`
+(or what becomes of it where it is left `open`), and its `doc`.
+"""
 
 SHORT: dict[str, str] = {each["short"]: each["key"] for each in SETTINGS["train"] if each["short"]}
 """Short names, and where they stand in a configuration file."""

@@ -213,3 +213,12 @@ class DeviceError(TercelError, RuntimeError):
     Traceback (most recent call last):
     tercel.errors.DeviceError: ...
     """
+
+
+class ResultWarning(UserWarning):
+    """Something of a result was left out, or is not as it may seem.
+
+    >>> import tercel
+    >>> issubclass(tercel.ResultWarning, UserWarning)
+    True
+    """

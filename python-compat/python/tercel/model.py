@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import tempfile
-import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -16,14 +15,14 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from . import _core
-from ._counts import count
+from ._counts import as_json, count
 from ._progress import PASSING, Event, Observer, parsed, training_bar, users_bar
 from ._scratch import Scratch
-from ._streams import Words
-from ._tables import PathLike, Table, given, raw_ids, read_options
+from ._tables import PathLike, Table, Words, explained, raw_ids, read_options, users_source
+from ._warn import warn
 from .config import Config, complete, configuration, settings_of
 from .dataset import Dataset, _mapped
-from .errors import CheckpointError
+from .errors import CheckpointError, ResultWarning
 from .index import Index
 
 _KEPT = "trainer.safetensors", "best.safetensors"
@@ -215,7 +214,9 @@ class Model:
 
         Their inner products with `item_embeddings()` rank exactly as `recommend` does.
         """
-        return self._core.user_embeddings(_asked(users))
+        asked = users_source(users)
+        with explained(users=users):
+            return self._core.user_embeddings(asked)
 
     def item_embeddings(self, items: Iterable[object] | None = None) -> npt.NDArray[np.float32]:
         """The vectors of items, one row each: of all, or of these ids."""
@@ -291,45 +292,45 @@ class Model:
                 where it is Arrow or Parquet; empty for other formats.
             by_user: With `.jsonl`, writes a line for every user.
             memory: Bytes that blocks of users may take.
-            sep: What stands between two values of a file of users. This, `columns` and what follows are as for
-                `Dataset.build`.
-            columns: The columns' names, for a file without a header.
+            sep: What stands between two values of a text file of users; as all settings below, as for `Dataset.build`.
+                Found in the file without it.
+            columns: The columns' names, for a text file without a header.
             quote: The character that quotes a value, or `none`.
             escape: The character that takes the next one as it is.
-            null: The words that stand for a missing value.
-            time_unit: What integer times count.
-            time_format: How times are written.
+            null: The words that stand for a missing value, in the place of the usual ones.
+            time_unit: What integer times count: `s`, `ms`, `us`, `ns`, `days`, `excel`.
+            time_format: How times are written, as `%d/%m/%Y`.
             progress: Shows a bar.
 
         Raises:
             ConfigError: For a setting that cannot be used, an unknown user, or a tag that no item has.
+            DataError: For a table of users that cannot be used.
 
         Warns:
-            UserWarning: Of what was left out, or is not as it may seem.
+            ResultWarning: Of what was left out, or is not as it may seem.
         """
         k = count("k", k)
         memory = None if memory is None else count("memory", memory)
-        read = json.dumps(
-            read_options(
-                sep=sep,
-                columns=columns,
-                quote=quote,
-                escape=escape,
-                null=null,
-                time_unit=time_unit,
-                time_format=time_format,
-            )
+        options = read_options(
+            sep=sep,
+            columns=columns,
+            quote=quote,
+            escape=escape,
+            null=null,
+            time_unit=time_unit,
+            time_format=time_format,
         )
+        read = as_json(options)
         folder = Scratch() if out is None else None
         file = folder.path / "top.arrow" if folder is not None else Path(os.fspath(out or ""))
         bar, told = users_bar("recommend")
         try:
-            with settings_of(read):
+            with explained(users=users):
                 done = self._core.recommend(
                     file,
                     k,
-                    _asked(users),
-                    None if items is None else raw_ids(items),
+                    users_source(users),
+                    None if items is None else raw_ids(items, "items"),
                     list(tags),
                     None if seen is None else seen.path,
                     exclude,
@@ -341,7 +342,7 @@ class Model:
                     parsed([told] if progress else []),
                 )
             for note in json.loads(done)["notes"]:
-                warnings.warn(note, stacklevel=2)
+                warn(note, ResultWarning)
             if file.suffix == ".arrow":
                 # Mapped: the file may go, its pages stay.
                 return _mapped(file)
@@ -379,23 +380,6 @@ def _strange(folder: Path) -> str | None:
     if not known:
         ours = set()
     return next((f"`{name}`" for name in found if name not in ours), None)
-
-
-def _asked(users: Iterable[object] | Table | None) -> str | list[str] | tuple[str, object] | None:
-    """Users as the native half takes them: raw ids, a path, or a table as an Arrow stream. None for everybody."""
-    if users is None:
-        return None
-    if isinstance(users, (list, tuple, set, frozenset, pa.Array, pa.ChunkedArray, np.ndarray)) and not _batches(users):
-        return raw_ids(users)
-    for listed in ("tolist", "to_list"):
-        if hasattr(users, listed) and not hasattr(users, "columns"):
-            return raw_ids(getattr(users, listed)())
-    return given(users, "users")
-
-
-def _batches(users: object) -> bool:
-    """Whether these are the record batches of a table."""
-    return isinstance(users, (list, tuple)) and bool(users) and all(isinstance(one, pa.RecordBatch) for one in users)
 
 
 def recommend(model: Model, k: int = 12, **settings: Any) -> pa.Table:
