@@ -67,14 +67,12 @@ impl Dialect {
         let mut at = start;
         // Of a quoted value that runs over lines: where it opens.
         let mut over_lines = None;
-        let mut spoilt = false;
         while let Some(n) = self.special(&bytes[at..]) {
             at += n;
             if bytes[at] == b'\n' {
                 return match over_lines {
-                    Some(opened) if spoilt || !self.is_row(&bytes[start..=at]) || self.are_rows(&bytes[start..=at]) => {
-                        let line = memchr(b'\n', &bytes[opened..]).map_or(at, |n| opened + n);
-                        RowEnd::Stray(opened, line + 1)
+                    Some(opened) if !self.is_row(&bytes[start..=at]) || self.are_rows(&bytes[start..=at]) => {
+                        RowEnd::Stray(opened, line_end(bytes, opened))
                     }
                     _ => RowEnd::At(at + 1),
                 };
@@ -95,8 +93,11 @@ impl Dialect {
             match self.closing(bytes, at, last) {
                 Some(end) => {
                     if memchr(b'\n', &bytes[at..end]).is_some() {
-                        over_lines.get_or_insert(opened);
-                        spoilt |= !self.is_end_of_value(bytes, end);
+                        let first = *over_lines.get_or_insert(opened);
+                        if !self.is_end_of_value(bytes, end, last) {
+                            // What closes it opens another value: it quotes nothing.
+                            return RowEnd::Stray(first, line_end(bytes, first));
+                        }
                     }
                     at = end;
                 }
@@ -128,9 +129,10 @@ impl Dialect {
         }
     }
 
-    fn is_end_of_value(&self, bytes: &[u8], at: usize) -> bool {
+    fn is_end_of_value(&self, bytes: &[u8], at: usize, last: bool) -> bool {
         let rest = &bytes[at..];
-        rest.is_empty() || rest.starts_with(&self.sep) || rest.starts_with(b"\n") || rest.starts_with(b"\r\n")
+        let cut = !last && rest.len() < self.sep.len().max(2);
+        rest.is_empty() || cut || rest.starts_with(&self.sep) || rest.starts_with(b"\n") || rest.starts_with(b"\r\n")
     }
 
     /// Whether these lines have as many values as a row when quotes count. Where they have not, a quote is to blame, and
@@ -145,6 +147,11 @@ impl Dialect {
         let each = |line: &[u8]| memmem::find_iter(line, &self.sep).count() + 1 == self.width;
         !self.quote_is_said && self.width > 1 && lines.trim_ascii_end().split(|byte| *byte == b'\n').all(each)
     }
+}
+
+/// Just behind the line in which this place lies.
+fn line_end(bytes: &[u8], at: usize) -> usize {
+    memchr(b'\n', &bytes[at..]).map_or(bytes.len(), |n| at + n + 1)
 }
 
 /// Tells the dialect of a file from its first bytes, which are whole lines. `width` stays 0.

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicU64;
 use super::batches;
 use super::dialect::{self, Dialect};
 use super::names::listed;
-use super::rows::{Reject, RowReader, check_width};
+use super::rows::{Reject, RowReader, check_width, hinted};
 use super::text::{Piece, Pieces, bad_lines};
 use super::{Kind, Table};
 use crate::Result;
@@ -87,9 +87,12 @@ impl Table {
                     continue;
                 }
                 let late = |i: &usize| unsure && dialect::is_quoted(row.get(*i));
-                let checked = check_width(&row, width).and_then(|()| match (0..row.len()).find(late) {
-                    Some(i) => Err((i, dialect::LATE_QUOTES.to_owned())),
-                    None => Ok(()),
+                let checked = check_width(&row, width);
+                let checked = checked.map_err(|bad| hinted(bad, unsure && row.len() < width)).and_then(|()| {
+                    match (0..row.len()).find(late) {
+                        Some(i) => Err((i, dialect::LATE_QUOTES.to_owned())),
+                        None => Ok(()),
+                    }
                 });
                 match checked {
                     Ok(()) => {

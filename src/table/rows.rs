@@ -249,6 +249,12 @@ pub(crate) fn check_width(row: &Row<'_>, columns: usize) -> Result<(), (usize, S
     }
 }
 
+/// A row that is short in a file without quotes may be one whose value has a line break.
+pub(crate) fn hinted((column, reason): (usize, String), short: bool) -> (usize, String) {
+    let hint = if short { " (give quote=\" where values in quotes have line breaks)" } else { "" };
+    (column, reason + hint)
+}
+
 /// A value as it stands in an error: in backquotes, cut to 60 characters.
 pub(crate) fn quoted(value: &[u8]) -> String {
     let text = String::from_utf8_lossy(&value[..value.len().min(256)]);

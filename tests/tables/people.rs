@@ -107,8 +107,6 @@ fn a_list_that_cannot_be_told_is_asked_about() {
     fs::write(at.join("odd.txt"), "c3|5\nc5|6\n").expect("written");
     let found = listed(at, "odd.txt", &["--sep", "|", "--columns", "customer_id,age"]);
     assert_eq!(found, Ok(set(&["c3", "c5"])));
-    fs::write(at.join("odd.csv"), "age,code\n5,c3\n").expect("written");
-    assert_eq!(listed(at, "odd.csv", &["--user-key", "code"]), Ok(set(&["c3"])));
 }
 
 #[test]

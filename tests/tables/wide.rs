@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::process::Command;
-use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -10,8 +9,6 @@ use crate::example::{Example, arrow, batch, integers, parquet, size, texts};
 use crate::support::{Run, events};
 
 const COLUMNS: usize = 20_000;
-/// Far less than what work in proportion to the square of the columns takes, far more than a slow machine needs.
-const SOON: Duration = Duration::from_secs(20);
 
 fn names() -> String {
     (0..COLUMNS).map(|n| format!(",signal_{n}")).collect()
@@ -21,9 +18,7 @@ fn names() -> String {
 fn twenty_thousand_columns_beside_interactions() {
     let values: String = (0..COLUMNS).map(|n| format!(",{}", n % 10)).collect();
     let rows: String = (0..20).map(|n| format!("u{n}{values},x\n")).collect();
-    let start = Instant::now();
     let outcome = Example::of("log.csv", format!("user_id{},item_id\n{rows}", names())).run();
-    assert!(start.elapsed() < SOON, "{:?}", start.elapsed());
     assert_eq!(outcome.contents().rows.len(), 20);
     assert_eq!(outcome.contents().rows[19], "u19 x");
     let left = outcome.contents().columns["left"].as_array().expect("names");
@@ -31,17 +26,13 @@ fn twenty_thousand_columns_beside_interactions() {
     // As lines of JSON, and as typed files.
     let object: String = (0..COLUMNS).map(|n| format!("\"signal_{n}\":{},", n % 10)).collect();
     let rows: String = (0..5).map(|n| format!("{{\"user_id\":\"u{n}\",{object}\"item_id\":\"x\"}}\n")).collect();
-    let start = Instant::now();
     assert_eq!(Example::of("log.jsonl", rows).run().contents().rows[4], "u4 x");
-    assert!(start.elapsed() < SOON, "{:?}", start.elapsed());
     let names: Vec<String> = (0..COLUMNS / 4).map(|n| format!("signal_{n}")).collect();
     let mut columns = vec![("user_id", texts(&["a"])), ("item_id", texts(&["x"]))];
     columns.extend(names.iter().map(|name| (name.as_str(), integers(&[1]))));
     let table = batch(columns);
-    let start = Instant::now();
     Example::of("log.parquet", parquet(&table)).run().rows(&["a x"]);
     Example::of("log.arrow", arrow(&table)).run().rows(&["a x"]);
-    assert!(start.elapsed() < SOON, "{:?}", start.elapsed());
 }
 
 #[test]
@@ -52,12 +43,9 @@ fn twenty_thousand_features() {
             format!("u{user}{values}\n")
         })
         .collect();
-    let start = Instant::now();
     let outcome = Example::of("log.csv", "user_id,item_id\nu0,x\nu1,x\nu2,x\n")
         .users("users.csv", format!("user_id{}\n{users}", names()))
         .run();
-    // Read by the command and by the library, and each of the datasets opened again.
-    assert!(start.elapsed() < 3 * SOON, "{:?}", start.elapsed());
     if outcome.result.is_ok() {
         outcome.text("users", "u2", "signal_7", "2").text("users", "u2", "signal_8", "1");
     } else {
@@ -67,10 +55,8 @@ fn twenty_thousand_features() {
 
 #[test]
 fn two_of_a_name_among_many() {
-    let start = Instant::now();
     let text = format!("user_id{},signal_7,item_id\na{},9,x\n", names(), ",1".repeat(COLUMNS));
     Example::of("log.csv", text).run().right_or_refused(&["a x"], &["signal_7"]);
-    assert!(start.elapsed() < SOON, "{:?}", start.elapsed());
     // A row that is too short by one names the row, and not all columns.
     let text = format!("user_id{},item_id\na{},x\n", names(), ",1".repeat(COLUMNS - 1));
     let said = Example::of("log.csv", text).run().result.expect_err("a value is missing");
