@@ -182,7 +182,7 @@ impl Progress {
 }
 
 /// Something that finds the best items of users: a model, the popularity baseline, or anything of your own that is to be
-/// measured by [`evaluate`](crate::eval::evaluate) or listed by [`recommend`].
+/// measured by [`evaluate`](crate::eval::evaluate()) or listed by [`recommend`].
 ///
 /// A ranker knows which items it may return (the catalogue, or an allow-list). It never returns row 0, nor an item
 /// that is skipped, nor an item twice; it returns k items whenever k are left. Order: score descending, then item row

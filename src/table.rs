@@ -33,13 +33,14 @@ mod types;
 pub use inputs::{Input, Stream, TableInput};
 pub use options::{Mark, ReadOptions, TimeUnit};
 pub use read::{Parts, parts, read};
+pub use source::check;
 
 pub(crate) use batches::{Batches, guard};
 pub(crate) use dialect::Dialect;
-pub(crate) use each::EachRow;
+pub(crate) use each::{EachRow, Met};
 pub(crate) use forms::closest;
 pub(crate) use missing::Missing;
-pub(crate) use rows::{Reject, Row, RowReader, check_width, quoted};
+pub(crate) use rows::{Reject, Row, RowReader, check_width, hinted, quoted};
 pub(crate) use source::{FileId, is_pipe};
 pub(crate) use text::{Piece, Pieces, TextFile, bad_lines};
 pub(crate) use times::{Reading, Times, also_compact, is_plausible};

@@ -6,6 +6,8 @@ mod exclude;
 mod export;
 #[path = "cli/support.rs"]
 mod support;
+#[path = "cli/written.rs"]
+mod written;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -27,9 +27,12 @@ pub(crate) fn read_table(py: Python<'_>, source: Given<'_>, options: &str) -> Py
 /// A file, and the columns that its folders add to it: their names and values.
 type Part = (PathBuf, Vec<(String, String)>);
 
+/// Files that are read, and those that are not with the reason.
+type Listed = (Vec<Part>, Vec<(PathBuf, String)>);
+
 /// The data files that a path stands for; and those that are not read, each with the reason.
 #[pyfunction]
-pub(crate) fn data_files(py: Python<'_>, path: PathBuf) -> PyResult<(Vec<Part>, Vec<(PathBuf, String)>)> {
+pub(crate) fn data_files(py: Python<'_>, path: PathBuf) -> PyResult<Listed> {
     let parts = raised(py.detach(|| tercel::table::parts(&path)))?;
     Ok((parts.files, parts.passed))
 }

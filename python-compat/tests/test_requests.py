@@ -151,3 +151,17 @@ def test_warnings_are_for_the_line_that_asks(model: tercel.Model) -> None:
         with pytest.warns(tercel.ResultWarning, match="training items only") as said:
             call(3, progress=False)
         assert [Path(one.filename).name for one in said] == [Path(__file__).name]
+
+
+def test_how_a_file_of_users_is_written(model: tercel.Model, tmp_path: Path) -> None:
+    users = [str(user) for user in model.user_ids[:3]]
+    file = tmp_path / "users.txt"
+    file.write_text("".join(f"1;'{user}'\n" for user in users))
+    top = model.recommend(
+        2, users=file, sep=";", quote="'", columns=["shop", "user_id"], include_seen=True, progress=False
+    )
+    assert list(lists(top)) == users
+    with pytest.raises(tercel.ConfigError, match="quote"):
+        model.recommend(2, users=file, sep=";", quote=";", progress=False)
+    with pytest.raises(tercel.ConfigError, match="time_unit"):
+        model.recommend(2, users=file, time_unit="hours", progress=False)

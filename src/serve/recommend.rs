@@ -116,13 +116,15 @@ impl<'a> Recommend<'a> {
         Recommend { k, who, items, tags, exclude, seen, search, memory, by_user, read, observer }
     }
 
-    /// Checks what can be checked before any work: the list length, the recall, and the file's name.
+    /// Checks what can be checked before any work: the list length, the recall, how tables are read, and
+    /// the file's name.
     ///
     /// # Errors
     /// [`Error::Config`](crate::Error::Config) or [`Error::Input`](crate::Error::Input).
     pub fn check(&self, out: impl AsRef<Path>) -> Result<()> {
         check_k(self.k)?;
         self.search.check()?;
+        self.read.validate()?;
         check_path(out.as_ref(), self.by_user)
     }
 }

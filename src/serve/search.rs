@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::{Event, INDEX_FILE, Model, Note, Observer};
 use crate::index::item_index::{Admit, Admitted, IndexKind, IndexOptions, ItemIndex};
+use crate::settings::SearchSettings;
 use crate::{Error, Result};
 
 /// Which items a request searches.
@@ -42,6 +43,12 @@ impl Search<'_> {
             Search::Approx { recall } => IndexOptions::approx(*recall).check(),
             _ => Ok(()),
         }
+    }
+}
+
+impl From<&SearchSettings> for Search<'_> {
+    fn from(settings: &SearchSettings) -> Self {
+        settings.kept().map_or(Search::Exact, |recall| Search::Approx { recall })
     }
 }
 

@@ -136,12 +136,13 @@ pub(crate) struct Nested<S, T> {
     doc: String,
     short: &'static str,
     flags: bool,
+    only: &'static [&'static str],
     whole: Option<Setting<S>>,
 }
 
 impl<S: Table, T: Table> Nested<S, T> {
     pub(crate) fn new(key: &'static str, doc: &str, get: fn(&S) -> &T, get_mut: fn(&mut S) -> &mut T) -> Self {
-        Nested { get, get_mut, key, doc: one_line(doc), short: "", flags: true, whole: None }
+        Nested { get, get_mut, key, doc: one_line(doc), short: "", flags: true, only: &[], whole: None }
     }
 
     /// Its short names start with this and `_`, but for those of settings with a flag.
@@ -153,6 +154,12 @@ impl<S: Table, T: Table> Nested<S, T> {
     /// Its settings have no flags here.
     pub(crate) fn without_flags(mut self) -> Self {
         self.flags = false;
+        self
+    }
+
+    /// The flags of its settings are these subcommands' alone.
+    pub(crate) fn only(mut self, commands: &'static [&'static str]) -> Self {
+        self.only = commands;
         self
     }
 
@@ -190,6 +197,9 @@ impl<S: Table, T: Table> Nested<S, T> {
             }
             if !self.flags {
                 setting.flag = None;
+            }
+            if let Some(flag) = setting.flag.as_mut().filter(|_| !self.only.is_empty()) {
+                flag.only = self.only;
             }
             if let (Some(short), None, false) = (&setting.short, &setting.flag, self.short.is_empty()) {
                 setting.short = Some(format!("{}_{}", self.short, short));

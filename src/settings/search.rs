@@ -7,6 +7,7 @@ use super::limits::{between, list_length};
 use super::value::choices;
 use super::{Bytes, Table};
 use crate::data::dataset::Split;
+use crate::table::ReadOptions;
 use crate::{Error, Result};
 
 /// The recall that an approximate index keeps where none is asked for.
@@ -27,7 +28,7 @@ settings! {
     /// Everything that `tercel evaluate` can be told beside its model and its dataset: `[evaluate]` of a nightly run.
     pub struct EvaluateSettings["Evaluation"] {
         /// The split that is measured; `train` measures memorization.
-        pub split: Split = Split::Test => flag("").only(&["evaluate"]);
+        pub split: Split = Split::Test => flag("").named_in("nightly", "eval-split");
         /// The list lengths.
         pub k: Vec<usize> = vec![10, 20] => flag("K,K").commas().named_in("nightly", "eval-k").check(list_length);
         /// Which items count: without those that the user has in the training split (discovery), with them (what is
@@ -55,20 +56,25 @@ settings! {
         /// Items that are left out of a user's list: what the user has in every split of the dataset (all), in the
         /// training split (train), nothing (none).
         pub exclude: Option<Exclude> = None, "all" => flag("");
-        /// Lets the items come back that a user has: short for --exclude none.
+        /// Lets the items come back that a user has: short for --exclude none; in a nightly run for the evaluation too.
         pub include_seen: bool = false => flag("");
         /// How items are searched.
         pub search: SearchSettings, flat;
+        /// How the tables of users and items are written. What a nightly run is not told here is as in `[ingest]`, but
+        /// for the columns' names.
+        pub read: ReadOptions, flat => only(&["recommend"]);
     }
 
     /// Everything that `tercel index` can be told beside its model: `[index]` of a nightly run.
     pub struct IndexSettings["Index"] {
         /// The part of the true best items that must be found, between 0 and 1.
-        pub recall: f32 = RECALL => flag("R").only(&["index"]).check(between);
+        pub recall: Option<f32> = None, "0.95; in a nightly run what its evaluation and recommendations ask for"
+            => flag("R").only(&["index"]).check(between);
         /// The list length that the recall is meant for.
-        pub k: usize = 10 => flag("K").only(&["index"]).check(list_length);
+        pub k: Option<usize> = None, "10; in a nightly run that of the recommendations"
+            => flag("K").named_in("nightly", "index-k").check(list_length);
         /// The same seed gives the same index.
-        pub seed: u64 = 0 => flag("S").only(&["index"]);
+        pub seed: u64 = 0 => flag("S").named_in("nightly", "index-seed");
     }
 }
 
@@ -109,18 +115,22 @@ choices! {
 }
 
 impl SearchSettings {
-    /// Checks the settings together; `table` is where they stand.
+    /// Checks every setting, alone and with the others.
     ///
     /// # Errors
     /// [`Error::Config`] naming the setting.
-    pub fn validate(&self, table: &str) -> Result<()> {
+    pub fn validate(&self) -> Result<()> {
+        self.check()?;
         if self.index == IndexMode::Exact && self.recall.is_some() {
-            return Err(Error::config(
-                format!("{table}.recall"),
-                "goes with an approximate index; an exact one misses nothing",
-            ));
+            return Err(Error::config("recall", "goes with an approximate index; an exact one misses nothing"));
         }
         Ok(())
+    }
+
+    /// The recall that the index must keep; none where all items are searched.
+    #[must_use]
+    pub fn kept(&self) -> Option<f32> {
+        (self.index == IndexMode::Approx).then(|| self.recall.unwrap_or(RECALL))
     }
 }
 
@@ -130,11 +140,11 @@ impl EvaluateSettings {
     /// # Errors
     /// [`Error::Config`] naming the first setting that cannot be used.
     pub fn validate(&self) -> Result<()> {
-        self.check_in("evaluate")?;
+        self.check()?;
         if self.k.is_empty() {
-            return Err(Error::config("evaluate.k", "no list length; 10,20 are the usual ones"));
+            return Err(Error::config("k", "no list length; 10,20 are the usual ones"));
         }
-        self.search.validate("evaluate")
+        self.search.validate()
     }
 }
 
@@ -144,29 +154,17 @@ impl RecommendSettings {
     /// # Errors
     /// [`Error::Config`] naming the first setting that cannot be used.
     pub fn validate(&self) -> Result<()> {
-        self.check_in("recommend")?;
-        if self.include_seen && self.exclude.is_some_and(|exclude| exclude != Exclude::None) {
-            return Err(Error::config(
-                "recommend.include_seen",
-                "is short for exclude = \"none\": give one of the two",
-            ));
-        }
-        self.search.validate("recommend")
+        self.check()?;
+        self.excluded()?;
+        self.search.validate()?;
+        self.read.validate()
     }
 
     /// Which items are left out, whichever way it was said.
-    #[must_use]
-    pub fn excluded(&self) -> Exclude {
-        if self.include_seen { Exclude::None } else { self.exclude.unwrap_or_default() }
-    }
-}
-
-impl IndexSettings {
-    /// Checks every setting.
     ///
     /// # Errors
-    /// [`Error::Config`] naming the first setting that cannot be used.
-    pub fn validate(&self) -> Result<()> {
-        self.check_in("index")
+    /// [`Error::Config`] where the two ways contradict each other.
+    pub fn excluded(&self) -> Result<Exclude> {
+        Exclude::resolve(self.exclude, self.include_seen)
     }
 }

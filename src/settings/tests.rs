@@ -292,12 +292,15 @@ fn every_limit_holds() {
 #[test]
 fn settings_of_a_search_together() {
     let error = |text: &str| toml::from_str::<RecommendSettings>(text).unwrap().validate().unwrap_err().to_string();
-    assert!(error("recall = 0.9").starts_with("recommend.recall: "));
-    assert!(error("k = 0").starts_with("recommend.k: "));
-    assert!(error("include_seen = true\nexclude = \"train\"").starts_with("recommend.include_seen: "));
-    let excluded = |text: &str| toml::from_str::<RecommendSettings>(text).unwrap().excluded().name();
+    assert!(error("recall = 0.9").starts_with("recall: "));
+    assert!(error("k = 0").starts_with("k: "));
+    assert!(error("include_seen = true\nexclude = \"train\"").starts_with("exclude: "));
+    assert!(error("sep = \"\"").starts_with("sep: "));
+    let excluded = |text: &str| toml::from_str::<RecommendSettings>(text).unwrap().excluded().unwrap().name();
     assert_eq!(["", "include_seen = true", "exclude = \"train\""].map(excluded), ["all", "none", "train"]);
     let none: EvaluateSettings = toml::from_str("k = []").unwrap();
-    assert!(none.validate().unwrap_err().to_string().starts_with("evaluate.k: "));
-    toml::from_str::<EvaluateSettings>("index = \"approx\"\nrecall = 0.9").unwrap().validate().unwrap();
+    assert!(none.validate().unwrap_err().to_string().starts_with("k: "));
+    let approx: EvaluateSettings = toml::from_str("index = \"approx\"\nrecall = 0.9").unwrap();
+    approx.validate().unwrap();
+    assert_eq!((approx.search.kept(), none.search.kept()), (Some(0.9), None));
 }

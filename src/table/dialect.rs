@@ -67,14 +67,12 @@ impl Dialect {
         let mut at = start;
         // Of a quoted value that runs over lines: where it opens.
         let mut over_lines = None;
-        let mut spoilt = false;
         while let Some(n) = self.special(&bytes[at..]) {
             at += n;
             if bytes[at] == b'\n' {
                 return match over_lines {
-                    Some(opened) if spoilt || self.are_rows(&bytes[start..=at]) => {
-                        let line = memchr(b'\n', &bytes[opened..]).map_or(at, |n| opened + n);
-                        RowEnd::Stray(opened, line + 1)
+                    Some(opened) if !self.is_row(&bytes[start..=at]) || self.are_rows(&bytes[start..=at]) => {
+                        RowEnd::Stray(opened, line_end(bytes, opened))
                     }
                     _ => RowEnd::At(at + 1),
                 };
@@ -95,8 +93,11 @@ impl Dialect {
             match self.closing(bytes, at, last) {
                 Some(end) => {
                     if memchr(b'\n', &bytes[at..end]).is_some() {
-                        over_lines.get_or_insert(opened);
-                        spoilt |= !self.is_end_of_value(bytes, end);
+                        let first = *over_lines.get_or_insert(opened);
+                        if !self.is_end_of_value(bytes, end, last) {
+                            // What closes it opens another value: it quotes nothing.
+                            return RowEnd::Stray(first, line_end(bytes, first));
+                        }
                     }
                     at = end;
                 }
@@ -128,9 +129,16 @@ impl Dialect {
         }
     }
 
-    fn is_end_of_value(&self, bytes: &[u8], at: usize) -> bool {
+    fn is_end_of_value(&self, bytes: &[u8], at: usize, last: bool) -> bool {
         let rest = &bytes[at..];
-        rest.is_empty() || rest.starts_with(&self.sep) || rest.starts_with(b"\n") || rest.starts_with(b"\r\n")
+        let cut = !last && rest.len() < self.sep.len().max(2);
+        rest.is_empty() || cut || rest.starts_with(&self.sep) || rest.starts_with(b"\n") || rest.starts_with(b"\r\n")
+    }
+
+    /// Whether these lines have as many values as a row when quotes count. Where they have not, a quote is to blame, and
+    /// rows would be lost in it.
+    fn is_row(&self, lines: &[u8]) -> bool {
+        self.width == 0 || RowReader::new(self).count(lines) == self.width
     }
 
     /// Whether each of these lines, taken without its quotes, has as many values as a row: then the quote that spans
@@ -139,6 +147,11 @@ impl Dialect {
         let each = |line: &[u8]| memmem::find_iter(line, &self.sep).count() + 1 == self.width;
         !self.quote_is_said && self.width > 1 && lines.trim_ascii_end().split(|byte| *byte == b'\n').all(each)
     }
+}
+
+/// Just behind the line in which this place lies.
+fn line_end(bytes: &[u8], at: usize) -> usize {
+    memchr(b'\n', &bytes[at..]).map_or(bytes.len(), |n| at + n + 1)
 }
 
 /// Tells the dialect of a file from its first bytes, which are whole lines. `width` stays 0.
@@ -252,7 +265,7 @@ fn uses_quotes(sep: &[u8], sample: &[u8], lines: &[&[u8]]) -> bool {
             doubled |= is_quoted(field);
         }
     }
-    let whole_column = values_of.iter().any(|&(inside, others)| inside >= 3 && others == 0);
+    let whole_column = values_of.iter().any(|&(inside, others)| inside >= 2 && others == 0);
     match is_regular(sep, sample, due) {
         true => ragged || in_header || doubled || whole_column,
         false => in_header,
@@ -280,6 +293,8 @@ fn is_regular(sep: &[u8], sample: &[u8], due: usize) -> bool {
         match dialect.row_end(sample, at, true) {
             RowEnd::Quoted(opened) => return sample.len() > 1 << 17 && opened > sample.len() / 2,
             RowEnd::Stray(..) => return false,
+            // Prose has no separators of this kind: a line inside a value that is a whole row is one.
+            RowEnd::At(end) if has_row_inside(&sample[at..end], sep, due) => return false,
             RowEnd::At(_) | RowEnd::Beyond => {}
         }
         match reader.next(sample, &mut at) {
@@ -288,6 +303,13 @@ fn is_regular(sep: &[u8], sample: &[u8], due: usize) -> bool {
         }
     }
     true
+}
+
+/// Whether a line between the first and the last of these has as many values as a row.
+fn has_row_inside(lines: &[u8], sep: &[u8], due: usize) -> bool {
+    let lines: Vec<&[u8]> = lines.trim_ascii_end().split(|byte| *byte == b'\n').collect();
+    let inside = lines.get(1..lines.len().saturating_sub(1)).unwrap_or_default();
+    due > 1 && inside.iter().any(|line| memmem::find_iter(line, sep).count() + 1 == due)
 }
 
 #[cfg(test)]

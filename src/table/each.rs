@@ -5,7 +5,8 @@ use std::sync::atomic::AtomicU64;
 
 use super::batches;
 use super::dialect::{self, Dialect};
-use super::rows::{Reject, RowReader, check_width};
+use super::names::listed;
+use super::rows::{Reject, RowReader, check_width, hinted};
 use super::text::{Piece, Pieces, bad_lines};
 use super::{Kind, Table};
 use crate::Result;
@@ -13,10 +14,36 @@ use crate::Result;
 /// Takes a row's number and its values, or why it cannot be read.
 pub(crate) type EachRow<'a> = dyn FnMut(u64, std::result::Result<&[&[u8]], Reject>) -> Result<()> + 'a;
 
+/// What reading the rows of a text file has shown.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Met {
+    /// Rows of several lines, and the line of the first.
+    pub(crate) over_lines: (u64, u64),
+    /// Keys of JSON objects that are no column.
+    pub(crate) other_keys: Vec<String>,
+}
+
+impl Met {
+    /// What to say of it.
+    pub(crate) fn notes(&self, file: &str) -> Vec<String> {
+        let mut notes = Vec::new();
+        if !self.other_keys.is_empty() {
+            let keys = listed(&self.other_keys);
+            notes.push(format!("{file}: keys that its first lines do not have are not read: {keys}"));
+        }
+        if let (rows @ 1.., first) = self.over_lines {
+            notes.push(format!(
+                "{file}: values in quotes run over several lines in {rows} rows (the first begins in line {first})"
+            ));
+        }
+        notes
+    }
+}
+
 impl Table {
     /// Calls `each` with every row's number and its values as text (a null is empty), or why it cannot be read: an id
     /// (the columns `ids`) that is a list, say. With `wanted`, values of other columns may be left empty.
-    pub(crate) fn for_each(&self, wanted: Option<&[usize]>, ids: &[usize], each: &mut EachRow<'_>) -> Result<()> {
+    pub(crate) fn for_each(&self, wanted: Option<&[usize]>, ids: &[usize], each: &mut EachRow<'_>) -> Result<Met> {
         let bytes = Arc::default();
         match &self.kind {
             Kind::Text { dialect, header } => self.for_each_line(dialect, *header, ids, &bytes, each),
@@ -25,7 +52,7 @@ impl Table {
                 for batch in self.open_batches(wanted, &bytes)? {
                     row = batches::for_each_row(self, &batch?, wanted, row, each)?;
                 }
-                Ok(())
+                Ok(Met::default())
             }
         }
     }
@@ -37,7 +64,8 @@ impl Table {
         ids: &[usize],
         bytes: &Arc<AtomicU64>,
         each: &mut EachRow<'_>,
-    ) -> Result<()> {
+    ) -> Result<Met> {
+        let mut met = Met::default();
         let width = self.file_columns();
         let unsure = dialect.quote.is_none() && !dialect.quote_is_said;
         let mut line = header;
@@ -59,12 +87,19 @@ impl Table {
                     continue;
                 }
                 let late = |i: &usize| unsure && dialect::is_quoted(row.get(*i));
-                let checked = check_width(&row, width).and_then(|()| match (0..row.len()).find(late) {
-                    Some(i) => Err((i, dialect::LATE_QUOTES.to_owned())),
-                    None => Ok(()),
+                let checked = check_width(&row, width);
+                let checked = checked.map_err(|bad| hinted(bad, unsure && row.len() < width)).and_then(|()| {
+                    match (0..row.len()).find(late) {
+                        Some(i) => Err((i, dialect::LATE_QUOTES.to_owned())),
+                        None => Ok(()),
+                    }
                 });
                 match checked {
                     Ok(()) => {
+                        if row.lines > 1 {
+                            let begun = if met.over_lines.0 == 0 { first } else { met.over_lines.1 };
+                            met.over_lines = (met.over_lines.0 + 1, begun);
+                        }
                         let values = (0..row.len()).map(|i| row.get(i));
                         let values: Vec<&[u8]> = values.chain(self.constants.iter().map(Vec::as_slice)).collect();
                         each(first, Ok(&values))?;
@@ -76,6 +111,7 @@ impl Table {
                 }
             }
         }
-        Ok(())
+        met.other_keys = reader.take_other_keys();
+        Ok(met)
     }
 }

@@ -83,10 +83,40 @@ pub(crate) fn walk(root: &Path) -> Result<Found> {
         let why = "its name does not end as a data file's does";
         found.passed.extend(unnamed.into_iter().map(|file| (file.path, why.to_owned())));
     }
-    found.files.sort_by(|a, b| a.path.cmp(&b.path));
+    found.files.sort_by(|a, b| by_number(&a.path, &b.path));
     found.passed.sort();
     check_twins(root, &found.files)?;
     Ok(found)
+}
+
+/// Paths in the order of their texts, but of their numbers where they have some: `part.2` comes before `part.10`.
+fn by_number(a: &Path, b: &Path) -> std::cmp::Ordering {
+    let (a, b) = (a.to_string_lossy(), b.to_string_lossy());
+    let (mut x, mut y) = (a.as_bytes(), b.as_bytes());
+    while let (Some(&first), Some(&second)) = (x.first(), y.first()) {
+        let (n, m) = (digits(x), digits(y));
+        let order = if n > 0 && m > 0 {
+            let (p, q) = (without_zeros(&x[..n]), without_zeros(&y[..m]));
+            (x, y) = (&x[n..], &y[m..]);
+            p.len().cmp(&q.len()).then_with(|| p.cmp(q))
+        } else {
+            (x, y) = (&x[1..], &y[1..]);
+            first.cmp(&second)
+        };
+        if order.is_ne() {
+            return order;
+        }
+    }
+    x.len().cmp(&y.len()).then_with(|| a.cmp(&b))
+}
+
+fn digits(text: &[u8]) -> usize {
+    text.iter().take_while(|byte| byte.is_ascii_digit()).count()
+}
+
+fn without_zeros(digits: &[u8]) -> &[u8] {
+    let zeros = digits.iter().take_while(|byte| **byte == b'0').count();
+    &digits[zeros..]
 }
 
 /// Refuses a folder that has a file in two compressions.
@@ -234,6 +264,15 @@ mod tests {
         ] {
             assert_eq!(kind_of_name(Path::new(name)), kind, "{name}");
         }
+    }
+
+    #[test]
+    fn parts_in_the_order_of_their_numbers() {
+        let mut names =
+            ["p.10.csv", "p.9.csv", "p.2.csv", "a/2", "a/10", "p.002.csv", "p.csv", "q.1.csv"].map(Path::new);
+        names.sort_by(|a, b| by_number(a, b));
+        let expected = ["a/2", "a/10", "p.002.csv", "p.2.csv", "p.9.csv", "p.10.csv", "p.csv", "q.1.csv"];
+        assert_eq!(names, expected.map(Path::new));
     }
 
     #[test]

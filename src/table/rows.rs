@@ -150,6 +150,13 @@ impl RowReader {
         }
     }
 
+    /// How many values a row of several lines has.
+    pub(super) fn count(&mut self, lines: &[u8]) -> usize {
+        self.fields.clear();
+        self.split_quoted(trim_line_end(lines));
+        self.fields.len()
+    }
+
     /// Splits a row with quotes or escapes; the first value behind whose closing quote there is more text.
     fn split_quoted(&mut self, text: &[u8]) -> Option<usize> {
         self.unquoted.clear();
@@ -240,6 +247,12 @@ pub(crate) fn check_width(row: &Row<'_>, columns: usize) -> Result<(), (usize, S
             ),
         )),
     }
+}
+
+/// A row that is short in a file without quotes may be one whose value has a line break.
+pub(crate) fn hinted((column, reason): (usize, String), short: bool) -> (usize, String) {
+    let hint = if short { " (give quote=\" where values in quotes have line breaks)" } else { "" };
+    (column, reason + hint)
 }
 
 /// A value as it stands in an error: in backquotes, cut to 60 characters.

@@ -70,6 +70,15 @@ pub(crate) fn is_pipe(path: &Path) -> bool {
     is_dash(path) || std::fs::metadata(path).is_ok_and(|about| !about.is_file() && !about.is_dir())
 }
 
+/// Checks that there is something to read at this path. A pipe and standard input (`-`) can be read only once: they are
+/// not asked.
+///
+/// # Errors
+/// [`Error::Io`], [`Error::Input`] where `path` is a folder or empty.
+pub fn check(path: &Path) -> Result<()> {
+    if is_pipe(path) { Ok(()) } else { Source::open(path).map(drop) }
+}
+
 fn standard_input() -> io::Result<File> {
     #[cfg(unix)]
     {

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Runs tests/python against the built command (its path is in TERCEL) and the built examples `metrics`, `shards` and
 # `vectors`.
-# What pyarrow and Polars write is read, what is written they read; NumPy, safetensors, faiss and usearch read exported
-# vectors; and an independent library checks the metrics.
+# What pandas, Polars, DuckDB and pyarrow write is read, what is written they read; NumPy, safetensors, faiss and usearch
+# read exported vectors; and an independent library checks the metrics.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 cargo build --locked --workspace --features cli --bins --examples

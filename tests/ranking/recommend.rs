@@ -261,7 +261,7 @@ fn files_of_users_that_cannot_be_read() {
         3
     );
     assert_eq!(
-        Users::read(&dir.path().join("none"), &users, &items, columns, &ReadOptions::default())
+        Users::read(dir.path().join("none"), &users, &items, columns, &ReadOptions::default())
             .map(|_| ())
             .unwrap_err()
             .exit_code(),

@@ -5,7 +5,7 @@ use std::path::Path;
 use clap::error::{ContextKind, ErrorKind};
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 use tercel::data::ingest::IngestConfig;
-use tercel::settings::{Bytes, Table, TrainConfig, Word};
+use tercel::settings::{Table, TrainConfig};
 use tercel::{Config, Device, Error};
 
 use crate::flags::{self, Flags};
@@ -66,11 +66,6 @@ pub fn announce(asked: Device, out: &Output) -> tercel::Result<Device> {
     out.event("device", &choice);
     out.text(format_args!("device: {} ({})", choice.device, choice.reason));
     Ok(choice.device)
-}
-
-/// A number of bytes: `512MiB`, `2GB`, `1073741824`.
-pub fn bytes(text: &str) -> Result<u64, String> {
-    Bytes::parse(text).map(|bytes| bytes.0)
 }
 
 /// Reads a TOML file into a configuration; an error names the file, the line and the field.

@@ -2,13 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
 use tercel::data::dataset::write_json;
 use tercel::eval::Evaluation;
+use tercel::settings::{EvaluateSettings, SeenItems};
 use tercel::{Dataset, Device, Evaluate, Model, Result, Split};
 
-use crate::args::{MachineFlags, bytes};
-use crate::index::{Choice, Index, IndexFlags};
+use crate::args::MachineFlags;
+use crate::flags::Flags;
 use crate::output::{Output, thousands};
 use crate::progress::Meter;
 use crate::watch::watch;
@@ -30,107 +30,40 @@ pub struct Args {
     /// The dataset folder
     #[arg(long, value_name = "DATASET")]
     data: PathBuf,
-    /// valid or test (or train, to see what was learnt by heart)
-    #[arg(long, default_value = "test")]
-    split: Split,
-    /// The list lengths
-    #[arg(long, value_name = "K,K", value_delimiter = ',', default_value = "10,20")]
-    k: Vec<usize>,
     #[command(flatten)]
-    index: IndexFlags,
-    /// Keeps the items that the user has in the training split
-    #[arg(long)]
-    include_seen: bool,
-    /// The most memory that scoring may take, as in 512MiB
-    #[arg(long, value_name = "BYTES", value_parser = bytes)]
-    memory: Option<u64>,
+    settings: Flags<EvaluateSettings>,
     #[command(flatten)]
     machine: MachineFlags,
 }
 
-/// Which items may be found.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Seen {
-    /// Those that the user does not have in the training split: discovery.
-    #[default]
-    Excluded,
-    /// All: what is bought next.
-    Included,
-    /// Once the one way, once the other.
-    Both,
-}
-
-impl Seen {
-    /// The passes to make; true keeps seen items.
-    fn passes(self) -> &'static [bool] {
-        match self {
-            Seen::Excluded => &[false],
-            Seen::Included => &[true],
-            Seen::Both => &[false, true],
-        }
+/// The passes to make; true keeps seen items.
+fn passes(seen: SeenItems) -> &'static [bool] {
+    match seen {
+        SeenItems::Excluded => &[false],
+        SeenItems::Included => &[true],
+        SeenItems::Both => &[false, true],
     }
 }
 
-/// The table `[evaluate]` of a nightly run.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct EvaluateSettings {
-    /// Default `test`.
-    pub split: Split,
-    /// The list lengths. Default 10 and 20.
-    pub k: Vec<usize>,
-    /// `excluded` (default), `included`, or `both`.
-    pub seen: Seen,
-    /// The most bytes that scoring may take. Default: the library's.
-    pub memory: Option<u64>,
-    /// `exact` (default) or `approx`.
-    pub index: Index,
-    /// The recall that an approximate index must keep. Default 0.95.
-    pub recall: Option<f32>,
-}
-
-impl Default for EvaluateSettings {
-    fn default() -> Self {
-        EvaluateSettings {
-            split: Split::Test,
-            k: vec![10, 20],
-            seen: Seen::Excluded,
-            memory: None,
-            index: Index::Exact,
-            recall: None,
-        }
+/// What is asked of the model.
+fn request<'a>(settings: &EvaluateSettings, include_seen: bool) -> Evaluate<'a> {
+    let request = Evaluate::split(settings.split).k(&settings.k).include_seen(include_seen).index(&settings.search);
+    match settings.search.memory {
+        Some(memory) => request.memory(memory.0),
+        None => request,
     }
 }
 
-impl EvaluateSettings {
-    /// Checks what can be checked before any work.
-    pub fn check(&self) -> Result<()> {
-        self.request(false)?.check()
-    }
-
-    /// What is asked of the model.
-    fn request<'a>(&self, include_seen: bool) -> Result<Evaluate<'a>> {
-        let search = Choice { index: self.index, recall: self.recall }.search()?;
-        let request = Evaluate::split(self.split).k(&self.k).include_seen(include_seen).index(search);
-        Ok(match self.memory {
-            Some(memory) => request.memory(memory),
-            None => request,
-        })
-    }
+/// Checks what can be checked before any work.
+pub fn check(settings: &EvaluateSettings) -> Result<()> {
+    settings.validate()?;
+    request(settings, false).check()
 }
 
 pub fn run(args: &Args, out: &Output) -> Result<()> {
-    let choice = args.index.choice();
-    let settings = EvaluateSettings {
-        split: args.split,
-        k: args.k.clone(),
-        seen: if args.include_seen { Seen::Included } else { Seen::Excluded },
-        memory: args.memory,
-        index: choice.index,
-        recall: choice.recall,
-    };
-    settings.check()?;
+    let mut settings = EvaluateSettings::default();
+    args.settings.apply(&mut settings);
+    check(&settings)?;
     perform(&args.model, &args.data, &settings, args.machine.device(out)?, args.machine.threads(), out)
 }
 
@@ -146,10 +79,10 @@ pub fn perform(
     let dataset = Dataset::open(data)?;
     let mut opened = Model::load(model, device, threads)?;
     let mut evaluations = Vec::new();
-    for &include_seen in settings.seen.passes() {
+    for &include_seen in passes(settings.seen) {
         let meter = Meter::new("evaluate");
         let mut observer = watch(&meter, out);
-        let found = opened.evaluate(settings.request(include_seen)?.observe(&mut observer), &dataset)?;
+        let found = opened.evaluate(request(settings, include_seen).observe(&mut observer), &dataset)?;
         meter.finish(format_args!("{} users", thousands(found.users)));
         out.tagged(&found);
         table(&found, out);

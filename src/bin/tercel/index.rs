@@ -1,15 +1,16 @@
-//! `tercel index`: a model's items in an approximate index, and which index evaluate and recommend use.
+//! `tercel index`: a model's items in an approximate index.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tercel::index::item_index::{About, IndexOptions, QuerySource};
 use tercel::serve::INDEX_FILE;
-use tercel::{Device, Error, Event, Model, Result, Search};
+use tercel::settings::{IndexSettings, RECALL, Table};
+use tercel::{Device, Error, Event, Model, Result};
 
 use crate::args::MachineFlags;
+use crate::flags::Flags;
 use crate::output::{Output, round, size, thousands};
 use crate::progress::Meter;
 use crate::watch::watch;
@@ -35,35 +36,19 @@ pub struct Args {
     /// The file to write; MODEL/items.index without it
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// The part of the true best items that must be found, between 0 and 1
-    #[arg(long, value_name = "R", default_value_t = Search::RECALL)]
-    recall: f32,
-    /// The list length that the recall is meant for
-    #[arg(long, default_value_t = 10)]
-    k: usize,
-    /// The same seed gives the same index
-    #[arg(long, value_name = "S", default_value_t = 0)]
-    seed: u64,
+    #[command(flatten)]
+    settings: Flags<IndexSettings>,
     #[command(flatten)]
     machine: MachineFlags,
-}
-
-/// What an index can be told.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct IndexSettings {
-    /// The part of the true best items that must be found.
-    pub recall: f32,
-    /// The list length that the recall is meant for.
-    pub k: usize,
-    /// The same seed gives the same index.
-    pub seed: u64,
 }
 
 pub fn run(args: &Args, out: &Output) -> Result<()> {
     if let Some(file) = args.out.as_ref().filter(|file| file.is_dir()) {
         return Err(Error::input(file, "is a folder; the index goes to a file in it"));
     }
-    let settings = IndexSettings { recall: args.recall, k: args.k, seed: args.seed };
+    let mut settings = IndexSettings::default();
+    args.settings.apply(&mut settings);
+    settings.check()?;
     let (device, threads) = (args.machine.device(out)?, args.machine.threads());
     perform(&args.model, args.out.as_deref(), &settings, device, threads, out).map(drop)
 }
@@ -80,7 +65,8 @@ pub fn perform(
     let file = file.map_or_else(|| model.join(INDEX_FILE), Path::to_owned);
     let mut model = Model::load(model, device, threads)?;
     let start = Instant::now();
-    let mut index = model.index(&IndexOptions::approx(settings.recall).k(settings.k).seed(settings.seed))?;
+    let options = IndexOptions::approx(settings.recall.unwrap_or(RECALL)).seed(settings.seed);
+    let mut index = model.index(&settings.k.map_or(options.clone(), |k| options.k(k)))?;
     let seconds = start.elapsed().as_secs_f64();
     watch(&Meter::new("index"), out)(Event::IndexBuilt { about: index.about(), items: index.len(), seconds })?;
     index.save(&file)?;
@@ -136,61 +122,4 @@ pub fn describe(about: &About) -> serde_json::Value {
         "lists": about.lists,
         "catalogue": about.catalogue,
     })
-}
-
-/// Which items are searched.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum Index {
-    /// All.
-    #[default]
-    Exact,
-    /// Those of the lists that are likely to matter.
-    Approx,
-}
-
-impl Index {
-    pub fn name(self) -> &'static str {
-        match self {
-            Index::Exact => "exact",
-            Index::Approx => "approx",
-        }
-    }
-}
-
-/// The flags of commands that search.
-#[derive(clap::Args, Clone, Debug)]
-pub struct IndexFlags {
-    /// exact, or approx: through MODEL/items.index, which is built where it is missing or does not fit
-    #[arg(long, value_name = "exact|approx")]
-    pub index: Option<Index>,
-    /// The recall that an approximate index must keep; 0.95 without it
-    #[arg(long, value_name = "R")]
-    pub recall: Option<f32>,
-}
-
-/// How a command searches: the part of its settings that is about the index.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Choice {
-    pub index: Index,
-    pub recall: Option<f32>,
-}
-
-impl IndexFlags {
-    pub fn choice(&self) -> Choice {
-        Choice { index: self.index.unwrap_or_default(), recall: self.recall }
-    }
-}
-
-impl Choice {
-    /// The search that is asked for.
-    pub fn search(&self) -> Result<Search<'static>> {
-        match (self.index, self.recall) {
-            (Index::Exact, Some(_)) => {
-                Err(Error::config("recall", "goes with --index approx; an exact index misses nothing"))
-            }
-            (Index::Exact, None) => Ok(Search::Exact),
-            (Index::Approx, recall) => Ok(Search::Approx { recall: recall.unwrap_or(Search::RECALL) }),
-        }
-    }
 }

@@ -9,13 +9,13 @@ mod tests;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
-use tercel::data::dataset::{Dataset, Split};
+use tercel::data::dataset::Dataset;
 use tercel::data::ingest::IngestConfig;
-use tercel::{Config, Error, Exclude, Result};
+use tercel::settings::{EvaluateSettings, IndexMode, IndexSettings, RecommendSettings, SearchSettings};
+use tercel::{Config, Error, Result};
 
-use crate::args::{IngestFlags, TrainFlags, announce, bytes};
-use crate::evaluate::Seen;
-use crate::index::{Index, IndexFlags};
+use crate::args::{IngestFlags, TrainFlags, announce};
+use crate::flags::Flags;
 use crate::output::Output;
 use crate::{evaluate, index, ingest, recommend, train, words};
 use settings::Settings;
@@ -53,95 +53,11 @@ pub struct Args {
     #[command(flatten)]
     train: TrainFlags,
     #[command(flatten)]
-    after: AfterFlags,
-}
-
-#[derive(clap::Args)]
-#[command(next_help_heading = "Evaluation and recommendations")]
-struct AfterFlags {
-    /// The split of the evaluation: valid or test (or train, to see what was learnt by heart)
-    #[arg(long, value_name = "SPLIT")]
-    eval_split: Option<Split>,
-    /// The list lengths of the evaluation
-    #[arg(long, value_name = "K,K", value_delimiter = ',')]
-    eval_k: Option<Vec<usize>>,
+    evaluate: Flags<EvaluateSettings>,
     #[command(flatten)]
-    index: IndexFlags,
-    /// The list length that the index's recall is meant for; that of the predictions without it
-    #[arg(long, value_name = "K")]
-    index_k: Option<usize>,
-    /// The same seed gives the same index
-    #[arg(long, value_name = "S")]
-    index_seed: Option<u64>,
-    /// Items per user in the predictions
-    #[arg(long, value_name = "K")]
-    k: Option<usize>,
-    /// The predictions' file: .parquet, .arrow, .csv or .jsonl; a bare name lies in the run's folder
-    #[arg(long, value_name = "FILE")]
-    predictions: Option<PathBuf>,
-    /// Writes one line per user, keyed by user, for a key-value store; goes with .jsonl
-    #[arg(long)]
-    by_user: bool,
-    /// Users to recommend to, one raw id a line; all without it
-    #[arg(long, value_name = "FILE")]
-    users: Option<PathBuf>,
-    /// Items that may be recommended, one raw id a line; all without it
-    #[arg(long, value_name = "FILE")]
-    items: Option<PathBuf>,
-    /// Only items whose feature has this value, as in category=shoes; given more than once, items that have all
-    #[arg(long, value_name = "COLUMN=VALUE")]
-    tag: Vec<String>,
-    /// Which of a user's items are left out of the predictions: all (those of every split), train or none
-    #[arg(long, value_name = "all|train|none", conflicts_with = "include_seen")]
-    exclude: Option<Exclude>,
-    /// Lets items come back that the user has, in the evaluation and in the predictions
-    #[arg(long)]
-    include_seen: bool,
-    /// The most memory that scoring may take, as in 512MiB
-    #[arg(long, value_name = "BYTES", value_parser = bytes)]
-    memory: Option<u64>,
-}
-
-impl AfterFlags {
-    fn apply(&self, settings: &mut Settings) {
-        let (evaluate, recommend) = (&mut settings.evaluate, &mut settings.recommend);
-        evaluate.split = self.eval_split.unwrap_or(evaluate.split);
-        if let Some(k) = &self.eval_k {
-            evaluate.k.clone_from(k);
-        }
-        recommend.k = self.k.unwrap_or(recommend.k);
-        if let Some(file) = &self.predictions {
-            recommend.file.clone_from(file);
-        }
-        for (setting, flag) in [(&mut recommend.users, &self.users), (&mut recommend.items, &self.items)] {
-            if flag.is_some() {
-                setting.clone_from(flag);
-            }
-        }
-        recommend.by_user |= self.by_user;
-        if !self.tag.is_empty() {
-            recommend.tags.clone_from(&self.tag);
-        }
-        if let Some(index) = self.index.index {
-            (evaluate.index, recommend.index) = (index, index);
-        }
-        if self.index.recall.is_some() {
-            (evaluate.recall, recommend.recall) = (self.index.recall, self.index.recall);
-        }
-        let index = &mut settings.index;
-        (index.k, index.seed) = (self.index_k.or(index.k), self.index_seed.or(index.seed));
-        if self.exclude.is_some() {
-            (recommend.exclude, recommend.include_seen) = (self.exclude, false);
-        }
-        if self.include_seen {
-            evaluate.seen = Seen::Included;
-            (recommend.exclude, recommend.include_seen) = (None, true);
-        }
-        if self.memory.is_some() {
-            evaluate.memory = self.memory;
-            recommend.memory = self.memory;
-        }
-    }
+    recommend: Flags<RecommendSettings>,
+    #[command(flatten)]
+    index: Flags<IndexSettings>,
 }
 
 pub fn run(args: &Args, out: &Output) -> Result<()> {
@@ -165,8 +81,20 @@ impl Args {
         let mut config = settings.config();
         self.train.apply(&mut config);
         settings.set_config(config);
-        self.after.apply(&mut settings);
+        self.evaluate.apply(&mut settings.evaluate);
+        self.apply_recommend(&mut settings.recommend);
+        self.index.apply(&mut settings.index);
         Ok(settings)
+    }
+
+    /// `--exclude` and `--include-seen` each win over both of the file's ways to say it.
+    fn apply_recommend(&self, settings: &mut RecommendSettings) {
+        let mut told = RecommendSettings::default();
+        self.recommend.apply(&mut told);
+        if told.exclude.is_some() || told.include_seen {
+            (settings.exclude, settings.include_seen) = (None, false);
+        }
+        self.recommend.apply(settings);
     }
 }
 
@@ -195,9 +123,10 @@ pub fn perform(settings: &Settings, out: &Output) -> Result<Finished> {
         model: folder.join("model"),
         predictions: folder.join(&settings.recommend.file),
     };
-    settings.recommend.check(&files.predictions).map_err(|e| words::under("recommend", e))?;
-    settings.evaluate.check().map_err(|e| words::under("evaluate", e))?;
-    settings.index.check(settings.searches())?;
+    let recommending = settings.recommending();
+    recommend::check(&recommending, &files.predictions).map_err(|e| words::under("recommend", e))?;
+    evaluate::check(&settings.evaluate).map_err(|e| words::under("evaluate", e))?;
+    settings.check_index()?;
     let inputs = inputs_read(settings)?;
     let mut night = Night { settings, config, files: &files, folder, state: State::open(folder)?, out };
     let dataset = night.ingest(&inputs)?;
@@ -283,8 +212,7 @@ impl Night<'_> {
 
     /// The index that evaluation and recommendations search, where one of them does.
     fn index(&mut self, model: &[Stamp]) -> Result<()> {
-        let Some(recall) = self.settings.searches() else { return Ok(()) };
-        let settings = self.settings.index.with(recall, self.settings.recommend.k);
+        let Some(settings) = self.settings.searched() else { return Ok(()) };
         let task = Task::new(Stage::Index, &json!(settings), Vec::new(), model);
         if self.is_finished(&task, true)? {
             return Ok(());
@@ -301,7 +229,7 @@ impl Night<'_> {
             self.skip(Stage::Evaluate, &format!("the dataset has no {} split", settings.split.name()));
             return Ok(());
         }
-        let builds_on = [dataset, model, self.index_of(settings.index)].concat();
+        let builds_on = [dataset, model, self.index_of(&settings.search)].concat();
         let task = Task::new(Stage::Evaluate, &json!(settings), Vec::new(), &builds_on);
         if self.is_finished(&task, true)? {
             return Ok(());
@@ -313,10 +241,10 @@ impl Night<'_> {
     }
 
     fn recommend(&mut self, dataset: &[Stamp], model: &[Stamp]) -> Result<()> {
-        let settings = &self.settings.recommend;
+        let settings = &self.settings.recommending();
         let lists: Vec<PathBuf> = settings.users.iter().chain(&settings.items).cloned().collect();
         let lists = Stamp::all(&lists, self.state.inputs(Stage::Recommend))?;
-        let builds_on = [dataset, model, self.index_of(settings.index)].concat();
+        let builds_on = [dataset, model, self.index_of(&settings.search)].concat();
         let task = Task::new(Stage::Recommend, &json!(settings), lists, &builds_on);
         if self.is_finished(&task, true)? {
             return Ok(());
@@ -330,10 +258,10 @@ impl Night<'_> {
     }
 
     /// The files of the index that a stage searches.
-    fn index_of(&self, index: Index) -> &[Stamp] {
-        match index {
-            Index::Exact => &[],
-            Index::Approx => self.state.outputs(Stage::Index),
+    fn index_of(&self, search: &SearchSettings) -> &[Stamp] {
+        match search.index {
+            IndexMode::Exact => &[],
+            IndexMode::Approx => self.state.outputs(Stage::Index),
         }
     }
 

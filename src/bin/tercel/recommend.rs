@@ -2,13 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tercel::index::Recommended;
-use tercel::{Dataset, Device, Error, Exclude, Model, Recommend, Result};
+use tercel::settings::RecommendSettings;
+use tercel::{Dataset, Device, Model, Recommend, Result};
 
-use crate::args::{MachineFlags, bytes};
-use crate::index::{Choice, Index, IndexFlags};
+use crate::args::MachineFlags;
+use crate::flags::Flags;
 use crate::output::{Output, duration, round, thousands};
 use crate::progress::Meter;
 use crate::watch::watch;
@@ -33,128 +33,42 @@ pub struct Args {
     /// The file to write: .arrow, .parquet, .csv or .jsonl
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// Writes one line per user, keyed by user, for a key-value store; goes with .jsonl
-    #[arg(long)]
-    by_user: bool,
-    /// Items per user
-    #[arg(long, default_value_t = 12)]
-    k: usize,
-    /// Users to recommend to: one raw id a line, or a table with a header; all without it
-    #[arg(long, value_name = "FILE")]
-    users: Option<PathBuf>,
-    /// Items that may be recommended: one raw id a line; all without it
-    #[arg(long, value_name = "FILE")]
-    items: Option<PathBuf>,
-    /// Only items whose feature has this value, as in category=shoes; given more than once, items that have all
-    #[arg(long, value_name = "COLUMN=VALUE")]
-    tag: Vec<String>,
     /// The dataset that says what users have; without it, the training items that the model keeps
-    #[arg(long, value_name = "DATASET", conflicts_with = "include_seen")]
+    #[arg(long, value_name = "DATASET", conflicts_with = "include-seen")]
     exclude_seen: Option<PathBuf>,
-    /// Which of a user's items are left out: those of every split (all, the default), of the training split, or none
-    #[arg(long, value_name = "all|train|none")]
-    exclude: Option<Exclude>,
-    /// Keeps the items that the user has; short for --exclude none
-    #[arg(long)]
-    include_seen: bool,
     #[command(flatten)]
-    index: IndexFlags,
-    /// The most memory that scoring may take, as in 512MiB
-    #[arg(long, value_name = "BYTES", value_parser = bytes)]
-    memory: Option<u64>,
+    settings: Flags<RecommendSettings>,
     #[command(flatten)]
     machine: MachineFlags,
 }
 
-/// The table `[recommend]` of a nightly run.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct RecommendSettings {
-    /// The predictions' file; a bare name lies in the run's folder. Default `predictions.parquet`.
-    pub file: PathBuf,
-    /// Writes one line per user, keyed by user; goes with .jsonl. Default false.
-    pub by_user: bool,
-    /// Items per user. Default 12.
-    pub k: usize,
-    /// Users to recommend to. Default: all.
-    pub users: Option<PathBuf>,
-    /// Items that may be recommended. Default: all.
-    pub items: Option<PathBuf>,
-    /// Only items that have all of these, each `column=value`. Default: any.
-    pub tags: Vec<String>,
-    /// Which of a user's items are left out: `all` (default; those of every split), `train` or `none`.
-    pub exclude: Option<Exclude>,
-    /// Short for `exclude = "none"`. Default false.
-    pub include_seen: bool,
-    /// The most bytes that scoring may take. Default: the library's.
-    pub memory: Option<u64>,
-    /// `exact` (default) or `approx`.
-    pub index: Index,
-    /// The recall that an approximate index must keep. Default 0.95.
-    pub recall: Option<f32>,
+/// Checks what can be checked before any work; `file` is where the predictions go.
+pub fn check(settings: &RecommendSettings, file: &Path) -> Result<()> {
+    settings.validate()?;
+    settings.users.iter().chain(&settings.items).try_for_each(|list| tercel::table::check(list))?;
+    request(settings)?.check(file)
 }
 
-impl Default for RecommendSettings {
-    fn default() -> Self {
-        RecommendSettings {
-            file: "predictions.parquet".into(),
-            by_user: false,
-            k: 12,
-            users: None,
-            items: None,
-            tags: Vec::new(),
-            exclude: None,
-            include_seen: false,
-            memory: None,
-            index: Index::Exact,
-            recall: None,
-        }
+/// What is asked of the model.
+fn request<'a>(settings: &RecommendSettings) -> Result<Recommend<'a>> {
+    let request = Recommend::top(settings.k).tags(&settings.tags).exclude(settings.excluded()?);
+    let mut request = request.index(&settings.search).by_user(settings.by_user).read(settings.read.clone());
+    if let Some(users) = &settings.users {
+        request = request.users(users.as_path());
     }
-}
-
-impl RecommendSettings {
-    /// Checks what can be checked before any work; `file` is where the predictions go.
-    pub fn check(&self, file: &Path) -> Result<()> {
-        for list in self.users.iter().chain(&self.items) {
-            std::fs::metadata(list).map_err(|e| Error::io(list, e))?;
-        }
-        self.request()?.check(file)
+    if let Some(items) = &settings.items {
+        request = request.items(items.as_path());
     }
-
-    /// What is asked of the model.
-    fn request<'a>(&self) -> Result<Recommend<'a>> {
-        let exclude = Exclude::resolve(self.exclude, self.include_seen)?;
-        let search = Choice { index: self.index, recall: self.recall }.search()?;
-        let mut request = Recommend::top(self.k).tags(&self.tags).exclude(exclude).index(search).by_user(self.by_user);
-        if let Some(users) = &self.users {
-            request = request.users(users.as_path());
-        }
-        if let Some(items) = &self.items {
-            request = request.items(items.as_path());
-        }
-        if let Some(memory) = self.memory {
-            request = request.memory(memory);
-        }
-        Ok(request)
+    if let Some(memory) = settings.search.memory {
+        request = request.memory(memory.0);
     }
+    Ok(request)
 }
 
 pub fn run(args: &Args, out: &Output) -> Result<()> {
-    let choice = args.index.choice();
-    let settings = RecommendSettings {
-        file: args.out.clone(),
-        by_user: args.by_user,
-        k: args.k,
-        users: args.users.clone(),
-        items: args.items.clone(),
-        tags: args.tag.clone(),
-        exclude: args.exclude,
-        include_seen: args.include_seen,
-        memory: args.memory,
-        index: choice.index,
-        recall: choice.recall,
-    };
-    settings.check(&args.out)?;
+    let mut settings = RecommendSettings { file: args.out.clone(), ..RecommendSettings::default() };
+    args.settings.apply(&mut settings);
+    check(&settings, &args.out)?;
     let (device, threads) = (args.machine.device(out)?, args.machine.threads());
     perform(&args.model, &args.out, args.exclude_seen.as_deref(), &settings, device, threads, out)
 }
@@ -173,7 +87,7 @@ pub fn perform(
     let dataset = seen.map(Dataset::open).transpose()?;
     let meter = Meter::new("recommend");
     let mut observer = watch(&meter, out);
-    let mut request = settings.request()?.observe(&mut observer);
+    let mut request = request(settings)?.observe(&mut observer);
     if let Some(dataset) = &dataset {
         request = request.seen(dataset);
     }
@@ -189,7 +103,7 @@ fn report(file: &Path, settings: &RecommendSettings, found: &Recommended, out: &
         &json!({
             "users": found.users,
             "k": found.k,
-            "index": settings.index.name(),
+            "index": settings.search.index.name(),
             "rows": found.rows,
             "short_users": found.short_users,
             "identical_share": round(found.diversity.identical_share),

@@ -18,8 +18,9 @@ const FLAGS: [(&str, &str); 11] = [
 ];
 
 /// How the library's sentences speak of settings, and what the command says there.
-const PHRASES: [(&str, &str); 7] = [
+const PHRASES: [(&str, &str); 8] = [
     ("`include_seen`", "--include-seen"),
+    ("goes with an approximate index", "goes with --index approx"),
     ("raise `memory`", "raise --memory"),
     ("or exclude training items alone", "or pass --exclude train"),
     ("set `resume` to go on with it, or take another folder", "pass --resume to go on with it, or give another --out"),
@@ -87,6 +88,7 @@ mod tests {
             include_str!("../../eval/evaluate.rs"),
             include_str!("../../index/seen.rs"),
             include_str!("../../index/seen/held_out.rs"),
+            include_str!("../../settings/search.rs"),
             include_str!("../../train/resume.rs"),
         ];
         for (phrase, _) in PHRASES {

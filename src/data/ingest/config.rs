@@ -51,11 +51,11 @@ settings! {
         pub user_key: Option<String> = None, "the column with the user column's name, or a known one" => flag("COL");
         /// The key column of the item feature file.
         pub item_key: Option<String> = None, "the column with the item column's name, or a known one" => flag("COL");
-        /// What a user feature column becomes: categorical, multi-hot:SEP, numeric[:BUCKETS] or skip. Others: as their
+        /// What a user feature column becomes: categorical, multi-hot:SEP, numeric, numeric:BUCKETS or skip. Others: as their
         /// values look.
         pub user_feature_kinds: BTreeMap<String, FeatureSpec> = BTreeMap::new()
             => flag_named("user-feature", "COL=KIND");
-        /// What an item feature column becomes: categorical, multi-hot:SEP, numeric[:BUCKETS] or skip. Others: as their
+        /// What an item feature column becomes: categorical, multi-hot:SEP, numeric, numeric:BUCKETS or skip. Others: as their
         /// values look.
         pub item_feature_kinds: BTreeMap<String, FeatureSpec> = BTreeMap::new()
             => flag_named("item-feature", "COL=KIND");

@@ -64,7 +64,7 @@ pub(super) fn read_features(
     let missing = &input.table.missing;
     let mut wanted: Vec<usize> = input.columns.iter().map(|(i, _)| *i).chain([input.key]).collect();
     wanted.sort_unstable();
-    input.table.for_each(Some(&wanted), &[input.key], &mut |number, values| {
+    let met_lines = input.table.for_each(Some(&wanted), &[input.key], &mut |number, values| {
         let values = match values {
             Ok(values) => values,
             Err(reject) => return rejected.push(path, number, reject),
@@ -110,7 +110,7 @@ pub(super) fn read_features(
         Ok(())
     })?;
     let file = input.table.short_name();
-    let mut fitted = Fitted::default();
+    let mut fitted = Fitted { notes: met_lines.notes(&file), ..Fitted::default() };
     if rows > 0 {
         fitted.notes.extend(unmet.check(input, word, side, ids, &seen, (rows, met))?);
     }

@@ -14,7 +14,7 @@ use super::rows::{Columns, Layout, Readings, mixed};
 use super::spill::Spill;
 use super::{Progress, Stage};
 use crate::data::dataset::Split;
-use crate::table::{Dialect, Kind, Piece, Pieces, Reject, RowReader, Table, bad_lines};
+use crate::table::{Dialect, Kind, Met, Piece, Pieces, Reject, RowReader, Table, bad_lines};
 use crate::{Error, Result};
 
 /// Bytes of text that a worker gets at once.
@@ -52,10 +52,7 @@ pub(super) struct Sink<'a> {
 pub(super) struct Found {
     /// What its times were taken for.
     pub(super) readings: Readings,
-    /// Rows of several lines, and the line of the first.
-    pub(super) over_lines: (u64, u64),
-    /// Keys of JSON objects that are no column.
-    pub(super) other_keys: Vec<String>,
+    pub(super) met: Met,
 }
 
 /// What a slot holds for the worker.
@@ -186,12 +183,13 @@ fn take(files: &[InputFile], slot: &mut Slot, lines: &mut u64, sink: &mut Sink<'
     found.readings.one = found.readings.one.or(columns.readings.one);
     found.readings.not_compact |= columns.readings.not_compact;
     if columns.over_lines.0 > 0 {
-        let first = if found.over_lines.0 == 0 { *lines + columns.over_lines.1 + 1 } else { found.over_lines.1 };
-        found.over_lines = (found.over_lines.0 + columns.over_lines.0, first);
+        let first =
+            if found.met.over_lines.0 == 0 { *lines + columns.over_lines.1 + 1 } else { found.met.over_lines.1 };
+        found.met.over_lines = (found.met.over_lines.0 + columns.over_lines.0, first);
     }
     for key in columns.other_keys.drain(..) {
-        if !found.other_keys.contains(&key) {
-            found.other_keys.push(key);
+        if !found.met.other_keys.contains(&key) {
+            found.met.other_keys.push(key);
         }
     }
     *lines += columns.lines;

@@ -1,7 +1,7 @@
 //! Rows of tables to columns of users, items, times and weights.
 
 use super::ids::Keys;
-use crate::table::{Missing, Reading, Reject, Row, RowReader, Times, also_compact, check_width, quoted};
+use crate::table::{Missing, Reading, Reject, Row, RowReader, Times, also_compact, check_width, hinted, quoted};
 
 /// The longest raw id, in bytes.
 pub(super) const MAX_ID: usize = 1 << 20;
@@ -168,7 +168,7 @@ impl Columns {
 
     #[inline]
     fn read_row(&mut self, row: &Row<'_>, width: usize, layout: &Layout, ascii: bool) -> Result<(), (usize, String)> {
-        check_width(row, width)?;
+        check_width(row, width).map_err(|bad| hinted(bad, row.len() < width && layout.unsure_quotes))?;
         let user = layout.value(row, layout.user);
         let item = layout.value(row, layout.item);
         layout.check_id(user, ascii).map_err(|reason| (layout.user, reason))?;

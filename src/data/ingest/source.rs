@@ -320,6 +320,7 @@ fn feature_input(
         let spec = kinds.get(name).cloned().or_else(by_type).or_else(|| preset.feature_kind(side, name));
         match (unusable.get(name), reserved(name)) {
             _ if spec == Some(FeatureSpec::Skip) => {}
+            (Some(_), _) if kinds.contains_key(name) => table.check_usable(name)?,
             (Some(what), _) => {
                 notes.push(format!("{file}: column {name} is left out: it is {what}, which cannot be used"))
             }
@@ -338,6 +339,9 @@ fn feature_input(
 fn reserved(name: &str) -> Option<String> {
     match name {
         "" => Some("it has no name".into()),
+        _ if name.starts_with("Unnamed: ") || name.starts_with("__index_level_") => {
+            Some(format!("`{name}` is a data frame's index"))
+        }
         "id" | "count" => Some(format!("a feature cannot be called `{name}`")),
         _ => None,
     }
@@ -375,20 +379,7 @@ pub(super) fn after_reading(files: &[InputFile], found: &[Found], notes: &mut Ve
         {
             readings.push(reading.to_string());
         }
-        if !found.other_keys.is_empty() {
-            notes.push(format!(
-                "{}: keys that its first lines do not have are not read: {}",
-                file.table.short_name(),
-                listed(&found.other_keys)
-            ));
-        }
-        if found.over_lines.0 > 0 {
-            let (rows, first) = found.over_lines;
-            notes.push(format!(
-                "{}: values in quotes run over several lines in {rows} rows (the first begins in line {first})",
-                file.table.short_name()
-            ));
-        }
+        notes.extend(found.met.notes(&file.table.short_name()));
     }
     Ok((!readings.is_empty()).then(|| readings.join(", ")))
 }

@@ -72,9 +72,10 @@ impl EntityTable {
         {
             return Err(shape("text offsets that do not ascend or reach past the bytes"));
         }
-        for (i, (column, feature)) in self.features.iter().zip(features).enumerate() {
+        let mut names: hashbrown::HashSet<&str> = ["id", "count"].into_iter().collect();
+        for (column, feature) in self.features.iter().zip(features) {
             let name = &feature.name;
-            if name == "id" || name == "count" || features[..i].iter().any(|other| &other.name == name) {
+            if !names.insert(name.as_str()) {
                 return Err(Error::config(
                     format!("feature {name}"),
                     "a vocabulary file has a column of this name already; rename it in the input",

@@ -3,16 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use tercel::config::{LossConfig, ModelConfig, OptimizerConfig, TrainConfig};
 use tercel::data::ingest::IngestConfig;
+use tercel::settings::{
+    EvaluateSettings, IndexSettings, LossConfig, ModelConfig, OptimizerConfig, RecommendSettings, Table, TrainConfig,
+};
+use tercel::table::ReadOptions;
 use tercel::{Config, Error, Result};
 
 use crate::args::read_toml;
-use crate::evaluate::EvaluateSettings;
-use tercel::Search;
-
-use crate::index::{Index, IndexSettings};
-use crate::recommend::RecommendSettings;
 
 /// Everything that a nightly run can be told. Every field but the input has a default; unknown fields are refused.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -32,54 +30,54 @@ pub struct Settings {
     pub optimizer: OptimizerConfig,
     /// As `tercel train --config`.
     pub train: TrainConfig,
-    /// As `tercel index`, for the index that `evaluate` and `recommend` search where they are told `approx`.
-    pub index: NightlyIndex,
+    /// As `tercel index`, for the index that `evaluate` and `recommend` search where they are told `approx`. It keeps the
+    /// largest recall of the three.
+    pub index: IndexSettings,
     /// As `tercel evaluate`.
     pub evaluate: EvaluateSettings,
     /// As `tercel recommend`.
     pub recommend: RecommendSettings,
 }
 
-/// The table `[index]`. The recall stands in `[evaluate]` and `[recommend]`: the index keeps the larger one.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct NightlyIndex {
-    /// The list length that the recall is meant for. Default: that of the predictions.
-    pub k: Option<usize>,
-    /// The same seed gives the same index. Default 0.
-    pub seed: Option<u64>,
-}
+impl Settings {
+    /// All that the index is told which evaluation and recommendations search; none where both search all items.
+    pub fn searched(&self) -> Option<IndexSettings> {
+        let asked = [self.evaluate.search.kept(), self.recommend.search.kept()];
+        let recall = asked.into_iter().flatten().reduce(f32::max)?;
+        let IndexSettings { recall: own, k, seed } = self.index;
+        let recall = own.map_or(recall, |own| own.max(recall));
+        Some(IndexSettings { recall: Some(recall), k: Some(k.unwrap_or(self.recommend.k)), seed })
+    }
 
-impl NightlyIndex {
-    /// Checks what can be checked before any work; `searches` is the recall of the index, where one is searched.
-    pub fn check(&self, searches: Option<f32>) -> Result<()> {
-        match self.k {
-            Some(_) if searches.is_none() => Err(Error::config("index.k", "goes with --index approx")),
-            Some(k) if !(1..=1024).contains(&k) => {
-                Err(Error::config("index.k", format!("{k} is not a list length from 1 to 1024")))
-            }
-            _ if self.seed.is_some() && searches.is_none() => {
-                Err(Error::config("index.seed", "goes with --index approx"))
-            }
+    /// Checks what the index is told, before any work.
+    pub fn check_index(&self) -> Result<()> {
+        self.index.check_in("index")?;
+        let default = IndexSettings::default();
+        let told = [
+            ("index.recall", self.index.recall != default.recall),
+            ("index.k", self.index.k != default.k),
+            ("index.seed", self.index.seed != default.seed),
+        ];
+        match told.iter().find(|(_, told)| *told) {
+            Some((setting, _)) if self.searched().is_none() => Err(Error::config(*setting, "goes with --index approx")),
             _ => Ok(()),
         }
     }
 
-    /// All of an index's settings.
-    pub fn with(&self, recall: f32, k: usize) -> IndexSettings {
-        IndexSettings { recall, k: self.k.unwrap_or(k), seed: self.seed.unwrap_or(0) }
-    }
-}
-
-impl Settings {
-    /// The recall of the index that evaluation and recommendations search; none where both search all items.
-    pub fn searches(&self) -> Option<f32> {
-        let (evaluate, recommend) = (&self.evaluate, &self.recommend);
-        [(evaluate.index, evaluate.recall), (recommend.index, recommend.recall)]
-            .into_iter()
-            .filter(|(index, _)| *index == Index::Approx)
-            .map(|(_, recall)| recall.unwrap_or(Search::RECALL))
-            .reduce(f32::max)
+    /// What the recommendations are told. How the tables of users and items are written is as in `[ingest]`, where it is
+    /// left open; their columns are their own.
+    pub fn recommending(&self) -> RecommendSettings {
+        let mut settings = self.recommend.clone();
+        let ReadOptions { sep, quote, escape, null, columns: _, time_unit, time_format } = self.ingest.read.clone();
+        let read = &mut settings.read;
+        if read.time_unit.is_none() && read.time_format.is_none() {
+            (read.time_unit, read.time_format) = (time_unit, time_format);
+        }
+        read.sep = read.sep.take().or(sep);
+        read.quote = read.quote.or(quote);
+        read.escape = read.escape.or(escape);
+        read.null = read.null.take().or(null);
+        settings
     }
 
     /// Reads the file; its relative paths become relative to its folder.
@@ -89,15 +87,14 @@ impl Settings {
         Ok(settings)
     }
 
-    /// Makes relative paths start from `folder`. The predictions' name stays: it is a file in the run's folder.
+    /// Makes relative paths start from `folder`. The predictions' name stays: it is a file in the run's folder; so does
+    /// `-`, standard input.
     pub fn relative_to(&mut self, folder: &Path) {
         let ingest = &mut self.ingest;
         let one = [&mut self.out, &mut ingest.user_features, &mut ingest.item_features];
         let lists = [&mut self.recommend.users, &mut self.recommend.items];
-        for path in one.into_iter().chain(lists).flatten() {
-            *path = folder.join(&path);
-        }
-        for path in self.input.iter_mut().chain(&mut ingest.valid).chain(&mut ingest.test) {
+        let many = self.input.iter_mut().chain(&mut ingest.valid).chain(&mut ingest.test);
+        for path in one.into_iter().chain(lists).flatten().chain(many).filter(|path| path.as_os_str() != "-") {
             *path = folder.join(&path);
         }
     }

@@ -2,8 +2,14 @@
 
 use clap::{CommandFactory, Parser};
 
+use tercel::Split;
+use tercel::settings::{Bytes, Exclude, SeenItems};
+
 use super::*;
 use crate::Cli;
+
+/// The headings of what follows training, and of what every command is told of its machine.
+const HEADINGS: [&str; 5] = ["Evaluation", "Recommendations", "Search", "Index", "Machine"];
 
 /// Flags that say where the model, the data and the results are: a night knows.
 const PLACES: [&str; 4] = ["model", "data", "out", "exclude-seen"];
@@ -39,7 +45,7 @@ fn every_flag_of_what_follows_training_is_one_of_the_night() {
                 panic!("nightly has no --{name}, which is `{command} --{flag}`");
             };
             // A flag of ingest or training by the same name is another one, unless it says the same.
-            let is_it = matches!(heading.as_str(), "Evaluation and recommendations" | "Machine") || its_help == help;
+            let is_it = HEADINGS.contains(&heading.as_str()) || its_help == help;
             assert!(is_it, "nightly --{name} is under {heading}, and is not `{command} --{flag}`");
         }
     }
@@ -57,37 +63,82 @@ fn told(flags: &[&str]) -> Settings {
 #[test]
 fn flags_become_settings() {
     let default = told(&[]);
-    assert_eq!((default.searches(), default.recommend.k), (None, 12));
+    assert_eq!((default.searched(), default.recommend.k), (None, 12));
     let settings = told(&["--tag", "kind=a", "--tag", "size=b", "--by-user", "--eval-split", "valid", "--k", "7"]);
     assert_eq!((settings.recommend.tags, settings.recommend.by_user), (vec!["kind=a".into(), "size=b".into()], true));
     assert_eq!((settings.evaluate.split, settings.recommend.k, settings.evaluate.k), (Split::Valid, 7, vec![10, 20]));
     let settings =
         told(&["--index", "approx", "--recall", "0.9", "--index-k", "30", "--index-seed", "4", "--seed", "2"]);
-    assert_eq!((settings.evaluate.index, settings.recommend.index), (Index::Approx, Index::Approx));
-    assert_eq!((settings.evaluate.recall, settings.recommend.recall), (Some(0.9), Some(0.9)));
-    assert_eq!((settings.index.k, settings.index.seed, settings.train.seed), (Some(30), Some(4), 2));
+    let (evaluate, recommend) = (&settings.evaluate.search, &settings.recommend.search);
+    assert_eq!((evaluate.index, recommend.index), (IndexMode::Approx, IndexMode::Approx));
+    assert_eq!((evaluate.recall, recommend.recall, settings.index.recall), (Some(0.9), Some(0.9), None));
+    assert_eq!((settings.index.k, settings.index.seed, settings.train.seed), (Some(30), 4, 2));
     let settings = told(&["--eval-k", "3,4", "--memory", "1GiB", "--include-seen", "--users", "u", "--items", "i"]);
     assert_eq!((settings.evaluate.k, settings.recommend.k), (vec![3, 4], 12));
-    assert_eq!((settings.evaluate.memory, settings.recommend.memory), (Some(1 << 30), Some(1 << 30)));
-    assert_eq!((settings.evaluate.seen, settings.recommend.include_seen), (Seen::Included, true));
+    let memory = Some(Bytes(1 << 30));
+    assert_eq!((settings.evaluate.search.memory, settings.recommend.search.memory), (memory, memory));
+    assert_eq!((settings.evaluate.seen, settings.recommend.include_seen), (SeenItems::Included, true));
     assert_eq!((settings.recommend.users, settings.recommend.items), (Some("u".into()), Some("i".into())));
 }
 
 #[test]
+fn a_flag_wins_over_both_ways_to_say_what_is_left_out() {
+    let over = |file: &str, flag: &[&str]| {
+        let mut settings: RecommendSettings = toml::from_str(file).expect("settings");
+        let line = ["tercel", "nightly", "in.csv"].iter().chain(flag);
+        let Cli { command: crate::Command::Nightly(args), .. } = Cli::try_parse_from(line).expect("flags") else {
+            panic!("another subcommand");
+        };
+        args.apply_recommend(&mut settings);
+        settings.excluded().expect("one way")
+    };
+    assert_eq!(over("include_seen = true", &["--exclude", "train"]), Exclude::Train);
+    assert_eq!(over("exclude = \"train\"", &["--include-seen"]), Exclude::None);
+    assert_eq!(over("exclude = \"train\"", &[]), Exclude::Train);
+}
+
+#[test]
 fn the_index_keeps_the_larger_recall() {
+    let recall = |settings: &Settings| settings.searched().and_then(|index| index.recall);
     let mut settings = told(&["--index", "approx"]);
-    assert_eq!(settings.searches(), Some(tercel::Search::RECALL));
-    settings.evaluate.recall = Some(0.99);
-    settings.recommend.recall = Some(0.8);
-    assert_eq!(settings.searches(), Some(0.99));
-    settings.evaluate.index = Index::Exact;
-    assert_eq!(settings.searches(), Some(0.8));
-    assert_eq!(settings.index.with(0.8, 12).k, 12, "the list length of the predictions");
+    assert_eq!(recall(&settings), Some(tercel::Search::RECALL));
+    settings.evaluate.search.recall = Some(0.99);
+    settings.recommend.search.recall = Some(0.8);
+    assert_eq!(recall(&settings), Some(0.99));
+    settings.evaluate.search.index = IndexMode::Exact;
+    assert_eq!(recall(&settings), Some(0.8));
+    settings.index.recall = Some(0.7);
+    assert_eq!(recall(&settings), Some(0.8));
+    settings.index.recall = Some(0.9);
+    assert_eq!(recall(&settings), Some(0.9));
+    assert_eq!(settings.searched().and_then(|index| index.k), Some(12), "the list length of the recommendations");
     for (flags, field) in [(["--index-k", "5"], "index.k"), (["--index-seed", "5"], "index.seed")] {
-        let settings = told(&flags);
-        let error = settings.index.check(settings.searches()).expect_err("there is no index");
+        let error = told(&flags).check_index().expect_err("there is no index");
         assert!(error.to_string().starts_with(field), "{error}");
     }
-    let settings = told(&["--index", "approx", "--index-k", "0"]);
-    settings.index.check(settings.searches()).expect_err("no list length");
+    let error = told(&["--index", "approx", "--index-k", "0"]).check_index().expect_err("no list length");
+    assert!(error.to_string().starts_with("index.k: "), "{error}");
+}
+
+#[test]
+fn lists_are_written_as_the_input_is_where_nothing_else_is_said() {
+    let mut settings = told(&["--sep", "tab", "--null", "-", "--time-unit", "ms", "--columns", "user,item,time"]);
+    assert_eq!(settings.recommend, RecommendSettings::default());
+    let read = settings.recommending().read;
+    assert_eq!((read.sep.as_deref(), read.null, read.columns), (Some("tab"), Some(vec!["-".into()]), None));
+    assert!(read.time_unit.is_some());
+    settings.recommend.read = toml::from_str("sep = \";\"\ntime_format = \"%Y%m%d\"").expect("options");
+    let read = settings.recommending().read;
+    assert_eq!((read.sep.as_deref(), read.time_unit), (Some(";"), None));
+    read.validate().expect("options that go together");
+}
+
+#[test]
+fn standard_input_lies_in_no_folder() {
+    let mut settings = told(&["--users", "-", "--items", "items.txt"]);
+    settings.relative_to(Path::new("night"));
+    assert_eq!(
+        (settings.recommend.users, settings.recommend.items),
+        (Some("-".into()), Some("night/items.txt".into()))
+    );
 }

@@ -80,6 +80,9 @@ pub(super) fn candidates(inputs: &Inputs, format: Option<Format>, notes: &mut Ve
             let name = split.name();
             return Err(Error::config(name, "its files are all given for another part already; give each one place"));
         }
+        if split == Split::Train {
+            no_held_out(&own)?;
+        }
         interactions.splice(0..0, own);
     }
     pipes_once(inputs)?;
@@ -96,6 +99,28 @@ pub(super) fn candidates(inputs: &Inputs, format: Option<Format>, notes: &mut Ve
     let user_features = if inputs.user_features.is_none() { beside(Side::User) } else { None };
     let item_features = if inputs.item_features.is_none() { beside(Side::Item) } else { None };
     Ok(Candidates { interactions, user_features, item_features })
+}
+
+/// Refuses a folder with files that are named after held-out splits, which would be trained on.
+fn no_held_out(candidates: &[Candidate]) -> Result<()> {
+    const NAMES: [&str; 7] = ["test", "valid", "validation", "val", "dev", "holdout", "eval"];
+    let is_held_out = |path: &Path| {
+        path.components().rev().take(2).any(|part| {
+            let name = part.as_os_str().to_string_lossy().to_lowercase();
+            let word: String = name.chars().take_while(char::is_ascii_alphabetic).collect();
+            NAMES.contains(&word.as_str())
+        })
+    };
+    let in_folders = candidates.iter().filter(|candidate| candidate.in_folder).filter_map(|c| c.input.path());
+    let (held_out, others): (Vec<&Path>, Vec<&Path>) = in_folders.partition(|path| is_held_out(path));
+    match (held_out.first(), others.is_empty()) {
+        (Some(first), false) => Err(Error::input(
+            first,
+            "is named after a held-out split, and its folder is given to train on; give it by valid= or test=, or name \
+             the files to train on themselves",
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// Refuses a pipe that two parts would read.
