@@ -155,7 +155,7 @@ pub fn ingest_inputs(
     config.validate()?;
     let plan = source::plan(&inputs.with_files_of(config), config)?;
     if plan.columns.time.is_none() && matches!(config.split, SplitRule::Time { .. }) {
-        return Err(Error::config("split", "a split by time needs a time column; give --time COLUMN"));
+        return Err(Error::config("split", "a split by time needs a time column; give time=COLUMN"));
     }
     let draft = Draft::create(out)?;
     let dir = draft.path();

@@ -130,11 +130,11 @@ fn long_lines() {
 fn settings_that_do_not_fit() {
     let log = "user,item,time\na,x,5\nb,y,6\n";
     let no_time = error_with("user,item\na,x\n", |c| c.split = "time:5".parse().unwrap());
-    assert_eq!(no_time, "split: a split by time needs a time column; give --time COLUMN");
+    assert_eq!(no_time, "split: a split by time needs a time column; give time=COLUMN");
     let none_left = error_with(log, |c| c.split = "time:5".parse().unwrap());
-    assert_eq!(none_left, "split: none of the 2 rows is in the training split; check --split");
+    assert_eq!(none_left, "split: none of the 2 rows is in the training split; check split=");
     let filtered = error_with(log, |c| c.min_count.user = 2);
-    assert_eq!(filtered, "min_count: none of the 2 training rows is left; lower --min-count");
+    assert_eq!(filtered, "min_count: none of the 2 training rows is left; lower min_count=");
     let case = Case::with("log.bin", log);
     assert_eq!(case.open("log.bin", &config(|_| {})).summary.rows, 2, "a name tells nothing, the text does");
     std::fs::remove_dir_all(case.out()).unwrap();

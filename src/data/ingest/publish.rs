@@ -111,7 +111,7 @@ fn check_place(out: &Path) -> Result<()> {
     }
     names.sort_unstable();
     let Ok(dataset) = Dataset::open(out) else {
-        return Err(Error::input(out, "is not empty and not a dataset; choose another --out or remove it"));
+        return Err(Error::input(out, "is not empty and not a dataset; choose another folder, or remove it"));
     };
     let ours =
         |name: &str| name == "dataset.json" || name == "rejected.csv" || dataset.files().any(|file| file.name == name);

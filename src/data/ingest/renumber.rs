@@ -144,11 +144,11 @@ pub(super) fn number(
     }
     match (train_rows, filtered) {
         (0, _) => {
-            let reason = format!("none of the {} rows is in the training split; check --split", spilled.rows);
+            let reason = format!("none of the {} rows is in the training split; check split=", spilled.rows);
             return Err(Error::config("split", reason));
         }
         (rows, Some(Filtered { train_rows, .. })) if rows == train_rows => {
-            let reason = format!("none of the {rows} training rows is left; lower --min-count");
+            let reason = format!("none of the {rows} training rows is left; lower min_count=");
             return Err(Error::config("min_count", reason));
         }
         _ => {}
