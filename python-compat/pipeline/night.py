@@ -61,6 +61,11 @@ class Work:
         return self.folder / "predictions.parquet"
 
     @property
+    def checked(self) -> Path:
+        """Everybody's lists as they are measured: what is in the held-out splits stays in."""
+        return self.folder / "predictions-checked.parquet"
+
+    @property
     def store(self) -> Path:
         """The store that the API reads."""
         return self.folder / "recommendations.sqlite"
@@ -196,7 +201,7 @@ def test(
     tercel.Model(again.path, device=schedule.device).recommend(checks.k, exclude="train", out=second, progress=False)
     predict(work, chosen, checks.k, schedule)
     report = run_checks(
-        str(work.predictions),
+        str(work.checked),
         str(work.mart("purchases")),
         str(work.mart("customers")),
         str(work.mart("articles")),
@@ -206,7 +211,7 @@ def test(
     metrics = model.metrics | {name: {"event": "evaluate", **body} for name, body in figures.items()}
     build_report(
         work.report(night),
-        predictions=str(work.predictions),
+        predictions=str(work.checked),
         purchases=str(work.mart("purchases")),
         customers=str(work.mart("customers")),
         articles=str(work.mart("articles")),
@@ -222,12 +227,14 @@ def test(
 
 
 def predict(work: Work, chosen: Trained, k: int, schedule: Schedule) -> int:
-    """Everybody's lists, what they have bought in training left out; the number of rows. Written whole or not at all.
+    """Everybody's lists; the number of rows. Written whole or not at all.
 
-    What is in the validation and test splits stays in: by it the lists are checked.
+    They are published for tomorrow: what a user has bought in any split is left out. The lists that are checked keep what
+    is in the validation and test splits: by it they are measured.
     """
     model = tercel.Model(chosen.path, device=schedule.device, threads=schedule.threads)
-    model.recommend(k, exclude="train", out=work.predictions, progress=False)
+    model.recommend(k, exclude="train", out=work.checked, progress=False)
+    model.recommend(k, exclude="all", seen=tercel.Dataset(work.data), out=work.predictions, progress=False)
     return int(pq.read_metadata(work.predictions).num_rows)
 
 
