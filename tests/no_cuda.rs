@@ -18,7 +18,7 @@ fn a_cuda_device_without_a_driver_is_a_typed_error() {
             Err(error @ Error::CudaUnavailable { .. }) => {
                 assert_eq!(error.exit_code(), 4);
                 let text = error.to_string();
-                assert!(text.contains("--device cpu"), "says what to do: {text}");
+                assert!(text.contains("use the device `cpu`"), "says what to do: {text}");
             }
             other => panic!("cuda:{ordinal} gave {other:?}"),
         }

@@ -18,7 +18,7 @@ fn checkerboard(folder: &Path) -> Dataset {
     let (mut train, mut test) = (String::from("user,item,time\n"), String::from("user,item,time\n"));
     for user in 0..SIZE {
         for item in (user % 2..SIZE).step_by(2) {
-            let row = format!("{user},{item},{}\n", 1_000 + (user * 7 + item * 13) % 500);
+            let row = format!("{user},{item},{}\n", 1_600_000_000 + (user * 7 + item * 13) % 500);
             if item == user { test += &row } else { train += &row }
         }
     }

@@ -88,7 +88,8 @@ fuzz_target!(|data: &[u8]| {
         // Without a record of training the parameters are taken as they are.
         2 => fs::remove_file(&trainer).expect("it was written"),
         3 => {
-            let mut state = TrainerState { finished: false, ..good.state.clone() };
+            let mut state = good.state.clone();
+            state.finished = false;
             (state.cursor.epoch, state.cursor.batch) = (0, 0);
             for info in state.files.iter_mut().filter(|info| info.name == FILES[3]) {
                 info.xxh3 = Some(hash_file(&path).expect("readable"));

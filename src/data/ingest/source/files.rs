@@ -12,6 +12,8 @@ use crate::table::folder::{self, DataFile, NameKind, kind_of_name, ours, plain_n
 use crate::table::{FileId, Input};
 use crate::{Error, Result};
 
+/// What has a part in the test split.
+const TEST: &str = "among the test files";
 /// The most lines about files that are not read.
 const MOST_NOTES: usize = 20;
 
@@ -63,9 +65,13 @@ pub(super) fn candidates(inputs: &Inputs, format: Option<Format>, notes: &mut Ve
             let word = match split {
                 Split::Train => "given already",
                 Split::Valid => "among the validation files",
-                Split::Test => "among the test files",
+                Split::Test => TEST,
             };
             match taken.get(&id) {
+                Some(&where_) if split == Split::Valid && where_ == TEST => {
+                    notes.push(format!("{}: read as valid rows and as test rows", path.display()));
+                    true
+                }
                 Some(&where_) => {
                     notes.push(format!("{}: not read as {} rows: it is {where_}", path.display(), split.name()));
                     false
