@@ -261,7 +261,7 @@ fn a_folder_with_an_unfinished_or_another_run_is_not_overwritten() {
     let state = fs::read_to_string(out.join("trainer.json")).unwrap();
     fs::write(out.join("trainer.json"), state.replace("\"finished\": true", "\"finished\": false")).unwrap();
     let error = run(&dataset, &out, &config).unwrap_err();
-    assert!(error.to_string().contains("--resume"), "{error}");
+    assert!(error.to_string().contains("set `resume`"), "{error}");
     // A place that the run never has.
     let moved = state.replace("\"finished\": true", "\"finished\": false").replace("\"epoch\": 2", "\"epoch\": 7");
     assert!(moved.contains("\"epoch\": 7"));

@@ -68,7 +68,7 @@ pub(super) fn candidates(inputs: &Inputs, format: Option<Format>, notes: &mut Ve
                 Split::Test => TEST,
             };
             match taken.get(&id) {
-                Some(&where_) if split == Split::Valid && where_ == TEST => {
+                Some(&where_) if split == Split::Valid && where_ == TEST && !candidate.in_folder => {
                     notes.push(format!("{}: read as valid rows and as test rows", path.display()));
                     true
                 }
