@@ -229,8 +229,8 @@ def test(
 def predict(work: Work, chosen: Trained, k: int, schedule: Schedule) -> int:
     """Everybody's lists; the number of rows. Written whole or not at all.
 
-    They are published for tomorrow: what a user has bought in any split is left out. The lists that are checked keep what
-    is in the validation and test splits: by it they are measured.
+    They are published for tomorrow: what a user has bought in any split is left out. The lists that are checked keep
+    what is in the validation and test splits: by it they are measured.
     """
     model = tercel.Model(chosen.path, device=schedule.device, threads=schedule.threads)
     model.recommend(k, exclude="train", out=work.checked, progress=False)
