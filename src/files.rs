@@ -23,8 +23,8 @@ pub use hash::hash_file;
 pub(crate) use hash::{copy_hashed, hash_opened};
 pub(crate) use json::write_json_inside;
 pub use json::{accept_json, parse_json, read_json, write_json, write_json_locked};
-pub use lock::Lock;
 pub(crate) use lock::ENDING as LOCK;
+pub use lock::Lock;
 pub(crate) use opened::{Held, Opened, settled};
 pub(crate) use place::{beside, folder_of};
 

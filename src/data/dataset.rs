@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use crate::data::shard::{Shard, ShardIndex};
 use crate::data::vocabulary::Vocabulary;
-use crate::files::{Held, Opened, Work, accept_json, hash_file, parse_json, settled};
+use crate::files::{Held, Opened, Work, accept_json, parse_json, settled};
 use crate::{Error, Result};
 
 mod manifest;
 
-pub use manifest::{
-    EntityInfo, Feature, FeatureKind, FileInfo, Filtered, Manifest, SourceColumns, Split, SplitInfo,
-};
+pub use manifest::{EntityInfo, Feature, FeatureKind, FileInfo, Filtered, Manifest, SourceColumns, Split, SplitInfo};
+
+pub use crate::files::{hash_file, write_json};
 
 /// The version of the folder's layout that this build writes and reads.
 pub const FORMAT_VERSION: u32 = 1;
@@ -28,11 +28,12 @@ pub(crate) const WORK: Work = Work {
     parts: |dir| {
         let path = dir.join(MANIFEST);
         let text = std::fs::read(&path).map_err(|e| Error::io(&path, e))?;
-        let manifest: Manifest = serde_json::from_slice(&text)
-            .map_err(|e| Error::input(&path, format!("cannot be understood ({e}): this may be no dataset; remove it")))?;
+        let manifest: Manifest = serde_json::from_slice(&text).map_err(|e| {
+            Error::input(&path, format!("cannot be understood ({e}): this may be no dataset; remove it"))
+        })?;
         Ok(manifest.files().map(|file| file.name.clone()).chain(["rejected.csv".into()]).collect())
     },
-    resumable: false,
+    resumable: None,
 };
 
 /// An opened DATASET folder. Its files stay open: what is read is what the manifest described when it was opened, even

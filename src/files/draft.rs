@@ -25,8 +25,8 @@ pub(crate) struct Work {
     pub(crate) manifest: &'static str,
     /// The names that belong to it, as its manifest has them; an error where that cannot be understood.
     pub(crate) parts: fn(&Path) -> Result<Vec<String>>,
-    /// Whether a draft that was not published stays, to be gone on with.
-    pub(crate) resumable: bool,
+    /// The file with which a draft that was not published stays, to be gone on with.
+    pub(crate) resumable: Option<&'static str>,
 }
 
 /// A folder in the making, and the lock of its place.
@@ -41,7 +41,8 @@ pub(crate) struct Draft {
 
 impl Drop for Draft {
     fn drop(&mut self) {
-        if !self.published && !self.work.resumable {
+        let resumable = self.work.resumable.is_some_and(|file| self.dir.join(file).exists());
+        if !self.published && !resumable {
             // What cannot be removed now goes when the next run starts.
             let _ = discard(&self.dir, self.work);
         }
@@ -130,7 +131,6 @@ impl Draft {
         self.published = true;
         Ok(())
     }
-
 }
 
 /// Refuses a place where something would be lost.
@@ -159,7 +159,8 @@ fn belongs(name: &str, work: Work, parts: &[String]) -> bool {
     let is_part = |name: &str| name == work.manifest || parts.iter().any(|part| part == name);
     // What is beside a part while it is written.
     let written = name.strip_prefix('.').and_then(|name| name.rsplit_once('.'));
-    let beside = written.is_some_and(|(name, ending)| [lock::ENDING, atomic::ENDING].contains(&ending) && is_part(name));
+    let beside =
+        written.is_some_and(|(name, ending)| [lock::ENDING, atomic::ENDING].contains(&ending) && is_part(name));
     is_part(name) || beside || name == MARKER
 }
 
@@ -287,7 +288,7 @@ mod tests {
             let text = fs::read_to_string(dir.join("thing.json")).map_err(|e| Error::io(dir, e))?;
             Ok(text.split(' ').map(String::from).collect())
         },
-        resumable: false,
+        resumable: None,
     };
 
     fn fill(folder: &Path, part: &str) {

@@ -57,7 +57,8 @@ impl Lock {
             if !is_at(&file, &path).map_err(|e| Error::io(&path, e))? {
                 continue;
             }
-            let holder = Holder { pid: std::process::id(), since: Utc::now().format("%Y-%m-%d %H:%M:%S UTC").to_string() };
+            let holder =
+                Holder { pid: std::process::id(), since: Utc::now().format("%Y-%m-%d %H:%M:%S UTC").to_string() };
             let mut write = || -> std::io::Result<()> {
                 file.set_len(0)?;
                 file.rewind()?;

@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use tercel::eval::Evaluation;
 use tercel::files::{read_json, write_json};
 use tercel::model::checkpoint::ModelDir;
-use tercel::eval::Evaluation;
 use tercel::settings::{EvaluateSettings, SeenItems};
-use tercel::{Error, Dataset, Device, Evaluate, Model, Result, Split};
+use tercel::{Dataset, Device, Error, Evaluate, Model, Result, Split};
 
 use crate::args::MachineFlags;
 use crate::flags::Flags;
@@ -99,8 +99,7 @@ pub fn perform(
 
 /// Puts the figures beside those that training left in the file.
 fn keep(model: &Path, catalogue: &str, split: Split, evaluations: &[Evaluation]) -> Result<()> {
-    let now = ModelDir::new(model).info()?.parameters.and_then(|parameters| parameters.xxh3);
-    if now.as_deref() != Some(catalogue) {
+    if ModelDir::new(model).info()?.catalogue().as_deref() != Some(catalogue) {
         return Err(Error::checkpoint(model, "was replaced while it was evaluated; evaluate again"));
     }
     let path = &model.join("metrics.json");

@@ -214,8 +214,7 @@ fn model(path: &Path, out: &Output) -> Result<()> {
         read_json::<serde_json::Map<String, Value>>(&metrics)?;
     }
     let values: u64 = tensors.iter().map(|(_, _, shape)| shape.iter().product::<u64>()).sum();
-    let (epoch, steps) =
-        state.as_ref().map_or((0, 0), |state| (state.epoch_losses.len(), state.step));
+    let (epoch, steps) = state.as_ref().map_or((0, 0), |state| (state.epoch_losses.len(), state.step));
     let finished = info.parameters.is_some();
     out.event(
         "inspect",
