@@ -151,10 +151,14 @@ pub(crate) fn check_place(out: &Path, work: Work) -> Result<()> {
         return Ok(());
     }
     if !names.iter().any(|name| name == manifest) {
-        let reason = format!("holds `{}` and is not a {what}; choose another folder, or remove it", names[0]);
+        let reason =
+            format!("is not empty and not a {what}: it holds `{}`; choose another folder, or remove it", names[0]);
         return Err(Error::input(out, reason));
     }
-    let parts = (work.parts)(out)?;
+    let parts = (work.parts)(out).map_err(|error| {
+        let reason = format!("is not empty and not a {what}: {error}; choose another folder, or remove it");
+        Error::input(out, reason)
+    })?;
     match names.iter().find(|name| !belongs(name, work, &parts)) {
         None => Ok(()),
         Some(other) => Err(Error::input(
@@ -162,6 +166,16 @@ pub(crate) fn check_place(out: &Path, work: Work) -> Result<()> {
             format!("is a {what} that would be replaced, but `{other}` in it is not part of it; move that elsewhere"),
         )),
     }
+}
+
+/// Removes what would be replaced if its manifest could be understood: a folder with nothing in it but `parts`.
+pub(crate) fn remove_damaged(out: &Path, work: Work, parts: &[String]) -> Result<()> {
+    let Err(error) = check_place(out, work) else { return Ok(()) };
+    let names = names(out)?.unwrap_or_default();
+    if !names.iter().all(|name| belongs(name, work, parts)) {
+        return Err(error);
+    }
+    names.iter().try_for_each(|name| remove_file(&out.join(name)))
 }
 
 /// Whether a name in a folder is the folder's own.
@@ -298,7 +312,7 @@ mod tests {
             let text = fs::read_to_string(dir.join("thing.json")).map_err(|e| Error::io(dir, e))?;
             Ok(text.split(' ').map(String::from).collect())
         },
-        written: &["part"],
+        written: &["thing.json"],
         resumable: None,
     };
 
@@ -347,7 +361,6 @@ mod tests {
         fs::remove_dir_all(&out).unwrap();
         // At the draft's place.
         let dir = beside(&out, "thing");
-        fs::remove_dir_all(&dir).unwrap();
         fs::create_dir(&dir).unwrap();
         fs::write(dir.join("notes"), "foreign").unwrap();
         refused("is in the way");
