@@ -56,7 +56,10 @@ mod error;
 pub mod eval;
 pub mod export;
 mod files;
+mod finite;
 pub mod index;
+pub mod mapped;
+pub mod memory;
 pub mod model;
 pub mod rng;
 pub mod serve;
@@ -64,6 +67,7 @@ pub mod settings;
 mod slab;
 pub mod synth;
 pub mod table;
+mod threads;
 pub mod train;
 
 #[doc(hidden)]

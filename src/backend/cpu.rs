@@ -13,25 +13,24 @@ mod optim;
 pub(crate) mod parity;
 mod scratch;
 pub(crate) mod simd;
-mod threads;
 pub(crate) mod topk;
 
 use std::borrow::Cow;
 use std::sync::{Mutex, PoisonError};
 
 use simd::Isa;
-use threads::Threads;
 
 use super::check::{need, need_len, need_mat};
 use super::{Backend, Bag, Elem, Mat, MatMut, Plan, Skip, SoftmaxGrads, SoftmaxLoss, Step, Table};
 use crate::config::Precision;
-use crate::{Error, Result};
+use crate::threads::Threads;
+use crate::{Error, Result, memory};
 
 pub(crate) use topk::Items;
 
 /// The host's processors.
 pub(crate) struct Cpu {
-    pub(super) threads: Threads,
+    pub(crate) threads: Threads,
     pub(super) isa: Isa,
     /// Whether the softmax loss rounds the factors of its products to bf16.
     bf16: bool,
@@ -80,7 +79,7 @@ impl Backend for Cpu {
     }
 
     fn zeros<T: Elem>(&self, len: usize) -> Result<Vec<T>> {
-        Ok(simd::pages::zeros(len))
+        simd::pages::zeros(len)
     }
 
     fn upload<T: Elem>(&self, host: Vec<T>) -> Result<Vec<T>> {
@@ -99,7 +98,7 @@ impl Backend for Cpu {
     fn write<T: Elem>(&self, to: &mut Vec<T>, host: &[T]) -> Result<()> {
         if to.len() < host.len() {
             to.clear();
-            to.extend_from_slice(host);
+            memory::extend(to, host, "the values of a batch")?;
         } else {
             to[..host.len()].copy_from_slice(host);
         }
@@ -228,7 +227,7 @@ impl Backend for Cpu {
     }
 
     fn items(&self, rows: usize, dim: usize) -> Result<Items> {
-        Ok(Items::new(rows, dim))
+        Items::new(rows, dim)
     }
 
     fn pack_items(&self, to: &mut Items, first: usize, embeddings: &Vec<f32>, rows: usize) -> Result<()> {

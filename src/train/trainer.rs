@@ -33,6 +33,7 @@ use crate::model::negatives::Sampler;
 use crate::model::rank::{Catalogue, CoreRanker};
 use crate::model::spec::ModelSpec;
 use crate::model::step::Stepper;
+use crate::threads::Threads;
 use crate::{Device, Error, Result};
 
 /// Time between two [`TrainEvent::Progress`].
@@ -163,7 +164,8 @@ impl<'a, B: Backend> Run<'a, B> {
         let mut core = match &checkpoint {
             Some(_) => Core::new(backend, spec, config, &mut dir.parameters()?.0, optimizer, &items.table.counts)?,
             None => {
-                let mut fresh = Fresh { model: &config.model, seed: config.train.seed };
+                let threads = Threads::new(config.train.threads)?;
+                let mut fresh = Fresh { model: &config.model, seed: config.train.seed, threads: &threads };
                 Core::new(backend, spec, config, &mut fresh, optimizer, &items.table.counts)?
             }
         };

@@ -2,14 +2,13 @@
 
 use std::cmp::Reverse;
 
-use rayon::prelude::*;
-
 use super::config::MinCount;
 use super::ids::{Ids, canonical_integer};
 use super::spill::Spilled;
 use crate::data::dataset::{Filtered, Split};
 use crate::data::split::Splitter;
 use crate::data::vocabulary::RawIds;
+use crate::threads::Threads;
 use crate::{Error, Result};
 
 /// A provisional id that no row of the dataset names.
@@ -153,7 +152,8 @@ pub(super) fn number(
         }
         _ => {}
     }
-    Ok(Numbered { users: Side::new(raw_users, &users)?, items: Side::new(raw_items, &items)?, filtered })
+    let threads = Threads::available();
+    Ok(Numbered { users: Side::new(raw_users, &users, &threads)?, items: Side::new(raw_items, &items, &threads)?, filtered })
 }
 
 /// Drops the validation and test rows of whom the bounds left out: counts them, and forgets who is in no other.
@@ -186,7 +186,7 @@ fn drop_held_out(
 }
 
 impl Side {
-    fn new(raw: &Raw, counts: &Counts) -> Result<Side> {
+    fn new(raw: &Raw, counts: &Counts, threads: &Threads) -> Result<Side> {
         let ids = &raw.ids;
         let integers = !raw.text && ids.iter().all(|id| canonical_integer(ids.get(id)).is_some());
         let known = |id: &u32| counts.train[*id as usize] > 0;
@@ -197,7 +197,7 @@ impl Side {
             .map(|id| (Reverse(counts.train[id as usize]), sort_key(ids.get(id), integers), id))
             .collect();
         let rest = |id: u32| if integers { &b""[..] } else { ids.get(id) };
-        order.par_sort_unstable_by(|a, b| (a.0, a.1).cmp(&(b.0, b.1)).then_with(|| rest(a.2).cmp(rest(b.2))));
+        threads.sort_unstable_by(&mut order, |a, b| (a.0, a.1).cmp(&(b.0, b.1)).then_with(|| rest(a.2).cmp(rest(b.2))));
         let split = order.partition_point(|entry| known(&entry.2));
         let too_many = || Error::config("inputs", format!("{} ids on one side; {} fit", order.len(), BELOW - 2));
         if order.len() >= BELOW as usize - 1 {
@@ -258,7 +258,7 @@ mod tests {
             counts.train[number as usize] = *train;
             counts.elsewhere[number as usize] = *elsewhere;
         }
-        let side = Side::new(&raw, &counts).unwrap();
+        let side = Side::new(&raw, &counts, &Threads::new(2).unwrap()).unwrap();
         let rows = numbers.iter().map(|&n| side.row[n as usize]).collect();
         (side, rows)
     }

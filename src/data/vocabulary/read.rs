@@ -16,7 +16,7 @@ impl EntityTable {
     /// # Errors
     /// [`Error::Io`], [`Error::Input`] (no Arrow file, compressed), [`Error::Schema`] or [`Error::Damaged`].
     pub fn open(path: &Path, info: &FileInfo, features: &[Feature]) -> Result<EntityTable> {
-        let bytes = Bytes::map(path)?;
+        let bytes = Bytes::read(path)?;
         let bytes = bytes.as_slice();
         if let Some(expected) = &info.xxh3 {
             let found = format!("{:016x}", xxhash_rust::xxh3::xxh3_64(bytes));
