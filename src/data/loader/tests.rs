@@ -3,7 +3,8 @@ use std::path::Path;
 
 use super::*;
 use crate::data::batch::{Batch, PlainBatches, Rows};
-use crate::data::dataset::{EntityInfo, FileInfo, Manifest, SourceColumns, SplitInfo, write_json};
+use crate::data::dataset::{EntityInfo, FileInfo, Manifest, SourceColumns, SplitInfo};
+use crate::files::write_json;
 use crate::data::vocabulary::{EntityTable, RawIds};
 use crate::data::writer::ShardWriter;
 
