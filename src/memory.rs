@@ -68,6 +68,13 @@ pub(crate) fn filled<T: Clone>(value: T, len: usize, what: &str) -> Result<Vec<T
     Ok(values)
 }
 
+/// Makes `values` as long as `len`, with zeros at its end.
+pub(crate) fn resize<T: Zeroable + Clone>(values: &mut Vec<T>, len: usize, what: &str) -> Result<()> {
+    reserve_exact(values, len.saturating_sub(values.len()), what)?;
+    values.resize(len, T::zeroed());
+    Ok(())
+}
+
 /// Appends `more`.
 pub(crate) fn extend<T: Clone>(values: &mut Vec<T>, more: &[T], what: &str) -> Result<()> {
     reserve(values, more.len(), what)?;

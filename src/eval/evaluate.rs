@@ -359,6 +359,7 @@ impl Truth {
         threads.sort_unstable_by(&mut pairs, u64::cmp);
         pairs.dedup();
         let mut truth = Truth { users: Vec::new(), relevant: Lists::default(), rows, anonymous_rows };
+        memory::reserve_exact(&mut truth.relevant.values, pairs.len(), "the rows of the split")?;
         for of_user in pairs.chunk_by(|a, b| a >> 32 == b >> 32) {
             truth.users.push((of_user[0] >> 32) as u32);
             truth.relevant.values.extend(of_user.iter().map(|&pair| pair as u32));

@@ -3,6 +3,7 @@
 //! arrow-rs can panic on damaged files; every call that decodes is guarded, and a panic becomes an error.
 
 mod claims;
+mod pages;
 
 use std::fs::File;
 use std::io::{BufReader, Read, Seek};
@@ -151,6 +152,7 @@ impl Batches {
         let (decoder, total_rows) = if matches!(table.kind, Kind::Parquet) {
             guard(path, "footer", || {
                 let metadata = parquet_metadata(&file)?;
+                let file = pages::Checked::new(file, metadata.metadata())?;
                 let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata).with_batch_size(BATCH);
                 let rows = builder.metadata().file_metadata().num_rows();
                 let mask = match projection {

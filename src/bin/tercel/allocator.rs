@@ -89,15 +89,3 @@ fn exit_with(line: &[u8]) -> ! {
     let _ = std::io::Write::write_all(&mut std::io::stderr(), line);
     std::process::exit(1)
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_are_written_in_full() {
-        for number in [0, 7, 10, 4096, usize::MAX] {
-            assert_eq!(decimal(number, &mut [0; 20]), number.to_string().as_bytes());
-        }
-    }
-}

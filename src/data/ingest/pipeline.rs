@@ -16,7 +16,7 @@ use super::{Progress, Stage};
 use crate::data::dataset::Split;
 use crate::table::{Dialect, Kind, Met, Piece, Pieces, Reject, RowReader, Table, bad_lines};
 use crate::threads::spawn_in;
-use crate::{Error, Result};
+use crate::{Error, Result, memory};
 
 /// Bytes of text that a worker gets at once.
 const PIECE: usize = 1 << 20;
@@ -205,7 +205,9 @@ fn take(files: &[InputFile], slot: &mut Slot, lines: &mut u64, sink: &mut Sink<'
         for &user in &slot.users {
             let user = user as usize;
             if user >= rows.len() {
-                rows.resize((user + 1).next_power_of_two(), 0);
+                let len = (user + 1).next_power_of_two();
+                memory::reserve_exact(rows, len - rows.len(), "the rows of each user")?;
+                rows.resize(len, 0);
             }
             rows[user] = rows[user].saturating_add(1);
         }

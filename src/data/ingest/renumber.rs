@@ -9,8 +9,10 @@ use crate::data::dataset::{Filtered, Split};
 use crate::data::split::Splitter;
 use crate::data::vocabulary::RawIds;
 use crate::threads::Threads;
-use crate::{Error, Result};
+use crate::{Error, Result, memory};
 
+/// What takes the memory.
+const WHAT: &str = "the numbers of users and items";
 /// A provisional id that no row of the dataset names.
 pub(super) const NOWHERE: u32 = u32::MAX;
 /// A provisional id that a lower bound left out, with all its rows.
@@ -25,8 +27,9 @@ struct Counts {
 }
 
 impl Counts {
-    fn new(bound: usize) -> Counts {
-        Counts { train: vec![0; bound], elsewhere: vec![false; bound], below: Vec::new() }
+    fn new(bound: usize) -> Result<Counts> {
+        let (train, elsewhere) = (memory::zeros(bound, WHAT)?, memory::filled(false, bound, WHAT)?);
+        Ok(Counts { train, elsewhere, below: Vec::new() })
     }
 
     #[inline]
@@ -97,8 +100,8 @@ pub(super) fn number(
     raw_users: &Raw,
     raw_items: &Raw,
 ) -> Result<Numbered> {
-    let mut users = Counts::new(raw_users.ids.bound());
-    let mut items = Counts::new(raw_items.ids.bound());
+    let mut users = Counts::new(raw_users.ids.bound())?;
+    let mut items = Counts::new(raw_items.ids.bound())?;
     let mut train_rows = 0u64;
     spilled.for_each(|block, first| {
         let file = block.split.unwrap_or(Split::Train);
@@ -112,8 +115,8 @@ pub(super) fn number(
     })?;
     let mut filtered = None;
     if min_count.user > 1 || min_count.item > 1 {
-        let mut kept_users = vec![0u32; users.train.len()];
-        let mut kept_items = vec![0u32; items.train.len()];
+        let mut kept_users = memory::zeros::<u32>(users.train.len(), WHAT)?;
+        let mut kept_items = memory::zeros::<u32>(items.train.len(), WHAT)?;
         let mut left_out = 0;
         spilled.for_each(|block, first| {
             let file = block.split.unwrap_or(Split::Train);
@@ -191,11 +194,10 @@ impl Side {
         let integers = !raw.text && ids.iter().all(|id| canonical_integer(ids.get(id)).is_some());
         let known = |id: &u32| counts.train[*id as usize] > 0;
         // Most frequent first, then by raw id. The first bytes of a text stand in the key: they spare most look-ups.
-        let mut order: Vec<(Reverse<u32>, u64, u32)> = ids
-            .iter()
-            .filter(|id| known(id) || counts.elsewhere[*id as usize])
-            .map(|id| (Reverse(counts.train[id as usize]), sort_key(ids.get(id), integers), id))
-            .collect();
+        let is_here = |id: &u32| known(id) || counts.elsewhere[*id as usize];
+        let mut order = memory::with_capacity(ids.iter().filter(is_here).count(), WHAT)?;
+        let entry = |id| (Reverse(counts.train[id as usize]), sort_key(ids.get(id), integers), id);
+        order.extend(ids.iter().filter(is_here).map(entry));
         let rest = |id: u32| if integers { &b""[..] } else { ids.get(id) };
         threads.sort_unstable_by(&mut order, |a, b| (a.0, a.1).cmp(&(b.0, b.1)).then_with(|| rest(a.2).cmp(rest(b.2))));
         let split = order.partition_point(|entry| known(&entry.2));
@@ -203,7 +205,7 @@ impl Side {
         if order.len() >= BELOW as usize - 1 {
             return Err(too_many());
         }
-        let mut row = vec![NOWHERE; ids.bound()];
+        let mut row = memory::filled(NOWHERE, ids.bound(), WHAT)?;
         ids.iter().filter(|&id| counts.is_below(id)).for_each(|id| row[id as usize] = BELOW);
         for (at, entry) in order.iter().enumerate() {
             row[entry.2 as usize] = at as u32 + 1;
@@ -253,7 +255,7 @@ mod tests {
         let mut numbers = Vec::new();
         dictionary.resolve(&keys, 0, &mut Scratch::default(), &mut numbers).unwrap();
         let raw = Raw { ids: dictionary.freeze(), text };
-        let mut counts = Counts::new(raw.ids.bound());
+        let mut counts = Counts::new(raw.ids.bound()).unwrap();
         for (&number, (_, train, elsewhere)) in numbers.iter().zip(ids) {
             counts.train[number as usize] = *train;
             counts.elsewhere[number as usize] = *elsewhere;

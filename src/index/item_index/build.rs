@@ -206,7 +206,7 @@ impl ItemIndex {
         let (rows, k) = (asked.len() / self.dim, self.about.k);
         let search = Search { queries: &asked, rows, k, who: Who::default() };
         let best = self.search_exactly(&asked, k, None)?;
-        let mut found = Found::empty(rows, k);
+        let mut found = Found::empty(rows, k)?;
         let mut missed = 1.0f32;
         while missed > LEAST_MISSED {
             missed *= 0.5;
