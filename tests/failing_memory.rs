@@ -80,6 +80,7 @@ fn main() -> ExitCode {
 /// Does one piece of work in the folder where it is started, and refuses an allocation.
 fn child(work: &str, mode: &str, left: i64) -> ExitCode {
     TRIED_ONLY.store(i64::from(mode == "tried"), Relaxed);
+    COUNTED.store(0, Relaxed);
     LEFT.store(left, Relaxed);
     let done = perform(work);
     LEFT.store(-1, Relaxed);

@@ -36,11 +36,11 @@ fn wrong(output: &Output) -> Option<String> {
 fn little_memory_ends_in_a_line() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path();
-    std::fs::write(at.join("in.csv"), rows(60_000)).unwrap();
+    std::fs::write(at.join("in.csv"), rows(20_000)).unwrap();
     let whole = "unlimited";
     let steps = [
         ("ingest in.csv --out data --split last-per-user:1 --quiet --threads 2", "data"),
-        ("train --data data --out model --dim 64 --epochs 1 --batch-size 1024 --quiet --threads 2", "model"),
+        ("train --data data --out model --dim 16 --epochs 1 --batch-size 128 --quiet --threads 2", "model"),
         ("index --model model --quiet --threads 2", "model/items.index"),
         ("recommend --model model --out top.csv --quiet --threads 2", "top.csv"),
         ("evaluate --model model --data data --quiet --threads 2", ""),
@@ -49,7 +49,7 @@ fn little_memory_ends_in_a_line() {
     let mut bad = Vec::new();
     for (step, made) in steps {
         // Kilobytes of addresses: too few to start with up to enough.
-        for limit in [60_000, 80_000, 100_000, 120_000, 150_000, 180_000, 220_000, 260_000, 320_000, 400_000] {
+        for limit in [40_000, 60_000, 80_000, 100_000, 120_000, 140_000, 170_000, 200_000, 400_000] {
             let output = limited(at, &format!("-v {limit}"), step);
             // Where not even the loader has room, the program has not begun.
             let errors = String::from_utf8_lossy(&output.stderr);
