@@ -23,9 +23,10 @@ pub use hash::hash_file;
 pub(crate) use hash::{copy_hashed, hash_opened};
 pub(crate) use json::write_json_inside;
 pub use json::{accept_json, parse_json, read_json, write_json, write_json_locked};
-pub use lock::Lock;
 pub(crate) use lock::ENDING as LOCK;
-pub(crate) use opened::{Held, Opened, settled};
+pub use lock::Lock;
+pub use opened::settled;
+pub(crate) use opened::{Held, Opened};
 pub(crate) use place::{beside, folder_of};
 
 /// Makes a folder's entries durable: what a rename needs to survive a power cut.

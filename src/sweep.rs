@@ -139,7 +139,9 @@ mod tests {
         let held = Lock::take(&at("b.csv")).unwrap();
         let met = sweep(folder.path()).unwrap();
         assert_eq!(met[0], Swept::Removed(at(".a.csv.tercel-tmp")));
-        assert!(matches!(&met[1], Swept::Left(path, why) if path == &at(".b.csv.tercel-lock") && why.contains("process")));
+        assert!(
+            matches!(&met[1], Swept::Left(path, why) if path == &at(".b.csv.tercel-lock") && why.contains("process"))
+        );
         assert!(matches!(&met[2], Swept::Left(path, _) if path == &at(".b.csv.tercel-tmp")));
         drop(held);
         assert_eq!(entries(folder.path()).unwrap(), [".b.csv.tercel-tmp", ".d.tmp", "e"]);

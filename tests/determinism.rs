@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use tercel::data::batch::{Batch, Cursor, PlainBatches, Segments};
 use tercel::data::dataset::{Dataset, EntityInfo, Manifest, SourceColumns, Split, SplitInfo};
-use tercel::files::write_json;
 use tercel::data::loader::{Loader, LoaderConfig};
 use tercel::data::vocabulary::{EntityTable, RawIds};
 use tercel::data::writer::ShardWriter;
+use tercel::files::write_json;
 use tercel::rng::Rng;
 
 const USERS: u32 = 3000;

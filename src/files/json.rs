@@ -73,7 +73,10 @@ pub fn parse_json<T: DeserializeOwned>(path: &Path, text: &[u8]) -> Result<T> {
 ///
 /// # Errors
 /// [`Error::Damaged`] when it is no JSON object; as [`write_json`] else.
-pub fn accept_json<T: Serialize + DeserializeOwned>(path: &Path, change: impl FnOnce(&mut T) -> Result<()>) -> Result<()> {
+pub fn accept_json<T: Serialize + DeserializeOwned>(
+    path: &Path,
+    change: impl FnOnce(&mut T) -> Result<()>,
+) -> Result<()> {
     let text = fs::read(path).map_err(|e| Error::io(path, e))?;
     let mut value = serde_json::from_slice(&text).map_err(|e| not_understood(path, &e))?;
     change(&mut value)?;
@@ -163,7 +166,8 @@ mod tests {
         let read = |text: &str| parse_json::<Value>(&path, text.as_bytes());
         assert_eq!(read(&text).unwrap()["b"], 0.5);
         read(&text.replace("\n", " ")).unwrap();
-        for (from, to) in [("0.5", "0.1"), ("\"d\"", "\"e\""), ("null", "0"), ("true", "false"), ("\"x\"", "\"x\", 1")] {
+        for (from, to) in [("0.5", "0.1"), ("\"d\"", "\"e\""), ("null", "0"), ("true", "false"), ("\"x\"", "\"x\", 1")]
+        {
             let error = read(&text.replace(from, to)).unwrap_err();
             assert!(matches!(error, Error::Damaged { .. }) && error.to_string().contains("--accept"), "{error}");
         }

@@ -23,7 +23,9 @@ use crate::backend::{Backend, Table, TableData};
 use crate::config::Resolved;
 use crate::data::dataset::{Dataset, EntityInfo, FileInfo, check_name};
 use crate::data::history::History;
-use crate::files::{AtomicFile, Work, copy_hashed, hash_file, parse_json, read_json, remove_file, sync_folder, write_json_inside};
+use crate::files::{
+    AtomicFile, Work, copy_hashed, hash_file, parse_json, read_json, remove_file, sync_folder, write_json_inside,
+};
 use crate::model::core::{Core, FromF32, Source};
 use crate::model::spec::TableSpec;
 use crate::model::step::Stepper;
@@ -51,7 +53,8 @@ pub(crate) const WORK: Work = Work {
             .map_err(|e| Error::input(&path, format!("cannot be understood ({e}): this may be no model; remove it")))?;
         Ok(info.files().map(|file| file.name.clone()).chain(BESIDE.map(String::from)).collect())
     },
-    resumable: true,
+    written: &["metrics.json", "items.index"],
+    resumable: Some(STATE),
 };
 
 /// The paths of a MODEL folder.

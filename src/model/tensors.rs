@@ -92,7 +92,9 @@ pub(crate) fn write_tensors(path: &Path, name: &str, tensors: &[Tensor<'_>]) -> 
     let mut file = File::create(path).map_err(failed)?;
     let mut hasher = Xxh3Default::new();
     let mut bytes = 0;
-    for part in [&(header.len() as u64).to_le_bytes(), &header[..]].into_iter().chain(tensors.iter().map(|t| &t.data[..])) {
+    for part in
+        [&(header.len() as u64).to_le_bytes(), &header[..]].into_iter().chain(tensors.iter().map(|t| &t.data[..]))
+    {
         file.write_all(part).map_err(failed)?;
         hasher.update(part);
         bytes += part.len() as u64;

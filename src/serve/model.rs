@@ -46,7 +46,7 @@ pub struct Model {
     files: Finished,
     users: Arc<Vocabulary>,
     items: Arc<Vocabulary>,
-    /// The xxh3-64 of its parameters' file when it was opened.
+    /// What an index of its items is called.
     catalogue: String,
     history: Mutex<Option<Arc<History>>>,
     /// The approximate index that was used last.
@@ -121,7 +121,8 @@ impl Model {
         let users = Arc::new(files.vocabulary(&info.users)?);
         let items = Arc::new(files.vocabulary(&info.items)?);
         let spec = ModelSpec::new(&info.config.model, &info.users, &info.items)?;
-        let (mut parameters, catalogue) = files.parameters()?;
+        let mut parameters = files.parameters()?;
+        let catalogue = info.catalogue().unwrap_or_default();
         let device = device.resolve()?;
         let engine = match device {
             #[cfg(feature = "cuda")]
@@ -175,7 +176,7 @@ impl Model {
         &self.items
     }
 
-    /// What an index of its items is called: the checksum of its parameters.
+    /// What an index of its items is called: a checksum of its settings, vocabularies and parameters.
     pub fn catalogue(&self) -> &str {
         &self.catalogue
     }

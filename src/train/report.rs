@@ -6,12 +6,12 @@ use std::io::Write as _;
 use serde_json::json;
 
 use super::Diagnostics;
-use crate::{Error, Result};
 use crate::config::Config;
 use crate::data::dataset::{Dataset, Split};
 use crate::files::{AtomicFile, write_json_inside};
 use crate::model::checkpoint::{ModelDir, TrainerState};
 use crate::table::time::format_time;
+use crate::{Error, Result};
 
 /// Writes `metrics.json` and `README.md`.
 pub(super) fn write(

@@ -41,7 +41,7 @@ impl std::str::FromStr for Split {
 }
 
 /// One file of the folder.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct FileInfo {
     /// Its name inside the folder.
     pub name: String,
@@ -217,7 +217,8 @@ impl Manifest {
     /// Every file that it names.
     pub fn files(&self) -> impl Iterator<Item = &FileInfo> {
         let shards = [&self.train, &self.valid, &self.test].into_iter().flat_map(|split| &split.files);
-        let sides = [&self.users, &self.items].into_iter().flat_map(|side| [Some(&side.file), side.unseen_file.as_ref()]);
+        let sides =
+            [&self.users, &self.items].into_iter().flat_map(|side| [Some(&side.file), side.unseen_file.as_ref()]);
         shards.chain(sides.flatten()).chain(self.history.as_ref())
     }
 }

@@ -27,22 +27,26 @@ impl Finished {
     /// [`Error::Checkpoint`] when there is no model, or an unfinished one; [`Error::Damaged`]; [`Error::Io`].
     pub(crate) fn open(dir: &Path) -> Result<Finished> {
         let path = dir.join(MANIFEST);
-        settled(&path, || missing(dir), |text| {
-            let info = parse_info(&path, text)?;
-            if info.parameters.is_none() {
-                let reason = "is not finished: `tercel train --resume` goes on with it; no reader takes it before";
-                return Err(Error::checkpoint(dir, reason));
-            }
-            let held = Held::open(dir, info.files().map(|file| file.name.as_str()))?;
-            for file in info.files() {
-                let opened = held.get(dir, &file.name)?;
-                if opened.bytes() != file.bytes {
-                    let reason = format!("{} bytes, config.json says {}; train again", opened.bytes(), file.bytes);
-                    return Err(Error::damaged(opened.path(), "end of file", reason));
+        settled(
+            &path,
+            || missing(dir),
+            |text| {
+                let info = parse_info(&path, text)?;
+                if info.parameters.is_none() {
+                    let reason = "is not finished: `tercel train --resume` goes on with it; no reader takes it before";
+                    return Err(Error::checkpoint(dir, reason));
                 }
-            }
-            Ok(Finished { dir: dir.to_owned(), info, held })
-        })
+                let held = Held::open(dir, info.files().map(|file| file.name.as_str()))?;
+                for file in info.files() {
+                    let opened = held.get(dir, &file.name)?;
+                    if opened.bytes() != file.bytes {
+                        let reason = format!("{} bytes, config.json says {}; train again", opened.bytes(), file.bytes);
+                        return Err(Error::damaged(opened.path(), "end of file", reason));
+                    }
+                }
+                Ok(Finished { dir: dir.to_owned(), info, held })
+            },
+        )
     }
 
     pub(crate) fn dir(&self) -> &Path {
@@ -60,8 +64,8 @@ impl Finished {
         History::of(self.held.get(&self.dir, &file.name)?, file, info.users.rows, info.items.rows)
     }
 
-    /// The parameters, and the xxh3-64 of their file.
-    pub(crate) fn parameters(&self) -> Result<(TensorFile, String)> {
+    /// The parameters, compared with their checksum.
+    pub(crate) fn parameters(&self) -> Result<TensorFile> {
         let Some(told) = &self.info.parameters else { return Err(missing(&self.dir)) };
         let file = self.held.get(&self.dir, &told.name)?;
         let found = hash_opened(&file)?;
@@ -69,7 +73,7 @@ impl Finished {
             let reason = "is not the file that config.json describes: damaged, or another model's; train again";
             return Err(Error::checkpoint(file.path(), reason));
         }
-        Ok((TensorFile::of(file)?, found))
+        TensorFile::of(file)
     }
 }
 

@@ -45,6 +45,13 @@ impl ModelInfo {
         format!("{:016x}", xxhash_rust::xxh3::xxh3_64(&serde_json::to_vec(&settled).unwrap_or_default()))
     }
 
+    /// What a finished model's items are called, so that an index of them is told from another's: the xxh3-64 of
+    /// [`run`](ModelInfo::run) and the parameters' checksum; `None` until it is finished.
+    pub fn catalogue(&self) -> Option<String> {
+        let parameters = self.parameters.as_ref()?.xxh3.as_ref()?;
+        Some(format!("{:016x}", xxhash_rust::xxh3::xxh3_64(format!("{} {parameters}", self.run()).as_bytes())))
+    }
+
     /// Every file that it names.
     pub fn files(&self) -> impl Iterator<Item = &FileInfo> {
         let files = [&self.users.file, &self.items.file, &self.history].into_iter();
