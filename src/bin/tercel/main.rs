@@ -12,6 +12,7 @@ mod ingest;
 mod inspect;
 mod nightly;
 mod output;
+mod paths;
 mod progress;
 mod recommend;
 mod synth;
