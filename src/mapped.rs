@@ -179,6 +179,7 @@ mod signal {
     use std::io;
     use std::mem::MaybeUninit;
     use std::ptr;
+    use std::sync::atomic::{AtomicBool, Ordering};
     use std::sync::{Mutex, OnceLock, PoisonError};
 
     use super::{NAME_BYTES, Slot};
@@ -186,6 +187,8 @@ mod signal {
     const BEFORE: &[u8] = b"error: ";
     const AFTER: &[u8] = b": was cut, or its disk failed, while it was read; a file that is in use has to be replaced \
         by rename, not written over\n";
+
+    static SPOKEN: AtomicBool = AtomicBool::new(false);
 
     /// What the signal did before.
     static EARLIER: OnceLock<libc::sigaction> = OnceLock::new();
@@ -222,6 +225,11 @@ mod signal {
         // One that somebody sent has no address.
         let sent = code <= 0;
         if let (false, Some(slot)) = (sent, Slot::of(address)) {
+            // Where one thread meets the cut, others soon do: one of them speaks.
+            while SPOKEN.swap(true, Ordering::Relaxed) {
+                // SAFETY: the call waits for a signal, and one may call it here.
+                unsafe { libc::pause() };
+            }
             let mut line = [0; BEFORE.len() + NAME_BYTES + AFTER.len()];
             line[..BEFORE.len()].copy_from_slice(BEFORE);
             let mut len = BEFORE.len();

@@ -70,7 +70,7 @@ fn every_subcommand_takes_any_name() {
     }
     succeeds(at, "recommend --model @model --out @few.csv --items @items.txt --index approx");
     for form in ["npy", "arrow", "safetensors", "usearch", "faiss"] {
-        let found = succeeds(at, &format!("export --model @model --side items --out @vectors.{form}"));
+        let found = succeeds(at, &format!("export --model @model --items @vectors.{form}"));
         assert_eq!(shown(&found, "export", "file"), lossy(&format!("vectors.{form}")));
     }
     for path in ["@data", "@model", "@own.index", "@data/train-00000.arrow"] {

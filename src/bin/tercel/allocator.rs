@@ -7,6 +7,8 @@
 #![allow(unsafe_code)]
 
 use std::alloc::{GlobalAlloc, Layout};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
 
 /// An allocator, and what to do when it refuses.
 pub struct OrExit<A>(pub A);
@@ -47,6 +49,11 @@ fn there(block: *mut u8, size: usize) -> *mut u8 {
 /// Says it, without allocating, and exits.
 #[cold]
 fn leave(size: usize) -> ! {
+    // Where one thread has no memory, others soon have none: one of them speaks.
+    static SPOKEN: AtomicBool = AtomicBool::new(false);
+    while SPOKEN.swap(true, Relaxed) {
+        std::thread::sleep(Duration::from_secs(1));
+    }
     let mut digits = [0; 20];
     let line: [&[u8]; 3] = [
         b"error: out of memory: ",
