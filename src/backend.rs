@@ -183,6 +183,8 @@ pub(crate) trait Backend: Send + Sync + Sized + 'static {
     /// Item embeddings in the layout that `topk` scans.
     type Items: Send + Sync;
 
+    /// What decides the bits of its results, beside the seed: a run goes on only where it is the same.
+    fn path(&self) -> String;
     /// The name of a device with memory of its own, and how many bytes of it are free.
     fn free_memory(&self) -> Result<Option<(String, u64)>>;
     /// `len` zeros.

@@ -127,6 +127,24 @@ pub enum Error {
         /// What to change.
         advice: String,
     },
+    /// The system gave no more memory.
+    #[error(
+        "out of memory: {what} need {needed} bytes; give it more, or use fewer `threads`, a smaller `memory` or a smaller `batch_size`"
+    )]
+    OutOfMemory {
+        /// What asked for memory, a plural.
+        what: String,
+        /// Bytes that were asked for.
+        needed: u64,
+    },
+    /// Threads cannot be started.
+    #[error("{count} threads cannot be started: {reason}; use fewer `threads`, or raise the limits of processes and memory")]
+    Threads {
+        /// How many.
+        count: usize,
+        /// What the operating system said.
+        reason: String,
+    },
     /// The device has not enough memory left.
     #[error(
         "{device} has no room for {what}: {needed} bytes, {free} are free; use a smaller batch, a narrower model, 16-bit tables (model.dtype) or the device `cpu`"
@@ -213,7 +231,12 @@ impl Error {
             | Error::Cuda { .. }
             | Error::DeviceMemory { .. }
             | Error::KernelCompile { .. } => 4,
-            Error::Shape { .. } | Error::NonFinite { .. } | Error::Memory { .. } | Error::Interrupted { .. } => 1,
+            Error::Shape { .. }
+            | Error::NonFinite { .. }
+            | Error::Memory { .. }
+            | Error::OutOfMemory { .. }
+            | Error::Threads { .. }
+            | Error::Interrupted { .. } => 1,
         }
     }
 }

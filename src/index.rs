@@ -15,8 +15,8 @@ pub use seen::{Exclude, Seen};
 pub use user_file::UserFileSummary;
 pub use users::{Users, sample_users};
 
-use crate::Result;
 use crate::data::vocabulary::FeatureColumn;
+use crate::{Result, memory};
 
 /// The item row of a place without an item.
 pub const NO_ITEM: u32 = u32::MAX;
@@ -104,8 +104,13 @@ pub struct Found {
 
 impl Found {
     /// Nothing found yet: `rows` lists of `k` empty places.
-    pub(crate) fn empty(rows: usize, k: usize) -> Found {
-        Found { k, ids: vec![NO_ITEM; rows * k], scores: vec![f32::NEG_INFINITY; rows * k] }
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`](crate::Error::OutOfMemory).
+    pub(crate) fn empty(rows: usize, k: usize) -> Result<Found> {
+        const WHAT: &str = "the lists that are found";
+        let ids = memory::filled(NO_ITEM, rows.saturating_mul(k), WHAT)?;
+        Ok(Found { k, ids, scores: memory::filled(f32::NEG_INFINITY, rows.saturating_mul(k), WHAT)? })
     }
 
     /// Takes in what was found for the same users among other items.

@@ -56,7 +56,10 @@ mod error;
 pub mod eval;
 pub mod export;
 pub mod files;
+mod finite;
 pub mod index;
+pub mod mapped;
+pub mod memory;
 pub mod model;
 pub mod rng;
 pub mod serve;
@@ -65,6 +68,7 @@ mod slab;
 pub mod sweep;
 pub mod synth;
 pub mod table;
+mod threads;
 pub mod train;
 
 #[doc(hidden)]

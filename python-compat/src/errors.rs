@@ -65,7 +65,7 @@ fn build(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
         Error::Checkpoint { path, .. } => ("CheckpointError", Place { path: Some(path), ..nowhere }),
         Error::Shape { .. } => ("ShapeError", nowhere),
         Error::NonFinite { .. } => ("NonFiniteError", nowhere),
-        Error::Memory { .. } | Error::DeviceMemory { .. } => ("OutOfMemoryError", nowhere),
+        Error::Memory { .. } | Error::OutOfMemory { .. } | Error::DeviceMemory { .. } => ("OutOfMemoryError", nowhere),
         Error::CudaUnavailable { .. } | Error::Cuda { .. } | Error::KernelCompile { .. } => ("DeviceError", nowhere),
         _ => ("TercelError", nowhere),
     };

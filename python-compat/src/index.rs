@@ -84,11 +84,15 @@ impl ItemIndex {
         Ok(ItemIndex::new(raised(index)?))
     }
 
-    /// Opens an index file.
+    /// Opens an index file: reads it into memory, or maps it.
     #[staticmethod]
-    fn open(py: Python<'_>, path: PathBuf, device: &str, threads: usize) -> PyResult<ItemIndex> {
+    fn open(py: Python<'_>, path: PathBuf, device: &str, threads: usize, mmap: bool) -> PyResult<ItemIndex> {
         let device = raised(device.parse())?;
-        Ok(ItemIndex::new(raised(py.detach(|| tercel::index::ItemIndex::open(&path, device, threads)))?))
+        let index = py.detach(|| match mmap {
+            true => tercel::index::ItemIndex::open(&path, device, threads),
+            false => tercel::index::ItemIndex::read(&path, device, threads),
+        });
+        Ok(ItemIndex::new(raised(index)?))
     }
 
     /// Writes the index file, whole or not at all.

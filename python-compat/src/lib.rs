@@ -29,6 +29,13 @@ mod _core {
     use super::train::{complete_config, settings, train};
     #[pymodule_export]
     use super::{device_for, version};
+    use pyo3::prelude::*;
+
+    /// Once, when the module is imported.
+    #[pymodule_init]
+    fn init(_module: &Bound<'_, PyModule>) -> PyResult<()> {
+        crate::errors::raised(tercel::mapped::exit_on_cut_files())
+    }
 }
 
 /// The version of the core.

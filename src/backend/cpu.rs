@@ -1,7 +1,7 @@
 //! The CPU: the whole of [`Backend`] in safe Rust over the kernels of [`simd`].
 //!
 //! Work is cut the same way whatever the number of threads, and every sum has one order: the same bits for any number
-//! of threads. Between instruction sets bits may differ (fused multiply-add).
+//! of threads. Between instruction sets bits differ (fused multiply-add, the order of a vector's lanes).
 
 mod embedding;
 mod linear;
@@ -13,25 +13,24 @@ mod optim;
 pub(crate) mod parity;
 mod scratch;
 pub(crate) mod simd;
-mod threads;
 pub(crate) mod topk;
 
 use std::borrow::Cow;
 use std::sync::{Mutex, PoisonError};
 
 use simd::Isa;
-use threads::Threads;
 
 use super::check::{need, need_len, need_mat};
 use super::{Backend, Bag, Elem, Mat, MatMut, Plan, Skip, SoftmaxGrads, SoftmaxLoss, Step, Table};
 use crate::config::Precision;
-use crate::{Error, Result};
+use crate::threads::Threads;
+use crate::{Error, Result, memory};
 
 pub(crate) use topk::Items;
 
 /// The host's processors.
 pub(crate) struct Cpu {
-    pub(super) threads: Threads,
+    pub(crate) threads: Threads,
     pub(super) isa: Isa,
     /// Whether the softmax loss rounds the factors of its products to bf16.
     bf16: bool,
@@ -46,14 +45,9 @@ impl Cpu {
     /// computes in fp32.
     ///
     /// # Errors
-    /// [`Error::Config`] where the host lacks `isa` or the threads cannot be started.
+    /// [`Error::Config`] where the host lacks `isa`; [`Error::Threads`] where the threads cannot be started.
     pub(crate) fn new(threads: usize, isa: Option<Isa>, precision: Precision) -> Result<Cpu> {
-        let pairs = isa.map_or_else(Isa::gains_by_bf16, Isa::multiplies_bf16);
-        let isa = isa.unwrap_or_else(Isa::best);
-        if !isa.available() {
-            return Err(Error::config("isa", format!("this processor has no {isa:?}")));
-        }
-        let bf16 = precision == Precision::Bf16 && pairs;
+        let (isa, bf16) = choose(isa, precision)?;
         Ok(Cpu {
             threads: Threads::new(threads)?,
             isa,
@@ -71,16 +65,50 @@ impl Cpu {
     }
 }
 
+/// The instruction set, and whether the softmax loss multiplies bf16 values.
+fn choose(asked: Option<Isa>, precision: Precision) -> Result<(Isa, bool)> {
+    let pairs = asked.map_or_else(Isa::gains_by_bf16, Isa::multiplies_bf16);
+    let isa = asked.unwrap_or_else(Isa::best);
+    if !isa.available() {
+        let has: Vec<&str> = Isa::ALL.iter().filter(|isa| isa.available()).map(|isa| isa.name()).collect();
+        let reason = format!("this processor has no {}; it has {}", isa.name(), has.join(", "));
+        return Err(Error::config("train.instructions", reason));
+    }
+    Ok((isa, precision == Precision::Bf16 && pairs))
+}
+
+/// What decides the bits of results on this host: see [`Backend::path`].
+///
+/// # Errors
+/// [`Error::Config`] where the host lacks `asked`.
+pub(crate) fn path(asked: Option<Isa>, precision: Precision) -> Result<String> {
+    let (isa, bf16) = choose(asked, precision)?;
+    Ok(path_of(isa, bf16))
+}
+
+fn path_of(isa: Isa, bf16: bool) -> String {
+    // What AVX512-BF16 adds changes no bit where it is not used.
+    let isa = if isa == Isa::Avx512Bf16 && !bf16 { Isa::Avx512 } else { isa };
+    match std::env::consts::ARCH {
+        "x86_64" => isa.name().to_owned(),
+        arch => format!("{} ({arch})", isa.name()),
+    }
+}
+
 impl Backend for Cpu {
     type Buf<T: Elem> = Vec<T>;
     type Items = Items;
+
+    fn path(&self) -> String {
+        path_of(self.isa, self.bf16)
+    }
 
     fn free_memory(&self) -> Result<Option<(String, u64)>> {
         Ok(None)
     }
 
     fn zeros<T: Elem>(&self, len: usize) -> Result<Vec<T>> {
-        Ok(simd::pages::zeros(len))
+        simd::pages::zeros(len)
     }
 
     fn upload<T: Elem>(&self, host: Vec<T>) -> Result<Vec<T>> {
@@ -99,7 +127,7 @@ impl Backend for Cpu {
     fn write<T: Elem>(&self, to: &mut Vec<T>, host: &[T]) -> Result<()> {
         if to.len() < host.len() {
             to.clear();
-            to.extend_from_slice(host);
+            memory::extend(to, host, "the values of a batch")?;
         } else {
             to[..host.len()].copy_from_slice(host);
         }
@@ -228,7 +256,7 @@ impl Backend for Cpu {
     }
 
     fn items(&self, rows: usize, dim: usize) -> Result<Items> {
-        Ok(Items::new(rows, dim))
+        Items::new(rows, dim)
     }
 
     fn pack_items(&self, to: &mut Items, first: usize, embeddings: &Vec<f32>, rows: usize) -> Result<()> {

@@ -71,6 +71,7 @@ impl Dataset {
                     return Err(Error::damaged(dataset.path(file), "end of file", reason));
                 }
             }
+            check_rows(&dataset.manifest, &path)?;
             Ok(dataset)
         })
     }
@@ -170,6 +171,30 @@ impl Dataset {
             Ok(())
         })
     }
+}
+
+/// Numbers of rows that the files can hold, whose sizes were compared: whoever reads them asks for memory by these.
+fn check_rows(manifest: &Manifest, path: &Path) -> Result<()> {
+    /// A row of a shard has a user and an item, one of a vocabulary a count.
+    const ROW_BYTES: u64 = 8;
+    let damaged = |at: &str, reason: String| Error::damaged(path, at, format!("{reason}; ingest again"));
+    if let Some(file) = manifest.files().find(|file| file.rows > file.bytes / ROW_BYTES) {
+        let reason = format!("{} bytes cannot hold the {} rows that it says {} has", file.bytes, file.rows, file.name);
+        return Err(damaged("files", reason));
+    }
+    for (name, side) in [("users", &manifest.users), ("items", &manifest.items)] {
+        let unseen = side.unseen_file.as_ref().map_or(0, |file| file.rows);
+        if (u64::from(side.rows), u64::from(side.unseen)) != (side.file.rows, unseen) {
+            let reason = format!("{} and {} rows, its files have {} and {unseen}", side.rows, side.unseen, side.file.rows);
+            return Err(damaged(name, reason));
+        }
+    }
+    for split in [&manifest.train, &manifest.valid, &manifest.test] {
+        if Some(split.rows) != split.files.iter().try_fold(0u64, |sum, file| sum.checked_add(file.rows)) {
+            return Err(damaged("splits", format!("{} rows of a split are not those of its files", split.rows)));
+        }
+    }
+    Ok(())
 }
 
 fn check(manifest: &Manifest, path: &Path) -> Result<()> {

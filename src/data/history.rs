@@ -13,13 +13,15 @@ use crate::data::dataset::{Dataset, FileInfo};
 use crate::data::shard::ipc::Source;
 use crate::data::shard::{Block, ShardIndex};
 use crate::files::Opened;
-use crate::{Error, Result};
+use crate::{Error, Result, memory};
 
 mod sort;
 
 /// The file's name in a dataset folder.
 pub const FILE_NAME: &str = "history.arrow";
 
+/// What takes the memory.
+const WHAT: &str = "the histories of the users";
 /// Columns of up to this many bytes are kept in memory.
 const CACHE_BYTES: u64 = 96 << 20;
 
@@ -76,7 +78,11 @@ impl History {
         let index = Arc::new(ShardIndex::of(file.clone(), info)?);
         let width = if index.timestamps { 12 } else { 4 };
         let mut cache = (index.rows.saturating_mul(width) <= CACHE_BYTES).then(Cache::default);
-        let mut offsets = vec![0u64; users as usize + 1];
+        let mut offsets = memory::zeros::<u64>(users as usize + 1, WHAT)?;
+        if let Some(cache) = &mut cache {
+            memory::reserve_exact(&mut cache.items, index.rows as usize, WHAT)?;
+            memory::reserve_exact(&mut cache.timestamps, if index.timestamps { index.rows as usize } else { 0 }, WHAT)?;
+        }
         let mut last = (0, i64::MIN);
         index.scan(|first, rows| {
             let out_of_range = |column, i: usize, id, rows| {

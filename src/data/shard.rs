@@ -4,16 +4,16 @@
 //! (int64, seconds) and `weight` (float32); other columns are ignored. Shards of this crate carry a checksum for each
 //! record batch; files of pyarrow or Polars have none and are read as they are.
 
+use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use memmap2::Mmap;
-
 use crate::data::batch::Rows;
 use crate::data::dataset::FileInfo;
 use crate::files::{Opened, hash_opened};
-use crate::{Error, Result};
+use crate::mapped::Mapped;
+use crate::{Error, Result, memory};
 
 pub(crate) mod checksum;
 pub(crate) mod ipc;
@@ -312,7 +312,7 @@ pub(crate) fn optional<'a>(footer: &'a Footer, path: &Path, name: &str, kind: Ki
 /// The bytes of a file.
 pub(crate) enum Bytes {
     /// Mapped, read-only.
-    Map(Mmap),
+    Map(Mapped),
     /// In memory, aligned to 8 bytes.
     Owned {
         /// The bytes, padded to whole words.
@@ -325,13 +325,22 @@ pub(crate) enum Bytes {
 impl Bytes {
     /// Maps a file.
     pub(crate) fn map(file: &Opened) -> Result<Bytes> {
-        // A file that another process writes to gives other values, which checksums find. One that is cut off while it
-        // is mapped raises SIGBUS: files of this crate are never changed in place, they are replaced by rename.
-        #[allow(unsafe_code)]
-        // SAFETY: the mapping is private to this value and read-only, no reference into it outlives it, and its bytes
-        // are only ever read as plain integers and floats, for which every bit pattern is valid.
-        let map = unsafe { Mmap::map(file.file()) };
-        map.map(Bytes::Map).map_err(|e| Error::io(file.path(), e))
+        Ok(Bytes::Map(Mapped::new(file.file(), file.path())?))
+    }
+
+    /// Reads a file into memory.
+    pub(crate) fn read(file: &Opened) -> Result<Bytes> {
+        let path = file.path();
+        let len = Source::bytes(file).map_err(|e| Error::io(path, e))?;
+        let what = || format!("the bytes of {}", path.display());
+        let len = usize::try_from(len).map_err(|_| Error::OutOfMemory { what: what(), needed: len })?;
+        let mut words = memory::zeros::<u64>(len.div_ceil(8), &what())?;
+        let bytes = &mut bytemuck::cast_slice_mut::<u64, u8>(&mut words)[..len];
+        Source::read(file, 0, bytes).map_err(|e| match e.kind() {
+            io::ErrorKind::UnexpectedEof => Error::damaged(path, "end of file", "it was cut while it was read"),
+            _ => Error::io(path, e),
+        })?;
+        Ok(Bytes::Owned { words, len })
     }
 
     /// All of them.

@@ -8,9 +8,8 @@
 //! as good a sample as a user: the intervals stay right (their widths scatter by sqrt(1 / 2 GROUPS) = 0.6 %, well below
 //! what 1000 resamples scatter by themselves), while time and memory no longer grow with the users.
 
-use rayon::prelude::*;
-
 use crate::rng::{Rng, mix};
+use crate::threads::Threads;
 
 /// The most units that are drawn from.
 pub const GROUPS: usize = 1 << 14;
@@ -51,10 +50,16 @@ impl Bootstrap {
     /// For each value the 2.5th and the 97.5th percentile of its mean over `samples` resamples. None without users or
     /// with fewer than 2 samples.
     pub fn intervals(&self, samples: usize, seed: u64) -> Option<Vec<(f64, f64)>> {
+        self.intervals_by(&Threads::available(), samples, seed)
+    }
+
+    /// [`intervals`](Bootstrap::intervals), by these threads.
+    pub(crate) fn intervals_by(&self, threads: &Threads, samples: usize, seed: u64) -> Option<Vec<(f64, f64)>> {
         if self.users == 0 || samples < 2 || self.width == 0 {
             return None;
         }
-        let means: Vec<f64> = (0..samples as u64).into_par_iter().flat_map_iter(|s| self.resample(s, seed)).collect();
+        let resamples = threads.map(vec![(); samples], 1, |sample, ()| self.resample(sample as u64, seed));
+        let means: Vec<f64> = resamples.concat();
         let mut column = vec![0.0; samples];
         let intervals = (0..self.width).map(|value| {
             for (to, resample) in column.iter_mut().zip(means.chunks_exact(self.width)) {
@@ -136,8 +141,8 @@ mod tests {
     fn a_seed_decides_and_threads_do_not() {
         let bootstrap = users((0..500).map(|i| f64::from(i % 7) / 7.0));
         let many = bootstrap.intervals(200, 3);
-        let one = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
-        assert_eq!(one.install(|| bootstrap.intervals(200, 3)), many);
+        assert_eq!(bootstrap.intervals_by(&Threads::new(1).unwrap(), 200, 3), many);
+        assert_eq!(bootstrap.intervals_by(&Threads::new(3).unwrap(), 200, 3), many);
         assert_ne!(bootstrap.intervals(200, 4), many);
     }
 

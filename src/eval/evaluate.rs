@@ -2,14 +2,13 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use rayon::prelude::*;
-
 use crate::data::dataset::{Dataset, Split};
 use crate::data::vocabulary::Vocabulary;
 use crate::index::exact::check;
 use crate::index::users::{Reading, Users};
 use crate::index::{Exclude, Found, Lists, Progress, Ranker, Seen, UserBlock};
-use crate::{Error, Result};
+use crate::threads::Threads;
+use crate::{Error, Result, memory};
 
 use super::baselines::Popularity;
 use super::bootstrap::Bootstrap;
@@ -94,6 +93,7 @@ pub struct Evaluator {
     /// The users' items, once a ranker or its lists have needed them.
     seen: Mutex<Option<Seen>>,
     truth: Truth,
+    threads: Threads,
 }
 
 /// Who has which relevant items.
@@ -115,7 +115,8 @@ impl Evaluator {
     /// [`Error::Memory`] when its rows do not fit, [`Error::IdOutOfRange`], or whatever opening the files gives.
     pub fn open(dataset: &Dataset, split: Split, options: &EvaluateOptions) -> Result<Evaluator> {
         let metrics = Metrics::new(&options.ks)?;
-        let truth = Truth::read(dataset, split, options.memory)?;
+        let threads = Threads::available();
+        let truth = Truth::read(dataset, split, options.memory, &threads)?;
         let manifest = dataset.manifest();
         Ok(Evaluator {
             split,
@@ -126,6 +127,7 @@ impl Evaluator {
             dataset: dataset.clone(),
             seen: Mutex::new(None),
             truth,
+            threads,
         })
     }
 
@@ -162,7 +164,7 @@ impl Evaluator {
             for (ranker, figures) in [(&mut *ranker, &mut model), (&mut popular, &mut baseline)] {
                 let found = ranker.top_k(&block, k, skipped)?;
                 check(&found, block.len(), k)?;
-                figures.add(&self.metrics, &found, &self.truth.relevant, first)?;
+                figures.add(&self.threads, &self.metrics, &found, &self.truth.relevant, first)?;
             }
             if let Some(skip) = skipped {
                 for i in 0..block.len() {
@@ -189,7 +191,8 @@ impl Evaluator {
         let unknown = |&item: &u32| item == 0 || item >= known_items;
         let known_users = truth.users.partition_point(|&user| (user as usize) < self.users.rows());
         let means = model.means();
-        let intervals = model.bootstrap.as_ref().and_then(|b| b.intervals(self.options.bootstrap, self.options.seed));
+        let (resamples, seed) = (self.options.bootstrap, self.options.seed);
+        let intervals = model.bootstrap.as_ref().and_then(|b| b.intervals_by(&self.threads, resamples, seed));
         let mut metrics = Named::default();
         let mut popularity = Named::default();
         let popular = baseline.means();
@@ -261,16 +264,23 @@ impl Figures {
     }
 
     /// Adds a block, whose first user is the `first` of `relevant`.
-    fn add(&mut self, metrics: &Metrics, found: &Found, relevant: &Lists, first: usize) -> Result<()> {
+    fn add(
+        &mut self,
+        threads: &Threads,
+        metrics: &Metrics,
+        found: &Found,
+        relevant: &Lists,
+        first: usize,
+    ) -> Result<()> {
         let users = found.ids.len() / found.k;
         self.users += users as u64;
-        let of_user = |i: usize| {
+        let of_user = |i: usize, ()| {
             let mut values = Vec::with_capacity(metrics.width());
             metrics.of_user(found.items(i), relevant.get(first + i), &mut values);
             values
         };
         // Values are made in parallel and added in the order of the users.
-        for values in (0..users).into_par_iter().with_min_len(64).map(of_user).collect::<Vec<_>>() {
+        for values in threads.map(vec![(); users], 64, of_user) {
             self.sums.iter_mut().zip(&values).for_each(|(sum, value)| *sum += value);
             if let Some(bootstrap) = &mut self.bootstrap {
                 bootstrap.push(&values);
@@ -301,7 +311,7 @@ impl Figures {
 }
 
 impl Truth {
-    fn read(dataset: &Dataset, split: Split, memory: u64) -> Result<Truth> {
+    fn read(dataset: &Dataset, split: Split, most: u64, threads: &Threads) -> Result<Truth> {
         let manifest = dataset.manifest();
         let info = dataset.split(split);
         let empty = || {
@@ -312,17 +322,17 @@ impl Truth {
             return empty();
         }
         let needed = info.rows.saturating_mul(8);
-        if needed > memory {
+        if needed > most {
             return Err(Error::Memory {
                 what: format!("sorting the {} split", split.name()),
                 needed,
-                allowed: memory,
+                allowed: most,
                 advice: "raise `memory`".into(),
             });
         }
         let users = manifest.users.rows.saturating_add(manifest.users.unseen);
         let items = manifest.items.rows.saturating_add(manifest.items.unseen);
-        let mut pairs: Vec<u64> = Vec::with_capacity(info.rows as usize);
+        let mut pairs: Vec<u64> = Vec::new();
         let mut anonymous_rows = 0;
         let mut rows = 0;
         for file in &info.files {
@@ -330,6 +340,7 @@ impl Truth {
             let mut row = 0;
             for at in 0..shard.blocks() {
                 let block = shard.block(at)?;
+                memory::reserve(&mut pairs, block.users.len(), "the rows of the split")?;
                 for (&user, &item) in block.users.iter().zip(block.items) {
                     for (column, id, rows) in [("user", user, users), ("item", item, items)] {
                         if id >= rows {
@@ -345,9 +356,10 @@ impl Truth {
             }
             rows += row;
         }
-        pairs.par_sort_unstable();
+        threads.sort_unstable_by(&mut pairs, u64::cmp);
         pairs.dedup();
         let mut truth = Truth { users: Vec::new(), relevant: Lists::default(), rows, anonymous_rows };
+        memory::reserve_exact(&mut truth.relevant.values, pairs.len(), "the rows of the split")?;
         for of_user in pairs.chunk_by(|a, b| a >> 32 == b >> 32) {
             truth.users.push((of_user[0] >> 32) as u32);
             truth.relevant.values.extend(of_user.iter().map(|&pair| pair as u32));

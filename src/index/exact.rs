@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::vocabulary::Vocabulary;
 use crate::eval::metrics::check_k;
+use crate::threads::spawn_in;
 use crate::{Error, Result};
 
 use super::diversity::{Diversity, ListCounter};
@@ -112,7 +113,10 @@ pub fn recommend(
     let (blocks, to_write) = sync_channel::<Message>(1);
     // Writing a block runs beside the ranking of the next.
     let (ranked, written) = thread::scope(|scope| {
-        let writing = scope.spawn(move || write_blocks(writer, to_write, users, items));
+        let writing = match spawn_in(scope, "writer", move || write_blocks(writer, to_write, users, items)) {
+            Ok(writing) => writing,
+            Err(error) => return (Err(error), Ok(Ok(0))),
+        };
         let mut rank = || -> Result<Recommended> {
             let mut summary = Recommended {
                 users: users.len() as u64,

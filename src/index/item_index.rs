@@ -219,7 +219,7 @@ impl ItemIndex {
             let found = "one of another index, or of before items were added or removed; make it again";
             return Err(shape("a filter for the items of now", found));
         }
-        let mut found = Found::empty(rows, k);
+        let mut found = Found::empty(rows, k)?;
         #[cfg(feature = "cuda")]
         if let Engine::Cuda(device) = &self.engine {
             let recall = self.about.scan_recall.unwrap_or(1.0);
@@ -239,7 +239,7 @@ impl ItemIndex {
     /// The exact answer.
     fn search_exactly(&self, queries: &[f32], k: usize, only: Option<&Admitted>) -> Result<Found> {
         let rows = self.rows_of(queries)?;
-        let mut found = Found::empty(rows, k);
+        let mut found = Found::empty(rows, k)?;
         #[cfg(feature = "cuda")]
         if let Engine::Cuda(device) = &self.engine {
             self.search_on(device, &mut found, queries, &Filter { only, ..Filter::default() }, 1.0)?;
@@ -271,7 +271,7 @@ impl ItemIndex {
         if self.tail.len() == 0 {
             return Ok(());
         }
-        let mut fresh = Found::empty(search.rows, search.k);
+        let mut fresh = Found::empty(search.rows, search.k)?;
         self.tail.search(&self.cpu, &mut fresh, search, only.map(|only| only.tail.as_slice()))?;
         found.merge(&fresh);
         Ok(())

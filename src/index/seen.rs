@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::data::dataset::{Dataset, EntityInfo, FileInfo};
 use crate::data::history::History;
 use crate::data::vocabulary::{RawId, Vocabulary};
-use crate::{Error, Result};
+use crate::{Error, Result, memory};
 
 mod held_out;
 
@@ -75,12 +75,12 @@ impl Seen {
         let mut seen = Seen::of_dataset(dataset)?;
         if !same(&manifest.users, &users.info) {
             let vocabulary = dataset.vocabulary(&manifest.users)?;
-            let numbers = translate(users, |raw| vocabulary.number(raw));
+            let numbers = translate(users, |raw| vocabulary.number(raw))?;
             seen.users = Some(Arc::new(Others { numbers, vocabulary }));
         }
         if !same_file(&manifest.items.file, &items.info.file) {
             let theirs = dataset.vocabulary(&manifest.items)?;
-            seen.items = Some(Arc::new(translate(&theirs, |raw| items.find(raw))));
+            seen.items = Some(Arc::new(translate(&theirs, |raw| items.find(raw))?));
         }
         Ok(seen)
     }
@@ -172,11 +172,11 @@ fn same_file(a: &FileInfo, b: &FileInfo) -> bool {
 }
 
 /// What `find` says of the raw id of each number of `from`, those behind its rows included; 0 for nothing.
-fn translate(from: &Vocabulary, find: impl Fn(RawId<'_>) -> Option<u32>) -> Vec<u32> {
+fn translate(from: &Vocabulary, find: impl Fn(RawId<'_>) -> Option<u32>) -> Result<Vec<u32>> {
     let numbers = from.rows() + from.unseen.as_ref().map_or(0, |table| table.len());
     let to = |number: usize| {
         let raw = u32::try_from(number).ok().filter(|&number| number > 0).and_then(|number| from.raw(number))?;
         find(raw)
     };
-    (0..numbers).map(|number| to(number).unwrap_or(0)).collect()
+    memory::collect((0..numbers).map(|number| to(number).unwrap_or(0)), "the numbers of users and items")
 }

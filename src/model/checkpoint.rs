@@ -296,11 +296,16 @@ impl ModelDir {
 /// Parameters from a tensor file.
 impl Source for TensorFile {
     fn dense(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
-        self.read(name, shape)
+        let values = self.read(name, shape)?;
+        self.need_finite(name, &values)?;
+        Ok(values)
     }
 
     fn table<T: FromF32>(&mut self, spec: &TableSpec) -> Result<Vec<T>> {
-        self.read(&format!("{}.weight", spec.name), &[spec.rows, spec.dim])
+        let name = format!("{}.weight", spec.name);
+        let values = self.read(&name, &[spec.rows, spec.dim])?;
+        self.need_finite(&name, &values)?;
+        Ok(values)
     }
 }
 

@@ -8,7 +8,10 @@ use crate::model::spec::{LayerSpec, ModelSpec, TableSpec, TowerSpec};
 use crate::model::tensors::TensorElem;
 use crate::model::tower::{Dense, Layer, Tower};
 use crate::rng::Rng;
+use crate::threads::Threads;
 
+/// Rows of a table that are drawn together.
+const TOGETHER: usize = 1 << 10;
 /// Salt of the initial values' random streams.
 const INIT: u64 = 0x696e_6974;
 
@@ -61,6 +64,7 @@ impl FromF32 for half::f16 {
 pub(crate) struct Fresh<'a> {
     pub model: &'a ModelConfig,
     pub seed: u64,
+    pub threads: &'a Threads,
 }
 
 impl Source for Fresh<'_> {
@@ -68,7 +72,7 @@ impl Source for Fresh<'_> {
         if name == "log_scale" {
             return Ok(vec![-self.model.temperature.ln()]);
         }
-        let mut values = vec![0.0; shape.iter().product()];
+        let mut values = host_zeros(shape.iter().product())?;
         if let [outputs, inputs] = shape {
             // Glorot and Bengio 2010, uniform.
             let limit = (6.0 / (inputs + outputs) as f64).sqrt();
@@ -79,16 +83,19 @@ impl Source for Fresh<'_> {
     }
 
     fn table<T: FromF32>(&mut self, spec: &TableSpec) -> Result<Vec<T>> {
-        use rayon::prelude::*;
         let name = xxhash_rust::xxh3::xxh3_64(spec.name.as_bytes());
-        let mut values: Vec<T> = host_zeros(spec.rows * spec.dim);
-        values.par_chunks_mut(spec.dim).enumerate().skip(1).for_each_init(
-            || vec![0.0; spec.dim],
-            |draws, (row, out)| {
-                Rng::at(self.seed, &[INIT, name, row as u64]).fill_normal(draws, self.model.init_std);
-                out.iter_mut().zip(draws).for_each(|(out, draw)| *out = T::from_f32(*draw));
-            },
-        );
+        let mut values: Vec<T> = host_zeros(spec.rows * spec.dim)?;
+        let parts = values.chunks_mut(TOGETHER * spec.dim).zip((0..).step_by(TOGETHER)).collect();
+        self.threads.each(true, parts, |(values, first)| {
+            let mut draws = vec![0.0; spec.dim];
+            for (out, row) in values.chunks_mut(spec.dim).zip(first..) {
+                // Row 0, the unknown one, stays zero.
+                if row > 0 {
+                    Rng::at(self.seed, &[INIT, name, row as u64]).fill_normal(&mut draws, self.model.init_std);
+                    out.iter_mut().zip(&draws).for_each(|(out, draw)| *out = T::from_f32(*draw));
+                }
+            }
+        });
         Ok(values)
     }
 }
@@ -117,7 +124,7 @@ impl<B: Backend> Core<B> {
             let (Some(len), Some(optimizer)) = (len, optimizer) else { return Ok(None) };
             let adagrad = matches!(optimizer.name, OptimizerKind::Adagrad | OptimizerKind::RowwiseAdagrad);
             if adagrad && optimizer.initial_accumulator != 0.0 {
-                let mut values = host_zeros(len);
+                let mut values = host_zeros(len)?;
                 values.fill(optimizer.initial_accumulator);
                 backend.upload(values).map(Some)
             } else {

@@ -6,7 +6,7 @@ use crate::index::{Found, Lists, NO_ITEM, Ranker, UserBlock};
 use crate::model::core::Core;
 use crate::model::inputs::{HostBag, block_bags, entity_bags};
 use crate::model::popularity::{Columns, SPREAD};
-use crate::{Error, Result};
+use crate::{Error, Result, memory};
 
 /// Items embedded at a time.
 const CHUNK: usize = 4096;
@@ -29,8 +29,8 @@ impl<B: Backend> Catalogue<B> {
         allow: Option<&[u32]>,
     ) -> Result<Self> {
         let rows: Vec<u32> = match allow {
-            Some(allow) => allow.to_vec(),
-            None => (1..items as u32).collect(),
+            Some(allow) => memory::collect(allow.iter().copied(), "the rows of a catalogue")?,
+            None => memory::collect(1..items as u32, "the rows of a catalogue")?,
         };
         let ascending = rows.windows(2).all(|pair| pair[0] < pair[1]);
         if !ascending || rows.first() == Some(&0) || rows.last().is_some_and(|&last| last as usize >= items) {
@@ -59,7 +59,7 @@ impl<B: Backend> Catalogue<B> {
     /// The best `k` of the catalogue for each user; see [`Ranker::top_k`].
     pub(crate) fn top_k(&self, core: &mut Core<B>, users: &UserBlock, k: usize, skip: Option<&Lists>) -> Result<Found> {
         let rows = users.len();
-        let mut found = Found::empty(rows, k);
+        let mut found = Found::empty(rows, k)?;
         if rows == 0 || k == 0 {
             return Ok(found);
         }
@@ -105,7 +105,7 @@ pub(crate) fn embed_items<B: Backend>(
     rows: &[u32],
     columns: Columns,
 ) -> Result<Vec<f32>> {
-    let mut out = Vec::with_capacity(rows.len() * columns.width(core));
+    let mut out = memory::with_capacity(rows.len() * columns.width(core), "the embeddings of the items")?;
     let mut bags: Vec<HostBag> = Vec::new();
     for chunk in rows.chunks(CHUNK) {
         entity_bags(&core.item.spec, chunk, features, &mut bags);

@@ -13,6 +13,7 @@ use crate::backend::{Elem, host_zeros};
 use crate::data::dataset::FileInfo;
 use crate::data::shard::ipc::Source;
 use crate::files::Opened;
+use crate::finite::all_finite;
 use crate::{Error, Result};
 
 /// No header of ours comes near this; it bounds what a damaged length can make us allocate.
@@ -21,19 +22,33 @@ const MAX_HEADER: u64 = 16 << 20;
 /// An element type and its name in the file.
 pub(crate) trait TensorElem: Elem {
     const DTYPE: Dtype;
+    /// Whether none of the values is infinite or NaN.
+    fn all_finite(values: &[Self]) -> bool;
 }
 
 impl TensorElem for f32 {
     const DTYPE: Dtype = Dtype::F32;
+    fn all_finite(values: &[f32]) -> bool {
+        all_finite(values)
+    }
 }
 impl TensorElem for u32 {
     const DTYPE: Dtype = Dtype::U32;
+    fn all_finite(_: &[u32]) -> bool {
+        true
+    }
 }
 impl TensorElem for half::bf16 {
     const DTYPE: Dtype = Dtype::BF16;
+    fn all_finite(values: &[half::bf16]) -> bool {
+        values.iter().all(|x| x.is_finite())
+    }
 }
 impl TensorElem for half::f16 {
     const DTYPE: Dtype = Dtype::F16;
+    fn all_finite(values: &[half::f16]) -> bool {
+        values.iter().all(|x| x.is_finite())
+    }
 }
 
 /// A tensor to be written.
@@ -153,10 +168,21 @@ impl TensorFile {
         if start > end || end > self.metadata.data_len() || bytes != Some(end - start) {
             return bad(format!("spans bytes {start} to {end}, which do not fit its shape {shape:?}"));
         }
-        let mut values: Vec<T> = host_zeros((end - start) / size_of::<T>());
+        let mut values: Vec<T> = host_zeros((end - start) / size_of::<T>())?;
         self.file
             .read(self.data_start + start as u64, bytemuck::cast_slice_mut(&mut values))
             .map_err(|e| Error::io(self.file.path(), e))?;
         Ok(values)
+    }
+
+    /// # Errors
+    /// [`Error::Checkpoint`] naming the tensor where a value is not finite: a model that holds one scores nothing, or
+    /// everything alike.
+    pub(crate) fn need_finite<T: TensorElem>(&self, name: &str, values: &[T]) -> Result<()> {
+        if T::all_finite(values) {
+            return Ok(());
+        }
+        let reason = format!("tensor `{name}` holds NaN or infinity; such a model cannot be used, train again");
+        Err(Error::checkpoint(self.file.path(), reason))
     }
 }

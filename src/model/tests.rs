@@ -17,6 +17,7 @@ use crate::data::history::History;
 use crate::data::vocabulary::FeatureColumn;
 use crate::data::writer::ShardWriter;
 use crate::index::UserBlock;
+use crate::threads::Threads;
 
 const USERS: [u32; 6] = [1, 2, 3, 1, 2, 3];
 const ITEMS: [u32; 6] = [1, 2, 3, 4, 2, 1];
@@ -91,7 +92,7 @@ impl Case {
         let mut batch = ModelBatch::default();
         let rows = Rows { users: &USERS, items: &ITEMS, timestamps: Some(&TIMES), weights: Some(&WEIGHTS) };
         inputs.prepare(Cursor { epoch: 0, batch: 0 }, rows, &mut batch).unwrap();
-        let mut fresh = Fresh { model: &config.model, seed: 5 };
+        let mut fresh = Fresh { model: &config.model, seed: 5, threads: &Threads::new(2).unwrap() };
         // Finite differences need all of fp32.
         let cpu = Cpu::new(1, None, Precision::Fp32).unwrap();
         let core = Core::new(cpu, spec, config, &mut fresh, Some(&config.optimizer), &COUNTS).unwrap();

@@ -321,7 +321,7 @@ impl Ranker for Asked<'_, '_> {
             (_, Some(kept)) => Some((&kept.index, kept.only.as_ref().map(|(_, only)| only))),
             _ => None,
         };
-        let Some((index, only)) = found else { return Ok(Found::empty(users.len(), k)) };
+        let Some((index, only)) = found else { return Found::empty(users.len(), k) };
         index.search(&queries, k, &Filter { skip, only })
     }
 }

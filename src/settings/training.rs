@@ -5,7 +5,7 @@ use super::limits::{
     MAX_BATCH, MAX_DIM, MAX_HIDDEN, MAX_HISTORY, MAX_THREADS, MIN_TEMPERATURE, at_least, at_most, below_one, positive,
     some, width, within,
 };
-use super::{Combine, Dtype, EarlyStop, FeatureSelection, LogQ, Negatives, OptimizerKind, Precision, Schedule};
+use super::{Combine, Dtype, EarlyStop, FeatureSelection, Instructions, LogQ, Negatives, OptimizerKind, Precision, Schedule};
 use crate::{Device, Error, Result};
 
 settings! {
@@ -115,6 +115,9 @@ settings! {
         /// What is multiplied; sums are fp32. A CUDA device's towers and loss follow it, and the softmax loss of an AMD
         /// CPU with AVX512-BF16. Everything else computes in fp32.
         pub precision: Precision = Precision::Bf16;
+        /// The instructions that a CPU computes with: `auto`, `portable`, `avx2`, `avx512` or `avx512-bf16`. The same seed
+        /// gives the same bits with the same ones: name those that every processor has that a run may go on with.
+        pub instructions: Instructions = Instructions::Auto => flag("NAME").under("Machine");
         /// Threads; 0 takes every core. The results do not depend on it.
         pub threads: usize = 0 => flag("N").under("Machine").check(at_most(MAX_THREADS));
         /// Batches between checkpoints, beside the one at every epoch's end; 0: none between.

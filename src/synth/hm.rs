@@ -23,6 +23,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use crate::files::{AtomicFile, create_folder};
+use crate::threads::{Threads, spawn_in};
 use crate::{Error, Result};
 use articles::Articles;
 use customers::Customers;
@@ -116,30 +117,25 @@ pub fn write(folder: &Path, config: &HmConfig, progress: &(dyn Fn(u32, u32) + Sy
     create_folder(folder)?;
     create_folder(&truth)?;
     let start = Instant::now();
-    let threads = rayon::ThreadPoolBuilder::new()
-        .num_threads(config.threads)
-        .build()
-        .map_err(|e| Error::config("threads", e.to_string()))?;
-    threads.install(|| {
-        let articles = Articles::new(config.seed, &sizes);
-        let customers = Customers::new(config.seed, &sizes);
-        let mut bytes = Output::write(&folder.join(names[0]), |out| articles.write(out))?;
-        bytes += Output::write(&folder.join(names[1]), |out| customers.write(out))?;
-        Output::write(&truth.join("clusters.csv"), |out| articles.write_truth(out))?;
-        Output::write(&truth.join("customers.csv"), |out| customers.write_truth(out))?;
-        let mut rows = 0;
-        bytes += Output::write(&folder.join(names[2]), |out| {
-            rows = days::write(out, config.seed, &sizes, &articles, &customers, progress)?;
-            Ok(())
-        })?;
-        Ok(HmSummary {
-            rows,
-            customers: u64::from(sizes.customers),
-            articles: u64::from(sizes.articles),
-            clusters: u64::from(sizes.clusters),
-            bytes,
-            seconds: start.elapsed().as_secs_f64(),
-        })
+    let threads = Threads::new(config.threads)?;
+    let articles = Articles::new(config.seed, &sizes);
+    let customers = Customers::new(config.seed, &sizes);
+    let mut bytes = Output::write(&folder.join(names[0]), |out| articles.write(out))?;
+    bytes += Output::write(&folder.join(names[1]), |out| customers.write(out))?;
+    Output::write(&truth.join("clusters.csv"), |out| articles.write_truth(out))?;
+    Output::write(&truth.join("customers.csv"), |out| customers.write_truth(out))?;
+    let mut rows = 0;
+    bytes += Output::write(&folder.join(names[2]), |out| {
+        rows = days::write(out, &threads, config.seed, &sizes, &articles, &customers, progress)?;
+        Ok(())
+    })?;
+    Ok(HmSummary {
+        rows,
+        customers: u64::from(sizes.customers),
+        articles: u64::from(sizes.articles),
+        clusters: u64::from(sizes.clusters),
+        bytes,
+        seconds: start.elapsed().as_secs_f64(),
     })
 }
 
@@ -160,7 +156,8 @@ impl Output {
         let (done, waiting) = mpsc::channel::<()>();
         // The disk works while lines are drawn, not after the last of them.
         let written = thread::scope(|scope| {
-            scope.spawn(move || {
+            // Without this thread it is the disk's later.
+            let _ = spawn_in(scope, "sync", move || {
                 while waiting.recv_timeout(EVERY) == Err(RecvTimeoutError::Timeout) && file.sync_data().is_ok() {}
             });
             let written = lines(&mut out);

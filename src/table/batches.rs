@@ -2,7 +2,8 @@
 //!
 //! arrow-rs can panic on damaged files; every call that decodes is guarded, and a panic becomes an error.
 
-mod footer;
+mod claims;
+mod pages;
 
 use std::fs::File;
 use std::io::{BufReader, Read, Seek};
@@ -19,6 +20,8 @@ use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
 };
 use parquet::basic::Type as PhysicalType;
+
+use claims::Which;
 
 use super::inputs::Stream;
 use super::types::{as_text, text_at};
@@ -118,9 +121,8 @@ impl Batches {
             Kind::Parquet => guard(path, "footer", || Ok((Arc::clone(parquet_metadata(&file)?.schema()), false))),
             _ => match ipc(path, &mut file)? {
                 Ipc::File => {
-                    let bytes = file.metadata().map_err(|e| Error::io(path, e))?.len();
+                    claims::check_file(path, &file, Which::Dictionaries)?;
                     guard(path, "footer", || {
-                        footer::check_blocks(&mut file, bytes)?;
                         let reader = FileReader::try_new_buffered(file, None)?;
                         let ours = reader.custom_metadata().keys().any(|key| key.starts_with("tercel."));
                         Ok((reader.schema(), ours))
@@ -150,6 +152,7 @@ impl Batches {
         let (decoder, total_rows) = if matches!(table.kind, Kind::Parquet) {
             guard(path, "footer", || {
                 let metadata = parquet_metadata(&file)?;
+                let file = pages::Checked::new(file, metadata.metadata())?;
                 let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata).with_batch_size(BATCH);
                 let rows = builder.metadata().file_metadata().num_rows();
                 let mask = match projection {
@@ -160,13 +163,16 @@ impl Batches {
             })?
         } else {
             match ipc(path, &mut file)? {
-                Ipc::File => guard(path, "footer", || {
-                    footer::check_blocks(&mut file, file_bytes)?;
-                    Ok((Decoder::File(FileReader::try_new_buffered(file, projection)?), 0))
-                })?,
-                Ipc::Stream => guard(path, "schema", || {
-                    Ok((Decoder::Stream(StreamReader::try_new_buffered(file, projection)?), 0))
-                })?,
+                Ipc::File => {
+                    claims::check_file(path, &file, Which::All)?;
+                    guard(path, "footer", || Ok((Decoder::File(FileReader::try_new_buffered(file, projection)?), 0)))?
+                }
+                Ipc::Stream => {
+                    claims::check_stream(path, &file)?;
+                    guard(path, "schema", || {
+                        Ok((Decoder::Stream(StreamReader::try_new_buffered(file, projection)?), 0))
+                    })?
+                }
             }
         };
         Ok(Batches::new(table, decoder, columns, (total_rows, file_bytes), bytes))

@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use crate::config::Config;
+use crate::backend::cpu;
+use crate::backend::cpu::simd::Isa;
+use crate::config::{Config, Instructions};
 use crate::data::dataset::{Dataset, verify_file};
 use crate::files::{Draft, check_place};
 use crate::model::checkpoint::{BESIDE, ModelDir, ModelInfo, TrainerState, WORK};
@@ -24,7 +26,8 @@ impl Begun {
 }
 
 /// Takes the lock of `out`, and finds what there is to go on from, after checking that it belongs to this run.
-pub(super) fn begin(out: &Path, dataset: &Dataset, config: &Config, resume: bool) -> Result<Begun> {
+/// `path` is what decides its bits on this host.
+pub(super) fn begin(out: &Path, dataset: &Dataset, config: &Config, path: &str, resume: bool) -> Result<Begun> {
     let draft = Draft::open(out, WORK, true)?;
     let dir = ModelDir::new(draft.path());
     let model = ModelDir::new(draft.out());
@@ -65,6 +68,9 @@ pub(super) fn begin(out: &Path, dataset: &Dataset, config: &Config, resume: bool
         let reason = "trainer.json belongs to another run than config.json; train without `resume`";
         return Err(Error::checkpoint(dir.path(), reason));
     }
+    if let Some(reason) = other_bits(&state, path) {
+        return Err(Error::checkpoint(dir.path(), reason));
+    }
     for file in info.files() {
         verify_file(&dir.file(&file.name), file)?;
     }
@@ -81,8 +87,15 @@ pub fn can_resume(out: &Path, dataset: &Dataset, config: &Config) -> Result<bool
     let config = &config.for_rows(dataset.split(crate::data::dataset::Split::Train).rows);
     let same = |dir: &ModelDir| dir.info().is_ok_and(|info| difference(&info, dataset, config).is_none());
     let draft = ModelDir::new(Draft::place(out, WORK)?);
-    if draft.state()?.is_some() && same(&draft) {
-        return Ok(true);
+    if let Some(state) = draft.state()?
+        && same(&draft)
+    {
+        // A device is asked when it is opened.
+        let path = match config.train.device.resolve()? {
+            Device::Cpu => cpu::path(Isa::asked(config.train.instructions), config.train.precision)?,
+            _ => state.path.clone(),
+        };
+        return Ok(other_bits(&state, &path).is_none());
     }
     let model = ModelDir::new(out);
     Ok(same(&model) && model.info()?.parameters.is_some())
@@ -113,6 +126,22 @@ pub fn forget(out: &Path) -> Result<()> {
     Draft::open(out, WORK, false)?.discard()
 }
 
+/// Why a run does not go on here: its other half would have other bits than its first.
+fn other_bits(state: &TrainerState, path: &str) -> Option<String> {
+    if state.finished || state.path.is_empty() || state.path == path {
+        return None;
+    }
+    let was = &state.path;
+    let way = match was.parse::<Instructions>().ok().and_then(Isa::asked) {
+        Some(isa) if isa.available() => format!("set `train.instructions` to \"{was}\", and the device to `cpu`"),
+        Some(_) => "this processor has none of them: go on where they are, or begin anew with `train.instructions` \
+                    that both have"
+            .to_owned(),
+        None => "go on where such a device is".to_owned(),
+    };
+    Some(format!("was begun with {was} and would go on with {path}, to end with other bits; {way}"))
+}
+
 /// Why a run of these settings on this dataset does not go on with that of `info`.
 fn difference(info: &ModelInfo, dataset: &Dataset, config: &Config) -> Option<String> {
     if info.dataset != dataset.fingerprint() {
@@ -123,6 +152,8 @@ fn difference(info: &ModelInfo, dataset: &Dataset, config: &Config) -> Option<St
     let comparable = |config: &Config| {
         let mut config = config.clone();
         (config.train.device, config.train.threads, config.train.checkpoint_every) = (Device::Auto, 0, 0);
+        // By name they may be the same, or not; what decides is on record with the checkpoint.
+        config.train.instructions = Instructions::Auto;
         serde_json::to_value(config).unwrap_or_default()
     };
     let field = first_difference("", &comparable(&info.config), &comparable(config))?;

@@ -14,6 +14,7 @@ use super::schedule::learning_rate;
 use super::stop::Stoppable;
 use super::{TrainEvent, TrainSummary, diagnostics, report};
 use crate::backend::cpu::Cpu;
+use crate::backend::cpu::simd::Isa;
 #[cfg(feature = "cuda")]
 use crate::backend::cuda::Cuda;
 use crate::backend::{Backend, Step};
@@ -34,6 +35,7 @@ use crate::model::negatives::Sampler;
 use crate::model::rank::{Catalogue, CoreRanker};
 use crate::model::spec::ModelSpec;
 use crate::model::step::Stepper;
+use crate::threads::Threads;
 use crate::{Device, Error, Result};
 
 /// Time between two [`TrainEvent::Progress`].
@@ -83,7 +85,7 @@ pub fn train_until(
         #[cfg(not(feature = "cuda"))]
         Device::Cuda(ordinal) => Err(crate::backend::no_cuda_feature(ordinal)),
         Device::Cpu | Device::Auto => {
-            let backend = Cpu::new(config.train.threads, None, config.train.precision)?;
+            let backend = Cpu::new(config.train.threads, Isa::asked(config.train.instructions), config.train.precision)?;
             Run::start(backend, dataset, out.as_ref(), config, resume, stop, observer)?.run()
         }
     }
@@ -161,7 +163,8 @@ impl<'a, B: Backend> Run<'a, B> {
             mask_known: config.loss.mask_known_positives,
         });
 
-        let Begun { draft, checkpoint } = begin(out, dataset, config, resume)?;
+        let path = backend.path();
+        let Begun { draft, checkpoint } = begin(out, dataset, config, &path, resume)?;
         let dir = ModelDir::new(draft.as_ref().map_or(out, Draft::path));
         let optimizer = Some(&config.optimizer);
         let mut core = match &checkpoint {
@@ -169,7 +172,8 @@ impl<'a, B: Backend> Run<'a, B> {
                 Core::new(backend, spec, config, &mut dir.parameters(state)?, optimizer, &items.table.counts)?
             }
             None => {
-                let mut fresh = Fresh { model: &config.model, seed: config.train.seed };
+                let threads = Threads::new(config.train.threads)?;
+                let mut fresh = Fresh { model: &config.model, seed: config.train.seed, threads: &threads };
                 Core::new(backend, spec, config, &mut fresh, optimizer, &items.table.counts)?
             }
         };
@@ -189,7 +193,7 @@ impl<'a, B: Backend> Run<'a, B> {
             }
             None => {
                 let run = dir.create(dataset, config)?.run();
-                TrainerState { run, ..TrainerState::default() }
+                TrainerState { run, path, ..TrainerState::default() }
             }
         };
         let started = Instant::now();

@@ -224,12 +224,17 @@ class Dataset:
         """The rows of a split."""
         return int(self._split(split)["rows"])
 
-    def to_arrow(self, split: Split = "train") -> pa.Table:
-        """The interactions of a split, mapped from its shards: user and item are rows of `user_table()` and
-        `item_table()` (of those with `unseen`, in held-out splits), timestamps are seconds.
+    def to_arrow(self, split: Split = "train", *, mmap: bool = False) -> pa.Table:
+        """The interactions of a split: user and item are rows of `user_table()` and `item_table()` (of those with
+        `unseen`, in held-out splits), timestamps are seconds.
+
+        Args:
+            split: Which.
+            mmap: Maps the shards instead of reading them into memory. Then they must not be written over while the table
+                is in use (ingest never does): a file that is cut ends the process.
         """
         files = self._split(split)["files"]
-        tables = [_mapped(self.path / file["name"]) for file in files]
+        tables = [_arrow(self.path / file["name"], mmap=mmap) for file in files]
         return pa.concat_tables(tables) if tables else pa.table({"user": pa.array([], pa.uint32())})
 
     def user_table(self, *, unseen: bool = False) -> pa.Table:
@@ -247,7 +252,7 @@ class Dataset:
     def _table(self, side: str, unseen: bool) -> pa.Table:
         info = self.manifest[side]
         files = [info["file"], info.get("unseen_file") if unseen else None]
-        return pa.concat_tables([_mapped(self.path / file["name"]) for file in files if file])
+        return pa.concat_tables([_arrow(self.path / file["name"]) for file in files if file])
 
     def _split(self, split: str) -> dict[str, Any]:
         if not isinstance(split, str) or split not in ("train", "valid", "test"):
@@ -261,9 +266,11 @@ class Dataset:
         return f"Dataset({str(self.path)!r}: {self.users} users, {self.items} items, rows: {rows})"
 
 
-def _mapped(path: Path) -> pa.Table:
+def _arrow(path: Path, *, mmap: bool = False) -> pa.Table:
+    """A file's table, read into memory or mapped: a mapped file that is cut ends the process by a signal."""
     try:
-        return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+        with pa.memory_map(str(path)) if mmap else pa.OSFile(str(path)) as file:
+            return pa.ipc.open_file(file).read_all()
     except OSError as error:
         raise FileError(f"{path}: {error.strerror or error}", path=str(path)) from error
     except pa.ArrowException as error:

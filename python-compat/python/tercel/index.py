@@ -80,13 +80,22 @@ class Index:
         return cls(core)
 
     @classmethod
-    def open(cls, path: PathLike, *, device: str = "cpu", threads: int = 0) -> Index:
-        """Opens an index file, mapped into memory.
+    def open(cls, path: PathLike, *, device: str = "cpu", threads: int = 0, mmap: bool = False) -> Index:
+        """Opens an index file.
+
+        Args:
+            path: The file.
+            device: `cpu`, `cuda:N` or `auto`.
+            threads: 0 for every core.
+            mmap: Maps the file instead of reading it into memory: several processes share what they read of it. Then it
+                must not be written over while it is open (replace it by rename): a file that is cut ends the process,
+                with a line that names it.
 
         Raises:
             DamagedError: When a byte of it has changed.
+            OutOfMemoryError: When it does not fit into memory.
         """
-        return cls(_core.ItemIndex.open(path_of(path, "path"), device, count("threads", threads)))
+        return cls(_core.ItemIndex.open(path_of(path, "path"), device, count("threads", threads), bool(mmap)))
 
     def save(self, path: PathLike) -> None:
         """Writes the index into one file, whole or not at all."""

@@ -21,7 +21,7 @@ from ._scratch import Scratch
 from ._tables import PathLike, Table, Words, explained, raw_ids, read_options, users_source
 from ._warn import warn
 from .config import Config, complete, configuration, settings_of
-from .dataset import Dataset, _mapped
+from .dataset import Dataset, _arrow
 from .errors import CheckpointError, ResultWarning
 from .index import Index
 
@@ -203,10 +203,10 @@ class Model:
 
     def _ids(self, side: str) -> pa.Array:
         info = json.loads(self._core.info())
-        tables = [_mapped(self.path / info[side]["file"]["name"]).column("id").slice(1)]
+        tables = [_arrow(self.path / info[side]["file"]["name"]).column("id").slice(1)]
         unseen = info[side].get("unseen_file")
         if unseen:
-            tables.append(_mapped(self.path / unseen["name"]).column("id"))
+            tables.append(_arrow(self.path / unseen["name"]).column("id"))
         return pa.concat_arrays([chunk for table in tables for chunk in table.chunks])
 
     def user_embeddings(self, users: Iterable[object] | Table | None = None) -> npt.NDArray[np.float32]:
@@ -267,10 +267,11 @@ class Model:
         null: Words = None,
         time_unit: str | None = None,
         time_format: str | None = None,
+        mmap: bool = False,
         progress: bool = True,
     ) -> pa.Table:
-        """The top `k` items of every user: columns user, rank (from 1), item, score. The table is mapped from disk, so
-        it may be larger than memory.
+        """The top `k` items of every user: columns user, rank (from 1), item, score. With `out` and
+        `mmap` the table may be larger than memory.
 
         Everybody gets `k` items as long as `k` are left.
 
@@ -300,6 +301,8 @@ class Model:
             null: The words that stand for a missing value, in the place of the usual ones.
             time_unit: What integer times count: `s`, `ms`, `us`, `ns`, `days`, `excel`.
             time_format: How times are written, as `%d/%m/%Y`.
+            mmap: Maps the lists of an Arrow file instead of reading them into memory. Then the file must not be written over
+                while the table is in use: a file that is cut ends the process.
             progress: Shows a bar.
 
         Raises:
@@ -344,8 +347,8 @@ class Model:
             for note in json.loads(done)["notes"]:
                 warn(note, ResultWarning)
             if file.suffix == ".arrow":
-                # Mapped: the file may go, its pages stay.
-                return _mapped(file)
+                # The file may go: its values are in memory, or its pages stay.
+                return _arrow(file, mmap=mmap)
         finally:
             bar.close()
             if folder is not None:

@@ -7,7 +7,7 @@ pub(crate) use step::backward_step;
 use stored::Stored;
 
 use super::simd::{Op, Simd};
-use super::threads::ranges;
+use crate::threads::ranges;
 use super::{Cpu, MatMut, need, need_len, need_mat};
 use crate::backend::{Bag, Table, TableData};
 use crate::{Error, Result};

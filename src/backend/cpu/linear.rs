@@ -1,7 +1,7 @@
 //! Linear layers: three products by the micro-kernel that the loss uses.
 
 use super::simd::{Epilogue, Gemm, Op, PANEL, Simd, pack_panels, rows as row};
-use super::threads::ranges;
+use crate::threads::ranges;
 use super::{Cpu, Mat, MatMut, need, need_len, need_mat};
 use crate::Result;
 

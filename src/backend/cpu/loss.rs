@@ -20,7 +20,7 @@ use block::{Problem, RowState};
 use pack::{Candidates, Rounded, Users};
 
 use super::simd::{Op, PANEL, Simd, rows};
-use super::threads::ranges;
+use crate::threads::ranges;
 use super::{Cpu, scratch};
 use crate::Result;
 use crate::backend::{SoftmaxGrads, SoftmaxLoss};

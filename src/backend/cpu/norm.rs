@@ -1,7 +1,7 @@
 //! L2 norms of rows.
 
 use super::simd::{Op, Simd, rows as row};
-use super::threads::ranges;
+use crate::threads::ranges;
 use super::{Cpu, need_len};
 use crate::Result;
 

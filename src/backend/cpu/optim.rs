@@ -1,7 +1,7 @@
 //! Optimizer rules, for dense parameters and for the rows of tables.
 
 use super::simd::{Op, Simd, rows as row};
-use super::threads::ranges;
+use crate::threads::ranges;
 use super::{Cpu, need, need_len};
 use crate::Result;
 use crate::backend::Step;

@@ -23,6 +23,8 @@ pub(crate) use gemm::{Epilogue, Gemm, PairGemm};
 pub(crate) use pack::{PANEL, pack_panels};
 pub(crate) use scan::{GROUP, pack_items, query_at, scan_panel, score_rows};
 
+use crate::config::Instructions;
+
 /// An instruction set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Isa {
@@ -39,6 +41,27 @@ pub(crate) enum Isa {
 impl Isa {
     /// Every instruction set, the best last.
     pub(crate) const ALL: [Isa; 4] = [Isa::Portable, Isa::Avx2, Isa::Avx512, Isa::Avx512Bf16];
+
+    /// The one that a setting asks for; `None` for the best one.
+    pub(crate) fn asked(instructions: Instructions) -> Option<Isa> {
+        match instructions {
+            Instructions::Auto => None,
+            Instructions::Portable => Some(Isa::Portable),
+            Instructions::Avx2 => Some(Isa::Avx2),
+            Instructions::Avx512 => Some(Isa::Avx512),
+            Instructions::Avx512Bf16 => Some(Isa::Avx512Bf16),
+        }
+    }
+
+    /// How a setting asks for it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Isa::Portable => Instructions::Portable.name(),
+            Isa::Avx2 => Instructions::Avx2.name(),
+            Isa::Avx512 => Instructions::Avx512.name(),
+            Isa::Avx512Bf16 => Instructions::Avx512Bf16.name(),
+        }
+    }
 
     /// Whether this processor has it.
     pub(crate) fn available(self) -> bool {

@@ -21,11 +21,11 @@ pub(crate) use codes::Panel;
 pub(crate) use who::Who;
 
 use super::simd::{Isa, Op, PANEL, Simd};
-use super::threads::ranges;
+use crate::threads::ranges;
 use super::{Cpu, need, need_len};
-use crate::Result;
 use crate::backend::Skip;
 use crate::slab::Slab;
+use crate::{Result, memory};
 
 /// Queries of a task, at most: laying a block of items out for them costs little beside scoring it.
 const QUERIES: usize = 1024;
@@ -37,6 +37,9 @@ const PARTS: usize = 16;
 /// Multiplications below which a task costs more than it saves.
 const SMALL: usize = 1 << 18;
 
+/// What takes the memory.
+const WHAT: &str = "the item embeddings";
+
 /// Item embeddings, row-major, and their codes.
 pub(crate) struct Items {
     pub values: Slab<f32>,
@@ -47,8 +50,9 @@ pub(crate) struct Items {
 
 impl Items {
     /// See [`Backend::items`](crate::backend::Backend::items).
-    pub(crate) fn new(rows: usize, dim: usize) -> Items {
-        Items { values: vec![0.0; rows * dim].into(), codes: ItemCodes::new(rows, dim), rows, dim }
+    pub(crate) fn new(rows: usize, dim: usize) -> Result<Items> {
+        let values = memory::zeros(rows * dim, WHAT)?;
+        Ok(Items { values: values.into(), codes: ItemCodes::new(rows, dim)?, rows, dim })
     }
 
     /// See [`Backend::pack_items`](crate::backend::Backend::pack_items).
@@ -65,11 +69,20 @@ impl Items {
     }
 
     /// Items from their embeddings, rows x D.
-    pub(crate) fn of(cpu: &Cpu, values: Vec<f32>, dim: usize) -> Items {
-        let rows = values.len() / dim.max(1);
-        let mut codes = ItemCodes::new(rows, dim);
+    pub(crate) fn of(cpu: &Cpu, values: Vec<f32>, dim: usize) -> Result<Items> {
+        let codes = ItemCodes::new(values.len() / dim.max(1), dim)?;
+        Ok(Items::encoded(cpu, values, dim, codes))
+    }
+
+    /// Few items, from their embeddings: their memory is not worth a refusal.
+    pub(crate) fn of_few(cpu: &Cpu, values: Vec<f32>, dim: usize) -> Items {
+        let codes = ItemCodes::of_few(values.len() / dim.max(1), dim);
+        Items::encoded(cpu, values, dim, codes)
+    }
+
+    fn encoded(cpu: &Cpu, values: Vec<f32>, dim: usize, mut codes: ItemCodes) -> Items {
         codes.encode(cpu, 0, &values, None);
-        Items { values: values.into(), codes, rows, dim }
+        Items { rows: values.len() / dim.max(1), values: values.into(), codes, dim }
     }
 
     /// Items from what another process made of them; none where the parts do not fit together.

@@ -14,6 +14,10 @@ impl Backend for Cuda {
     type Buf<T: Elem> = Buf<T>;
     type Items = Items;
 
+    fn path(&self) -> String {
+        format!("cuda sm_{}", self.info().compute_capability)
+    }
+
     fn free_memory(&self) -> Result<Option<(String, u64)>> {
         let (free, _) = self.context.check("ask for free memory", self.context.cuda.mem_get_info())?;
         Ok(Some((format!("cuda:{}", self.info().ordinal), free as u64)))

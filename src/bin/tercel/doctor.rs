@@ -11,6 +11,7 @@ use tercel::sweep::{Swept, sweep};
 use tercel::{Config, Device, Error, Result};
 
 use crate::args::read_toml;
+use crate::paths::shown;
 use crate::output::{Output, proc_kib, size};
 
 const EXAMPLES: &str = r"Examples:
@@ -63,7 +64,7 @@ fn swept(path: &Path, out: &Output) -> Result<()> {
             Swept::Left(path, reason) => ("left", path, Some(reason)),
             _ => continue,
         };
-        out.event("swept", &json!({ "what": what, "path": path, "reason": reason }));
+        out.event("swept", &json!({ "what": what, "path": shown(path), "reason": reason }));
         let reason = reason.map_or(String::new(), |reason| format!(": {reason}"));
         out.text(format_args!("{what} {}{reason}", path.display()));
     }

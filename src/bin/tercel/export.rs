@@ -7,6 +7,7 @@ use tercel::export::{Exported, check_path};
 use tercel::{Error, Export, Model, Result, Who};
 
 use crate::args::MachineFlags;
+use crate::paths::shown;
 use crate::output::{Output, duration, round, size, thousands};
 use crate::progress::Meter;
 use crate::watch::watch;
@@ -85,8 +86,8 @@ fn say(meter: Meter, side: &str, files: &[Exported], out: &Output) {
                 "dim": file.dim,
                 "bytes": file.bytes,
                 "seconds": round(file.seconds),
-                "file": file.file,
-                "ids_file": file.ids_file,
+                "file": shown(&file.file),
+                "ids_file": file.ids_file.as_deref().map(shown),
             }),
         );
         let beside = match &file.ids_file {

@@ -8,6 +8,7 @@ use tercel::data::dataset::SourceColumns;
 use tercel::data::ingest::{IngestConfig, Progress, ingest};
 
 use crate::args::IngestFlags;
+use crate::paths::shown;
 use crate::output::{Output, duration, round, thousands};
 use crate::progress::Meter;
 
@@ -71,7 +72,7 @@ pub fn perform(inputs: &[PathBuf], dataset: &Path, config: &IngestConfig, out: &
             "rows_per_second": round(summary.rows as f64 / summary.seconds.max(1e-9)),
             "columns": summary.columns,
             "notes": summary.notes,
-            "dataset": dataset,
+            "dataset": shown(dataset),
         }),
     );
     out.text(format_args!(

@@ -13,6 +13,7 @@ use tercel::model::checkpoint::{ModelDir, ModelInfo, TrainerState};
 use tercel::{Error, Result};
 
 use crate::nightly;
+use crate::paths::shown;
 use crate::output::{Output, date, size, thousands};
 
 mod accept;
@@ -76,14 +77,14 @@ pub fn run(args: &Args, out: &Output) -> Result<()> {
 /// One of our JSON texts by itself.
 fn text(path: &Path, bytes: u64, out: &Output) -> Result<()> {
     let keys = read_json::<serde_json::Map<String, Value>>(path)?.len();
-    out.event("inspect", &json!({ "kind": "text", "path": path, "bytes": bytes, "keys": keys }));
+    out.event("inspect", &json!({ "kind": "text", "path": shown(path), "bytes": bytes, "keys": keys }));
     out.text(format_args!("{}: JSON, {}; its checksum holds", path.display(), size(bytes)));
     Ok(())
 }
 
 fn index(path: &Path, bytes: u64, out: &Output) -> Result<()> {
     let index = ItemIndex::open(path, tercel::Device::Cpu, 0)?;
-    let mut fields = json!({ "kind": "index", "path": path, "bytes": bytes, "items": index.len(), "dim": index.dim() });
+    let mut fields = json!({ "kind": "index", "path": shown(path), "bytes": bytes, "items": index.len(), "dim": index.dim() });
     merge(&mut fields, &crate::index::describe(index.about()));
     fields["tags"] = json!(index.tags().count());
     fields["rebuild_advised"] = json!(index.rebuild_advised());
@@ -100,7 +101,7 @@ fn index(path: &Path, bytes: u64, out: &Output) -> Result<()> {
 
 fn shard(path: &Path, bytes: u64, out: &Output) -> Result<()> {
     let summary = summarise(path)?;
-    let mut fields = json!({ "kind": "shard", "path": path, "bytes": bytes });
+    let mut fields = json!({ "kind": "shard", "path": shown(path), "bytes": bytes });
     merge(&mut fields, &summary);
     out.event("inspect", &fields);
     out.text(format_args!("{}: shard, {} rows, {}", path.display(), thousands(summary.rows), size(bytes)));
@@ -157,7 +158,7 @@ fn dataset(path: &Path, out: &Output) -> Result<()> {
         "inspect",
         &json!({
             "kind": "dataset",
-            "path": path,
+            "path": shown(path),
             "bytes": bytes,
             "files": files,
             "checksums_verified": checksums,
@@ -237,7 +238,7 @@ fn model(path: &Path, out: &Output) -> Result<()> {
         "inspect",
         &json!({
             "kind": "model",
-            "path": path,
+            "path": shown(path),
             "checksums_verified": checked,
             "parameters": values,
             "tensors": tensors.iter().map(|(name, dtype, shape)| json!({ "name": name, "dtype": dtype, "shape": shape })).collect::<Vec<_>>(),

@@ -1,5 +1,6 @@
 //! The `tercel` command: one file a subcommand, each a thin layer over the library.
 
+mod allocator;
 mod args;
 mod demo;
 mod doctor;
@@ -11,6 +12,7 @@ mod ingest;
 mod inspect;
 mod nightly;
 mod output;
+mod paths;
 mod progress;
 mod recommend;
 mod synth;
@@ -18,12 +20,17 @@ mod train;
 mod watch;
 mod words;
 
+use std::alloc::System;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use allocator::OrExit;
 use output::Output;
 use tercel::Result;
+
+#[global_allocator]
+static MEMORY: OrExit<System> = OrExit(System);
 
 /// Two-tower retrieval: from a file of interactions to the top items of every user.
 ///
@@ -58,6 +65,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    let installed = tercel::mapped::exit_on_cut_files();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) if error.use_stderr() => {
@@ -71,6 +79,9 @@ fn main() -> ExitCode {
         }
     };
     progress::init_log(cli.quiet);
+    if let Err(error) = installed {
+        tracing::warn!("a file that is cut while it is read will end this process without a word: {error}");
+    }
     let out = Output::new(cli.json);
     match run(&cli.command, &out) {
         Ok(()) => {

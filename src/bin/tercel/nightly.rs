@@ -174,7 +174,7 @@ impl Night<'_> {
         // The number of threads is in no key: no result depends on it.
         let config = IngestConfig { threads: 0, ..self.settings.ingest.clone() };
         let inputs = Stamp::all(inputs, self.state.inputs(Stage::Ingest))?;
-        let task = Task::new(Stage::Ingest, &json!([self.settings.input, config]), inputs, &[]);
+        let task = Task::new(Stage::Ingest, &(&self.settings.input, config), inputs, &[]);
         let dataset = &self.files.dataset;
         let usable = Dataset::open(dataset).is_ok();
         if self.is_finished(&task, usable)? {
@@ -193,7 +193,7 @@ impl Night<'_> {
         // The device is in the key as it was asked for, not as it was chosen.
         let mut asked = self.settings.config();
         asked.train.threads = 0;
-        let task = Task::new(Stage::Train, &json!(asked), Vec::new(), dataset);
+        let task = Task::new(Stage::Train, &asked, Vec::new(), dataset);
         let model = &self.files.model;
         if self.is_finished(&task, true)? {
             return Ok(self.state.outputs(Stage::Train).to_vec());
@@ -213,7 +213,7 @@ impl Night<'_> {
     /// The index that evaluation and recommendations search, where one of them does.
     fn index(&mut self, model: &[Stamp]) -> Result<()> {
         let Some(settings) = self.settings.searched() else { return Ok(()) };
-        let task = Task::new(Stage::Index, &json!(settings), Vec::new(), model);
+        let task = Task::new(Stage::Index, &settings, Vec::new(), model);
         if self.is_finished(&task, true)? {
             return Ok(());
         }
@@ -230,7 +230,7 @@ impl Night<'_> {
             return Ok(());
         }
         let builds_on = [dataset, model, self.index_of(&settings.search)].concat();
-        let task = Task::new(Stage::Evaluate, &json!(settings), Vec::new(), &builds_on);
+        let task = Task::new(Stage::Evaluate, settings, Vec::new(), &builds_on);
         if self.is_finished(&task, true)? {
             return Ok(());
         }
@@ -250,7 +250,7 @@ impl Night<'_> {
         let lists: Vec<PathBuf> = settings.users.iter().chain(&settings.items).cloned().collect();
         let lists = Stamp::all(&lists, self.state.inputs(Stage::Recommend))?;
         let builds_on = [dataset, model, self.index_of(&settings.search)].concat();
-        let task = Task::new(Stage::Recommend, &json!(settings), lists, &builds_on);
+        let task = Task::new(Stage::Recommend, settings, lists, &builds_on);
         if self.is_finished(&task, true)? {
             return Ok(());
         }

@@ -8,6 +8,7 @@ use tercel::settings::RecommendSettings;
 use tercel::{Dataset, Device, Model, Recommend, Result};
 
 use crate::args::MachineFlags;
+use crate::paths::shown;
 use crate::flags::Flags;
 use crate::output::{Output, duration, round, thousands};
 use crate::progress::Meter;
@@ -109,7 +110,7 @@ fn report(file: &Path, settings: &RecommendSettings, found: &Recommended, out: &
             "identical_share": round(found.diversity.identical_share),
             "seconds": round(found.seconds),
             "users_per_second": round(found.users as f64 / found.seconds.max(1e-9)),
-            "file": file,
+            "file": shown(file),
         }),
     );
     out.text(format_args!(

@@ -8,6 +8,7 @@ use tercel::Result;
 use tercel::synth::hm::{HmConfig, write};
 
 use crate::output::{Output, duration, round, size, thousands};
+use crate::paths::shown;
 use crate::progress::Meter;
 
 const EXAMPLES: &str = r"Examples:
@@ -69,7 +70,7 @@ pub fn run(args: &Args, out: &Output) -> Result<()> {
             "bytes": summary.bytes,
             "seconds": round(summary.seconds),
             "megabytes_per_second": round(speed),
-            "folder": args.out,
+            "folder": shown(&args.out),
         }),
     );
     out.text(format_args!(

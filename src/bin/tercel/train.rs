@@ -9,6 +9,7 @@ use tercel::train::{Diagnostics, TrainEvent, train};
 use tercel::{Config, Error, Result};
 
 use crate::args::{TrainFlags, announce, read_toml};
+use crate::paths::shown;
 use crate::output::{Output, duration, thousands};
 use crate::progress::Meter;
 
@@ -93,7 +94,7 @@ pub fn perform(data: &Path, model: &Path, config: &Config, resume: bool, out: &O
     })?;
     meter.finish(format_args!("{} epochs in {}", summary.epochs, duration(summary.seconds)));
     let mut fields = serde_json::to_value(&summary).unwrap_or_default();
-    fields["model"] = model.to_string_lossy().into();
+    fields["model"] = shown(model).into();
     out.event("train", &fields);
     let how = if summary.already_finished { "was finished already" } else { "trained" };
     out.text(format_args!(

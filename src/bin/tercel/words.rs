@@ -18,7 +18,7 @@ const FLAGS: [(&str, &str); 11] = [
 ];
 
 /// How the library's sentences speak of settings, and what the command says there.
-const PHRASES: [(&str, &str); 8] = [
+const PHRASES: [(&str, &str); 10] = [
     ("`include_seen`", "--include-seen"),
     ("goes with an approximate index", "goes with --index approx"),
     ("raise `memory`", "raise --memory"),
@@ -27,6 +27,8 @@ const PHRASES: [(&str, &str); 8] = [
     ("without `resume`", "without --resume"),
     ("ingest with a `split`", "ingest with --split, --valid or --test"),
     ("the device `cpu`", "--device cpu"),
+    ("fewer `threads`", "fewer --threads"),
+    ("a smaller `memory` or a smaller `batch_size`", "a smaller --memory or a smaller --batch-size"),
 ];
 
 /// An error, as the command prints it.

@@ -189,6 +189,7 @@ struct Run {
 impl Run {
     fn fill(&mut self, temp: &File, rows: usize) -> std::io::Result<()> {
         let rows = (self.end - self.next).min(rows as u64);
+        // A few megabytes in all.
         self.buffer.resize(rows as usize, [0; 2]);
         self.at = 0;
         temp.read(self.next * RECORD_BYTES, bytemuck::cast_slice_mut(&mut self.buffer))?;

@@ -15,7 +15,8 @@ use super::spill::Spill;
 use super::{Progress, Stage};
 use crate::data::dataset::Split;
 use crate::table::{Dialect, Kind, Met, Piece, Pieces, Reject, RowReader, Table, bad_lines};
-use crate::{Error, Result};
+use crate::threads::spawn_in;
+use crate::{Error, Result, memory};
 
 /// Bytes of text that a worker gets at once.
 const PIECE: usize = 1 << 20;
@@ -116,17 +117,24 @@ pub(super) fn read_rows(
         // Every thread ends when the channel that it reads does. An error below drops `free_out`: the reader stops, and
         // with it the workers.
         let free_out = free_out;
-        scope.spawn({
+        spawn_in(scope, "ingest-reader", {
             let bytes = Arc::clone(&bytes);
             move || {
                 let (free, work, bytes) = (&free_in, &work_out, &bytes);
                 Feeder { free, work, spare: None, sequence: 0, bytes }.read_files(files);
             }
-        });
+        })?;
+        let mut started = 0;
         for worker in 0..threads {
             let (work_in, done_out) = (&work_in, done_out.clone());
             let turn = worker * 64 / threads;
-            scope.spawn(move || work(files, dictionaries, turn, stop, work_in, &done_out));
+            let work = move || work(files, dictionaries, turn, stop, work_in, &done_out);
+            match spawn_in(scope, "ingest-worker", work) {
+                Ok(_) => started += 1,
+                // With some threads it works, too. Dropping the channel ends the reader.
+                Err(error) if started == 0 => return Err(error),
+                Err(_) => break,
+            }
         }
         drop(done_out);
         let mut waiting = BTreeMap::new();
@@ -197,7 +205,9 @@ fn take(files: &[InputFile], slot: &mut Slot, lines: &mut u64, sink: &mut Sink<'
         for &user in &slot.users {
             let user = user as usize;
             if user >= rows.len() {
-                rows.resize((user + 1).next_power_of_two(), 0);
+                let len = (user + 1).next_power_of_two();
+                memory::reserve_exact(rows, len - rows.len(), "the rows of each user")?;
+                rows.resize(len, 0);
             }
             rows[user] = rows[user].saturating_add(1);
         }

@@ -2,16 +2,17 @@
 
 use std::cmp::Reverse;
 
-use rayon::prelude::*;
-
 use super::config::MinCount;
 use super::ids::{Ids, canonical_integer};
 use super::spill::Spilled;
 use crate::data::dataset::{Filtered, Split};
 use crate::data::split::Splitter;
 use crate::data::vocabulary::RawIds;
-use crate::{Error, Result};
+use crate::threads::Threads;
+use crate::{Error, Result, memory};
 
+/// What takes the memory.
+const WHAT: &str = "the numbers of users and items";
 /// A provisional id that no row of the dataset names.
 pub(super) const NOWHERE: u32 = u32::MAX;
 /// A provisional id that a lower bound left out, with all its rows.
@@ -26,8 +27,9 @@ struct Counts {
 }
 
 impl Counts {
-    fn new(bound: usize) -> Counts {
-        Counts { train: vec![0; bound], elsewhere: vec![false; bound], below: Vec::new() }
+    fn new(bound: usize) -> Result<Counts> {
+        let (train, elsewhere) = (memory::zeros(bound, WHAT)?, memory::filled(false, bound, WHAT)?);
+        Ok(Counts { train, elsewhere, below: Vec::new() })
     }
 
     #[inline]
@@ -98,8 +100,8 @@ pub(super) fn number(
     raw_users: &Raw,
     raw_items: &Raw,
 ) -> Result<Numbered> {
-    let mut users = Counts::new(raw_users.ids.bound());
-    let mut items = Counts::new(raw_items.ids.bound());
+    let mut users = Counts::new(raw_users.ids.bound())?;
+    let mut items = Counts::new(raw_items.ids.bound())?;
     let mut train_rows = 0u64;
     spilled.for_each(|block, first| {
         let file = block.split.unwrap_or(Split::Train);
@@ -113,8 +115,8 @@ pub(super) fn number(
     })?;
     let mut filtered = None;
     if min_count.user > 1 || min_count.item > 1 {
-        let mut kept_users = vec![0u32; users.train.len()];
-        let mut kept_items = vec![0u32; items.train.len()];
+        let mut kept_users = memory::zeros::<u32>(users.train.len(), WHAT)?;
+        let mut kept_items = memory::zeros::<u32>(items.train.len(), WHAT)?;
         let mut left_out = 0;
         spilled.for_each(|block, first| {
             let file = block.split.unwrap_or(Split::Train);
@@ -153,7 +155,8 @@ pub(super) fn number(
         }
         _ => {}
     }
-    Ok(Numbered { users: Side::new(raw_users, &users)?, items: Side::new(raw_items, &items)?, filtered })
+    let threads = Threads::available();
+    Ok(Numbered { users: Side::new(raw_users, &users, &threads)?, items: Side::new(raw_items, &items, &threads)?, filtered })
 }
 
 /// Drops the validation and test rows of whom the bounds left out: counts them, and forgets who is in no other.
@@ -186,24 +189,23 @@ fn drop_held_out(
 }
 
 impl Side {
-    fn new(raw: &Raw, counts: &Counts) -> Result<Side> {
+    fn new(raw: &Raw, counts: &Counts, threads: &Threads) -> Result<Side> {
         let ids = &raw.ids;
         let integers = !raw.text && ids.iter().all(|id| canonical_integer(ids.get(id)).is_some());
         let known = |id: &u32| counts.train[*id as usize] > 0;
         // Most frequent first, then by raw id. The first bytes of a text stand in the key: they spare most look-ups.
-        let mut order: Vec<(Reverse<u32>, u64, u32)> = ids
-            .iter()
-            .filter(|id| known(id) || counts.elsewhere[*id as usize])
-            .map(|id| (Reverse(counts.train[id as usize]), sort_key(ids.get(id), integers), id))
-            .collect();
+        let is_here = |id: &u32| known(id) || counts.elsewhere[*id as usize];
+        let mut order = memory::with_capacity(ids.iter().filter(is_here).count(), WHAT)?;
+        let entry = |id| (Reverse(counts.train[id as usize]), sort_key(ids.get(id), integers), id);
+        order.extend(ids.iter().filter(is_here).map(entry));
         let rest = |id: u32| if integers { &b""[..] } else { ids.get(id) };
-        order.par_sort_unstable_by(|a, b| (a.0, a.1).cmp(&(b.0, b.1)).then_with(|| rest(a.2).cmp(rest(b.2))));
+        threads.sort_unstable_by(&mut order, |a, b| (a.0, a.1).cmp(&(b.0, b.1)).then_with(|| rest(a.2).cmp(rest(b.2))));
         let split = order.partition_point(|entry| known(&entry.2));
         let too_many = || Error::config("inputs", format!("{} ids on one side; {} fit", order.len(), BELOW - 2));
         if order.len() >= BELOW as usize - 1 {
             return Err(too_many());
         }
-        let mut row = vec![NOWHERE; ids.bound()];
+        let mut row = memory::filled(NOWHERE, ids.bound(), WHAT)?;
         ids.iter().filter(|&id| counts.is_below(id)).for_each(|id| row[id as usize] = BELOW);
         for (at, entry) in order.iter().enumerate() {
             row[entry.2 as usize] = at as u32 + 1;
@@ -253,12 +255,12 @@ mod tests {
         let mut numbers = Vec::new();
         dictionary.resolve(&keys, 0, &mut Scratch::default(), &mut numbers).unwrap();
         let raw = Raw { ids: dictionary.freeze(), text };
-        let mut counts = Counts::new(raw.ids.bound());
+        let mut counts = Counts::new(raw.ids.bound()).unwrap();
         for (&number, (_, train, elsewhere)) in numbers.iter().zip(ids) {
             counts.train[number as usize] = *train;
             counts.elsewhere[number as usize] = *elsewhere;
         }
-        let side = Side::new(&raw, &counts).unwrap();
+        let side = Side::new(&raw, &counts, &Threads::new(2).unwrap()).unwrap();
         let rows = numbers.iter().map(|&n| side.row[n as usize]).collect();
         (side, rows)
     }

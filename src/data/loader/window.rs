@@ -5,7 +5,7 @@ use crate::data::batch::Rows;
 use crate::data::shard::{Shard, ShardIndex};
 use crate::data::shuffle::{Scatter, apply_swaps};
 use crate::rng::Rng;
-use crate::{Error, Result};
+use crate::{Error, Result, memory};
 
 /// Salts of the random streams: the order of the units, the rows of a window.
 const ORDER: u64 = 0x6f72_6465;
@@ -60,6 +60,9 @@ impl Order {
     }
 }
 
+/// What takes the memory.
+const WHAT: &str = "the rows that are shuffled together";
+
 /// The rows of a window.
 #[derive(Default)]
 pub(super) struct Window {
@@ -88,11 +91,11 @@ impl Window {
         let from = number.saturating_mul(inner.window_rows).min(inner.rows);
         let to = from.saturating_add(inner.window_rows).min(inner.rows);
         let rows = (to - from) as usize;
-        self.users.resize(rows, 0);
-        self.items.resize(rows, 0);
         self.has = [inner.timestamps, inner.weights];
-        self.timestamps.resize(if inner.timestamps { rows } else { 0 }, 0);
-        self.weights.resize(if inner.weights { rows } else { 0 }, 0.0);
+        memory::resize(&mut self.users, rows, WHAT)?;
+        memory::resize(&mut self.items, rows, WHAT)?;
+        memory::resize(&mut self.timestamps, if inner.timestamps { rows } else { 0 }, WHAT)?;
+        memory::resize(&mut self.weights, if inner.weights { rows } else { 0 }, WHAT)?;
         let mut pieces = order.pieces(inner, from, to);
         let mut rng = Rng::at(inner.seed, &[WINDOW, epoch, number]);
         if inner.shuffle {

@@ -8,7 +8,7 @@ use crate::data::dataset::{Feature, FileInfo};
 use crate::data::shard::ipc::{Batch, Column, Footer, Kind};
 use crate::data::shard::{Bytes, optional, values};
 use crate::files::Opened;
-use crate::{Error, Result};
+use crate::{Error, Result, memory};
 
 impl EntityTable {
     /// Reads the table at `path`: its checksum (where `info` has one), its columns, its number of rows, and that every
@@ -23,7 +23,7 @@ impl EntityTable {
     /// [`open`](EntityTable::open) of a file that is open.
     pub(crate) fn of(file: &Opened, info: &FileInfo, features: &[Feature]) -> Result<EntityTable> {
         let path = file.path();
-        let bytes = Bytes::map(file)?;
+        let bytes = Bytes::read(file)?;
         let bytes = bytes.as_slice();
         if let Some(expected) = &info.xxh3 {
             let found = format!("{:016x}", xxhash_rust::xxh3::xxh3_64(bytes));
@@ -42,6 +42,9 @@ impl EntityTable {
         Ok(table)
     }
 }
+
+/// What takes the memory.
+const WHAT: &str = "the ids and features of users and items";
 
 /// Reads a table from a file's bytes.
 pub(super) fn parse(bytes: &[u8], path: &Path, features: &[Feature]) -> Result<EntityTable> {
@@ -78,12 +81,19 @@ pub(super) fn parse(bytes: &[u8], path: &Path, features: &[Feature]) -> Result<E
         let reader = BatchReader { bytes, path, batch: &batch, i };
         reader.ids(id, &mut table.ids)?;
         let counts: &[u64] = reader.primitive(count)?;
-        table.counts.extend_from_slice(counts);
+        memory::extend(&mut table.counts, counts, WHAT)?;
         for (&(column, rows), feature) in columns.iter().zip(&mut table.features) {
             reader.codes(column, rows, feature)?;
         }
     }
     Ok(table)
+}
+
+/// The values, where none is negative.
+fn all<T: Copy + TryInto<u64>>(values: &[T]) -> Result<Option<Vec<u64>>> {
+    let mut found = memory::with_capacity(values.len(), WHAT)?;
+    found.extend(values.iter().map_while(|&value| value.try_into().ok()));
+    Ok((found.len() == values.len()).then_some(found))
 }
 
 fn mismatch(path: &Path, column: &Column, expected: &str) -> Error {
@@ -123,11 +133,9 @@ impl<'a> BatchReader<'a> {
     fn offsets(&self, column: &Column) -> Result<Vec<u64>> {
         let large = matches!(column.kind, Kind::LargeUtf8 | Kind::LargeListU32);
         let found: Option<Vec<u64>> = if large {
-            self.values::<i64>(self.batch.offsets(column, 8))
-                .and_then(|offsets| offsets.iter().map(|&offset| u64::try_from(offset).ok()).collect())
+            all(self.values::<i64>(self.batch.offsets(column, 8)).unwrap_or(&[-1]))?
         } else {
-            self.values::<i32>(self.batch.offsets(column, 4))
-                .and_then(|offsets| offsets.iter().map(|&offset| u64::try_from(offset).ok()).collect())
+            all(self.values::<i32>(self.batch.offsets(column, 4)).unwrap_or(&[-1]))?
         };
         let mut offsets =
             found.ok_or_else(|| self.damaged(column, "its offsets do not lie in the file or are negative"))?;
@@ -172,7 +180,7 @@ impl<'a> BatchReader<'a> {
                 let values: &[i64] = self
                     .values(self.batch.values_with_nulls(column, 8))
                     .ok_or_else(|| self.damaged(column, "its values do not lie in the file"))?;
-                to.extend_from_slice(values);
+                memory::extend(to, values, WHAT)?;
                 if first_is_null {
                     to[from] = 0;
                 }
@@ -197,6 +205,7 @@ impl<'a> BatchReader<'a> {
                     .values(self.batch.text(column))
                     .ok_or_else(|| self.damaged(column, "its texts do not lie in the file"))?;
                 let base = bytes.len() as u64;
+                memory::reserve(to, offsets.len(), WHAT)?;
                 let start = offsets[0];
                 for pair in offsets.windows(2) {
                     let text = text.get(pair[0] as usize..pair[1] as usize);
@@ -206,7 +215,7 @@ impl<'a> BatchReader<'a> {
                     to.push(base + pair[1] - start);
                 }
                 let end = offsets[offsets.len() - 1] as usize;
-                bytes.extend_from_slice(&text[start as usize..end]);
+                memory::extend(bytes, &text[start as usize..end], WHAT)?;
             }
         }
         Ok(())
@@ -234,7 +243,7 @@ impl<'a> BatchReader<'a> {
         let codes: &[u32] = match to {
             FeatureColumn::Codes(to) => {
                 let codes = self.primitive(column)?;
-                to.extend_from_slice(codes);
+                memory::extend(to, codes, WHAT)?;
                 codes
             }
             FeatureColumn::Lists { offsets: to, codes: all } => {
@@ -245,13 +254,14 @@ impl<'a> BatchReader<'a> {
                 });
                 let codes = codes.ok_or_else(|| self.damaged(column, "its lists do not lie in the file"))?;
                 let base = all.len() as u64;
+                memory::reserve(to, offsets.len(), WHAT)?;
                 for &end in &offsets[1..] {
                     to.push(
                         u32::try_from(base + end - offsets[0])
                             .map_err(|_| self.damaged(column, "more than 2^32 - 1 codes in all"))?,
                     );
                 }
-                all.extend_from_slice(codes);
+                memory::extend(all, codes, WHAT)?;
                 codes
             }
         };

@@ -5,6 +5,8 @@ use std::io;
 use hashbrown::HashTable;
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::memory;
+
 /// Values that an inner product takes at a time.
 const LANES: usize = 8;
 
@@ -20,7 +22,7 @@ impl Points {
     pub(super) fn new(rows: usize, dim: usize) -> io::Result<Points> {
         let stride = dim.next_multiple_of(LANES);
         let mut values = Vec::new();
-        let room = rows.checked_mul(stride).map(|n| values.try_reserve_exact(n).is_ok());
+        let room = rows.checked_mul(stride).map(|n| memory::reserve_exact(&mut values, n, "vectors").is_ok());
         if room != Some(true) {
             let reason = format!("no memory for {rows} vectors; the graph of a .usearch file needs them all");
             return Err(io::Error::new(io::ErrorKind::OutOfMemory, reason));

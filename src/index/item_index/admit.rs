@@ -71,15 +71,15 @@ impl ItemIndex {
         if let Some(alive) = &self.alive {
             base.iter_mut().zip(alive).for_each(|(word, alive)| *word &= alive);
         }
-        Ok(self.admitted(base, words(self.tail.ids(), &rule)))
+        self.admitted(base, words(self.tail.ids(), &rule))
     }
 
-    pub(super) fn admitted(&self, base: Vec<u32>, tail: Vec<u32>) -> Admitted {
+    pub(super) fn admitted(&self, base: Vec<u32>, tail: Vec<u32>) -> Result<Admitted> {
         let count = |words: &[u32]| words.iter().map(|w| w.count_ones() as usize).sum::<usize>();
         let (here, there) = (count(&base), count(&tail));
         let few = here <= NARROW.max(self.base.len() / NARROW_PART);
-        let narrow = (few && self.engine.is_host()).then(|| self.narrow(&base));
-        Admitted {
+        let narrow = (few && self.engine.is_host()).then(|| self.narrow(&base)).transpose()?;
+        Ok(Admitted {
             base,
             tail,
             narrow,
@@ -88,10 +88,10 @@ impl ItemIndex {
             device: super::device::Kept::default(),
             generation: self.generation,
             count: here + there,
-        }
+        })
     }
 
-    fn narrow(&self, words: &[u32]) -> Base {
+    fn narrow(&self, words: &[u32]) -> Result<Base> {
         let order = self.base.order();
         // Ascending numbers: a place that comes first wins ties.
         let mut places: Vec<u32> = ones(words).collect();

@@ -23,8 +23,8 @@ pub(super) enum Base {
 
 impl Base {
     /// Items that are searched whole.
-    pub(super) fn whole(cpu: &Cpu, values: Vec<f32>, dim: usize, ids: Vec<u32>) -> Base {
-        Base::Whole(Items::of(cpu, values, dim), ids.into())
+    pub(super) fn whole(cpu: &Cpu, values: Vec<f32>, dim: usize, ids: Vec<u32>) -> Result<Base> {
+        Ok(Base::Whole(Items::of(cpu, values, dim)?, ids.into()))
     }
 
     pub(super) fn items(&self) -> &Items {

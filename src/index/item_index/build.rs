@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::base::Base;
-use super::change::{Tail, unique};
+use super::change::{Tail, finite, unique};
 use super::measure::{QuerySource, Recall, halves, recalls};
 use super::{About, Engine, Filter, Guides, ItemIndex, new_generation, shape};
 use crate::backend::cpu::Cpu;
@@ -15,7 +15,7 @@ use crate::config::Precision;
 use crate::eval::metrics::check_k;
 use crate::index::{Found, NO_ITEM};
 use crate::rng::Rng;
-use crate::{Device, Error, Result};
+use crate::{Device, Error, Result, memory};
 
 /// Exact, or approximate with a recall to keep.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -61,6 +61,8 @@ impl Default for IndexOptions {
     }
 }
 
+/// What takes the memory.
+const WHAT: &str = "the vectors of an index";
 /// Fewer items are searched whole: that takes no longer than finding lists.
 const FEW_ITEMS: usize = 1 << 14;
 /// Queries that recall is measured with, at most.
@@ -81,7 +83,7 @@ impl ItemIndex {
     ///
     /// # Errors
     /// [`Error::Config`] for a recall or k that cannot be kept, [`Error::Shape`] when vectors, numbers and queries do not
-    /// fit together.
+    /// fit together or a value is not finite, [`Error::OutOfMemory`].
     pub fn build(
         vectors: Vec<f32>,
         dim: usize,
@@ -106,8 +108,13 @@ impl ItemIndex {
         if queries.is_some_and(|queries| !queries.len().is_multiple_of(dim)) {
             return Err(shape(format!("queries of {dim} values"), "others"));
         }
-        let ids = ids.unwrap_or_else(|| (0..rows as u32).collect());
-        let (vectors, ids) = ascending(vectors, ids, dim);
+        finite(&vectors, dim)?;
+        finite(queries.unwrap_or_default(), dim)?;
+        let ids = match ids {
+            Some(ids) => ids,
+            None => memory::collect(0..rows as u32, WHAT)?,
+        };
+        let (vectors, ids) = ascending(vectors, ids, dim)?;
         let cpu = Cpu::new(options.threads, None, Precision::Fp32)?;
         let (kept, source) = match queries.filter(|queries| queries.len() >= 2 * dim) {
             Some(queries) => (spread(queries, dim, QUERIES), QuerySource::Given),
@@ -142,24 +149,24 @@ impl ItemIndex {
             engine,
         };
         let IndexKind::Approx { recall } = options.kind else {
-            let base = Base::whole(&cpu, vectors, dim, ids);
+            let base = Base::whole(&cpu, vectors, dim, ids)?;
             return Ok(new(cpu, base));
         };
         if !host {
-            let base = Base::whole(&cpu, vectors, dim, ids);
+            let base = Base::whole(&cpu, vectors, dim, ids)?;
             let mut index = new(cpu, base);
             index.tune_scan(recall, source)?;
             return Ok(index);
         }
-        let lists = if rows < FEW_ITEMS { None } else { train(&cpu, &vectors, dim, options.seed) };
+        let lists = if rows < FEW_ITEMS { None } else { train(&cpu, &vectors, dim, options.seed)? };
         let Some(mut lists) = lists else {
-            let base = Base::whole(&cpu, vectors, dim, ids);
+            let base = Base::whole(&cpu, vectors, dim, ids)?;
             return Ok(new(cpu, base));
         };
         lists.name(&ids);
         let mut index = new(cpu, Base::Lists(Box::new(lists)));
         if !index.tune(f64::from(recall), source)? {
-            index.base = Base::whole(&index.cpu, vectors, dim, ids);
+            index.base = Base::whole(&index.cpu, vectors, dim, ids)?;
             return Ok(index);
         }
         drop(vectors);
@@ -199,7 +206,7 @@ impl ItemIndex {
         let (rows, k) = (asked.len() / self.dim, self.about.k);
         let search = Search { queries: &asked, rows, k, who: Who::default() };
         let best = self.search_exactly(&asked, k, None)?;
-        let mut found = Found::empty(rows, k);
+        let mut found = Found::empty(rows, k)?;
         let mut missed = 1.0f32;
         while missed > LEAST_MISSED {
             missed *= 0.5;
@@ -289,14 +296,15 @@ impl IndexOptions {
 }
 
 /// The same items by ascending number.
-fn ascending(vectors: Vec<f32>, ids: Vec<u32>, dim: usize) -> (Vec<f32>, Vec<u32>) {
+fn ascending(vectors: Vec<f32>, ids: Vec<u32>, dim: usize) -> Result<(Vec<f32>, Vec<u32>)> {
     if ids.is_sorted() {
-        return (vectors, ids);
+        return Ok((vectors, ids));
     }
-    let mut rows: Vec<u32> = (0..ids.len() as u32).collect();
+    let mut rows = memory::collect(0..ids.len() as u32, WHAT)?;
     rows.sort_unstable_by_key(|&row| ids[row as usize]);
-    let row = |r: &u32| &vectors[*r as usize * dim..(*r as usize + 1) * dim];
-    (rows.iter().flat_map(|r| row(r).iter().copied()).collect(), rows.iter().map(|&r| ids[r as usize]).collect())
+    let mut sorted = memory::with_capacity(vectors.len(), WHAT)?;
+    rows.iter().for_each(|&r| sorted.extend_from_slice(&vectors[r as usize * dim..(r as usize + 1) * dim]));
+    Ok((sorted, memory::collect(rows.iter().map(|&r| ids[r as usize]), WHAT)?))
 }
 
 /// Up to `most` rows, evenly spread.

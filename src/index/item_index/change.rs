@@ -5,10 +5,11 @@ use hashbrown::HashMap;
 use super::admit::ones;
 use super::base::Base;
 use super::{Guides, ItemIndex, new_generation, shape};
-use crate::Result;
 use crate::backend::cpu::Cpu;
 use crate::backend::cpu::topk::{Items, Search, Who, topk};
+use crate::finite::all_finite;
 use crate::index::Found;
+use crate::{Result, memory};
 
 /// Items that were added: searched whole, until there are too many.
 pub(super) struct Tail {
@@ -22,7 +23,7 @@ const TAIL_PART: usize = 256;
 
 impl Tail {
     pub(super) fn new(cpu: &Cpu, dim: usize) -> Tail {
-        Tail { ids: Vec::new(), items: Items::of(cpu, Vec::new(), dim) }
+        Tail { ids: Vec::new(), items: Items::of_few(cpu, Vec::new(), dim) }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -57,7 +58,7 @@ impl Tail {
         let mut all: Vec<f32> = kept.iter().flat_map(|(_, vector)| vector.iter().copied()).collect();
         all.extend_from_slice(values);
         self.ids = kept.iter().map(|(id, _)| *id).chain(ids.iter().copied()).collect();
-        self.items = Items::of(cpu, all, dim);
+        self.items = Items::of_few(cpu, all, dim);
         removed
     }
 }
@@ -67,20 +68,22 @@ impl ItemIndex {
     /// stay as they are: new items are searched whole, and go to their lists once there are many.
     ///
     /// # Errors
-    /// [`Error::Shape`](crate::Error::Shape) when there are not as many rows as items, or an item comes twice.
+    /// [`Error::Shape`](crate::Error::Shape) when there are not as many rows as items, an item comes twice, or a value is
+    /// not finite; [`Error::OutOfMemory`](crate::Error::OutOfMemory).
     pub fn add(&mut self, ids: &[u32], vectors: &[f32]) -> Result<()> {
         if vectors.len() != ids.len() * self.dim {
             let expected = format!("{} rows of {} values", ids.len(), self.dim);
             return Err(shape(expected, format!("{} values", vectors.len())));
         }
         unique(ids)?;
+        finite(vectors, self.dim)?;
         if ids.is_empty() {
             return Ok(());
         }
         self.take_out(ids, ids, vectors);
         self.about.added += ids.len() as u64;
         if self.tail.len() > TAIL.max(self.base.len() / TAIL_PART) {
-            self.settle();
+            self.settle()?;
         }
         Ok(())
     }
@@ -121,9 +124,9 @@ impl ItemIndex {
     }
 
     /// Puts the tail into the lists and lets go of what was removed. Centroids stay.
-    pub(super) fn settle(&mut self) {
+    pub(super) fn settle(&mut self) -> Result<()> {
         if self.tail.len() == 0 && self.alive.is_none() {
-            return;
+            return Ok(());
         }
         let (order, items) = (self.base.order(), self.base.items());
         let places: Vec<u32> = match &self.alive {
@@ -137,19 +140,21 @@ impl ItemIndex {
             Some(&place) => items.row(place as usize),
             None => self.tail.item(at as usize - places.len()).1,
         };
-        let values: Vec<f32> = numbered.iter().flat_map(|&(_, at)| row(at).iter().copied()).collect();
+        let mut values = memory::with_capacity(numbered.len() * self.dim, "the vectors of an index")?;
+        numbered.iter().for_each(|&(_, at)| values.extend_from_slice(row(at)));
         let ids: Vec<u32> = numbered.iter().map(|&(id, _)| id).collect();
         self.base = match &self.base {
-            Base::Lists(lists) => match lists.again(&self.cpu, &values, &ids) {
+            Base::Lists(lists) => match lists.again(&self.cpu, &values, &ids)? {
                 Some(lists) => Base::Lists(Box::new(lists)),
-                None => Base::whole(&self.cpu, values, self.dim, ids),
+                None => Base::whole(&self.cpu, values, self.dim, ids)?,
             },
-            Base::Whole(..) => Base::whole(&self.cpu, values, self.dim, ids),
+            Base::Whole(..) => Base::whole(&self.cpu, values, self.dim, ids)?,
         };
         self.alive = None;
         self.places = None;
         self.tail = Tail::new(&self.cpu, self.dim);
         self.changed();
+        Ok(())
     }
 }
 
@@ -162,6 +167,15 @@ fn every(places: usize) -> Vec<u32> {
         *last = (1 << (places % 32)) - 1;
     }
     words
+}
+
+/// An error where a value is not finite: such an item has no place among others.
+pub(super) fn finite(vectors: &[f32], dim: usize) -> Result<()> {
+    if all_finite(vectors) {
+        return Ok(());
+    }
+    let at = vectors.iter().position(|x| !x.is_finite()).unwrap_or_default();
+    Err(shape("finite values", format!("{} in row {}", vectors[at], at / dim)))
 }
 
 /// An error where an item comes twice.

@@ -1,4 +1,4 @@
-//! An index as one file: opened mapped, checked whole.
+//! An index as one file: opened mapped or read into memory, checked whole.
 //!
 //! `TERCELIX`, the format's version (u32), the length of the header (u32), the header's xxh3-64, the header (JSON), then
 //! sections of values, each at a multiple of 64 bytes from the body's start. The header names every section with its place,
@@ -11,7 +11,6 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -25,6 +24,7 @@ use crate::config::Precision;
 use crate::data::shard::Bytes;
 use crate::data::shard::ipc::Source;
 use crate::files::{AtomicFile, Lock, Opened};
+use crate::finite::all_finite;
 use crate::slab::Slab;
 use crate::{Device, Error, Result};
 
@@ -67,7 +67,7 @@ impl ItemIndex {
     /// # Errors
     /// [`Error::Io`].
     pub fn save_locked(&mut self, path: &Path, lock: Lock) -> Result<()> {
-        self.settle();
+        self.settle()?;
         let tagged: Vec<u32> = self.tags.values().flatten().copied().collect();
         let items = self.base.items();
         let mut parts: Vec<(&str, &[u8])> = vec![
@@ -125,23 +125,52 @@ impl ItemIndex {
     /// Opens an index, mapped into memory, to be searched on `device`, or by `threads` threads (0: every core). Every byte
     /// is compared with its checksum. On a CUDA device, an index that was never measured on one is measured first.
     ///
+    /// The file may be replaced by rename while it is open, but not written over: see [`mapped`](crate::mapped).
+    ///
     /// # Errors
-    /// [`Error::Io`], [`Error::Input`] for another kind of file, [`Error::Damaged`], or whatever the device reports.
+    /// [`Error::Io`], [`Error::Input`] for another kind of file, [`Error::Damaged`] (values that are not finite count as
+    /// damage), or whatever the device reports.
     pub fn open(path: &Path, device: Device, threads: usize) -> Result<ItemIndex> {
         let opened = Opened::open(path)?;
         let header = read_header(&opened)?;
-        let file = Arc::new(Bytes::map(&opened)?);
+        ItemIndex::of_file(path, header, Bytes::map(&opened)?, device, threads)
+    }
+
+    /// As [`open`](ItemIndex::open), but reads the file into memory: whatever happens to it later is no matter.
+    ///
+    /// # Errors
+    /// As [`open`](ItemIndex::open), and [`Error::OutOfMemory`].
+    pub fn read(path: &Path, device: Device, threads: usize) -> Result<ItemIndex> {
+        let opened = Opened::open(path)?;
+        let header = read_header(&opened)?;
+        ItemIndex::of_file(path, header, Bytes::read(&opened)?, device, threads)
+    }
+
+    fn of_file(path: &Path, header: ReadHeader, file: Bytes, device: Device, threads: usize) -> Result<ItemIndex> {
+        let file = Arc::new(file);
         let damaged = |at: &str, reason: &str| Error::damaged(path, at, format!("{reason}; build the index again"));
         let body = (FRONT + header.length).next_multiple_of(ALIGN);
         let Header { dim, items, about, tags, sections, body_bytes, checksums } = header.says;
         let bytes = file.as_slice().get(body..).filter(|bytes| bytes.len() == body_bytes);
         let bytes = bytes.ok_or_else(|| damaged("end of file", "it has another length than its header says"))?;
-        let differs = bytes.par_chunks(CHUNK).map(xxh3_64).zip(&checksums).position_first(|(a, b)| a != *b);
         if bytes.len().div_ceil(CHUNK) != checksums.len() {
             return Err(damaged("header", "it has too few or too many checksums"));
         }
+        let cpu = Cpu::new(threads, None, Precision::Fp32)?;
+        // Sections that hold vectors; the rest is checked by what it must be.
+        let vectors = |name: &str| ["values", "centroids", "queries"].contains(&name);
+        let vectors: Vec<Range<usize>> = sections
+            .iter()
+            .filter(|(name, ..)| vectors(name))
+            .map(|(_, at, len)| *at..at.saturating_add(*len))
+            .collect();
+        let found = cpu.threads.map(bytes.chunks(CHUNK).collect(), 1, |n, chunk| check_chunk(chunk, n * CHUNK, &vectors));
+        let differs = found.iter().zip(&checksums).position(|((sum, _), expected)| sum != expected);
         if let Some(chunk) = differs {
             return Err(damaged(&format!("byte {} or after it", body + chunk * CHUNK), "the checksum differs"));
+        }
+        if found.iter().any(|(_, finite)| !finite) {
+            return Err(damaged("values", "they hold NaN or infinity"));
         }
         let range = |name: &str| -> Result<Range<usize>> {
             let found = sections.iter().find(|(of, ..)| of == name);
@@ -151,7 +180,6 @@ impl ItemIndex {
         };
         let whole = |name: &str| damaged(name, "it does not hold as many values as it should");
         let panels = items.div_ceil(crate::backend::cpu::simd::PANEL);
-        let cpu = Cpu::new(threads, None, Precision::Fp32)?;
         let part = Part { file: &file, range: &range, whole: &whole };
         let values = part.of::<f32>("values", None)?;
         let codes = part.of::<u8>("codes", None)?;
@@ -274,6 +302,23 @@ fn read_header(file: &Opened) -> Result<ReadHeader> {
 
 fn pad(file: &mut impl Write, written: usize) -> std::io::Result<()> {
     file.write_all(&[0; ALIGN][..written.next_multiple_of(ALIGN) - written])
+}
+
+/// The checksum of a chunk that starts at byte `first` of the body, and whether what it holds of `vectors` (places in
+/// the body) is finite: each piece is read from memory once.
+fn check_chunk(chunk: &[u8], first: usize, vectors: &[Range<usize>]) -> (u64, bool) {
+    const PIECE: usize = 256 << 10;
+    let (mut hash, mut finite) = (xxhash_rust::xxh3::Xxh3Default::new(), true);
+    for (piece, at) in chunk.chunks(PIECE).zip((first..).step_by(PIECE)) {
+        hash.update(piece);
+        for range in vectors {
+            let (from, to) = (range.start.max(at), range.end.min(at + piece.len()));
+            let values = piece.get(from.saturating_sub(at)..to.saturating_sub(at)).unwrap_or_default();
+            // Parts that are no whole values belong to no index of ours: they are refused below.
+            finite &= from >= to || bytemuck::try_cast_slice(values).is_ok_and(all_finite);
+        }
+    }
+    (hash.digest(), finite)
 }
 
 /// The checksum of every chunk of the body, sections padded.

@@ -119,7 +119,7 @@ impl ItemIndex {
         let best = self.search_exactly(queries, k, None)?;
         let mut filtered = Vec::new();
         for part in PARTS {
-            let only = self.part(part);
+            let only = self.part(part)?;
             let some = &queries[..rows.min(FILTERED) * self.dim];
             let found = self.search(some, k, &Filter { only: Some(&only), ..Filter::default() })?;
             let best = self.search_exactly(some, k, Some(&only))?;
@@ -136,7 +136,7 @@ impl ItemIndex {
     }
 
     /// A random part of the items.
-    fn part(&self, part: f64) -> Admitted {
+    fn part(&self, part: f64) -> Result<Admitted> {
         let mut rng = Rng::at(self.about.seed, &[ADMIT, part.to_bits()]);
         let mut words = |places: usize| -> Vec<u32> {
             let mut bit = |j: usize| u32::from((rng.next_u64() as f64) < part * 2f64.powi(64)) << j;

@@ -1,7 +1,10 @@
 //! The items of the validation and test splits, by user.
 
 use crate::data::dataset::{Dataset, Split};
-use crate::{Error, Result};
+use crate::{Error, Result, memory};
+
+/// What takes the memory.
+const WHAT: &str = "the items of the validation and test splits";
 
 /// User u's items are `items[offsets[u]..offsets[u + 1]]`: numbers of the item vocabulary.
 #[derive(Debug)]
@@ -23,20 +26,20 @@ impl HeldOut {
         let needed = rows.saturating_mul(4).saturating_add(users * 8);
         if needed > memory {
             return Err(Error::Memory {
-                what: "the items of the validation and test splits".into(),
+                what: WHAT.into(),
                 needed,
                 allowed: memory,
                 advice: "raise `memory`, or exclude training items alone".into(),
             });
         }
-        let mut offsets = vec![0u64; users as usize + 1];
+        let mut offsets = memory::zeros::<u64>(users as usize + 1, WHAT)?;
         each(dataset, |user, _| offsets[user as usize + 1] += 1)?;
         let mut sum = 0;
         for offset in &mut offsets {
             sum += *offset;
             *offset = sum;
         }
-        let mut items = vec![0u32; sum as usize];
+        let mut items = memory::zeros::<u32>(sum as usize, WHAT)?;
         // A user's start moves to its next free place, and ends where the next user starts.
         each(dataset, |user, item| {
             let place = &mut offsets[user as usize];
@@ -45,8 +48,8 @@ impl HeldOut {
             }
             *place += 1;
         })?;
-        offsets.pop();
-        offsets.insert(0, 0);
+        offsets.rotate_right(1);
+        offsets[0] = 0;
         Ok(Some(HeldOut { offsets, items }))
     }
 

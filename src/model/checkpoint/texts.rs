@@ -84,6 +84,9 @@ pub struct TrainerState {
     /// The run that it belongs to ([`ModelInfo::run`]).
     #[serde(default)]
     pub run: String,
+    /// What decided the bits so far, beside the seed: the CPU's instructions (`avx2`, …), or `cuda sm_90`.
+    #[serde(default)]
+    pub path: String,
 }
 
 impl Default for TrainerState {
@@ -99,6 +102,7 @@ impl Default for TrainerState {
             queue_next: 0,
             files: Vec::new(),
             run: String::new(),
+            path: String::new(),
         }
     }
 }

@@ -3,13 +3,12 @@
 use std::io;
 use std::ops::Range;
 
-use rayon::prelude::*;
-
 use super::articles::{Articles, Day, unit};
 use super::customers::Customers;
 use super::texts::date;
 use super::{DAYS, MAIN, Output, SECOND, Sizes};
 use crate::rng::Rng;
+use crate::threads::Threads;
 
 /// Marks the random numbers of visits.
 const VISIT: u64 = u64::from_le_bytes(*b"visit\0\0\0");
@@ -23,6 +22,7 @@ const ANOTHER: f64 = 0.68;
 /// Writes all days; answers how many lines that were.
 pub(super) fn write(
     out: &mut Output,
+    threads: &Threads,
     seed: u64,
     sizes: &Sizes,
     articles: &Articles,
@@ -35,8 +35,8 @@ pub(super) fn write(
     for first in (0..DAYS).step_by(TOGETHER as usize) {
         let days = first..(first + TOGETHER).min(DAYS);
         // Some days are drawn while those before them are written.
-        let draw = || several(days.clone(), &ends, &Visitors { seed, sizes, articles, customers });
-        let (written, drawn) = rayon::join(|| ready.iter().try_for_each(|text| out.push(text)), draw);
+        let draw = || several(days.clone(), &ends, threads, &Visitors { seed, sizes, articles, customers });
+        let (written, drawn) = threads.join(|| ready.iter().try_for_each(|text| out.push(text)), draw);
         written?;
         ready = drawn;
         progress(days.end, DAYS);
@@ -46,15 +46,15 @@ pub(super) fn write(
 }
 
 /// The lines of some days, as texts in order.
-fn several(days: Range<u32>, ends: &[u64], visitors: &Visitors<'_>) -> Vec<Vec<u8>> {
-    let shops: Vec<Day> = days.clone().into_par_iter().map(|day| visitors.articles.on(day)).collect();
+fn several(days: Range<u32>, ends: &[u64], threads: &Threads, visitors: &Visitors<'_>) -> Vec<Vec<u8>> {
+    let shops: Vec<Day> = threads.map(days.clone().collect(), 1, |_, day| visitors.articles.on(day));
     // Chunks of one size, whatever the number of threads.
     let chunks = days.clone().flat_map(|day| {
         let (from, to) = (if day == 0 { 0 } else { ends[day as usize - 1] }, ends[day as usize]);
         (from..to).step_by(CHUNK as usize).map(move |at| (day, at..to.min(at + CHUNK)))
     });
     let chunks: Vec<_> = chunks.collect();
-    chunks.into_par_iter().map(|(day, lines)| visitors.on(day, lines, &shops[(day - days.start) as usize])).collect()
+    threads.map(chunks, 1, |_, (day, lines)| visitors.on(day, lines, &shops[(day - days.start) as usize]))
 }
 
 /// How many lines there are by the end of each day, `rows` by the last: more at weekends and before Christmas, more from

@@ -5,17 +5,21 @@
 //! has them at hand. Linux gives them unasked only where it is set to (`always`); the usual `madvise` wants to be asked.
 
 use crate::backend::Elem;
+use crate::{Result, memory};
 
 /// Buffers from here on ask: a few large pages, of which the last may be wasted, must not show.
 const LARGE: usize = 32 << 20;
 
 /// `len` zeros on the host; in large pages, where they are many and the system has any. Advice after the first write
 /// would change little, so buffers that become tables begin here.
-pub(crate) fn zeros<T: Elem>(len: usize) -> Vec<T> {
+///
+/// # Errors
+/// [`Error::OutOfMemory`](crate::Error::OutOfMemory).
+pub(crate) fn zeros<T: Elem>(len: usize) -> Result<Vec<T>> {
     // Fresh from the system: no page is there before the advice.
-    let values = bytemuck::allocation::zeroed_vec(len);
+    let values = memory::zeros(len, "tables and buffers")?;
     advise(&values);
-    values
+    Ok(values)
 }
 
 #[cfg(target_os = "linux")]
@@ -43,7 +47,7 @@ mod tests {
     #[test]
     fn zeros_of_every_length() {
         for len in [0, 1, 1000, LARGE / 4 - 1, LARGE / 4, LARGE / 4 + 12_345] {
-            let mut values = zeros::<u32>(len);
+            let mut values = zeros::<u32>(len).unwrap();
             assert!(values.len() == len && values.iter().all(|&value| value == 0));
             // Every one of them can be written.
             values.fill(7);
@@ -59,7 +63,7 @@ mod tests {
             println!("this system has no large pages");
             return;
         }
-        let values = zeros::<f32>(LARGE);
+        let values = zeros::<f32>(LARGE).unwrap();
         let here = values.as_ptr() as usize;
         let maps = std::fs::read_to_string("/proc/self/smaps").unwrap();
         let mut inside = false;

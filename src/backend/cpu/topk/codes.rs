@@ -6,8 +6,10 @@
 //! score is added, so the bound is a true one. Items of a panel share their step.
 
 use crate::slab::Slab;
+use crate::{Result, memory};
 
 use super::super::Cpu;
+use super::WHAT;
 use super::super::simd::{CODE_ZERO, LARGEST_CODE, Op, PANEL, Simd, code_at};
 
 /// Values that codes can stand for, in size; below, they count as zero.
@@ -72,7 +74,15 @@ pub(super) fn step(values: &[f32]) -> Option<f32> {
 }
 
 impl ItemCodes {
-    pub(super) fn new(rows: usize, dim: usize) -> ItemCodes {
+    pub(super) fn new(rows: usize, dim: usize) -> Result<ItemCodes> {
+        let (panels, width) = (rows.div_ceil(PANEL), dim.next_multiple_of(8));
+        let bytes = memory::filled(CODE_ZERO, panels * PANEL * width, WHAT)?;
+        let panels = memory::zeros::<Panel>(panels, WHAT)?;
+        Ok(ItemCodes { bytes: bytes.into(), panels: panels.into(), width, dim })
+    }
+
+    /// Of few rows: their memory is not worth a refusal.
+    pub(super) fn of_few(rows: usize, dim: usize) -> ItemCodes {
         let (panels, width) = (rows.div_ceil(PANEL), dim.next_multiple_of(8));
         let (bytes, panels) = (vec![CODE_ZERO; panels * PANEL * width], vec![Panel::default(); panels]);
         ItemCodes { bytes: bytes.into(), panels: panels.into(), width, dim }

@@ -10,9 +10,12 @@ use serde::{Deserialize, Serialize};
 use tercel::{Error, Result};
 use xxhash_rust::xxh3::Xxh3;
 
+use crate::paths::recorded;
+
 /// What a file held when it was asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stamp {
+    #[serde(with = "crate::paths")]
     pub path: PathBuf,
     pub bytes: u64,
     /// The xxh3-64 of its bytes, 16 hex digits; absent for a pipe, which can be read once only.
@@ -82,7 +85,7 @@ pub fn is_pipe(path: &Path) -> bool {
 
 /// What a stage's key takes of files: their names and what they held.
 pub fn contents(stamps: &[Stamp]) -> serde_json::Value {
-    stamps.iter().map(|stamp| serde_json::json!([stamp.path, stamp.xxh3])).collect()
+    stamps.iter().map(|stamp| serde_json::json!([recorded(&stamp.path), stamp.xxh3])).collect()
 }
 
 /// The first difference between the files on record and those of today, in words.

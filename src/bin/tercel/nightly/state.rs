@@ -3,6 +3,7 @@
 //! Every stage has a key: the hash of its settings and of the contents of the files that it reads, other stages' among
 //! them. A stage is not run again whose key is the one on record and whose own files are as it left them.
 
+use std::fmt::Debug;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -57,8 +58,10 @@ pub struct Task {
 
 impl Task {
     /// `settings` are those that the result depends on, `builds_on` the files of other stages.
-    pub fn new(stage: Stage, settings: &serde_json::Value, inputs: Vec<Stamp>, builds_on: &[Stamp]) -> Task {
-        let parts = [settings.to_string(), contents(&inputs).to_string(), contents(builds_on).to_string()];
+    pub fn new<S: Serialize + Debug>(stage: Stage, settings: &S, inputs: Vec<Stamp>, builds_on: &[Stamp]) -> Task {
+        // A path that is not UTF-8 has no JSON.
+        let settings = serde_json::to_string(settings).unwrap_or_else(|_| format!("{settings:?}"));
+        let parts = [settings, contents(&inputs).to_string(), contents(builds_on).to_string()];
         let key = format!("{:016x}", xxhash_rust::xxh3::xxh3_64(parts.join("\n").as_bytes()));
         Task { stage, inputs, key }
     }

@@ -62,7 +62,7 @@ impl Guide {
             values.extend(std::iter::repeat_n((x - middle) / columns as f32 / balance, columns));
         }
         let unit = step(&values).unwrap_or(1.0);
-        let mut codes = ItemCodes::new(lists, wide);
+        let mut codes = ItemCodes::of_few(lists, wide);
         codes.encode(cpu, 0, &values, Some(unit));
         let mut live = vec![0; lists.div_ceil(PANEL)];
         for (list, _) in counts.iter().enumerate().filter(|(_, n)| **n > 0) {

@@ -9,7 +9,7 @@ use super::guide::{Guide, Promise};
 use super::{Lists, within};
 use crate::backend::cpu::Cpu;
 use crate::backend::cpu::simd::{GROUP, Op, PANEL, Simd, query_code_at, scan_codes};
-use crate::backend::cpu::threads::ranges;
+use crate::threads::ranges;
 
 /// Queries of a task, at most.
 const QUERIES: usize = 1024;

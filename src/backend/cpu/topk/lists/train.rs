@@ -5,12 +5,15 @@ use super::super::Items;
 use super::{Guide, Lists};
 use crate::backend::cpu::simd::{Op, Simd};
 use crate::rng::Rng;
+use crate::{Result, memory};
 
 /// Items of a list that the centroids are found with.
 const SAMPLE_A_LIST: usize = 32;
 const ROUNDS: usize = 8;
 /// Items that a task assigns.
 const CHUNK: usize = 4096;
+/// What takes the memory.
+const WHAT: &str = "the lists of an index";
 /// Items whose residuals say how residuals lie.
 const RESIDUALS: usize = 1 << 16;
 /// Marks the random numbers of lists.
@@ -23,35 +26,41 @@ pub(crate) fn lists_for(items: usize) -> usize {
 
 /// Lists of the rows of `values` (rows x D). The same seed gives the same lists, whatever the number of threads. None
 /// where some value is not finite, or larger than codes can stand for.
-pub(crate) fn train(cpu: &Cpu, values: &[f32], dim: usize, seed: u64) -> Option<Lists> {
+///
+/// # Errors
+/// [`Error::OutOfMemory`](crate::Error::OutOfMemory).
+pub(crate) fn train(cpu: &Cpu, values: &[f32], dim: usize, seed: u64) -> Result<Option<Lists>> {
     let rows = values.len() / dim.max(1);
     if rows == 0 || dim == 0 || !encodable(values) {
-        return None;
+        return Ok(None);
     }
     let mut rng = Rng::at(seed, &[LISTS]);
     let lists = lists_for(rows);
-    let sample = sample(&mut rng, values, dim, rows.min(lists * SAMPLE_A_LIST));
+    let sample = sample(&mut rng, values, dim, rows.min(lists * SAMPLE_A_LIST))?;
     let mut centroids = sample[..lists * dim].to_vec();
     for _ in 0..ROUNDS {
-        let nearest = assign(cpu, &sample, &centroids, dim);
-        centroids = means(cpu, &sample, &nearest, &centroids, dim, &mut rng);
+        let nearest = assign(cpu, &sample, &centroids, dim)?;
+        centroids = means(cpu, &sample, &nearest, &centroids, dim, &mut rng)?;
     }
-    let nearest = assign(cpu, values, &centroids, dim);
-    Some(lay_out(cpu, values, dim, centroids, &nearest))
+    let nearest = assign(cpu, values, &centroids, dim)?;
+    lay_out(cpu, values, dim, centroids, &nearest).map(Some)
 }
 
 impl Lists {
     /// Lists about the same centroids with these items in place of the old ones; `ids` are their rows. None where some
     /// value cannot be encoded.
-    pub(crate) fn again(&self, cpu: &Cpu, values: &[f32], ids: &[u32]) -> Option<Lists> {
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`](crate::Error::OutOfMemory).
+    pub(crate) fn again(&self, cpu: &Cpu, values: &[f32], ids: &[u32]) -> Result<Option<Lists>> {
         let dim = self.items.dim;
         if !encodable(values) {
-            return None;
+            return Ok(None);
         }
-        let nearest = assign(cpu, values, &self.centroids, dim);
-        let mut lists = lay_out(cpu, values, dim, self.centroids.to_vec(), &nearest);
+        let nearest = assign(cpu, values, &self.centroids, dim)?;
+        let mut lists = lay_out(cpu, values, dim, self.centroids.to_vec(), &nearest)?;
         lists.name(ids);
-        Some(lists)
+        Ok(Some(lists))
     }
 
     /// Gives the items their rows: `ids[r]` for what was row r of the values.
@@ -66,16 +75,16 @@ fn encodable(values: &[f32]) -> bool {
 }
 
 /// `n` rows, without repeats, in random order.
-fn sample(rng: &mut Rng, values: &[f32], dim: usize, n: usize) -> Vec<f32> {
+fn sample(rng: &mut Rng, values: &[f32], dim: usize, n: usize) -> Result<Vec<f32>> {
     let rows = values.len() / dim;
-    let mut numbers: Vec<u32> = (0..rows as u32).collect();
-    let mut out = Vec::with_capacity(n * dim);
+    let mut numbers = memory::collect(0..rows as u32, WHAT)?;
+    let mut out = memory::with_capacity(n * dim, WHAT)?;
     for i in 0..n {
         let other = i + rng.below((rows - i) as u64) as usize;
         numbers.swap(i, other);
         out.extend_from_slice(row(values, dim, numbers[i] as usize));
     }
-    out
+    Ok(out)
 }
 
 fn row(values: &[f32], dim: usize, r: usize) -> &[f32] {
@@ -83,14 +92,14 @@ fn row(values: &[f32], dim: usize, r: usize) -> &[f32] {
 }
 
 /// The centroid nearest to each row: the largest `<x, c> - |c|^2 / 2`, as far as codes tell.
-pub(crate) fn assign(cpu: &Cpu, values: &[f32], centroids: &[f32], dim: usize) -> Vec<u32> {
+pub(crate) fn assign(cpu: &Cpu, values: &[f32], centroids: &[f32], dim: usize) -> Result<Vec<u32>> {
     let halves: Vec<f32> = centroids.chunks_exact(dim).map(|c| -0.5 * c.iter().map(|x| x * x).sum::<f32>()).collect();
     let counts = vec![1; halves.len()];
     let guide = &Guide::new(cpu, centroids, dim, &halves, counts);
-    let mut nearest = vec![0; values.len() / dim];
+    let mut nearest = memory::zeros::<u32>(values.len() / dim, WHAT)?;
     let tasks = nearest.chunks_mut(CHUNK).zip(values.chunks(CHUNK * dim)).collect();
     cpu.threads.each(true, tasks, |(nearest, values)| cpu.isa.run(Assign { nearest, values, guide }));
-    nearest
+    Ok(nearest)
 }
 
 struct Assign<'a> {
@@ -112,22 +121,22 @@ impl Op for Assign<'_> {
 }
 
 /// Which rows each list has, ascending: where each starts, and all rows.
-fn group(nearest: &[u32], lists: usize) -> (Vec<u32>, Vec<u32>) {
+fn group(nearest: &[u32], lists: usize) -> Result<(Vec<u32>, Vec<u32>)> {
     let mut starts = vec![0u32; lists + 1];
     nearest.iter().for_each(|&list| starts[list as usize + 1] += 1);
     (0..lists).for_each(|list| starts[list + 1] += starts[list]);
-    let (mut next, mut order) = (starts.clone(), vec![0; nearest.len()]);
+    let (mut next, mut order) = (starts.clone(), memory::zeros::<u32>(nearest.len(), WHAT)?);
     for (row, &list) in nearest.iter().enumerate() {
         order[next[list as usize] as usize] = row as u32;
         next[list as usize] += 1;
     }
-    (starts, order)
+    Ok((starts, order))
 }
 
 /// The mean of each list's rows. A list without rows starts again at a random row of the sample.
-fn means(cpu: &Cpu, values: &[f32], nearest: &[u32], old: &[f32], dim: usize, rng: &mut Rng) -> Vec<f32> {
+fn means(cpu: &Cpu, values: &[f32], nearest: &[u32], old: &[f32], dim: usize, rng: &mut Rng) -> Result<Vec<f32>> {
     let lists = old.len() / dim;
-    let (starts, order) = group(nearest, lists);
+    let (starts, order) = group(nearest, lists)?;
     let mut means = vec![0.0; lists * dim];
     let tasks = means.chunks_mut(64 * dim).zip((0..).step_by(64)).collect();
     cpu.threads.each(true, tasks, |(means, first): (&mut [f32], usize)| {
@@ -145,14 +154,14 @@ fn means(cpu: &Cpu, values: &[f32], nearest: &[u32], old: &[f32], dim: usize, rn
             means[list * dim..(list + 1) * dim].copy_from_slice(row(values, dim, other));
         }
     }
-    means
+    Ok(means)
 }
 
 /// Puts the rows where their lists are.
-fn lay_out(cpu: &Cpu, values: &[f32], dim: usize, centroids: Vec<f32>, nearest: &[u32]) -> Lists {
+fn lay_out(cpu: &Cpu, values: &[f32], dim: usize, centroids: Vec<f32>, nearest: &[u32]) -> Result<Lists> {
     let lists = centroids.len() / dim;
-    let (starts, order) = group(nearest, lists);
-    let mut placed = vec![0.0; values.len()];
+    let (starts, order) = group(nearest, lists)?;
+    let mut placed = memory::zeros::<f32>(values.len(), WHAT)?;
     let tasks = placed.chunks_mut(CHUNK * dim).zip(order.chunks(CHUNK)).collect();
     cpu.threads.each(true, tasks, |(placed, order)| {
         for (to, &r) in placed.chunks_exact_mut(dim).zip(order) {
@@ -171,15 +180,15 @@ fn lay_out(cpu: &Cpu, values: &[f32], dim: usize, centroids: Vec<f32>, nearest: 
         }
     });
     let shape = shape(&placed, &starts, &centroids, dim);
-    let items = Items::of(cpu, placed, dim);
-    Lists {
+    let items = Items::of(cpu, placed, dim)?;
+    Ok(Lists {
         items,
         order: order.into(),
         starts: starts.into(),
         centroids: centroids.into(),
         spreads: spreads.into(),
         shape: shape.into(),
-    }
+    })
 }
 
 fn distance(x: &[f32], c: &[f32]) -> f32 {
