@@ -14,8 +14,8 @@ if [ -z "$uv" ]; then
     uv=$tools/bin/uv
 fi
 lock() {
-    "$uv" pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url \
-        --no-emit-find-links --custom-compile-command "bash lock.sh" "${@:2}" --output-file "$1.txt" "$1.in"
+    "$uv" pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-annotate \
+        --no-emit-index-url --no-emit-find-links --custom-compile-command "bash lock.sh" "${@:2}" --output-file "$1.txt" "$1.in"
 }
 lock requirements-test "$@"
 # The same versions in the files that a night and a cluster need.
