@@ -22,3 +22,4 @@ lock requirements-test "$@"
 for name in pipeline/requirements pipeline/requirements-distributed; do
     lock "$name" --constraints requirements-test.txt --upgrade
 done
+"${PYTHON:-python3}" lock.py requirements-test.txt pipeline/requirements.txt pipeline/requirements-distributed.txt

@@ -15,10 +15,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.checks_data import Source
+import pyarrow as pa
+from tercel._files import shown
+
+from pipeline.checks_data import BadInput, Source
 from pipeline.publish_dynamodb import write_requests
-from pipeline.publish_rows import FALLBACK_USER, PublishError, UserList, popular_list, user_lists
+from pipeline.publish_rows import PublishError, UserList, popular_list, user_lists
 from pipeline.publish_sqlite import check_name, nights, serve_night, write_night
+from pipeline.store_format import FALLBACK_USER
 
 __all__ = [
     "FALLBACK_USER",
@@ -100,7 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if given.store is None:
                 command.error("--back needs --store")
             serve_night(given.store, given.night)
-            print(f"{given.store} serves the night {given.night} again")
+            print(f"{shown(given.store)} serves the night {given.night} again")
             return 0
         if given.predictions is None or given.purchases is None:
             command.error("--predictions and --purchases are needed")
@@ -117,11 +121,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             )
         if given.dynamodb is not None:
             done.append(publish_dynamodb(given.predictions, given.dynamodb, given.table, given.night, fallback))
-    except (PublishError, OSError) as error:
+    except (PublishError, BadInput, OSError, pa.ArrowException) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     for one in done:
-        print(f"{one.where}: the night {one.night} with the lists of {one.users:,} users")
+        print(f"{shown(one.where)}: the night {one.night} with the lists of {one.users:,} users")
     return 0
 
 
