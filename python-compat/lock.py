@@ -1,5 +1,5 @@
-"""Writes each package that is pinned with extras once more without them, for `lock.sh`: pip before 23.3 takes the pin of
-`name[extra]` for another package than the `name` that somebody needs, and then finds `name` unpinned.
+"""Writes each package that is pinned with extras once more without them, for `lock.sh`: pip before 23.3 takes the pin
+of `name[extra]` for another package than the `name` that somebody needs, and then finds `name` unpinned.
 
     python lock.py requirements-test.txt
 """
