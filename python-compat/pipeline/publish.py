@@ -9,7 +9,6 @@ Run the checks first: this publishes what it is given. Users are streamed, so th
 from __future__ import annotations
 
 import argparse
-import hashlib
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from pipeline.checks_data import BadInput, Source
 from pipeline.publish_dynamodb import write_requests
 from pipeline.publish_rows import PublishError, UserList, popular_list, user_lists
 from pipeline.publish_sqlite import check_name, nights, serve_night, write_night
+from pipeline.sealed import sha256_of
 from pipeline.store_format import FALLBACK_USER
 
 __all__ = [
@@ -71,11 +71,7 @@ def publish_dynamodb(predictions: Source, folder: str | Path, table: str, night:
 
 def checksum_of(path: str | Path) -> str:
     """The SHA-256 of a file, such as the model's weights."""
-    with Path(path).open("rb") as file:
-        digest = hashlib.sha256()
-        while part := file.read(1 << 20):
-            digest.update(part)
-    return digest.hexdigest()
+    return sha256_of(Path(path))
 
 
 def parser() -> argparse.ArgumentParser:

@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from tercel._files import followed, in_place, locked, new_draft, shown, sync
+from tercel._files import beside, followed, in_place, locked, new_draft, shown, sync
 
 from pipeline.checks_data import Source, opened
 from pipeline.publish_rows import PublishError, UserList
@@ -241,7 +241,7 @@ def prune(store: Path, keep: int) -> None:
 def sweep(store: Path) -> None:
     """Removes the drafts that a killed publisher left: stores, whole or not. The lock has to be held."""
     stem, suffix = re.escape(store.stem), re.escape(store.suffix)
-    name = re.compile(rf"\.{stem}(\.[A-Za-z0-9][A-Za-z0-9._-]*)?{suffix}(\.[0-9]+)?\.tmp")
+    name = re.compile(rf"\.{stem}(\.[A-Za-z0-9][A-Za-z0-9._-]*)?{suffix}\.(tercel-tmp|[0-9]+\.tmp)")
     for path in store.parent.iterdir():
         if not name.fullmatch(path.name) or path.is_symlink() or not path.is_file():
             continue
@@ -274,7 +274,7 @@ def serve_night(store: Path, night: str) -> None:
 
 def serve_file(store: Path, file: Path) -> None:
     """Gives a night's file the store's name, too. A store that is there keeps its permissions."""
-    draft = store.with_name(f".{store.name}.tmp")
+    draft = beside(store, "tercel-tmp")
     draft.unlink(missing_ok=True)
     if store.exists() and store.samefile(file):  # renaming one name of a file to another does nothing
         return

@@ -1,8 +1,9 @@
 """Files and folders that a reader sees old or new, and whole: work happens in a draft beside the output, and one rename
 puts it in its place.
 
-The names of an output NAME, all beside it: `.NAME.lock` says who writes it, `.NAME.tmp` is the draft of a file. Whoever
-holds the lock owns the draft, and removes what a killed writer left there. Links are followed, never replaced.
+The names of an output NAME, all beside it, are the core's: `.NAME.tercel-lock` says who writes it and since when,
+`.NAME.tercel-tmp` is the draft of a file. Whoever holds the lock owns the draft, and removes what a killed writer left
+there. Links are followed, never replaced. `tercel doctor --sweep` knows these names, too.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import fcntl
+import hashlib
 import json
 import os
 import stat
@@ -24,6 +26,9 @@ from .errors import FileError
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP}
 """What a file system without locks answers."""
 
+_LONGEST = 200
+"""Bytes of a name to which an ending is still added."""
+
 _CLOSED = {errno.EACCES, errno.EPERM, errno.EROFS}
 """What a folder answers that may not be written to."""
 
@@ -36,6 +41,18 @@ def shown(path: str | os.PathLike[str]) -> str:
     'caf\\\\xe9/é'
     """
     return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def beside(path: Path, ending: str) -> Path:
+    """The hidden name beside an output that ends so.
+
+    >>> beside(Path("out/model"), "tercel-lock").as_posix()
+    'out/.model.tercel-lock'
+    """
+    name = os.fsencode(path.name)
+    if len(name) > _LONGEST:
+        name = hashlib.blake2b(name, digest_size=8).hexdigest().encode()
+    return path.with_name(os.fsdecode(b"." + name + b"." + ending.encode()))
 
 
 def followed(path: str | os.PathLike[str]) -> Path:
@@ -70,7 +87,7 @@ def locked(target: Path, command: str, inside: bool = False) -> Iterator[None]:
     """
     made = _folders(target.parent)
     try:
-        path = target.with_name(f".{target.name}.lock")
+        path = beside(target, "tercel-lock")
         try:
             handle = _taken(path, target, command)
         except OSError as error:
@@ -119,7 +136,7 @@ def _taken(path: Path, target: Path, command: str) -> int:
                 if os.fstat(handle).st_size and _claim(handle) is None:
                     words = f"{shown(path)}: is there and no lock of ours; remove it if nobody needs it"
                     raise FileError(words, path=str(path))
-                now = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+                now = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
                 os.ftruncate(handle, 0)
                 os.pwrite(handle, json.dumps({"pid": os.getpid(), "since": now, "command": command}).encode(), 0)
                 return handle
@@ -150,8 +167,7 @@ def _claim(handle: int) -> dict[str, object] | None:
 def _holder(handle: int) -> str:
     """Who holds a lock, in words."""
     claim = _claim(handle) or {}
-    since = str(claim.get("since", "")).replace("T", " ").removesuffix("Z")
-    pid, when = claim.get("pid", "(unknown)"), f" since {since}" if since else ""
+    pid, when = claim.get("pid", "(unknown)"), f" since {claim['since']}" if claim.get("since") else ""
     command = f" ({claim['command']})" if claim.get("command") else ""
     return f"process {pid} has been writing it{when}{command}; wait for it, or choose another output"
 
@@ -190,7 +206,7 @@ def whole(path: str | os.PathLike[str], command: str = "write") -> Iterator[Path
 
 def new_draft(target: Path) -> Path:
     """An empty draft of a file, with the permissions that the file is to have. Its lock has to be held."""
-    draft = target.with_name(f".{target.name}.tmp")
+    draft = beside(target, "tercel-tmp")
     draft.unlink(missing_ok=True)  # a killed writer's
     handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     try:
@@ -248,7 +264,7 @@ def exchange(one: Path, other: Path) -> None:
         return
     if done not in (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP):
         raise OSError(done, os.strerror(done), str(other))
-    aside = other.with_name(f".{other.name}.old")
+    aside = beside(other, "tercel-old")
     other.rename(aside)
     try:
         one.rename(other)
@@ -273,7 +289,7 @@ def mend(target: Path) -> Path | None:
     """What an exchange in two steps has left that was killed: the old folder goes back where nothing took its place,
     and is returned, to be removed, where something did. The lock has to be held.
     """
-    aside = target.with_name(f".{target.name}.old")
+    aside = beside(target, "tercel-old")
     if not aside.is_dir():
         return None
     if target.exists():
