@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -263,7 +264,7 @@ class Dataset:
 
 def _mapped(path: Path) -> pa.Table:
     try:
-        return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+        return pa.ipc.open_file(pa.memory_map(os.fsencode(path))).read_all()
     except OSError as error:
         raise FileError(f"{path}: {error.strerror or error}", path=str(path)) from error
     except pa.ArrowException as error:

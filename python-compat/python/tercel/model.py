@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -17,7 +16,7 @@ from ._counts import as_json, count
 from ._pretrained import refuse_links, save
 from ._progress import PASSING, Event, Observer, parsed, training_bar, users_bar
 from ._scratch import Scratch
-from ._tables import PathLike, Table, Words, explained, raw_ids, read_options, users_source
+from ._tables import PathLike, Table, Words, explained, path_of, raw_ids, read_options, users_source
 from ._warn import warn
 from .config import Config, complete, configuration, settings_of
 from .dataset import Dataset, _mapped
@@ -55,7 +54,7 @@ class Model:
             CheckpointError: When the folder is not a whole model.
             DeviceError: When the device cannot be used.
         """
-        self.path = Path(path)
+        self.path = path_of(path, "path")
         self._core = _core.TwoTower(self.path, device, count("threads", threads))
         self._folder: Scratch | None = None
         self.history: list[Event] = []
@@ -93,7 +92,7 @@ class Model:
         """
         whole = configuration(config, settings)
         folder = Scratch() if out is None else None
-        path = folder.path / "model" if folder is not None else Path(os.fspath(out or ""))
+        path = folder.path / "model" if folder is not None else path_of(out or "", "out")
         events: list[Event] = []
         observers: list[Observer] = [lambda event: None if event["event"] in PASSING else events.append(event)]
         bar = None
@@ -122,7 +121,7 @@ class Model:
         Raises:
             CheckpointError: When the folder is not a whole model, or a link in it leads out of it.
         """
-        refuse_links(Path(path))
+        refuse_links(path_of(path, "path"))
         return cls(path, device=device, threads=threads)
 
     def save_pretrained(self, path: PathLike, *, trainer: bool = False) -> Path:
@@ -138,7 +137,7 @@ class Model:
                 leads out of its folder.
             FileError: When another process writes it.
         """
-        target = Path(path)
+        target = path_of(path, "path")
         if target.resolve() == self.path.resolve():
             return target
         save(self.path, target, trainer)
@@ -301,7 +300,7 @@ class Model:
         )
         read = as_json(options)
         folder = Scratch() if out is None else None
-        file = folder.path / "top.arrow" if folder is not None else Path(os.fspath(out or ""))
+        file = folder.path / "top.arrow" if folder is not None else path_of(out or "", "out")
         bar, told = users_bar("recommend")
         try:
             with settings_of(read), explained(users=users):
@@ -332,7 +331,8 @@ class Model:
         if file.suffix == ".parquet":
             import pyarrow.parquet
 
-            return pyarrow.parquet.read_table(file)
+            with file.open("rb") as content:  # pyarrow takes no path that is not UTF-8
+                return pyarrow.parquet.read_table(content)
         return pa.table({"user": pa.array([], pa.string())})
 
     def __repr__(self) -> str:
