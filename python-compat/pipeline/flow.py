@@ -24,7 +24,6 @@ from metaflow.cards import Markdown, Table, VegaChart
 
 from pipeline import dataops, night
 from pipeline.checks import Settings
-from pipeline.checks_data import utf8
 from pipeline.one_flow import DEFAULT_ROOT, one_flow
 from pipeline.publish import check_name
 
@@ -77,7 +76,6 @@ class TercelNight(FlowSpec):
         )
         self.tonight = self.night_name or date.today().isoformat()
         check_name(self.tonight)
-        utf8(self.root)
         self.folder = str(Path(self.root).resolve())
         self.next(self.data)
 

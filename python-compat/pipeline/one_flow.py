@@ -14,6 +14,8 @@ from pathlib import Path
 from tercel import FileError
 from tercel._files import locked
 
+from pipeline.checks_data import BadInput, utf8
+
 DEFAULT_ROOT = "out/night"
 
 _PARENT = "TERCEL_NIGHT_PROCESS"
@@ -36,10 +38,11 @@ def one_flow(name: str, arguments: Sequence[str]) -> Iterator[None]:
         yield
         return
     try:
+        utf8(root)
         with locked(root, f"pipeline {command}", inside=True):
             os.environ[_PARENT] = str(os.getpid())
             yield
-    except FileError as error:
+    except (BadInput, FileError) as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(_REFUSED) from None
 

@@ -98,7 +98,8 @@ def _discard(folder: Path) -> None:
     if names and _MARK not in names and strange(folder) is not None:
         words = f"{shown(folder)}: is in the way, and nothing in it says that it is ours; move it elsewhere"
         raise FileError(words, path=str(folder))
-    remove_named(folder, names if _MARK in names else [name for name in names if _belongs(name, parts(folder))])
+    # Last of all what says whose it is: a kill leaves a folder that is still known.
+    remove_named(folder, sorted(names, key=lambda name: (name == _MARK, name == "config.json")))
 
 
 def parts(folder: Path) -> set[str]:
