@@ -15,6 +15,7 @@ import pytest
 import tercel
 from tercel._files import locked
 
+from pipeline.distributed_job import new_folder
 from pipeline.owned import MANIFEST, NotOurs, Owned
 from tests.kills import killed_at
 
@@ -159,3 +160,23 @@ def test_a_root_that_is_no_utf8_is_refused_in_a_line(tmp_path: Path) -> None:
     words, _ = made.communicate(timeout=60)
     assert made.returncode == 3 and words.startswith("error: ") and "caf\\xe9: DuckDB takes no path" in words, words
     assert os.listdir(tmp_path) == []
+
+
+# ---------------------------------------------------------------------------------------------------- engines' folders
+
+
+def test_engines_write_into_new_folders_alone(tmp_path: Path) -> None:
+    """Neither among other files nor beside another job."""
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.parquet").write_text("mine")
+    with (
+        pytest.raises(SystemExit, match="error: .*photos: is there already and not empty"),
+        new_folder(str(tmp_path / "photos")),
+    ):
+        raise AssertionError
+    with new_folder(str(tmp_path / "lists")):
+        with pytest.raises(SystemExit, match="has been writing it since"), new_folder(str(tmp_path / "lists")):
+            raise AssertionError
+    with new_folder("s3://bucket/lists"):
+        pass
+    assert os.listdir(tmp_path) == ["photos"]
