@@ -137,7 +137,7 @@ pub fn perform(settings: &Settings, out: &Output) -> Result<Finished> {
     remove_damaged(&files.dataset, &state.left(Stage::Ingest))?;
     tercel::train::remove_damaged(&files.model, &state.left(Stage::Train))?;
     sweep(folder)?;
-    let mut night = Night { settings, config, files: &files, folder, state, out };
+    let mut night = Night { settings, config, files: &files, state, out };
     let dataset = night.ingest(&inputs)?;
     let model = night.train(&dataset)?;
     night.index(&model)?;
@@ -164,7 +164,6 @@ struct Night<'a> {
     settings: &'a Settings,
     config: Config,
     files: &'a Finished,
-    folder: &'a Path,
     state: State,
     out: &'a Output,
 }
