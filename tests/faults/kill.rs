@@ -1,0 +1,94 @@
+//! Killed before every directory operation, and in the middle of every write.
+
+use super::command::run;
+use super::jobs::{Known, known};
+use super::state::Judge;
+use super::tally::{Finding, Tally, long, points};
+use super::tree::Tree;
+use super::world::Place;
+
+/// Runs the job, killed where `fault` says; judges what is left, goes on, sweeps.
+fn killed(known: &Known, judge: &Judge, tally: &Tally, fault: &str, sweep: bool) {
+    let job = &known.job;
+    let place = Place::of(&job.old);
+    let first = run(&place.at(), &job.args, Some(fault));
+    tally.case();
+    if first.signal != Some(9) {
+        // A run may take another way than the one that was counted, and end before.
+        if !first.succeeded() {
+            tally.note(Finding::Death, format_args!("{} {fault}: {}", job.name, first.ending()));
+        }
+        return;
+    }
+    let left = Tree::read(&place.at());
+    judge.judge(fault, &place.at());
+    if sweep {
+        swept(known, tally, fault, &left);
+    }
+    again(known, judge, tally, fault, &place);
+}
+
+/// The same command, run again, ends where the unbroken one ends.
+fn again(known: &Known, judge: &Judge, tally: &Tally, case: &str, place: &Place) {
+    let job = &known.job;
+    let more: Vec<String> = job.again.iter().map(|word| (*word).to_owned()).collect();
+    let mut second = run(&place.at(), &[&job.args[..], &more].concat(), None);
+    if !second.succeeded() && !more.is_empty() && second.refused() {
+        // Killed before there was anything to go on with.
+        second = run(&place.at(), &job.args, None);
+    }
+    if !second.succeeded() {
+        let finding = if second.died() { Finding::Death } else { Finding::State };
+        tally.note(finding, format_args!("{} {case}: run again: {}", job.name, second.ending()));
+        return;
+    }
+    judge.ended(case, &place.at());
+}
+
+/// Where the command is not run again, `doctor --sweep` removes what it left, and nothing else.
+fn swept(known: &Known, tally: &Tally, case: &str, left: &Tree) {
+    let place = Place::of(left);
+    let mut folders = vec!["."];
+    for folder in ["run", "fresh"] {
+        if place.at().join(folder).is_dir() && known.job.name.contains("night") {
+            folders.push(folder);
+        }
+    }
+    for folder in folders {
+        let done = run(&place.at(), &["doctor", "--sweep", folder], None);
+        tally.case();
+        if !done.succeeded() {
+            let words = format!("{} {case}: doctor --sweep {folder}: {}", known.job.name, done.ending());
+            return tally.note(if done.died() { Finding::Death } else { Finding::State }, words);
+        }
+    }
+    let tree = Tree::read(&place.at());
+    // An unfinished training is work that can be gone on with.
+    let kept = |path: &&&std::path::Path| !path.to_string_lossy().ends_with(".training");
+    let litter: Vec<_> =
+        tree.hidden().into_iter().filter(|path| kept(&path)).map(|path| path.display().to_string()).collect();
+    if !litter.is_empty() {
+        tally.note(Finding::State, format_args!("{} {case}: swept, and there is still {litter:?}", known.job.name));
+    }
+    let visible = |tree: &Tree| tree.part(std::path::Path::new(""));
+    if visible(&tree) != visible(left) {
+        let words = visible(&tree).differences(&visible(left));
+        tally
+            .note(Finding::State, format_args!("{} {case}: doctor --sweep changed an output: {words}", known.job.name));
+    }
+}
+
+#[test]
+fn killed_anywhere_a_command_leaves_old_or_new() {
+    let tally = Tally::new("kill");
+    for known in known().iter() {
+        let judge = Judge::new(known, &tally);
+        for (place, point) in points(known.calls.operations.len() as u64, 6, &known.job.name).into_iter().enumerate() {
+            killed(known, &judge, &tally, &format!("kill:{point}"), long() || place % 3 == 0);
+        }
+        for point in points(known.calls.writes, 2, &known.job.name) {
+            killed(known, &judge, &tally, &format!("kill-write:{point}"), false);
+        }
+    }
+    tally.finish();
+}
