@@ -25,24 +25,7 @@ fn killed(known: &Known, judge: &Judge, tally: &Tally, fault: &str, sweep: bool)
     if sweep {
         swept(known, tally, fault, &left);
     }
-    again(known, judge, tally, fault, &place);
-}
-
-/// The same command, run again, ends where the unbroken one ends.
-fn again(known: &Known, judge: &Judge, tally: &Tally, case: &str, place: &Place) {
-    let job = &known.job;
-    let more: Vec<String> = job.again.iter().map(|word| (*word).to_owned()).collect();
-    let mut second = run(&place.at(), &[&job.args[..], &more].concat(), None);
-    if !second.succeeded() && !more.is_empty() && second.refused() {
-        // Killed before there was anything to go on with.
-        second = run(&place.at(), &job.args, None);
-    }
-    if !second.succeeded() {
-        let finding = if second.died() { Finding::Death } else { Finding::State };
-        tally.note(finding, format_args!("{} {case}: run again: {}", job.name, second.ending()));
-        return;
-    }
-    judge.ended(case, &place.at());
+    judge.again(fault, &place);
 }
 
 /// Where the command is not run again, `doctor --sweep` removes what it left, and nothing else.
@@ -64,7 +47,7 @@ fn swept(known: &Known, tally: &Tally, case: &str, left: &Tree) {
     }
     let tree = Tree::read(&place.at());
     // An unfinished training is work that can be gone on with.
-    let kept = |path: &&&std::path::Path| !path.to_string_lossy().ends_with(".training");
+    let kept = |path: &&&std::path::Path| !path.to_string_lossy().ends_with("training");
     let litter: Vec<_> =
         tree.hidden().into_iter().filter(|path| kept(&path)).map(|path| path.display().to_string()).collect();
     if !litter.is_empty() {

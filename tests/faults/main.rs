@@ -6,11 +6,19 @@
 
 #![cfg(all(target_os = "linux", target_env = "gnu", target_pointer_width = "64"))]
 
+mod beside;
 mod command;
+mod cut;
+mod damage;
+mod foreign;
+mod full;
 mod jobs;
 mod kill;
+mod locks;
+mod memory;
 mod readers;
 mod state;
+mod swap;
 mod tally;
 mod tree;
 mod world;

@@ -1,12 +1,12 @@
 //! The commands that read, and what they see.
 
 use std::fs;
-use std::path::Path;
 
 use serde_json::Value;
 
 use super::command::{Run, run};
-use super::world::Place;
+use super::tree::Tree;
+use super::world::{Place, TRAINING};
 
 /// A command that reads one output.
 #[derive(Clone)]
@@ -59,6 +59,11 @@ impl Reader {
         Reader::of(&["inspect", path], None)
     }
 
+    /// Trains on a dataset, and takes the model for what it saw.
+    pub fn train(dataset: &str) -> Reader {
+        Reader::of(&[&["train", "--data", dataset], &TRAINING[..], &["--out"]].concat(), Some("seen"))
+    }
+
     pub fn name(&self) -> String {
         self.args[..3].join(" ")
     }
@@ -79,6 +84,11 @@ impl Reader {
             None => Some(Seen::Values(values(&run.stdout))),
             Some(file) => {
                 let path = place.beside(file);
+                if path.is_dir() {
+                    let tree = Tree::read(&path);
+                    fs::remove_dir_all(&path).ok()?;
+                    return Some(Seen::Values(tree.digest().to_le_bytes().to_vec()));
+                }
                 let bytes = fs::read(&path).ok()?;
                 fs::remove_file(&path).ok()?;
                 Some(Seen::Values(bytes))
@@ -102,9 +112,4 @@ fn values(stdout: &str) -> Vec<u8> {
         text += &format!("{event}\n");
     }
     text.into_bytes()
-}
-
-/// Whether a path is there, a link to nothing included.
-pub fn is_there(path: &Path) -> bool {
-    path.symlink_metadata().is_ok()
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Mutex;
 
+use super::command::{Run, run};
 use super::jobs::Known;
 use super::readers::{Reader, Seen};
 use super::tally::{Finding, Tally};
@@ -95,7 +96,7 @@ impl<'a> Judge<'a> {
     }
 
     /// What a reader may see: old, new, or a refusal where there was nothing before.
-    pub fn reader(&self, case: &str, number: usize, run: &super::command::Run, seen: Option<Seen>) {
+    pub fn reader(&self, case: &str, number: usize, run: &Run, seen: Option<Seen>) {
         let reader = &self.known.job.readers[number];
         let expected = &self.expected[number];
         if self.tally.death(format_args!("{case}, {}", reader.name()), run) || expected.contains(&seen) {
@@ -105,12 +106,29 @@ impl<'a> Judge<'a> {
         self.tally.note(finding, format_args!("{case}: {} sees neither old nor new: {}", reader.name(), run.ending()));
     }
 
-    /// After the command has been run again to its end: the new state, and nothing else.
-    pub fn ended(&self, case: &str, at: &Path) {
-        let tree = Tree::read(at);
+    /// The same command, run again, ends where the unbroken one ends, and leaves nothing else.
+    pub fn again(&self, case: &str, place: &Place) {
+        let job = &self.known.job;
+        let more: Vec<String> = job.again.iter().map(|word| (*word).to_owned()).collect();
+        let mut second = run(&place.at(), &[&job.args[..], &more].concat(), None);
+        if !second.succeeded() && !more.is_empty() && second.refused() {
+            // It had not come far enough: there is nothing to go on with.
+            second = run(&place.at(), &job.args, None);
+        }
+        if !second.succeeded() {
+            let finding = if second.died() { Finding::Death } else { Finding::State };
+            self.tally.note(finding, format_args!("{} {case}: run again: {}", job.name, second.ending()));
+            return;
+        }
+        let tree = Tree::read(&place.at());
         if tree != self.known.new {
             let words = tree.differences(&self.known.new);
-            self.tally.note(Finding::State, format_args!("{} {case}: run again: {words}", self.known.job.name));
+            self.tally.note(Finding::State, format_args!("{} {case}: run again: {words}", job.name));
         }
+    }
+
+    /// Whether a reader's values are those of the new state.
+    pub fn is_new(&self, number: usize, seen: &Option<Seen>) -> bool {
+        self.expected[number][1] == *seen
     }
 }

@@ -1,0 +1,62 @@
+//! Two writers of one output.
+
+use super::command::{Stepped, run};
+use super::jobs::{Known, known};
+use super::tally::{Finding, Tally, points};
+use super::tree::Tree;
+use super::world::Place;
+
+/// The operations between which a job holds its lock: from the one after its lock file's creation to its removal.
+fn held(known: &Known) -> Option<(u64, u64)> {
+    let operations = &known.calls.operations;
+    let is_lock = |operation: &&String| operation.ends_with("lock");
+    let from = operations.iter().position(|operation| operation.starts_with("create ") && is_lock(&operation))?;
+    let to = operations.iter().rposition(|operation| operation.starts_with("unlink ") && is_lock(&operation));
+    // Numbers are counted from 1. The lock is taken after its file is there, and before what follows.
+    Some((from as u64 + 2, to.map_or(operations.len(), |to| to + 1) as u64))
+}
+
+fn second(known: &Known, tally: &Tally, point: u64) {
+    let job = &known.job;
+    let place = Place::of(&job.old);
+    let mut first = Stepped::start(&place.at(), &job.args, &format!("stop:{point}"));
+    let Some(at) = first.next() else { return };
+    let process = first.process().to_string();
+    let second = run(&place.at(), &job.args, None);
+    tally.case();
+    let case = format!("{} twice, the first stopped at {point} ({at})", job.name);
+    if !tally.death(&case, &second) {
+        if second.code != Some(3) || !second.refused() {
+            tally.note(Finding::State, format_args!("{case}: the second is not refused: {}", second.ending()));
+        } else if ![&process, "since"].iter().all(|word| second.stderr.contains(*word)) {
+            tally.note(Finding::State, format_args!("{case}: not said who since when: {}", second.ending()));
+        }
+    }
+    let done = first.finish();
+    if !done.succeeded() {
+        let finding = if done.died() { Finding::Death } else { Finding::State };
+        tally.note(finding, format_args!("{case}: the first: {}", done.ending()));
+    } else if Tree::read(&place.at()) != known.new {
+        let words = Tree::read(&place.at()).differences(&known.new);
+        tally.note(Finding::State, format_args!("{case}: left: {words}"));
+    }
+}
+
+#[test]
+fn a_second_writer_is_refused() {
+    let tally = Tally::new("two writers");
+    for known in known().iter() {
+        // A model's own figures are one small file, replaced in one step: `evaluate` needs no lock for them.
+        if known.job.name == "evaluate" {
+            continue;
+        }
+        let Some((from, to)) = held(known) else {
+            tally.note(Finding::State, format_args!("{} takes no lock", known.job.name));
+            continue;
+        };
+        for point in points(to + 1 - from, 3, &known.job.name) {
+            second(known, &tally, from + point - 1);
+        }
+    }
+    tally.finish();
+}
