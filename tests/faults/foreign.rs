@@ -16,6 +16,8 @@ fn with(files: &[&str]) -> Tree {
     for file in files {
         assert!(!tree.0.contains_key(Path::new(file)), "{file} is ours");
         tree.0.insert(file.into(), Entry::File(format!("somebody's {file}").into_bytes()));
+        let folders = Path::new(file).ancestors().skip(1).filter(|folder| *folder != Path::new(""));
+        tree.0.extend(folders.map(|folder| (folder.to_owned(), Entry::Folder)));
     }
     tree
 }

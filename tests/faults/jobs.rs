@@ -141,7 +141,7 @@ fn nights() -> Vec<Job> {
     vec![of("next.csv", "fresh", "nightly"), of("next.csv", "run", "a second night")]
 }
 
-/// Every job, run once.
+/// Every job, run once; `TERCEL_FAULTS_JOB` takes those with such a name.
 pub fn known() -> Arc<Vec<Known>> {
     static KNOWN: Mutex<Option<Arc<Vec<Known>>>> = Mutex::new(None);
     let mut known = KNOWN.lock().expect("no other suite failed while it made them");

@@ -30,7 +30,7 @@ struct Found {
     words: Vec<String>,
 }
 
-/// As many findings are shown.
+/// As many findings are shown of a short run.
 const SHOWN: usize = 60;
 
 impl Tally {
@@ -72,7 +72,8 @@ impl Tally {
         );
         // Not `eprint`, which the test runner keeps to itself where all is well.
         let _ = std::io::stderr().write_all(line.as_bytes());
-        let shown = found.words.iter().take(SHOWN).map(|words| format!("\n  {words}")).collect::<String>();
+        let shown = if long() { found.words.len() } else { SHOWN };
+        let shown = found.words.iter().take(shown).map(|words| format!("\n  {words}")).collect::<String>();
         assert!(found.counts == [0; 3], "{line}{shown}");
         assert!(found.cases > 0, "{}: no cases", self.suite);
     }
