@@ -9,10 +9,11 @@ use std::sync::Arc;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use tercel::data::batch::{Cursor, PlainBatches, Segments, SortScratch};
-use tercel::data::dataset::{Dataset, EntityInfo, Manifest, SourceColumns, Split, SplitInfo, write_json};
+use tercel::data::dataset::{Dataset, EntityInfo, Manifest, SourceColumns, Split, SplitInfo};
 use tercel::data::loader::{Loader, LoaderConfig};
 use tercel::data::vocabulary::{EntityTable, RawIds};
 use tercel::data::writer::ShardWriter;
+use tercel::files::write_json;
 use tercel::rng::Rng;
 
 const ROWS: usize = 8 << 20;

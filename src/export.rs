@@ -15,8 +15,8 @@
 //! | `.usearch` | vectors and an HNSW graph, metric `ip`, `f32` | beside it |
 //!
 //! Ids beside a file lie in one of its name and `.ids.jsonl` ([`ids_path`]): a line `{"row":0,"id":…}` for every row,
-//! in order. What a search in a `.faiss` or `.usearch` file returns is such a row. Both files are put in their places
-//! when both are whole, the ids first.
+//! in order. What a search in a `.faiss` or `.usearch` file returns is such a row. When both files are whole the old ids
+//! are removed, then the vectors take their place, then the ids: a reader finds two files that belong together, or no ids.
 
 use std::fmt;
 use std::fs::File;
@@ -27,7 +27,7 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 
 use crate::data::vocabulary::RawId;
-use crate::files::AtomicFile;
+use crate::files::{AtomicFile, folder_of, remove_file, sync_folder};
 use crate::index::Progress;
 use crate::index::predictions::IdKind;
 use crate::{Error, Result};
@@ -217,8 +217,14 @@ impl VectorWriter {
         sink.finish(&mut told).map_err(|e| failed(&path, e))?;
         stopped?;
         let bytes = target.file().metadata().map_err(|e| Error::io(&path, e))?.len();
-        let ids_file = beside.map(RowIds::finish).transpose()?;
+        let beside = beside.map(RowIds::finish).transpose()?;
+        if let Some(ids) = &beside {
+            remove_file(ids.path())?;
+            sync_folder(folder_of(ids.path()))?;
+        }
         target.commit()?;
+        let ids_file = beside.as_ref().map(|_| ids_path(&path));
+        beside.map(AtomicFile::commit).transpose()?;
         Ok(Exported { file: path, ids_file, rows, dim: shape.dim, bytes, seconds: started.elapsed().as_secs_f64() })
     }
 

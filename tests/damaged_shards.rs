@@ -340,7 +340,7 @@ fn vocabularies_of_another_implementation_are_read_as_they_are() {
         for (rows, tags) in [(30, &list), (7, &large)] {
             foreign(&path, vec![("tags", tags.clone()), ("id", id.clone()), ("count", counts())], rows, None);
             let bytes = fs::metadata(&path).unwrap().len();
-            let info = FileInfo { name: "users.arrow".into(), rows: 30, bytes, xxh3: None };
+            let info = FileInfo { name: "users.arrow".into(), rows: 30, bytes, xxh3: None, footer: None };
             let table = EntityTable::open(&path, &info, &features).unwrap();
             assert_eq!((&table.ids, table.counts), (&expected, (0..30).collect()));
             let FeatureColumn::Lists { offsets, codes } = &table.features[0] else { panic!("no lists") };
@@ -391,8 +391,13 @@ fn a_file_without_rows_is_a_shard_without_rows() {
     let shard = Shard::open(&path).unwrap();
     assert_eq!((shard.rows(), shard.blocks()), (0, 0));
     assert_eq!(summarise(&path).unwrap().users, None);
-    let info =
-        FileInfo { name: "foreign.arrow".into(), rows: 0, bytes: fs::metadata(&path).unwrap().len(), xxh3: None };
+    let info = FileInfo {
+        name: "foreign.arrow".into(),
+        rows: 0,
+        bytes: fs::metadata(&path).unwrap().len(),
+        xxh3: None,
+        footer: None,
+    };
     let loader = Loader::open(&write_dataset(dir.path(), vec![info]), Split::Train, LoaderConfig::default()).unwrap();
     assert!(loader.batches(Cursor::default(), Arc::new(PlainBatches)).next().is_none());
 }

@@ -4,10 +4,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tercel::data::batch::{Batch, Cursor, PlainBatches, Segments};
-use tercel::data::dataset::{Dataset, EntityInfo, Manifest, SourceColumns, Split, SplitInfo, write_json};
+use tercel::data::dataset::{Dataset, EntityInfo, Manifest, SourceColumns, Split, SplitInfo};
 use tercel::data::loader::{Loader, LoaderConfig};
 use tercel::data::vocabulary::{EntityTable, RawIds};
 use tercel::data::writer::ShardWriter;
+use tercel::files::write_json;
 use tercel::rng::Rng;
 
 const USERS: u32 = 3000;

@@ -4,7 +4,6 @@
 //! it is small it is kept in memory; else rows are read from the file when they are asked for, so that memory stays
 //! bounded at any number of rows: 8 bytes a user.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,7 +11,8 @@ use bytemuck::Pod;
 
 use crate::data::dataset::{Dataset, FileInfo};
 use crate::data::shard::ipc::Source;
-use crate::data::shard::{Block, ShardIndex, open_file};
+use crate::data::shard::{Block, ShardIndex};
+use crate::files::Opened;
 use crate::{Error, Result};
 
 mod sort;
@@ -27,7 +27,7 @@ const CACHE_BYTES: u64 = 96 << 20;
 #[derive(Debug)]
 pub struct History {
     index: Arc<ShardIndex>,
-    file: File,
+    file: Opened,
     /// User u has rows `offsets[u]..offsets[u + 1]`.
     offsets: Vec<u64>,
     cache: Option<Cache>,
@@ -49,7 +49,16 @@ impl History {
     /// [`Error::IdOutOfRange`] for a user at or past `users`, [`Error::Schema`] when only some shards have timestamps,
     /// [`Error::Io`]; as [`Shard::open`](crate::data::shard::Shard::open) else.
     pub fn write(dir: &Path, train: &[PathBuf], users: u32) -> Result<FileInfo> {
-        sort::write(dir, train, users, sort::RUN_ROWS)
+        let open = |path: &PathBuf| ShardIndex::read(Opened::open(path)?).map(Arc::new);
+        sort::write(dir, train.iter().map(open).collect::<Result<_>>()?, users, sort::RUN_ROWS)
+    }
+
+    /// [`write`](History::write) of a dataset's training rows.
+    pub(crate) fn write_of(dir: &Path, dataset: &Dataset) -> Result<FileInfo> {
+        let manifest = dataset.manifest();
+        let open = |file: &FileInfo| ShardIndex::of(dataset.opened(file)?, file).map(Arc::new);
+        let train = manifest.train.files.iter().map(open).collect::<Result<_>>()?;
+        sort::write(dir, train, manifest.users.rows, sort::RUN_ROWS)
     }
 
     /// Opens `dir/`[`FileInfo::name`], a file that [`write`](History::write) made, and reads it once: checksums, order,
@@ -58,16 +67,13 @@ impl History {
     /// # Errors
     /// [`Error::Damaged`] or [`Error::IdOutOfRange`]; as [`Shard::open`](crate::data::shard::Shard::open) else.
     pub fn open(dir: &Path, info: &FileInfo, users: u32, items: u32) -> Result<History> {
-        let path = dir.join(&info.name);
-        let index = Arc::new(ShardIndex::read(&path)?);
-        let file = open_file(&path)?;
-        if index.rows != info.rows {
-            let reason = format!("{} rows, the manifest says {}; ingest again", index.rows, info.rows);
-            return Err(Error::damaged(&path, "footer", reason));
-        }
-        if info.xxh3.is_some() && !index.checked {
-            return Err(Error::damaged(&path, "footer", "its checksums are gone; ingest again"));
-        }
+        Self::of(Opened::open(&dir.join(&info.name))?, info, users, items)
+    }
+
+    /// [`open`](History::open) of a file that is open.
+    pub(crate) fn of(file: Opened, info: &FileInfo, users: u32, items: u32) -> Result<History> {
+        let path = file.path().to_owned();
+        let index = Arc::new(ShardIndex::of(file.clone(), info)?);
         let width = if index.timestamps { 12 } else { 4 };
         let mut cache = (index.rows.saturating_mul(width) <= CACHE_BYTES).then(Cache::default);
         let mut offsets = vec![0u64; users as usize + 1];
@@ -113,11 +119,10 @@ impl History {
         let manifest = dataset.manifest();
         let (users, items) = (manifest.users.rows, manifest.items.rows);
         if let Some(info) = &manifest.history {
-            return Self::open(dataset.dir(), info, users, items);
+            return Self::of(dataset.opened(info)?, info, users, items);
         }
         let dir = tempfile::tempdir().map_err(|e| Error::io(std::env::temp_dir(), e))?;
-        let train: Vec<PathBuf> = manifest.train.files.iter().map(|file| dataset.path(file)).collect();
-        let info = Self::write(dir.path(), &train, users)?;
+        let info = Self::write_of(dir.path(), dataset)?;
         // The file stays readable through its open handle when the folder is removed.
         Self::open(dir.path(), &info, users, items)
     }

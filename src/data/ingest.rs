@@ -10,12 +10,13 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use crate::data::dataset::{
-    EntityInfo, FORMAT_VERSION, Filtered, Manifest, SourceColumns, Split, SplitInfo, write_json,
+    EntityInfo, FORMAT_VERSION, Filtered, MANIFEST, Manifest, SourceColumns, Split, SplitInfo, WORK,
 };
 use crate::data::history::History;
 use crate::data::split::{LastRows, SplitRule, Splitter};
 use crate::data::vocabulary::EntityTable;
 use crate::data::writer::ShardWriter;
+use crate::files::{Draft, check_place, write_json_inside};
 use crate::{Error, Result};
 
 mod config;
@@ -24,7 +25,6 @@ mod ids;
 mod inputs;
 mod interactions;
 mod pipeline;
-mod publish;
 mod rejected;
 mod renumber;
 mod rows;
@@ -41,7 +41,6 @@ pub use source::files;
 pub(crate) use features::{Encoder, feature_value};
 use features::{Fitted, read_features};
 use pipeline::{Dictionaries, Sink, read_rows};
-use publish::Draft;
 use rejected::Rejected;
 use renumber::{BELOW, Numbered, Raw, Side, number};
 use spill::{Spill, Spilled};
@@ -120,7 +119,8 @@ pub struct IngestSummary {
 }
 
 /// Reads `inputs` (files or folders; the training split, or all splits) and writes the dataset's folder `out`, whole or
-/// not at all. An `out` that is a dataset already is replaced, unless there are other files in it.
+/// not at all: it is made beside its place and moved there by one rename. An `out` that is a dataset already is replaced,
+/// unless there are other files in it.
 ///
 /// `progress` is called from this thread, several times a second on large inputs.
 ///
@@ -157,7 +157,7 @@ pub fn ingest_inputs(
     if plan.columns.time.is_none() && matches!(config.split, SplitRule::Time { .. }) {
         return Err(Error::config("split", "a split by time needs a time column; give time=COLUMN"));
     }
-    let draft = Draft::create(out)?;
+    let draft = Draft::open(out, WORK, false)?;
     let dir = draft.path();
 
     let mut rejected = Rejected::new(config.on_error, dir);
@@ -252,9 +252,17 @@ pub fn ingest_inputs(
         history: Some(history),
         filtered,
     };
-    write_json(&dir.join("dataset.json"), &manifest)?;
+    write_json_inside(&dir.join(MANIFEST), &manifest)?;
     draft.publish()?;
     Ok(IngestSummary { seconds: start.elapsed().as_secs_f64(), ..summary })
+}
+
+/// Whether a dataset can be put at `out`: what can be known of it before the work.
+///
+/// # Errors
+/// [`Error::Input`] when `out` holds anything that ingest would not replace; [`Error::Io`].
+pub fn check_out(out: &Path) -> Result<()> {
+    check_place(out, WORK)
 }
 
 fn splitter(config: &IngestConfig, spilled: &Spilled, mut user_rows: Vec<u32>, bound: usize) -> Result<Splitter> {

@@ -104,18 +104,7 @@ impl Loader {
             seed: config.seed,
         };
         for file in &dataset.split(split).files {
-            let index = ShardIndex::read(&dataset.path(file))?;
-            if index.rows != file.rows {
-                return Err(Error::damaged(
-                    &index.path,
-                    "footer",
-                    format!("{} rows, dataset.json says {}; ingest again", index.rows, file.rows),
-                ));
-            }
-            if file.xxh3.is_some() && !index.checked {
-                return Err(Error::damaged(&index.path, "footer", "its checksums are gone; ingest again"));
-            }
-            inner.add(index)?;
+            inner.add(ShardIndex::of(dataset.opened(file)?, file)?)?;
         }
         if inner.rows != dataset.split(split).rows {
             let reason = format!("{} rows, the {} shards have {}", dataset.split(split).rows, split.name(), inner.rows);

@@ -4,7 +4,6 @@
 //! (int64, seconds) and `weight` (float32); other columns are ignored. Shards of this crate carry a checksum for each
 //! record batch; files of pyarrow or Polars have none and are read as they are.
 
-use std::fs::File;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,6 +11,8 @@ use std::sync::Arc;
 use memmap2::Mmap;
 
 use crate::data::batch::Rows;
+use crate::data::dataset::FileInfo;
+use crate::files::{Opened, hash_opened};
 use crate::{Error, Result};
 
 pub(crate) mod checksum;
@@ -43,7 +44,7 @@ impl Shard {
     /// [`Error::Io`], [`Error::Input`] (no Arrow file, an empty one, a compressed one), [`Error::Schema`] (a column is
     /// missing or has another type) or [`Error::Damaged`].
     pub fn open(path: impl AsRef<Path>) -> Result<Shard> {
-        Arc::new(ShardIndex::read(path.as_ref())?).map()
+        Arc::new(ShardIndex::read(Opened::open(path.as_ref())?)?).map()
     }
 
     /// Reads a shard from memory; `name` stands for its path in errors.
@@ -144,6 +145,10 @@ pub(crate) struct ShardIndex {
     /// Whether `Block::checksum` counts.
     pub(crate) checked: bool,
     bytes: u64,
+    /// The xxh3-64 of its footer.
+    pub(crate) footer: String,
+    /// The file, which stays readable when another takes its place; absent for a shard in memory.
+    file: Option<Opened>,
 }
 
 /// A record batch: its rows, and the byte of the file at which each column's values start.
@@ -160,8 +165,33 @@ pub(crate) struct Block {
 
 impl ShardIndex {
     /// Reads footer and headers of a file, without mapping it: mapped headers would drag their pages' neighbours in.
-    pub(crate) fn read(path: &Path) -> Result<ShardIndex> {
-        Self::new(&open_file(path)?, path)
+    pub(crate) fn read(file: Opened) -> Result<ShardIndex> {
+        let mut index = Self::new(&file, file.path())?;
+        index.file = Some(file);
+        Ok(index)
+    }
+
+    /// Reads them of the file that a manifest describes. Its footer, which holds a checksum of every record batch, is
+    /// compared with the manifest's; where that knows of no footer, the file is read once and compared as a whole.
+    pub(crate) fn of(file: Opened, info: &FileInfo) -> Result<ShardIndex> {
+        let damaged = |at, reason: String| Err(Error::damaged(file.path(), at, format!("{reason}; ingest again")));
+        let mut index = Self::new(&file, file.path())?;
+        match (&info.footer, &info.xxh3) {
+            (Some(told), _) if *told != index.footer => {
+                return damaged("footer", "it is another file than its manifest describes".into());
+            }
+            (Some(_), _) if !index.checked => return damaged("footer", "its checksums are gone".into()),
+            (Some(_), _) | (None, None) => {}
+            (None, Some(told)) => match hash_opened(&file)? {
+                found if found == *told => {}
+                found => return damaged("file", format!("checksum {found}, expected {told}")),
+            },
+        }
+        if index.rows != info.rows {
+            return damaged("footer", format!("{} rows, the manifest says {}", index.rows, info.rows));
+        }
+        index.file = Some(file);
+        Ok(index)
     }
 
     fn new<S: Source + ?Sized>(source: &S, path: &Path) -> Result<ShardIndex> {
@@ -191,6 +221,8 @@ impl ShardIndex {
             weights: weights.is_some(),
             checked: footer.promise.is_some(),
             bytes: footer.file_bytes(),
+            footer: footer.xxh3(),
+            file: None,
         };
         for i in 0..footer.batches() {
             let batch = footer.batch(source, path, i)?;
@@ -225,7 +257,10 @@ impl ShardIndex {
 
     /// Maps the file.
     pub(crate) fn map(self: &Arc<Self>) -> Result<Shard> {
-        let bytes = Bytes::map(&self.path)?;
+        let Some(file) = &self.file else {
+            return Err(Error::Shape { op: "shard", expected: "a file".into(), found: "bytes in memory".into() });
+        };
+        let bytes = Bytes::map(file)?;
         if bytes.as_slice().len() as u64 != self.bytes {
             return Err(Error::damaged(&self.path, "end of file", "its length changed while it was read"));
         }
@@ -289,15 +324,14 @@ pub(crate) enum Bytes {
 
 impl Bytes {
     /// Maps a file.
-    pub(crate) fn map(path: &Path) -> Result<Bytes> {
-        let file = open_file(path)?;
+    pub(crate) fn map(file: &Opened) -> Result<Bytes> {
         // A file that another process writes to gives other values, which checksums find. One that is cut off while it
         // is mapped raises SIGBUS: files of this crate are never changed in place, they are replaced by rename.
         #[allow(unsafe_code)]
         // SAFETY: the mapping is private to this value and read-only, no reference into it outlives it, and its bytes
         // are only ever read as plain integers and floats, for which every bit pattern is valid.
-        let map = unsafe { Mmap::map(&file) };
-        map.map(Bytes::Map).map_err(|e| Error::io(path, e))
+        let map = unsafe { Mmap::map(file.file()) };
+        map.map(Bytes::Map).map_err(|e| Error::io(file.path(), e))
     }
 
     /// All of them.
@@ -307,13 +341,4 @@ impl Bytes {
             Bytes::Owned { words, len } => &bytemuck::cast_slice(words)[..*len],
         }
     }
-}
-
-/// Opens a file to be read; a folder is an error that says so.
-pub(crate) fn open_file(path: &Path) -> Result<File> {
-    let file = File::open(path).map_err(|e| Error::io(path, e))?;
-    if file.metadata().map_err(|e| Error::io(path, e))?.is_dir() {
-        return Err(Error::input(path, "is a folder where an Arrow file is due"));
-    }
-    Ok(file)
 }

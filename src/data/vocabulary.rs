@@ -7,7 +7,8 @@ use std::sync::OnceLock;
 use hashbrown::HashTable;
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::data::dataset::EntityInfo;
+use crate::data::dataset::{EntityInfo, FileInfo};
+use crate::files::Opened;
 use crate::{Error, Result};
 
 mod read;
@@ -214,29 +215,35 @@ impl Vocabulary {
     /// # Errors
     /// As [`EntityTable::open`].
     pub fn open(dir: &Path, info: &EntityInfo) -> Result<Vocabulary> {
-        let path = dir.join(&info.file.name);
-        let table = EntityTable::open(&path, &info.file, &info.features)?;
+        Self::of(info, |file| Opened::open(&dir.join(&file.name)))
+    }
+
+    /// [`open`](Vocabulary::open) of files that `open` gives.
+    pub(crate) fn of(info: &EntityInfo, open: impl Fn(&FileInfo) -> Result<Opened>) -> Result<Vocabulary> {
+        let file = open(&info.file)?;
+        let path = file.path();
+        let table = EntityTable::of(&file, &info.file, &info.features)?;
         let bad = |path: &Path, reason: String| Err(Error::damaged(path, "column id", reason));
         if table.len() != info.rows as usize || table.is_empty() {
-            return bad(&path, format!("{} rows, the manifest says {}", table.len(), info.rows));
+            return bad(path, format!("{} rows, the manifest says {}", table.len(), info.rows));
         }
         if !matches!(table.ids.get(0), RawId::Text("") | RawId::Integer(0)) {
-            return bad(&path, "row 0 stands for the unknown id and must be null".into());
+            return bad(path, "row 0 stands for the unknown id and must be null".into());
         }
         let unseen = match &info.unseen_file {
-            None if info.unseen > 0 => return bad(&path, format!("{} unseen ids, but no file of them", info.unseen)),
+            None if info.unseen > 0 => return bad(path, format!("{} unseen ids, but no file of them", info.unseen)),
             None => None,
             Some(file) => {
-                let path = dir.join(&file.name);
-                let unseen = EntityTable::open(&path, file, &info.features)?;
+                let opened = open(file)?;
+                let unseen = EntityTable::of(&opened, file, &info.features)?;
                 if unseen.len() != info.unseen as usize {
-                    return bad(&path, format!("{} rows, the manifest says {}", unseen.len(), info.unseen));
+                    return bad(opened.path(), format!("{} rows, the manifest says {}", unseen.len(), info.unseen));
                 }
                 Some(unseen)
             }
         };
         if info.rows.checked_add(info.unseen).is_none() {
-            return bad(&path, format!("{} known and {} unseen ids are more than 2^32 - 1", info.rows, info.unseen));
+            return bad(path, format!("{} known and {} unseen ids are more than 2^32 - 1", info.rows, info.unseen));
         }
         Ok(Vocabulary { info: info.clone(), table, unseen, index: OnceLock::new() })
     }

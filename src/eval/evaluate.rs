@@ -5,7 +5,6 @@ use std::sync::{Mutex, PoisonError};
 use rayon::prelude::*;
 
 use crate::data::dataset::{Dataset, Split};
-use crate::data::shard::Shard;
 use crate::data::vocabulary::Vocabulary;
 use crate::index::exact::check;
 use crate::index::users::{Reading, Users};
@@ -122,8 +121,8 @@ impl Evaluator {
             split,
             options: options.clone(),
             metrics,
-            users: Vocabulary::open(dataset.dir(), &manifest.users)?,
-            item_counts: Vocabulary::open(dataset.dir(), &manifest.items)?.table.counts,
+            users: dataset.vocabulary(&manifest.users)?,
+            item_counts: dataset.vocabulary(&manifest.items)?.table.counts,
             dataset: dataset.clone(),
             seen: Mutex::new(None),
             truth,
@@ -327,8 +326,7 @@ impl Truth {
         let mut anonymous_rows = 0;
         let mut rows = 0;
         for file in &info.files {
-            let path = dataset.path(file);
-            let shard = Shard::open(&path)?;
+            let (path, shard) = (dataset.path(file), dataset.shard(file)?);
             let mut row = 0;
             for at in 0..shard.blocks() {
                 let block = shard.block(at)?;

@@ -45,9 +45,9 @@ impl RowIds {
             .map_err(|e| Error::io(&self.path, e))
     }
 
-    pub(super) fn finish(mut self) -> Result<PathBuf> {
+    /// The whole file, which is to be committed.
+    pub(super) fn finish(mut self) -> Result<AtomicFile> {
         self.out.flush().map_err(|e| Error::io(&self.path, e))?;
-        self.target.commit()?;
-        Ok(self.path)
+        Ok(self.target)
     }
 }

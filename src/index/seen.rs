@@ -74,12 +74,12 @@ impl Seen {
         let manifest = dataset.manifest();
         let mut seen = Seen::of_dataset(dataset)?;
         if !same(&manifest.users, &users.info) {
-            let vocabulary = Vocabulary::open(dataset.dir(), &manifest.users)?;
+            let vocabulary = dataset.vocabulary(&manifest.users)?;
             let numbers = translate(users, |raw| vocabulary.number(raw));
             seen.users = Some(Arc::new(Others { numbers, vocabulary }));
         }
         if !same_file(&manifest.items.file, &items.info.file) {
-            let theirs = Vocabulary::open(dataset.dir(), &manifest.items)?;
+            let theirs = dataset.vocabulary(&manifest.items)?;
             seen.items = Some(Arc::new(translate(&theirs, |raw| items.find(raw))));
         }
         Ok(seen)

@@ -207,7 +207,7 @@ impl<'a> Users<'a> {
 /// # Errors
 /// Whatever opening or reading the dataset gives.
 pub fn sample_users(dataset: &Dataset, users: usize, history: usize) -> Result<Vec<(UserBlock, Lists)>> {
-    let vocabulary = Vocabulary::open(dataset.dir(), &dataset.manifest().users)?;
+    let vocabulary = dataset.vocabulary(&dataset.manifest().users)?;
     let seen = Seen::of_dataset(dataset)?;
     sample(&vocabulary, &seen, users, history)
 }

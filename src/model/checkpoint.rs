@@ -1,12 +1,18 @@
 //! A MODEL folder: what it holds, how it is written so that no kill leaves it torn, how it is read.
 //!
+//! Training works in a folder beside the model's place, which becomes the model when it is finished ([`Draft`]); then
+//! its `config.json` names the parameters, and no reader takes one that does not ([`Finished`]).
+//!
 //! A checkpoint is two tensor files and `trainer.json`. Both tensor files are first written as `NAME.new`; then
 //! `trainer.json`, which holds their checksums, is renamed into place: that is the moment the checkpoint exists; then
 //! the `.new` files take their names. A reader that finds a file whose checksum is not the one in `trainer.json` looks
 //! for it under `NAME.new`, so every moment has exactly one whole checkpoint.
 
+mod finished;
 mod texts;
 
+pub(crate) use finished::Finished;
+pub use finished::accept;
 pub use texts::{FORMAT_VERSION, ModelInfo, TrainerState};
 
 use std::borrow::Cow;
@@ -15,9 +21,11 @@ use std::path::{Path, PathBuf};
 
 use crate::backend::{Backend, Table, TableData};
 use crate::config::Resolved;
-use crate::data::dataset::{Dataset, EntityInfo, hash_file, write_json};
+use crate::data::dataset::{Dataset, EntityInfo, FileInfo, check_name};
 use crate::data::history::History;
-use crate::files::{create_folder, sync_folder};
+use crate::files::{
+    AtomicFile, Work, copy_hashed, hash_file, parse_json, read_json, remove_file, sync_folder, write_json_inside,
+};
 use crate::model::core::{Core, FromF32, Source};
 use crate::model::spec::TableSpec;
 use crate::model::step::Stepper;
@@ -26,6 +34,27 @@ use crate::{Error, Result};
 
 const MODEL: &str = "model.safetensors";
 const TRAINER: &str = "trainer.safetensors";
+const BEST: &str = "best.safetensors";
+/// The folder's manifest.
+pub(crate) const MANIFEST: &str = "config.json";
+const STATE: &str = "trainer.json";
+/// What a folder holds beside the files that its manifest names.
+const BESIDE: [&str; 7] = [MODEL, TRAINER, STATE, BEST, "metrics.json", "README.md", "items.index"];
+
+/// Models as outputs.
+pub(crate) const WORK: Work = Work {
+    what: "model",
+    ending: "training",
+    manifest: MANIFEST,
+    parts: |dir| {
+        let path = dir.join(MANIFEST);
+        let text = fs::read(&path).map_err(|e| Error::io(&path, e))?;
+        let info: ModelInfo = serde_json::from_slice(&text)
+            .map_err(|e| Error::input(&path, format!("cannot be understood ({e}): this may be no model; remove it")))?;
+        Ok(info.files().map(|file| file.name.clone()).chain(BESIDE.map(String::from)).collect())
+    },
+    resumable: Some(STATE),
+};
 
 /// The paths of a MODEL folder.
 #[derive(Clone, Debug)]
@@ -49,22 +78,18 @@ impl ModelDir {
         self.dir.join(name)
     }
 
-    /// Creates the folder with `config.json` and copies of the dataset's vocabularies and history.
+    /// Fills an empty folder with `config.json` and copies of the dataset's vocabularies and history.
     ///
     /// # Errors
-    /// [`Error::Io`].
-    pub fn create(&self, dataset: &Dataset, config: &Resolved) -> Result<ModelInfo> {
-        create_folder(&self.dir)?;
+    /// [`Error::Damaged`] for a file that is not what the dataset's manifest says; [`Error::Io`].
+    pub(crate) fn create(&self, dataset: &Dataset, config: &Resolved) -> Result<ModelInfo> {
         let manifest = dataset.manifest();
         let history = match &manifest.history {
             Some(file) => {
-                copy(&dataset.path(file), &self.file(&file.name))?;
+                copy(dataset, file, &self.dir)?;
                 file.clone()
             }
-            None => {
-                let shards: Vec<_> = manifest.train.files.iter().map(|file| dataset.path(file)).collect();
-                History::write(&self.dir, &shards, manifest.users.rows)?
-            }
+            None => History::write_of(&self.dir, dataset)?,
         };
         let info = ModelInfo {
             format: "tercel-model".into(),
@@ -75,43 +100,37 @@ impl ModelDir {
             // What the model does not know cannot be recommended.
             items: EntityInfo { unseen: 0, unseen_file: None, ..manifest.items.clone() },
             history,
-            dataset: fingerprint(dataset)?,
+            dataset: dataset.fingerprint().to_owned(),
             held_out_rows: Some(manifest.valid.rows + manifest.test.rows),
+            parameters: None,
         };
         for file in [&info.users.file, &info.items.file].into_iter().chain(&info.users.unseen_file) {
-            copy(&dataset.path(file), &self.file(&file.name))?;
+            copy(dataset, file, &self.dir)?;
         }
-        write_json(&self.file("config.json"), &info)?;
+        write_json_inside(&self.file(MANIFEST), &info)?;
         Ok(info)
     }
 
     /// Reads `config.json`.
     ///
     /// # Errors
-    /// [`Error::Checkpoint`] when there is none or it cannot be understood.
+    /// [`Error::Checkpoint`] when there is none or it is another program's; [`Error::Damaged`] when it cannot be
+    /// understood or its checksum differs.
     pub fn info(&self) -> Result<ModelInfo> {
-        let path = self.file("config.json");
-        let info: ModelInfo = read_json(&path)?;
-        if info.format != "tercel-model" || info.version != FORMAT_VERSION {
-            let found = format!("format {} version {}", info.format, info.version);
-            return Err(Error::checkpoint(&path, format!("{found}; this build reads version {FORMAT_VERSION}")));
-        }
-        info.config.validate()?;
-        let files = [&info.users.file, &info.items.file, &info.history].into_iter();
-        for file in files.chain(&info.users.unseen_file) {
-            if file.name.contains(['/', '\\']) || file.name.starts_with('.') {
-                return Err(Error::checkpoint(&path, format!("`{}` is not a plain file name", file.name)));
-            }
-        }
-        Ok(info)
+        let path = self.file(MANIFEST);
+        let text = fs::read(&path).map_err(|source| match source.kind() {
+            std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory => finished::missing(&self.dir),
+            _ => Error::io(&path, source),
+        })?;
+        parse_info(&path, &text)
     }
 
     /// Reads `trainer.json`; `None` where there is no checkpoint yet.
     ///
     /// # Errors
-    /// [`Error::Checkpoint`] when it cannot be understood.
+    /// [`Error::Damaged`] when it cannot be understood or its checksum differs.
     pub fn state(&self) -> Result<Option<TrainerState>> {
-        let path = self.file("trainer.json");
+        let path = self.file(STATE);
         if path.exists() { read_json(&path).map(Some) } else { Ok(None) }
     }
 
@@ -139,27 +158,18 @@ impl ModelDir {
             let (path, new) = (self.file(name), self.file(&format!("{name}.new")));
             let step = if self.locate(Some(state), name)? == new {
                 fs::rename(&new, &path)
-            } else if new.exists() {
-                fs::remove_file(&new)
             } else {
-                Ok(())
+                remove_file(&new)?;
+                continue;
             };
             step.map_err(|e| Error::io(&new, e))?;
         }
-        sync_folder(&self.dir).map_err(|e| Error::io(&self.dir, e))
+        sync_folder(&self.dir)
     }
 
-    /// Opens the parameters, and gives the xxh3-64 of their file.
-    pub(crate) fn parameters(&self) -> Result<(TensorFile, String)> {
-        let state = self.state()?;
-        let path = self.locate(state.as_ref(), MODEL)?;
-        let on_record = state.and_then(|state| state.files.into_iter().find(|file| file.name == MODEL));
-        let hash = match on_record.and_then(|file| file.xxh3) {
-            // It has just been compared with the file.
-            Some(hash) => hash,
-            None => hash_file(&path)?,
-        };
-        Ok((TensorFile::open(&path)?, hash))
+    /// Opens the parameters of the checkpoint.
+    pub(crate) fn parameters(&self, state: &TrainerState) -> Result<TensorFile> {
+        TensorFile::open(&self.locate(Some(state), MODEL)?)
     }
 
     /// Writes a checkpoint. `state` is completed with the checksums.
@@ -179,46 +189,35 @@ impl ModelDir {
 
     /// Writes `trainer.json` and gives the `.new` files their names.
     pub(crate) fn commit(&self, state: &TrainerState) -> Result<()> {
-        write_json(&self.file("trainer.json"), state)?;
+        write_json_inside(&self.file(STATE), state)?;
         for name in [MODEL, TRAINER] {
             let new = self.file(&format!("{name}.new"));
             if new.exists() {
                 fs::rename(&new, self.file(name)).map_err(|e| Error::io(&new, e))?;
             }
         }
-        sync_folder(&self.dir).map_err(|e| Error::io(&self.dir, e))
+        sync_folder(&self.dir)
     }
 
     /// Keeps the parameters as the best so far.
     pub(crate) fn save_best<B: Backend>(&self, core: &Core<B>) -> Result<()> {
-        let new = self.file("best.safetensors.new");
-        write_tensors(&new, "best.safetensors", &model_tensors(core)?)?;
-        fs::rename(&new, self.file("best.safetensors")).map_err(|e| Error::io(&new, e))?;
-        sync_folder(&self.dir).map_err(|e| Error::io(&self.dir, e))
+        let new = self.file(&format!("{BEST}.new"));
+        write_tensors(&new, BEST, &model_tensors(core)?)?;
+        fs::rename(&new, self.file(BEST)).map_err(|e| Error::io(&new, e))?;
+        sync_folder(&self.dir)
     }
 
     /// Opens the kept best parameters.
     pub(crate) fn best(&self) -> Result<TensorFile> {
-        TensorFile::open(&self.file("best.safetensors"))
+        TensorFile::open(&self.file(BEST))
     }
 
-    /// Removes a finished run's checkpoint, so that a new one can start.
-    pub(crate) fn clear(&self) -> Result<()> {
-        for name in ["trainer.json", MODEL, TRAINER, "best.safetensors", "metrics.json", "README.md"] {
-            match fs::remove_file(self.file(name)) {
-                Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(Error::io(self.file(name), e)),
-                _ => {}
-            }
-        }
-        Ok(())
-    }
-
-    /// Ends training: with `best`, the kept best parameters become the model's.
+    /// Ends training: with `best`, the kept best parameters become the model's. [`seal`](ModelDir::seal) is what is left
+    /// to do.
     pub(crate) fn finish(&self, state: &mut TrainerState, best: bool) -> Result<()> {
         state.finished = true;
-        let kept = self.file("best.safetensors");
         if best {
-            let new = self.file(&format!("{MODEL}.new"));
+            let (kept, new) = (self.file(BEST), self.file(&format!("{MODEL}.new")));
             fs::copy(&kept, &new).map_err(|e| Error::io(&kept, e))?;
             let file = fs::File::open(&new).map_err(|e| Error::io(&new, e))?;
             file.sync_all().map_err(|e| Error::io(&new, e))?;
@@ -227,11 +226,18 @@ impl ModelDir {
                 model.xxh3 = hash;
             }
         }
-        self.commit(state)?;
-        if kept.exists() {
-            fs::remove_file(&kept).map_err(|e| Error::io(&kept, e))?;
+        self.commit(state)
+    }
+
+    /// Makes a finished run's folder a model: `config.json` names the parameters, and nothing unfinished is left.
+    pub(crate) fn seal(&self, state: &TrainerState) -> Result<()> {
+        let mut info = self.info()?;
+        info.parameters = state.files.iter().find(|file| file.name == MODEL).cloned();
+        write_json_inside(&self.file(MANIFEST), &info)?;
+        for name in [MODEL, TRAINER, BEST] {
+            remove_file(&self.file(&format!("{name}.new")))?;
         }
-        Ok(())
+        remove_file(&self.file(BEST))
     }
 
     /// Puts the optimizer's state, the queue and the streaming estimate back.
@@ -346,31 +352,26 @@ fn trainer_tensors<'a, B: Backend>(core: &'a Core<B>, stepper: &'a Stepper<B>) -
     Ok(tensors)
 }
 
-/// What tells one dataset from another: the hash of its manifest, which holds its files' hashes.
-pub(crate) fn fingerprint(dataset: &Dataset) -> Result<String> {
-    hash_file(&dataset.dir().join("dataset.json"))
+/// The text of a `config.json`, checked.
+fn parse_info(path: &Path, text: &[u8]) -> Result<ModelInfo> {
+    let info: ModelInfo = parse_json(path, text)?;
+    if info.format != "tercel-model" || info.version != FORMAT_VERSION {
+        let found = format!("format {} version {}", info.format, info.version);
+        return Err(Error::checkpoint(path, format!("{found}; this build reads version {FORMAT_VERSION}")));
+    }
+    info.config.validate()?;
+    info.files().try_for_each(|file| check_name(file, path))?;
+    Ok(info)
 }
 
-fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T> {
-    let text = fs::read_to_string(path).map_err(|source| match source.kind() {
-        std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory => {
-            Error::checkpoint(path, "there is no such file: not a model folder; make one with `tercel train`")
-        }
-        std::io::ErrorKind::InvalidData => Error::checkpoint(path, "is not UTF-8 text; the file is damaged"),
-        _ => Error::io(path, source),
-    })?;
-    serde_json::from_str(&text).map_err(|e| Error::checkpoint(path, format!("cannot be understood: {e}")))
-}
-
-/// A copy that shares the disk blocks where it can: a hard link, else the bytes.
-fn copy(from: &Path, to: &Path) -> Result<()> {
-    match fs::remove_file(to) {
-        Ok(()) => {}
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
-        Err(e) => return Err(Error::io(to, e)),
+/// Copies a dataset's file to `dir`, comparing it with its checksum on the way.
+fn copy(dataset: &Dataset, file: &FileInfo, dir: &Path) -> Result<()> {
+    let (from, to) = (dataset.opened(file)?, dir.join(&file.name));
+    let mut out = AtomicFile::inside(&to)?;
+    let found = copy_hashed(&from, &mut out)?;
+    if file.xxh3.as_ref().is_some_and(|told| *told != found) {
+        let reason = format!("checksum {found}, expected {}; ingest again", file.xxh3.as_deref().unwrap_or_default());
+        return Err(Error::damaged(from.path(), "file", reason));
     }
-    if fs::hard_link(from, to).is_ok() {
-        return Ok(());
-    }
-    fs::copy(from, to).map(drop).map_err(|e| Error::io(to, e))
+    out.commit()
 }

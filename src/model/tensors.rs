@@ -2,15 +2,17 @@
 
 use std::borrow::Cow;
 use std::fs::File;
-use std::io::Read;
-use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::io::Write;
+use std::path::Path;
 
-use safetensors::tensor::Metadata;
-use safetensors::{Dtype, View};
+use safetensors::Dtype;
+use safetensors::tensor::{Metadata, TensorInfo};
+use xxhash_rust::xxh3::Xxh3Default;
 
 use crate::backend::{Elem, host_zeros};
-use crate::data::dataset::{FileInfo, hash_file};
+use crate::data::dataset::FileInfo;
+use crate::data::shard::ipc::Source;
+use crate::files::Opened;
 use crate::{Error, Result};
 
 /// No header of ours comes near this; it bounds what a damaged length can make us allocate.
@@ -52,38 +54,44 @@ impl<'a> Tensor<'a> {
     }
 }
 
-impl View for &Tensor<'_> {
-    fn dtype(&self) -> Dtype {
-        self.dtype
-    }
-    fn shape(&self) -> &[usize] {
-        &self.shape
-    }
-    fn data(&self) -> Cow<'_, [u8]> {
-        Cow::Borrowed(&self.data)
-    }
-    fn data_len(&self) -> usize {
-        self.data.len()
-    }
-}
-
 /// Writes the tensors to `path`, durable when this returns. Whoever calls renames.
 pub(crate) fn write_tensors(path: &Path, name: &str, tensors: &[Tensor<'_>]) -> Result<FileInfo> {
-    let views = tensors.iter().map(|tensor| (tensor.name.as_str(), tensor));
-    safetensors::serialize_to_file(views, None, path).map_err(|e| match e {
-        safetensors::SafeTensorError::IoError(source) => Error::io(path, source),
-        other => Error::checkpoint(path, format!("cannot be written: {other}")),
-    })?;
-    let file = File::open(path).map_err(|e| Error::io(path, e))?;
-    file.sync_all().map_err(|e| Error::io(path, e))?;
-    let bytes = file.metadata().map_err(|e| Error::io(path, e))?.len();
-    Ok(FileInfo { name: name.into(), rows: tensors.len() as u64, bytes, xxh3: Some(hash_file(path)?) })
+    let failed = |e: std::io::Error| Error::io(path, e);
+    let bad = |e: &dyn std::fmt::Display| Error::checkpoint(path, format!("cannot be written: {e}"));
+    // Wide elements first, so that each lies at a multiple of its size.
+    let mut tensors: Vec<&Tensor<'_>> = tensors.iter().collect();
+    tensors.sort_by(|a, b| (b.dtype.bitsize(), &a.name).cmp(&(a.dtype.bitsize(), &b.name)));
+    let mut at = 0;
+    let infos = tensors.iter().map(|tensor| {
+        let start = at;
+        at += tensor.data.len();
+        let info = TensorInfo { dtype: tensor.dtype, shape: tensor.shape.clone(), data_offsets: (start, at) };
+        (tensor.name.clone(), info)
+    });
+    let metadata = Metadata::new(None, infos.collect()).map_err(|e| bad(&e))?;
+    let mut header = serde_json::to_vec(&metadata).map_err(|e| bad(&e))?;
+    header.resize(header.len().next_multiple_of(8), b' ');
+    if header.len() as u64 > MAX_HEADER {
+        return Err(bad(&"its header is too long"));
+    }
+    let mut file = File::create(path).map_err(failed)?;
+    let mut hasher = Xxh3Default::new();
+    let mut bytes = 0;
+    for part in
+        [&(header.len() as u64).to_le_bytes(), &header[..]].into_iter().chain(tensors.iter().map(|t| &t.data[..]))
+    {
+        file.write_all(part).map_err(failed)?;
+        hasher.update(part);
+        bytes += part.len() as u64;
+    }
+    file.sync_all().map_err(failed)?;
+    let xxh3 = Some(format!("{:016x}", hasher.digest()));
+    Ok(FileInfo { name: name.into(), rows: tensors.len() as u64, bytes, xxh3, footer: None })
 }
 
 /// An opened safetensors file.
 pub(crate) struct TensorFile {
-    path: PathBuf,
-    file: File,
+    file: Opened,
     metadata: Metadata,
     data_start: u64,
 }
@@ -92,23 +100,28 @@ impl TensorFile {
     /// # Errors
     /// [`Error::Checkpoint`] when the header does not describe the file.
     pub(crate) fn open(path: &Path) -> Result<TensorFile> {
+        Self::of(Opened::open(path)?)
+    }
+
+    /// [`open`](TensorFile::open) of a file that is open.
+    pub(crate) fn of(file: Opened) -> Result<TensorFile> {
+        let path = file.path();
         let bad = |reason: String| Error::checkpoint(path, format!("{reason}; the file is damaged, train again"));
-        let mut file = File::open(path).map_err(|e| Error::io(path, e))?;
-        let len = file.metadata().map_err(|e| Error::io(path, e))?.len();
+        let len = file.bytes();
         let mut prefix = [0; 8];
-        file.read_exact(&mut prefix).map_err(|_| bad(format!("{len} bytes, too short for a header")))?;
+        file.read(0, &mut prefix).map_err(|_| bad(format!("{len} bytes, too short for a header")))?;
         let header_len = u64::from_le_bytes(prefix);
         if header_len > MAX_HEADER || header_len > len - 8 {
             return Err(bad(format!("a header of {header_len} bytes in a file of {len}")));
         }
         let mut header = vec![0; header_len as usize];
-        file.read_exact(&mut header).map_err(|e| Error::io(path, e))?;
+        file.read(8, &mut header).map_err(|e| Error::io(path, e))?;
         let metadata: Metadata = serde_json::from_slice(&header).map_err(|e| bad(format!("header: {e}")))?;
         let data_len = len - 8 - header_len;
         if metadata.data_len() as u64 != data_len {
             return Err(bad(format!("{data_len} bytes of data, the header says {}", metadata.data_len())));
         }
-        Ok(TensorFile { path: path.to_owned(), file, metadata, data_start: 8 + header_len })
+        Ok(TensorFile { file, metadata, data_start: 8 + header_len })
     }
 
     pub(crate) fn has(&self, name: &str) -> bool {
@@ -120,13 +133,13 @@ impl TensorFile {
         self.metadata
             .info(name)
             .map(|info| info.shape.as_slice())
-            .ok_or_else(|| Error::checkpoint(&self.path, format!("there is no tensor `{name}`")))
+            .ok_or_else(|| Error::checkpoint(self.file.path(), format!("there is no tensor `{name}`")))
     }
 
     /// The values of a tensor, which must have this shape and element type.
     pub(crate) fn read<T: TensorElem>(&self, name: &str, shape: &[usize]) -> Result<Vec<T>> {
         let found = self.shape(name)?;
-        let bad = |reason: String| Err(Error::checkpoint(&self.path, format!("tensor `{name}` {reason}")));
+        let bad = |reason: String| Err(Error::checkpoint(self.file.path(), format!("tensor `{name}` {reason}")));
         let Some(info) = self.metadata.info(name) else { return bad("is missing".into()) };
         if found != shape || info.dtype != T::DTYPE {
             return bad(format!(
@@ -142,8 +155,8 @@ impl TensorFile {
         }
         let mut values: Vec<T> = host_zeros((end - start) / size_of::<T>());
         self.file
-            .read_exact_at(bytemuck::cast_slice_mut(&mut values), self.data_start + start as u64)
-            .map_err(|e| Error::io(&self.path, e))?;
+            .read(self.data_start + start as u64, bytemuck::cast_slice_mut(&mut values))
+            .map_err(|e| Error::io(self.file.path(), e))?;
         Ok(values)
     }
 }

@@ -26,7 +26,7 @@ const WEIGHTS: [f32; 6] = [1.0, 0.5, 2.0, 1.0, 0.0, 1.5];
 const COUNTS: [u64; 5] = [0, 2, 2, 1, 1];
 
 fn entities(rows: u32, features: Vec<Feature>) -> EntityInfo {
-    let file = FileInfo { name: "none.arrow".into(), rows: rows.into(), bytes: 0, xxh3: None };
+    let file = FileInfo { name: "none.arrow".into(), rows: rows.into(), bytes: 0, xxh3: None, footer: None };
     EntityInfo { rows, unseen: 0, file, unseen_file: None, features }
 }
 

@@ -17,7 +17,7 @@ use crate::data::history::History;
 use crate::data::vocabulary::Vocabulary;
 use crate::index::item_index::{Admit, Admitted, Filter, ItemIndex};
 use crate::index::{Found, Lists, Ranker, UserBlock};
-use crate::model::checkpoint::{ModelDir, ModelInfo};
+use crate::model::checkpoint::{Finished, ModelInfo};
 use crate::model::core::Core;
 use crate::model::popularity::{SINGLE, SPREAD};
 use crate::model::rank::{Catalogue, embed_items, embed_users};
@@ -43,11 +43,10 @@ pub(super) use loaded;
 /// As a [`Ranker`] it searches the whole catalogue exactly.
 pub struct Model {
     engine: Engine,
-    info: ModelInfo,
-    dir: ModelDir,
+    files: Finished,
     users: Arc<Vocabulary>,
     items: Arc<Vocabulary>,
-    /// The xxh3-64 of its parameters' file when it was opened.
+    /// What an index of its items is called.
     catalogue: String,
     history: Mutex<Option<Arc<History>>>,
     /// The approximate index that was used last.
@@ -117,12 +116,13 @@ impl Model {
     /// [`Error::Checkpoint`] when the folder is not a whole model, [`Error::CudaUnavailable`] when `device` cannot be
     /// used.
     pub fn load(dir: impl AsRef<Path>, device: Device, threads: usize) -> Result<Model> {
-        let dir = ModelDir::new(dir);
-        let info = dir.info()?;
-        let users = Arc::new(Vocabulary::open(dir.path(), &info.users)?);
-        let items = Arc::new(Vocabulary::open(dir.path(), &info.items)?);
+        let files = Finished::open(dir.as_ref())?;
+        let info = &files.info;
+        let users = Arc::new(files.vocabulary(&info.users)?);
+        let items = Arc::new(files.vocabulary(&info.items)?);
         let spec = ModelSpec::new(&info.config.model, &info.users, &info.items)?;
-        let (mut parameters, catalogue) = dir.parameters()?;
+        let mut parameters = files.parameters()?;
+        let catalogue = info.catalogue().unwrap_or_default();
         let device = device.resolve()?;
         let engine = match device {
             #[cfg(feature = "cuda")]
@@ -138,12 +138,12 @@ impl Model {
             }
         };
         let (history, kept) = (Mutex::new(None), None);
-        Ok(Model { engine, info, dir, users, items, catalogue, history, kept, device, threads })
+        Ok(Model { engine, files, users, items, catalogue, history, kept, device, threads })
     }
 
     /// Its folder.
     pub fn dir(&self) -> &Path {
-        self.dir.path()
+        self.files.dir()
     }
 
     /// Where it computes.
@@ -158,12 +158,12 @@ impl Model {
 
     /// The settings it was trained with.
     pub fn config(&self) -> &Resolved {
-        &self.info.config
+        &self.info().config
     }
 
     /// What its folder's `config.json` says.
     pub fn info(&self) -> &ModelInfo {
-        &self.info
+        &self.files.info
     }
 
     /// The users it was trained with.
@@ -176,7 +176,7 @@ impl Model {
         &self.items
     }
 
-    /// What an index of its items is called: the checksum of its parameters.
+    /// What an index of its items is called: a checksum of its settings, vocabularies and parameters.
     pub fn catalogue(&self) -> &str {
         &self.catalogue
     }
@@ -190,14 +190,12 @@ impl Model {
         if let Some(history) = &*kept {
             return Ok(Arc::clone(history));
         }
-        let info = &self.info;
-        let history = History::open(self.dir.path(), &info.history, info.users.rows, info.items.rows)?;
-        Ok(Arc::clone(kept.insert(Arc::new(history))))
+        Ok(Arc::clone(kept.insert(Arc::new(self.files.history()?))))
     }
 
     /// The columns of embeddings: `model.dim`, and one more where `model.popularity` is not 0.
     pub fn width(&self) -> usize {
-        let config = &self.info.config;
+        let config = self.config();
         config.model.dim + usize::from(config.popularity() != 0.0)
     }
 
@@ -275,7 +273,7 @@ impl Model {
 
 impl Ranker for Model {
     fn history_len(&self) -> usize {
-        self.info.config.model.user.history
+        self.config().model.user.history
     }
 
     fn top_k(&mut self, users: &UserBlock, k: usize, skip: Option<&Lists>) -> Result<Found> {

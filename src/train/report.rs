@@ -6,12 +6,12 @@ use std::io::Write as _;
 use serde_json::json;
 
 use super::Diagnostics;
-use crate::Result;
 use crate::config::Config;
-use crate::data::dataset::{Dataset, Split, write_json};
-use crate::files::write_atomic;
+use crate::data::dataset::{Dataset, Split};
+use crate::files::{AtomicFile, write_json_inside};
 use crate::model::checkpoint::{ModelDir, TrainerState};
 use crate::table::time::format_time;
+use crate::{Error, Result};
 
 /// Writes `metrics.json` and `README.md`.
 pub(super) fn write(
@@ -30,9 +30,12 @@ pub(super) fn write(
         "validations": state.validations,
         "diagnostics": diagnostics,
     });
-    write_json(&dir.file("metrics.json"), &metrics)?;
+    write_json_inside(&dir.file("metrics.json"), &metrics)?;
     let card = card(dataset, config, state, diagnostics, best_epoch);
-    write_atomic(&dir.file("README.md"), |out| out.write_all(card.as_bytes()))
+    let path = dir.file("README.md");
+    let mut file = AtomicFile::inside(&path)?;
+    file.write_all(card.as_bytes()).map_err(|e| Error::io(&path, e))?;
+    file.commit()
 }
 
 fn card(

@@ -1,34 +1,111 @@
-//! Going on where an earlier call was stopped.
+//! Where a run begins: anew, from a checkpoint, or at its end.
+
+use std::path::Path;
 
 use crate::config::Config;
 use crate::data::dataset::Dataset;
-use crate::model::checkpoint::{ModelDir, TrainerState, fingerprint};
+use crate::files::{Draft, check_place};
+use crate::model::checkpoint::{ModelDir, ModelInfo, TrainerState, WORK};
 use crate::{Device, Error, Result};
 
-/// The checkpoint to go on from, after checking that it belongs to this run.
-pub(super) fn resumable(
-    dir: &ModelDir,
-    dataset: &Dataset,
-    config: &Config,
-    resume: bool,
-) -> Result<Option<TrainerState>> {
-    let Some(state) = dir.state()? else { return Ok(None) };
-    if !resume {
-        if state.finished {
-            dir.clear()?;
-            return Ok(None);
-        }
-        return Err(Error::checkpoint(
-            dir.path(),
-            "holds an unfinished run: set `resume` to go on with it, or take another folder (or remove this one)",
-        ));
+/// Where a run begins.
+pub(super) struct Begun {
+    /// The folder that it works in, and the lock of the model's place; absent where the model is there already.
+    pub(super) draft: Option<Draft>,
+    /// The checkpoint to go on from; absent for a run that begins anew.
+    pub(super) checkpoint: Option<TrainerState>,
+}
+
+impl Begun {
+    fn anew(draft: Draft) -> Result<Begun> {
+        draft.clear()?;
+        Ok(Begun { draft: Some(draft), checkpoint: None })
     }
+}
+
+/// Takes the lock of `out`, and finds what there is to go on from, after checking that it belongs to this run.
+pub(super) fn begin(out: &Path, dataset: &Dataset, config: &Config, resume: bool) -> Result<Begun> {
+    let draft = Draft::open(out, WORK, true)?;
+    let dir = ModelDir::new(draft.path());
+    let model = ModelDir::new(draft.out());
+    let left = dir.state()?;
+    if !resume {
+        return match left {
+            Some(state) if !state.finished => Err(Error::checkpoint(
+                dir.path(),
+                "holds an unfinished run: set `resume` to go on with it, or take another folder (or remove this one)",
+            )),
+            // A finished run that a kill kept from its place, or what it has replaced.
+            _ => Begun::anew(draft),
+        };
+    }
+    let done = model.info().ok().filter(|info| info.parameters.is_some());
+    if let Some(done) = &done
+        && difference(done, dataset, config).is_none()
+    {
+        let state = model.state()?;
+        draft.discard()?;
+        if let Some(state) = state {
+            return Ok(Begun { draft: None, checkpoint: Some(state) });
+        }
+        let reason = "is finished, and its trainer.json is gone: train without `resume` to replace it";
+        return Err(Error::checkpoint(model.path(), reason));
+    }
+    let Some(state) = left else {
+        return match done.and_then(|done| difference(&done, dataset, config)) {
+            Some(reason) => Err(Error::checkpoint(model.path(), reason)),
+            None => Begun::anew(draft),
+        };
+    };
     let info = dir.info()?;
-    if info.dataset != fingerprint(dataset)? {
-        return Err(Error::checkpoint(
-            dir.path(),
-            format!("was trained on another dataset than {}: train without `resume`", dataset.dir().display()),
-        ));
+    if let Some(reason) = difference(&info, dataset, config) {
+        return Err(Error::checkpoint(dir.path(), reason));
+    }
+    if state.run != info.run() {
+        let reason = "trainer.json belongs to another run than config.json; train without `resume`";
+        return Err(Error::checkpoint(dir.path(), reason));
+    }
+    dir.recover(&state)?;
+    Ok(Begun { draft: Some(draft), checkpoint: Some(state) })
+}
+
+/// Whether [`train`](super::train) with `resume` has something to go on from: an unfinished run's checkpoint beside
+/// `out`, or this run's finished model in it.
+///
+/// # Errors
+/// [`Error::Damaged`] or [`Error::Io`] when it cannot be told.
+pub fn can_resume(out: &Path, dataset: &Dataset, config: &Config) -> Result<bool> {
+    let config = &config.for_rows(dataset.split(crate::data::dataset::Split::Train).rows);
+    let same = |dir: &ModelDir| dir.info().is_ok_and(|info| difference(&info, dataset, config).is_none());
+    let draft = ModelDir::new(Draft::place(out, WORK)?);
+    if draft.state()?.is_some() && same(&draft) {
+        return Ok(true);
+    }
+    let model = ModelDir::new(out);
+    Ok(same(&model) && model.info()?.parameters.is_some())
+}
+
+/// Whether a model can be put at `out`: what can be known of it before the work.
+///
+/// # Errors
+/// [`Error::Input`] when `out` holds anything that training would not replace; [`Error::Io`].
+pub fn check_out(out: &Path) -> Result<()> {
+    check_place(out, WORK)
+}
+
+/// Removes the unfinished run beside `out`, where there is one.
+///
+/// # Errors
+/// [`Error::Input`] when it is being trained, or when what is there is not ours; [`Error::Io`].
+pub fn forget(out: &Path) -> Result<()> {
+    Draft::open(out, WORK, false)?.discard()
+}
+
+/// Why a run of these settings on this dataset does not go on with that of `info`.
+fn difference(info: &ModelInfo, dataset: &Dataset, config: &Config) -> Option<String> {
+    if info.dataset != dataset.fingerprint() {
+        let dataset = dataset.dir().display();
+        return Some(format!("was trained on another dataset than {dataset}: train without `resume`"));
     }
     // Where it runs does not change what it computes; everything else does.
     let comparable = |config: &Config| {
@@ -36,14 +113,8 @@ pub(super) fn resumable(
         (config.train.device, config.train.threads, config.train.checkpoint_every) = (Device::Auto, 0, 0);
         serde_json::to_value(config).unwrap_or_default()
     };
-    if let Some(field) = first_difference("", &comparable(&info.config), &comparable(config)) {
-        return Err(Error::checkpoint(
-            dir.path(),
-            format!("was started with another {field}: give the same settings, or train without `resume`"),
-        ));
-    }
-    dir.recover(&state)?;
-    Ok(Some(state))
+    let field = first_difference("", &comparable(&info.config), &comparable(config))?;
+    Some(format!("was started with another {field}: give the same settings, or train without `resume`"))
 }
 
 /// The dotted name of the first value that differs.

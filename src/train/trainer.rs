@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use super::resume::resumable;
+use super::resume::{Begun, begin};
 use super::schedule::learning_rate;
 use super::stop::Stoppable;
 use super::{TrainEvent, TrainSummary, diagnostics, report};
@@ -24,6 +24,7 @@ use crate::data::history::History;
 use crate::data::loader::{Loader, LoaderConfig};
 use crate::data::vocabulary::Vocabulary;
 use crate::eval::{EvaluateOptions, Evaluation, evaluate};
+use crate::files::Draft;
 use crate::index::Ranker;
 use crate::model::Budget;
 use crate::model::checkpoint::{ModelDir, TrainerState};
@@ -40,8 +41,9 @@ const PROGRESS: Duration = Duration::from_millis(200);
 
 /// Trains a model on `dataset` into the MODEL folder `out`.
 ///
-/// With `resume`, goes on from the folder's last checkpoint, where there is one: the model ends bit for bit where the
-/// unbroken run ends (CPU). Without it, a finished model in the folder is replaced.
+/// The work is done in a folder beside it (`.NAME.training`), which takes its place in one step when the model is
+/// finished; a model that was there stays until then. With `resume`, goes on from the last checkpoint of an unfinished
+/// run, where there is one: the model ends bit for bit where the unbroken run ends (CPU).
 ///
 /// # Errors
 /// [`Error::Config`] for settings that cannot be used, alone or with this dataset; [`Error::Checkpoint`] when the
@@ -95,6 +97,8 @@ struct Run<'a, B: Backend> {
     config: &'a Resolved,
     stop: &'a AtomicBool,
     observer: &'a mut dyn FnMut(TrainEvent),
+    /// The folder that the run works in, and the lock of its place; absent where the model was finished before.
+    draft: Option<Draft>,
     dir: ModelDir,
     items: Vocabulary,
     loader: Loader,
@@ -134,8 +138,8 @@ impl<'a, B: Backend> Run<'a, B> {
         if config.train.early_stop.is_some() && dataset.split(Split::Valid).rows == 0 {
             return Err(Error::config("train.early_stop", "the dataset has no validation split; ingest with one"));
         }
-        let users = Vocabulary::open(dataset.dir(), &manifest.users)?;
-        let items = Vocabulary::open(dataset.dir(), &manifest.items)?;
+        let users = dataset.vocabulary(&manifest.users)?;
+        let items = dataset.vocabulary(&manifest.items)?;
         if items.rows() < 2 {
             return Err(Error::input(dataset.dir(), "there are no items to recommend"));
         }
@@ -157,11 +161,13 @@ impl<'a, B: Backend> Run<'a, B> {
             mask_known: config.loss.mask_known_positives,
         });
 
-        let dir = ModelDir::new(out);
-        let checkpoint = resumable(&dir, dataset, config, resume)?;
+        let Begun { draft, checkpoint } = begin(out, dataset, config, resume)?;
+        let dir = ModelDir::new(draft.as_ref().map_or(out, Draft::path));
         let optimizer = Some(&config.optimizer);
         let mut core = match &checkpoint {
-            Some(_) => Core::new(backend, spec, config, &mut dir.parameters()?.0, optimizer, &items.table.counts)?,
+            Some(state) => {
+                Core::new(backend, spec, config, &mut dir.parameters(state)?, optimizer, &items.table.counts)?
+            }
             None => {
                 let mut fresh = Fresh { model: &config.model, seed: config.train.seed };
                 Core::new(backend, spec, config, &mut fresh, optimizer, &items.table.counts)?
@@ -182,8 +188,8 @@ impl<'a, B: Backend> Run<'a, B> {
                 state
             }
             None => {
-                dir.create(dataset, config)?;
-                TrainerState::default()
+                let run = dir.create(dataset, config)?.run();
+                TrainerState { run, ..TrainerState::default() }
             }
         };
         let started = Instant::now();
@@ -192,6 +198,7 @@ impl<'a, B: Backend> Run<'a, B> {
             config,
             stop,
             observer,
+            draft,
             dir,
             items,
             loader,
@@ -208,6 +215,7 @@ impl<'a, B: Backend> Run<'a, B> {
 
     fn run(mut self) -> Result<TrainSummary> {
         if self.state.finished {
+            self.publish()?;
             return Ok(self.summary(true));
         }
         loop {
@@ -254,7 +262,7 @@ impl<'a, B: Backend> Run<'a, B> {
     }
 
     fn interrupted(&self) -> Error {
-        let dir = self.dir.path().display();
+        let dir = self.draft.as_ref().map_or(self.dir.path(), Draft::out).display();
         Error::Interrupted { what: format!("training at step {} (`resume` goes on from {dir})", self.state.step) }
     }
 
@@ -391,7 +399,15 @@ impl<'a, B: Backend> Run<'a, B> {
         report::write(&self.dir, self.dataset, self.config, &self.state, &diagnostics, best_epoch)?;
         (self.observer)(TrainEvent::Diagnostics(diagnostics));
         self.dir.finish(&mut self.state, restore)?;
+        self.publish()?;
         Ok(self.summary(false))
+    }
+
+    /// Moves the finished model to its place.
+    fn publish(&mut self) -> Result<()> {
+        let Some(draft) = self.draft.take() else { return Ok(()) };
+        self.dir.seal(&self.state)?;
+        draft.publish()
     }
 
     fn progress(&mut self) {

@@ -1,12 +1,13 @@
 //! `tercel doctor`: what this host has, and what would run where.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use serde_json::json;
 use tercel::data::dataset::Dataset;
 use tercel::device::{Choice, CudaInfo, cpu_multiplies_bf16};
 use tercel::model::Budget;
+use tercel::sweep::{Swept, sweep};
 use tercel::{Config, Device, Error, Result};
 
 use crate::args::read_toml;
@@ -15,7 +16,8 @@ use crate::output::{Output, proc_kib, size};
 const EXAMPLES: &str = r"Examples:
   tercel doctor
   tercel doctor --json
-  tercel doctor --data out/demo/dataset";
+  tercel doctor --data out/demo/dataset
+  tercel doctor --sweep out/demo";
 
 /// Shows versions, processors, memory and CUDA, and what `--device auto` takes.
 ///
@@ -29,6 +31,9 @@ pub struct Args {
     /// The settings to train with, as a TOML file
     #[arg(long, value_name = "FILE.toml", requires = "data")]
     config: Option<PathBuf>,
+    /// Removes what killed runs left in this folder or beside this output, and does nothing else
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["data", "config"])]
+    sweep: Option<PathBuf>,
 }
 
 #[derive(Serialize)]
@@ -48,7 +53,30 @@ struct Report {
     auto_reason: String,
 }
 
+/// Removes what killed runs left, and says what that was.
+fn swept(path: &Path, out: &Output) -> Result<()> {
+    let met = sweep(path)?;
+    for one in &met {
+        let (what, path, reason) = match one {
+            Swept::Removed(path) => ("removed", path, None),
+            Swept::PutBack(path) => ("put back", path, None),
+            Swept::Left(path, reason) => ("left", path, Some(reason)),
+            _ => continue,
+        };
+        out.event("swept", &json!({ "what": what, "path": path, "reason": reason }));
+        let reason = reason.map_or(String::new(), |reason| format!(": {reason}"));
+        out.text(format_args!("{what} {}{reason}", path.display()));
+    }
+    if met.is_empty() {
+        out.text(format_args!("{}: nothing is left of any run", path.display()));
+    }
+    Ok(())
+}
+
 pub fn run(args: &Args, out: &Output) -> Result<()> {
+    if let Some(path) = &args.sweep {
+        return swept(path, out);
+    }
     // Opened for real, with every kernel loaded: what training would meet is met here.
     let cuda = CudaInfo::read(0);
     let Choice { device, reason } = Device::Auto.choose()?;

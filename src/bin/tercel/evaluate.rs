@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use tercel::data::dataset::write_json;
 use tercel::eval::Evaluation;
+use tercel::files::{read_json, write_json};
+use tercel::model::checkpoint::ModelDir;
 use tercel::settings::{EvaluateSettings, SeenItems};
-use tercel::{Dataset, Device, Evaluate, Model, Result, Split};
+use tercel::{Dataset, Device, Error, Evaluate, Model, Result, Split};
 
 use crate::args::MachineFlags;
 use crate::flags::Flags;
@@ -88,17 +89,23 @@ pub fn perform(
         table(&found, out);
         evaluations.push(found);
     }
-    if let Err(error) = keep(&model.join("metrics.json"), settings.split, &evaluations) {
+    match keep(model, opened.catalogue(), settings.split, &evaluations) {
         // A model folder that cannot be written (a shared mount, say) is as good to evaluate.
-        tracing::warn!("the metrics are not kept: {error}");
+        Err(error @ Error::Io { .. }) => tracing::warn!("the metrics are not kept: {error}"),
+        kept => kept?,
     }
     Ok(())
 }
 
 /// Puts the figures beside those that training left in the file.
-fn keep(path: &Path, split: Split, evaluations: &[Evaluation]) -> Result<()> {
-    let before = std::fs::read_to_string(path).ok().and_then(|text| serde_json::from_str(&text).ok());
-    let mut metrics: serde_json::Map<String, serde_json::Value> = before.unwrap_or_default();
+fn keep(model: &Path, catalogue: &str, split: Split, evaluations: &[Evaluation]) -> Result<()> {
+    if ModelDir::new(model).info()?.catalogue().as_deref() != Some(catalogue) {
+        return Err(Error::checkpoint(model, "was replaced while it was evaluated; evaluate again"));
+    }
+    let path = &model.join("metrics.json");
+    let mut metrics: serde_json::Map<String, serde_json::Value> =
+        if path.exists() { read_json(path)? } else { serde_json::Map::new() };
+    metrics.shift_remove("checksum");
     for found in evaluations {
         let seen = if found.include_seen { "seen_included" } else { "seen_excluded" };
         let value = serde_json::to_value(found).unwrap_or_default();

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use serde_json::json;
+use tercel::files::Lock;
 use tercel::index::item_index::{About, IndexOptions, QuerySource};
 use tercel::serve::INDEX_FILE;
 use tercel::settings::{IndexSettings, RECALL, Table};
@@ -63,13 +64,14 @@ pub fn perform(
     out: &Output,
 ) -> Result<PathBuf> {
     let file = file.map_or_else(|| model.join(INDEX_FILE), Path::to_owned);
+    let lock = Lock::take(&file)?;
     let mut model = Model::load(model, device, threads)?;
     let start = Instant::now();
     let options = IndexOptions::approx(settings.recall.unwrap_or(RECALL)).seed(settings.seed);
     let mut index = model.index(&settings.k.map_or(options.clone(), |k| options.k(k)))?;
     let seconds = start.elapsed().as_secs_f64();
     watch(&Meter::new("index"), out)(Event::IndexBuilt { about: index.about(), items: index.len(), seconds })?;
-    index.save(&file)?;
+    index.save_locked(&file, lock)?;
     out.text(format_args!("{}: {}", file.display(), size(std::fs::metadata(&file).map_or(0, |about| about.len()))));
     Ok(file)
 }

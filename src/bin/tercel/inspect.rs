@@ -7,12 +7,15 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 use tercel::data::dataset::{Dataset, EntityInfo, Feature, FeatureKind, FileInfo, Split, verify_file};
 use tercel::data::shard::{Summary, summarise};
+use tercel::files::read_json;
 use tercel::index::ItemIndex;
 use tercel::model::checkpoint::ModelDir;
 use tercel::{Error, Result};
 
 use crate::nightly;
 use crate::output::{Output, date, size, thousands};
+
+mod accept;
 
 const EXAMPLES: &str = r"Examples, after `tercel demo`:
   tercel inspect out/demo/dataset
@@ -28,13 +31,23 @@ pub struct Args {
     /// A shard, a dataset folder, a model folder, an index, or the folder of a nightly run
     #[arg(value_name = "PATH")]
     path: PathBuf,
+    /// Takes a dataset, a model or one of their JSON texts as it is now, after it was edited by hand: sizes and
+    /// checksums are computed anew. Look at it first; damage is accepted, too
+    #[arg(long)]
+    accept: bool,
 }
 
 pub fn run(args: &Args, out: &Output) -> Result<()> {
     let path = &args.path;
+    if args.accept {
+        accept::accept(path)?;
+    }
     let about = std::fs::metadata(path).map_err(|e| Error::io(path, e))?;
     if about.is_file() && ItemIndex::is_index(path)? {
         return index(path, about.len(), out);
+    }
+    if about.is_file() && path.extension().is_some_and(|ending| ending == "json") {
+        return text(path, about.len(), out);
     }
     if about.is_file() {
         return shard(path, about.len(), out);
@@ -46,6 +59,8 @@ pub fn run(args: &Args, out: &Output) -> Result<()> {
         return model(path, out);
     }
     if nightly::is_run(path) {
+        let record = path.join("nightly.json");
+        text(&record, std::fs::metadata(&record).map_err(|e| Error::io(&record, e))?.len(), out)?;
         let parts = [path.join("dataset"), path.join("model")];
         if parts[0].join("dataset.json").is_file() {
             dataset(&parts[0], out)?;
@@ -56,6 +71,14 @@ pub fn run(args: &Args, out: &Output) -> Result<()> {
         return Ok(());
     }
     Err(Error::input(path, "is no shard, dataset or model: it has neither dataset.json nor config.json"))
+}
+
+/// One of our JSON texts by itself.
+fn text(path: &Path, bytes: u64, out: &Output) -> Result<()> {
+    let keys = read_json::<serde_json::Map<String, Value>>(path)?.len();
+    out.event("inspect", &json!({ "kind": "text", "path": path, "bytes": bytes, "keys": keys }));
+    out.text(format_args!("{}: JSON, {}; its checksum holds", path.display(), size(bytes)));
+    Ok(())
 }
 
 fn index(path: &Path, bytes: u64, out: &Output) -> Result<()> {
@@ -166,21 +189,33 @@ fn model(path: &Path, out: &Output) -> Result<()> {
     let info = dir.info()?;
     let state = dir.state()?;
     let mut checked = 0;
-    for file in [&info.users.file, &info.items.file, &info.history] {
-        verify_file(&dir.file(&file.name), file)?;
-        checked += usize::from(file.xxh3.is_some());
-    }
     let mut tensors = Vec::new();
+    for file in info.files() {
+        let at = dir.file(&file.name);
+        verify_file(&at, file)?;
+        checked += usize::from(file.xxh3.is_some());
+        if info.parameters.as_ref() == Some(file) {
+            tensors = header(&at)?;
+        }
+    }
     for file in state.iter().flat_map(|state| &state.files) {
+        // A model that was given away may come without the optimizer's state.
+        if info.parameters.is_some() && !dir.file(&file.name).exists() {
+            continue;
+        }
         let at = locate(&dir, file)?;
         checked += usize::from(file.xxh3.is_some());
         if file.name.starts_with("model.") {
             tensors = header(&at)?;
         }
     }
+    let metrics = dir.file("metrics.json");
+    if metrics.exists() {
+        read_json::<serde_json::Map<String, Value>>(&metrics)?;
+    }
     let values: u64 = tensors.iter().map(|(_, _, shape)| shape.iter().product::<u64>()).sum();
-    let (epoch, steps, finished) =
-        state.as_ref().map_or((0, 0, false), |state| (state.epoch_losses.len(), state.step, state.finished));
+    let (epoch, steps) = state.as_ref().map_or((0, 0), |state| (state.epoch_losses.len(), state.step));
+    let finished = info.parameters.is_some();
     out.event(
         "inspect",
         &json!({
@@ -198,7 +233,8 @@ fn model(path: &Path, out: &Output) -> Result<()> {
         }),
     );
     let stands = match (&state, finished) {
-        (None, _) => "no checkpoint yet".to_owned(),
+        (None, false) => "no checkpoint yet".to_owned(),
+        (None, true) => "trained".to_owned(),
         (Some(_), true) => format!("trained, {epoch} epochs, {} steps", thousands(steps)),
         (Some(_), false) => format!("unfinished after {} steps: go on with --resume", thousands(steps)),
     };

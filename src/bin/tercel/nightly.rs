@@ -12,6 +12,7 @@ use serde_json::json;
 use tercel::data::dataset::Dataset;
 use tercel::data::ingest::IngestConfig;
 use tercel::settings::{EvaluateSettings, IndexMode, IndexSettings, RecommendSettings, SearchSettings};
+use tercel::train::{can_resume, forget};
 use tercel::{Config, Error, Result};
 
 use crate::args::{IngestFlags, TrainFlags, announce};
@@ -127,6 +128,8 @@ pub fn perform(settings: &Settings, out: &Output) -> Result<Finished> {
     recommend::check(&recommending, &files.predictions).map_err(|e| words::under("recommend", e))?;
     evaluate::check(&settings.evaluate).map_err(|e| words::under("evaluate", e))?;
     settings.check_index()?;
+    // Nothing that is not this run's is replaced; who has put it there is told before the work.
+    tercel::train::check_out(&files.model)?;
     let inputs = inputs_read(settings)?;
     let mut night = Night { settings, config, files: &files, folder, state: State::open(folder)?, out };
     let dataset = night.ingest(&inputs)?;
@@ -171,8 +174,8 @@ impl Night<'_> {
         if self.is_finished(&task, usable)? {
             return Ok(manifest(self.state.outputs(Stage::Ingest)));
         }
-        if !usable {
-            // What is damaged is no dataset to ingest's eyes, which it would not replace; but it is this run's.
+        if tercel::data::ingest::check_out(dataset).is_err() {
+            // Without its manifest a dataset is none to ingest, which would not replace it; but it is this run's.
             for left in self.state.outputs(Stage::Ingest) {
                 let path = self.folder.join(&left.path);
                 match std::fs::remove_file(&path) {
@@ -199,10 +202,11 @@ impl Night<'_> {
         if self.is_finished(&task, true)? {
             return Ok(self.state.outputs(Stage::Train).to_vec());
         }
-        let resume = self.state.is_started(&task) && model.join("trainer.json").is_file();
-        if !resume && self.state.has(Stage::Train) && model.is_dir() {
-            // A run of this folder with other settings left it: what it holds cannot be gone on with.
-            std::fs::remove_dir_all(model).map_err(|e| Error::io(model, e))?;
+        let data = Dataset::open(&self.files.dataset)?;
+        let resume = self.state.is_started(&task) && can_resume(model, &data, &self.config)?;
+        if !resume && self.state.has(Stage::Train) {
+            // A run of this folder with other settings left it: it cannot be gone on with.
+            forget(model)?;
         }
         self.state.start(&task)?;
         train::perform(&self.files.dataset, model, &self.config, resume, self.out)?;

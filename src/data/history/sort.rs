@@ -7,7 +7,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::fs::File;
 use std::io::{BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use super::FILE_NAME;
@@ -35,11 +35,7 @@ fn time(record: &Record) -> i64 {
     record[1].cast_signed()
 }
 
-pub(super) fn write(dir: &Path, train: &[PathBuf], users: u32, run_rows: usize) -> Result<FileInfo> {
-    let mut shards = Vec::new();
-    for path in train {
-        shards.push(Arc::new(ShardIndex::read(path)?));
-    }
+pub(super) fn write(dir: &Path, shards: Vec<Arc<ShardIndex>>, users: u32, run_rows: usize) -> Result<FileInfo> {
     let timestamps = shards.first().is_some_and(|shard| shard.timestamps);
     if let Some(other) = shards.iter().find(|shard| shard.timestamps != timestamps) {
         return Err(Error::Schema {

@@ -56,6 +56,10 @@ fn check(history: &History, expected: &[Vec<(i64, u32)>], timestamps: bool) {
     assert!(out.is_empty() && history.count(u32::MAX) == 0);
 }
 
+fn opened(paths: &[PathBuf]) -> Vec<Arc<ShardIndex>> {
+    paths.iter().map(|path| Arc::new(ShardIndex::read(Opened::open(path).unwrap()).unwrap())).collect()
+}
+
 #[test]
 fn rows_come_by_user_time_and_input_order() {
     for timestamps in [true, false] {
@@ -63,7 +67,7 @@ fn rows_come_by_user_time_and_input_order() {
         for (rows, run) in [(5000, sort::RUN_ROWS), (5000, 100), (5000, 999), (5000, 5000), (1, 1), (0, 10)] {
             let dir = tempfile::tempdir().unwrap();
             let (paths, expected) = shards(dir.path(), rows, timestamps);
-            let info = sort::write(dir.path(), &paths, USERS, run).unwrap();
+            let info = sort::write(dir.path(), opened(&paths), USERS, run).unwrap();
             assert_eq!((info.name.as_str(), info.rows), (FILE_NAME, rows as u64));
             let mut history = History::open(dir.path(), &info, USERS, ITEMS).unwrap();
             check(&history, &expected, timestamps && rows > 0);
@@ -103,7 +107,7 @@ fn what_does_not_fit_is_an_error() {
     assert!(matches!(open(&info, 40, ITEMS), Error::IdOutOfRange { column: "user", .. }));
     assert!(matches!(open(&info, USERS, 900), Error::IdOutOfRange { column: "item", .. }));
     assert!(matches!(open(&FileInfo { rows: 1, ..info.clone() }, USERS, ITEMS), Error::Damaged { .. }));
-    let unsorted = FileInfo { name: "train-00000.arrow".into(), rows: 700, bytes: 0, xxh3: None };
+    let unsorted = FileInfo { name: "train-00000.arrow".into(), rows: 700, bytes: 0, xxh3: None, footer: None };
     assert!(open(&unsorted, USERS, ITEMS).to_string().contains("order"));
     let mut timeless = ShardWriter::create(dir.path(), "late", false, false);
     timeless.push(&[1], &[1], &[], &[]).unwrap();

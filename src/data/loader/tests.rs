@@ -3,9 +3,10 @@ use std::path::Path;
 
 use super::*;
 use crate::data::batch::{Batch, PlainBatches, Rows};
-use crate::data::dataset::{EntityInfo, FileInfo, Manifest, SourceColumns, SplitInfo, write_json};
+use crate::data::dataset::{EntityInfo, FileInfo, Manifest, SourceColumns, SplitInfo};
 use crate::data::vocabulary::{EntityTable, RawIds};
 use crate::data::writer::ShardWriter;
+use crate::files::write_json;
 
 /// A dataset of `rows` training rows: row i has user i % 97, item i % 31, timestamp i, weight i.
 fn dataset(dir: &Path, rows: usize, optional: bool, rows_per_shard: u64, rows_per_block: usize) -> Dataset {

@@ -18,7 +18,10 @@ use arrow_format::ipc::planus::table_reader::Table;
 use arrow_format::ipc::planus::{self, ReadAsRoot, SliceWithStartOffset, TableRead};
 use arrow_format::ipc::{self, FooterRef, MessageHeaderRef, MessageRef};
 
+use xxhash_rust::xxh3::xxh3_64;
+
 use super::checksum::Promise;
+use crate::files::Opened;
 use crate::{Error, Result};
 
 const MAGIC: &[u8; 6] = b"ARROW1";
@@ -46,6 +49,15 @@ impl Source for File {
         let mut file = self;
         file.seek(SeekFrom::Start(at))?;
         file.read_exact(into)
+    }
+}
+
+impl Source for Opened {
+    fn bytes(&self) -> io::Result<u64> {
+        self.file().bytes()
+    }
+    fn read(&self, at: u64, into: &mut [u8]) -> io::Result<()> {
+        self.file().read(at, into)
     }
 }
 
@@ -80,6 +92,7 @@ pub(crate) struct Footer {
     pub(crate) promise: Option<Promise>,
     blocks: Vec<Block>,
     file_bytes: u64,
+    xxh3: u64,
 }
 
 #[derive(Debug)]
@@ -136,7 +149,8 @@ impl Footer {
         let mut bytes = vec![0; (end - start) as usize];
         fill(source, path, start, &mut bytes)?;
         let footer = Self::parse(&bytes, start, file_bytes, path)?;
-        footer.map_err(|e: planus::Error| damaged(path, "footer", e.to_string()))
+        let footer = footer.map_err(|e: planus::Error| damaged(path, "footer", e.to_string()))?;
+        Ok(Footer { xxh3: xxh3_64(&bytes), ..footer })
     }
 
     /// The outer result is about what the footer says, the inner one about whether it can be read at all.
@@ -187,13 +201,18 @@ impl Footer {
                     None => return Ok(Err(damaged(path, format!("record batch {i}"), "it lies outside the file"))),
                 }
             }
-            Ok(Ok(Footer { columns, promise, blocks, file_bytes }))
+            Ok(Ok(Footer { columns, promise, blocks, file_bytes, xxh3: 0 }))
         };
         match read() {
             Ok(Ok(footer)) => Ok(Ok(footer)),
             Ok(Err(error)) => Err(error),
             Err(error) => Ok(Err(error)),
         }
+    }
+
+    /// The xxh3-64 of its bytes, as a manifest has it.
+    pub(crate) fn xxh3(&self) -> String {
+        format!("{:016x}", self.xxh3)
     }
 
     /// The number of record batches.

@@ -8,6 +8,7 @@ use xxhash_rust::xxh3::Xxh3Default;
 
 use super::ShardIndex;
 use crate::Result;
+use crate::files::Opened;
 
 /// What [`summarise`] finds in a shard.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -42,7 +43,7 @@ pub struct Summary {
 /// # Errors
 /// As [`Shard::open`](super::Shard::open) and [`Shard::block`](super::Shard::block).
 pub fn summarise(path: impl AsRef<Path>) -> Result<Summary> {
-    let index = Arc::new(ShardIndex::read(path.as_ref())?);
+    let index = Arc::new(ShardIndex::read(Opened::open(path.as_ref())?)?);
     let mut summary = Summary {
         rows: index.rows,
         blocks: index.blocks.len() as u64,

@@ -7,6 +7,7 @@ use super::{EntityTable, FeatureColumn, RawIds};
 use crate::data::dataset::{Feature, FileInfo};
 use crate::data::shard::ipc::{Batch, Column, Footer, Kind};
 use crate::data::shard::{Bytes, optional, values};
+use crate::files::Opened;
 use crate::{Error, Result};
 
 impl EntityTable {
@@ -16,7 +17,13 @@ impl EntityTable {
     /// # Errors
     /// [`Error::Io`], [`Error::Input`] (no Arrow file, compressed), [`Error::Schema`] or [`Error::Damaged`].
     pub fn open(path: &Path, info: &FileInfo, features: &[Feature]) -> Result<EntityTable> {
-        let bytes = Bytes::map(path)?;
+        Self::of(&Opened::open(path)?, info, features)
+    }
+
+    /// [`open`](EntityTable::open) of a file that is open.
+    pub(crate) fn of(file: &Opened, info: &FileInfo, features: &[Feature]) -> Result<EntityTable> {
+        let path = file.path();
+        let bytes = Bytes::map(file)?;
         let bytes = bytes.as_slice();
         if let Some(expected) = &info.xxh3 {
             let found = format!("{:016x}", xxhash_rust::xxh3::xxh3_64(bytes));

@@ -11,13 +11,17 @@ use arrow2::array::Array;
 use arrow2::chunk::Chunk;
 use arrow2::datatypes::{Field, Schema};
 use arrow2::io::ipc::write::{FileWriter, WriteOptions};
-use xxhash_rust::xxh3::Xxh3Default;
+use xxhash_rust::xxh3::{Xxh3Default, xxh3_64};
 
 use crate::data::dataset::FileInfo;
 use crate::files::AtomicFile;
 use crate::{Error, Result};
 
 const MAGIC: &[u8; 6] = b"ARROW1";
+/// Bytes of the mark before the footer.
+const END_OF_STREAM: usize = 8;
+/// Bytes after the footer: its length and the magic.
+const FOOTER_END: usize = 4 + MAGIC.len();
 
 /// One uncompressed Arrow file in the making.
 pub(crate) struct ArrowFile {
@@ -31,7 +35,7 @@ pub(crate) struct ArrowFile {
 impl ArrowFile {
     /// Starts the file.
     pub(crate) fn create(path: &Path, fields: Vec<Field>) -> Result<ArrowFile> {
-        let file = AtomicFile::create(path)?;
+        let file = AtomicFile::inside(path)?;
         let hold = Arc::new(AtomicBool::new(false));
         let out = Hashing {
             inner: BufWriter::with_capacity(1 << 18, file),
@@ -69,11 +73,13 @@ impl ArrowFile {
         let tail = extend_footer(&out.held, metadata)
             .ok_or_else(|| failed(std::io::Error::other("the Arrow writer made a footer that cannot be read")))?;
         out.write_all(&tail).and_then(|()| out.flush()).map_err(failed)?;
+        let footer = tail.get(END_OF_STREAM..tail.len() - FOOTER_END).map(xxh3_64);
         let info = FileInfo {
             name: path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
             rows: self.rows,
             bytes: out.bytes,
             xxh3: Some(format!("{:016x}", out.hasher.digest())),
+            footer: footer.map(|xxh3| format!("{xxh3:016x}")),
         };
         let file = out.inner.into_inner().map_err(|e| failed(e.into_error()))?;
         file.commit()?;
@@ -83,8 +89,8 @@ impl ArrowFile {
 
 /// End-of-stream mark, footer, its length and the magic, with `metadata` added to the footer.
 fn extend_footer(tail: &[u8], metadata: Vec<(String, String)>) -> Option<Vec<u8>> {
-    let (end_of_stream, rest) = tail.split_at_checked(8)?;
-    let footer = rest.get(..rest.len().checked_sub(4 + MAGIC.len())?)?;
+    let (end_of_stream, rest) = tail.split_at_checked(END_OF_STREAM)?;
+    let footer = rest.get(..rest.len().checked_sub(FOOTER_END)?)?;
     let mut footer: Footer = FooterRef::read_as_root(footer).ok()?.try_into().ok()?;
     let pairs = metadata.into_iter().map(|(key, value)| KeyValue { key: Some(key), value: Some(value) }).collect();
     footer.custom_metadata = Some(pairs);

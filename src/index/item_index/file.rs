@@ -23,7 +23,8 @@ use crate::backend::cpu::topk::Items;
 use crate::backend::cpu::topk::lists::Lists;
 use crate::config::Precision;
 use crate::data::shard::Bytes;
-use crate::files::AtomicFile;
+use crate::data::shard::ipc::Source;
+use crate::files::{AtomicFile, Lock, Opened};
 use crate::slab::Slab;
 use crate::{Device, Error, Result};
 
@@ -56,8 +57,16 @@ impl ItemIndex {
     /// removed ones are left out.
     ///
     /// # Errors
-    /// [`Error::Io`].
+    /// [`Error::Input`] when another run writes it; [`Error::Io`].
     pub fn save(&mut self, path: &Path) -> Result<()> {
+        self.save_locked(path, Lock::take(path)?)
+    }
+
+    /// [`save`](ItemIndex::save) of a file whose lock was taken before the index was built.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn save_locked(&mut self, path: &Path, lock: Lock) -> Result<()> {
         self.settle();
         let tagged: Vec<u32> = self.tags.values().flatten().copied().collect();
         let items = self.base.items();
@@ -93,7 +102,7 @@ impl ItemIndex {
             sections,
         };
         let failed = |e: std::io::Error| Error::io(path, e);
-        let target = AtomicFile::create(path)?;
+        let target = AtomicFile::locked(path, lock)?;
         let mut file = BufWriter::with_capacity(1 << 20, target.file().try_clone().map_err(failed)?);
         let mut write = || -> std::io::Result<()> {
             let header = serde_json::to_vec(&header)?;
@@ -119,8 +128,9 @@ impl ItemIndex {
     /// # Errors
     /// [`Error::Io`], [`Error::Input`] for another kind of file, [`Error::Damaged`], or whatever the device reports.
     pub fn open(path: &Path, device: Device, threads: usize) -> Result<ItemIndex> {
-        let header = read_header(path)?;
-        let file = Arc::new(Bytes::map(path)?);
+        let opened = Opened::open(path)?;
+        let header = read_header(&opened)?;
+        let file = Arc::new(Bytes::map(&opened)?);
         let damaged = |at: &str, reason: &str| Error::damaged(path, at, format!("{reason}; build the index again"));
         let body = (FRONT + header.length).next_multiple_of(ALIGN);
         let Header { dim, items, about, tags, sections, body_bytes, checksums } = header.says;
@@ -213,7 +223,7 @@ impl ItemIndex {
     /// # Errors
     /// As [`open`](ItemIndex::open).
     pub fn describe(path: &Path) -> Result<About> {
-        Ok(read_header(path)?.says.about)
+        Ok(read_header(&Opened::open(path)?)?.says.about)
     }
 }
 
@@ -237,11 +247,11 @@ struct ReadHeader {
     length: usize,
 }
 
-fn read_header(path: &Path) -> Result<ReadHeader> {
+fn read_header(file: &Opened) -> Result<ReadHeader> {
+    let path = file.path();
     let failed = |e| Error::io(path, e);
-    let mut file = File::open(path).map_err(failed)?;
-    let mut front = Vec::new();
-    (&mut file).take(FRONT as u64).read_to_end(&mut front).map_err(failed)?;
+    let mut front = vec![0; FRONT.min(file.bytes() as usize)];
+    file.read(0, &mut front).map_err(failed)?;
     if front.len() < FRONT || &front[..8] != MAGIC {
         return Err(Error::input(path, "is no index; `tercel index` makes one"));
     }
@@ -251,8 +261,9 @@ fn read_header(path: &Path) -> Result<ReadHeader> {
         return Err(Error::input(path, reason));
     }
     let length = number(12) as usize;
-    let mut header = Vec::new();
-    file.take(length.min(LONGEST_HEADER) as u64).read_to_end(&mut header).map_err(failed)?;
+    let left = usize::try_from(file.bytes()).unwrap_or(usize::MAX) - FRONT;
+    let mut header = vec![0; length.min(LONGEST_HEADER).min(left)];
+    file.read(FRONT as u64, &mut header).map_err(failed)?;
     let sum = u64::from(number(16)) | u64::from(number(20)) << 32;
     if header.len() != length || xxh3_64(&header) != sum {
         return Err(Error::damaged(path, "header", "its checksum differs; build the index again"));

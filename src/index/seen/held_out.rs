@@ -1,7 +1,6 @@
 //! The items of the validation and test splits, by user.
 
 use crate::data::dataset::{Dataset, Split};
-use crate::data::shard::Shard;
 use crate::{Error, Result};
 
 /// User u's items are `items[offsets[u]..offsets[u + 1]]`: numbers of the item vocabulary.
@@ -66,8 +65,7 @@ fn each(dataset: &Dataset, mut found: impl FnMut(u32, u32)) -> Result<()> {
     let users = manifest.users.rows.saturating_add(manifest.users.unseen);
     let items = manifest.items.rows.saturating_add(manifest.items.unseen);
     for file in [Split::Valid, Split::Test].into_iter().flat_map(|split| &dataset.split(split).files) {
-        let path = dataset.path(file);
-        let shard = Shard::open(&path)?;
+        let (path, shard) = (dataset.path(file), dataset.shard(file)?);
         let mut row = 0;
         for at in 0..shard.blocks() {
             let block = shard.block(at)?;

@@ -32,6 +32,31 @@ pub struct ModelInfo {
     /// Rows of the dataset's validation and test splits, which the model does not keep; absent in older folders.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held_out_rows: Option<u64>,
+    /// The parameters (`model.safetensors`); absent until the model is finished.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parameters: Option<FileInfo>,
+}
+
+impl ModelInfo {
+    /// What tells one run from another: the xxh3-64 of all that was settled before it began.
+    pub fn run(&self) -> String {
+        let settled = ModelInfo { parameters: None, ..self.clone() };
+        // Neither maps with other keys than texts nor numbers that JSON lacks are in it.
+        format!("{:016x}", xxhash_rust::xxh3::xxh3_64(&serde_json::to_vec(&settled).unwrap_or_default()))
+    }
+
+    /// What a finished model's items are called, so that an index of them is told from another's: the xxh3-64 of
+    /// [`run`](ModelInfo::run) and the parameters' checksum; `None` until it is finished.
+    pub fn catalogue(&self) -> Option<String> {
+        let parameters = self.parameters.as_ref()?.xxh3.as_ref()?;
+        Some(format!("{:016x}", xxhash_rust::xxh3::xxh3_64(format!("{} {parameters}", self.run()).as_bytes())))
+    }
+
+    /// Every file that it names.
+    pub fn files(&self) -> impl Iterator<Item = &FileInfo> {
+        let files = [&self.users.file, &self.items.file, &self.history].into_iter();
+        files.chain(&self.users.unseen_file).chain(&self.parameters)
+    }
 }
 
 /// The text of `trainer.json`: where training stands.
@@ -56,6 +81,9 @@ pub struct TrainerState {
     pub queue_next: usize,
     /// `model.safetensors` and `trainer.safetensors` of this checkpoint.
     pub files: Vec<FileInfo>,
+    /// The run that it belongs to ([`ModelInfo::run`]).
+    #[serde(default)]
+    pub run: String,
 }
 
 impl Default for TrainerState {
@@ -70,6 +98,7 @@ impl Default for TrainerState {
             finished: false,
             queue_next: 0,
             files: Vec::new(),
+            run: String::new(),
         }
     }
 }

@@ -3,11 +3,11 @@
 //! Every stage has a key: the hash of its settings and of the contents of the files that it reads, other stages' among
 //! them. A stage is not run again whose key is the one on record and whose own files are as it left them.
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use tercel::data::dataset::write_json;
+use tercel::files::{Lock, read_json, write_json_locked};
 use tercel::{Error, Result};
 
 use super::stamps::{Stamp, contents, difference};
@@ -88,8 +88,7 @@ pub struct State {
     folder: PathBuf,
     path: PathBuf,
     records: Records,
-    /// Held, not used: the lock goes when the process does, however it ends.
-    _lock: File,
+    lock: Lock,
 }
 
 const FORMAT: &str = "tercel-nightly";
@@ -98,28 +97,16 @@ impl State {
     /// Opens the record of the folder `out`, which is made where it is not there, and locks it.
     pub fn open(out: &Path) -> Result<State> {
         fs::create_dir_all(out).map_err(|e| Error::io(out, e))?;
-        let lock_path = out.join("nightly.lock");
-        let lock = File::options().create(true).write(true).truncate(false).open(&lock_path);
-        let lock = lock.map_err(|e| Error::io(&lock_path, e))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(fs::TryLockError::WouldBlock) => {
-                return Err(Error::input(out, "another nightly run works in this folder; wait for it or use another"));
-            }
-            Err(fs::TryLockError::Error(e)) => return Err(Error::io(&lock_path, e)),
-        }
         let path = out.join("nightly.json");
-        let fresh = Records { format: FORMAT.into(), version: 1, stages: Vec::new() };
-        let records = match fs::read_to_string(&path) {
-            // A record that cannot be understood is no record: the stages are run again.
-            Ok(text) => serde_json::from_str(&text).unwrap_or(fresh),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => fresh,
-            Err(e) => return Err(Error::io(&path, e)),
+        let lock = Lock::take(&path)?;
+        let records = match path.exists() {
+            true => read_json(&path)?,
+            false => Records { format: FORMAT.into(), version: 1, stages: Vec::new() },
         };
         if records.format != FORMAT || records.version != 1 {
             return Err(Error::input(&path, "belongs to another version; take another folder, or remove it"));
         }
-        Ok(State { folder: out.to_owned(), path, records, _lock: lock })
+        Ok(State { folder: out.to_owned(), path, records, lock })
     }
 
     fn find(&self, stage: Stage) -> Option<&Record> {
@@ -206,7 +193,7 @@ impl State {
         self.records.stages.retain(|other| other.stage != record.stage);
         self.records.stages.push(record);
         self.records.stages.sort_by_key(|record| record.stage);
-        write_json(&self.path, &self.records)
+        write_json_locked(&self.path, &self.records, &self.lock)
     }
 }
 
@@ -250,8 +237,10 @@ mod tests {
     #[test]
     fn a_record_of_an_older_version_is_read_and_nothing_is_finished_by_it() {
         let folder = tempfile::tempdir().expect("a temp folder");
-        let old = r#"{"format":"tercel-nightly","version":1,"stages":[{"stage":"train","key":"0","finished":true}]}"#;
-        fs::write(folder.path().join("nightly.json"), old).expect("written");
+        let old = json!({
+            "format": "tercel-nightly", "version": 1, "stages": [{ "stage": "train", "key": "0", "finished": true }]
+        });
+        tercel::files::write_json(&folder.path().join("nightly.json"), &old).expect("written");
         let mut state = State::open(folder.path()).expect("the record");
         assert!(state.has(Stage::Train), "the model is this run's");
         again(&mut state, &task(Stage::Train, "a"));
@@ -303,7 +292,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a temp folder");
         let first = State::open(folder.path()).expect("the lock");
         let error = State::open(folder.path()).expect_err("it is taken");
-        assert!(error.to_string().contains("another nightly run"), "{error}");
+        assert!(error.to_string().contains("has been writing it since"), "{error}");
         drop(first);
         State::open(folder.path()).expect("the lock again");
     }

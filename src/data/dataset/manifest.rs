@@ -1,0 +1,224 @@
+//! The text of `dataset.json`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Result};
+
+/// A split of the interactions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Split {
+    /// What the model learns from. Vocabularies, counts and bucket edges come from it alone.
+    Train,
+    /// What early stopping and tuning look at.
+    Valid,
+    /// What is reported.
+    Test,
+}
+
+impl Split {
+    /// Every split, in the order of time.
+    pub const ALL: [Split; 3] = [Split::Train, Split::Valid, Split::Test];
+
+    /// `train`, `valid` or `test`: also the prefix of the shards' names.
+    pub fn name(self) -> &'static str {
+        match self {
+            Split::Train => "train",
+            Split::Valid => "valid",
+            Split::Test => "test",
+        }
+    }
+}
+
+impl std::str::FromStr for Split {
+    type Err = Error;
+    fn from_str(text: &str) -> Result<Self> {
+        Split::ALL
+            .into_iter()
+            .find(|split| split.name() == text)
+            .ok_or_else(|| Error::config("split", format!("`{text}` is not one of train, valid, test")))
+    }
+}
+
+/// One file of the folder.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct FileInfo {
+    /// Its name inside the folder.
+    pub name: String,
+    /// Rows in it.
+    pub rows: u64,
+    /// Its size.
+    pub bytes: u64,
+    /// The xxh3-64 of its bytes, 16 hex digits; absent for a file that another program put there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub xxh3: Option<String>,
+    /// Of a shard of ours the xxh3-64 of its Arrow footer, which holds a checksum of every record batch: so that rows
+    /// are compared as they are read, and the file need not be read once more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub footer: Option<String>,
+}
+
+/// The shards of one split.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SplitInfo {
+    /// Rows in all shards.
+    pub rows: u64,
+    /// The smallest timestamp (seconds), where there are timestamps and rows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_timestamp: Option<i64>,
+    /// The largest timestamp (seconds).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_timestamp: Option<i64>,
+    /// The shards, in the order of their rows.
+    pub files: Vec<FileInfo>,
+}
+
+/// The names that the interaction columns had in the input.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SourceColumns {
+    /// The user column.
+    pub user: String,
+    /// The item column.
+    pub item: String,
+    /// The time column, if the shards have timestamps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time: Option<String>,
+    /// The weight column, if the shards have weights.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight: Option<String>,
+    /// What the times were taken for: `dates`, `epoch milliseconds`, …
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_read_as: Option<String>,
+    /// Columns of the input that are not read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left: Vec<String>,
+}
+
+/// Users or items: their vocabulary and features.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EntityInfo {
+    /// Rows of the vocabulary: 1 for the unknown id (row 0) + the ids that the training split names.
+    pub rows: u32,
+    /// Ids that only the other splits name. They have no table row; in `valid` and `test` shards they are numbered
+    /// `rows, rows + 1, …`, so that an id of such a shard is below `rows + unseen`.
+    pub unseen: u32,
+    /// The vocabulary (`users.arrow`, `items.arrow`), `rows` rows.
+    pub file: FileInfo,
+    /// Raw ids and features of the unseen ids, `unseen` rows, the same columns; absent when there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unseen_file: Option<FileInfo>,
+    /// The feature columns, in the order of the vocabulary file's columns.
+    pub features: Vec<Feature>,
+}
+
+/// One feature column, as fitted on the training split. Codes start at 1; code 0 is missing or unknown.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Feature {
+    /// The column's name in the input and in the vocabulary file.
+    pub name: String,
+    /// What its codes mean.
+    #[serde(flatten)]
+    pub kind: FeatureKind,
+}
+
+/// What the codes of a feature column mean.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum FeatureKind {
+    /// One value of a closed set: code i + 1 is `values[i]`.
+    Categorical {
+        /// The values, most frequent first, ties in byte order.
+        values: Vec<String>,
+    },
+    /// Several values of a closed set, split at `separator`.
+    MultiHot {
+        /// What stands between two values.
+        separator: String,
+        /// The values, most frequent first, ties in byte order.
+        values: Vec<String>,
+    },
+    /// A number: code 1 + the count of edges that are <= it.
+    Numeric {
+        /// Ascending quantile edges.
+        edges: Vec<f64>,
+    },
+}
+
+impl Feature {
+    /// Rows of an embedding table for this feature: the codes and row 0.
+    pub fn rows(&self) -> usize {
+        1 + match &self.kind {
+            FeatureKind::Categorical { values } | FeatureKind::MultiHot { values, .. } => values.len(),
+            FeatureKind::Numeric { edges } => edges.len() + 1,
+        }
+    }
+
+    /// Whether a row has a list of codes and not just one.
+    pub fn is_list(&self) -> bool {
+        matches!(self.kind, FeatureKind::MultiHot { .. })
+    }
+}
+
+/// What the lower bounds on counts ([`MinCount`](super::ingest::MinCount)) left out of a dataset.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Filtered {
+    /// Users below the bound.
+    pub users: u64,
+    /// Items below the bound.
+    pub items: u64,
+    /// Training rows of either.
+    pub train_rows: u64,
+    /// Validation rows of either; none where they are kept.
+    pub valid_rows: u64,
+    /// Test rows of either; none where they are kept.
+    pub test_rows: u64,
+}
+
+/// The text of `dataset.json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Always `tercel-dataset`.
+    pub format: String,
+    /// [`FORMAT_VERSION`].
+    pub version: u32,
+    /// The input's column names.
+    pub columns: SourceColumns,
+    /// The training shards.
+    pub train: SplitInfo,
+    /// The validation shards; no files when there is no validation split.
+    #[serde(default)]
+    pub valid: SplitInfo,
+    /// The test shards; no files when there is no test split.
+    #[serde(default)]
+    pub test: SplitInfo,
+    /// The users.
+    pub users: EntityInfo,
+    /// The items.
+    pub items: EntityInfo,
+    /// The training rows once more, sorted by user, then time, then input order (`history.arrow`): user histories,
+    /// seen items and known positives are read from it. Absent where another program wrote the folder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub history: Option<FileInfo>,
+    /// What the lower bounds on counts left out; absent where there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filtered: Option<Filtered>,
+}
+
+impl Manifest {
+    /// The shards of a split.
+    pub fn split(&self, split: Split) -> &SplitInfo {
+        match split {
+            Split::Train => &self.train,
+            Split::Valid => &self.valid,
+            Split::Test => &self.test,
+        }
+    }
+
+    /// Every file that it names.
+    pub fn files(&self) -> impl Iterator<Item = &FileInfo> {
+        let shards = [&self.train, &self.valid, &self.test].into_iter().flat_map(|split| &split.files);
+        let sides =
+            [&self.users, &self.items].into_iter().flat_map(|side| [Some(&side.file), side.unseen_file.as_ref()]);
+        shards.chain(sides.flatten()).chain(self.history.as_ref())
+    }
+}

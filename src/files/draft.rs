@@ -1,0 +1,367 @@
+//! A folder that is replaced as a whole: filled beside its place, moved there by one rename.
+
+use std::fs::{self, File};
+use std::io::ErrorKind::{DirectoryNotEmpty, NotADirectory, NotFound};
+use std::path::{Path, PathBuf};
+
+use super::lock::{self, Lock};
+use super::place::{beside, folder_of, real_place};
+use super::{atomic, create_folder, keep_mode, remove_file, sync_folder};
+use crate::{Error, Result};
+
+/// In a draft until it is published: what tells a folder of ours from anybody's.
+const MARKER: &str = ".tercel-draft";
+/// The ending of a folder that is out of its place for a moment, where the system cannot exchange two folders.
+pub(crate) const OLD: &str = "tercel-old";
+
+/// What a folder is, and what belongs to it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Work {
+    /// What it is called: a dataset, a model.
+    pub(crate) what: &'static str,
+    /// The ending of the draft's name.
+    pub(crate) ending: &'static str,
+    /// The file that says what else is in it.
+    pub(crate) manifest: &'static str,
+    /// The names that belong to it, as its manifest has them; an error where that cannot be understood.
+    pub(crate) parts: fn(&Path) -> Result<Vec<String>>,
+    /// The file with which a draft that was not published stays, to be gone on with.
+    pub(crate) resumable: Option<&'static str>,
+}
+
+/// A folder in the making, and the lock of its place.
+#[derive(Debug)]
+pub(crate) struct Draft {
+    work: Work,
+    out: PathBuf,
+    dir: PathBuf,
+    published: bool,
+    _lock: Lock,
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        let resumable = self.work.resumable.is_some_and(|file| self.dir.join(file).exists());
+        if !self.published && !resumable {
+            // What cannot be removed now goes when the next run starts.
+            let _ = discard(&self.dir, self.work);
+        }
+    }
+}
+
+impl Draft {
+    /// Takes the lock of `out` and opens the folder beside it: an empty one, or with `keep` the one that an earlier run
+    /// left. `out` may be missing, empty, or of the same kind: it will be replaced.
+    ///
+    /// # Errors
+    /// [`Error::Input`] when another run writes `out`, or when something in its place, or in the draft's, is not ours;
+    /// [`Error::Io`].
+    pub(crate) fn open(out: &Path, work: Work, keep: bool) -> Result<Draft> {
+        let out = real_place(out)?;
+        create_folder(folder_of(&out))?;
+        let lock = Lock::take(&out)?;
+        put_back(&out, work)?;
+        check_place(&out, work)?;
+        let dir = beside(&out, work.ending);
+        if !keep {
+            discard(&dir, work)?;
+        } else if dir.exists() && !is_ours(&dir, work)? {
+            return Err(not_ours(&dir));
+        }
+        create_folder(&dir)?;
+        let marker = dir.join(MARKER);
+        File::create(&marker).map_err(|e| Error::io(&marker, e))?;
+        Ok(Draft { work, out, dir, published: false, _lock: lock })
+    }
+
+    /// Where the draft of `out` is.
+    pub(crate) fn place(out: &Path, work: Work) -> Result<PathBuf> {
+        Ok(beside(&real_place(out)?, work.ending))
+    }
+
+    /// Where it will be.
+    pub(crate) fn out(&self) -> &Path {
+        &self.out
+    }
+
+    /// Removes what an earlier run left in it.
+    pub(crate) fn clear(&self) -> Result<()> {
+        empty(&self.dir)
+    }
+
+    /// Removes it.
+    pub(crate) fn discard(mut self) -> Result<()> {
+        self.published = true;
+        discard(&self.dir, self.work)
+    }
+
+    /// The folder to be filled.
+    pub(crate) fn path(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Makes it durable in its place. What was there goes.
+    ///
+    /// # Errors
+    /// [`Error::Input`] when something that is not ours came to be in its place; [`Error::Io`].
+    pub(crate) fn publish(mut self) -> Result<()> {
+        let Draft { work, out, dir, .. } = &self;
+        check_place(out, *work)?;
+        let folder = File::open(dir).map_err(|e| Error::io(dir, e))?;
+        keep_mode(&folder, dir, out)?;
+        remove_file(&dir.join(MARKER))?;
+        sync_folder(dir)?;
+        let replaced = out.exists();
+        if !replaced {
+            fs::rename(dir, out).map_err(|e| Error::io(out, e))?;
+        } else if !exchange(dir, out)? {
+            let old = beside(out, OLD);
+            fs::rename(out, &old).map_err(|e| Error::io(out, e))?;
+            if let Err(error) = fs::rename(dir, out) {
+                // Back to what was there; should even that fail, the next run puts it back.
+                let _ = fs::rename(&old, out);
+                return Err(Error::io(out, error));
+            }
+            fs::rename(&old, dir).map_err(|e| Error::io(&old, e))?;
+        }
+        sync_folder(folder_of(out))?;
+        if replaced && let Err(error) = remove_published(dir, *work) {
+            tracing::warn!("{}: what was replaced could not be removed: {error}", dir.display());
+        }
+        self.published = true;
+        Ok(())
+    }
+}
+
+/// Refuses a place where something would be lost.
+pub(crate) fn check_place(out: &Path, work: Work) -> Result<()> {
+    let Some(names) = names(out)? else { return Ok(()) };
+    let Work { what, manifest, .. } = work;
+    if names.is_empty() {
+        return Ok(());
+    }
+    if !names.iter().any(|name| name == manifest) {
+        let reason = format!("is not empty and not a {what}; choose another folder, or remove it");
+        return Err(Error::input(out, reason));
+    }
+    let parts = (work.parts)(out)?;
+    match names.iter().find(|name| !belongs(name, work, &parts)) {
+        None => Ok(()),
+        Some(other) => Err(Error::input(
+            out,
+            format!("is a {what} that would be replaced, but `{other}` in it is not part of it; move that elsewhere"),
+        )),
+    }
+}
+
+/// Whether a name in a folder is the folder's own.
+fn belongs(name: &str, work: Work, parts: &[String]) -> bool {
+    let is_part = |name: &str| name == work.manifest || parts.iter().any(|part| part == name);
+    // What is beside a part while it is written.
+    let written = name.strip_prefix('.').and_then(|name| name.rsplit_once('.'));
+    let beside =
+        written.is_some_and(|(name, ending)| [lock::ENDING, atomic::ENDING].contains(&ending) && is_part(name));
+    is_part(name) || beside || name == MARKER
+}
+
+/// The names in a folder, in order; `None` where there is none.
+fn names(folder: &Path) -> Result<Option<Vec<String>>> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == NotFound => return Ok(None),
+        Err(e) if e.kind() == NotADirectory => {
+            return Err(Error::input(folder, "is a file where a folder is due"));
+        }
+        Err(e) => return Err(Error::io(folder, e)),
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        names.push(entry.map_err(|e| Error::io(folder, e))?.file_name().to_string_lossy().into_owned());
+    }
+    names.sort_unstable();
+    Ok(Some(names))
+}
+
+/// Whether a folder at a draft's place is one, or what a draft has replaced.
+fn is_ours(dir: &Path, work: Work) -> Result<bool> {
+    let Some(names) = names(dir)? else { return Ok(true) };
+    Ok(names.is_empty() || names.iter().any(|name| name == MARKER || name == work.manifest))
+}
+
+fn not_ours(dir: &Path) -> Error {
+    Error::input(dir, "is in the way, and nothing in it says that Tercel made it; move it elsewhere")
+}
+
+/// Removes what an earlier run left at a draft's place.
+pub(crate) fn discard(dir: &Path, work: Work) -> Result<()> {
+    let failed = |e| Error::io(dir, e);
+    if !dir.exists() {
+        return Ok(());
+    }
+    if !is_ours(dir, work)? {
+        return Err(not_ours(dir));
+    }
+    if !dir.join(MARKER).exists() {
+        return remove_published(dir, work);
+    }
+    // The marker last: a kill in between leaves a folder that is still known for ours.
+    empty(dir)?;
+    remove_file(&dir.join(MARKER))?;
+    fs::remove_dir(dir).map_err(failed)
+}
+
+/// Removes what is in a draft, but for its marker.
+fn empty(dir: &Path) -> Result<()> {
+    let failed = |e| Error::io(dir, e);
+    for entry in fs::read_dir(dir).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        if path.file_name().is_some_and(|name| name == MARKER) {
+            continue;
+        }
+        if path.is_dir() && !path.is_symlink() {
+            fs::remove_dir_all(&path).map_err(|e| Error::io(&path, e))?;
+        } else {
+            remove_file(&path)?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes a published folder that is out of its place now: its parts, its manifest last, and the folder, unless
+/// something else is in it.
+fn remove_published(dir: &Path, work: Work) -> Result<()> {
+    let parts = (work.parts)(dir).unwrap_or_default();
+    for name in names(dir)?.unwrap_or_default() {
+        if name != work.manifest && belongs(&name, work, &parts) {
+            remove_file(&dir.join(name))?;
+        }
+    }
+    remove_file(&dir.join(work.manifest))?;
+    match fs::remove_dir(dir) {
+        Err(e) if e.kind() == DirectoryNotEmpty => {
+            Err(Error::input(dir, "holds files that are not Tercel's; they stay there"))
+        }
+        Err(e) if e.kind() != NotFound => Err(Error::io(dir, e)),
+        _ => Ok(()),
+    }
+}
+
+/// After a kill between two renames: what was moved aside comes back, unless its successor is in its place.
+pub(crate) fn put_back(out: &Path, work: Work) -> Result<()> {
+    let old = beside(out, OLD);
+    if !old.exists() {
+        return Ok(());
+    }
+    if out.exists() {
+        return remove_published(&old, work);
+    }
+    fs::rename(&old, out).map_err(|e| Error::io(&old, e))?;
+    sync_folder(folder_of(out))
+}
+
+/// Exchanges two folders in one step, where the system can.
+#[cfg(target_os = "linux")]
+fn exchange(a: &Path, b: &Path) -> Result<bool> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    use rustix::io::Errno;
+    match renameat_with(CWD, a, CWD, b, RenameFlags::EXCHANGE) {
+        Ok(()) => Ok(true),
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => Ok(false),
+        Err(e) => Err(Error::io(b, e.into())),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn exchange(_: &Path, _: &Path) -> Result<bool> {
+    Ok(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WORK: Work = Work {
+        what: "thing",
+        ending: "thing",
+        manifest: "thing.json",
+        parts: |dir| {
+            let text = fs::read_to_string(dir.join("thing.json")).map_err(|e| Error::io(dir, e))?;
+            Ok(text.split(' ').map(String::from).collect())
+        },
+        resumable: None,
+    };
+
+    fn fill(folder: &Path, part: &str) {
+        fs::create_dir_all(folder).unwrap();
+        fs::write(folder.join(part), part).unwrap();
+        fs::write(folder.join("thing.json"), part).unwrap();
+    }
+
+    fn listed(folder: &Path) -> Vec<String> {
+        names(folder).unwrap().unwrap()
+    }
+
+    #[test]
+    fn a_folder_is_replaced_as_a_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("out");
+        for part in ["old", "new"] {
+            let draft = Draft::open(&out, WORK, false).unwrap();
+            fill(draft.path(), part);
+            assert!(Draft::open(&out, WORK, false).unwrap_err().to_string().contains("has been writing"));
+            draft.publish().unwrap();
+            assert_eq!(listed(&out), [part, "thing.json"]);
+            assert_eq!(listed(folder.path()), ["out"]);
+        }
+    }
+
+    #[test]
+    fn what_is_not_ours_is_neither_replaced_nor_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("out");
+        let refused = |words: &str| {
+            let error = Draft::open(&out, WORK, false).unwrap_err();
+            assert!(error.to_string().contains(words), "{error}");
+        };
+        fill(&out, "part");
+        fs::write(out.join("notes"), "foreign").unwrap();
+        refused("`notes`");
+        fs::remove_file(out.join("notes")).unwrap();
+        // It came while the new one was made.
+        let draft = Draft::open(&out, WORK, false).unwrap();
+        fill(draft.path(), "new");
+        fs::write(out.join("notes"), "foreign").unwrap();
+        assert!(draft.publish().unwrap_err().to_string().contains("`notes`"));
+        assert_eq!(listed(&out), ["notes", "part", "thing.json"]);
+        fs::remove_dir_all(&out).unwrap();
+        // At the draft's place.
+        let dir = beside(&out, "thing");
+        fs::remove_dir_all(&dir).unwrap();
+        fs::create_dir(&dir).unwrap();
+        fs::write(dir.join("notes"), "foreign").unwrap();
+        refused("is in the way");
+        fs::remove_dir_all(&dir).unwrap();
+        fs::write(&out, "a file").unwrap();
+        refused("is a file");
+    }
+
+    #[test]
+    fn what_a_kill_left_goes_and_what_was_moved_aside_comes_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("out");
+        let dir = beside(&out, "thing");
+        // In the middle of the work, before the marker, after the exchange.
+        for left in [vec![MARKER, "half"], vec![], vec!["part", "thing.json"], vec!["thing.json"]] {
+            fs::create_dir(&dir).unwrap();
+            left.iter().for_each(|name| fs::write(dir.join(name), "part").unwrap());
+            drop(Draft::open(&out, WORK, false).unwrap());
+            assert_eq!(listed(folder.path()), Vec::<String>::new(), "{left:?}");
+        }
+        fill(&beside(&out, OLD), "part");
+        drop(Draft::open(&out, WORK, false).unwrap());
+        assert_eq!(listed(folder.path()), ["out"]);
+        fill(&beside(&out, OLD), "part");
+        drop(Draft::open(&out, WORK, false).unwrap());
+        assert_eq!(listed(folder.path()), ["out"]);
+    }
+}
