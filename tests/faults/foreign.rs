@@ -42,7 +42,7 @@ fn refused(tally: &Tally, tree: &Tree, args: &[&str], word: &str) {
     if !(done.refused() && matches!(done.code, Some(2 | 3)) && done.stderr.contains(word)) {
         tally.note(Finding::State, format_args!("{case}: not refused with `{word}`: {}", done.ending()));
     }
-    if Tree::read(&place.at()) != *tree {
+    if !Tree::read(&place.at()).is(tree) {
         let words = Tree::read(&place.at()).differences(tree);
         tally.note(Finding::State, format_args!("{case}: what is not ours, or was there before, changed: {words}"));
     }
@@ -82,8 +82,9 @@ fn what_is_not_ours_is_left_alone() {
 
 /// `doctor --sweep` removes what killed runs left, not what merely has such a name.
 fn sweeping(tally: &Tally) {
-    let tree =
-        with(&[".todo.tmp", ".todo.training/todo.txt", ".todo.ingest/todo.txt", ".todo.lock", ".todo.old/todo.txt"]);
+    let names =
+        [".todo.tmp", ".todo.lock", ".todo.training/todo.txt", ".todo.ingest/todo.txt", ".todo.tercel-old/todo.txt"];
+    let tree = with(&names);
     let place = Place::of(&tree);
     let done = run(&place.at(), &["doctor", "--sweep", "."], None);
     tally.case();
@@ -91,7 +92,7 @@ fn sweeping(tally: &Tally) {
         tally.note(Finding::State, format_args!("doctor --sweep .: {}", done.ending()));
     }
     let found = Tree::read(&place.at());
-    if found != tree {
+    if !found.is(&tree) {
         tally.note(Finding::State, format_args!("doctor --sweep .: what is not ours: {}", found.differences(&tree)));
     }
 }

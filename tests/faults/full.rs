@@ -21,7 +21,7 @@ fn failed(known: &Known, judge: &Judge, tally: &Tally, fault: &str) {
     let tree = Tree::read(&place.at());
     if first.succeeded() {
         let visible = |tree: &Tree| tree.part(Path::new(""));
-        if visible(&tree) != visible(&known.new) {
+        if !visible(&tree).is(&visible(&known.new)) {
             let words = visible(&tree).differences(&visible(&known.new));
             tally.note(Finding::Wrong, format_args!("{} {fault}: exit 0, but {words}", job.name));
         }

@@ -54,7 +54,7 @@ fn swept(known: &Known, tally: &Tally, case: &str, left: &Tree) {
         tally.note(Finding::State, format_args!("{} {case}: swept, and there is still {litter:?}", known.job.name));
     }
     let visible = |tree: &Tree| tree.part(std::path::Path::new(""));
-    if visible(&tree) != visible(left) {
+    if !visible(&tree).is(&visible(left)) {
         let words = visible(&tree).differences(&visible(left));
         tally
             .note(Finding::State, format_args!("{} {case}: doctor --sweep changed an output: {words}", known.job.name));

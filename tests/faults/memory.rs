@@ -33,7 +33,7 @@ fn write(known: &Known, judge: &Judge, tally: &Tally, fault: &str) {
         return;
     }
     let visible = |tree: &Tree| tree.part(Path::new(""));
-    if first.succeeded() && visible(&Tree::read(&place.at())) != visible(&known.new) {
+    if first.succeeded() && !visible(&Tree::read(&place.at())).is(&visible(&known.new)) {
         let words = visible(&Tree::read(&place.at())).differences(&visible(&known.new));
         tally.note(Finding::Wrong, format_args!("{} {fault}: exit 0, but {words}", job.name));
     }

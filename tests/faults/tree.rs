@@ -14,6 +14,7 @@ pub enum Entry {
 }
 
 /// Every path below a folder, and what it holds.
+/// [`is`](Tree::is) compares what counts; `==` compares every byte.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Tree(pub BTreeMap<PathBuf, Entry>);
 
@@ -58,8 +59,9 @@ impl Tree {
 
     /// What lies at `path` and below it, hidden names aside: those are no part of an output.
     pub fn part(&self, path: &Path) -> Tree {
-        let inside = self.0.iter().filter(|(at, _)| at.starts_with(path) && !is_hidden(at));
-        Tree(inside.map(|(at, entry)| (at.clone(), entry.clone())).collect())
+        let mut part = self.clone();
+        part.0.retain(|at, _| at.starts_with(path) && !is_hidden(at));
+        part
     }
 
     /// Hidden names, the outermost of each.
@@ -80,18 +82,49 @@ impl Tree {
         hash.digest()
     }
 
+    /// It all, but for what a night notes of its files' places on the disk, which differ from copy to copy.
+    fn steady(&self) -> Tree {
+        let mut tree = self.clone();
+        for (_, entry) in tree.0.iter_mut().filter(|(path, _)| path.ends_with("nightly.json")) {
+            let Entry::File(bytes) = entry else { continue };
+            if let Ok(mut value) = serde_json::from_slice(bytes) {
+                without(&mut value, &["place", "checksum"]);
+                *bytes = value.to_string().into_bytes();
+            }
+        }
+        tree
+    }
+
+    /// Whether two trees are the same.
+    pub fn is(&self, other: &Tree) -> bool {
+        self == other || self.steady() == other.steady()
+    }
+
     /// The paths at which two trees differ, in words.
     pub fn differences(&self, other: &Tree) -> String {
-        let mut paths: Vec<&PathBuf> = self.0.keys().chain(other.0.keys()).collect();
+        let (this, other) = (self.steady(), other.steady());
+        let mut paths: Vec<&PathBuf> = this.0.keys().chain(other.0.keys()).collect();
         paths.sort();
         paths.dedup();
-        let differ = paths.into_iter().filter(|path| self.0.get(*path) != other.0.get(*path));
-        let words = differ.take(6).map(|path| match (self.0.get(path), other.0.get(path)) {
+        let differ = paths.into_iter().filter(|path| this.0.get(*path) != other.0.get(*path));
+        let words = differ.take(6).map(|path| match (this.0.get(path), other.0.get(path)) {
             (Some(_), Some(_)) => format!("{} differs", path.display()),
             (Some(_), None) => format!("{} is there", path.display()),
             _ => format!("{} is missing", path.display()),
         });
         words.collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// Removes keys from JSON, at every depth.
+fn without(value: &mut serde_json::Value, keys: &[&str]) {
+    match value {
+        serde_json::Value::Object(fields) => {
+            fields.retain(|name, _| !keys.contains(&name.as_str()));
+            fields.values_mut().for_each(|value| without(value, keys));
+        }
+        serde_json::Value::Array(values) => values.iter_mut().for_each(|value| without(value, keys)),
+        _ => {}
     }
 }
 

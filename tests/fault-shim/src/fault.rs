@@ -135,19 +135,17 @@ fn keep_errno(work: impl FnOnce()) {
     unsafe { *libc::__errno_location() = before };
 }
 
-/// Whether an open file is a regular file of a file system that holds files: `/proc` and `/sys` are no disks.
+/// Whether an open file is a regular file that somebody put there: what lies in `/proc` and `/sys` is the system's own.
 fn is_on_disk(handle: c_int) -> bool {
-    if handle < 0 {
-        return false;
-    }
     let mut yes = false;
     keep_errno(|| {
-        // SAFETY: both are structures of plain numbers, for which zeros are values.
-        let (mut about, mut system) = unsafe { (std::mem::zeroed::<libc::stat>(), std::mem::zeroed::<libc::statfs>()) };
-        // SAFETY: each call fills the structure that it is given.
-        let known = unsafe { libc::fstat(handle, &mut about) == 0 && libc::fstatfs(handle, &mut system) == 0 };
-        let kernel = [libc::PROC_SUPER_MAGIC, libc::SYSFS_MAGIC].contains(&system.f_type);
-        yes = known && about.st_mode & libc::S_IFMT == libc::S_IFREG && !kernel;
+        // SAFETY: a structure of plain numbers, for which zeros are values.
+        let mut about = unsafe { std::mem::zeroed::<libc::stat>() };
+        // SAFETY: the call fills the structure that it is given.
+        let known = unsafe { libc::fstat(handle, &mut about) } == 0;
+        let path = Line::target(handle);
+        let system = [b"/proc/".as_slice(), b"/sys/"].iter().any(|folder| path.text().starts_with(folder));
+        yes = known && about.st_mode & libc::S_IFMT == libc::S_IFREG && !system;
     });
     yes
 }

@@ -53,6 +53,18 @@ impl Line {
         line
     }
 
+    /// The path that an open file has now.
+    pub(crate) fn target(handle: c_int) -> Line {
+        let mut line = Line { bytes: [0; 1024], length: 0 };
+        line.push_target(handle);
+        line
+    }
+
+    /// What it says.
+    pub(crate) fn text(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+
     fn push(&mut self, text: &[u8]) {
         // One byte stays for the end of the line.
         let room = self.bytes.len() - 1 - self.length;
@@ -61,7 +73,6 @@ impl Line {
         self.length += taken;
     }
 
-    /// The path that an open file has now.
     fn push_target(&mut self, handle: c_int) {
         let mut name = Line::number("/proc/self/fd/", handle.max(0) as u64);
         // The blank between word and number goes, and a 0 ends the name.
