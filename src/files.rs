@@ -25,7 +25,8 @@ pub(crate) use json::write_json_inside;
 pub use json::{accept_json, parse_json, read_json, write_json, write_json_locked};
 pub(crate) use lock::ENDING as LOCK;
 pub use lock::Lock;
-pub(crate) use opened::{Held, Opened, settled};
+pub use opened::settled;
+pub(crate) use opened::{Held, Opened};
 pub(crate) use place::{beside, folder_of};
 
 /// Makes a folder's entries durable: what a rename needs to survive a power cut.

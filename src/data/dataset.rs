@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::data::shard::{Shard, ShardIndex};
+use crate::data::shard::{Shard, ShardIndex, Summary};
 use crate::data::vocabulary::Vocabulary;
-use crate::files::{Held, Opened, Work, accept_json, parse_json, settled};
+use crate::files::{Held, Opened, Work, accept_json, hash_opened, parse_json, settled};
 use crate::{Error, Result};
 
 mod manifest;
@@ -33,6 +33,7 @@ pub(crate) const WORK: Work = Work {
         })?;
         Ok(manifest.files().map(|file| file.name.clone()).chain(["rejected.csv".into()]).collect())
     },
+    written: &[],
     resumable: None,
 };
 
@@ -115,6 +116,14 @@ impl Dataset {
         Arc::new(ShardIndex::of(self.opened(file)?, file)?).map()
     }
 
+    /// What one of its shards holds: all of it is read.
+    ///
+    /// # Errors
+    /// As [`Shard::open`] and [`Shard::block`].
+    pub fn summarise(&self, file: &FileInfo) -> Result<Summary> {
+        Summary::of(ShardIndex::of(self.opened(file)?, file)?)
+    }
+
     /// The vocabulary and features of its users or its items.
     pub(crate) fn vocabulary(&self, side: &EntityInfo) -> Result<Vocabulary> {
         Vocabulary::of(side, |file| self.opened(file))
@@ -126,7 +135,11 @@ impl Dataset {
     /// [`Error::Damaged`] naming the first file that differs.
     pub fn verify(&self) -> Result<()> {
         for file in self.files() {
-            verify_file(&self.path(file), file)?;
+            let Some(told) = &file.xxh3 else { continue };
+            let found = hash_opened(&self.opened(file)?)?;
+            if found != *told {
+                return Err(differs(&self.path(file), &found, told));
+            }
         }
         Ok(())
     }
@@ -199,6 +212,10 @@ pub(crate) fn accept_shard(dir: &Path, file: &mut FileInfo) -> Result<()> {
     Ok(())
 }
 
+fn differs(path: &Path, found: &str, expected: &str) -> Error {
+    Error::damaged(path, "file", format!("checksum {found}, expected {expected}; ingest again"))
+}
+
 /// Compares the xxh3-64 of the file at `path` with `info`'s, where it has one.
 ///
 /// # Errors
@@ -206,8 +223,5 @@ pub(crate) fn accept_shard(dir: &Path, file: &mut FileInfo) -> Result<()> {
 pub fn verify_file(path: &Path, info: &FileInfo) -> Result<()> {
     let Some(expected) = &info.xxh3 else { return Ok(()) };
     let found = hash_file(path)?;
-    if &found != expected {
-        return Err(Error::damaged(path, "file", format!("checksum {found}, expected {expected}; ingest again")));
-    }
-    Ok(())
+    if &found == expected { Ok(()) } else { Err(differs(path, &found, expected)) }
 }

@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::ErrorKind::{DirectoryNotEmpty, NotADirectory, NotFound};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::lock::{self, Lock};
 use super::place::{beside, folder_of, real_place};
@@ -13,6 +14,9 @@ use crate::{Error, Result};
 const MARKER: &str = ".tercel-draft";
 /// The ending of a folder that is out of its place for a moment, where the system cannot exchange two folders.
 pub(crate) const OLD: &str = "tercel-old";
+
+/// How long a folder that is to be replaced waits for those who write into it.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What a folder is, and what belongs to it.
 #[derive(Clone, Copy, Debug)]
@@ -25,6 +29,8 @@ pub(crate) struct Work {
     pub(crate) manifest: &'static str,
     /// The names that belong to it, as its manifest has them; an error where that cannot be understood.
     pub(crate) parts: fn(&Path) -> Result<Vec<String>>,
+    /// Parts that other commands write into the folder while it is in its place.
+    pub(crate) written: &'static [&'static str],
     /// The file with which a draft that was not published stays, to be gone on with.
     pub(crate) resumable: Option<&'static str>,
 }
@@ -112,6 +118,9 @@ impl Draft {
         remove_file(&dir.join(MARKER))?;
         sync_folder(dir)?;
         let replaced = out.exists();
+        // Whoever writes into what is replaced is done before it goes: what it writes is not the successor's.
+        let written = work.written.iter().map(|part| Lock::wait(&out.join(part), PATIENCE));
+        let written = if replaced { written.collect::<Result<Vec<_>>>()? } else { Vec::new() };
         if !replaced {
             fs::rename(dir, out).map_err(|e| Error::io(out, e))?;
         } else if !exchange(dir, out)? {
@@ -124,6 +133,7 @@ impl Draft {
             }
             fs::rename(&old, dir).map_err(|e| Error::io(&old, e))?;
         }
+        drop(written);
         sync_folder(folder_of(out))?;
         if replaced && let Err(error) = remove_published(dir, *work) {
             tracing::warn!("{}: what was replaced could not be removed: {error}", dir.display());
@@ -141,7 +151,7 @@ pub(crate) fn check_place(out: &Path, work: Work) -> Result<()> {
         return Ok(());
     }
     if !names.iter().any(|name| name == manifest) {
-        let reason = format!("is not empty and not a {what}; choose another folder, or remove it");
+        let reason = format!("holds `{}` and is not a {what}; choose another folder, or remove it", names[0]);
         return Err(Error::input(out, reason));
     }
     let parts = (work.parts)(out)?;
@@ -230,7 +240,7 @@ fn empty(dir: &Path) -> Result<()> {
 /// Removes a published folder that is out of its place now: its parts, its manifest last, and the folder, unless
 /// something else is in it.
 fn remove_published(dir: &Path, work: Work) -> Result<()> {
-    let parts = (work.parts)(dir).unwrap_or_default();
+    let parts = if dir.join(work.manifest).exists() { (work.parts)(dir)? } else { Vec::new() };
     for name in names(dir)?.unwrap_or_default() {
         if name != work.manifest && belongs(&name, work, &parts) {
             remove_file(&dir.join(name))?;
@@ -288,6 +298,7 @@ mod tests {
             let text = fs::read_to_string(dir.join("thing.json")).map_err(|e| Error::io(dir, e))?;
             Ok(text.split(' ').map(String::from).collect())
         },
+        written: &["part"],
         resumable: None,
     };
 

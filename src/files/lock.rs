@@ -3,6 +3,8 @@
 use std::fs::{self, File, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use chrono::Utc;
 use serde::{Deserialize, Serialize};
@@ -33,6 +35,20 @@ struct Holder {
 }
 
 impl Lock {
+    /// Takes the lock of `output`, for which it waits so long.
+    ///
+    /// # Errors
+    /// As [`take`](Lock::take), after that time.
+    pub fn wait(output: &Path, patience: Duration) -> Result<Lock> {
+        let begun = Instant::now();
+        loop {
+            match Lock::take(output) {
+                Err(Error::Input { .. }) if begun.elapsed() < patience => thread::sleep(Duration::from_millis(20)),
+                taken => return taken,
+            }
+        }
+    }
+
     /// Takes the lock of `output`.
     ///
     /// # Errors

@@ -69,7 +69,10 @@ const TRIES: usize = 10;
 /// Reads a folder by its manifest: `read` gets the manifest's bytes. When the folder was replaced meanwhile, which its
 /// manifest tells, it is read again; so what comes of it is of one state. `missing` is the error where there is no
 /// manifest.
-pub(crate) fn settled<T>(manifest: &Path, missing: impl Fn() -> Error, read: impl Fn(&[u8]) -> Result<T>) -> Result<T> {
+///
+/// # Errors
+/// What `missing` or `read` gives; [`Error::Input`] when the folder is replaced all the time.
+pub fn settled<T>(manifest: &Path, missing: impl Fn() -> Error, read: impl Fn(&[u8]) -> Result<T>) -> Result<T> {
     use std::io::ErrorKind::{NotADirectory, NotFound};
     let text = || {
         std::fs::read(manifest).map_err(|source| match source.kind() {

@@ -53,6 +53,7 @@ pub(crate) const WORK: Work = Work {
             .map_err(|e| Error::input(&path, format!("cannot be understood ({e}): this may be no model; remove it")))?;
         Ok(info.files().map(|file| file.name.clone()).chain(BESIDE.map(String::from)).collect())
     },
+    written: &["metrics.json", "items.index"],
     resumable: Some(STATE),
 };
 

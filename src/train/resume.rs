@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::config::Config;
-use crate::data::dataset::Dataset;
+use crate::data::dataset::{Dataset, verify_file};
 use crate::files::{Draft, check_place};
 use crate::model::checkpoint::{ModelDir, ModelInfo, TrainerState, WORK};
 use crate::{Device, Error, Result};
@@ -64,6 +64,9 @@ pub(super) fn begin(out: &Path, dataset: &Dataset, config: &Config, resume: bool
     if state.run != info.run() {
         let reason = "trainer.json belongs to another run than config.json; train without `resume`";
         return Err(Error::checkpoint(dir.path(), reason));
+    }
+    for file in info.files() {
+        verify_file(&dir.file(&file.name), file)?;
     }
     dir.recover(&state)?;
     Ok(Begun { draft: Some(draft), checkpoint: Some(state) })

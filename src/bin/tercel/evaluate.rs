@@ -1,9 +1,10 @@
 //! `tercel evaluate`: how good a model is, beside the popularity baseline.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use tercel::eval::Evaluation;
-use tercel::files::{read_json, write_json};
+use tercel::files::{Lock, read_json, write_json_locked};
 use tercel::model::checkpoint::ModelDir;
 use tercel::settings::{EvaluateSettings, SeenItems};
 use tercel::{Dataset, Device, Error, Evaluate, Model, Result, Split};
@@ -91,27 +92,36 @@ pub fn perform(
     }
     match keep(model, opened.catalogue(), settings.split, &evaluations) {
         // A model folder that cannot be written (a shared mount, say) is as good to evaluate.
-        Err(error @ Error::Io { .. }) => tracing::warn!("the metrics are not kept: {error}"),
+        Err(error) if cannot_be_written(&error) => tracing::warn!("the metrics are not kept: {error}"),
         kept => kept?,
     }
     Ok(())
 }
 
+/// Whether the place is one to which nobody may write.
+fn cannot_be_written(error: &Error) -> bool {
+    use std::io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
+    matches!(error, Error::Io { source, .. } if matches!(source.kind(), PermissionDenied | ReadOnlyFilesystem))
+}
+
+/// How long it waits for another evaluation to write its figures.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// Puts the figures beside those that training left in the file.
 fn keep(model: &Path, catalogue: &str, split: Split, evaluations: &[Evaluation]) -> Result<()> {
+    let path = &model.join("metrics.json");
+    let lock = Lock::wait(path, PATIENCE)?;
     if ModelDir::new(model).info()?.catalogue().as_deref() != Some(catalogue) {
         return Err(Error::checkpoint(model, "was replaced while it was evaluated; evaluate again"));
     }
-    let path = &model.join("metrics.json");
     let mut metrics: serde_json::Map<String, serde_json::Value> =
         if path.exists() { read_json(path)? } else { serde_json::Map::new() };
-    metrics.shift_remove("checksum");
     for found in evaluations {
         let seen = if found.include_seen { "seen_included" } else { "seen_excluded" };
         let value = serde_json::to_value(found).unwrap_or_default();
         metrics.insert(format!("{}_{seen}", split.name()), value);
     }
-    write_json(path, &metrics)
+    write_json_locked(path, &metrics, &lock)
 }
 
 /// The figures for people, the popularity baseline's beside the model's.

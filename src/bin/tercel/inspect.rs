@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 use tercel::data::dataset::{Dataset, EntityInfo, Feature, FeatureKind, FileInfo, Split, verify_file};
 use tercel::data::shard::{Summary, summarise};
-use tercel::files::read_json;
+use tercel::files::{read_json, settled};
 use tercel::index::ItemIndex;
-use tercel::model::checkpoint::ModelDir;
+use tercel::model::checkpoint::{ModelDir, ModelInfo, TrainerState};
 use tercel::{Error, Result};
 
 use crate::nightly;
@@ -133,7 +133,7 @@ fn dataset(path: &Path, out: &Output) -> Result<()> {
     // Beyond the files' checksums: every block of every shard is read as the loader would.
     for split in Split::ALL {
         for file in &dataset.split(split).files {
-            let found = summarise(dataset.path(file))?;
+            let found = dataset.summarise(file)?;
             if found.rows != file.rows {
                 let reason = format!("{} rows, dataset.json says {}; ingest again", found.rows, file.rows);
                 return Err(Error::damaged(dataset.path(file), "rows", reason));
@@ -184,35 +184,52 @@ fn dataset(path: &Path, out: &Output) -> Result<()> {
     Ok(())
 }
 
+/// A model folder whose files have been compared with their checksums.
+struct Checked {
+    info: ModelInfo,
+    state: Option<TrainerState>,
+    checked: usize,
+    tensors: Vec<(String, String, Vec<u64>)>,
+}
+
+impl Checked {
+    fn of(dir: &ModelDir) -> Result<Checked> {
+        let info = dir.info()?;
+        let state = dir.state()?;
+        let mut checked = 0;
+        let mut tensors = Vec::new();
+        for file in info.files() {
+            let at = dir.file(&file.name);
+            verify_file(&at, file)?;
+            checked += usize::from(file.xxh3.is_some());
+            if info.parameters.as_ref() == Some(file) {
+                tensors = header(&at)?;
+            }
+        }
+        for file in state.iter().flat_map(|state| &state.files) {
+            // A model that was given away may come without the optimizer's state.
+            if info.parameters.is_some() && !dir.file(&file.name).exists() {
+                continue;
+            }
+            let at = locate(&dir, file)?;
+            checked += usize::from(file.xxh3.is_some());
+            if file.name.starts_with("model.") {
+                tensors = header(&at)?;
+            }
+        }
+        let metrics = dir.file("metrics.json");
+        if metrics.exists() {
+            read_json::<serde_json::Map<String, Value>>(&metrics)?;
+        }
+        Ok(Checked { info, state, checked, tensors })
+    }
+}
+
 fn model(path: &Path, out: &Output) -> Result<()> {
     let dir = ModelDir::new(path);
-    let info = dir.info()?;
-    let state = dir.state()?;
-    let mut checked = 0;
-    let mut tensors = Vec::new();
-    for file in info.files() {
-        let at = dir.file(&file.name);
-        verify_file(&at, file)?;
-        checked += usize::from(file.xxh3.is_some());
-        if info.parameters.as_ref() == Some(file) {
-            tensors = header(&at)?;
-        }
-    }
-    for file in state.iter().flat_map(|state| &state.files) {
-        // A model that was given away may come without the optimizer's state.
-        if info.parameters.is_some() && !dir.file(&file.name).exists() {
-            continue;
-        }
-        let at = locate(&dir, file)?;
-        checked += usize::from(file.xxh3.is_some());
-        if file.name.starts_with("model.") {
-            tensors = header(&at)?;
-        }
-    }
-    let metrics = dir.file("metrics.json");
-    if metrics.exists() {
-        read_json::<serde_json::Map<String, Value>>(&metrics)?;
-    }
+    let missing = || Error::checkpoint(path, "there is no model any more");
+    let checked = settled(&dir.file("config.json"), missing, |_| Checked::of(&dir))?;
+    let Checked { info, state, checked, tensors } = checked;
     let values: u64 = tensors.iter().map(|(_, _, shape)| shape.iter().product::<u64>()).sum();
     let (epoch, steps) = state.as_ref().map_or((0, 0), |state| (state.epoch_losses.len(), state.step));
     let finished = info.parameters.is_some();

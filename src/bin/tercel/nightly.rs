@@ -10,8 +10,9 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 use tercel::data::dataset::Dataset;
-use tercel::data::ingest::IngestConfig;
+use tercel::data::ingest::{IngestConfig, check_out};
 use tercel::settings::{EvaluateSettings, IndexMode, IndexSettings, RecommendSettings, SearchSettings};
+use tercel::sweep::sweep;
 use tercel::train::{can_resume, forget};
 use tercel::{Config, Error, Result};
 
@@ -128,10 +129,17 @@ pub fn perform(settings: &Settings, out: &Output) -> Result<Finished> {
     recommend::check(&recommending, &files.predictions).map_err(|e| words::under("recommend", e))?;
     evaluate::check(&settings.evaluate).map_err(|e| words::under("evaluate", e))?;
     settings.check_index()?;
-    // Nothing that is not this run's is replaced; who has put it there is told before the work.
-    tercel::train::check_out(&files.model)?;
     let inputs = inputs_read(settings)?;
-    let mut night = Night { settings, config, files: &files, folder, state: State::open(folder)?, out };
+    let state = State::open(folder)?;
+    // Nothing that is not this run's is replaced, which is told before the work.
+    tercel::train::check_out(&files.model)?;
+    if let Err(error) = check_out(&files.dataset)
+        && !state.left_all_of(Stage::Ingest, &files.dataset)?
+    {
+        return Err(error);
+    }
+    sweep(folder)?;
+    let mut night = Night { settings, config, files: &files, folder, state, out };
     let dataset = night.ingest(&inputs)?;
     let model = night.train(&dataset)?;
     night.index(&model)?;
@@ -174,7 +182,7 @@ impl Night<'_> {
         if self.is_finished(&task, usable)? {
             return Ok(manifest(self.state.outputs(Stage::Ingest)));
         }
-        if tercel::data::ingest::check_out(dataset).is_err() {
+        if check_out(dataset).is_err() {
             // Without its manifest a dataset is none to ingest, which would not replace it; but it is this run's.
             for left in self.state.outputs(Stage::Ingest) {
                 let path = self.folder.join(&left.path);

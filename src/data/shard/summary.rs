@@ -43,47 +43,54 @@ pub struct Summary {
 /// # Errors
 /// As [`Shard::open`](super::Shard::open) and [`Shard::block`](super::Shard::block).
 pub fn summarise(path: impl AsRef<Path>) -> Result<Summary> {
-    let index = Arc::new(ShardIndex::read(Opened::open(path.as_ref())?)?);
-    let mut summary = Summary {
-        rows: index.rows,
-        blocks: index.blocks.len() as u64,
-        columns: vec!["user", "item"],
-        checksums: index.checked,
-        users: None,
-        items: None,
-        timestamps: None,
-        weights: None,
-        values_xxh3: String::new(),
-    };
-    let mut hashers: [Xxh3Default; 4] = Default::default();
-    index.scan(|_, rows| {
-        hashers[0].update(bytemuck::cast_slice(rows.users));
-        hashers[1].update(bytemuck::cast_slice(rows.items));
-        widen(&mut summary.users, rows.users);
-        widen(&mut summary.items, rows.items);
-        if let Some(values) = rows.timestamps {
-            hashers[2].update(bytemuck::cast_slice(values));
-            widen(&mut summary.timestamps, values);
+    Summary::of(ShardIndex::read(Opened::open(path.as_ref())?)?)
+}
+
+impl Summary {
+    /// Reads a shard from end to end.
+    pub(crate) fn of(index: ShardIndex) -> Result<Summary> {
+        let index = Arc::new(index);
+        let mut summary = Summary {
+            rows: index.rows,
+            blocks: index.blocks.len() as u64,
+            columns: vec!["user", "item"],
+            checksums: index.checked,
+            users: None,
+            items: None,
+            timestamps: None,
+            weights: None,
+            values_xxh3: String::new(),
+        };
+        let mut hashers: [Xxh3Default; 4] = Default::default();
+        index.scan(|_, rows| {
+            hashers[0].update(bytemuck::cast_slice(rows.users));
+            hashers[1].update(bytemuck::cast_slice(rows.items));
+            widen(&mut summary.users, rows.users);
+            widen(&mut summary.items, rows.items);
+            if let Some(values) = rows.timestamps {
+                hashers[2].update(bytemuck::cast_slice(values));
+                widen(&mut summary.timestamps, values);
+            }
+            if let Some(values) = rows.weights {
+                hashers[3].update(bytemuck::cast_slice(values));
+                widen(&mut summary.weights, values);
+            }
+            Ok(())
+        })?;
+        if index.timestamps {
+            summary.columns.push("timestamp");
         }
-        if let Some(values) = rows.weights {
-            hashers[3].update(bytemuck::cast_slice(values));
-            widen(&mut summary.weights, values);
+        if index.weights {
+            summary.columns.push("weight");
         }
-        Ok(())
-    })?;
-    if index.timestamps {
-        summary.columns.push("timestamp");
+        let there = [true, true, index.timestamps, index.weights];
+        let mut all = Xxh3Default::new();
+        for (hasher, _) in hashers.iter().zip(there).filter(|(_, there)| *there) {
+            all.update(&hasher.digest().to_le_bytes());
+        }
+        summary.values_xxh3 = format!("{:016x}", all.digest());
+        Ok(summary)
     }
-    if index.weights {
-        summary.columns.push("weight");
-    }
-    let there = [true, true, index.timestamps, index.weights];
-    let mut all = Xxh3Default::new();
-    for (hasher, _) in hashers.iter().zip(there).filter(|(_, there)| *there) {
-        all.update(&hasher.digest().to_le_bytes());
-    }
-    summary.values_xxh3 = format!("{:016x}", all.digest());
-    Ok(summary)
 }
 
 fn widen<T: Copy + PartialOrd>(range: &mut Option<(T, T)>, values: &[T]) {
