@@ -77,7 +77,13 @@ impl Tree {
     pub fn digest(&self) -> u64 {
         let mut hash = xxhash_rust::xxh3::Xxh3::new();
         for (path, entry) in &self.0 {
-            hash.update(format!("{path:?} {entry:?}").as_bytes());
+            let (kind, bytes) = match entry {
+                Entry::File(bytes) => ("file", bytes.as_slice()),
+                Entry::Link(target) => ("link", target.as_os_str().as_encoded_bytes()),
+                Entry::Folder => ("folder", b"".as_slice()),
+            };
+            hash.update(format!("{path:?} {kind} {}\n", bytes.len()).as_bytes());
+            hash.update(bytes);
         }
         hash.digest()
     }
