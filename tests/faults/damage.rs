@@ -207,6 +207,33 @@ fn damage_is_not_gone_on_with() {
     tally.finish();
 }
 
+/// Foreign tables without checksums: what is damaged in them may be read as other values, but nothing dies of it.
+#[test]
+fn damaged_tables_kill_nobody() {
+    let tally = Tally::new("foreign tables");
+    let mut random = Random::new(0, "tables");
+    for (name, columns) in
+        [("p.arrow", ["user", "item"]), ("p.parquet", ["user", "item"]), ("in.csv", ["user_id", "item_id"])]
+    {
+        let Some(Entry::File(bytes)) = world().0.get(Path::new(name)) else { panic!("{name} is no file") };
+        let args = ["ingest", name, "--out", "made", "--user", columns[0], "--item", columns[1]];
+        for _ in 0..if long() { 1_000 } else { 15 } {
+            let (bytes, how) = damaged(bytes, &mut random);
+            let mut tree = Tree::default();
+            tree.0.insert(name.into(), Entry::File(bytes));
+            let place = Place::of(&tree);
+            let done = run(&place.at(), &args, None);
+            tally.case();
+            let case = format!("{name}: {how}");
+            if !tally.death(&case, &done) && !done.succeeded() && !(done.refused() && matches!(done.code, Some(2 | 3)))
+            {
+                tally.note(Finding::State, format_args!("{case}: not one line: {}", done.ending()));
+            }
+        }
+    }
+    tally.finish();
+}
+
 /// A foreign Parquet file with page checksums (written by pyarrow): refused, or read as it was.
 #[test]
 fn damaged_parquet_pages_are_refused() {

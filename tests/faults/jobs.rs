@@ -72,7 +72,8 @@ fn ingest() -> Vec<Job> {
 fn train() -> Vec<Job> {
     let of = |out: &'static str| [&["train", "--data", "ds", "--out", out, "--seed", "3"], &TRAINING[..]].concat();
     let readers = |out: &'static str| {
-        vec![Reader::recommend(out), Reader::evaluate(out, "ds"), Reader::inspect(out), Reader::export(out)]
+        let readers = [Reader::recommend(out), Reader::approximate(out), Reader::evaluate(out, "ds")];
+        readers.into_iter().chain([Reader::inspect(out), Reader::export(out)]).collect()
     };
     let mut jobs = vec![
         Job::new("train", &of("fresh"), &["fresh"], readers("fresh")),
@@ -81,6 +82,11 @@ fn train() -> Vec<Job> {
     for job in &mut jobs {
         job.again = &["--resume"];
     }
+    // The best epoch's parameters are a file of their own.
+    let mut stopped = Job::new("train, early stop", &of("m"), &["m"], readers("m"));
+    stopped.args.extend(words(&["--early-stop", "ndcg@5,1"]));
+    stopped.again = &["--resume"];
+    jobs.push(stopped);
     // What a kill in the middle of a training left is gone on with.
     let mut resumed = Job::new("train --resume", &of("fresh"), &["fresh"], readers("fresh"));
     let place = Place::of(&resumed.old);
@@ -121,6 +127,11 @@ fn files() -> Vec<Job> {
     let evaluate = ["evaluate", "--model", "m", "--data", "ds", "--k", "7", "--threads", "1"];
     jobs.push(Job::new("evaluate", &evaluate, &["m"], vec![Reader::recommend("m"), Reader::inspect("m")]));
     jobs
+}
+
+fn synth() -> Vec<Job> {
+    let args = ["synth", "hm", "--out", "fresh", "--scale", "0.0001", "--threads", "1"];
+    vec![Job::new("synth", &args, &["fresh"], vec![])]
 }
 
 /// `inspect --accept` of what was edited by hand: refused before, taken as it is after.
@@ -181,7 +192,8 @@ pub fn known() -> Arc<Vec<Known>> {
     let mut known = KNOWN.lock().expect("no other suite failed while it made them");
     let asked = std::env::var("TERCEL_FAULTS_JOB").unwrap_or_default();
     let made = || {
-        let jobs = [ingest(), train(), index(), files(), accepting(), sweeping(), nights()].into_iter().flatten();
+        let jobs =
+            [ingest(), train(), index(), files(), synth(), accepting(), sweeping(), nights()].into_iter().flatten();
         Arc::new(jobs.filter(|job| job.name.contains(&asked)).map(Job::known).collect())
     };
     Arc::clone(known.get_or_insert_with(made))

@@ -1,5 +1,7 @@
 //! Killed before every directory operation, and in the middle of every write.
 
+use std::path::{Component, Path, PathBuf};
+
 use super::command::run;
 use super::jobs::{Known, known};
 use super::state::Judge;
@@ -47,18 +49,55 @@ fn swept(known: &Known, tally: &Tally, case: &str, left: &Tree) {
     }
     let tree = Tree::read(&place.at());
     // An unfinished training is work that can be gone on with.
-    let kept = |path: &&&std::path::Path| !path.to_string_lossy().ends_with("training");
+    let kept = |path: &&&Path| !path.to_string_lossy().ends_with("training");
     let litter: Vec<_> =
         tree.hidden().into_iter().filter(|path| kept(&path)).map(|path| path.display().to_string()).collect();
     if !litter.is_empty() {
         tally.note(Finding::State, format_args!("{} {case}: swept, and there is still {litter:?}", known.job.name));
     }
-    let visible = |tree: &Tree| tree.part(std::path::Path::new(""));
+    let visible = |tree: &Tree| tree.part(Path::new(""));
     if !visible(&tree).is(&visible(left)) {
         let words = visible(&tree).differences(&visible(left));
         tally
             .note(Finding::State, format_args!("{} {case}: doctor --sweep changed an output: {words}", known.job.name));
     }
+}
+
+/// What of a command's operations would not survive a power cut: files that get their place without having been made
+/// durable, and places that are not made durable themselves.
+fn not_durable(operations: &[String]) -> Vec<String> {
+    let words =
+        |operation: &String| operation.split_once(' ').map(|(call, path)| (call.to_owned(), PathBuf::from(path)));
+    let operations: Vec<(String, PathBuf)> = operations.iter().filter_map(words).collect();
+    let after = |at: usize, call: &str, path: &Path| {
+        let relative: PathBuf = path.components().filter(|part| *part != Component::CurDir).collect();
+        operations[at..].iter().any(|(name, at)| name == call && at.ends_with(&relative))
+    };
+    let mut found = Vec::new();
+    for (at, (call, path)) in operations.iter().enumerate() {
+        let folder = path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("w"));
+        match call.as_str() {
+            // What is removed again needs no durability.
+            "create" if !after(at, "fsync", path) && !after(at, "unlink", path) => {
+                found.push(format!("{} is not made durable", path.display()));
+            }
+            "rename" if !after(at, "fsync", folder) => found.push(format!("the place of {} is not", path.display())),
+            _ => {}
+        }
+    }
+    found
+}
+
+#[test]
+fn what_is_in_its_place_is_durable() {
+    let tally = Tally::new("durable");
+    for known in known().iter() {
+        tally.case();
+        for words in not_durable(&known.calls.operations) {
+            tally.note(Finding::State, format_args!("{}: {words}", known.job.name));
+        }
+    }
+    tally.finish();
 }
 
 #[test]
