@@ -5,7 +5,6 @@ use std::path::Path;
 
 use super::command::{Stepped, count, run};
 use super::jobs::{Known, known};
-use super::readers::Seen;
 use super::state::Judge;
 use super::tally::{Finding, Tally, long, points};
 use super::tree::Tree;
@@ -82,11 +81,7 @@ fn writes_beside_a_stopped_reader(known: &Known, judge: &Judge, tally: &Tally) {
             if reader.writes && ended.code == Some(3) && ended.stderr.contains("was replaced while") {
                 continue;
             }
-            if seen == Some(Seen::Refused) {
-                tally.note(Finding::State, format_args!("{case}: the reader: {}", ended.ending()));
-            } else {
-                judge.reader(&case, which, &ended, seen);
-            }
+            judge.reader(&case, which, &ended, seen);
             let tree = Tree::read(&place.at());
             if !tree.is(&known.new) && !(reader.writes && saw_new && tree.is(&after)) {
                 let words = tree.differences(&known.new);

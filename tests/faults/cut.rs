@@ -16,11 +16,12 @@ fn files(folder: &str) -> Vec<PathBuf> {
     inside.map(|(path, _)| path.clone()).collect()
 }
 
-/// Cuts a file in place, to nothing, to a half, or by its last byte; where it is there.
+/// Cuts a file in place, to nothing, to a half, or by its last two bytes (the last of a text may be the end of its line);
+/// where it is there.
 fn cut(path: &Path, how: u64) -> u64 {
     let Ok(file) = OpenOptions::new().write(true).open(path) else { return 0 };
     let length = file.metadata().expect("its length").len();
-    let left = [0, length / 2, length.saturating_sub(1)][(how % 3) as usize];
+    let left = [0, length / 2, length.saturating_sub(2)][(how % 3) as usize];
     file.set_len(left).expect("it can be cut");
     left
 }

@@ -87,8 +87,8 @@ fn a_night_is_not_mixed_with_others() {
 fn a_second_writer_is_refused() {
     let tally = Tally::new("two writers");
     for known in known().iter() {
-        // Two sweeps remove what there is.
-        if known.job.name.starts_with("doctor") {
+        // Two sweeps remove what there is; two acceptances accept the same texts, one after the other.
+        if known.job.name.starts_with("doctor") || known.job.name.starts_with("inspect") {
             continue;
         }
         let Some((from, to)) = held(known) else {
