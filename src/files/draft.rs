@@ -145,8 +145,11 @@ impl Draft {
 
 /// Refuses a place where something would be lost.
 pub(crate) fn check_place(out: &Path, work: Work) -> Result<()> {
-    let Some(names) = names(out)? else { return Ok(()) };
     let Work { what, manifest, .. } = work;
+    if out.is_file() {
+        return Err(Error::input(out, format!("is a file; a {what} is a folder")));
+    }
+    let Some(names) = names(out)? else { return Ok(()) };
     if names.is_empty() {
         return Ok(());
     }
@@ -168,14 +171,20 @@ pub(crate) fn check_place(out: &Path, work: Work) -> Result<()> {
     }
 }
 
-/// Removes what would be replaced if its manifest could be understood: a folder with nothing in it but `parts`.
-pub(crate) fn remove_damaged(out: &Path, work: Work, parts: &[String]) -> Result<()> {
-    let Err(error) = check_place(out, work) else { return Ok(()) };
+/// [`check_place`], which a folder passes, too, that would if its manifest could be understood: with nothing in it but
+/// `parts`. Answers what is in such a one.
+pub(crate) fn check_known_place(out: &Path, work: Work, parts: &[String]) -> Result<Vec<PathBuf>> {
+    let Err(error) = check_place(out, work) else { return Ok(Vec::new()) };
     let names = names(out)?.unwrap_or_default();
-    if !names.iter().all(|name| belongs(name, work, parts)) {
-        return Err(error);
+    match names.iter().all(|name| belongs(name, work, parts)) {
+        true => Ok(names.iter().map(|name| out.join(name)).collect()),
+        false => Err(error),
     }
-    names.iter().try_for_each(|name| remove_file(&out.join(name)))
+}
+
+/// Removes what is in a folder whose manifest cannot be understood, and which is known to hold nothing but `parts`.
+pub(crate) fn remove_damaged(out: &Path, work: Work, parts: &[String]) -> Result<()> {
+    check_known_place(out, work, parts)?.iter().try_for_each(|path| remove_file(path))
 }
 
 /// Whether a name in a folder is the folder's own.

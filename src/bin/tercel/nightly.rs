@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 use tercel::data::dataset::Dataset;
-use tercel::data::ingest::{IngestConfig, remove_damaged};
+use tercel::data::ingest::{IngestConfig, check_out, remove_damaged};
 use tercel::files::read_json;
 use tercel::settings::{EvaluateSettings, IndexMode, IndexSettings, RecommendSettings, SearchSettings};
 use tercel::sweep::sweep;
@@ -132,10 +132,9 @@ pub fn perform(settings: &Settings, out: &Output) -> Result<Finished> {
     settings.check_index()?;
     let inputs = inputs_read(settings)?;
     let state = State::open(folder)?;
-    // Nothing is replaced that is not this run's, which is told before the work. What is, though its manifest was damaged,
-    // is in nobody's way.
-    remove_damaged(&files.dataset, &state.left(Stage::Ingest))?;
-    tercel::train::remove_damaged(&files.model, &state.left(Stage::Train))?;
+    // Nothing is replaced that is not this run's, which is told before the work.
+    check_out(&files.dataset, &state.left(Stage::Ingest))?;
+    tercel::train::check_out(&files.model, &state.left(Stage::Train))?;
     sweep(folder)?;
     let mut night = Night { settings, config, files: &files, state, out };
     let dataset = night.ingest(&inputs)?;
@@ -179,6 +178,8 @@ impl Night<'_> {
         if self.is_finished(&task, usable)? {
             return Ok(manifest(self.state.outputs(Stage::Ingest)));
         }
+        // This run's, though its manifest may be damaged: it is in nobody's way.
+        remove_damaged(dataset, &self.state.left(Stage::Ingest))?;
         self.state.start(&task)?;
         ingest::perform(&self.settings.input, dataset, &self.settings.ingest, self.out)?;
         let made = Dataset::open(dataset)?;
@@ -197,6 +198,7 @@ impl Night<'_> {
         if self.is_finished(&task, true)? {
             return Ok(self.state.outputs(Stage::Train).to_vec());
         }
+        tercel::train::remove_damaged(model, &self.state.left(Stage::Train))?;
         let data = Dataset::open(&self.files.dataset)?;
         let resume = self.state.is_started(&task) && can_resume(model, &data, &self.config)?;
         if !resume && self.state.has(Stage::Train) {
