@@ -110,8 +110,10 @@ pub fn check_out(out: &Path, parts: &[String]) -> Result<()> {
     check_known_place(out, WORK, &known(parts)).map(drop)
 }
 
+/// With them the files that every model has; none of a place where no model is known to have been.
 fn known(parts: &[String]) -> Vec<String> {
-    parts.iter().cloned().chain(BESIDE.map(String::from)).collect()
+    let every = if parts.is_empty() { &[][..] } else { &BESIDE[..] };
+    parts.iter().cloned().chain(every.iter().map(ToString::to_string)).collect()
 }
 
 /// Removes a model that cannot be understood any more, so that it is in nobody's way: `parts` are the files that it had.
