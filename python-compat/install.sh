@@ -11,5 +11,6 @@ if ! [ -x "$venv/bin/python" ]; then
     }
 fi
 # What is there already takes a second; TERCEL_WHEEL names a wheel that is built.
-"$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r "${1:-pipeline/requirements.txt}"
+"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes \
+    -r "${1:-pipeline/requirements.txt}"
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps "${TERCEL_WHEEL:-.}"

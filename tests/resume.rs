@@ -60,9 +60,10 @@ fn train_with_kills(folder: &Path, out: &str) -> (u32, u32) {
     }
     for name in ["model.safetensors.new", "trainer.safetensors.new", "model.safetensors.new", "best.safetensors.new"] {
         let (mut child, begun) = (train(folder, out, 1), Instant::now());
-        let path = folder.join(out).join(name);
+        let draft = folder.join(format!(".{out}.training"));
+        let path = draft.join(name);
         // What an earlier kill left behind must not count.
-        let _ = fs::remove_file(folder.join(out).join("best.safetensors.new"));
+        let _ = fs::remove_file(draft.join("best.safetensors.new"));
         let left = fs::metadata(&path).and_then(|m| m.modified()).ok();
         while child.try_wait().unwrap().is_none() && begun.elapsed() < Duration::from_secs(20) {
             if fs::metadata(&path).and_then(|m| m.modified()).ok() > left {
@@ -73,6 +74,7 @@ fn train_with_kills(folder: &Path, out: &str) -> (u32, u32) {
         child.kill().unwrap();
         child.wait().unwrap();
     }
+    assert!(!folder.join(out).exists(), "a model is there when it is finished, not before");
     finish(train(folder, out, 2));
     (timed, mid_write)
 }

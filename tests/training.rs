@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tercel::config::{Dtype, LogQ, Negatives, OptimizerKind};
 use tercel::data::dataset::{Dataset, Split};
 use tercel::data::ingest::{IngestConfig, ingest};
+use tercel::files::{read_json, write_json};
 use tercel::index::{Lists, Ranker, UserBlock};
 use tercel::train::{TrainEvent, TrainSummary, train, train_until};
 use tercel::{Config, Device, Error, Evaluate, Model};
@@ -257,23 +258,38 @@ fn a_folder_with_an_unfinished_or_another_run_is_not_overwritten() {
     let error = train(&dataset, &out, &config, true, &mut |_| {}).unwrap_err();
     assert!(error.to_string().contains("model.dim"), "{error}");
     run(&dataset, &out, &config).unwrap();
-    // Unfinished: only a resume goes on.
-    let state = fs::read_to_string(out.join("trainer.json")).unwrap();
-    fs::write(out.join("trainer.json"), state.replace("\"finished\": true", "\"finished\": false")).unwrap();
+    // Unfinished, which lies beside the model's place: only a resume goes on.
+    let draft = folder.path().join(".model.training");
+    fs::rename(&out, &draft).unwrap();
+    let state: serde_json::Value = read_json(&draft.join("trainer.json")).unwrap();
+    let stands = |epoch: u64| {
+        let mut state = state.clone();
+        state["finished"] = false.into();
+        state["cursor"]["epoch"] = epoch.into();
+        write_json(&draft.join("trainer.json"), &state).unwrap();
+    };
+    stands(2);
     let error = run(&dataset, &out, &config).unwrap_err();
     assert!(error.to_string().contains("set `resume`"), "{error}");
     // A place that the run never has.
-    let moved = state.replace("\"finished\": true", "\"finished\": false").replace("\"epoch\": 2", "\"epoch\": 7");
-    assert!(moved.contains("\"epoch\": 7"));
-    fs::write(out.join("trainer.json"), moved).unwrap();
+    stands(7);
     let error = train(&dataset, &out, &config, true, &mut |_| {}).unwrap_err();
     assert!(error.to_string().contains("epoch 7"), "{error}");
-    fs::write(out.join("trainer.json"), state.replace("\"finished\": true", "\"finished\": false")).unwrap();
+    stands(2);
+    // No reader takes it.
+    let error = Model::load(&out, Device::Cpu, 1).unwrap_err();
+    assert!(error.to_string().contains(".model.training holds an unfinished run"), "{error}");
     // Damaged: neither is taken for whole.
-    let mut bytes = fs::read(out.join("model.safetensors")).unwrap();
-    let last = bytes.len() - 1;
-    bytes[last] ^= 1;
-    fs::write(out.join("model.safetensors"), bytes).unwrap();
+    let flip = |path: &Path| {
+        let mut bytes = fs::read(path).unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        fs::write(path, bytes).unwrap();
+    };
+    flip(&draft.join("model.safetensors"));
+    assert!(train(&dataset, &out, &config, true, &mut |_| {}).is_err());
+    flip(&draft.join("model.safetensors"));
+    train(&dataset, &out, &config, true, &mut |_| {}).unwrap();
+    flip(&out.join("model.safetensors"));
     assert!(train(&dataset, &out, &config, true, &mut |_| {}).is_err());
     assert!(Model::load(&out, Device::Cpu, 1).is_err());
 }

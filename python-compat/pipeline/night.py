@@ -11,7 +11,7 @@ one that every worker sees.
 from __future__ import annotations
 
 import json
-import shutil
+import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -20,12 +20,16 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import tercel
+from tercel._core import forget
 from tercel.dataset import SPLITS
+from tercel.model import Exclude
 
 from pipeline import dataops
 from pipeline.checks import CheckReport, Settings, run_checks
+from pipeline.owned import Owned
 from pipeline.publish import Published, checksum_of, popular_list, publish_dynamodb, publish_sqlite
-from pipeline.report import build_report
+from pipeline.publish_dynamodb import remove_requests
+from pipeline.report import render_report
 
 # Columns of articles that are texts for people: hundreds of thousands of values that say nothing to a tower.
 _FOR_PEOPLE = "name", "prod_name", "detail_desc", "image_url"
@@ -108,7 +112,10 @@ def prepare(work: Work, source: Path | str, settings: dataops.DataSettings) -> d
     Raises:
         DataTestsFailed: When a data test fails: nothing is trained on such data.
     """
-    work.folder.mkdir(parents=True, exist_ok=True)
+    owned = Owned(work.folder)
+    owned.sweep()
+    for path in (work.warehouse, work.warehouse.with_suffix(".dbt")):
+        owned.claim(path)
     raw = dataops.load_raw(source, work.warehouse)
     built = dataops.build(work.warehouse, settings)
     marts = {
@@ -117,7 +124,8 @@ def prepare(work: Work, source: Path | str, settings: dataops.DataSettings) -> d
         "articles": dataops.articles,
     }
     for name, rows in marts.items():
-        _write(rows(work.warehouse), work.mart(name))
+        with owned.replacing(work.mart(name)) as draft:
+            _write(rows(work.warehouse), draft)
     features = pq.read_schema(work.mart("articles")).names
     data = tercel.Dataset.build(
         dataops.training_purchases(work.warehouse),
@@ -157,8 +165,8 @@ def train_one(work: Work, name: str, settings: Mapping[str, Any], schedule: Sche
     try:
         model = tercel.Model.train(data, path, resume=True, progress=False, **given)
     except tercel.CheckpointError:
-        # Another run's leavings: other settings, or other data.
-        shutil.rmtree(path, ignore_errors=True)
+        # Another run's leavings: other settings, or other data. A model that is there stays until there is another.
+        forget(path)
         model = tercel.Model.train(data, path, progress=False, **given)
     metrics = model.metrics
     found = max(metrics["validations"])
@@ -188,6 +196,9 @@ def test(
 
     A second seed of the chosen settings is trained, to see how much of the lists is luck.
     """
+    owned = Owned(work.folder)
+    for name in ("purchases", "customers", "articles"):
+        owned.check(work.mart(name))
     data = tercel.Dataset(work.data)
     again = train_one(
         work, f"{chosen.name}-again", chosen.settings, Schedule(**asdict(schedule) | {"seed": schedule.seed + 1})
@@ -198,7 +209,9 @@ def test(
         for name, seen in (("test, discovery", False), ("test, bought next", True))
     }
     second = work.folder / "predictions-again.parquet"
-    tercel.Model(again.path, device=schedule.device).recommend(checks.k, exclude="train", out=second, progress=False)
+    other = tercel.Model(again.path, device=schedule.device)
+    with owned.replacing(second) as draft:
+        _recommend(other, checks.k, draft, exclude="train")
     predict(work, chosen, checks.k, schedule)
     report = run_checks(
         str(work.checked),
@@ -209,8 +222,7 @@ def test(
         checks,
     )
     metrics = model.metrics | {name: {"event": "evaluate", **body} for name, body in figures.items()}
-    build_report(
-        work.report(night),
+    page = render_report(
         predictions=str(work.checked),
         purchases=str(work.mart("purchases")),
         customers=str(work.mart("customers")),
@@ -221,8 +233,10 @@ def test(
         model_checksum=checksum_of(chosen.path / "model.safetensors"),
         settings=checks,
     )
-    (work.folder / "checks.json").write_text(report.to_json() + "\n", encoding="utf-8")
-    (work.folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+    owned = Owned(work.folder)
+    owned.write_text(work.report(night), page)
+    owned.write_text(work.folder / "checks.json", report.to_json() + "\n")
+    owned.write_text(work.folder / "metrics.json", json.dumps(metrics, indent=2) + "\n")
     return figures, report
 
 
@@ -233,8 +247,11 @@ def predict(work: Work, chosen: Trained, k: int, schedule: Schedule) -> int:
     what is in the validation and test splits: by it they are measured.
     """
     model = tercel.Model(chosen.path, device=schedule.device, threads=schedule.threads)
-    model.recommend(k, exclude="train", out=work.checked, progress=False)
-    model.recommend(k, exclude="all", seen=tercel.Dataset(work.data), out=work.predictions, progress=False)
+    owned = Owned(work.folder)
+    with owned.replacing(work.checked) as draft:
+        _recommend(model, k, draft, exclude="train")
+    with owned.replacing(work.predictions) as draft:
+        _recommend(model, k, draft, exclude="all", seen=tercel.Dataset(work.data))
     return int(pq.read_metadata(work.predictions).num_rows)
 
 
@@ -244,14 +261,17 @@ def publish(
     """The night into the store that the API serves; and, where it is wanted, as DynamoDB's batch writes into a folder
     of the night's name.
     """
+    owned = Owned(work.folder)
+    for path in (work.predictions, work.mart("purchases"), work.mart("articles")):
+        owned.check(path)
     purchases, articles = str(work.mart("purchases")), str(work.mart("articles"))
     fallback = popular_list(purchases, k, articles, splits=("train",))
     checksum = checksum_of(chosen.path / "model.safetensors")
     done = [publish_sqlite(str(work.predictions), work.store, night, fallback, checksum, articles)]
     if dynamodb is not None:
         folder = dynamodb / night
-        # What an earlier attempt at this night has left.
-        shutil.rmtree(folder, ignore_errors=True)
+        # What an earlier attempt at this night has left, and nothing else.
+        remove_requests(folder)
         done.append(publish_dynamodb(str(work.predictions), folder, table, night, fallback))
     return done
 
@@ -263,8 +283,19 @@ def _popularity(model: tercel.Model, data: tercel.Dataset, metric: str) -> float
 
 
 def _write(rows: pa.RecordBatchReader, path: Path) -> None:
-    draft = path.with_suffix(".part")
-    with pq.ParquetWriter(draft, rows.schema, compression="zstd") as writer:
+    """Rows as Parquet, whose pages have checksums."""
+    with pq.ParquetWriter(path, rows.schema, compression="zstd", write_page_checksum=True) as writer:
         for batch in rows:
             writer.write_batch(batch)
-    draft.replace(path)
+
+
+def _recommend(model: tercel.Model, k: int, draft: Path, exclude: Exclude, seen: tercel.Dataset | None = None) -> None:
+    """Everybody's lists into a draft. The core knows the format by a file's name, which a draft has not."""
+    file = draft.with_name(f"{draft.name}.parquet")
+    file.unlink(missing_ok=True)  # a killed night's
+    try:
+        model.recommend(k, exclude=exclude, seen=seen, out=file, progress=False)
+        file.chmod(stat.S_IMODE(draft.stat().st_mode))
+        file.replace(draft)
+    finally:
+        file.unlink(missing_ok=True)

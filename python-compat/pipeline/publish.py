@@ -9,16 +9,20 @@ Run the checks first: this publishes what it is given. Users are streamed, so th
 from __future__ import annotations
 
 import argparse
-import hashlib
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.checks_data import Source
+import pyarrow as pa
+from tercel._files import shown
+
+from pipeline.checks_data import BadInput, Source
 from pipeline.publish_dynamodb import write_requests
-from pipeline.publish_rows import FALLBACK_USER, PublishError, UserList, popular_list, user_lists
+from pipeline.publish_rows import PublishError, UserList, popular_list, user_lists
 from pipeline.publish_sqlite import check_name, nights, serve_night, write_night
+from pipeline.sealed import sha256_of
+from pipeline.store_format import FALLBACK_USER
 
 __all__ = [
     "FALLBACK_USER",
@@ -67,11 +71,7 @@ def publish_dynamodb(predictions: Source, folder: str | Path, table: str, night:
 
 def checksum_of(path: str | Path) -> str:
     """The SHA-256 of a file, such as the model's weights."""
-    with Path(path).open("rb") as file:
-        digest = hashlib.sha256()
-        while part := file.read(1 << 20):
-            digest.update(part)
-    return digest.hexdigest()
+    return sha256_of(Path(path))
 
 
 def parser() -> argparse.ArgumentParser:
@@ -100,7 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if given.store is None:
                 command.error("--back needs --store")
             serve_night(given.store, given.night)
-            print(f"{given.store} serves the night {given.night} again")
+            print(f"{shown(given.store)} serves the night {given.night} again")
             return 0
         if given.predictions is None or given.purchases is None:
             command.error("--predictions and --purchases are needed")
@@ -117,11 +117,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             )
         if given.dynamodb is not None:
             done.append(publish_dynamodb(given.predictions, given.dynamodb, given.table, given.night, fallback))
-    except (PublishError, OSError) as error:
+    except (PublishError, BadInput, OSError, pa.ArrowException) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     for one in done:
-        print(f"{one.where}: the night {one.night} with the lists of {one.users:,} users")
+        print(f"{shown(one.where)}: the night {one.night} with the lists of {one.users:,} users")
     return 0
 
 

@@ -9,14 +9,20 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
 
+from tercel._files import beside, folder_in_place, followed, locked, remove_named, shown
+
 from pipeline.publish_rows import PublishError, UserList
+from pipeline.sealed import read_sealed, sha256_of, write_sealed
+
+FORMAT = "tercel-requests-1"
+REQUESTS_FILE = re.compile(r"requests-[0-9]{5,}\.jsonl")
 
 MOST_ITEMS = 25
 MOST_BYTES = 16 * 1024 * 1024
@@ -80,20 +86,80 @@ def write_requests(
 ) -> int:
     """Writes the night's requests into a new folder, which appears when all of it is there. Returns the users' number.
 
-    The fallback list is in the first request.
+    The fallback list is in the first request. A manifest beside the folder has the checksums of its files.
+
+    Raises:
+        PublishError: When the folder is there and not empty.
+        FileError: While another process writes it.
     """
-    if folder.exists():
-        raise PublishError(f"{folder} is there already; remove it or name another folder")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-    temporary.mkdir()
-    try:
-        lines = request_lines(chain([fallback], unique(lists, fallback.user)), table, night)
-        count = write_files(temporary, lines, requests_per_file)
-        os.replace(temporary, folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    folder = followed(folder)
+    with locked(folder, "publish --dynamodb"):
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise PublishError(f"{shown(folder)} is there already; remove it or name another folder")
+        draft = beside(folder, "tercel-tmp")
+        discard_draft(draft)
+        draft.mkdir()
+        try:
+            lines = request_lines(chain([fallback], unique(lists, fallback.user)), table, night)
+            count = write_files(draft, lines, requests_per_file)
+            files = {path.name: sha256_of(path) for path in sorted(draft.iterdir())}
+            # Before the folder is there: a manifest without its folder is in nobody's way.
+            write_sealed(manifest_of(folder), {"format": FORMAT, "night": night, "table": table, "files": files})
+            folder_in_place(draft, folder)
+        finally:
+            discard_draft(draft)
     return count - 1
+
+
+def manifest_of(folder: Path) -> Path:
+    """Where the manifest of a folder of requests lies: beside it, as everything in it is for DynamoDB."""
+    return beside(folder, "requests.json")
+
+
+def discard_draft(draft: Path) -> None:
+    """Removes what a killed publisher left of a folder, or the empty one that was replaced."""
+    if draft.exists():
+        remove_named(draft, [name for name in os.listdir(draft) if REQUESTS_FILE.fullmatch(name)])
+
+
+def remove_requests(folder: Path) -> None:
+    """Removes a folder of requests that was written here and is as it was written, whole or in part.
+
+    Raises:
+        PublishError: When anything else is in it.
+        FileError: While another process writes it.
+    """
+    if not os.path.lexists(folder):
+        return
+    folder = followed(folder)
+    with locked(folder, "publish --dynamodb"):
+        if not folder.is_dir():
+            raise PublishError(f"{shown(folder)} is no folder, and stays: move it, or name another")
+        names = sorted(os.listdir(folder))
+        files = checksums_of(folder) if names else {}
+        for name in names:
+            if name not in files or sha256_of(folder / name) != files[name]:
+                raise PublishError(
+                    f"{shown(folder)}: `{shown(name)}` is not as it was written here, and stays: move it"
+                )
+        remove_named(folder, names)
+        manifest_of(folder).unlink(missing_ok=True)
+
+
+def checksums_of(folder: Path) -> dict[str, str]:
+    """The files of a folder of requests with their checksums, by its manifest.
+
+    Raises:
+        PublishError: When there is none.
+        DamagedError: When it is damaged.
+    """
+    manifest = manifest_of(folder)
+    if not manifest.is_file():
+        raise PublishError(
+            f"{shown(folder)}: {shown(manifest.name)} beside it is missing, which says what belongs to it"
+        )
+    files: dict[str, str] = read_sealed(manifest, FORMAT)["files"]
+    return files
 
 
 def unique(lists: Iterable[UserList], taken: str) -> Iterator[UserList]:
@@ -122,9 +188,17 @@ def write_files(folder: Path, lines: Iterator[tuple[str, int]], requests_per_fil
 
 
 def send(client: Client, folder: Path, tries: int = 8, wait: Callable[[float], None] = time.sleep) -> int:
-    """Sends a folder's requests and what DynamoDB hands back, with growing pauses. Returns the requests' number."""
+    """Sends a folder's requests and what DynamoDB hands back, with growing pauses. Returns the requests' number.
+
+    Raises:
+        PublishError: When a file is not as it was written, before anything is sent; or the table takes no more.
+    """
     sent = 0
-    for path in sorted(folder.glob("requests-*.jsonl")):
+    files = checksums_of(folder)
+    for name, checksum in files.items():
+        if not (folder / name).is_file() or sha256_of(folder / name) != checksum:
+            raise PublishError(f"{shown(folder / name)} is damaged, or missing: publish the night again")
+    for path in (folder / name for name in sorted(files)):
         with path.open(encoding="utf-8") as lines:
             for line in lines:
                 send_one(client, json.loads(line)["RequestItems"], tries, wait)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from json.encoder import encode_basestring
-from pathlib import Path
 
 import duckdb
 import numpy as np
@@ -15,10 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline.checks_data import Source, literal
-
-FALLBACK_USER = "no_user"
-"""The key of the list for users that the store does not know."""
+from pipeline.checks_data import Source, literal, opened, utf8
+from pipeline.store_format import FALLBACK_USER
 
 BATCH_ROWS = 65_536
 
@@ -74,11 +71,16 @@ def batches(predictions: Source) -> Iterator[pa.RecordBatch]:
     """Batches of user, rank, item and score, ids as texts."""
     columns = ["user", "rank", "item", "score"]
     if isinstance(predictions, pa.Table):
-        found, names = predictions.to_batches(max_chunksize=BATCH_ROWS), predictions.schema.names
-    else:
-        file = pq.ParquetFile(predictions)
+        yield from _checked(predictions.to_batches(max_chunksize=BATCH_ROWS), predictions.schema.names, columns)
+        return
+    with opened(predictions) as handle:
+        file = pq.ParquetFile(handle, page_checksum_verification=True)
         names = file.schema_arrow.names
         found = file.iter_batches(BATCH_ROWS, columns=[name for name in columns if name in names])
+        yield from _checked(found, names, columns)
+
+
+def _checked(found: Iterable[pa.RecordBatch], names: list[str], columns: list[str]) -> Iterator[pa.RecordBatch]:
     missing = [column for column in columns if column not in names]
     if missing:
         raise PublishError(f"the predictions have no column {', '.join(missing)}")
@@ -129,4 +131,4 @@ def relation(connection: duckdb.DuckDBPyConnection, name: str, source: Source) -
     if isinstance(source, pa.Table):
         connection.register(name, source)
         return name
-    return f"read_parquet({literal(str(Path(source)))})"
+    return f"read_parquet({literal(utf8(source))})"

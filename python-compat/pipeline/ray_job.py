@@ -25,7 +25,7 @@ if __package__ in (None, ""):
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from pipeline.distributed import KEY, PURCHASES, Columns, clean_purchases
-from pipeline.distributed_job import arguments, build, columns_of, is_csv, scoring_of
+from pipeline.distributed_job import arguments, build, columns_of, is_csv, new_folder, scoring_of
 from pipeline.distributed_scores import SCORES, Scoring, score_users, user_ids
 
 
@@ -106,12 +106,13 @@ def main(words: list[str]) -> None:
 
 def run(asked: argparse.Namespace) -> None:
     """What the command line asks for."""
-    if asked.job == "score":
-        score(scoring_of(asked), asked.out, partitions=asked.partitions, users=asked.users, actors=asked.actors)
-        return
-    columns, keep = columns_of(asked), asked.keep_duplicates
-    shards(asked.purchases, asked.out, columns, partitions=asked.partitions, keep_duplicates=keep)
-    build(asked)
+    with new_folder(asked.out):
+        if asked.job == "score":
+            score(scoring_of(asked), asked.out, partitions=asked.partitions, users=asked.users, actors=asked.actors)
+            return
+        columns, keep = columns_of(asked), asked.keep_duplicates
+        shards(asked.purchases, asked.out, columns, partitions=asked.partitions, keep_duplicates=keep)
+        build(asked)
 
 
 def _actors(wanted: int) -> int:

@@ -10,6 +10,8 @@ The page needs nothing but itself: no network, no server. Send it, keep it with 
 from __future__ import annotations
 
 import argparse
+import base64
+import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -19,6 +21,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
+from tercel._files import shown, write_text
 
 from pipeline.checks import Settings, run_checks
 from pipeline.checks_data import Source
@@ -31,8 +34,13 @@ TEMPLATES = Path(__file__).parent / "templates"
 SHOWN_METRICS = ("recall", "ndcg", "hit_rate", "mrr", "precision", "map", "coverage")
 
 
-def build_report(
-    out: str | Path,
+def build_report(out: str | Path, **given: Any) -> Path:
+    """Writes the page that `render_report` makes of the same."""
+    write_text(out, render_report(**given))
+    return Path(out)
+
+
+def render_report(
     *,
     predictions: Source,
     purchases: Source,
@@ -45,12 +53,12 @@ def build_report(
     users: int = 300,
     settings: Settings | None = None,
     created: datetime | None = None,
-) -> Path:
-    """Writes the page. `metrics` is what stands in the model's metrics.json; `users` how many are embedded."""
+) -> str:
+    """The page as HTML. `metrics` is what stands in the model's metrics.json; `users` how many are embedded."""
     settings = settings or Settings()
     data = collect(predictions, purchases, customers, articles, users, settings)
     when = created or datetime.now(timezone.utc)
-    page = (
+    return (
         environment()
         .get_template("report.html")
         .render(
@@ -67,10 +75,6 @@ def build_report(
             everybody=data["everybody"],
         )
     )
-    path = Path(out)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(page, encoding="utf-8")
-    return path
 
 
 def environment() -> Environment:
@@ -79,7 +83,7 @@ def environment() -> Environment:
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
-    made.globals.update(loss_curve=loss_curve, bars=bars, inline=inline)
+    made.globals.update(loss_curve=loss_curve, bars=bars, inline=inline, source_of=source_of)
     made.filters.update(number=number, figure=figure)
     return made
 
@@ -87,6 +91,12 @@ def environment() -> Environment:
 def inline(name: str) -> Markup:
     """A style sheet or script of ours, as it is."""
     return Markup((TEMPLATES / name).read_text(encoding="utf-8"))
+
+
+def source_of(name: str) -> Markup:
+    """What the page's content security policy calls it: by its hash it and nothing else is taken."""
+    digest = hashlib.sha256(inline(name).encode()).digest()
+    return Markup(f"'sha256-{base64.b64encode(digest).decode()}'")
 
 
 def as_script(data: Mapping[str, Any]) -> Markup:
@@ -188,7 +198,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     path = build_report(
         given.out, **inputs, checks=checks, metrics=metrics, night=given.night, users=given.users, settings=settings
     )
-    print(f"{path}: {path.stat().st_size / 1e6:.1f} MB, {len(checks.failed)} checks failed")
+    print(f"{shown(path)}: {path.stat().st_size / 1e6:.1f} MB, {len(checks.failed)} checks failed")
     return 0 if checks.passed else 1
 
 

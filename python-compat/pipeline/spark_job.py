@@ -28,7 +28,7 @@ if __package__ in (None, ""):
 from pyspark.sql import DataFrame, SparkSession
 
 from pipeline.distributed import KEY, Columns, clean_purchases
-from pipeline.distributed_job import arguments, build, columns_of, is_csv, scoring_of
+from pipeline.distributed_job import arguments, build, columns_of, is_csv, new_folder, scoring_of
 from pipeline.distributed_scores import Scoring, score_users, user_ids
 
 PURCHASES_TYPES = "time bigint, user string, item string"
@@ -79,12 +79,13 @@ def main(words: list[str]) -> None:
 
 def run(spark: SparkSession, asked: argparse.Namespace) -> None:
     """What the command line asks for."""
-    if asked.job == "score":
-        score(spark, scoring_of(asked), asked.out, partitions=asked.partitions, users=asked.users)
-        return
-    columns, keep = columns_of(asked), asked.keep_duplicates
-    shards(spark, asked.purchases, asked.out, columns, partitions=asked.partitions, keep_duplicates=keep)
-    build(asked)
+    with new_folder(asked.out):
+        if asked.job == "score":
+            score(spark, scoring_of(asked), asked.out, partitions=asked.partitions, users=asked.users)
+            return
+        columns, keep = columns_of(asked), asked.keep_duplicates
+        shards(spark, asked.purchases, asked.out, columns, partitions=asked.partitions, keep_duplicates=keep)
+        build(asked)
 
 
 @functools.cache

@@ -26,9 +26,9 @@ mod _core {
     #[pymodule_export]
     use super::tables::{Rows, data_files, read_table};
     #[pymodule_export]
-    use super::train::{complete_config, settings, train};
+    use super::train::{complete_config, forget, settings, train};
     #[pymodule_export]
-    use super::{device_for, version};
+    use super::{device_for, read_json, version};
     use pyo3::prelude::*;
 
     /// Once, when the module is imported.
@@ -42,6 +42,13 @@ mod _core {
 #[pyfunction]
 fn version() -> &'static str {
     env!("CARGO_PKG_VERSION")
+}
+
+/// A JSON text that Tercel wrote, after a look at its checksum.
+#[pyfunction]
+fn read_json(path: std::path::PathBuf) -> PyResult<String> {
+    let text: serde_json::Map<String, serde_json::Value> = errors::raised(tercel::files::read_json(&path))?;
+    serde_json::to_string(&text).map_err(dataset::invalid)
 }
 
 /// The device that a word (`auto`, `cpu`, `cuda:N`) stands for on this host, and why.

@@ -44,6 +44,12 @@ pub(crate) fn train(
     serde_json::to_string(&summary).map_err(invalid)
 }
 
+/// Removes the unfinished run beside the model folder `out`, where there is one.
+#[pyfunction]
+pub(crate) fn forget(out: PathBuf) -> PyResult<()> {
+    crate::errors::raised(tercel::train::forget(&out))
+}
+
 /// A configuration (JSON) with every default filled in, for a training split of `rows` rows.
 #[pyfunction]
 pub(crate) fn complete_config(config: &str, rows: u64) -> PyResult<String> {

@@ -11,9 +11,10 @@ import importlib.util
 import json
 import os
 import shutil
+import stat
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,9 @@ import pytest
 import safetensors
 import safetensors.numpy
 import tercel
+from tercel import _files
 
+from .kills import killed_at
 from .planted import files
 
 SCRIPT = Path(__file__).parent / "scripts" / "scores.py"
@@ -110,7 +113,7 @@ def test_a_model_is_replaced(model: tercel.Model, rich: tercel.Model, tmp_path: 
     assert sorted(one.name for one in tmp_path.iterdir()) == ["fresh", "model"]
 
 
-@pytest.mark.parametrize("fails", ["copy2", "rename"])
+@pytest.mark.parametrize("fails", ["copy", "exchange"])
 def test_what_fails_leaves_the_old_model(
     fails: str, model: tercel.Model, rich: tercel.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -118,28 +121,136 @@ def test_what_fails_leaves_the_old_model(
     before = files(tmp_path / "model")
     calls = []
 
-    def full(real: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*arguments: Any) -> Any:
-            calls.append(arguments)
-            if len(calls) == 2:
-                raise OSError(28, "No space left on device")
-            return real(*arguments)
+    def full(file: Path, other: Path) -> None:
+        calls.append(file)
+        if fails == "exchange" or len(calls) == 2:
+            raise OSError(28, "No space left on device")
+        shutil.copyfile(file, other)
 
-        return call
-
-    if fails == "copy2":
-        monkeypatch.setattr(shutil, "copy2", full(shutil.copy2))
+    if fails == "copy":
+        monkeypatch.setattr(shutil, "copy2", full)
     else:
-        monkeypatch.setattr(Path, "rename", full(Path.rename))
+        monkeypatch.setattr(_files, "exchange", full)
     with pytest.raises(OSError, match="No space left"):
         model.save_pretrained(tmp_path / "model")
     assert files(tmp_path / "model") == before
-    assert [one.name for one in tmp_path.iterdir()] == ["model"]
-    if fails == "copy2":
+    assert os.listdir(tmp_path) == ["model"]
+    if fails == "copy":
         calls.clear()
         with pytest.raises(OSError, match="No space left"):
             model.save_pretrained(tmp_path / "new")
-        assert not (tmp_path / "new").exists()
+        assert os.listdir(tmp_path) == ["model"]
+
+
+@pytest.mark.parametrize("exchanges", [True, False])
+def test_a_save_that_is_killed_anywhere(
+    exchanges: bool, model: tercel.Model, rich: tercel.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One model or the other, whole; where folders cannot be exchanged perhaps none, until the next one comes."""
+    if not exchanges:
+        monkeypatch.setattr(_files, "_renameat2", lambda *_: 38)
+    rich.save_pretrained(tmp_path / "model")
+    whole = {"rich": files(tmp_path / "model"), "model": files(model.save_pretrained(tmp_path / "fresh"))}
+    seen = set()
+    for step in range(1, 200):
+        dead = killed_at(step, lambda: model.save_pretrained(tmp_path / "model"), str(tmp_path))
+        if (tmp_path / "model").exists():
+            [name] = [name for name, content in whole.items() if content == files(tmp_path / "model")]
+            seen.add(name)
+        else:
+            assert not exchanges
+        if not dead:
+            break
+        rich.save_pretrained(tmp_path / "model")
+        assert sorted(os.listdir(tmp_path)) == ["fresh", "model"] and files(tmp_path / "model") == whole["rich"]
+    assert seen == {"rich", "model"} and step > 20
+
+
+def test_a_model_that_is_replaced_meanwhile_is_not_mixed(
+    model: tercel.Model, rich: tercel.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another model takes the place of the one that is copied, in the middle of it."""
+    source = tercel.Model(model.save_pretrained(tmp_path / "source"), device="cpu")
+    real, calls = shutil.copy2, []
+
+    def copy(file: Path, to: Path) -> object:
+        calls.append(file)
+        if len(calls) == 3:
+            with monkeypatch.context() as inner:
+                inner.setattr(shutil, "copy2", real)
+                rich.save_pretrained(tmp_path / "source")
+        return real(file, to)
+
+    monkeypatch.setattr(shutil, "copy2", copy)
+    source.save_pretrained(tmp_path / "copy")
+    assert files(tmp_path / "copy") == files(tmp_path / "source") and len(calls) > 8
+
+
+# ------------------------------------------------------------------------------------------------ links and permissions
+
+
+def test_a_link_out_of_the_model_is_refused_by_name(model: tercel.Model, tmp_path: Path) -> None:
+    kept = model.save_pretrained(tmp_path / "model")
+    (tmp_path / "secret").write_text("mine")
+    for name in ("README.md", "other.txt"):
+        (kept / name).unlink(missing_ok=True)
+        (kept / name).symlink_to("../secret")
+        opened = tercel.Model(kept, device="cpu")
+        with pytest.raises(tercel.CheckpointError, match=f"`{name}` is a link that leads out of the model"):
+            opened.save_pretrained(tmp_path / "copy")
+        with pytest.raises(tercel.CheckpointError, match=f"`{name}` is a link that leads out of the model"):
+            tercel.Model.from_pretrained(kept)
+        (kept / name).unlink()
+    assert not (tmp_path / "copy").exists()
+
+
+def test_a_link_within_the_model_and_one_to_it_are_followed(model: tercel.Model, tmp_path: Path) -> None:
+    kept = model.save_pretrained(tmp_path / "model")
+    (kept / "README.md").rename(kept / "card.md")
+    (kept / "README.md").symlink_to("card.md")
+    (tmp_path / "link").symlink_to("model")
+    opened = tercel.Model.from_pretrained(tmp_path / "link")
+    copy = opened.save_pretrained(tmp_path / "copy")
+    assert not (copy / "README.md").is_symlink() and (copy / "README.md").read_text() == model.card
+    (tmp_path / "out").symlink_to("copy")
+    model.save_pretrained(tmp_path / "out")
+    assert (tmp_path / "out").is_symlink() and files(copy) == files(model.save_pretrained(tmp_path / "fresh"))
+    (tmp_path / "nowhere").symlink_to("none")
+    with pytest.raises(tercel.FileError, match="which is not there"):
+        model.save_pretrained(tmp_path / "nowhere")
+
+
+def test_permissions_are_those_of_the_umask_or_stay(model: tercel.Model, tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        kept = model.save_pretrained(tmp_path / "model")
+        modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in kept.iterdir()}
+        assert set(modes.values()) == {0o640} and stat.S_IMODE(kept.stat().st_mode) == 0o750
+        kept.chmod(0o705)
+        (kept / "README.md").chmod(0o604)
+        model.save_pretrained(kept)
+        assert stat.S_IMODE(kept.stat().st_mode) == 0o705
+        assert stat.S_IMODE((kept / "README.md").stat().st_mode) == 0o604
+    finally:
+        os.umask(before)
+
+
+def test_a_folder_in_the_way_of_the_draft_stays(model: tercel.Model, tmp_path: Path) -> None:
+    (tmp_path / ".model.saving").mkdir()
+    (tmp_path / ".model.saving" / "notes.txt").write_text("mine")
+    with pytest.raises(tercel.FileError, match="is in the way"):
+        model.save_pretrained(tmp_path / "model")
+    assert (tmp_path / ".model.saving" / "notes.txt").read_text() == "mine"
+
+
+def test_a_name_that_is_no_utf8(model: tercel.Model, tmp_path: Path) -> None:
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9"))
+    assert files(model.save_pretrained(path)) == files(model.save_pretrained(tmp_path / "fresh"))
+    again = tercel.Model.from_pretrained(path, device="cpu")
+    assert again.item_ids.equals(model.item_ids) and again.metrics == model.metrics
+
+
+# ----------------------------------------------------------------------------------------------- what may be replaced
 
 
 @pytest.mark.parametrize(

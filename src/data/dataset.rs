@@ -28,9 +28,8 @@ pub(crate) const WORK: Work = Work {
     parts: |dir| {
         let path = dir.join(MANIFEST);
         let text = std::fs::read(&path).map_err(|e| Error::io(&path, e))?;
-        let manifest: Manifest = serde_json::from_slice(&text).map_err(|e| {
-            Error::input(&path, format!("cannot be understood ({e}): this may be no dataset; remove it"))
-        })?;
+        let manifest: Manifest =
+            serde_json::from_slice(&text).map_err(|e| Error::damaged(&path, "its text", e.to_string()))?;
         Ok(manifest.files().map(|file| file.name.clone()).chain(["rejected.csv".into()]).collect())
     },
     written: &[],

@@ -265,6 +265,15 @@ pub fn check_out(out: &Path) -> Result<()> {
     check_place(out, WORK)
 }
 
+/// Removes a dataset that cannot be understood any more, so that it is in nobody's way: `parts` are the files that it
+/// had.
+///
+/// # Errors
+/// What [`check_out`] says, when anything else is in the folder; [`Error::Io`].
+pub fn remove_damaged(out: &Path, parts: &[String]) -> Result<()> {
+    crate::files::remove_damaged(out, WORK, parts)
+}
+
 fn splitter(config: &IngestConfig, spilled: &Spilled, mut user_rows: Vec<u32>, bound: usize) -> Result<Splitter> {
     let SplitRule::LastPerUser(n) = config.split else { return Ok(Splitter::new(config.split, config.seed)) };
     user_rows.resize(bound, 0);

@@ -27,7 +27,7 @@ pub(crate) struct Work {
     pub(crate) ending: &'static str,
     /// The file that says what else is in it.
     pub(crate) manifest: &'static str,
-    /// The names that belong to it, as its manifest has them; an error where that cannot be understood.
+    /// The names that belong to it, as its manifest has them, `FOLDER/FILE` in a folder of it; an error where that cannot be understood.
     pub(crate) parts: fn(&Path) -> Result<Vec<String>>,
     /// Parts that other commands write into the folder while it is in its place.
     pub(crate) written: &'static [&'static str],
@@ -151,10 +151,14 @@ pub(crate) fn check_place(out: &Path, work: Work) -> Result<()> {
         return Ok(());
     }
     if !names.iter().any(|name| name == manifest) {
-        let reason = format!("holds `{}` and is not a {what}; choose another folder, or remove it", names[0]);
+        let reason =
+            format!("is not empty and not a {what}: it holds `{}`; choose another folder, or remove it", names[0]);
         return Err(Error::input(out, reason));
     }
-    let parts = (work.parts)(out)?;
+    let parts = (work.parts)(out).map_err(|error| {
+        let reason = format!("is not empty and not a {what}: {error}; choose another folder, or remove it");
+        Error::input(out, reason)
+    })?;
     match names.iter().find(|name| !belongs(name, work, &parts)) {
         None => Ok(()),
         Some(other) => Err(Error::input(
@@ -164,9 +168,20 @@ pub(crate) fn check_place(out: &Path, work: Work) -> Result<()> {
     }
 }
 
+/// Removes what would be replaced if its manifest could be understood: a folder with nothing in it but `parts`.
+pub(crate) fn remove_damaged(out: &Path, work: Work, parts: &[String]) -> Result<()> {
+    let Err(error) = check_place(out, work) else { return Ok(()) };
+    let names = names(out)?.unwrap_or_default();
+    if !names.iter().all(|name| belongs(name, work, parts)) {
+        return Err(error);
+    }
+    names.iter().try_for_each(|name| remove_file(&out.join(name)))
+}
+
 /// Whether a name in a folder is the folder's own.
 fn belongs(name: &str, work: Work, parts: &[String]) -> bool {
-    let is_part = |name: &str| name == work.manifest || parts.iter().any(|part| part == name);
+    let is_in = |part: &String, name: &str| part == name || folder_of_part(part) == Some(name);
+    let is_part = |name: &str| name == work.manifest || parts.iter().any(|part| is_in(part, name));
     // What is beside a part while it is written.
     let written = name.strip_prefix('.').and_then(|name| name.rsplit_once('.'));
     let beside =
@@ -242,11 +257,24 @@ fn empty(dir: &Path) -> Result<()> {
 fn remove_published(dir: &Path, work: Work) -> Result<()> {
     let parts = if dir.join(work.manifest).exists() { (work.parts)(dir)? } else { Vec::new() };
     for name in names(dir)?.unwrap_or_default() {
-        if name != work.manifest && belongs(&name, work, &parts) {
-            remove_file(&dir.join(name))?;
+        let path = dir.join(&name);
+        if name == work.manifest || !belongs(&name, work, &parts) {
+            continue;
+        }
+        if path.is_dir() && !path.is_symlink() {
+            let inside = parts.iter().filter(|part| folder_of_part(part) == Some(&name));
+            inside.map(|part| remove_file(&dir.join(part))).collect::<Result<()>>()?;
+            remove_emptied(&path)?;
+        } else {
+            remove_file(&path)?;
         }
     }
     remove_file(&dir.join(work.manifest))?;
+    remove_emptied(dir)
+}
+
+/// Removes a folder whose parts are gone, unless something else is in it.
+fn remove_emptied(dir: &Path) -> Result<()> {
     match fs::remove_dir(dir) {
         Err(e) if e.kind() == DirectoryNotEmpty => {
             Err(Error::input(dir, "holds files that are not Tercel's; they stay there"))
@@ -254,6 +282,11 @@ fn remove_published(dir: &Path, work: Work) -> Result<()> {
         Err(e) if e.kind() != NotFound => Err(Error::io(dir, e)),
         _ => Ok(()),
     }
+}
+
+/// The folder that a part named `FOLDER/FILE` lies in.
+fn folder_of_part(part: &str) -> Option<&str> {
+    part.split_once('/').map(|(folder, _)| folder)
 }
 
 /// After a kill between two renames: what was moved aside comes back, unless its successor is in its place.
@@ -298,7 +331,7 @@ mod tests {
             let text = fs::read_to_string(dir.join("thing.json")).map_err(|e| Error::io(dir, e))?;
             Ok(text.split(' ').map(String::from).collect())
         },
-        written: &["part"],
+        written: &["thing.json"],
         resumable: None,
     };
 
@@ -347,7 +380,6 @@ mod tests {
         fs::remove_dir_all(&out).unwrap();
         // At the draft's place.
         let dir = beside(&out, "thing");
-        fs::remove_dir_all(&dir).unwrap();
         fs::create_dir(&dir).unwrap();
         fs::write(dir.join("notes"), "foreign").unwrap();
         refused("is in the way");

@@ -39,7 +39,7 @@ const BEST: &str = "best.safetensors";
 pub(crate) const MANIFEST: &str = "config.json";
 const STATE: &str = "trainer.json";
 /// What a folder holds beside the files that its manifest names.
-const BESIDE: [&str; 7] = [MODEL, TRAINER, STATE, BEST, "metrics.json", "README.md", "items.index"];
+pub(crate) const BESIDE: [&str; 7] = [MODEL, TRAINER, STATE, BEST, "metrics.json", "README.md", "items.index"];
 
 /// Models as outputs.
 pub(crate) const WORK: Work = Work {
@@ -49,8 +49,8 @@ pub(crate) const WORK: Work = Work {
     parts: |dir| {
         let path = dir.join(MANIFEST);
         let text = fs::read(&path).map_err(|e| Error::io(&path, e))?;
-        let info: ModelInfo = serde_json::from_slice(&text)
-            .map_err(|e| Error::input(&path, format!("cannot be understood ({e}): this may be no model; remove it")))?;
+        let info: ModelInfo =
+            serde_json::from_slice(&text).map_err(|e| Error::damaged(&path, "its text", e.to_string()))?;
         Ok(info.files().map(|file| file.name.clone()).chain(BESIDE.map(String::from)).collect())
     },
     written: &["metrics.json", "items.index"],

@@ -7,7 +7,7 @@ use crate::backend::cpu::simd::Isa;
 use crate::config::{Config, Instructions};
 use crate::data::dataset::{Dataset, verify_file};
 use crate::files::{Draft, check_place};
-use crate::model::checkpoint::{ModelDir, ModelInfo, TrainerState, WORK};
+use crate::model::checkpoint::{BESIDE, ModelDir, ModelInfo, TrainerState, WORK};
 use crate::{Device, Error, Result};
 
 /// Where a run begins.
@@ -107,6 +107,15 @@ pub fn can_resume(out: &Path, dataset: &Dataset, config: &Config) -> Result<bool
 /// [`Error::Input`] when `out` holds anything that training would not replace; [`Error::Io`].
 pub fn check_out(out: &Path) -> Result<()> {
     check_place(out, WORK)
+}
+
+/// Removes a model that cannot be understood any more, so that it is in nobody's way: `parts` are the files that it had.
+///
+/// # Errors
+/// What [`check_out`] says, when anything else is in the folder; [`Error::Io`].
+pub fn remove_damaged(out: &Path, parts: &[String]) -> Result<()> {
+    let parts: Vec<String> = parts.iter().cloned().chain(BESIDE.map(String::from)).collect();
+    crate::files::remove_damaged(out, WORK, &parts)
 }
 
 /// Removes the unfinished run beside `out`, where there is one.

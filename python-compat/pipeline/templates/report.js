@@ -78,7 +78,9 @@
       if (hits.has(at)) cell.append(" ", tag("hit", "bought later", "The user bought it in the test split"));
       if (popular.has(at)) cell.append(" ", tag("popular", "popular", `Among the ${data.k} most bought articles`));
       const width = high > low ? 12 + 88 * (score - low) / (high - low) : 100;
-      cell.append(make("span", { class: "score", style: `width:${width.toFixed(0)}%` }));
+      const bar = make("span", { class: "score" });
+      bar.style.width = `${width.toFixed(0)}%`;
+      cell.append(bar);
       return make("tr", {}, make("td", { class: "num rank" }, String(place + 1)), cell, make("td", { class: "num quiet" }, score === null ? "–" : score.toFixed(3)));
     });
     const head = make("tr", {}, make("th", { class: "num rank" }, "#"), make("th", {}, "Article"), make("th", { class: "num" }, "Score"));

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import re
 import shutil
@@ -111,6 +113,18 @@ def test_texts_of_the_data_are_no_markup_and_nothing_is_loaded(tmp_path: Path) -
     assert "img" not in tags.counts
     assert not set("<>&") & set(as_script({"name": "</script ><!--<script &"}))
     assert all(address.startswith("#") for address in tags.addresses)
+
+
+def test_only_our_style_and_script_are_taken(tmp_path: Path) -> None:
+    """The policy names both by their hashes; nothing inline needs more than that."""
+    page = build(tmp_path).read_text(encoding="utf-8")
+    policy = re.search(r'Content-Security-Policy" content="([^"]*)"', page)
+    assert policy is not None and "unsafe" not in policy[1] and policy[1].startswith("default-src 'none';")
+    for kind, found in (("style", r"<style>(.*?)</style>"), ("script", r"<script>(.*?)</script>")):
+        [text] = re.findall(found, page, re.DOTALL)
+        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        assert f"{kind}-src 'sha256-{digest}'" in policy[1]
+    assert not re.search(r"<[^>]*\s(style|on\w+)=", page.split('id="data"')[0])
 
 
 def test_the_page_says_whether_to_publish(tmp_path: Path) -> None:

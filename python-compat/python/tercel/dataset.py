@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -269,7 +270,7 @@ class Dataset:
 def _arrow(path: Path, *, mmap: bool = False) -> pa.Table:
     """A file's table, read into memory or mapped: a mapped file that is cut ends the process by a signal."""
     try:
-        with pa.memory_map(str(path)) if mmap else pa.OSFile(str(path)) as file:
+        with pa.memory_map(os.fsencode(path)) if mmap else pa.OSFile(os.fsencode(path)) as file:
             return pa.ipc.open_file(file).read_all()
     except OSError as error:
         raise FileError(f"{path}: {error.strerror or error}", path=str(path)) from error

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -16,24 +13,18 @@ import pyarrow as pa
 
 from . import _core
 from ._counts import as_json, count
+from ._pretrained import refuse_links, save
 from ._progress import PASSING, Event, Observer, parsed, training_bar, users_bar
 from ._scratch import Scratch
-from ._tables import PathLike, Table, Words, explained, raw_ids, read_options, users_source
+from ._tables import PathLike, Table, Words, explained, path_of, raw_ids, read_options, users_source
 from ._warn import warn
 from .config import Config, complete, configuration, settings_of
 from .dataset import Dataset, _arrow
-from .errors import CheckpointError, ResultWarning
+from .errors import ResultWarning
 from .index import Index
-
-_KEPT = "trainer.safetensors", "best.safetensors"
-"""Files of a model folder that training alone needs."""
 
 _SPREAD = 8, 0.25
 """How an index has the popularity: in so many columns, of which a user has so much."""
-
-_OURS = {"config.json", "model.safetensors", "trainer.json", "metrics.json", "README.md", "items.index", *_KEPT}
-"""Files of a model folder, beside those that its `config.json` names."""
-
 
 Exclude: TypeAlias = Literal["all", "train", "none"]
 """Which of a user's items are left out of its list."""
@@ -63,7 +54,7 @@ class Model:
             CheckpointError: When the folder is not a whole model.
             DeviceError: When the device cannot be used.
         """
-        self.path = Path(path)
+        self.path = path_of(path, "path")
         self._core = _core.TwoTower(self.path, device, count("threads", threads))
         self._folder: Scratch | None = None
         self.history: list[Event] = []
@@ -101,7 +92,7 @@ class Model:
         """
         whole = configuration(config, settings)
         folder = Scratch() if out is None else None
-        path = folder.path / "model" if folder is not None else Path(os.fspath(out or ""))
+        path = folder.path / "model" if folder is not None else path_of(out or "", "out")
         events: list[Event] = []
         observers: list[Observer] = [lambda event: None if event["event"] in PASSING else events.append(event)]
         bar = None
@@ -125,7 +116,12 @@ class Model:
 
     @classmethod
     def from_pretrained(cls, path: PathLike, *, device: str = "auto", threads: int = 0) -> Model:
-        """Opens a folder that `save_pretrained` has written; the same as `Model(path)`."""
+        """Opens a folder that `save_pretrained` has written: `Model(path)`, of a folder in which no link leads out.
+
+        Raises:
+            CheckpointError: When the folder is not a whole model, or a link in it leads out of it.
+        """
+        refuse_links(path_of(path, "path"))
         return cls(path, device=device, threads=threads)
 
     def save_pretrained(self, path: PathLike, *, trainer: bool = False) -> Path:
@@ -137,33 +133,14 @@ class Model:
             trainer: Also the optimizer's state, which resuming needs.
 
         Raises:
-            CheckpointError: When the folder holds anything that is no model.
+            CheckpointError: When the folder holds anything that is no model's, or a file of this model is a link that
+                leads out of its folder.
+            FileError: When another process writes it.
         """
-        target = Path(path)
+        target = path_of(path, "path")
         if target.resolve() == self.path.resolve():
             return target
-        strange = _strange(target)
-        if strange is not None:
-            raise CheckpointError(f"{target}: {strange} is none of a model's; name another folder", path=str(target))
-        target.parent.mkdir(parents=True, exist_ok=True)
-        # Whole or not at all: beside the target first, then in its place.
-        beside = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-        draft, old = beside / "new", beside / "old"
-        try:
-            draft.mkdir()
-            for file in sorted(self.path.iterdir()):
-                if file.is_file() and (trainer or file.name not in _KEPT):
-                    shutil.copy2(file, draft / file.name)
-            if target.exists():
-                target.rename(old)
-            try:
-                draft.rename(target)
-            except BaseException:
-                if old.exists():
-                    old.rename(target)
-                raise
-        finally:
-            shutil.rmtree(beside, ignore_errors=True)
+        save(self.path, target, trainer)
         return target
 
     @property
@@ -176,7 +153,8 @@ class Model:
     @property
     def metrics(self) -> dict[str, Any]:
         """What training measured: losses by epoch, validations, and the figures of the model card."""
-        found: dict[str, Any] = json.loads((self.path / "metrics.json").read_text(encoding="utf-8"))
+        found: dict[str, Any] = json.loads(_core.read_json(self.path / "metrics.json"))
+        found.pop("checksum")
         return found
 
     @property
@@ -325,7 +303,7 @@ class Model:
         )
         read = as_json(options)
         folder = Scratch() if out is None else None
-        file = folder.path / "top.arrow" if folder is not None else Path(os.fspath(out or ""))
+        file = folder.path / "top.arrow" if folder is not None else path_of(out or "", "out")
         bar, told = users_bar("recommend")
         try:
             with settings_of(read), explained(users=users):
@@ -356,33 +334,13 @@ class Model:
         if file.suffix == ".parquet":
             import pyarrow.parquet
 
-            return pyarrow.parquet.read_table(file)
+            with file.open("rb") as content:  # pyarrow takes no path that is not UTF-8
+                return pyarrow.parquet.read_table(content)
         return pa.table({"user": pa.array([], pa.string())})
 
     def __repr__(self) -> str:
         """What it is, in a line."""
         return f"Model({str(self.path)!r}, D = {self.config['model']['dim']}, {len(self.item_ids)} items)"
-
-
-def _strange(folder: Path) -> str | None:
-    """What of a folder is no part of a model that would be replaced; nothing where there is no such thing."""
-    if not folder.exists():
-        return None
-    if not folder.is_dir():
-        return "the file"
-    found = sorted(file.name for file in folder.iterdir())
-    ours = set(_OURS)
-    try:
-        info = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        ours |= {info["history"]["name"]} if info.get("history") else set()
-        for side in ("users", "items"):
-            ours |= {info[side][key]["name"] for key in ("file", "unseen_file") if info[side].get(key)}
-        known = info["format"] == "tercel-model"
-    except (OSError, ValueError, KeyError, TypeError):
-        known = False
-    if not known:
-        ours = set()
-    return next((f"`{name}`" for name in found if name not in ours), None)
 
 
 def recommend(model: Model, k: int = 12, **settings: Any) -> pa.Table:

@@ -64,8 +64,8 @@ pub fn perform(
     out: &Output,
 ) -> Result<PathBuf> {
     let file = file.map_or_else(|| model.join(INDEX_FILE), Path::to_owned);
-    let lock = Lock::take(&file)?;
     let mut model = Model::load(model, device, threads)?;
+    let lock = Lock::take(&file)?;
     let start = Instant::now();
     let options = IndexOptions::approx(settings.recall.unwrap_or(RECALL)).seed(settings.seed);
     let mut index = model.index(&settings.k.map_or(options.clone(), |k| options.k(k)))?;

@@ -61,7 +61,7 @@ pub fn run(args: &Args, out: &Output) -> Result<()> {
     }
     if nightly::is_run(path) {
         let record = path.join("nightly.json");
-        text(&record, std::fs::metadata(&record).map_err(|e| Error::io(&record, e))?.len(), out)?;
+        read_json::<serde_json::Map<String, Value>>(&record)?;
         let parts = [path.join("dataset"), path.join("model")];
         if parts[0].join("dataset.json").is_file() {
             dataset(&parts[0], out)?;

@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 use tercel::data::dataset::Dataset;
-use tercel::data::ingest::{IngestConfig, check_out};
+use tercel::data::ingest::{IngestConfig, remove_damaged};
+use tercel::files::read_json;
 use tercel::settings::{EvaluateSettings, IndexMode, IndexSettings, RecommendSettings, SearchSettings};
 use tercel::sweep::sweep;
 use tercel::train::{can_resume, forget};
@@ -131,15 +132,12 @@ pub fn perform(settings: &Settings, out: &Output) -> Result<Finished> {
     settings.check_index()?;
     let inputs = inputs_read(settings)?;
     let state = State::open(folder)?;
-    // Nothing that is not this run's is replaced, which is told before the work.
-    tercel::train::check_out(&files.model)?;
-    if let Err(error) = check_out(&files.dataset)
-        && !state.left_all_of(Stage::Ingest, &files.dataset)?
-    {
-        return Err(error);
-    }
+    // Nothing is replaced that is not this run's, which is told before the work. What is, though its manifest was damaged,
+    // is in nobody's way.
+    remove_damaged(&files.dataset, &state.left(Stage::Ingest))?;
+    tercel::train::remove_damaged(&files.model, &state.left(Stage::Train))?;
     sweep(folder)?;
-    let mut night = Night { settings, config, files: &files, folder, state, out };
+    let mut night = Night { settings, config, files: &files, state, out };
     let dataset = night.ingest(&inputs)?;
     let model = night.train(&dataset)?;
     night.index(&model)?;
@@ -166,7 +164,6 @@ struct Night<'a> {
     settings: &'a Settings,
     config: Config,
     files: &'a Finished,
-    folder: &'a Path,
     state: State,
     out: &'a Output,
 }
@@ -181,16 +178,6 @@ impl Night<'_> {
         let usable = Dataset::open(dataset).is_ok();
         if self.is_finished(&task, usable)? {
             return Ok(manifest(self.state.outputs(Stage::Ingest)));
-        }
-        if check_out(dataset).is_err() {
-            // Without its manifest a dataset is none to ingest, which would not replace it; but it is this run's.
-            for left in self.state.outputs(Stage::Ingest) {
-                let path = self.folder.join(&left.path);
-                match std::fs::remove_file(&path) {
-                    Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(Error::io(&path, e)),
-                    _ => {}
-                }
-            }
         }
         self.state.start(&task)?;
         ingest::perform(&self.settings.input, dataset, &self.settings.ingest, self.out)?;
@@ -248,8 +235,13 @@ impl Night<'_> {
         }
         self.state.start(&task)?;
         let (device, threads) = (self.config.train.device, self.config.train.threads);
+        let metrics = self.files.model.join("metrics.json");
+        if metrics.exists() && read_json::<serde_json::Value>(&metrics).is_err() {
+            // This run's, and to be made again: the figures of training are lost with it, which are in the log.
+            std::fs::remove_file(&metrics).map_err(|e| Error::io(&metrics, e))?;
+        }
         evaluate::perform(&self.files.model, &self.files.dataset, settings, device, threads, self.out)?;
-        self.state.finish(&task, &[self.files.model.join("metrics.json")])
+        self.state.finish(&task, &[metrics])
     }
 
     fn recommend(&mut self, dataset: &[Stamp], model: &[Stamp]) -> Result<()> {

@@ -131,12 +131,10 @@ impl State {
         self.find(stage).map_or(&[], |record| &record.outputs)
     }
 
-    /// Whether everything that lies in a folder was left there by a stage.
-    pub fn left_all_of(&self, stage: Stage, folder: &Path) -> Result<bool> {
-        let entries = fs::read_dir(folder).and_then(|all| all.collect::<std::io::Result<Vec<_>>>());
-        let entries = entries.map_err(|e| Error::io(folder, e))?;
-        let left = |path: PathBuf| self.outputs(stage).iter().any(|stamp| self.folder.join(&stamp.path) == path);
-        Ok(entries.iter().all(|entry| left(entry.path())))
+    /// The names of the files that the stage left when it was last finished.
+    pub fn left(&self, stage: Stage) -> Vec<String> {
+        let names = self.outputs(stage).iter().filter_map(|stamp| stamp.path.file_name());
+        names.map(|name| name.to_string_lossy().into_owned()).collect()
     }
 
     /// How the stage stands. Where it is finished the record learns the times of its files, which spare reading them.
