@@ -14,6 +14,10 @@ lint:
 test:
     cargo test --workspace --features cli
 
+# The command under faults, every case: killed, stopped, starved and lied to at each call that it makes. Some minutes.
+faults filter="":
+    TERCEL_FAULTS=long cargo test --workspace --features cli --test faults -- --nocapture {{filter}}
+
 # The nightly job on the data that ships with the repository.
 demo:
     cargo run --release --features cli -- demo

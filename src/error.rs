@@ -138,7 +138,9 @@ pub enum Error {
         needed: u64,
     },
     /// Threads cannot be started.
-    #[error("{count} threads cannot be started: {reason}; use fewer `threads`, or raise the limits of processes and memory")]
+    #[error(
+        "{count} threads cannot be started: {reason}; use fewer `threads`, or raise the limits of processes and memory"
+    )]
     Threads {
         /// How many.
         count: usize,

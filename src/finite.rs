@@ -19,7 +19,8 @@ mod tests {
     fn every_number_and_nothing_else() {
         let numbers = [0.0, -0.0, 1.0, -1.0, f32::MAX, f32::MIN, f32::MIN_POSITIVE, f32::from_bits(1)];
         assert!(all_finite(&[]) && all_finite(&numbers));
-        let odd = [f32::NAN, -f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::from_bits(0x7f80_0001), f32::from_bits(!0)];
+        let odd =
+            [f32::NAN, -f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::from_bits(0x7f80_0001), f32::from_bits(!0)];
         for odd in odd {
             for at in [0, 4095, 4096, 9999] {
                 let mut values = vec![1.5; 10_000];

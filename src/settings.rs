@@ -18,7 +18,9 @@ mod validate;
 pub(crate) mod value;
 
 pub use bytes::Bytes;
-pub use choices::{Combine, Dtype, EarlyStop, FeatureSelection, Instructions, LogQ, Negatives, OptimizerKind, Precision, Schedule};
+pub use choices::{
+    Combine, Dtype, EarlyStop, FeatureSelection, Instructions, LogQ, Negatives, OptimizerKind, Precision, Schedule,
+};
 pub use define::Table;
 pub(crate) use definition::{Definition, Nested};
 pub use limits::MAX_K;

@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use crate::data::dataset;
 use crate::files::{LOCK, Lock, OLD, TEMP, Work, discard, folder_of, put_back, remove_file};
 use crate::model::checkpoint::{self, ModelDir};
+use crate::synth::hm;
 use crate::{Error, Result};
 
 /// The kinds of folders that are outputs.
-const WORKS: [Work; 2] = [dataset::WORK, checkpoint::WORK];
+const WORKS: [Work; 3] = [dataset::WORK, checkpoint::WORK, hm::WORK];
 
 /// What a sweep met.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -123,7 +123,10 @@ mod tests {
     fn any_number_of_threads_does_the_same() {
         for count in [1, 3] {
             let threads = Threads::new(count).unwrap();
-            assert_eq!(threads.map((0..100).collect(), 7, |at, n: usize| at + n), (0..200).step_by(2).collect::<Vec<_>>());
+            assert_eq!(
+                threads.map((0..100).collect(), 7, |at, n: usize| at + n),
+                (0..200).step_by(2).collect::<Vec<_>>()
+            );
             let mut values: Vec<u32> = (0..10_000u32).map(|n| n.wrapping_mul(2_654_435_761)).collect();
             threads.sort_unstable_by(&mut values, |a, b| b.cmp(a));
             assert!(values.is_sorted_by(|a, b| a >= b));

@@ -109,8 +109,12 @@ fn a_night_in_an_odd_folder_is_not_done_twice() {
 #[test]
 fn errors_name_what_can_be_named() {
     let folder = tempfile::tempdir().unwrap();
-    for line in ["inspect @none", "train --data @none --out @model", "ingest @none.csv --out @data", "evaluate --model @none --data @no"]
-    {
+    for line in [
+        "inspect @none",
+        "train --data @none --out @model",
+        "ingest @none.csv --out @data",
+        "evaluate --model @none --data @no",
+    ] {
         let output = run(folder.path(), line);
         let errors = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!((output.status.code(), errors.lines().count()), (Some(3), 1), "{line}: {errors}");

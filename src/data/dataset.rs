@@ -185,7 +185,8 @@ fn check_rows(manifest: &Manifest, path: &Path) -> Result<()> {
     for (name, side) in [("users", &manifest.users), ("items", &manifest.items)] {
         let unseen = side.unseen_file.as_ref().map_or(0, |file| file.rows);
         if (u64::from(side.rows), u64::from(side.unseen)) != (side.file.rows, unseen) {
-            let reason = format!("{} and {} rows, its files have {} and {unseen}", side.rows, side.unseen, side.file.rows);
+            let reason =
+                format!("{} and {} rows, its files have {} and {unseen}", side.rows, side.unseen, side.file.rows);
             return Err(damaged(name, reason));
         }
     }

@@ -27,7 +27,7 @@ pub(crate) struct Work {
     pub(crate) ending: &'static str,
     /// The file that says what else is in it.
     pub(crate) manifest: &'static str,
-    /// The names that belong to it, as its manifest has them; an error where that cannot be understood.
+    /// The names that belong to it, as its manifest has them, `FOLDER/FILE` in a folder of it; an error where that cannot be understood.
     pub(crate) parts: fn(&Path) -> Result<Vec<String>>,
     /// Parts that other commands write into the folder while it is in its place.
     pub(crate) written: &'static [&'static str],
@@ -180,7 +180,8 @@ pub(crate) fn remove_damaged(out: &Path, work: Work, parts: &[String]) -> Result
 
 /// Whether a name in a folder is the folder's own.
 fn belongs(name: &str, work: Work, parts: &[String]) -> bool {
-    let is_part = |name: &str| name == work.manifest || parts.iter().any(|part| part == name);
+    let is_in = |part: &String, name: &str| part == name || folder_of_part(part) == Some(name);
+    let is_part = |name: &str| name == work.manifest || parts.iter().any(|part| is_in(part, name));
     // What is beside a part while it is written.
     let written = name.strip_prefix('.').and_then(|name| name.rsplit_once('.'));
     let beside =
@@ -256,11 +257,24 @@ fn empty(dir: &Path) -> Result<()> {
 fn remove_published(dir: &Path, work: Work) -> Result<()> {
     let parts = if dir.join(work.manifest).exists() { (work.parts)(dir)? } else { Vec::new() };
     for name in names(dir)?.unwrap_or_default() {
-        if name != work.manifest && belongs(&name, work, &parts) {
-            remove_file(&dir.join(name))?;
+        let path = dir.join(&name);
+        if name == work.manifest || !belongs(&name, work, &parts) {
+            continue;
+        }
+        if path.is_dir() && !path.is_symlink() {
+            let inside = parts.iter().filter(|part| folder_of_part(part) == Some(&name));
+            inside.map(|part| remove_file(&dir.join(part))).collect::<Result<()>>()?;
+            remove_emptied(&path)?;
+        } else {
+            remove_file(&path)?;
         }
     }
     remove_file(&dir.join(work.manifest))?;
+    remove_emptied(dir)
+}
+
+/// Removes a folder whose parts are gone, unless something else is in it.
+fn remove_emptied(dir: &Path) -> Result<()> {
     match fs::remove_dir(dir) {
         Err(e) if e.kind() == DirectoryNotEmpty => {
             Err(Error::input(dir, "holds files that are not Tercel's; they stay there"))
@@ -268,6 +282,11 @@ fn remove_published(dir: &Path, work: Work) -> Result<()> {
         Err(e) if e.kind() != NotFound => Err(Error::io(dir, e)),
         _ => Ok(()),
     }
+}
+
+/// The folder that a part named `FOLDER/FILE` lies in.
+fn folder_of_part(part: &str) -> Option<&str> {
+    part.split_once('/').map(|(folder, _)| folder)
 }
 
 /// After a kill between two renames: what was moved aside comes back, unless its successor is in its place.

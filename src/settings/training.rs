@@ -5,7 +5,9 @@ use super::limits::{
     MAX_BATCH, MAX_DIM, MAX_HIDDEN, MAX_HISTORY, MAX_THREADS, MIN_TEMPERATURE, at_least, at_most, below_one, positive,
     some, width, within,
 };
-use super::{Combine, Dtype, EarlyStop, FeatureSelection, Instructions, LogQ, Negatives, OptimizerKind, Precision, Schedule};
+use super::{
+    Combine, Dtype, EarlyStop, FeatureSelection, Instructions, LogQ, Negatives, OptimizerKind, Precision, Schedule,
+};
 use crate::{Device, Error, Result};
 
 settings! {

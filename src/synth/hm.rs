@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use crate::files::{AtomicFile, create_folder};
+use crate::files::{AtomicFile, Draft, Work, create_folder};
 use crate::threads::{Threads, spawn_in};
 use crate::{Error, Result};
 use articles::Articles;
@@ -101,20 +101,35 @@ impl Sizes {
     }
 }
 
-/// Writes the files into `folder`, which is created; `progress` is told of days done, and of all. Each file is there whole or not at
-/// all.
+/// The purchases, without which the folder is none of ours.
+const PURCHASES: &str = "transactions_train.csv";
+
+/// The folder as an output: made beside its place, and moved there in one step.
+pub(crate) const WORK: Work = Work {
+    what: "folder of purchases",
+    ending: "synth",
+    manifest: PURCHASES,
+    parts: |_| {
+        Ok(["articles.csv", "customers.csv", "truth/clusters.csv", "truth/customers.csv"].map(String::from).to_vec())
+    },
+    written: &[],
+    resumable: None,
+};
+
+/// Writes the files into `folder`, which is created, whole or not at all; `progress` is told of days done, and of all.
 ///
 /// # Errors
-/// [`Error::Config`] for a scale that cannot be; [`Error::Input`] when one of the files is there already; [`Error::Io`].
+/// [`Error::Config`] for a scale that cannot be; [`Error::Input`] when something is in the folder already, or when
+/// another run writes it; [`Error::Io`].
 pub fn write(folder: &Path, config: &HmConfig, progress: &(dyn Fn(u32, u32) + Sync)) -> Result<HmSummary> {
     let sizes = Sizes::of(config.scale)?;
-    let truth = folder.join("truth");
-    let names = ["articles.csv", "customers.csv", "transactions_train.csv"];
+    let names = ["articles.csv", "customers.csv", PURCHASES];
     if let Some(name) = names.iter().find(|name| folder.join(name).exists()) {
         let reason = "is there already; remove it, or write to another folder";
         return Err(Error::input(folder.join(name), reason));
     }
-    create_folder(folder)?;
+    let draft = Draft::open(folder, WORK, false)?;
+    let (folder, truth) = (draft.path().to_owned(), draft.path().join("truth"));
     create_folder(&truth)?;
     let start = Instant::now();
     let threads = Threads::new(config.threads)?;
@@ -129,6 +144,7 @@ pub fn write(folder: &Path, config: &HmConfig, progress: &(dyn Fn(u32, u32) + Sy
         rows = days::write(out, &threads, config.seed, &sizes, &articles, &customers, progress)?;
         Ok(())
     })?;
+    draft.publish()?;
     Ok(HmSummary {
         rows,
         customers: u64::from(sizes.customers),
@@ -151,7 +167,7 @@ const EVERY: Duration = Duration::from_secs(1);
 impl Output {
     fn write(path: &Path, lines: impl FnOnce(&mut Output) -> std::io::Result<()>) -> Result<u64> {
         let failed = |e| Error::io(path, e);
-        let mut out = Output { file: AtomicFile::create(path)?, bytes: 0 };
+        let mut out = Output { file: AtomicFile::inside(path)?, bytes: 0 };
         let file = out.file.file().try_clone().map_err(failed)?;
         let (done, waiting) = mpsc::channel::<()>();
         // The disk works while lines are drawn, not after the last of them.

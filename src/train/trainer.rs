@@ -85,7 +85,8 @@ pub fn train_until(
         #[cfg(not(feature = "cuda"))]
         Device::Cuda(ordinal) => Err(crate::backend::no_cuda_feature(ordinal)),
         Device::Cpu | Device::Auto => {
-            let backend = Cpu::new(config.train.threads, Isa::asked(config.train.instructions), config.train.precision)?;
+            let backend =
+                Cpu::new(config.train.threads, Isa::asked(config.train.instructions), config.train.precision)?;
             Run::start(backend, dataset, out.as_ref(), config, resume, stop, observer)?.run()
         }
     }

@@ -7,9 +7,9 @@ pub(crate) use step::backward_step;
 use stored::Stored;
 
 use super::simd::{Op, Simd};
-use crate::threads::ranges;
 use super::{Cpu, MatMut, need, need_len, need_mat};
 use crate::backend::{Bag, Table, TableData};
+use crate::threads::ranges;
 use crate::{Error, Result};
 
 /// Output rows of a task.

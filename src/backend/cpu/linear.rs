@@ -1,9 +1,9 @@
 //! Linear layers: three products by the micro-kernel that the loss uses.
 
 use super::simd::{Epilogue, Gemm, Op, PANEL, Simd, pack_panels, rows as row};
-use crate::threads::ranges;
 use super::{Cpu, Mat, MatMut, need, need_len, need_mat};
 use crate::Result;
+use crate::threads::ranges;
 
 /// Rows of a task.
 const ROWS: usize = 96;

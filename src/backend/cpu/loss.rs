@@ -20,10 +20,10 @@ use block::{Problem, RowState};
 use pack::{Candidates, Rounded, Users};
 
 use super::simd::{Op, PANEL, Simd, rows};
-use crate::threads::ranges;
 use super::{Cpu, scratch};
 use crate::Result;
 use crate::backend::{SoftmaxGrads, SoftmaxLoss};
+use crate::threads::ranges;
 
 /// Rows of a strip: at most, and at least where the strip's scores are kept.
 const ROWS: usize = 132;

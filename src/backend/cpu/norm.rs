@@ -1,9 +1,9 @@
 //! L2 norms of rows.
 
 use super::simd::{Op, Simd, rows as row};
-use crate::threads::ranges;
 use super::{Cpu, need_len};
 use crate::Result;
+use crate::threads::ranges;
 
 /// Rows of a task.
 const ROWS: usize = 256;

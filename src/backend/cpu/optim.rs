@@ -1,12 +1,12 @@
 //! Optimizer rules, for dense parameters and for the rows of tables.
 
 use super::simd::{Op, Simd, rows as row};
-use crate::threads::ranges;
 use super::{Cpu, need, need_len};
 use crate::Result;
 use crate::backend::Step;
 use crate::backend::rule::Rule;
 use crate::config::OptimizerKind;
+use crate::threads::ranges;
 
 /// Values of a task; sums run over these pieces.
 const PIECE: usize = 1 << 14;

@@ -21,10 +21,10 @@ pub(crate) use codes::Panel;
 pub(crate) use who::Who;
 
 use super::simd::{Isa, Op, PANEL, Simd};
-use crate::threads::ranges;
 use super::{Cpu, need, need_len};
 use crate::backend::Skip;
 use crate::slab::Slab;
+use crate::threads::ranges;
 use crate::{Result, memory};
 
 /// Queries of a task, at most: laying a block of items out for them costs little beside scoring it.

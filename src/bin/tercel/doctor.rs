@@ -11,8 +11,8 @@ use tercel::sweep::{Swept, sweep};
 use tercel::{Config, Device, Error, Result};
 
 use crate::args::read_toml;
-use crate::paths::shown;
 use crate::output::{Output, proc_kib, size};
+use crate::paths::shown;
 
 const EXAMPLES: &str = r"Examples:
   tercel doctor

@@ -7,8 +7,8 @@ use tercel::export::{Exported, check_path};
 use tercel::{Error, Export, Model, Result, Who};
 
 use crate::args::MachineFlags;
-use crate::paths::shown;
 use crate::output::{Output, duration, round, size, thousands};
+use crate::paths::shown;
 use crate::progress::Meter;
 use crate::watch::watch;
 

@@ -8,8 +8,8 @@ use tercel::data::dataset::SourceColumns;
 use tercel::data::ingest::{IngestConfig, Progress, ingest};
 
 use crate::args::IngestFlags;
-use crate::paths::shown;
 use crate::output::{Output, duration, round, thousands};
+use crate::paths::shown;
 use crate::progress::Meter;
 
 const EXAMPLES: &str = r"Examples, run from the repository:

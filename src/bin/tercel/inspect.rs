@@ -13,8 +13,8 @@ use tercel::model::checkpoint::{ModelDir, ModelInfo, TrainerState};
 use tercel::{Error, Result};
 
 use crate::nightly;
-use crate::paths::shown;
 use crate::output::{Output, date, size, thousands};
+use crate::paths::shown;
 
 mod accept;
 
@@ -84,7 +84,8 @@ fn text(path: &Path, bytes: u64, out: &Output) -> Result<()> {
 
 fn index(path: &Path, bytes: u64, out: &Output) -> Result<()> {
     let index = ItemIndex::open(path, tercel::Device::Cpu, 0)?;
-    let mut fields = json!({ "kind": "index", "path": shown(path), "bytes": bytes, "items": index.len(), "dim": index.dim() });
+    let mut fields =
+        json!({ "kind": "index", "path": shown(path), "bytes": bytes, "items": index.len(), "dim": index.dim() });
     merge(&mut fields, &crate::index::describe(index.about()));
     fields["tags"] = json!(index.tags().count());
     fields["rebuild_advised"] = json!(index.rebuild_advised());

@@ -8,9 +8,9 @@ use tercel::settings::RecommendSettings;
 use tercel::{Dataset, Device, Model, Recommend, Result};
 
 use crate::args::MachineFlags;
-use crate::paths::shown;
 use crate::flags::Flags;
 use crate::output::{Output, duration, round, thousands};
+use crate::paths::shown;
 use crate::progress::Meter;
 use crate::watch::watch;
 

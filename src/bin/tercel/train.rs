@@ -9,8 +9,8 @@ use tercel::train::{Diagnostics, TrainEvent, train};
 use tercel::{Config, Error, Result};
 
 use crate::args::{TrainFlags, announce, read_toml};
-use crate::paths::shown;
 use crate::output::{Output, duration, thousands};
+use crate::paths::shown;
 use crate::progress::Meter;
 
 const EXAMPLES: &str = r"Examples, after `tercel demo`:

@@ -156,7 +156,11 @@ pub(super) fn number(
         _ => {}
     }
     let threads = Threads::available();
-    Ok(Numbered { users: Side::new(raw_users, &users, &threads)?, items: Side::new(raw_items, &items, &threads)?, filtered })
+    Ok(Numbered {
+        users: Side::new(raw_users, &users, &threads)?,
+        items: Side::new(raw_items, &items, &threads)?,
+        filtered,
+    })
 }
 
 /// Drops the validation and test rows of whom the bounds left out: counts them, and forgets who is in no other.

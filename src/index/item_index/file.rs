@@ -164,7 +164,8 @@ impl ItemIndex {
             .filter(|(name, ..)| vectors(name))
             .map(|(_, at, len)| *at..at.saturating_add(*len))
             .collect();
-        let found = cpu.threads.map(bytes.chunks(CHUNK).collect(), 1, |n, chunk| check_chunk(chunk, n * CHUNK, &vectors));
+        let found =
+            cpu.threads.map(bytes.chunks(CHUNK).collect(), 1, |n, chunk| check_chunk(chunk, n * CHUNK, &vectors));
         let differs = found.iter().zip(&checksums).position(|((sum, _), expected)| sum != expected);
         if let Some(chunk) = differs {
             return Err(damaged(&format!("byte {} or after it", body + chunk * CHUNK), "the checksum differs"));

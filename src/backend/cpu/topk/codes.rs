@@ -9,8 +9,8 @@ use crate::slab::Slab;
 use crate::{Result, memory};
 
 use super::super::Cpu;
-use super::WHAT;
 use super::super::simd::{CODE_ZERO, LARGEST_CODE, Op, PANEL, Simd, code_at};
+use super::WHAT;
 
 /// Values that codes can stand for, in size; below, they count as zero.
 const LEAST: f32 = 1e-15;
