@@ -278,8 +278,8 @@ fn remove_published(dir: &Path, work: Work) -> Result<()> {
             continue;
         }
         if path.is_dir() && !path.is_symlink() {
-            let inside = parts.iter().filter(|part| folder_of_part(part) == Some(&name));
-            inside.map(|part| remove_file(&dir.join(part))).collect::<Result<()>>()?;
+            let mut inside = parts.iter().filter(|part| folder_of_part(part) == Some(&name));
+            inside.try_for_each(|part| remove_file(&dir.join(part)))?;
             remove_emptied(&path)?;
         } else {
             remove_file(&path)?;
