@@ -35,7 +35,6 @@ pub use options::{Mark, ReadOptions, TimeUnit};
 pub use read::{Parts, parts, read};
 pub use source::check;
 
-pub use batches::is_guarded;
 pub(crate) use batches::{Batches, guard};
 pub(crate) use dialect::Dialect;
 pub(crate) use each::{EachRow, Met};

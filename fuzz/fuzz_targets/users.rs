@@ -19,7 +19,7 @@ fn model() -> &'static (PathBuf, Mutex<Model>) {
         // What arrow-rs panics of is caught: the fuzzer must not see it as a crash.
         let hook = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |panic| {
-            if !tercel::table::is_guarded() {
+            if !tercel::guard::is_guarded() {
                 hook(panic);
             }
         }));

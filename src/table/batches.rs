@@ -5,10 +5,8 @@
 mod claims;
 mod pages;
 
-use std::cell::Cell;
 use std::fs::File;
 use std::io::{BufReader, Read, Seek};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -27,26 +25,15 @@ use claims::Which;
 use super::inputs::Stream;
 use super::types::{as_text, text_at};
 use super::{EachRow, Kind, Table};
+use crate::guard::guarded;
 use crate::{Error, Result};
 
 /// Rows that a worker gets at once.
 const BATCH: usize = 16 << 10;
 
-thread_local! {
-    static GUARDED: Cell<u32> = const { Cell::new(0) };
-}
-
-/// Whether a panic of this thread is caught and becomes an error: a program's own panic hook need not speak of it.
-pub fn is_guarded() -> bool {
-    GUARDED.try_with(|depth| depth.get() > 0).unwrap_or(false)
-}
-
 /// Calls arrow-rs on data of `path`; a panic is damage.
 pub(crate) fn guard<T>(path: &Path, at: &str, call: impl FnOnce() -> std::result::Result<T, ArrowError>) -> Result<T> {
-    GUARDED.with(|depth| depth.set(depth.get() + 1));
-    let called = catch_unwind(AssertUnwindSafe(call));
-    GUARDED.with(|depth| depth.set(depth.get() - 1));
-    match called {
+    match guarded(call) {
         Ok(Ok(value)) => Ok(value),
         // A seek to where a damaged footer points is an invalid argument.
         Ok(Err(ArrowError::IoError(_, source)))

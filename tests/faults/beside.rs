@@ -83,7 +83,8 @@ fn writes_beside_a_stopped_reader(known: &Known, judge: &Judge, tally: &Tally) {
             }
             judge.reader(&case, which, &ended, seen);
             let tree = Tree::read(&place.at());
-            if !tree.is(&known.new) && !(reader.writes && saw_new && tree.is(&after)) {
+            let is_right = tree.is(&known.new) || reader.writes && saw_new && tree.is(&after);
+            if !is_right {
                 let words = tree.differences(&known.new);
                 tally.note(Finding::State, format_args!("{case}: left behind: {words}"));
             }

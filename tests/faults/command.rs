@@ -42,6 +42,11 @@ impl Run {
         matches!(self.code, Some(1..=4)) && lines.len() == 1 && lines[0].starts_with("error: ")
     }
 
+    /// Whether it found its input at fault and said so, in one line.
+    pub fn refused_input(&self) -> bool {
+        self.refused() && matches!(self.code, Some(2 | 3))
+    }
+
     /// How it ended, in a line.
     pub fn ending(&self) -> String {
         let how = match (self.hung, self.code, self.signal) {

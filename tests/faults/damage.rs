@@ -189,7 +189,7 @@ fn damage_is_not_gone_on_with() {
             if tally.death(&case, &done) {
                 continue;
             }
-            if !done.succeeded() && !(done.refused() && done.code == Some(3)) {
+            if !done.succeeded() && !done.refused_input() {
                 tally.note(Finding::State, format_args!("{case}: not exit 3 with one line: {}", done.ending()));
             }
             // A night that is finished is not read again as a whole: what it does not look at stays as it is.
@@ -225,8 +225,7 @@ fn damaged_tables_kill_nobody() {
             let done = run(&place.at(), &args, None);
             tally.case();
             let case = format!("{name}: {how}");
-            if !tally.death(&case, &done) && !done.succeeded() && !(done.refused() && matches!(done.code, Some(2 | 3)))
-            {
+            if !tally.death(&case, &done) && !done.succeeded() && !done.refused_input() {
                 tally.note(Finding::State, format_args!("{case}: not one line: {}", done.ending()));
             }
         }
@@ -260,7 +259,7 @@ fn damaged_parquet_pages_are_refused() {
         if tally.death(&case, &done) {
             continue;
         }
-        if !done.succeeded() && !(done.refused() && matches!(done.code, Some(2 | 3))) {
+        if !done.succeeded() && !done.refused_input() {
             tally.note(Finding::State, format_args!("{case}: not one line: {}", done.ending()));
         } else if done.succeeded() && tree != expected {
             tally.note(Finding::Wrong, format_args!("{case}: exit 0, but {}", tree.differences(&expected)));

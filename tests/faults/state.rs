@@ -73,7 +73,8 @@ impl<'a> Judge<'a> {
         }
         if job.pair {
             let [vectors, ids] = [states[0], states[1]];
-            if !ids.2 && !((vectors.0 && ids.0) || (vectors.1 && ids.1)) {
+            let fits = ids.2 || vectors.0 && ids.0 || vectors.1 && ids.1;
+            if !fits {
                 self.tally.note(Finding::Wrong, format_args!("{} {case}: ids beside others' vectors", job.name));
             }
         }

@@ -69,7 +69,7 @@ fn main() -> ExitCode {
     let speak = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         // One of arrow-rs on a damaged file is caught, and becomes an error that has its line.
-        if !tercel::table::is_guarded() {
+        if !tercel::guard::is_guarded() {
             speak(panic);
         }
     }));
