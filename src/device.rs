@@ -103,6 +103,12 @@ pub fn cpu_multiplies_bf16() -> bool {
     crate::backend::cpu::simd::Isa::gains_by_bf16()
 }
 
+/// The instruction sets that this host's processors have, the best first, as `train.instructions` names them.
+pub fn instruction_sets() -> Vec<&'static str> {
+    use crate::backend::cpu::simd::Isa;
+    Isa::ALL.into_iter().rev().filter(|isa| isa.available()).map(Isa::name).collect()
+}
+
 /// What a CUDA device says of itself.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct CudaInfo {

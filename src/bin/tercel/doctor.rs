@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde_json::json;
 use tercel::data::dataset::Dataset;
-use tercel::device::{Choice, CudaInfo, cpu_multiplies_bf16};
+use tercel::device::{Choice, CudaInfo, cpu_multiplies_bf16, instruction_sets};
 use tercel::model::Budget;
 use tercel::sweep::{Swept, sweep};
 use tercel::{Config, Device, Error, Result};
@@ -173,24 +173,4 @@ fn budget(data: &std::path::Path, args: &Args, cuda: Option<&CudaInfo>, out: &Ou
         out.text(format!("it {fits}: {} are free", size(free)));
     }
     Ok(())
-}
-
-/// The vector instruction sets that the CPU kernels look for, widest first; `portable` where there is none of them.
-fn instruction_sets() -> Vec<&'static str> {
-    let mut found = Vec::new();
-    #[cfg(target_arch = "x86_64")]
-    {
-        // What the bf16 path asks for: every processor with the first has the second.
-        if std::is_x86_feature_detected!("avx512bf16") && std::is_x86_feature_detected!("avx512vnni") {
-            found.push("avx512-bf16");
-        }
-        if std::is_x86_feature_detected!("avx512f") {
-            found.push("avx512");
-        }
-        if std::is_x86_feature_detected!("avx2") && std::is_x86_feature_detected!("fma") {
-            found.push("avx2+fma");
-        }
-    }
-    found.push("portable");
-    found
 }
