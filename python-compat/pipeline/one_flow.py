@@ -8,11 +8,11 @@ import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from tercel import FileError
-from tercel._files import locked
+from tercel._files import locked, shown
 
 from pipeline.checks_data import BadInput, utf8
 
@@ -37,14 +37,17 @@ def one_flow(name: str, arguments: Sequence[str]) -> Iterator[None]:
     if root is None:
         yield
         return
-    try:
-        utf8(root)
-        with locked(root, f"pipeline {command}", inside=True):
+    with ExitStack() as held:
+        try:
+            utf8(root)
+            held.enter_context(locked(root, f"pipeline {command}", inside=True))
             os.environ[_PARENT] = str(os.getpid())
-            yield
-    except (BadInput, FileError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(_REFUSED) from None
+        except (BadInput, FileError) as error:
+            print(f"error: {error}", file=sys.stderr)
+            raise SystemExit(_REFUSED) from None
+        except OSError as error:  # a folder that the workers of a cluster see, and this machine does not
+            print(f"warning: {shown(root)}: no lock ({error}): nothing keeps a second flow away", file=sys.stderr)
+        yield
 
 
 def _root(name: str, command: str | None, arguments: Sequence[str]) -> Path | None:

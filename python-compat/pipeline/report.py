@@ -198,7 +198,7 @@ def read_metrics(path: Path) -> dict[str, Any]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """`python -m pipeline.report`: runs the checks too; it exits with 1 when one failed, with 3 when nothing is written."""
+    """`python -m pipeline.report`: runs the checks too; 1 when one failed, 3 when nothing is written."""
     parser = argparse.ArgumentParser(prog="python -m pipeline.report", description=(__doc__ or "").splitlines()[0])
     for name in ("predictions", "purchases", "customers", "articles"):
         parser.add_argument(f"--{name}", required=True, metavar="PARQUET")

@@ -11,6 +11,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.csv
 import pytest
 import tercel
 from tercel import _files
@@ -176,3 +178,24 @@ def test_any_bytes_are_a_name(tmp_path: Path) -> None:
     assert os.listdir(os.fsencode(tmp_path)) == [b"caf\xe9"] and shown(strange).endswith("caf\\xe9")
     write_text(tmp_path / ("n" * 255), "x")
     assert len(names(tmp_path)) == 2
+
+
+def test_the_whole_way_through_a_folder_whose_name_is_no_utf8(tmp_path: Path) -> None:
+    """From a text file to lists, an index and a copy of the model."""
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9"))
+    (folder / "shop").mkdir(parents=True)
+    with (folder / "shop" / "in.csv").open("wb") as file:
+        pa.csv.write_csv(tercel.demo_purchases(), file)
+    assert tercel.read_table(folder / "shop").num_rows == 570
+    data = tercel.Dataset.build(folder / "shop" / "in.csv", folder / "data", progress=False)
+    assert data.to_arrow().num_rows == 570 and data.item_table().num_rows == 21
+    model = tercel.Model.train(data, folder / "model", dim=4, epochs=1, progress=False)
+    for name in ("top.arrow", "top.parquet"):
+        top = model.recommend(2, out=folder / name, users=folder / "shop" / "in.csv", include_seen=True, progress=False)
+        assert top.num_rows == 60
+    model.build_index(recall=None).save(folder / "items.index")
+    assert len(tercel.Index.open(folder / "items.index")) == 20
+    again = tercel.Model.from_pretrained(model.save_pretrained(folder / "copy"))
+    assert again.metrics == model.metrics and again.item_ids.equals(model.item_ids)
+    with pytest.raises(tercel.TercelError, match="none: no dataset"):
+        tercel.Dataset(folder / "none")

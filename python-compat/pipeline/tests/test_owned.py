@@ -16,6 +16,7 @@ import tercel
 from tercel._files import locked
 
 from pipeline.distributed_job import new_folder
+from pipeline.one_flow import one_flow
 from pipeline.owned import MANIFEST, NotOurs, Owned
 from tests.kills import killed_at
 
@@ -180,3 +181,14 @@ def test_engines_write_into_new_folders_alone(tmp_path: Path) -> None:
     with new_folder("s3://bucket/lists"):
         pass
     assert os.listdir(tmp_path) == ["photos"]
+
+
+def test_a_root_that_this_machine_does_not_see_is_warned_of(capsys: pytest.CaptureFixture[str]) -> None:
+    """Only the workers of a cluster do."""
+    with one_flow("TercelNight", ["run", "--root", "/proc/nowhere/night"]):
+        pass
+    assert "no lock" in capsys.readouterr().err
+    for arguments in (["show"], ["run", "--help"], ["--no-pylint", "check"]):
+        with one_flow("TercelNight", arguments):
+            pass
+    assert capsys.readouterr().err == ""
