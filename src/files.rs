@@ -18,7 +18,7 @@ use std::path::Path;
 use crate::{Error, Result};
 
 pub(crate) use atomic::{AtomicFile, ENDING as TEMP};
-pub(crate) use draft::{Draft, OLD, Work, check_place, discard, put_back, remove_damaged};
+pub(crate) use draft::{Draft, OLD, Work, check_known_place, discard, put_back, remove_damaged};
 pub use hash::hash_file;
 pub(crate) use hash::{copy_hashed, hash_opened};
 pub(crate) use json::write_json_inside;

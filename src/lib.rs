@@ -57,6 +57,7 @@ pub mod eval;
 pub mod export;
 pub mod files;
 mod finite;
+pub mod guard;
 pub mod index;
 pub mod mapped;
 pub mod memory;

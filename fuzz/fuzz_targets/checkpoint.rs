@@ -1,4 +1,5 @@
-//! Whatever stands in the files of a model folder: a model, or an error; never a panic and no memory out of bounds.
+//! Whatever stands in the files of a model folder, or of an unfinished run's: a model, or an error; never a panic and no
+//! memory out of bounds.
 //!
 //! The first byte chooses a file and whether the rest is the whole file (0 to 3) or patches to a good one (4 to 7):
 //! three bytes a patch, two for the place and one for the value. Checksums are made to fit, so that what is behind
@@ -8,23 +9,29 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use libfuzzer_sys::fuzz_target;
-use tercel::Config;
-use tercel::data::dataset::{Dataset, hash_file, write_json};
+use tercel::data::dataset::Dataset;
 use tercel::data::ingest::{IngestConfig, ingest};
+use tercel::files::{accept_json, hash_file};
 use tercel::index::{Ranker, UserBlock};
-use tercel::Model;
-use tercel::model::checkpoint::{ModelDir, TrainerState};
+use tercel::model::checkpoint::{TrainerState, accept};
+use tercel::train::{TrainEvent, train, train_until};
+use tercel::{Config, Model};
 
 const FILES: [&str; 4] = ["config.json", "trainer.json", "model.safetensors", "trainer.safetensors"];
 
 struct Good {
     dataset: Dataset,
     config: Config,
+    /// A finished model, and its files.
     model: PathBuf,
-    files: [Vec<u8>; 4],
-    state: TrainerState,
+    finished: [Vec<u8>; 4],
+    /// Where an unfinished run's model will be, the run's folder, and its files.
+    out: PathBuf,
+    run: PathBuf,
+    unfinished: [Vec<u8>; 4],
     _folder: tempfile::TempDir,
 }
 
@@ -41,29 +48,27 @@ fn good() -> &'static Good {
         config.model.dim = 4;
         config.model.user.history = 2;
         config.model.user.mlp = vec![4];
-        config.train.epochs = Some(1);
+        config.train.epochs = Some(2);
         config.train.batch_size = 4;
         config.train.threads = 1;
         config.loss.negatives = "cross-batch:4".parse().expect("candidates");
         config.loss.logq = tercel::config::LogQ::Streaming;
-        let model = at("model");
-        tercel::train::train(&dataset, &model, &config, false, &mut |_| ()).expect("a model");
-        let files = FILES.map(|name| fs::read(model.join(name)).expect("the model's file"));
-        let state = ModelDir::new(&model).state().expect("readable").expect("a checkpoint");
-        Good { dataset, config, model, files, state, _folder: folder }
+        let (model, out, run) = (at("model"), at("out"), at(".out.training"));
+        train(&dataset, &model, &config, false, &mut |_| ()).expect("a model");
+        let stop = AtomicBool::new(false);
+        let _ = train_until(&dataset, &out, &config, false, &stop, &mut |event| {
+            stop.fetch_or(matches!(event, TrainEvent::Checkpoint { .. }), Relaxed);
+        });
+        let read = |folder: &Path| FILES.map(|name| fs::read(folder.join(name)).unwrap_or_default());
+        let (finished, unfinished) = (read(&model), read(&run));
+        Good { dataset, config, model, finished, out, run, unfinished, _folder: folder }
     })
 }
 
-fn bytes(good: &Good, file: usize, patches: bool, data: &[u8]) -> Vec<u8> {
-    if !patches {
-        return data.to_vec();
+fn write(folder: &Path, files: &[Vec<u8>; 4]) {
+    for (name, bytes) in FILES.iter().zip(files) {
+        fs::write(folder.join(name), bytes).expect("the temp folder is writable");
     }
-    let mut bytes = good.files[file].clone();
-    for patch in data.chunks_exact(3) {
-        let place = usize::from(u16::from_le_bytes([patch[0], patch[1]])) % bytes.len();
-        bytes[place] = patch[2];
-    }
-    bytes
 }
 
 fn load(model: &Path) {
@@ -78,28 +83,33 @@ fuzz_target!(|data: &[u8]| {
     let Some((&choice, data)) = data.split_first() else { return };
     let good = good();
     let (file, patches) = (usize::from(choice % 4), choice % 8 >= 4);
-    for (name, bytes) in FILES.iter().zip(&good.files) {
-        fs::write(good.model.join(name), bytes).expect("the temp folder is writable");
-    }
-    let path = good.model.join(FILES[file]);
-    fs::write(&path, bytes(good, file, patches, data)).expect("the temp folder is writable");
-    let trainer = good.model.join("trainer.json");
-    match file {
-        // Without a record of training the parameters are taken as they are.
-        2 => fs::remove_file(&trainer).expect("it was written"),
-        3 => {
-            let mut state = good.state.clone();
-            state.finished = false;
-            (state.cursor.epoch, state.cursor.batch) = (0, 0);
-            for info in state.files.iter_mut().filter(|info| info.name == FILES[3]) {
-                info.xxh3 = Some(hash_file(&path).expect("readable"));
-            }
-            write_json(&trainer, &state).expect("the temp folder is writable");
+    let unfinished = file == 1 || file == 3;
+    let (folder, files) = if unfinished { (&good.run, &good.unfinished) } else { (&good.model, &good.finished) };
+    let mut files = files.clone();
+    let target = &mut files[file];
+    if patches {
+        for patch in data.chunks_exact(3).filter(|_| !target.is_empty()).collect::<Vec<_>>() {
+            let place = usize::from(u16::from_le_bytes([patch[0], patch[1]])) % target.len();
+            target[place] = patch[2];
         }
-        _ => {}
+    } else {
+        *target = data.to_vec();
     }
-    load(&good.model);
-    if file == 1 || file == 3 {
-        let _ = tercel::train::train(&good.dataset, &good.model, &good.config, true, &mut |_| ());
+    let _ = fs::create_dir(folder);
+    write(folder, &files);
+    if unfinished {
+        // A run's folder is told by its mark, which goes with it.
+        let _ = fs::write(folder.join(".tercel-draft"), "");
+        let _ = accept_json(&folder.join(FILES[1]), |state: &mut TrainerState| {
+            for info in &mut state.files {
+                info.xxh3 = hash_file(&folder.join(&info.name)).ok();
+            }
+            Ok(())
+        });
+        let _ = train(&good.dataset, &good.out, &good.config, true, &mut |_| ());
+        let _ = fs::remove_dir_all(&good.out);
+    } else {
+        let _ = accept(folder);
+        load(folder);
     }
 });

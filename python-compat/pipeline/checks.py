@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -350,7 +351,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Settings(k=given.k, skip=tuple(given.skip)),
     )
     if given.json:
-        write_text(given.json, report.to_json() + "\n")
+        try:
+            write_text(given.json, report.to_json() + "\n")
+        except OSError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 3
     print(report.to_text())
     return 0 if report.passed else 1
 

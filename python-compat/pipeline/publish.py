@@ -9,12 +9,14 @@ Run the checks first: this publishes what it is given. Users are streamed, so th
 from __future__ import annotations
 
 import argparse
+import sqlite3
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
+from tercel import DamagedError
 from tercel._files import shown
 
 from pipeline.checks_data import BadInput, Source
@@ -117,7 +119,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             )
         if given.dynamodb is not None:
             done.append(publish_dynamodb(given.predictions, given.dynamodb, given.table, given.night, fallback))
-    except (PublishError, BadInput, OSError, pa.ArrowException) as error:
+    except (PublishError, BadInput, DamagedError, OSError, sqlite3.Error, pa.ArrowException) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     for one in done:

@@ -18,6 +18,7 @@ import stat
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from datetime import datetime, timezone
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -87,7 +88,7 @@ def check_name(night: str) -> None:
 
 
 class Entries:
-    """The directory's entries of one kind of keys, as they are written: 32 bytes of memory each."""
+    """The directory's entries of one kind of keys, as they are written: 32 bytes of memory each, at last 64."""
 
     def __init__(self, digests: Digests, kind: str) -> None:
         """None yet."""
@@ -111,9 +112,10 @@ class Entries:
         heads = rows[:, :4].copy().view(">u4")[:, 0].astype(np.int64)
         numbers = heads >> (32 - self.bits)
         order = np.argsort(numbers, kind="stable")
-        edges = np.searchsorted(numbers[order], np.arange((1 << self.bits) + 1))
-        for number in range(1 << self.bits):
-            entries = rows[order[edges[number] : edges[number + 1]]].tobytes()
+        edges = (np.searchsorted(numbers[order], np.arange((1 << self.bits) + 1)) * 2 * DIGEST).tolist()
+        ordered = rows[order].tobytes()
+        for number, (start, end) in enumerate(pairwise(edges)):
+            entries = ordered[start:end]
             yield self._kind, number, entries, self._digests.bucket(self._kind, number, entries)
 
 

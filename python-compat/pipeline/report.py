@@ -14,6 +14,7 @@ import base64
 import hashlib
 import json
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
@@ -21,10 +22,12 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
+from tercel import DamagedError, TercelError
+from tercel._core import read_json
 from tercel._files import shown, write_text
 
 from pipeline.checks import Settings, run_checks
-from pipeline.checks_data import Source
+from pipeline.checks_data import BadInput, Source
 from pipeline.checks_result import CheckReport, CheckResult, finite
 from pipeline.report_charts import bars, loss_curve
 from pipeline.report_data import collect
@@ -179,8 +182,23 @@ def slice_rows(checks: CheckReport) -> list[dict[str, Any]]:
     return [{"column": column, "rows": rows} for column, rows in tables.items()]
 
 
+def read_metrics(path: Path) -> dict[str, Any]:
+    """A model's metrics.json, or the night's; a checksum that it has is compared.
+
+    Raises:
+        DamagedError: When it is not what was written.
+    """
+    try:
+        found = json.loads(path.read_bytes())
+        if not isinstance(found, dict):
+            raise ValueError("it is no object")
+    except ValueError as error:
+        raise DamagedError(f"{shown(path)}: cannot be understood: {error}", path=str(path)) from error
+    return json.loads(read_json(path)) if "checksum" in found else found
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """`python -m pipeline.report`: runs the checks too; the exit code is 1 when one failed."""
+    """`python -m pipeline.report`: runs the checks too; it exits with 1 when one failed, with 3 when nothing is written."""
     parser = argparse.ArgumentParser(prog="python -m pipeline.report", description=(__doc__ or "").splitlines()[0])
     for name in ("predictions", "purchases", "customers", "articles"):
         parser.add_argument(f"--{name}", required=True, metavar="PARQUET")
@@ -193,11 +211,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     settings = Settings(k=given.k)
     inputs = {name: getattr(given, name) for name in ("predictions", "purchases", "customers", "articles")}
-    checks = run_checks(**inputs, second_seed=given.second_seed, settings=settings)
-    metrics = json.loads(given.metrics.read_text(encoding="utf-8")) if given.metrics else None
-    path = build_report(
-        given.out, **inputs, checks=checks, metrics=metrics, night=given.night, users=given.users, settings=settings
-    )
+    try:
+        metrics = read_metrics(given.metrics) if given.metrics else None
+        checks = run_checks(**inputs, second_seed=given.second_seed, settings=settings)
+        path = build_report(
+            given.out, **inputs, checks=checks, metrics=metrics, night=given.night, users=given.users, settings=settings
+        )
+    except (BadInput, TercelError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 3
     print(f"{shown(path)}: {path.stat().st_size / 1e6:.1f} MB, {len(checks.failed)} checks failed")
     return 0 if checks.passed else 1
 

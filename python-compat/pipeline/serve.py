@@ -60,6 +60,8 @@ class Store:
         self.damage: StoreDamaged | None = None
         self.verification: threading.Thread | None = None
         self.verified = False
+        self._lock = threading.Lock()
+        self._looking = False
 
     def opened(self) -> Night:
         """The night that is there now.
@@ -72,9 +74,7 @@ class Store:
             night = open_night(self.path)
             self.close()
             if identity != self.identity:
-                self.identity, self.damage, self.verified = identity, None, False
-                self.verification = threading.Thread(target=self._verify, args=(identity,), daemon=True)
-                self.verification.start()
+                self._look_at_all(identity)
             self.night = night
         return self.night
 
@@ -125,17 +125,34 @@ class Store:
             raise StoreUnavailable(f"there is no store {self.path.name} yet") from error
         return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
-    def _verify(self, identity: Identity) -> None:
-        """Reads all of the store with a connection of its own."""
-        try:
-            with closing(open_night(self.path)) as night:
-                night.verify()
-        except StoreUnavailable as error:
-            if identity == self.identity and isinstance(error, StoreDamaged):
-                self.damage = error
-                log.error("%s", error)
+    def _look_at_all(self, identity: Identity) -> None:
+        """Reads all of a store that is new, in one thread, however often it changes meanwhile."""
+        with self._lock:
+            self.identity, self.damage, self.verified = identity, None, False
+            if not self._looking:
+                self._looking = True
+                self.verification = threading.Thread(target=self._verify, daemon=True)
+                self.verification.start()
+
+    def _verify(self) -> None:
+        """Reads all of the store with a connection of its own; again where it was replaced meanwhile."""
+        while True:
+            identity, damage = self.identity, None
+            try:
+                with closing(open_night(self.path)) as night:
+                    night.verify()
+            except StoreUnavailable as error:
+                damage = error
+            with self._lock:
+                if identity != self.identity:
+                    continue
+                self._looking = False
+                self.verified = damage is None
+                if isinstance(damage, StoreDamaged):
+                    self.damage = damage
+            if self.damage is not None:
+                log.error("%s", self.damage)
             return
-        self.verified = identity == self.identity
 
 
 def read_query(request: Request) -> tuple[str, int]:

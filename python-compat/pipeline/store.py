@@ -36,6 +36,9 @@ MOST_VALUE = 64 << 20
 
 MOST_META = 64
 
+MOST_NAMES = 250_000
+"""Names of items that are kept in memory."""
+
 _LIMIT_LENGTH = 0
 """SQLite's number of this limit."""
 
@@ -59,6 +62,7 @@ class Night:
         self.path = path
         self._base = base
         self._steps = 0
+        self._names: dict[str, str] = {}
         base.set_progress_handler(self._stepped, STEPS)
         with self._damage("its tables"):
             self._check_tables()
@@ -92,10 +96,19 @@ class Night:
             raise self.damaged("it has no fallback list")
         items = json.loads(text)[:k]
         for item in items:
-            name = self.value("items", item["item"])
-            if name is not None:
+            name = self._name(item["item"])
+            if name:
                 item["name"] = name
         return {"user": user, "items": items, "night": self.label, "fallback": found is None}
+
+    def _name(self, item: str) -> str:
+        """An item's name, empty where it has none: proven once, and kept, as the same items are in many lists."""
+        name = self._names.get(item)
+        if name is None:
+            if len(self._names) >= MOST_NAMES:
+                self._names.clear()
+            name = self._names[item] = self.value("items", item) or ""
+        return name
 
     def value(self, kind: str, key: str) -> str | None:
         """The value of a key, or `None` where it is proven that there is none.
@@ -110,7 +123,7 @@ class Night:
             entry = self._entry(kind, digest)
             if entry is None:
                 return None
-            query = f"SELECT CAST({value_column} AS BLOB) FROM {table} WHERE {key_column} = ?"
+            query = f"SELECT CAST({value_column} AS BLOB) FROM {table} WHERE {key_column} = ? LIMIT 2"
             rows = self._rows(query, key)
             if len(rows) != 1 or self._digests.row(kind, asked, rows[0][0]) != entry:
                 raise self.damaged(f"its row of `{key[:100]}` in the table {table} is not as it was published")
@@ -119,14 +132,14 @@ class Night:
     def _entry(self, kind: str, digest: bytes) -> bytes | None:
         """The digest of a key's row, by the directory."""
         number = bucket_of(digest, self._bits[kind])
-        rows = self._rows("SELECT entries, checksum FROM directory WHERE kind = ? AND bucket = ?", kind, number)
+        rows = self._rows("SELECT entries, checksum FROM directory WHERE kind = ? AND bucket = ? LIMIT 2", kind, number)
         if len(rows) != 1 or self._digests.bucket(kind, number, rows[0][0]) != rows[0][1]:
             raise self.damaged(f"its directory of {kind} is not as it was published (bucket {number})")
         entries: bytes = rows[0][0]
-        for at in range(0, len(entries), 2 * DIGEST):
-            if entries[at : at + DIGEST] == digest:
-                return entries[at + DIGEST : at + 2 * DIGEST]
-        return None
+        at = entries.find(digest)
+        while at > 0 and at % (2 * DIGEST):  # parts of two others
+            at = entries.find(digest, at + 1)
+        return None if at < 0 else entries[at + DIGEST : at + 2 * DIGEST]
 
     def verify(self) -> int:
         """Reads all of it: every page, every row, every bucket. Returns the number of users.
@@ -184,7 +197,7 @@ class Night:
         return int(self._steps > MOST_STEPS)
 
     def _rows(self, query: str, *values: object) -> list[Any]:
-        return self._base.execute(f"{query} LIMIT 2", values).fetchall()
+        return self._base.execute(query, values).fetchall()
 
     def _check_tables(self) -> None:
         """Exactly our tables: a view or a trigger could answer anything."""

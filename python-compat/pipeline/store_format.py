@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from typing import Any
 
 FORMAT = "tercel-recommendations-2"
 
@@ -56,23 +57,36 @@ class Digests:
 
     def __init__(self, edition: str) -> None:
         """Of this edition, which is a number in hexadecimal digits."""
-        self._key = bytes.fromhex(edition)
+        key = bytes.fromhex(edition)
+
+        def begun(what: str) -> Any:
+            return hashlib.blake2b(digest_size=DIGEST, key=key, person=what.encode())
+
+        # Begun once and copied for each: a night has millions of them.
+        self._keys = {kind: begun(f"key of {kind}") for kind in KINDS}
+        self._rows = {kind: begun(f"row of {kind}") for kind in KINDS}
+        self._buckets = {kind: begun(f"bucket of {kind}") for kind in KINDS}
 
     def key(self, kind: str, key: bytes) -> bytes:
         """Of a key."""
-        return self._of(b"key", kind, key, b"")
+        made = self._keys[kind].copy()
+        made.update(key)
+        found: bytes = made.digest()
+        return found
 
     def row(self, kind: str, key: bytes, value: bytes) -> bytes:
         """Of a row."""
-        return self._of(b"row", kind, key, value)
+        made = self._rows[kind].copy()
+        made.update(b"%d:%b%b" % (len(key), key, value))
+        found: bytes = made.digest()
+        return found
 
     def bucket(self, kind: str, number: int, entries: bytes) -> bytes:
         """Of a bucket of the directory."""
-        return self._of(b"bucket", kind, number.to_bytes(8, "big"), entries)
-
-    def _of(self, what: bytes, kind: str, key: bytes, value: bytes) -> bytes:
-        head = b"%s %s %d:" % (what, kind.encode(), len(key))
-        return hashlib.blake2b(head + key + value, digest_size=DIGEST, key=self._key).digest()
+        made = self._buckets[kind].copy()
+        made.update(b"%d:%b" % (number, entries))
+        found: bytes = made.digest()
+        return found
 
 
 def bits_for(count: int) -> int:

@@ -34,6 +34,13 @@ mod _core {
     /// Once, when the module is imported.
     #[pymodule_init]
     fn init(_module: &Bound<'_, PyModule>) -> PyResult<()> {
+        let speak = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            // One that is caught becomes an exception.
+            if !tercel::guard::is_guarded() {
+                speak(panic);
+            }
+        }));
         crate::errors::raised(tercel::mapped::exit_on_cut_files())
     }
 }

@@ -48,7 +48,7 @@ def test_ctrl_c_stops_at_a_checkpoint_and_resume_ends_at_the_same_bits(data: ter
     command = [sys.executable, "-c", CHILD, str(data.path), str(out), json.dumps(LONG | QUIET)]
     child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     limit = time.monotonic() + 60
-    while not (out / "trainer.json").exists() and child.poll() is None:  # the first checkpoint
+    while not (tmp_path / ".model.training" / "trainer.json").exists() and child.poll() is None:  # the first checkpoint
         assert time.monotonic() < limit
         time.sleep(0.005)
     child.send_signal(signal.SIGINT)

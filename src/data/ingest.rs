@@ -16,7 +16,7 @@ use crate::data::history::History;
 use crate::data::split::{LastRows, SplitRule, Splitter};
 use crate::data::vocabulary::EntityTable;
 use crate::data::writer::ShardWriter;
-use crate::files::{Draft, check_place, write_json_inside};
+use crate::files::{Draft, check_known_place, write_json_inside};
 use crate::{Error, Result};
 
 mod config;
@@ -257,12 +257,13 @@ pub fn ingest_inputs(
     Ok(IngestSummary { seconds: start.elapsed().as_secs_f64(), ..summary })
 }
 
-/// Whether a dataset can be put at `out`: what can be known of it before the work.
+/// Whether a dataset can be put at `out`: what can be known of it before the work. `parts` are files that a dataset there
+/// is known to have, should its manifest be damaged.
 ///
 /// # Errors
 /// [`Error::Input`] when `out` holds anything that ingest would not replace; [`Error::Io`].
-pub fn check_out(out: &Path) -> Result<()> {
-    check_place(out, WORK)
+pub fn check_out(out: &Path, parts: &[String]) -> Result<()> {
+    check_known_place(out, WORK, parts).map(drop)
 }
 
 /// Removes a dataset that cannot be understood any more, so that it is in nobody's way: `parts` are the files that it

@@ -145,8 +145,11 @@ impl Draft {
 
 /// Refuses a place where something would be lost.
 pub(crate) fn check_place(out: &Path, work: Work) -> Result<()> {
-    let Some(names) = names(out)? else { return Ok(()) };
     let Work { what, manifest, .. } = work;
+    if out.is_file() {
+        return Err(Error::input(out, format!("is a file; a {what} is a folder")));
+    }
+    let Some(names) = names(out)? else { return Ok(()) };
     if names.is_empty() {
         return Ok(());
     }
@@ -155,9 +158,9 @@ pub(crate) fn check_place(out: &Path, work: Work) -> Result<()> {
             format!("is not empty and not a {what}: it holds `{}`; choose another folder, or remove it", names[0]);
         return Err(Error::input(out, reason));
     }
-    let parts = (work.parts)(out).map_err(|error| {
-        let reason = format!("is not empty and not a {what}: {error}; choose another folder, or remove it");
-        Error::input(out, reason)
+    let parts = (work.parts)(out).map_err(|error| match error {
+        Error::Io { .. } => error,
+        _ => Error::input(out, format!("is not empty and not a {what}: {error}; choose another folder, or remove it")),
     })?;
     match names.iter().find(|name| !belongs(name, work, &parts)) {
         None => Ok(()),
@@ -168,20 +171,33 @@ pub(crate) fn check_place(out: &Path, work: Work) -> Result<()> {
     }
 }
 
-/// Removes what would be replaced if its manifest could be understood: a folder with nothing in it but `parts`.
-pub(crate) fn remove_damaged(out: &Path, work: Work, parts: &[String]) -> Result<()> {
-    let Err(error) = check_place(out, work) else { return Ok(()) };
+/// [`check_place`], which a folder passes, too, that would if its manifest could be understood: with nothing in it but
+/// `parts`. Answers what is in such a one.
+pub(crate) fn check_known_place(out: &Path, work: Work, parts: &[String]) -> Result<Vec<PathBuf>> {
+    let error = match check_place(out, work) {
+        Ok(()) => return Ok(Vec::new()),
+        // What could not be read is not damaged for that.
+        Err(error @ Error::Io { .. }) => return Err(error),
+        Err(error) => error,
+    };
     let names = names(out)?.unwrap_or_default();
-    if !names.iter().all(|name| belongs(name, work, parts)) {
-        return Err(error);
+    match names.iter().all(|name| belongs(name, work, parts)) {
+        true => Ok(names.iter().map(|name| out.join(name)).collect()),
+        false => Err(error),
     }
-    names.iter().try_for_each(|name| remove_file(&out.join(name)))
+}
+
+/// Removes what is in a folder whose manifest cannot be understood, and which is known to hold nothing but `parts`.
+pub(crate) fn remove_damaged(out: &Path, work: Work, parts: &[String]) -> Result<()> {
+    check_known_place(out, work, parts)?.iter().try_for_each(|path| remove_file(path))
 }
 
 /// Whether a name in a folder is the folder's own.
 fn belongs(name: &str, work: Work, parts: &[String]) -> bool {
     let is_in = |part: &String, name: &str| part == name || folder_of_part(part) == Some(name);
-    let is_part = |name: &str| name == work.manifest || parts.iter().any(|part| is_in(part, name));
+    let is_part = |name: &str| {
+        name == work.manifest || work.written.contains(&name) || parts.iter().any(|part| is_in(part, name))
+    };
     // What is beside a part while it is written.
     let written = name.strip_prefix('.').and_then(|name| name.rsplit_once('.'));
     let beside =

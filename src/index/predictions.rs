@@ -13,6 +13,7 @@ use parquet::file::properties::WriterProperties;
 
 use crate::data::vocabulary::{RawId, RawIds};
 use crate::files::AtomicFile;
+use crate::guard::guarded;
 use crate::{Error, Result};
 
 pub(crate) mod columns;
@@ -241,7 +242,8 @@ impl Sink {
             Sink::Parquet(columns, writer) => {
                 columns.push(user, rank, item, score)?;
                 if columns.full() {
-                    writer.write(&columns.take()?).map_err(from_parquet)?;
+                    let rows = columns.take()?;
+                    parquet(|| writer.write(&rows))?;
                 }
             }
             Sink::Csv(writer, text) => {
@@ -276,15 +278,22 @@ impl Sink {
             }
             Sink::Parquet(mut columns, mut writer) => {
                 if columns.rows > 0 {
-                    writer.write(&columns.take()?).map_err(from_parquet)?;
+                    let rows = columns.take()?;
+                    parquet(|| writer.write(&rows))?;
                 }
-                writer.finish().map_err(from_parquet)?;
+                parquet(|| writer.finish())?;
                 writer.inner_mut().flush()
             }
             Sink::Csv(writer, _) => writer.into_inner().map_err(|e| e.into_error())?.finish(),
             Sink::JsonLines(out) | Sink::UserLines(out) => out.finish(),
         }
     }
+}
+
+/// A call of parquet-rs, whose codecs panic when there is no memory for them.
+fn parquet<T>(call: impl FnOnce() -> Result<T, ParquetError>) -> io::Result<T> {
+    let done = guarded(call).map_err(|panic| io::Error::new(io::ErrorKind::OutOfMemory, panic))?;
+    done.map_err(from_parquet)
 }
 
 /// What the operating system said, where it was the one to fail: callers tell errors apart by its kind.

@@ -4,7 +4,9 @@ use std::path::Path;
 use std::time::Instant;
 
 use super::{Event, INDEX_FILE, Model, Note, Observer};
+use crate::files::Lock;
 use crate::index::item_index::{Admit, Admitted, IndexKind, IndexOptions, ItemIndex};
+use crate::model::checkpoint::ModelDir;
 use crate::settings::SearchSettings;
 use crate::{Error, Result};
 
@@ -128,12 +130,30 @@ impl Model {
         }
     }
 
+    /// Leaves an index in the model's folder, unless another model has taken its place.
+    fn keep_index(&self, index: &mut ItemIndex, file: &Path) -> Result<()> {
+        let lock = Lock::take(file)?;
+        self.check_in_place()?;
+        index.save_locked(file, lock)
+    }
+
+    /// Whether this model is still the one in its folder.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] when another has taken its place.
+    pub fn check_in_place(&self) -> Result<()> {
+        match ModelDir::new(self.dir()).info()?.catalogue() {
+            Some(now) if now == self.catalogue() => Ok(()),
+            _ => Err(Error::checkpoint(self.dir(), "was replaced while it was in use; run it again")),
+        }
+    }
+
     fn new_index(&mut self, file: &Path, recall: f32, k: usize, observer: &mut Observer<'_>) -> Result<ItemIndex> {
         let start = Instant::now();
         let mut index = self.index(&IndexOptions::approx(recall).k(k))?;
         let seconds = start.elapsed().as_secs_f64();
         observer.tell(Event::IndexBuilt { about: index.about(), items: index.len(), seconds })?;
-        if let Err(error) = index.save(file) {
+        if let Err(error) = self.keep_index(&mut index, file) {
             // A model folder that cannot be written (a shared mount, say) is as good to search.
             observer.note(Note::IndexNotKept { reason: error.to_string() })?;
         }

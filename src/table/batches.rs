@@ -7,7 +7,6 @@ mod pages;
 
 use std::fs::File;
 use std::io::{BufReader, Read, Seek};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -26,6 +25,7 @@ use claims::Which;
 use super::inputs::Stream;
 use super::types::{as_text, text_at};
 use super::{EachRow, Kind, Table};
+use crate::guard::guarded;
 use crate::{Error, Result};
 
 /// Rows that a worker gets at once.
@@ -33,7 +33,7 @@ const BATCH: usize = 16 << 10;
 
 /// Calls arrow-rs on data of `path`; a panic is damage.
 pub(crate) fn guard<T>(path: &Path, at: &str, call: impl FnOnce() -> std::result::Result<T, ArrowError>) -> Result<T> {
-    match catch_unwind(AssertUnwindSafe(call)) {
+    match guarded(call) {
         Ok(Ok(value)) => Ok(value),
         // A seek to where a damaged footer points is an invalid argument.
         Ok(Err(ArrowError::IoError(_, source)))

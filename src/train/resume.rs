@@ -6,7 +6,7 @@ use crate::backend::cpu;
 use crate::backend::cpu::simd::Isa;
 use crate::config::{Config, Instructions};
 use crate::data::dataset::{Dataset, verify_file};
-use crate::files::{Draft, check_place};
+use crate::files::{Draft, check_known_place};
 use crate::model::checkpoint::{BESIDE, ModelDir, ModelInfo, TrainerState, WORK};
 use crate::{Device, Error, Result};
 
@@ -101,12 +101,19 @@ pub fn can_resume(out: &Path, dataset: &Dataset, config: &Config) -> Result<bool
     Ok(same(&model) && model.info()?.parameters.is_some())
 }
 
-/// Whether a model can be put at `out`: what can be known of it before the work.
+/// Whether a model can be put at `out`: what can be known of it before the work. `parts` are files that a model there is
+/// known to have, should its manifest be damaged.
 ///
 /// # Errors
 /// [`Error::Input`] when `out` holds anything that training would not replace; [`Error::Io`].
-pub fn check_out(out: &Path) -> Result<()> {
-    check_place(out, WORK)
+pub fn check_out(out: &Path, parts: &[String]) -> Result<()> {
+    check_known_place(out, WORK, &known(parts)).map(drop)
+}
+
+/// With them the files that every model has; none of a place where no model is known to have been.
+fn known(parts: &[String]) -> Vec<String> {
+    let every = if parts.is_empty() { &[][..] } else { &BESIDE[..] };
+    parts.iter().cloned().chain(every.iter().map(ToString::to_string)).collect()
 }
 
 /// Removes a model that cannot be understood any more, so that it is in nobody's way: `parts` are the files that it had.
@@ -114,8 +121,7 @@ pub fn check_out(out: &Path) -> Result<()> {
 /// # Errors
 /// What [`check_out`] says, when anything else is in the folder; [`Error::Io`].
 pub fn remove_damaged(out: &Path, parts: &[String]) -> Result<()> {
-    let parts: Vec<String> = parts.iter().cloned().chain(BESIDE.map(String::from)).collect();
-    crate::files::remove_damaged(out, WORK, &parts)
+    crate::files::remove_damaged(out, WORK, &known(parts))
 }
 
 /// Removes the unfinished run beside `out`, where there is one.

@@ -150,7 +150,6 @@ fn what_was_changed_by_hand_is_made_again() {
         ("model/model.safetensors", &ALL[1..3]),
         ("model/config.json", &ALL[1..3]),
         ("model/items.arrow", &ALL[1..3]),
-        ("model/metrics.json", &ALL[2..3]),
         ("top.csv", &ALL[3..]),
     ] {
         flip(name);
@@ -161,6 +160,9 @@ fn what_was_changed_by_hand_is_made_again() {
         assert!(first == top(at, "run"), "{name}");
         assert!(model == fs::read(at.join("run/model/model.safetensors")).expect("a model"), "{name}");
     }
+    // The figures of training, which evaluation cannot give back.
+    flip("model/metrics.json");
+    assert_eq!(stages(&events(at, &night)).0, ALL[1..3]);
     // A dataset that cannot even be opened is this run's all the same.
     fs::write(at.join("run/dataset/train-00000.arrow"), "").expect("written");
     fs::write(at.join("run/dataset/dataset.json"), "{}").expect("written");

@@ -189,11 +189,14 @@ def whole(path: str | os.PathLike[str], command: str = "write") -> Iterator[Path
     Raises:
         FileError: For a link to nothing, a folder, or a file that another process writes.
     """
+    if Path(path).is_absolute() and Path(path).parts[1] in ("dev", "proc"):
+        yield Path(path)  # a terminal, a pipe, or what a shell has opened: nothing to rename
+        return
     target = followed(path)
     if target.is_dir():
         raise FileError(f"{shown(target)}: is a folder", path=str(target))
     if target.exists() and not target.is_file():
-        yield target  # a terminal, a pipe: nothing to rename
+        yield target  # a pipe
         return
     with locked(target, command):
         draft = new_draft(target)

@@ -24,7 +24,7 @@ class ArrowStream(Protocol):
         """The stream as a PyCapsule."""
 
 
-PathLike: TypeAlias = "str | bytes | os.PathLike[str]"
+PathLike: TypeAlias = "str | os.PathLike[str]"
 Table: TypeAlias = "PathLike | ArrowStream | pa.RecordBatch | Sequence[pa.RecordBatch] | Mapping[str, Any] | Any"
 """A path, or rows: a pyarrow table, record batch, list of them or reader; a Polars or pandas data frame; NumPy arrays
 by the names of their columns; …"""
@@ -35,24 +35,20 @@ Given: TypeAlias = "str | tuple[str, object]"
 Words: TypeAlias = "Sequence[str] | None"
 
 
-def is_path(table: object) -> TypeGuard[str | os.PathLike[str]]:
-    """Whether this names a file. Bytes might be an id."""
+def is_path(table: object) -> TypeGuard[PathLike]:
+    """Whether this names a file."""
     return isinstance(table, (str, os.PathLike))
 
 
 def path_of(path: object, field: str) -> Path:
-    """A path, checked. Bytes are one, too, whether they are UTF-8 or not.
-
-    >>> from tercel._streams import path_of
-    >>> path_of(b"caf\\xe9", "out").name
-    'caf\\udce9'
+    """A path, checked.
 
     Raises:
         KindError: When it is none.
     """
-    if not is_path(path) and not isinstance(path, bytes):
+    if not is_path(path) or isinstance(os.fspath(path), bytes):
         raise KindError(f"{field}: {type(path).__name__} is no path: give a text or a pathlib.Path", path=field)
-    return Path(os.fsdecode(path))
+    return Path(path)
 
 
 def stream_of(table: Table, name: str = "table") -> object:
@@ -222,7 +218,7 @@ which is no column: give frame.reset_index()
 
 def given(table: Table, name: str) -> Given:
     """A path, or a named stream."""
-    if is_path(table) or isinstance(table, bytes):
+    if is_path(table):
         return str(path_of(table, name))
     return name, stream_of(table, name)
 

@@ -27,7 +27,7 @@ SHORT: dict[str, str] = {each["short"]: each["key"] for each in SETTINGS["train"
 """Short names, and where they stand in a configuration file."""
 
 
-def configuration(config: Config | str | bytes | os.PathLike[str] | None, settings: Mapping[str, Any]) -> Config:
+def configuration(config: Config | str | os.PathLike[str] | None, settings: Mapping[str, Any]) -> Config:
     """A configuration: a file (TOML or JSON) or a dictionary, and short names over it.
 
     >>> from tercel.config import configuration
@@ -39,8 +39,8 @@ def configuration(config: Config | str | bytes | os.PathLike[str] | None, settin
     """
     if config is None:
         merged: Config = {}
-    elif isinstance(config, (str, bytes, os.PathLike)):
-        merged = _read(Path(os.fsdecode(config)))
+    elif isinstance(config, (str, os.PathLike)):
+        merged = _read(Path(config))
     else:
         merged = json.loads(json.dumps(config))
     for name, value in settings.items():

@@ -231,8 +231,8 @@ class Dataset:
 
         Args:
             split: Which.
-            mmap: Maps the shards instead of reading them into memory. Then they must not be written over while the table
-                is in use (ingest never does): a file that is cut ends the process.
+            mmap: Maps the shards instead of reading them into memory. Then they must not be written over while the
+                table is in use (ingest never does): a file that is cut ends the process.
         """
         files = self._split(split)["files"]
         tables = [_arrow(self.path / file["name"], mmap=mmap) for file in files]

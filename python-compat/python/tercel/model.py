@@ -279,8 +279,8 @@ class Model:
             null: The words that stand for a missing value, in the place of the usual ones.
             time_unit: What integer times count: `s`, `ms`, `us`, `ns`, `days`, `excel`.
             time_format: How times are written, as `%d/%m/%Y`.
-            mmap: Maps the lists of an Arrow file instead of reading them into memory. Then the file must not be written over
-                while the table is in use: a file that is cut ends the process.
+            mmap: Maps the lists of an Arrow file instead of reading them into memory. Then the file must not be written
+                over while the table is in use: a file that is cut ends the process.
             progress: Shows a bar.
 
         Raises:

@@ -36,7 +36,7 @@ impl Backend for Cuda {
     }
 
     fn host<'a, T: Elem>(&self, from: &'a Buf<T>, len: usize) -> Result<Cow<'a, [T]>> {
-        let mut host = vec![T::zeroed(); len];
+        let mut host = crate::memory::zeros(len, "values of the device")?;
         self.download(&mut host, from, 0)?;
         Ok(Cow::Owned(host))
     }

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use tercel::eval::Evaluation;
 use tercel::files::{Lock, read_json, write_json_locked};
-use tercel::model::checkpoint::ModelDir;
 use tercel::settings::{EvaluateSettings, SeenItems};
 use tercel::{Dataset, Device, Error, Evaluate, Model, Result, Split};
 
@@ -90,7 +89,7 @@ pub fn perform(
         table(&found, out);
         evaluations.push(found);
     }
-    match keep(model, opened.catalogue(), settings.split, &evaluations) {
+    match keep(&opened, settings.split, &evaluations) {
         // A model folder that cannot be written (a shared mount, say) is as good to evaluate.
         Err(error) if cannot_be_written(&error) => tracing::warn!("the metrics are not kept: {error}"),
         kept => kept?,
@@ -108,12 +107,10 @@ fn cannot_be_written(error: &Error) -> bool {
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Puts the figures beside those that training left in the file.
-fn keep(model: &Path, catalogue: &str, split: Split, evaluations: &[Evaluation]) -> Result<()> {
-    let path = &model.join("metrics.json");
+fn keep(opened: &Model, split: Split, evaluations: &[Evaluation]) -> Result<()> {
+    let path = &opened.dir().join("metrics.json");
     let lock = Lock::wait(path, PATIENCE)?;
-    if ModelDir::new(model).info()?.catalogue().as_deref() != Some(catalogue) {
-        return Err(Error::checkpoint(model, "was replaced while it was evaluated; evaluate again"));
-    }
+    opened.check_in_place()?;
     let mut metrics: serde_json::Map<String, serde_json::Value> =
         if path.exists() { read_json(path)? } else { serde_json::Map::new() };
     for found in evaluations {

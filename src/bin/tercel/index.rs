@@ -63,6 +63,7 @@ pub fn perform(
     threads: usize,
     out: &Output,
 ) -> Result<PathBuf> {
+    let inside = file.is_none();
     let file = file.map_or_else(|| model.join(INDEX_FILE), Path::to_owned);
     let mut model = Model::load(model, device, threads)?;
     let lock = Lock::take(&file)?;
@@ -71,6 +72,9 @@ pub fn perform(
     let mut index = model.index(&settings.k.map_or(options.clone(), |k| options.k(k)))?;
     let seconds = start.elapsed().as_secs_f64();
     watch(&Meter::new("index"), out)(Event::IndexBuilt { about: index.about(), items: index.len(), seconds })?;
+    if inside {
+        model.check_in_place()?;
+    }
     index.save_locked(&file, lock)?;
     out.text(format_args!("{}: {}", file.display(), size(std::fs::metadata(&file).map_or(0, |about| about.len()))));
     Ok(file)

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 use tercel::data::dataset::Dataset;
-use tercel::data::ingest::{IngestConfig, remove_damaged};
+use tercel::data::ingest::{IngestConfig, check_out, remove_damaged};
 use tercel::files::read_json;
 use tercel::settings::{EvaluateSettings, IndexMode, IndexSettings, RecommendSettings, SearchSettings};
 use tercel::sweep::sweep;
@@ -132,10 +132,9 @@ pub fn perform(settings: &Settings, out: &Output) -> Result<Finished> {
     settings.check_index()?;
     let inputs = inputs_read(settings)?;
     let state = State::open(folder)?;
-    // Nothing is replaced that is not this run's, which is told before the work. What is, though its manifest was damaged,
-    // is in nobody's way.
-    remove_damaged(&files.dataset, &state.left(Stage::Ingest))?;
-    tercel::train::remove_damaged(&files.model, &state.left(Stage::Train))?;
+    // Nothing is replaced that is not this run's, which is told before the work.
+    check_out(&files.dataset, &state.left(Stage::Ingest))?;
+    tercel::train::check_out(&files.model, &state.left(Stage::Train))?;
     sweep(folder)?;
     let mut night = Night { settings, config, files: &files, state, out };
     let dataset = night.ingest(&inputs)?;
@@ -143,6 +142,7 @@ pub fn perform(settings: &Settings, out: &Output) -> Result<Finished> {
     night.index(&model)?;
     night.evaluate(&dataset, &model)?;
     night.recommend(&dataset, &model)?;
+    night.check_unchanged()?;
     Ok(files)
 }
 
@@ -179,6 +179,8 @@ impl Night<'_> {
         if self.is_finished(&task, usable)? {
             return Ok(manifest(self.state.outputs(Stage::Ingest)));
         }
+        // This run's, though its manifest may be damaged: it is in nobody's way.
+        remove_damaged(dataset, &self.state.left(Stage::Ingest))?;
         self.state.start(&task)?;
         ingest::perform(&self.settings.input, dataset, &self.settings.ingest, self.out)?;
         let made = Dataset::open(dataset)?;
@@ -194,9 +196,12 @@ impl Night<'_> {
         asked.train.threads = 0;
         let task = Task::new(Stage::Train, &asked, Vec::new(), dataset);
         let model = &self.files.model;
-        if self.is_finished(&task, true)? {
+        // The figures of training stand in it beside those of the evaluation, which alone is no stage's to restore.
+        let usable = read_json::<serde_json::Value>(&model.join("metrics.json")).is_ok();
+        if self.is_finished(&task, usable)? {
             return Ok(self.state.outputs(Stage::Train).to_vec());
         }
+        tercel::train::remove_damaged(model, &self.state.left(Stage::Train))?;
         let data = Dataset::open(&self.files.dataset)?;
         let resume = self.state.is_started(&task) && can_resume(model, &data, &self.config)?;
         if !resume && self.state.has(Stage::Train) {
@@ -216,6 +221,7 @@ impl Night<'_> {
         if self.is_finished(&task, true)? {
             return Ok(());
         }
+        self.check_unchanged()?;
         self.state.start(&task)?;
         let (device, threads) = (self.config.train.device, self.config.train.threads);
         let file = index::perform(&self.files.model, None, &settings, device, threads, self.out)?;
@@ -233,13 +239,10 @@ impl Night<'_> {
         if self.is_finished(&task, true)? {
             return Ok(());
         }
+        self.check_unchanged()?;
         self.state.start(&task)?;
         let (device, threads) = (self.config.train.device, self.config.train.threads);
         let metrics = self.files.model.join("metrics.json");
-        if metrics.exists() && read_json::<serde_json::Value>(&metrics).is_err() {
-            // This run's, and to be made again: the figures of training are lost with it, which are in the log.
-            std::fs::remove_file(&metrics).map_err(|e| Error::io(&metrics, e))?;
-        }
         evaluate::perform(&self.files.model, &self.files.dataset, settings, device, threads, self.out)?;
         self.state.finish(&task, &[metrics])
     }
@@ -253,6 +256,7 @@ impl Night<'_> {
         if self.is_finished(&task, true)? {
             return Ok(());
         }
+        self.check_unchanged()?;
         self.state.start(&task)?;
         let (device, threads) = (self.config.train.device, self.config.train.threads);
         let seen = Some(self.files.dataset.as_path());
@@ -286,10 +290,30 @@ impl Night<'_> {
         Ok(false)
     }
 
+    /// Whether the dataset and the model are those that this run has made.
+    fn check_unchanged(&self) -> Result<()> {
+        for (stage, folder) in [(Stage::Ingest, &self.files.dataset), (Stage::Train, &self.files.model)] {
+            let manifests = self.state.outputs(stage).iter().filter(|left| is_manifest(&left.path));
+            for left in manifests {
+                let now = folder.join(left.path.file_name().unwrap_or_default());
+                if Stamp::take(&now, None)?.xxh3 != left.xxh3 {
+                    let reason = "was replaced by another run while this one worked; run it again";
+                    return Err(Error::input(folder, reason));
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn skip(&self, stage: Stage, reason: &str) {
         self.out.event("skip", &json!({ "stage": stage.name(), "reason": reason }));
         self.out.text(format_args!("{}: {reason}", stage.name()));
     }
+}
+
+/// Whether a file says what else is in its folder.
+fn is_manifest(path: &Path) -> bool {
+    path.ends_with("dataset.json") || path.ends_with("config.json")
 }
 
 /// Of a dataset's files `dataset.json`, which has the hashes of the others.
