@@ -165,6 +165,7 @@ pub struct Calls {
     pub operations: Vec<String>,
     pub writes: u64,
     pub reads: u64,
+    /// Allocations of 64 KiB and more, and of 64 bytes and more.
     pub large_allocations: u64,
     pub allocations: u64,
 }

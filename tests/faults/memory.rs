@@ -54,7 +54,7 @@ fn read(known: &Known, judge: &Judge, tally: &Tally) {
     }
 }
 
-/// Large allocations, each alone and with all that follow; in a long run some of any size.
+/// Large allocations, each alone and with all that follow, and some of any size that the C library does not need itself.
 fn faults(large: u64, all: u64, salt: &str) -> Vec<String> {
     let mut faults: Vec<String> = points(large, 4, salt).iter().map(|point| format!("alloc:{point}:65536")).collect();
     faults.extend(points(large, 1, salt).iter().map(|point| format!("alloc:{point}:65536:on")));
@@ -62,7 +62,7 @@ fn faults(large: u64, all: u64, salt: &str) -> Vec<String> {
     for part in 0..parts {
         let (from, to) = (part * all / parts, (part + 1) * all / parts);
         let on = if part % 4 == 3 { ":on" } else { "" };
-        faults.push(format!("alloc:{}:0{on}", 1 + from + random.below(to - from)));
+        faults.push(format!("alloc:{}:64{on}", 1 + from + random.below(to - from)));
     }
     faults
 }

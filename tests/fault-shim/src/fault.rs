@@ -12,7 +12,9 @@ static READS: AtomicU64 = AtomicU64::new(0);
 static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
 static LARGE_ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
 
-/// What `count` calls a large allocation, in bytes.
+/// What `count` calls an allocation, and a large one, in bytes. Smaller ones are among the C library's own, for whose want
+/// it ends the process itself.
+const SMALL: usize = 64;
 const LARGE: usize = 64 << 10;
 
 /// What is to be done with a call.
@@ -76,7 +78,7 @@ pub(crate) fn read(call: &str, handle: c_int) -> Verdict {
 /// Whether an allocation of so many bytes is to be made.
 pub(crate) fn allocation(bytes: usize) -> bool {
     if plan::is(Mode::Count) {
-        ALLOCATIONS.fetch_add(1, SeqCst);
+        ALLOCATIONS.fetch_add(u64::from(bytes >= SMALL), SeqCst);
         LARGE_ALLOCATIONS.fetch_add(u64::from(bytes >= LARGE), SeqCst);
         return true;
     }

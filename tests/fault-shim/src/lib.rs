@@ -4,7 +4,7 @@
 //!
 //! | `FAULT` | what happens |
 //! |---|---|
-//! | `count:FILE` | nothing; a line for every counted call is appended to FILE, and the number of allocations at exit |
+//! | `count:FILE` | nothing; a line for every counted call is appended to FILE, and the number of allocations (of 64 bytes and more, of 64 KiB and more) at exit |
 //! | `kill:N` | SIGKILL before the N-th directory operation |
 //! | `kill-write:N` | the N-th write is done by half, then SIGKILL |
 //! | `stop:N` | before the N-th directory operation, and every later one, the process waits for a byte on standard input |
