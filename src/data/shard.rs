@@ -325,7 +325,8 @@ pub(crate) enum Bytes {
 impl Bytes {
     /// Maps a file.
     pub(crate) fn map(file: &Opened) -> Result<Bytes> {
-        Ok(Bytes::Map(Mapped::new(file.file(), file.path())?))
+        let opened = file.file().map_err(|e| Error::io(file.path(), e))?;
+        Ok(Bytes::Map(Mapped::new(&opened, file.path())?))
     }
 
     /// Reads a file into memory.

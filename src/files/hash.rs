@@ -20,14 +20,16 @@ pub fn hash_file(path: &Path) -> Result<String> {
 
 /// [`hash_file`] of a file that is open.
 pub(crate) fn hash_opened(opened: &Opened) -> Result<String> {
-    hash(&mut FromStart { file: opened.file(), at: 0 }).map_err(|e| Error::io(opened.path(), e))
+    let file = opened.file().map_err(|e| Error::io(opened.path(), e))?;
+    hash(&mut FromStart { file: &file, at: 0 }).map_err(|e| Error::io(opened.path(), e))
 }
 
 /// Copies a file that is open, and gives its [`hash_file`].
 pub(crate) fn copy_hashed(from: &Opened, to: &mut AtomicFile) -> Result<String> {
     let mut hasher = Xxh3Default::new();
     let mut buffer = vec![0; 1 << 20];
-    let mut source = FromStart { file: from.file(), at: 0 };
+    let file = from.file().map_err(|e| Error::io(from.path(), e))?;
+    let mut source = FromStart { file: &file, at: 0 };
     loop {
         match source.read(&mut buffer).map_err(|e| Error::io(from.path(), e))? {
             0 => return Ok(format!("{:016x}", hasher.digest())),

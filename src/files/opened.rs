@@ -11,7 +11,8 @@ use crate::{Error, Result};
 #[derive(Clone, Debug)]
 pub(crate) struct Opened {
     path: PathBuf,
-    file: Arc<File>,
+    /// Absent for one of too many to be held: it is opened again whenever it is read.
+    file: Option<Arc<File>>,
     bytes: u64,
 }
 
@@ -23,15 +24,18 @@ impl Opened {
         if about.is_dir() {
             return Err(Error::input(path, "is a folder where an Arrow file is due"));
         }
-        Ok(Opened { path: path.to_owned(), file: Arc::new(file), bytes: about.len() })
+        Ok(Opened { path: path.to_owned(), file: Some(Arc::new(file)), bytes: about.len() })
     }
 
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    pub(crate) fn file(&self) -> &File {
-        &self.file
+    pub(crate) fn file(&self) -> std::io::Result<Arc<File>> {
+        match &self.file {
+            Some(file) => Ok(Arc::clone(file)),
+            None => File::open(&self.path).map(Arc::new),
+        }
     }
 
     /// Its size when it was opened.
@@ -39,6 +43,10 @@ impl Opened {
         self.bytes
     }
 }
+
+/// Files that a folder holds open at most: a process may often have 1024. What lies in more is compared with its
+/// checksums all the same, so that another folder's file is found.
+const MOST_HELD: usize = 256;
 
 /// Files of a folder, all opened.
 #[derive(Clone, Debug, Default)]
@@ -49,8 +57,14 @@ pub(crate) struct Held {
 impl Held {
     /// Opens these files of `dir`.
     pub(crate) fn open<'a>(dir: &Path, names: impl IntoIterator<Item = &'a str>) -> Result<Held> {
-        let open = |name: &str| Ok((name.to_owned(), Opened::open(&dir.join(name))?));
-        let files = names.into_iter().map(open).collect::<Result<_>>()?;
+        let open = |(i, name): (usize, &str)| {
+            let mut opened = Opened::open(&dir.join(name))?;
+            if i >= MOST_HELD {
+                opened.file = None;
+            }
+            Ok((name.to_owned(), opened))
+        };
+        let files = names.into_iter().enumerate().map(open).collect::<Result<_>>()?;
         Ok(Held { files: Arc::new(files) })
     }
 
@@ -90,4 +104,49 @@ pub fn settled<T>(manifest: &Path, missing: impl Fn() -> Error, read: impl Fn(&[
         before = now;
     }
     Err(Error::input(manifest, "was replaced again and again while it was opened; try again later"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::files::hash_opened;
+
+    #[test]
+    fn what_is_held_stays_readable_and_what_is_not_is_opened_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let (dir, gone) = (folder.path().join("a"), folder.path().join("b"));
+        let names: Vec<String> = (0..=MOST_HELD).map(|i| format!("{i:04}")).collect();
+        std::fs::create_dir(&dir).unwrap();
+        names.iter().for_each(|name| std::fs::write(dir.join(name), "old").unwrap());
+        let held = Held::open(&dir, names.iter().map(String::as_str)).unwrap();
+        let read = |name: &str| hash_opened(&held.get(&dir, name).unwrap());
+        let old = read(&names[0]).unwrap();
+        assert_eq!(read(&names[MOST_HELD]).unwrap(), old);
+        std::fs::rename(&dir, &gone).unwrap();
+        assert_eq!(read(&names[0]).unwrap(), old);
+        assert!(read(&names[MOST_HELD]).is_err());
+    }
+
+    #[test]
+    fn a_folder_that_is_replaced_while_it_is_read_is_read_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("manifest");
+        std::fs::write(&path, "1").unwrap();
+        let missing = || Error::input(&path, "missing");
+        let read = |text: &[u8]| {
+            if text == b"1" {
+                std::fs::write(&path, "2").unwrap();
+                return Err(Error::input(&path, "half"));
+            }
+            Ok(text.to_vec())
+        };
+        assert_eq!(settled(&path, missing, read).unwrap(), b"2");
+        let ever = |text: &[u8]| {
+            std::fs::write(&path, [text, b"+"].concat()).unwrap();
+            Ok(())
+        };
+        assert!(settled(&path, missing, ever).unwrap_err().to_string().contains("again and again"));
+        std::fs::remove_file(&path).unwrap();
+        assert!(settled(&path, missing, |_| Ok(())).unwrap_err().to_string().contains("missing"));
+    }
 }

@@ -54,10 +54,10 @@ impl Source for File {
 
 impl Source for Opened {
     fn bytes(&self) -> io::Result<u64> {
-        self.file().bytes()
+        self.file()?.bytes()
     }
     fn read(&self, at: u64, into: &mut [u8]) -> io::Result<()> {
-        self.file().read(at, into)
+        self.file()?.read(at, into)
     }
 }
 
