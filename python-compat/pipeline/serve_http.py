@@ -1,7 +1,7 @@
 """What keeps the read API open for everybody: time-outs and a limit of connections, in uvicorn's HTTP protocol.
 
 A client that does not finish its request, sends no other one or does not take its answer is cut off after a while.
-Where there are as many connections as there may be, the one that has kept us waiting longest makes place for the next:
+Where there are as many connections as there may be, those that have kept us waiting longest make place for the next:
 half open requests keep nobody out, however many there are.
 """
 
@@ -43,16 +43,30 @@ class Limits:
     connections: int = 512
 
     def for_this_process(self) -> Limits:
-        """The same, with no more connections than the process may have open files."""
+        """The same, with half as many connections at most as the process may have open files: for a moment they may be
+        twice as many, where all answers are under way.
+        """
         files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         if files == resource.RLIM_INFINITY:
             return self
-        return replace(self, connections=max(1, min(self.connections, files - OTHER_FILES)))
+        return replace(self, connections=max(1, min(self.connections, (files - OTHER_FILES) // 2)))
 
 
 def guarded(limits: Limits) -> type[H11Protocol]:
     """uvicorn's protocol with these limits."""
-    waiting: dict[Guarded, None] = {}  # those that wait for their client, the longest first
+    opened: set[Guarded] = set()
+    # Those of them that wait for their client, the longest first: without an answer yet, and with one.
+    fresh: dict[Guarded, None] = {}
+    served: dict[Guarded, None] = {}
+
+    def make_place() -> None:
+        """Cuts off who has been answered, the longest ago first; then whose first request does not come, where there
+        are many: a few may just be coming, while the others are being answered and will be served in a moment.
+        """
+        while len(opened) > limits.connections and served:
+            next(iter(served)).cut_off()
+        while len(opened) > limits.connections and len(fresh) > limits.connections // 2:
+            next(iter(fresh)).cut_off()
 
     class Guarded(H11Protocol):
         """A connection with a deadline: of its headers, its body or its next request."""
@@ -63,13 +77,16 @@ def guarded(limits: Limits) -> type[H11Protocol]:
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             """Makes place where there is none."""
             super().connection_made(transport)
-            if len(self.connections) > limits.connections:
-                next(iter(waiting), self).cut_off()
+            opened.add(self)
             self.look()
+            make_place()
+            if len(opened) > 2 * limits.connections:
+                self.cut_off()
 
         def connection_lost(self, exc: Exception | None) -> None:
             """Waits for nothing more."""
             self.wait(None)
+            opened.discard(self)
             super().connection_lost(exc)
 
         def handle_events(self) -> None:
@@ -96,21 +113,26 @@ def guarded(limits: Limits) -> type[H11Protocol]:
             if phase != self.phase:
                 self.phase = phase
                 self.wait(seconds)
-            if cycle is not None and not cycle.response_complete:
-                waiting.pop(self, None)  # it waits for us
+            if cycle is None:
+                fresh.setdefault(self)
+            elif cycle.response_complete:
+                served.setdefault(self)
             else:
-                waiting.setdefault(self)
+                fresh.pop(self, None)  # it waits for us
+                served.pop(self, None)
 
         def wait(self, seconds: float | None) -> None:
             """For so long; `None` for no more."""
             if self.deadline is not None:
                 self.deadline.cancel()
-            waiting.pop(self, None)
+            fresh.pop(self, None)
+            served.pop(self, None)
             self.deadline = None if seconds is None else self.loop.call_later(seconds, self.cut_off)
 
         def cut_off(self) -> None:
             """Ends the connection, also where the client takes no byte."""
             self.wait(None)
+            opened.discard(self)
             self.transport.abort()
 
         def send_400_response(self, msg: str) -> None:

@@ -203,7 +203,7 @@ def test_9_results_do_not_pass_through_python(model: tercel.Model, tmp_path: Pat
     before = pa.total_allocated_bytes()
     tracemalloc.start()
     try:
-        top = model.recommend(k=100, include_seen=True, out=out, memory=4 << 20, progress=False)
+        top = model.recommend(k=100, include_seen=True, out=out, mmap=True, memory=4 << 20, progress=False)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

@@ -265,7 +265,7 @@ def test_no_more_connections_than_files() -> None:
     files, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (200, most))
-        assert Limits().for_this_process().connections == 136
+        assert Limits().for_this_process().connections == 68
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (files, most))
     assert Limits(connections=7).for_this_process().connections == 7

@@ -225,14 +225,14 @@ class Dataset:
         """The rows of a split."""
         return int(self._split(split)["rows"])
 
-    def to_arrow(self, split: Split = "train", *, mmap: bool = False) -> pa.Table:
+    def to_arrow(self, split: Split = "train", *, mmap: bool = True) -> pa.Table:
         """The interactions of a split: user and item are rows of `user_table()` and `item_table()` (of those with
         `unseen`, in held-out splits), timestamps are seconds.
 
         Args:
             split: Which.
-            mmap: Maps the shards instead of reading them into memory. Then they must not be written over while the
-                table is in use (ingest never does): a file that is cut ends the process.
+            mmap: Maps the shards. They must not be written over while the table is in use (ingest never does): a file
+                that is cut ends the process. Without it they are read into memory.
         """
         files = self._split(split)["files"]
         tables = [_arrow(self.path / file["name"], mmap=mmap) for file in files]

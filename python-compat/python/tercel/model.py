@@ -248,8 +248,8 @@ class Model:
         mmap: bool = False,
         progress: bool = True,
     ) -> pa.Table:
-        """The top `k` items of every user: columns user, rank (from 1), item, score. With `out` and
-        `mmap` the table may be larger than memory.
+        """The top `k` items of every user: columns user, rank (from 1), item, score. Without `out`, and with `mmap`,
+        the table is mapped from disk, so it may be larger than memory.
 
         Everybody gets `k` items as long as `k` are left.
 
@@ -279,8 +279,8 @@ class Model:
             null: The words that stand for a missing value, in the place of the usual ones.
             time_unit: What integer times count: `s`, `ms`, `us`, `ns`, `days`, `excel`.
             time_format: How times are written, as `%d/%m/%Y`.
-            mmap: Maps the lists of an Arrow file instead of reading them into memory. Then the file must not be written
-                over while the table is in use: a file that is cut ends the process.
+            mmap: Maps the lists of the Arrow file `out` instead of reading them into memory. Then it must not be
+                written over while the table is in use: a file that is cut ends the process.
             progress: Shows a bar.
 
         Raises:
@@ -325,8 +325,8 @@ class Model:
             for note in json.loads(done)["notes"]:
                 warn(note, ResultWarning)
             if file.suffix == ".arrow":
-                # The file may go: its values are in memory, or its pages stay.
-                return _arrow(file, mmap=mmap)
+                # The file may go: its values are in memory, or its pages stay. Nobody cuts one that is ours alone.
+                return _arrow(file, mmap=mmap or folder is not None)
         finally:
             bar.close()
             if folder is not None:
