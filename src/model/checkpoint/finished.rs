@@ -87,7 +87,7 @@ pub(super) fn missing(dir: &Path) -> Error {
         );
         return Error::checkpoint(dir, reason);
     }
-    Error::checkpoint(&dir.join(MANIFEST), "there is no such file: not a model folder; make one with `tercel train`")
+    Error::checkpoint(dir.join(MANIFEST), "there is no such file: not a model folder; make one with `tercel train`")
 }
 
 /// Takes a model's folder as it is now, after one of its files was changed by hand: sizes and checksums of all files, and
