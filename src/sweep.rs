@@ -9,8 +9,13 @@ use crate::model::checkpoint::{self, ModelDir};
 use crate::synth::hm;
 use crate::{Error, Result};
 
-/// The kinds of folders that are outputs.
-const WORKS: [Work; 3] = [dataset::WORK, checkpoint::WORK, hm::WORK];
+/// The kinds of folders that are outputs. A model is saved by the Python package, too, whose drafts have another name.
+const WORKS: [Work; 4] = [
+    dataset::WORK,
+    checkpoint::WORK,
+    Work { ending: "saving", resumable: None, ..checkpoint::WORK },
+    hm::WORK,
+];
 
 /// What a sweep met.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,7 +91,7 @@ impl Sweep {
         };
         let removed = |path: &Path| Swept::Removed(path.to_owned());
         let met = match work {
-            Some(_) if is_resumable(path) => {
+            Some(work) if work.resumable.is_some() && is_resumable(path) => {
                 Swept::Left(path.to_owned(), "a run can go on with it (`--resume`)".into())
             }
             Some(work) => match discard(path, *work) {

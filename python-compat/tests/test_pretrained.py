@@ -198,8 +198,6 @@ def test_a_link_out_of_the_model_is_refused_by_name(model: tercel.Model, tmp_pat
         opened = tercel.Model(kept, device="cpu")
         with pytest.raises(tercel.CheckpointError, match=f"`{name}` is a link that leads out of the model"):
             opened.save_pretrained(tmp_path / "copy")
-        with pytest.raises(tercel.CheckpointError, match=f"`{name}` is a link that leads out of the model"):
-            tercel.Model.from_pretrained(kept)
         (kept / name).unlink()
     assert not (tmp_path / "copy").exists()
 

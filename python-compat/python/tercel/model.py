@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from . import _core
 from ._counts import as_json, count
-from ._pretrained import refuse_links, save
+from ._pretrained import save
 from ._progress import PASSING, Event, Observer, parsed, training_bar, users_bar
 from ._scratch import Scratch
 from ._tables import PathLike, Table, Words, explained, path_of, raw_ids, read_options, users_source
@@ -116,12 +116,7 @@ class Model:
 
     @classmethod
     def from_pretrained(cls, path: PathLike, *, device: str = "auto", threads: int = 0) -> Model:
-        """Opens a folder that `save_pretrained` has written: `Model(path)`, of a folder in which no link leads out.
-
-        Raises:
-            CheckpointError: When the folder is not a whole model, or a link in it leads out of it.
-        """
-        refuse_links(path_of(path, "path"))
+        """Opens a folder that `save_pretrained` has written; the same as `Model(path)`."""
         return cls(path, device=device, threads=threads)
 
     def save_pretrained(self, path: PathLike, *, trainer: bool = False) -> Path:
