@@ -10,12 +10,8 @@ use crate::synth::hm;
 use crate::{Error, Result};
 
 /// The kinds of folders that are outputs. A model is saved by the Python package, too, whose drafts have another name.
-const WORKS: [Work; 4] = [
-    dataset::WORK,
-    checkpoint::WORK,
-    Work { ending: "saving", resumable: None, ..checkpoint::WORK },
-    hm::WORK,
-];
+const WORKS: [Work; 4] =
+    [dataset::WORK, checkpoint::WORK, Work { ending: "saving", resumable: None, ..checkpoint::WORK }, hm::WORK];
 
 /// What a sweep met.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -146,6 +146,32 @@ fn an_evaluation_that_is_stopped_goes_on_to_the_same_bits() {
 }
 
 #[test]
+fn the_best_epoch_is_compared_with_its_record() {
+    let folder = tempfile::tempdir().unwrap();
+    let dataset = checkerboard(folder.path());
+    let mut config = config();
+    config.train.epochs = Some(3);
+    // So small that no later epoch is better than the first.
+    config.optimizer.lr = 1e-20;
+    config.train.early_stop = Some("ndcg@1,5".parse().unwrap());
+    let out = folder.path().join("model");
+    let stop = AtomicBool::new(false);
+    let ended = train_until(&dataset, &out, &config, false, &stop, &mut |event| {
+        stop.store(matches!(event, TrainEvent::Validation { epoch: 2, .. }), Ordering::Relaxed);
+    });
+    assert!(matches!(ended, Err(Error::Interrupted { .. })), "{ended:?}");
+    let best = folder.path().join(".model.training/best.safetensors");
+    let whole = fs::read(&best).unwrap();
+    let mut bytes = whole.clone();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&best, bytes).unwrap();
+    let error = train(&dataset, &out, &config, true, &mut |_| {}).unwrap_err();
+    assert!(error.to_string().contains("best.safetensors: damaged"), "{error}");
+    fs::write(&best, whole).unwrap();
+    assert_eq!(train(&dataset, &out, &config, true, &mut |_| {}).unwrap().best_epoch, 1);
+}
+
+#[test]
 fn threads_change_no_bit() {
     let folder = tempfile::tempdir().unwrap();
     let dataset = checkerboard(folder.path());

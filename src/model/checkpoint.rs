@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 
 use crate::backend::{Backend, Table, TableData};
 use crate::config::Resolved;
-use crate::data::dataset::{Dataset, EntityInfo, FileInfo, check_name};
+use crate::data::dataset::{Dataset, EntityInfo, FileInfo, check_name, verify_file};
 use crate::data::history::History;
 use crate::files::{
     AtomicFile, Work, copy_hashed, hash_file, parse_json, read_json, remove_file, sync_folder, write_json_inside,
@@ -201,16 +201,22 @@ impl ModelDir {
     }
 
     /// Keeps the parameters as the best so far.
-    pub(crate) fn save_best<B: Backend>(&self, core: &Core<B>) -> Result<()> {
+    pub(crate) fn save_best<B: Backend>(&self, core: &Core<B>) -> Result<FileInfo> {
         let new = self.file(&format!("{BEST}.new"));
-        write_tensors(&new, BEST, &model_tensors(core)?)?;
+        let best = write_tensors(&new, BEST, &model_tensors(core)?)?;
         fs::rename(&new, self.file(BEST)).map_err(|e| Error::io(&new, e))?;
-        sync_folder(&self.dir)
+        sync_folder(&self.dir)?;
+        Ok(best)
     }
 
     /// Opens the kept best parameters.
-    pub(crate) fn best(&self) -> Result<TensorFile> {
-        TensorFile::open(&self.file(BEST))
+    pub(crate) fn best(&self, state: &TrainerState) -> Result<TensorFile> {
+        let path = self.file(BEST);
+        match &state.best {
+            Some(best) => verify_file(&path, best)?,
+            None => return Err(Error::checkpoint(&path, "is on no checkpoint's record; train again without `resume`")),
+        }
+        TensorFile::open(&path)
     }
 
     /// Ends training: with `best`, the kept best parameters become the model's. [`seal`](ModelDir::seal) is what is left

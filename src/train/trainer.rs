@@ -341,7 +341,7 @@ impl<'a, B: Backend> Run<'a, B> {
         let best = self.state.validations.iter().all(|&earlier| value > earlier);
         self.state.validations.push(value);
         if best {
-            self.dir.save_best(&self.core)?;
+            self.state.best = Some(self.dir.save_best(&self.core)?);
         }
         Ok(())
     }
@@ -392,7 +392,7 @@ impl<'a, B: Backend> Run<'a, B> {
             (self.observer)(TrainEvent::EarlyStop { epoch, best_epoch, metric, value });
         }
         if restore {
-            self.core.load(&mut self.dir.best()?)?;
+            self.core.load(&mut self.dir.best(&self.state)?)?;
         }
         let split = if self.dataset.split(Split::Valid).rows > 0 { Split::Valid } else { Split::Test };
         let evaluation = match self.dataset.split(split).rows {

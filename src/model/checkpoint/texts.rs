@@ -81,6 +81,9 @@ pub struct TrainerState {
     pub queue_next: usize,
     /// `model.safetensors` and `trainer.safetensors` of this checkpoint.
     pub files: Vec<FileInfo>,
+    /// `best.safetensors`, where early stopping keeps one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub best: Option<FileInfo>,
     /// The run that it belongs to ([`ModelInfo::run`]).
     #[serde(default)]
     pub run: String,
@@ -101,6 +104,7 @@ impl Default for TrainerState {
             finished: false,
             queue_next: 0,
             files: Vec::new(),
+            best: None,
             run: String::new(),
             path: String::new(),
         }
