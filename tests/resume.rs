@@ -68,13 +68,13 @@ fn train_with_kills(folder: &Path, out: &str) -> (u32, u32) {
         while child.try_wait().unwrap().is_none() && begun.elapsed() < Duration::from_secs(20) {
             if fs::metadata(&path).and_then(|m| m.modified()).ok() > left {
                 mid_write += 1;
+                assert!(!folder.join(out).exists(), "a model is there when it is finished, not before");
                 break;
             }
         }
         child.kill().unwrap();
         child.wait().unwrap();
     }
-    assert!(!folder.join(out).exists(), "a model is there when it is finished, not before");
     finish(train(folder, out, 2));
     (timed, mid_write)
 }
