@@ -213,7 +213,7 @@ impl Checked {
             if info.parameters.is_some() && !dir.file(&file.name).exists() {
                 continue;
             }
-            let at = locate(&dir, file)?;
+            let at = locate(dir, file)?;
             checked += usize::from(file.xxh3.is_some());
             if file.name.starts_with("model.") {
                 tensors = header(&at)?;
