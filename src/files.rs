@@ -1,6 +1,6 @@
 //! How an output comes to be: beside its place, under a lock, moved there by one rename when it is whole.
 //!
-//! A file `NAME` is written as `.NAME.tercel-tmp`, a folder in one of its own beside `NAME` ([`Draft`]). Whoever holds
+//! A file `NAME` is written as `.NAME.tercel-tmp`, a folder in one of its own beside `NAME` (`.NAME.training`, say). Whoever holds
 //! the lock of `NAME` ([`Lock`]) owns these names: what a killed run left there goes when the next one starts. A reader
 //! sees what was there before, or what is there now.
 

@@ -1,7 +1,7 @@
 //! A MODEL folder: what it holds, how it is written so that no kill leaves it torn, how it is read.
 //!
-//! Training works in a folder beside the model's place, which becomes the model when it is finished ([`Draft`]); then
-//! its `config.json` names the parameters, and no reader takes one that does not ([`Finished`]).
+//! Training works in a folder beside the model's place, which becomes the model when it is finished; then
+//! its `config.json` names the parameters, and no reader takes one that does not.
 //!
 //! A checkpoint is two tensor files and `trainer.json`. Both tensor files are first written as `NAME.new`; then
 //! `trainer.json`, which holds their checksums, is renamed into place: that is the moment the checkpoint exists; then

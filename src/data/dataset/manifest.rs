@@ -159,7 +159,7 @@ impl Feature {
     }
 }
 
-/// What the lower bounds on counts ([`MinCount`](super::ingest::MinCount)) left out of a dataset.
+/// What the lower bounds on counts ([`MinCount`](crate::data::ingest::MinCount)) left out of a dataset.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Filtered {
     /// Users below the bound.
@@ -179,7 +179,7 @@ pub struct Filtered {
 pub struct Manifest {
     /// Always `tercel-dataset`.
     pub format: String,
-    /// [`FORMAT_VERSION`].
+    /// [`FORMAT_VERSION`](super::FORMAT_VERSION).
     pub version: u32,
     /// The input's column names.
     pub columns: SourceColumns,
