@@ -143,6 +143,7 @@ pub fn perform(settings: &Settings, out: &Output) -> Result<Finished> {
     night.evaluate(&dataset, &model)?;
     night.recommend(&dataset, &model)?;
     night.check_unchanged()?;
+    night.check_predictions()?;
     Ok(files)
 }
 
@@ -297,18 +298,30 @@ impl Night<'_> {
             for left in manifests {
                 let now = folder.join(left.path.file_name().unwrap_or_default());
                 if Stamp::take(&now, None)?.xxh3 != left.xxh3 {
-                    let reason = "was replaced by another run while this one worked; run it again";
-                    return Err(Error::input(folder, reason));
+                    return Err(replaced(folder));
                 }
             }
         }
         Ok(())
     }
 
+    /// Whether the lists are those that this run has made.
+    fn check_predictions(&self) -> Result<()> {
+        let file = &self.files.predictions;
+        match self.state.outputs(Stage::Recommend).first() {
+            Some(left) if Stamp::take(file, Some(left))?.xxh3 != left.xxh3 => Err(replaced(file)),
+            _ => Ok(()),
+        }
+    }
+
     fn skip(&self, stage: Stage, reason: &str) {
         self.out.event("skip", &json!({ "stage": stage.name(), "reason": reason }));
         self.out.text(format_args!("{}: {reason}", stage.name()));
     }
+}
+
+fn replaced(path: &Path) -> Error {
+    Error::input(path, "was replaced by another run while this one worked; run it again")
 }
 
 /// Whether a file says what else is in its folder.
