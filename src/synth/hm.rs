@@ -124,11 +124,12 @@ pub(crate) const WORK: Work = Work {
 pub fn write(folder: &Path, config: &HmConfig, progress: &(dyn Fn(u32, u32) + Sync)) -> Result<HmSummary> {
     let sizes = Sizes::of(config.scale)?;
     let names = ["articles.csv", "customers.csv", PURCHASES];
+    // Its lock first: while another run writes the folder, that is what is said.
+    let draft = Draft::open(folder, WORK, false)?;
     if let Some(name) = names.iter().find(|name| folder.join(name).exists()) {
         let reason = "is there already; remove it, or write to another folder";
         return Err(Error::input(folder.join(name), reason));
     }
-    let draft = Draft::open(folder, WORK, false)?;
     let (folder, truth) = (draft.path().to_owned(), draft.path().join("truth"));
     create_folder(&truth)?;
     let start = Instant::now();
