@@ -20,14 +20,20 @@ pub(crate) fn real_place(path: &Path) -> Result<PathBuf> {
     };
     // Without a slash at its end, which would be followed before anybody looks.
     let path = path.with_file_name(name);
-    match fs::symlink_metadata(&path) {
+    let place = match fs::symlink_metadata(&path) {
         Ok(about) if about.is_symlink() => fs::canonicalize(&path).map_err(|e| match e.kind() {
             std::io::ErrorKind::NotFound => {
                 Error::input(&path, "is a symbolic link that leads nowhere; remove it, or make what it points to")
             }
             _ => Error::io(&path, e),
-        }),
-        _ => Ok(path),
+        })?,
+        _ => path,
+    };
+    match fs::metadata(&place) {
+        Ok(about) if !about.is_file() && !about.is_dir() => {
+            Err(Error::input(&place, "is a device, a pipe or a socket, which no file may replace; name a file"))
+        }
+        _ => Ok(place),
     }
 }
 
@@ -80,5 +86,9 @@ mod tests {
         assert!(matches!(real_place(&at("link")), Err(Error::Input { .. })));
         fs::write(at("target"), "").unwrap();
         assert_eq!(real_place(&at("link")).unwrap(), fs::canonicalize(at("target")).unwrap());
+        std::os::unix::fs::symlink("/dev/null", at("null")).unwrap();
+        for path in [at("null"), PathBuf::from("/dev/null")] {
+            assert!(real_place(&path).unwrap_err().to_string().contains("is a device"));
+        }
     }
 }
