@@ -49,6 +49,28 @@ pub fn sweep(folder: &Path) -> Result<Vec<Swept>> {
     Ok(sweep.met)
 }
 
+/// Whether earlier builds gave this name to what they had not finished: `.tercel-*.tmp` to files, `.tercel-ingest-*` to
+/// folders, which have a lock inside.
+fn is_older(name: &str, path: &Path) -> bool {
+    let file = name.strip_prefix(".tercel-").is_some_and(|rest| rest.ends_with(".tmp")) && path.is_file();
+    file || (name.starts_with(".tercel-ingest-") && path.join(OLDER_LOCK).is_file())
+}
+
+const OLDER_LOCK: &str = "ingest.lock";
+
+fn remove_older(path: &Path) -> Result<Swept> {
+    if path.is_file() {
+        return remove_file(path).map(|()| Swept::Removed(path.to_owned()));
+    }
+    let lock = path.join(OLDER_LOCK);
+    let held = fs::File::open(&lock).map_err(|e| Error::io(&lock, e))?;
+    if held.try_lock().is_err() {
+        return Ok(Swept::Left(path.to_owned(), "another process is writing it".into()));
+    }
+    fs::remove_dir_all(path).map_err(|e| Error::io(path, e))?;
+    Ok(Swept::Removed(path.to_owned()))
+}
+
 /// Whether a folder holds an unfinished run's checkpoint.
 fn is_resumable(draft: &Path) -> bool {
     ModelDir::new(draft).state().is_ok_and(|state| state.is_some_and(|state| !state.finished))
@@ -63,6 +85,10 @@ impl Sweep {
     fn folder(&mut self, folder: &Path, only: Option<&str>) -> Result<()> {
         for entry in entries(folder)? {
             let path = folder.join(&entry);
+            if only.is_none() && is_older(&entry, &path) {
+                self.met.push(remove_older(&path)?);
+                continue;
+            }
             let Some((name, ending)) = entry.strip_prefix('.').and_then(|rest| rest.rsplit_once('.')) else { continue };
             if only.is_some_and(|only| only != name) {
                 continue;
@@ -130,6 +156,21 @@ fn entries(folder: &Path) -> Result<Vec<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_earlier_builds_left_goes() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        for name in [".tercel-ingest-a-x", ".tercel-ingest-b-x", ".tercel-ingest-mine"] {
+            fs::create_dir(at(name)).unwrap();
+        }
+        let held = fs::File::create(at(".tercel-ingest-b-x/ingest.lock")).unwrap();
+        held.lock().unwrap();
+        fs::write(at(".tercel-ingest-a-x/ingest.lock"), "").unwrap();
+        fs::write(at(".tercel-abc.tmp"), "").unwrap();
+        assert_eq!(sweep(folder.path()).unwrap().len(), 3);
+        assert_eq!(entries(folder.path()).unwrap(), [".tercel-ingest-b-x", ".tercel-ingest-mine"]);
+    }
 
     #[test]
     fn what_is_in_use_stays() {
