@@ -12,6 +12,16 @@ pub fn is_guarded() -> bool {
     DEPTH.try_with(|depth| depth.get() > 0).unwrap_or(false)
 }
 
+/// Says nothing any more of panics that are caught; of others the hook that was there before speaks. For programs, once.
+pub fn hush_guarded_panics() {
+    let speak = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if !is_guarded() {
+            speak(panic);
+        }
+    }));
+}
+
 /// Calls what may panic on damaged data or without memory; a panic's message is the error.
 pub(crate) fn guarded<T>(call: impl FnOnce() -> T) -> Result<T, String> {
     DEPTH.with(|depth| depth.set(depth.get() + 1));

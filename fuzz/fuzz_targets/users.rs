@@ -17,12 +17,7 @@ fn model() -> &'static (PathBuf, Mutex<Model>) {
     static MODEL: OnceLock<(PathBuf, Mutex<Model>)> = OnceLock::new();
     MODEL.get_or_init(|| {
         // What arrow-rs panics of is caught: the fuzzer must not see it as a crash.
-        let hook = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |panic| {
-            if !tercel::guard::is_guarded() {
-                hook(panic);
-            }
-        }));
+        tercel::guard::hush_guarded_panics();
         let folder = tempfile::tempdir().expect("a temp folder").keep();
         let at = |name: &str| folder.join(name);
         fs::write(at("in.csv"), "user,item\na,x\na,y\nb,y\nb,z\nc,x\n").expect("written");

@@ -34,13 +34,7 @@ mod _core {
     /// Once, when the module is imported.
     #[pymodule_init]
     fn init(_module: &Bound<'_, PyModule>) -> PyResult<()> {
-        let speak = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |panic| {
-            // One that is caught becomes an exception.
-            if !tercel::guard::is_guarded() {
-                speak(panic);
-            }
-        }));
+        tercel::guard::hush_guarded_panics();
         crate::errors::raised(tercel::mapped::exit_on_cut_files())
     }
 }

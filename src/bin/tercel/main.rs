@@ -66,13 +66,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let installed = tercel::mapped::exit_on_cut_files();
-    let speak = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |panic| {
-        // One of arrow-rs on a damaged file is caught, and becomes an error that has its line.
-        if !tercel::guard::is_guarded() {
-            speak(panic);
-        }
-    }));
+    tercel::guard::hush_guarded_panics();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) if error.use_stderr() => {
