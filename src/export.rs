@@ -27,7 +27,7 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 
 use crate::data::vocabulary::RawId;
-use crate::files::{AtomicFile, folder_of, remove_file, sync_folder};
+use crate::files::{AtomicFile, folder_of, real_place, remove_file, sync_folder};
 use crate::index::Progress;
 use crate::index::predictions::IdKind;
 use crate::{Error, Result};
@@ -88,15 +88,20 @@ impl VectorFormat {
 ///
 /// # Errors
 /// [`Error::Config`] for an ending that names no format; [`Error::Input`] when `path` is a folder or its folder does
-/// not exist.
+/// not exist, or when ids would lie apart from their vectors, of which one is a symbolic link.
 pub fn check_path(path: &Path) -> Result<()> {
     if path.is_dir() {
         return Err(Error::input(path, "is a folder; vectors go to a file in it"));
     }
-    VectorFormat::of(path)?;
+    let format = VectorFormat::of(path)?;
     let folder = crate::files::folder_of(path);
     if !folder.is_dir() {
         return Err(Error::input(path, format!("there is no folder {}; create it first", folder.display())));
+    }
+    let place = real_place(path)?;
+    if !format.holds_ids() && real_place(&ids_path(path))? != real_place(&ids_path(&place))? {
+        let reason = "is a symbolic link, and its ids would lie apart from it; name the file that it leads to";
+        return Err(Error::input(path, reason));
     }
     Ok(())
 }

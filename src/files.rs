@@ -27,7 +27,7 @@ pub(crate) use lock::ENDING as LOCK;
 pub use lock::Lock;
 pub use opened::settled;
 pub(crate) use opened::{Held, Opened};
-pub(crate) use place::{beside, folder_of};
+pub(crate) use place::{beside, folder_of, real_place};
 
 /// Makes a folder's entries durable: what a rename needs to survive a power cut.
 pub(crate) fn sync_folder(folder: &Path) -> Result<()> {

@@ -61,7 +61,9 @@ fn check(args: &Args) -> Result<()> {
     let mut places = Vec::new();
     for path in args.items.iter().chain(&args.users) {
         check_path(path)?;
-        let place = std::path::absolute(path).map_err(|e| Error::io(path, e))?;
+        // Two names may lead to one file.
+        let place =
+            std::fs::canonicalize(path).or_else(|_| std::path::absolute(path)).map_err(|e| Error::io(path, e))?;
         if places.contains(&place) {
             return Err(Error::config("export", format!("{} is given twice", path.display())));
         }
