@@ -100,3 +100,28 @@ fn what_cannot_be_exported_is_said_before_any_work() {
     write(at, "night.toml", "input = [\"in.csv\"]\nout = \"run\"\n[recommend]\nby_user = true\n");
     fails(at, &["nightly", "--config", "night.toml"], 2, &["by_user", ".jsonl"]);
 }
+
+#[cfg(unix)]
+#[test]
+fn two_names_of_one_file_and_what_no_file_may_replace_are_refused() {
+    use std::os::unix::fs::{FileTypeExt, symlink};
+    let folder = folder();
+    let at = folder.path();
+    model(at);
+    for name in ["a.arrow", "a.npy"] {
+        write(at, name, "");
+        symlink(name, at.join(name.replacen('a', "b", 1))).expect("a link");
+    }
+    symlink("a.arrow", at.join("other.arrow")).expect("a link");
+    let twice = ["export", "--model", "model", "--items", "a.arrow", "--users", "other.arrow"];
+    fails(at, &twice, 2, &["given twice"]);
+    fails(at, &["export", "--model", "model", "--items", "b.npy"], 3, &["b.npy", "ids would lie apart"]);
+    assert_eq!(fs::read_to_string(at.join("a.npy")).expect("as it was"), "");
+    let pipe = at.join("pipe.csv");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo").success());
+    symlink("pipe.csv", at.join("link.csv")).expect("a link");
+    for name in ["pipe.csv", "link.csv"] {
+        fails(at, &["recommend", "--model", "model", "--out", name], 3, &["is a device, a pipe"]);
+    }
+    assert!(fs::metadata(&pipe).expect("it stays").file_type().is_fifo());
+}
