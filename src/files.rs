@@ -11,6 +11,7 @@ mod json;
 mod lock;
 mod opened;
 mod place;
+mod work;
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -18,16 +19,17 @@ use std::path::Path;
 use crate::{Error, Result};
 
 pub(crate) use atomic::{AtomicFile, ENDING as TEMP};
-pub(crate) use draft::{Draft, OLD, Work, check_known_place, discard, put_back, remove_damaged};
+pub(crate) use draft::{Draft, OLD, discard, put_back};
 pub use hash::hash_file;
 pub(crate) use hash::{copy_hashed, hash_opened};
-pub(crate) use json::write_json_inside;
 pub use json::{accept_json, parse_json, read_json, write_json, write_json_locked};
+pub(crate) use json::{read_unchecked, write_json_inside};
 pub(crate) use lock::ENDING as LOCK;
 pub use lock::Lock;
 pub use opened::settled;
 pub(crate) use opened::{Held, Opened};
 pub(crate) use place::{beside, folder_of, real_place};
+pub(crate) use work::{Work, check_known_place, remove_damaged};
 
 /// Makes a folder's entries durable: what a rename needs to survive a power cut.
 pub(crate) fn sync_folder(folder: &Path) -> Result<()> {

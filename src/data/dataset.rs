@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::data::shard::{Shard, ShardIndex, Summary};
 use crate::data::vocabulary::Vocabulary;
-use crate::files::{Held, Opened, Work, accept_json, hash_opened, parse_json, settled};
+use crate::files::{Held, Opened, Work, accept_json, hash_opened, parse_json, read_unchecked, settled};
 use crate::{Error, Result};
 
 mod manifest;
@@ -26,10 +26,7 @@ pub(crate) const WORK: Work = Work {
     ending: "ingest",
     manifest: MANIFEST,
     parts: |dir| {
-        let path = dir.join(MANIFEST);
-        let text = std::fs::read(&path).map_err(|e| Error::io(&path, e))?;
-        let manifest: Manifest =
-            serde_json::from_slice(&text).map_err(|e| Error::damaged(&path, "its text", e.to_string()))?;
+        let manifest: Manifest = read_unchecked(&dir.join(MANIFEST))?;
         Ok(manifest.files().map(|file| file.name.clone()).chain(["rejected.csv".into()]).collect())
     },
     written: &[],

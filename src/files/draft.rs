@@ -1,39 +1,21 @@
 //! A folder that is replaced as a whole: filled beside its place, moved there by one rename.
 
 use std::fs::{self, File};
-use std::io::ErrorKind::{DirectoryNotEmpty, NotADirectory, NotFound};
+use std::io::ErrorKind::{DirectoryNotEmpty, NotFound};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::lock::{self, Lock};
+use super::lock::Lock;
 use super::place::{beside, folder_of, real_place};
-use super::{atomic, create_folder, keep_mode, remove_file, sync_folder};
+use super::work::{MARKER, Work, belongs, check_place, folder_of_part, names};
+use super::{create_folder, keep_mode, remove_file, sync_folder};
 use crate::{Error, Result};
 
-/// In a draft until it is published: what tells a folder of ours from anybody's.
-const MARKER: &str = ".tercel-draft";
 /// The ending of a folder that is out of its place for a moment, where the system cannot exchange two folders.
 pub(crate) const OLD: &str = "tercel-old";
 
 /// How long a folder that is to be replaced waits for those who write into it.
 const PATIENCE: Duration = Duration::from_secs(5);
-
-/// What a folder is, and what belongs to it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Work {
-    /// What it is called: a dataset, a model.
-    pub(crate) what: &'static str,
-    /// The ending of the draft's name.
-    pub(crate) ending: &'static str,
-    /// The file that says what else is in it.
-    pub(crate) manifest: &'static str,
-    /// The names that belong to it, as its manifest has them, `FOLDER/FILE` in a folder of it; an error where that cannot be understood.
-    pub(crate) parts: fn(&Path) -> Result<Vec<String>>,
-    /// Parts that other commands write into the folder while it is in its place.
-    pub(crate) written: &'static [&'static str],
-    /// The file with which a draft that was not published stays, to be gone on with.
-    pub(crate) resumable: Option<&'static str>,
-}
 
 /// A folder in the making, and the lock of its place.
 #[derive(Debug)]
@@ -143,86 +125,6 @@ impl Draft {
     }
 }
 
-/// Refuses a place where something would be lost.
-pub(crate) fn check_place(out: &Path, work: Work) -> Result<()> {
-    let Work { what, manifest, .. } = work;
-    if out.is_file() {
-        return Err(Error::input(out, format!("is a file; a {what} is a folder")));
-    }
-    let Some(names) = names(out)? else { return Ok(()) };
-    if names.is_empty() {
-        return Ok(());
-    }
-    if !names.iter().any(|name| name == manifest) {
-        let reason =
-            format!("is not empty and not a {what}: it holds `{}`; choose another folder, or remove it", names[0]);
-        return Err(Error::input(out, reason));
-    }
-    let parts = (work.parts)(out).map_err(|error| match error {
-        Error::Io { .. } => error,
-        _ => Error::input(out, format!("is not empty and not a {what}: {error}; choose another folder, or remove it")),
-    })?;
-    match names.iter().find(|name| !belongs(name, work, &parts)) {
-        None => Ok(()),
-        Some(other) => Err(Error::input(
-            out,
-            format!("is a {what} that would be replaced, but `{other}` in it is not part of it; move that elsewhere"),
-        )),
-    }
-}
-
-/// [`check_place`], which a folder passes, too, that would if its manifest could be understood: with nothing in it but
-/// `parts`. Answers what is in such a one.
-pub(crate) fn check_known_place(out: &Path, work: Work, parts: &[String]) -> Result<Vec<PathBuf>> {
-    let error = match check_place(out, work) {
-        Ok(()) => return Ok(Vec::new()),
-        // What could not be read is not damaged for that.
-        Err(error @ Error::Io { .. }) => return Err(error),
-        Err(error) => error,
-    };
-    let names = names(out)?.unwrap_or_default();
-    match names.iter().all(|name| belongs(name, work, parts)) {
-        true => Ok(names.iter().map(|name| out.join(name)).collect()),
-        false => Err(error),
-    }
-}
-
-/// Removes what is in a folder whose manifest cannot be understood, and which is known to hold nothing but `parts`.
-pub(crate) fn remove_damaged(out: &Path, work: Work, parts: &[String]) -> Result<()> {
-    check_known_place(out, work, parts)?.iter().try_for_each(|path| remove_file(path))
-}
-
-/// Whether a name in a folder is the folder's own.
-fn belongs(name: &str, work: Work, parts: &[String]) -> bool {
-    let is_in = |part: &String, name: &str| part == name || folder_of_part(part) == Some(name);
-    let is_part = |name: &str| {
-        name == work.manifest || work.written.contains(&name) || parts.iter().any(|part| is_in(part, name))
-    };
-    // What is beside a part while it is written.
-    let written = name.strip_prefix('.').and_then(|name| name.rsplit_once('.'));
-    let beside =
-        written.is_some_and(|(name, ending)| [lock::ENDING, atomic::ENDING].contains(&ending) && is_part(name));
-    is_part(name) || beside || name == MARKER
-}
-
-/// The names in a folder, in order; `None` where there is none.
-fn names(folder: &Path) -> Result<Option<Vec<String>>> {
-    let entries = match fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(e) if e.kind() == NotFound => return Ok(None),
-        Err(e) if e.kind() == NotADirectory => {
-            return Err(Error::input(folder, "is a file where a folder is due"));
-        }
-        Err(e) => return Err(Error::io(folder, e)),
-    };
-    let mut names = Vec::new();
-    for entry in entries {
-        names.push(entry.map_err(|e| Error::io(folder, e))?.file_name().to_string_lossy().into_owned());
-    }
-    names.sort_unstable();
-    Ok(Some(names))
-}
-
 /// Whether a folder at a draft's place is one, or what a draft has replaced.
 fn is_ours(dir: &Path, work: Work) -> Result<bool> {
     let Some(names) = names(dir)? else { return Ok(true) };
@@ -298,11 +200,6 @@ fn remove_emptied(dir: &Path) -> Result<()> {
         Err(e) if e.kind() != NotFound => Err(Error::io(dir, e)),
         _ => Ok(()),
     }
-}
-
-/// The folder that a part named `FOLDER/FILE` lies in.
-fn folder_of_part(part: &str) -> Option<&str> {
-    part.split_once('/').map(|(folder, _)| folder)
 }
 
 /// After a kill between two renames: what was moved aside comes back, unless its successor is in its place.

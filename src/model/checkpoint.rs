@@ -24,7 +24,8 @@ use crate::config::Resolved;
 use crate::data::dataset::{Dataset, EntityInfo, FileInfo, check_name, verify_file};
 use crate::data::history::History;
 use crate::files::{
-    AtomicFile, Work, copy_hashed, hash_file, parse_json, read_json, remove_file, sync_folder, write_json_inside,
+    AtomicFile, Work, copy_hashed, hash_file, parse_json, read_json, read_unchecked, remove_file, sync_folder,
+    write_json_inside,
 };
 use crate::model::core::{Core, FromF32, Source};
 use crate::model::spec::TableSpec;
@@ -47,10 +48,7 @@ pub(crate) const WORK: Work = Work {
     ending: "training",
     manifest: MANIFEST,
     parts: |dir| {
-        let path = dir.join(MANIFEST);
-        let text = fs::read(&path).map_err(|e| Error::io(&path, e))?;
-        let info: ModelInfo =
-            serde_json::from_slice(&text).map_err(|e| Error::damaged(&path, "its text", e.to_string()))?;
+        let info: ModelInfo = read_unchecked(&dir.join(MANIFEST))?;
         Ok(info.files().map(|file| file.name.clone()).chain(BESIDE.map(String::from)).collect())
     },
     written: &["metrics.json", "items.index"],
