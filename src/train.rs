@@ -11,4 +11,5 @@ mod trainer;
 pub use diagnostics::Diagnostics;
 pub use events::{TrainEvent, TrainSummary};
 pub use resume::{can_resume, check_out, forget, remove_damaged};
+pub(crate) use trainer::Part;
 pub use trainer::{train, train_until};

@@ -1,7 +1,10 @@
 //! The loop.
 
+mod part;
 #[cfg(test)]
 mod tests;
+
+pub(crate) use part::Part;
 
 use std::collections::VecDeque;
 use std::path::Path;
@@ -76,19 +79,44 @@ pub fn train_until(
 ) -> Result<TrainSummary> {
     config.validate()?;
     let config = &config.for_rows(dataset.split(Split::Train).rows);
+    on_backend(config, Whole { dataset, out: out.as_ref(), config, resume, stop, observer })
+}
+
+/// What is done on a backend, whichever it is.
+trait Job {
+    type Done;
+    fn run<B: Backend>(self, backend: B) -> Result<Self::Done>;
+}
+
+/// Does it where the settings say.
+fn on_backend<J: Job>(config: &Resolved, job: J) -> Result<J::Done> {
     match config.train.device.resolve()? {
         #[cfg(feature = "cuda")]
-        Device::Cuda(ordinal) => {
-            let backend = Cuda::new(ordinal, config.train.precision)?;
-            Run::start(backend, dataset, out.as_ref(), config, resume, stop, observer)?.run()
-        }
+        Device::Cuda(ordinal) => job.run(Cuda::new(ordinal, config.train.precision)?),
         #[cfg(not(feature = "cuda"))]
         Device::Cuda(ordinal) => Err(crate::backend::no_cuda_feature(ordinal)),
         Device::Cpu | Device::Auto => {
-            let backend =
-                Cpu::new(config.train.threads, Isa::asked(config.train.instructions), config.train.precision)?;
-            Run::start(backend, dataset, out.as_ref(), config, resume, stop, observer)?.run()
+            job.run(Cpu::new(config.train.threads, Isa::asked(config.train.instructions), config.train.precision)?)
         }
+    }
+}
+
+/// A run from its start, or from its checkpoint, to its end.
+struct Whole<'a> {
+    dataset: &'a Dataset,
+    out: &'a Path,
+    config: &'a Resolved,
+    resume: bool,
+    stop: &'a AtomicBool,
+    observer: &'a mut dyn FnMut(TrainEvent),
+}
+
+impl Job for Whole<'_> {
+    type Done = TrainSummary;
+
+    fn run<B: Backend>(self, backend: B) -> Result<TrainSummary> {
+        let Whole { dataset, out, config, resume, stop, observer } = self;
+        Run::start(backend, dataset, out, config, resume, stop, observer)?.run()
     }
 }
 

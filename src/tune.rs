@@ -1,0 +1,51 @@
+//! The settings that win on a dataset, found by a search.
+//!
+//! A search tries settings on the validation split by successive halving: many short trainings, the best third goes on from
+//! its own checkpoints, and so to the end of their epochs. What is tried is drawn by chance first, then where the good
+//! ones were (tree-structured Parzen estimator). At last the winner is trained on the training and validation rows
+//! together. The test split is not read.
+//!
+//! A search is exact: the same seed gives the same trials and the same figures for any number of trials side by side, and a
+//! killed one goes on to the same end. (With a time limit, how many trials there are depends on the host's speed; it is
+//! settled once and kept.)
+
+mod events;
+mod ladder;
+mod page;
+mod plan;
+mod sample;
+mod search;
+mod space;
+mod state;
+mod suggest;
+mod table;
+mod trial;
+mod worth;
+
+pub use events::{TuneEvent, TuneSummary};
+pub use plan::Plan;
+pub use search::{Tune, tune};
+pub use space::{Axis, Chosen, Range, Scale, Space};
+pub use state::{Figure, Trial};
+
+use crate::eval::Metric;
+use crate::eval::metrics::check_k;
+
+/// A metric as it is asked for: `ndcg@10`, `next.recall@20`. The view, where one is named: whether seen items count.
+pub(crate) fn metric(text: &str) -> Result<(Option<bool>, Metric, usize), String> {
+    let refuse = || {
+        format!(
+            "`{text}` is no metric; recall, ndcg, map, mrr, hit_rate or precision with @k, as in ndcg@10, with discovery. or next. before it"
+        )
+    };
+    let (view, name) = match text.split_once('.') {
+        Some(("discovery", name)) => (Some(false), name),
+        Some(("next", name)) => (Some(true), name),
+        Some(_) => return Err(refuse()),
+        None => (None, text),
+    };
+    let (name, k) = name.split_once('@').ok_or_else(refuse)?;
+    let metric = name.parse().map_err(|_| refuse())?;
+    let k = k.parse().ok().filter(|&k| check_k(k).is_ok()).ok_or_else(refuse)?;
+    Ok((view, metric, k))
+}
