@@ -190,8 +190,8 @@ impl Search<'_, '_> {
             if trial == 0 || done.figures.len() != rung + 1 || done.figures[rung].gain.is_some() {
                 continue;
             }
-            let (gain, low, high) = paired(&self.bench.values(trial)?, &defaults, RESAMPLES, self.state.asked.seed);
-            self.state.trials[trial].figures[rung].gain = Some([gain, low, high]);
+            let gain = paired(&self.bench.values(trial)?, &defaults, RESAMPLES, self.state.asked.seed);
+            self.state.trials[trial].figures[rung].gain = gain.map(|(gain, low, high)| [gain, low, high]);
         }
         self.save()
     }

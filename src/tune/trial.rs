@@ -5,11 +5,15 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use crate::config::{Config, Resolved};
-use crate::data::dataset::Dataset;
+use super::state::State;
+use crate::data::dataset::{Dataset, Split};
 use crate::eval::Evaluator;
 use crate::files::AtomicFile;
 use crate::train::{Part, TrainEvent};
 use crate::{Error, Result};
+
+/// The folder of the trials' checkpoints and values.
+pub(super) const TRIALS: &str = "trials";
 
 /// What trials are made from and judged on.
 pub(super) struct Bench<'a> {
@@ -17,8 +21,8 @@ pub(super) struct Bench<'a> {
     pub(super) dataset: &'a Dataset,
     pub(super) evaluator: &'a Evaluator,
     pub(super) metric: &'a str,
-    /// Where trials have their checkpoints and values.
-    pub(super) dir: &'a Path,
+    /// The folder that the search works in.
+    pub(super) draft: &'a Path,
     pub(super) stop: &'a AtomicBool,
 }
 
@@ -31,9 +35,19 @@ pub(super) struct Outcome {
 }
 
 impl Bench<'_> {
+    /// Rows that a trial trains on, an epoch.
+    pub(super) fn rows(&self) -> u64 {
+        self.dataset.split(Split::Train).rows
+    }
+
+    /// Keeps what the search has found so far.
+    pub(super) fn write(&self, state: &State) -> Result<()> {
+        state.write(self.draft)
+    }
+
     /// Where a trial's checkpoint is.
     pub(super) fn place(&self, trial: usize) -> PathBuf {
-        self.dir.join(format!("{trial:04}"))
+        self.draft.join(TRIALS).join(format!("{trial:04}"))
     }
 
     /// Trains trial `trial` to the end of epoch `until`, from its checkpoint where it has one, and judges it.
@@ -62,7 +76,7 @@ impl Bench<'_> {
 
     /// The file of a trial's values on the rung that it was on last.
     fn values_file(&self, trial: usize) -> PathBuf {
-        self.dir.join(format!("{trial:04}.values"))
+        self.draft.join(TRIALS).join(format!("{trial:04}.values"))
     }
 
     fn keep(&self, trial: usize, values: &[f64]) -> Result<()> {
