@@ -5,8 +5,10 @@ pub mod bootstrap;
 pub mod evaluate;
 pub mod metrics;
 mod report;
+mod view;
 
 pub use baselines::Popularity;
 pub use evaluate::{EvaluateOptions, Evaluator, evaluate};
 pub use metrics::Metric;
 pub use report::{Estimate, Evaluation, Named};
+pub use view::View;
