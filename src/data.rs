@@ -6,6 +6,7 @@ pub mod history;
 pub mod ingest;
 pub mod loader;
 pub mod shard;
+pub mod shape;
 mod shuffle;
 pub mod split;
 pub mod vocabulary;

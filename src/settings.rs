@@ -8,9 +8,11 @@ mod bytes;
 mod choices;
 pub(crate) mod define;
 mod definition;
+mod early_stop;
 pub(crate) mod fields;
 pub(crate) mod limits;
 mod resolved;
+mod rules;
 mod search;
 mod setting;
 mod training;
@@ -20,12 +22,13 @@ pub(crate) mod value;
 
 pub use bytes::Bytes;
 pub use choices::{
-    Combine, Dtype, EarlyStop, FeatureSelection, Instructions, LogQ, Negatives, OptimizerKind, Precision, Schedule,
+    Combine, Dtype, FeatureSelection, Instructions, LogQ, Negatives, OptimizerKind, Precision, Schedule,
 };
 pub use define::Table;
 pub(crate) use definition::{Definition, Nested};
+pub use early_stop::{EarlyStop, EarlyStopping};
 pub use limits::MAX_K;
-pub use resolved::Resolved;
+pub use resolved::{Decision, Resolved};
 pub use search::{
     EvaluateSettings, Exclude, IndexMode, IndexSettings, RECALL, RecommendSettings, SearchSettings, SeenItems,
 };

@@ -22,6 +22,8 @@ pub const FILE_NAME: &str = "history.arrow";
 
 /// What takes the memory.
 const WHAT: &str = "the histories of the users";
+/// Rows that are read at a time where all are.
+const ROWS_AT_ONCE: u64 = 1 << 18;
 /// Columns of up to this many bytes are kept in memory.
 const CACHE_BYTES: u64 = 96 << 20;
 
@@ -139,6 +141,11 @@ impl History {
         (end - start) as usize
     }
 
+    /// Training rows, of all users together.
+    pub(crate) fn rows(&self) -> u64 {
+        self.offsets.last().copied().unwrap_or_default()
+    }
+
     /// Rows of the item vocabulary: every item is below.
     pub(crate) fn item_rows(&self) -> u32 {
         self.item_rows
@@ -169,6 +176,59 @@ impl History {
             end = self.first_at_or_after(start, end, before)?;
         }
         self.read_items(start.max(end.saturating_sub(n as u64)), end, out)
+    }
+
+    /// Tells `each` of the items of all rows, in pieces.
+    ///
+    /// # Errors
+    /// As [`items`](History::items).
+    pub(crate) fn each_piece(&self, mut each: impl FnMut(&[u32])) -> Result<()> {
+        let mut items = Vec::new();
+        for start in (0..self.rows()).step_by(ROWS_AT_ONCE as usize) {
+            items.clear();
+            self.read_items(start, self.rows().min(start + ROWS_AT_ONCE), &mut items)?;
+            each(&items);
+        }
+        Ok(())
+    }
+
+    /// Tells `each` of every user with rows, in order: the items of their last `most` rows, oldest first, and with times
+    /// those.
+    ///
+    /// # Errors
+    /// As [`items`](History::items); whatever `each` gives.
+    pub(crate) fn each_user(
+        &self,
+        most: u64,
+        mut each: impl FnMut(u32, &[u32], Option<&[i64]>) -> Result<()>,
+    ) -> Result<()> {
+        let (mut items, mut times) = (Vec::new(), Vec::new());
+        let users = self.offsets.len() - 1;
+        let mut first = 0;
+        while first < users {
+            // As many users as have so many rows together; one at least, who may have more.
+            let full = self.offsets[first..].partition_point(|&offset| offset - self.offsets[first] <= ROWS_AT_ONCE);
+            let last = (first + full - 1).clamp(first + 1, users);
+            let end = self.offsets[last];
+            let start = match last - first {
+                1 => self.offsets[first].max(end.saturating_sub(most)),
+                _ => self.offsets[first],
+            };
+            items.clear();
+            times.clear();
+            self.read_items(start, end, &mut items)?;
+            self.read_times(start, end, &mut times)?;
+            for user in first..last {
+                let to = self.offsets[user + 1];
+                let from = self.offsets[user].max(to.saturating_sub(most));
+                if from < to {
+                    let own = (from - start) as usize..(to - start) as usize;
+                    each(user as u32, &items[own.clone()], self.index.timestamps.then(|| &times[own]))?;
+                }
+            }
+            first = last;
+        }
+        Ok(())
     }
 
     fn range(&self, user: u32) -> (u64, u64) {
@@ -220,6 +280,16 @@ impl History {
         if out[from..].iter().any(|&item| item >= self.item_rows) {
             out.truncate(from);
             return Err(Error::damaged(&self.index.path, "column item", "it changed while it was in use"));
+        }
+        Ok(())
+    }
+
+    /// Appends the times of rows `start..end`, where there are times.
+    fn read_times(&self, start: u64, end: u64, out: &mut Vec<i64>) -> Result<()> {
+        match &self.cache {
+            _ if !self.index.timestamps => {}
+            Some(cache) => out.extend_from_slice(&cache.timestamps[start as usize..end as usize]),
+            None => self.read(start, end, out, |block| block.timestamps)?,
         }
         Ok(())
     }

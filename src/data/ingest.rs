@@ -13,6 +13,7 @@ use crate::data::dataset::{
     EntityInfo, FORMAT_VERSION, Filtered, MANIFEST, Manifest, SourceColumns, Split, SplitInfo, WORK,
 };
 use crate::data::history::History;
+use crate::data::shape::Shape;
 use crate::data::split::{LastRows, SplitRule, Splitter};
 use crate::data::vocabulary::EntityTable;
 use crate::data::writer::ShardWriter;
@@ -225,6 +226,7 @@ pub fn ingest_inputs(
     let [train, valid, test] = splits;
     let shards: Vec<PathBuf> = train.files.iter().map(|file| dir.join(&file.name)).collect();
     let history = History::write(dir, &shards, users.rows)?;
+    let shape = Shape::measure(&History::open(dir, &history, users.rows, items.rows)?, users.rows, items.rows, valid.rows)?;
     let summary = IngestSummary {
         rows: train.rows + valid.rows + test.rows,
         train_rows: train.rows,
@@ -251,6 +253,7 @@ pub fn ingest_inputs(
         items,
         history: Some(history),
         filtered,
+        shape: Some(shape),
     };
     write_json_inside(&dir.join(MANIFEST), &manifest)?;
     draft.publish()?;

@@ -49,7 +49,7 @@ fn another(values: &str) -> Vec<&'static str> {
         "NAME=KIND" => vec!["a=skip"],
         "N[,M]" => vec!["3,4"],
         "all|none|NAME,NAME" => vec!["none"],
-        "METRIC,PATIENCE" => vec!["ndcg@20,3"],
+        "off|METRIC,PATIENCE" => vec!["ndcg@20,3"],
         "auto|cpu|cuda:N" => vec!["cpu"],
         "in-batch|in-batch+uniform:M|cross-batch:M|full" => vec!["cross-batch:7"],
         "none|last-per-user:N|time:TEST|time:VALID,TEST|random:FRACTION" => vec!["last-per-user:2"],

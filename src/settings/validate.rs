@@ -18,10 +18,10 @@ impl Config {
                 "cannot go with loss.logq = \"corrected\"; set it to 0, or logq to \"exact\"",
             );
         }
-        if m.item.history > 0 {
+        if m.item.history.is_some_and(|length| length > 0) {
             return bad("model.item.history", "only the user tower has a history");
         }
-        if m.user.history > 0 && !m.item.id {
+        if m.user.history.is_some_and(|length| length > 0) && m.item.id == Some(false) {
             return bad("model.user.history", "pools the item id table: set model.item.id");
         }
         for (name, tower) in [("user", &m.user), ("item", &m.item)] {
@@ -30,7 +30,7 @@ impl Config {
                 FeatureSelection::None => true,
                 FeatureSelection::Named(names) => names.is_empty(),
             };
-            if !tower.id && tower.history == 0 && nothing {
+            if tower.id == Some(false) && tower.history.unwrap_or(0) == 0 && nothing {
                 return bad(&format!("model.{name}"), "the tower reads nothing: set id, features or history");
             }
             if tower.feature_dim.is_some() && tower.combine == Combine::Sum {

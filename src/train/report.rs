@@ -6,7 +6,7 @@ use std::io::Write as _;
 use serde_json::json;
 
 use super::Diagnostics;
-use crate::config::Config;
+use crate::config::Resolved;
 use crate::data::dataset::{Dataset, Split};
 use crate::files::{AtomicFile, write_json_inside};
 use crate::model::checkpoint::{ModelDir, TrainerState};
@@ -17,7 +17,7 @@ use crate::{Error, Result};
 pub(super) fn write(
     dir: &ModelDir,
     dataset: &Dataset,
-    config: &Config,
+    config: &Resolved,
     state: &TrainerState,
     diagnostics: &Diagnostics,
     best_epoch: u64,
@@ -40,7 +40,7 @@ pub(super) fn write(
 
 fn card(
     dataset: &Dataset,
-    config: &Config,
+    config: &Resolved,
     state: &TrainerState,
     diagnostics: &Diagnostics,
     best_epoch: u64,
@@ -92,18 +92,18 @@ fn data(text: &mut String, dataset: &Dataset) -> fmt::Result {
     writeln!(text)
 }
 
-fn settings(text: &mut String, config: &Config, state: &TrainerState, best_epoch: u64) -> fmt::Result {
+fn settings(text: &mut String, config: &Resolved, state: &TrainerState, best_epoch: u64) -> fmt::Result {
     let dtype = serde_json::to_value(config.model.dtype).ok().and_then(|v| v.as_str().map(str::to_owned));
     writeln!(text, "## Training\n")?;
     writeln!(
         text,
         "D = {}, T = {}, {} table values, optimizer {:?} with lr {}, batches of {}, {} epochs ({} steps); the parameters are epoch {}'s.\n",
         config.model.dim,
-        config.model.temperature,
+        config.temperature(),
         dtype.unwrap_or_default(),
         config.optimizer.name,
-        config.optimizer.lr,
-        config.train.batch_size,
+        config.lr(),
+        config.batch_size(),
         state.cursor.epoch,
         state.step,
         best_epoch,
@@ -125,7 +125,7 @@ fn figures(text: &mut String, diagnostics: &Diagnostics) -> fmt::Result {
     writeln!(text, "\nIntervals are bootstraps over users; popularity is the same list for everybody.\n")
 }
 
-fn limits(text: &mut String, dataset: &Dataset, config: &Config, diagnostics: &Diagnostics) -> fmt::Result {
+fn limits(text: &mut String, dataset: &Dataset, config: &Resolved, diagnostics: &Diagnostics) -> fmt::Result {
     let m = dataset.manifest();
     writeln!(text, "## Limits\n")?;
     for warning in &diagnostics.warnings {
@@ -134,8 +134,8 @@ fn limits(text: &mut String, dataset: &Dataset, config: &Config, diagnostics: &D
     if m.items.unseen > 0 {
         writeln!(text, "- {} items of the held-out rows were new: the model cannot recommend them.", m.items.unseen)?;
     }
-    if m.users.unseen > 0 || config.model.user.history == 0 {
-        let reads = match (config.model.user.history > 0, m.users.features.is_empty()) {
+    if m.users.unseen > 0 || config.history() == 0 {
+        let reads = match (config.history() > 0, m.users.features.is_empty()) {
             (true, true) => "what they have had",
             (true, false) => "their features and what they have had",
             (false, false) => "their features alone",

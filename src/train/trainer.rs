@@ -26,6 +26,7 @@ use crate::data::batch::Cursor;
 use crate::data::dataset::{Dataset, Split};
 use crate::data::history::History;
 use crate::data::loader::{Loader, LoaderConfig};
+use crate::data::shape::Shape;
 use crate::data::vocabulary::Vocabulary;
 use crate::eval::{EvaluateOptions, Evaluation, evaluate};
 use crate::files::Draft;
@@ -78,7 +79,9 @@ pub fn train_until(
     observer: &mut dyn FnMut(TrainEvent),
 ) -> Result<TrainSummary> {
     config.validate()?;
-    let config = &config.for_rows(dataset.split(Split::Train).rows);
+    let shape = Shape::of(dataset)?;
+    let config = &config.for_shape(&shape);
+    observer(TrainEvent::settings(config, shape));
     on_backend(config, Whole { dataset, out: out.as_ref(), config, resume, stop, observer })
 }
 
@@ -157,7 +160,7 @@ impl<'a, B: Backend> Run<'a, B> {
     ) -> Result<Self> {
         let manifest = dataset.manifest();
         let loader = LoaderConfig {
-            batch_size: config.train.batch_size,
+            batch_size: config.batch_size(),
             seed: config.train.seed,
             threads: config.train.threads,
             ..Default::default()
@@ -166,16 +169,16 @@ impl<'a, B: Backend> Run<'a, B> {
         if loader.rows() == 0 {
             return Err(Error::input(dataset.dir(), "the training split has no rows; ingest with another split"));
         }
-        if config.train.early_stop.is_some() && dataset.split(Split::Valid).rows == 0 {
-            return Err(Error::config("train.early_stop", "the dataset has no validation split; ingest with one"));
+        if config.early_stop().is_some() && dataset.split(Split::Valid).rows == 0 {
+            return Err(Error::config("train.early_stop", "the dataset has no validation split; ingest with one, or set it to \"off\""));
         }
         let users = dataset.vocabulary(&manifest.users)?;
         let items = dataset.vocabulary(&manifest.items)?;
         if items.rows() < 2 {
             return Err(Error::input(dataset.dir(), "there are no items to recommend"));
         }
-        let spec = ModelSpec::new(&config.model, &manifest.users, &manifest.items)?;
-        let wants_history = config.model.user.history > 0 || config.loss.mask_known_positives;
+        let spec = ModelSpec::new(config, &manifest.users, &manifest.items)?;
+        let wants_history = config.history() > 0 || config.loss.mask_known_positives;
         if let Some((device, free)) = backend.free_memory()? {
             let needed = Budget::new(&spec, config, items.rows() as u64).total_bytes();
             if needed > free {
@@ -187,8 +190,8 @@ impl<'a, B: Backend> Run<'a, B> {
             user_features: users.table.features,
             item_features: items.table.features.clone(),
             history: if wants_history { Some(Arc::new(History::of_dataset(dataset)?)) } else { None },
-            sampler: Sampler::new(&config.loss, config.train.seed, &items.table.counts),
-            negatives: config.loss.negatives,
+            sampler: Sampler::new(config.negatives(), config.loss.logq, config.train.seed, &items.table.counts),
+            negatives: config.negatives(),
             mask_known: config.loss.mask_known_positives,
         });
 
@@ -202,11 +205,11 @@ impl<'a, B: Backend> Run<'a, B> {
             }
             None => {
                 let threads = Threads::new(config.train.threads)?;
-                let mut fresh = Fresh { model: &config.model, seed: config.train.seed, threads: &threads };
+                let mut fresh = Fresh { config, seed: config.train.seed, threads: &threads };
                 Core::new(backend, spec, config, &mut fresh, optimizer, &items.table.counts)?
             }
         };
-        let mut stepper = Stepper::new(&core, &config.loss, items.rows(), config.train.batch_size)?;
+        let mut stepper = Stepper::new(&core, config, items.rows())?;
         let state = match checkpoint {
             Some(state) => {
                 let Cursor { epoch, batch } = state.cursor;
@@ -294,6 +297,11 @@ impl<'a, B: Backend> Run<'a, B> {
         if self.stop.load(Ordering::Relaxed) { Err(self.interrupted()) } else { Ok(()) }
     }
 
+    /// Steps of the whole run.
+    fn steps(&self) -> u64 {
+        self.config.epochs() * self.loader.batches_per_epoch()
+    }
+
     fn interrupted(&self) -> Error {
         let dir = self.draft.as_ref().map_or(self.dir.path(), Draft::out).display();
         Error::Interrupted { what: format!("training at step {} (`resume` goes on from {dir})", self.state.step) }
@@ -303,7 +311,7 @@ impl<'a, B: Backend> Run<'a, B> {
         let optimizer = &self.config.optimizer;
         let step = Step {
             kind: optimizer.name,
-            lr: learning_rate(optimizer, self.state.step, self.config.epochs() * self.loader.batches_per_epoch()),
+            lr: learning_rate(optimizer, self.config.lr(), self.state.step, self.steps()),
             beta1: optimizer.beta1,
             beta2: optimizer.beta2,
             eps: optimizer.eps,
@@ -354,14 +362,13 @@ impl<'a, B: Backend> Run<'a, B> {
     /// Validates the epoch that has just ended, unless that is done. The checkpoint of an epoch's end comes first: a
     /// run killed in between validates the same parameters again.
     fn validate(&mut self) -> Result<()> {
-        let Some(stop) = &self.config.train.early_stop else { return Ok(()) };
+        let Some(stop) = self.config.early_stop() else { return Ok(()) };
         let epoch = self.state.cursor.epoch;
         if self.state.cursor.batch > 0 || epoch == self.state.validations.len() as u64 {
             return Ok(());
         }
         let begun = Instant::now();
-        let k = stop.metric.rsplit('@').next().and_then(|k| k.parse().ok()).unwrap_or(20);
-        let evaluation = self.evaluate(Split::Valid, vec![k], 0)?;
+        let evaluation = self.evaluate(Split::Valid, vec![stop.k()], 0)?;
         let value = evaluation.metrics.get(&stop.metric).map_or(f64::NAN, |metric| metric.value);
         let seconds = begun.elapsed().as_secs_f64();
         let metrics = evaluation.metrics.iter().map(|(name, metric)| (name.clone(), metric.value)).collect();
@@ -408,13 +415,13 @@ impl<'a, B: Backend> Run<'a, B> {
     fn out_of_patience(&self) -> bool {
         let since_best =
             self.state.validations.len() as u64 - self.best_epoch().min(self.state.validations.len() as u64);
-        self.config.train.early_stop.as_ref().is_some_and(|stop| since_best >= stop.patience)
+        self.config.early_stop().is_some_and(|stop| since_best >= stop.patience)
     }
 
     fn finish(mut self) -> Result<TrainSummary> {
         let best_epoch = self.best_epoch();
-        let restore = self.config.train.early_stop.is_some();
-        if let (Some(stop), true) = (&self.config.train.early_stop, self.state.cursor.epoch < self.config.epochs()) {
+        let restore = self.config.early_stop().is_some();
+        if let (Some(stop), true) = (self.config.early_stop(), self.state.cursor.epoch < self.config.epochs()) {
             let value = self.state.validations[best_epoch as usize - 1];
             let (epoch, metric) = (self.state.cursor.epoch, stop.metric.clone());
             (self.observer)(TrainEvent::EarlyStop { epoch, best_epoch, metric, value });
@@ -444,11 +451,11 @@ impl<'a, B: Backend> Run<'a, B> {
     }
 
     fn progress(&mut self) {
-        let seconds = self.started.elapsed().as_secs_f64();
+        let (seconds, steps) = (self.started.elapsed().as_secs_f64(), self.steps());
         (self.observer)(TrainEvent::Progress {
             epoch: self.state.cursor.epoch + 1,
             step: self.state.step,
-            steps: self.config.epochs() * self.loader.batches_per_epoch(),
+            steps,
             examples: self.state.examples,
             loss: self.state.loss_sum / self.state.examples.max(1) as f64,
             examples_per_second: self.examples as f64 / seconds,

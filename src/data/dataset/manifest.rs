@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::data::shape::Shape;
 use crate::{Error, Result};
 
 /// A split of the interactions.
@@ -202,6 +203,9 @@ pub struct Manifest {
     /// What the lower bounds on counts left out; absent where there are none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub filtered: Option<Filtered>,
+    /// What is known of the training rows as a whole; absent where another program wrote the folder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shape: Option<Shape>,
 }
 
 impl Manifest {

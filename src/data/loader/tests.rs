@@ -40,6 +40,7 @@ fn save(dir: &Path, files: Vec<FileInfo>, users: EntityInfo, items: EntityInfo) 
         items,
         history: None,
         filtered: None,
+        shape: None,
     };
     write_json(&dir.join("dataset.json"), &manifest).unwrap();
     Dataset::open(dir).unwrap()
