@@ -9,10 +9,14 @@
 //! killed one goes on to the same end. (With a time limit, how many trials there are depends on the host's speed; it is
 //! settled once and kept.)
 
+mod charts;
 mod events;
 mod ladder;
+mod output;
 mod page;
 mod plan;
+mod rows;
+mod run;
 mod sample;
 mod search;
 mod space;
@@ -22,9 +26,11 @@ mod table;
 mod trial;
 mod worth;
 
+pub(crate) use output::WORK;
+
 pub use events::{TuneEvent, TuneSummary};
 pub use plan::Plan;
-pub use search::{Tune, tune};
+pub use run::{Tune, tune};
 pub use space::{Axis, Chosen, Range, Scale, Space};
 pub use state::{Figure, Trial};
 

@@ -148,3 +148,11 @@ fn sorted(value: Value) -> Value {
         fields.into_iter().map(|(key, value)| (key, sorted(value))).partition(|(_, value)| value.is_object());
     Value::Object(values.into_iter().chain(tables).collect())
 }
+
+/// Removes what the search worked with and nobody needs any more.
+pub(super) fn sweep(dir: &Path, folders: &[&str]) -> Result<()> {
+    for folder in folders.iter().map(|name| dir.join(name)).filter(|folder| folder.exists()) {
+        std::fs::remove_dir_all(&folder).map_err(|e| Error::io(&folder, e))?;
+    }
+    crate::files::remove_file(&dir.join(super::state::FILE))
+}

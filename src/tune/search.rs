@@ -11,6 +11,7 @@ use super::state::{Figure, State, Trial};
 use super::suggest;
 use super::trial::{Bench, is_its_own, trained};
 use crate::config::{Config, Resolved};
+use crate::data::shape::Shape;
 use crate::eval::bootstrap::{Bootstrap, paired};
 use crate::{Error, Result};
 
@@ -24,6 +25,8 @@ pub(super) struct Search<'a, 'b> {
     pub(super) bench: Bench<'a>,
     /// What is not searched.
     pub(super) config: &'a Config,
+    /// The shape of the rows that trials train on.
+    pub(super) shape: &'a Shape,
     /// The defaults' values of what is searched.
     pub(super) defaults: Chosen,
     pub(super) state: State,
@@ -117,7 +120,7 @@ impl Search<'_, '_> {
     /// The settings that a trial trains with.
     fn resolved(&self, chosen: &Chosen) -> Result<Resolved> {
         let config = with(self.config, chosen).map_err(|reason| Error::config("space", reason))?;
-        Ok(trained(&config, self.bench.rows(), self.threads))
+        Ok(trained(&config, self.shape, self.threads))
     }
 
     /// Trains trials to a rung and says which were best there.

@@ -4,17 +4,16 @@ use serde_json::{Value, json};
 
 use super::space::{Axis, Chosen, Range, Scale, Space, value_of, with};
 use crate::config::{Config, Resolved};
-use crate::data::dataset::{Dataset, Split};
+use crate::data::dataset::Dataset;
+use crate::data::shape::Shape;
 use crate::model::spec::ModelSpec;
 
 /// Numbers of candidates are searched up to what makes a training take so many times as long as the defaults'.
 const DEARER: f64 = 6.0;
 
 /// The space for a dataset, without what `config` sets to something else than its default.
-pub(super) fn space(dataset: &Dataset, config: &Config, defaults: &Resolved) -> Space {
+pub(super) fn space(dataset: &Dataset, config: &Config, shape: &Shape, defaults: &Resolved) -> Space {
     let manifest = dataset.manifest();
-    let rows = dataset.split(Split::Train).rows;
-    let timed = dataset.split(Split::Train).first_timestamp.is_some();
     let log = |from: f64, to: f64| Axis::Range(Range { from, to, scale: Scale::Log });
     let even = |from: f64, to: f64| Axis::Range(Range { from, to, scale: Scale::Linear });
     let list = |values: &[Value]| Axis::Choices(values.to_vec());
@@ -25,9 +24,9 @@ pub(super) fn space(dataset: &Dataset, config: &Config, defaults: &Resolved) -> 
         ("optimizer.lr", log(0.003, 0.03)),
         ("optimizer.weight_decay", log(0.1, 10.0)),
         ("train.epochs", list(&[epochs.div_ceil(3), epochs.div_ceil(2), epochs, 2 * epochs].map(|n| json!(n)))),
-        ("train.batch_size", batches(defaults, rows)),
+        ("train.batch_size", batches(defaults, shape.rows)),
         ("model.user.id", list(&[json!(true), json!(false)])),
-        ("model.user.history", list(&histories(timed))),
+        ("model.user.history", list(&histories(shape.is_ordered()))),
     ];
     if (manifest.items.rows as f64) < DEARER * 512.0 {
         all.push(("loss.negatives", list(&[json!("in-batch"), json!("full")])));
@@ -49,14 +48,14 @@ pub(super) fn space(dataset: &Dataset, config: &Config, defaults: &Resolved) -> 
 }
 
 /// How many of a user's last items may be read: few where they are in order of time.
-fn histories(timed: bool) -> Vec<Value> {
-    let lengths: &[u64] = if timed { &[0, 1, 2, 3, 5, 20] } else { &[0, 50] };
+fn histories(ordered: bool) -> Vec<Value> {
+    let lengths: &[u64] = if ordered { &[0, 1, 2, 3, 5, 20] } else { &[0, 50] };
     lengths.iter().map(|n| json!(n)).collect()
 }
 
 /// Sizes of batches: powers of two from 256 as long as they do not make a run too dear.
 fn batches(defaults: &Resolved, rows: u64) -> Axis {
-    let usual = defaults.train.batch_size;
+    let usual = defaults.batch_size();
     let sizes = (8..=13).map(|power| 1usize << power);
     let fits = |&size: &usize| size as u64 * 8 <= rows.max(1) && (size as f64) < DEARER * 512.0 + usual as f64;
     let mut sizes: Vec<usize> = sizes.filter(fits).chain([usual]).collect();

@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use crate::config::{Config, Resolved};
 use super::state::State;
-use crate::data::dataset::{Dataset, Split};
+use crate::config::{Config, EarlyStopping, Resolved};
+use crate::data::dataset::Dataset;
+use crate::data::shape::Shape;
 use crate::eval::Evaluator;
 use crate::files::AtomicFile;
 use crate::train::{Part, TrainEvent};
@@ -35,11 +36,6 @@ pub(super) struct Outcome {
 }
 
 impl Bench<'_> {
-    /// Rows that a trial trains on, an epoch.
-    pub(super) fn rows(&self) -> u64 {
-        self.dataset.split(Split::Train).rows
-    }
-
     /// Keeps what the search has found so far.
     pub(super) fn write(&self, state: &State) -> Result<()> {
         state.write(self.draft)
@@ -106,13 +102,13 @@ impl Bench<'_> {
     }
 }
 
-/// The settings that a trial trains with: on its own thread of a CPU, for all of its epochs.
-pub(super) fn trained(config: &Config, rows: u64, threads: usize) -> Resolved {
+/// The settings that a trial trains with: by so many threads, for all of its epochs.
+pub(super) fn trained(config: &Config, shape: &Shape, threads: usize) -> Resolved {
     let mut config = config.clone();
     config.train.threads = threads;
-    config.train.early_stop = None;
+    config.train.early_stop = Some(EarlyStopping::Off);
     config.train.checkpoint_every = 0;
-    config.for_rows(rows)
+    config.for_shape(shape)
 }
 
 /// Whether a trial that failed so is no good, where any other failure ends the search.
