@@ -66,8 +66,10 @@ pub(super) fn write(dir: &Path, state: &State, facts: &Facts<'_>, settings: &Res
     write_inside(&dir.join(SETTINGS), toml(state, facts, settings)?.as_bytes())?;
     table::write(&dir.join(TRIALS), state, facts.winner)?;
     write_inside(&dir.join(PAGE), page(state, facts).as_bytes())?;
+    // The record stays, without what depends on the host's speed.
+    state.timeless().write(dir)?;
     let mut files = Vec::new();
-    for name in [SETTINGS, TRIALS, PAGE] {
+    for name in [SETTINGS, TRIALS, PAGE, super::state::FILE] {
         files.push(file(dir, name)?);
     }
     let model = ModelDir::new(dir.join(MODEL)).info()?;
@@ -154,5 +156,5 @@ pub(super) fn sweep(dir: &Path, folders: &[&str]) -> Result<()> {
     for folder in folders.iter().map(|name| dir.join(name)).filter(|folder| folder.exists()) {
         std::fs::remove_dir_all(&folder).map_err(|e| Error::io(&folder, e))?;
     }
-    crate::files::remove_file(&dir.join(super::state::FILE))
+    Ok(())
 }

@@ -19,11 +19,11 @@ pub(super) fn validated(dataset: &Dataset, dir: &Path, seed: u64) -> Result<Rows
     }
     let held = match dir.exists() {
         true => Dataset::open(dir)?,
+        // The training rows alone are read.
         false => dataset.hold_out(dir, seed)?,
     };
-    let rows = held.split(Split::Valid).rows;
-    let how = held.manifest().derived.as_ref().map_or("held out", |derived| derived.words());
-    Ok(Rows { dataset: held, validation: format!("{rows} training rows: {how}") })
+    let validation = held.holdout().map_or("rows that were held out".into(), ToString::to_string);
+    Ok(Rows { dataset: held, validation })
 }
 
 /// Training and validation rows together, as the training split of a dataset in `dir`; the dataset itself where it has no

@@ -184,15 +184,16 @@ impl Search<'_, '_> {
 
     /// Compares every trial of a rung with the defaults, user by user.
     fn compare(&mut self, rung: usize, on: &[usize]) -> Result<()> {
-        if self.state.trials[0].figures.len() != rung + 1 {
+        let here = |trial: usize| self.state.trials[trial].figures.len() == rung + 1;
+        let waiting = |&trial: &usize| {
+            trial > 0 && here(trial) && self.state.trials[trial].figures[rung].gain.is_none()
+        };
+        let waiting: Vec<usize> = on.iter().copied().filter(waiting).collect();
+        if waiting.is_empty() || !here(0) {
             return Ok(());
         }
         let defaults = self.bench.values(0)?;
-        for &trial in on {
-            let done = &self.state.trials[trial];
-            if trial == 0 || done.figures.len() != rung + 1 || done.figures[rung].gain.is_some() {
-                continue;
-            }
+        for trial in waiting {
             let gain = paired(&self.bench.values(trial)?, &defaults, RESAMPLES, self.state.asked.seed);
             self.state.trials[trial].figures[rung].gain = gain.map(|(gain, low, high)| [gain, low, high]);
         }

@@ -96,6 +96,13 @@ impl State {
         write_json_inside(&dir.join(FILE), self)
     }
 
+    /// The same without times.
+    pub(super) fn timeless(&self) -> State {
+        let mut state = State { seconds: 0.0, ..self.clone() };
+        state.trials.iter_mut().flat_map(|trial| &mut trial.figures).for_each(|figure| figure.seconds = 0.0);
+        state
+    }
+
     /// Refuses to go on with the answers to another question.
     pub(super) fn check(&self, asked: &Asked, dir: &Path) -> Result<()> {
         // Where it runs does not change what it finds.

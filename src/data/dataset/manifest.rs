@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::data::derive::Derived;
 use crate::data::shape::Shape;
 use crate::{Error, Result};
 
@@ -103,6 +104,10 @@ pub struct EntityInfo {
     /// Ids that only the other splits name. They have no table row; in `valid` and `test` shards they are numbered
     /// `rows, rows + 1, …`, so that an id of such a shard is below `rows + unseen`.
     pub unseen: u32,
+    /// Of them those that the validation split names: they are numbered first, so that training on both splits keeps every
+    /// number. Absent where there are none, and in folders of earlier builds, which numbered all unseen ids alike.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unseen_valid: u32,
     /// The vocabulary (`users.arrow`, `items.arrow`), `rows` rows.
     pub file: FileInfo,
     /// Raw ids and features of the unseen ids, `unseen` rows, the same columns; absent when there are none.
@@ -206,6 +211,14 @@ pub struct Manifest {
     /// What is known of the training rows as a whole; absent where another program wrote the folder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shape: Option<Shape>,
+    /// The dataset that this one was made of, and how; absent where ingest made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub derived: Option<Derived>,
+}
+
+/// Whether a number is left out of the text.
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 impl Manifest {
