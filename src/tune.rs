@@ -26,8 +26,6 @@ mod table;
 mod trial;
 mod worth;
 
-pub(crate) use output::WORK;
-
 pub use events::{TuneEvent, TuneSummary};
 pub use plan::Plan;
 pub use run::{Tune, tune};

@@ -150,6 +150,11 @@ impl Evaluator {
         Ok(self.report(&model, &baseline, seen_relevant))
     }
 
+    /// Users that are evaluated.
+    pub fn users(&self) -> u64 {
+        self.truth.users.len() as u64
+    }
+
     /// One metric, such as `ndcg@10`, of every user that the figures are means over. Their order is the same for every
     /// ranker: two vectors can be compared pair by pair ([`paired`](super::bootstrap::paired)).
     ///

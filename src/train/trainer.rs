@@ -82,7 +82,21 @@ pub fn train_until(
     let shape = Shape::of(dataset)?;
     let config = &config.for_shape(&shape);
     observer(TrainEvent::settings(config, shape));
-    on_backend(config, Whole { dataset, out: out.as_ref(), config, resume, stop, observer })
+    on_backend(config, Whole { dataset, out: out.as_ref(), config, resume, measured: true, stop, observer })
+}
+
+/// [`train_until`], which measures nothing at its end and so reads no split but the training rows.
+///
+/// # Errors
+/// As [`train_until`].
+pub(crate) fn train_unmeasured(
+    dataset: &Dataset,
+    out: &Path,
+    config: &Resolved,
+    stop: &AtomicBool,
+    observer: &mut dyn FnMut(TrainEvent),
+) -> Result<TrainSummary> {
+    on_backend(config, Whole { dataset, out, config, resume: true, measured: false, stop, observer })
 }
 
 /// What is done on a backend, whichever it is.
@@ -110,6 +124,8 @@ struct Whole<'a> {
     out: &'a Path,
     config: &'a Resolved,
     resume: bool,
+    /// Whether the finished model is measured on the validation or test split.
+    measured: bool,
     stop: &'a AtomicBool,
     observer: &'a mut dyn FnMut(TrainEvent),
 }
@@ -118,8 +134,8 @@ impl Job for Whole<'_> {
     type Done = TrainSummary;
 
     fn run<B: Backend>(self, backend: B) -> Result<TrainSummary> {
-        let Whole { dataset, out, config, resume, stop, observer } = self;
-        Run::start(backend, dataset, out, config, resume, stop, observer)?.run()
+        let Whole { dataset, out, config, resume, measured, stop, observer } = self;
+        Run::start(backend, dataset, out, config, resume, stop, observer)?.run(measured)
     }
 }
 
@@ -249,7 +265,7 @@ impl<'a, B: Backend> Run<'a, B> {
         })
     }
 
-    fn run(mut self) -> Result<TrainSummary> {
+    fn run(mut self, measured: bool) -> Result<TrainSummary> {
         if self.state.finished {
             self.publish()?;
             return Ok(self.summary(true));
@@ -261,7 +277,7 @@ impl<'a, B: Backend> Run<'a, B> {
             }
             self.epoch()?;
         }
-        self.finish()
+        self.finish(measured)
     }
 
     /// From the cursor to the end of its epoch, or until it is to stop.
@@ -418,7 +434,7 @@ impl<'a, B: Backend> Run<'a, B> {
         self.config.early_stop().is_some_and(|stop| since_best >= stop.patience)
     }
 
-    fn finish(mut self) -> Result<TrainSummary> {
+    fn finish(mut self, measured: bool) -> Result<TrainSummary> {
         let best_epoch = self.best_epoch();
         let restore = self.config.early_stop().is_some();
         if let (Some(stop), true) = (self.config.early_stop(), self.state.cursor.epoch < self.config.epochs()) {
@@ -431,8 +447,8 @@ impl<'a, B: Backend> Run<'a, B> {
         }
         let split = if self.dataset.split(Split::Valid).rows > 0 { Split::Valid } else { Split::Test };
         let evaluation = match self.dataset.split(split).rows {
-            0 => None,
-            _ => Some(self.evaluate(split, vec![10, 20], 1000)?),
+            rows if rows > 0 && measured => Some(self.evaluate(split, vec![10, 20], 1000)?),
+            _ => None,
         };
         let diversity = self.ranked(|dataset, ranker, _| diagnostics::diversity(dataset, ranker))?;
         let diagnostics = diagnostics::Diagnostics::new(self.dataset, evaluation, diversity);

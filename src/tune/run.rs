@@ -11,13 +11,13 @@ use super::space::{Space, with};
 use super::state::{Asked, State};
 use super::trial::{Bench, TRIALS, trained};
 use super::{metric, output, rows, suggest};
-use crate::config::{Config, EarlyStopping, TuneSettings};
+use crate::config::{Config, TuneSettings};
 use crate::data::dataset::{Dataset, Split};
 use crate::data::shape::Shape;
 use crate::eval::{EvaluateOptions, Evaluator};
 use crate::files::{Draft, create_folder};
 use crate::threads::Threads;
-use crate::train::train_until;
+use crate::train::train_unmeasured;
 use crate::{Device, Error, Result};
 
 /// The folders, in the one that the search works in, of a dataset with validation rows and of one without.
@@ -132,14 +132,12 @@ pub fn tune(
     let Some(winner) = state.winner() else { return Err(nothing(&state, draft.path())) };
 
     let chosen = with(&config, &state.trials[winner].chosen).map_err(|reason| Error::config("space", reason))?;
-    let found = trained(&chosen, &shape, 0);
+    let found = trained(&chosen, &shape, config.train.threads);
     let whole = rows::whole(dataset, &draft.path().join(WHOLE))?;
     let rows = whole.split(Split::Train).rows;
     observer(TuneEvent::Final { trial: winner, rows, epochs: found.epochs() });
-    let mut last = found.config().clone();
-    (last.train.threads, last.train.early_stop) = (config.train.threads, Some(EarlyStopping::Off));
     let model = draft.path().join(output::MODEL);
-    train_until(&whole, &model, &last, true, stop, &mut |event| observer(TuneEvent::Train(event)))?;
+    train_unmeasured(&whole, &model, &found, stop, &mut |event| observer(TuneEvent::Train(event)))?;
 
     let name = dataset.dir().file_name().map_or(String::new(), |name| name.to_string_lossy().into_owned());
     let facts = Facts { dataset: name, validation: &held.validation, users: evaluator.users() as usize, winner };

@@ -93,7 +93,7 @@ impl Search<'_, '_> {
     fn draw(&mut self, number: usize, of: Option<usize>) -> Result<()> {
         let before = self.state.trials.len();
         let mut all: Vec<Chosen> = self.state.trials.iter().map(|trial| trial.chosen.clone()).collect();
-        let usable = |chosen: &Chosen| suggest::usable(self.bench.dataset, self.config, chosen);
+        let usable = |chosen: &Chosen| suggest::usable(self.bench.dataset, self.shape, self.config, chosen);
         let asked = &self.state.asked;
         let sampler =
             Sampler { space: &asked.space, seed: asked.seed, defaults: &self.defaults, usable: &usable };

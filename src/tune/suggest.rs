@@ -65,10 +65,11 @@ fn batches(defaults: &Resolved, rows: u64) -> Axis {
 }
 
 /// Whether settings make a model of this dataset.
-pub(super) fn usable(dataset: &Dataset, config: &Config, chosen: &Chosen) -> bool {
+pub(super) fn usable(dataset: &Dataset, shape: &Shape, config: &Config, chosen: &Chosen) -> bool {
     let manifest = dataset.manifest();
     with(config, chosen).is_ok_and(|config| {
-        config.validate().is_ok() && ModelSpec::new(&config.model, &manifest.users, &manifest.items).is_ok()
+        let fits = || ModelSpec::new(&config.for_shape(shape), &manifest.users, &manifest.items).is_ok();
+        config.validate().is_ok() && fits()
     })
 }
 
