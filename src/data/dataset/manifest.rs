@@ -74,6 +74,28 @@ pub struct SplitInfo {
     pub files: Vec<FileInfo>,
 }
 
+impl SplitInfo {
+    /// What is true of the split whatever the other splits are.
+    pub(crate) fn alone(&self) -> SplitInfo {
+        let SplitInfo { rows, first_timestamp, last_timestamp, ref files, .. } = *self;
+        SplitInfo { rows, first_timestamp, last_timestamp, files: files.clone(), ..SplitInfo::default() }
+    }
+
+    /// This split and another one behind it. Times are told where both tell theirs.
+    pub(crate) fn join(self, other: SplitInfo) -> SplitInfo {
+        let (a, b) = match (self.rows, other.rows) {
+            (0, _) => (&other, &other),
+            (_, 0) => (&self, &self),
+            _ => (&self, &other),
+        };
+        let first_timestamp = a.first_timestamp.zip(b.first_timestamp).map(|(a, b)| a.min(b));
+        let last_timestamp = a.last_timestamp.zip(b.last_timestamp).map(|(a, b)| a.max(b));
+        let rows = self.rows.saturating_add(other.rows);
+        let files = [self.files, other.files].concat();
+        SplitInfo { rows, first_timestamp, last_timestamp, files, ..SplitInfo::default() }
+    }
+}
+
 /// The names that the interaction columns had in the input.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SourceColumns {
