@@ -310,6 +310,11 @@ fn expected(old: &Plain, seed: u64) -> Option<(HoldoutKind, [Vec<Row>; 3])> {
 
 /// Chosen rows validate, unless their user or item would have none in training by the time that they come.
 fn divided(train: &[Row], chooses: impl Fn(usize, &Row) -> bool) -> Option<[Vec<Row>; 3]> {
+    let spared = |row: &Row| {
+        train.iter().filter(|other| other.0 == row.0).count() > 1
+            && train.iter().filter(|other| other.1 == row.1).count() > 1
+    };
+    let chooses = |at: usize, row: &Row| spared(row) && chooses(at, row);
     let mut kept: Vec<Row> =
         train.iter().enumerate().filter(|(at, row)| !chooses(*at, row)).map(|(_, row)| *row).collect();
     let (mut rest, mut valid) = (Vec::new(), Vec::new());
