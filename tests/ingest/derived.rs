@@ -208,12 +208,13 @@ proptest! {
             prop_assert_eq!(old.manifest.users.rows, new.manifest.users.rows);
         }
         prop_assert_eq!(&new.rows, &[taken.clone(), vec![], old.rows[2].clone()]);
-        if shape.times && !(shape.foreign && !train.is_empty()) {
+        if shape.times && !shape.foreign {
             prop_assert_eq!(told(&new.manifest.train), times(&taken));
             prop_assert_eq!(told(&new.manifest.test), told(&old.manifest.test));
         }
         let derived = new.manifest.derived.clone().unwrap();
         let left_out = (trained.len() - taken.len()) as u64;
+        prop_assert_eq!(derived.kind.to_string().contains(&format!("but for {left_out} of new")), left_out > 0);
         prop_assert_eq!(derived.kind, DerivedKind::Refit { left_out });
         prop_assert_eq!(derived.from, old.dataset.fingerprint());
         // Shards are there once.
@@ -418,6 +419,18 @@ fn nothing_takes_the_place_of_what_it_is_made_of() {
     refused(old.refit(case.path("late")), "was replaced while it was in use");
     assert!(!case.path("late").exists());
     old.hold_out(case.path("late"), 0).unwrap();
+}
+
+#[test]
+fn more_unseen_ids_of_validation_than_there_are_is_damage() {
+    let case = Case::new();
+    dataset(&case, [&vec![(1, 1, 1)], &vec![(2, 1, 2)], &vec![(3, 1, 3)]], PLAIN);
+    edit(&case.out(), |manifest| {
+        assert_eq!((manifest.users.unseen, manifest.users.unseen_valid), (2, 1));
+        manifest.users.unseen_valid = 3;
+    });
+    let error = Dataset::open(case.out()).unwrap_err();
+    assert!(error.to_string().contains("damaged at users: 3 of 2 unseen ids"), "{error}");
 }
 
 #[test]

@@ -75,10 +75,19 @@ pub struct SplitInfo {
 }
 
 impl SplitInfo {
+    /// A split of which nothing is known but its rows.
+    pub(crate) fn new(
+        rows: u64,
+        first_timestamp: Option<i64>,
+        last_timestamp: Option<i64>,
+        files: Vec<FileInfo>,
+    ) -> Self {
+        SplitInfo { rows, first_timestamp, last_timestamp, files }
+    }
+
     /// What is true of the split whatever the other splits are.
     pub(crate) fn alone(&self) -> SplitInfo {
-        let SplitInfo { rows, first_timestamp, last_timestamp, ref files, .. } = *self;
-        SplitInfo { rows, first_timestamp, last_timestamp, files: files.clone(), ..SplitInfo::default() }
+        SplitInfo::new(self.rows, self.first_timestamp, self.last_timestamp, self.files.clone())
     }
 
     /// This split and another one behind it. Times are told where both tell theirs.
@@ -88,11 +97,10 @@ impl SplitInfo {
             (_, 0) => (&self, &self),
             _ => (&self, &other),
         };
-        let first_timestamp = a.first_timestamp.zip(b.first_timestamp).map(|(a, b)| a.min(b));
-        let last_timestamp = a.last_timestamp.zip(b.last_timestamp).map(|(a, b)| a.max(b));
+        let first = a.first_timestamp.zip(b.first_timestamp).map(|(a, b)| a.min(b));
+        let last = a.last_timestamp.zip(b.last_timestamp).map(|(a, b)| a.max(b));
         let rows = self.rows.saturating_add(other.rows);
-        let files = [self.files, other.files].concat();
-        SplitInfo { rows, first_timestamp, last_timestamp, files, ..SplitInfo::default() }
+        SplitInfo::new(rows, first, last, [self.files, other.files].concat())
     }
 }
 

@@ -134,8 +134,7 @@ impl Added {
     }
 
     fn split_info(&self, files: Vec<FileInfo>) -> SplitInfo {
-        let Added { rows, first, last, .. } = *self;
-        SplitInfo { rows, first_timestamp: first, last_timestamp: last, files }
+        SplitInfo::new(self.rows, self.first, self.last, files)
     }
 
     /// Writes the validation shards without the rows that are left out.
