@@ -71,6 +71,20 @@ pub enum HoldoutKind {
     },
 }
 
+impl fmt::Display for DerivedKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            DerivedKind::Refit { left_out: 0 } => f.write_str("trains on the validation rows, too"),
+            DerivedKind::Refit { left_out } => write!(
+                f,
+                "trains on the validation rows, too, but for {left_out} of new users and items: an earlier build made the \
+                 dataset; ingest it again to keep them"
+            ),
+            DerivedKind::HoldOut(holdout) => holdout.fmt(f),
+        }
+    }
+}
+
 impl fmt::Display for Holdout {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let rows = self.rows;

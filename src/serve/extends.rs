@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::{Model, Note, Observer};
-use crate::data::dataset::{Dataset, EntityInfo, FileInfo, Manifest, Split, SplitInfo};
+use crate::data::dataset::{Dataset, EntityInfo, FileInfo, Manifest, Split};
 use crate::data::vocabulary::Vocabulary;
 use crate::files::Opened;
 use crate::{Error, Result};
@@ -42,12 +42,12 @@ impl Model {
         if split != Split::Test {
             observer.note(Note::TrainedOn { split })?;
         }
-        self.extended(dataset).map(Cow::Owned)
+        self.extended(dataset, split).map(Cow::Owned)
     }
 
-    /// The manifest of the refit, with what the model keeps of it in the place of the dataset's own files. Its splits keep
-    /// theirs: the validation split is there to be measured, and part of the training split as well.
-    fn extended(&self, dataset: &Dataset) -> Result<Dataset> {
+    /// The refit, with what the model keeps of it in the place of the dataset's own files. The validation split stays, to
+    /// be measured; the training split is the dataset's own where that is measured.
+    fn extended(&self, dataset: &Dataset, split: Split) -> Result<Dataset> {
         let (ours, theirs) = (self.info(), dataset.manifest());
         let mut more = Vec::new();
         let mut add = |file: &FileInfo, opened: Opened| {
@@ -67,14 +67,16 @@ impl Model {
             unseen_file: left.map(|(file, opened)| add(&file, opened)),
             ..ours.items.clone()
         };
-        let whole = |info: &SplitInfo| {
-            let SplitInfo { rows, first_timestamp, last_timestamp, ref files, .. } = *info;
-            SplitInfo { rows, first_timestamp, last_timestamp, files: files.clone(), ..SplitInfo::default() }
+        // Rows that the refit left out are in no training split.
+        let all_joined = ours.extends.as_ref().is_some_and(|extends| extends.left_out == 0);
+        let train = match split {
+            Split::Valid | Split::Test if all_joined => theirs.train.alone().join(theirs.valid.alone()),
+            _ => theirs.train.alone(),
         };
         let manifest = Manifest {
-            train: whole(&theirs.train),
-            valid: whole(&theirs.valid),
-            test: whole(&theirs.test),
+            train,
+            valid: theirs.valid.alone(),
+            test: theirs.test.alone(),
             users,
             items,
             history: Some(history),

@@ -6,4 +6,5 @@ mod fixture;
 mod metrics;
 mod predictions;
 mod recommend;
+mod refitted;
 mod serve;

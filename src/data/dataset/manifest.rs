@@ -75,6 +75,36 @@ pub struct SplitInfo {
     pub files: Vec<FileInfo>,
 }
 
+impl SplitInfo {
+    /// A split of which nothing is known but its rows.
+    pub(crate) fn new(
+        rows: u64,
+        first_timestamp: Option<i64>,
+        last_timestamp: Option<i64>,
+        files: Vec<FileInfo>,
+    ) -> Self {
+        SplitInfo { rows, first_timestamp, last_timestamp, files }
+    }
+
+    /// What is true of the split whatever the other splits are.
+    pub(crate) fn alone(&self) -> SplitInfo {
+        SplitInfo::new(self.rows, self.first_timestamp, self.last_timestamp, self.files.clone())
+    }
+
+    /// This split and another one behind it. Times are told where both tell theirs.
+    pub(crate) fn join(self, other: SplitInfo) -> SplitInfo {
+        let (a, b) = match (self.rows, other.rows) {
+            (0, _) => (&other, &other),
+            (_, 0) => (&self, &self),
+            _ => (&self, &other),
+        };
+        let first = a.first_timestamp.zip(b.first_timestamp).map(|(a, b)| a.min(b));
+        let last = a.last_timestamp.zip(b.last_timestamp).map(|(a, b)| a.max(b));
+        let rows = self.rows.saturating_add(other.rows);
+        SplitInfo::new(rows, first, last, [self.files, other.files].concat())
+    }
+}
+
 /// The names that the interaction columns had in the input.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SourceColumns {

@@ -41,7 +41,7 @@ impl Dataset {
         let making = Making::begin(self, out.as_ref())?;
         let open = |file| making.shard(file).map(Arc::new);
         let shards: Vec<_> = old.train.files.iter().map(open).collect::<Result<_>>()?;
-        let source = Source { columns: columns(&shards)?, limits: [old.users.rows, old.items.rows], shards };
+        let source = Source::new(shards, [old.users.rows, old.items.rows])?;
         let mut found = None;
         for way in [Way::Time, Way::LastPerUser, Way::Random(10), Way::Random(2), Way::Random(1)] {
             if let Some(rule) = way.rule(&source, self, seed)?
@@ -119,6 +119,8 @@ struct Source {
     columns: Columns,
     /// Users and items are below these.
     limits: [u32; 2],
+    /// Rows of each user and of each item, up to 255: whether one can be spared.
+    rows: [Vec<u8>; 2],
 }
 
 /// The training rows, divided.
@@ -130,6 +132,20 @@ struct Parts {
 }
 
 impl Source {
+    fn new(shards: Vec<Arc<ShardIndex>>, limits: [u32; 2]) -> Result<Source> {
+        let columns = columns(&shards)?;
+        let mut counts = [memory::zeros::<u8>(limits[0] as usize, WHAT)?, memory::zeros(limits[1] as usize, WHAT)?];
+        let mut source = Source { shards, columns, limits, rows: Default::default() };
+        source.scan(|_, rows| {
+            for (counts, ids) in counts.iter_mut().zip([rows.users, rows.items]) {
+                ids.iter().for_each(|&id| counts[id as usize] = counts[id as usize].saturating_add(1));
+            }
+            Ok(())
+        })?;
+        source.rows = counts;
+        Ok(source)
+    }
+
     /// Calls `each` with every piece of the rows, and the number of its first row.
     fn scan(&self, mut each: impl FnMut(u64, Rows<'_>) -> Result<()>) -> Result<()> {
         let mut before = 0;
@@ -158,13 +174,16 @@ impl Source {
         Ok(last)
     }
 
-    /// Writes the shards of both parts; `None` where no row can be held out. A row that is chosen stays where its user or
-    /// its item had none in training so far: rows that are not chosen are counted first, then those that stay, in order.
+    /// Writes the shards of both parts; `None` where no row is held out. A row that is chosen stays where its user or its
+    /// item had none in training so far: rows that are not chosen are counted first, then those that stay, in order. Of
+    /// chosen rows that can each be spared, one at least is held out: the last.
     fn divide(&self, making: &Making<'_>, rule: &Rule) -> Result<Option<Parts>> {
         let mut kept = [memory::zeros(self.limits[0] as usize, WHAT)?, memory::zeros(self.limits[1] as usize, WHAT)?];
         let chosen = |rows: &Rows<'_>, i: usize, first: u64| {
+            let (user, item) = (rows.users[i], rows.items[i]);
+            let spared = self.rows[0][user as usize] > 1 && self.rows[1][item as usize] > 1;
             let time = rows.timestamps.map_or(0, |timestamps| timestamps[i]);
-            rule.chooses(rows.users[i], rows.items[i], time, first + i as u64)
+            spared && rule.chooses(user, item, time, first + i as u64)
         };
         self.scan(|first, rows| {
             for i in (0..rows.len()).filter(|&i| !chosen(&rows, i, first)) {

@@ -64,7 +64,6 @@ impl Part {
     pub(super) fn finish(mut self) -> Result<SplitInfo> {
         self.flush()?;
         let Part { writer, rows, first, last, .. } = self;
-        let files = writer.finish()?;
-        Ok(SplitInfo { rows, first_timestamp: first, last_timestamp: last, files })
+        Ok(SplitInfo::new(rows, first, last, writer.finish()?))
     }
 }

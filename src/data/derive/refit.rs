@@ -41,7 +41,7 @@ impl Dataset {
         let (mut shards, valid): (Vec<_>, Vec<_>) = (open(&old.train.files)?, open(&old.valid.files)?);
         let columns = columns(shards.iter().chain(&valid))?;
         let mut added = Added::read(old, &valid)?;
-        let known = SplitInfo { files: links(&making, Split::Train)?, ..split_info(&old.train) };
+        let known = SplitInfo { files: links(&making, Split::Train)?, ..old.train.alone() };
         let joining = match added.left_out {
             0 => {
                 shards.extend(valid);
@@ -56,8 +56,8 @@ impl Dataset {
                 files
             }
         };
-        let train = join(known, joining);
-        let test = SplitInfo { files: links(&making, Split::Test)?, ..split_info(&old.test) };
+        let train = known.join(joining);
+        let test = SplitInfo { files: links(&making, Split::Test)?, ..old.test.alone() };
         let [user_counts, item_counts] = std::mem::take(&mut added.counts);
         let users = write_side(&making, "users", &old.users, &user_counts)?;
         let items = write_side(&making, "items", &old.items, &item_counts)?;
@@ -83,30 +83,10 @@ impl Dataset {
     }
 }
 
-/// A split without its files, and without what is true of it beside another training split only.
-fn split_info(info: &SplitInfo) -> SplitInfo {
-    let SplitInfo { rows, first_timestamp, last_timestamp, .. } = *info;
-    SplitInfo { rows, first_timestamp, last_timestamp, ..SplitInfo::default() }
-}
-
 /// Links to a split's shards.
 fn links(making: &Making<'_>, split: Split) -> Result<Vec<FileInfo>> {
     let files = making.from.split(split).files.iter().enumerate();
     files.map(|(number, file)| making.link(file, format!("{}-{number:05}.arrow", split.name()))).collect()
-}
-
-/// One split behind the other. Times are told where both tell theirs.
-fn join(mut a: SplitInfo, b: SplitInfo) -> SplitInfo {
-    if b.rows > 0 {
-        let both =
-            |x: Option<i64>, y: Option<i64>, of: fn(i64, i64) -> i64| if a.rows == 0 { y } else { Some(of(x?, y?)) };
-        let first = both(a.first_timestamp, b.first_timestamp, i64::min);
-        let last = both(a.last_timestamp, b.last_timestamp, i64::max);
-        (a.first_timestamp, a.last_timestamp) = (first, last);
-    }
-    a.rows += b.rows;
-    a.files.extend(b.files);
-    a
 }
 
 /// The validation rows that join the training rows.
@@ -155,8 +135,7 @@ impl Added {
     }
 
     fn split_info(&self, files: Vec<FileInfo>) -> SplitInfo {
-        let Added { rows, first, last, .. } = *self;
-        SplitInfo { rows, first_timestamp: first, last_timestamp: last, files }
+        SplitInfo::new(self.rows, self.first, self.last, files)
     }
 
     /// Writes the validation shards without the rows that are left out.

@@ -25,7 +25,7 @@ pub(super) enum Rule {
     Time {
         from: i64,
     },
-    /// Each row with a chance of `below` in 2^64.
+    /// Each row whose number of 64 random bits is no more than `below`.
     Random {
         seed: u64,
         below: u64,
@@ -49,7 +49,7 @@ impl Rule {
             && match self {
                 Rule::LastPerUser(last) => last[user as usize] == Some((time, row)),
                 Rule::Time { from } => time >= *from,
-                Rule::Random { seed, below } => Rng::at(*seed, &[DRAW, row]).next_u64() < *below,
+                Rule::Random { seed, below } => Rng::at(*seed, &[DRAW, row]).next_u64() <= *below,
             }
     }
 

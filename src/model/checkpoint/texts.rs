@@ -47,13 +47,17 @@ pub struct ModelInfo {
 pub struct Extends {
     /// The xxh3-64 of its `dataset.json`.
     pub dataset: String,
+    /// Its validation rows that the refit left out ([`DerivedKind::Refit`]).
+    pub left_out: u64,
 }
 
 impl Extends {
     /// Of a dataset's manifest.
     pub(super) fn of(manifest: &Manifest) -> Option<Extends> {
         match &manifest.derived {
-            Some(Derived { from, kind: DerivedKind::Refit { .. } }) => Some(Extends { dataset: from.clone() }),
+            Some(Derived { from, kind: DerivedKind::Refit { left_out } }) => {
+                Some(Extends { dataset: from.clone(), left_out: *left_out })
+            }
             _ => None,
         }
     }
