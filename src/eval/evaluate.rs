@@ -12,8 +12,10 @@ use crate::{Error, Result, memory};
 
 use super::baselines::Popularity;
 use super::bootstrap::Bootstrap;
+use super::figures::{self, Figures};
 use super::metrics::{Metric, Metrics};
 use super::report::{Estimate, Evaluation, Named};
+use super::truth::Truth;
 
 /// How an evaluation is done.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,17 +98,6 @@ pub struct Evaluator {
     threads: Threads,
 }
 
-/// Who has which relevant items.
-#[derive(Debug)]
-struct Truth {
-    /// Users with items in the split, ascending: vocabulary rows, then unseen numbers.
-    users: Vec<u32>,
-    /// R of each: ascending, unique.
-    relevant: Lists,
-    rows: u64,
-    anonymous_rows: u64,
-}
-
 impl Evaluator {
     /// Reads the split (8 bytes a row while it is sorted) and opens what evaluating needs.
     ///
@@ -140,6 +131,60 @@ impl Evaluator {
         ranker: &mut dyn Ranker,
         progress: &mut dyn FnMut(Progress) -> Result<()>,
     ) -> Result<Evaluation> {
+        let mut popular = Popularity::new(&self.item_counts, None);
+        let users = self.truth.users.len();
+        let bootstrap = (self.options.bootstrap > 0).then(|| Bootstrap::new(self.metrics.width(), users));
+        let mut model = Figures::new(&self.metrics, self.item_counts.len(), bootstrap);
+        let mut baseline = Figures::new(&self.metrics, self.item_counts.len(), None);
+        let mut seen_relevant = 0;
+        self.walk(ranker, &mut [&mut popular], progress, &mut |at, found, skip, first| {
+            let figures = if at == 0 { &mut model } else { &mut baseline };
+            if let (Some(skip), 0) = (skip, at) {
+                for i in 0..skip.len() {
+                    let own = self.truth.relevant.get(first + i);
+                    seen_relevant += own.iter().filter(|item| skip.get(i).binary_search(item).is_ok()).count() as u64;
+                }
+            }
+            figures.add(&self.threads, &self.metrics, found, &self.truth.relevant, first)
+        })?;
+        Ok(self.report(&model, &baseline, seen_relevant))
+    }
+
+    /// One metric, such as `ndcg@10`, of every user that the figures are means over. Their order is the same for every
+    /// ranker: two vectors can be compared pair by pair ([`paired`](super::bootstrap::paired)).
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a metric that is not computed for each user, or at a k that the options do not have; as
+    /// [`evaluate`](Evaluator::evaluate) else.
+    pub fn values(
+        &self,
+        ranker: &mut dyn Ranker,
+        metric: &str,
+        progress: &mut dyn FnMut(Progress) -> Result<()>,
+    ) -> Result<Vec<f64>> {
+        let mut names = self.metrics.names().map(|(metric, k)| format!("{metric}@{k}"));
+        let Some(place) = names.position(|name| name == metric) else {
+            let all: Vec<String> = self.metrics.names().map(|(metric, k)| format!("{metric}@{k}")).collect();
+            return Err(Error::config("metric", format!("`{metric}` is not one of {}", all.join(", "))));
+        };
+        let mut values = memory::with_capacity(self.truth.users.len(), "a metric of every user")?;
+        self.walk(ranker, &mut [], progress, &mut |_, found, _, first| {
+            let users = figures::of_users(&self.threads, &self.metrics, found, &self.truth.relevant, first);
+            values.extend(users.iter().map(|user| user[place]));
+            Ok(())
+        })?;
+        Ok(values)
+    }
+
+    /// Hands every block of users to `ranker` and to `others`, which read nothing of a user, and what they find to
+    /// `take`: which of them it was (0 is `ranker`), what was found, the skip lists, the place of the block's first user.
+    fn walk(
+        &self,
+        ranker: &mut dyn Ranker,
+        others: &mut [&mut dyn Ranker],
+        progress: &mut dyn FnMut(Progress) -> Result<()>,
+        take: &mut dyn FnMut(usize, &Found, Option<&Lists>, usize) -> Result<()>,
+    ) -> Result<()> {
         let k = self.metrics.max_k();
         let needed = !self.options.include_seen || ranker.history_len() > 0;
         let seen = if needed { Some(self.seen()?) } else { None };
@@ -151,30 +196,23 @@ impl Evaluator {
             memory: self.options.memory,
             k,
         };
-        let mut popular = Popularity::new(&self.item_counts, None);
-        let bootstrap = (self.options.bootstrap > 0).then(|| Bootstrap::new(self.metrics.width(), users.len()));
-        let mut model = Figures::new(&self.metrics, self.item_counts.len(), bootstrap);
-        let mut baseline = Figures::new(&self.metrics, self.item_counts.len(), None);
         let (mut block, mut skip) = (UserBlock::default(), Lists::default());
-        let (mut next, mut seen_relevant) = (0, 0);
+        let mut next = 0;
         while next < users.len() {
             let first = next;
             next = users.block(first, &reading, &mut block, &mut skip)?;
             let skipped = (!self.options.include_seen).then_some(&skip);
-            for (ranker, figures) in [(&mut *ranker, &mut model), (&mut popular, &mut baseline)] {
-                let found = ranker.top_k(&block, k, skipped)?;
+            let found = ranker.top_k(&block, k, skipped)?;
+            check(&found, block.len(), k)?;
+            take(0, &found, skipped, first)?;
+            for (at, other) in others.iter_mut().enumerate() {
+                let found = other.top_k(&block, k, skipped)?;
                 check(&found, block.len(), k)?;
-                figures.add(&self.threads, &self.metrics, &found, &self.truth.relevant, first)?;
-            }
-            if let Some(skip) = skipped {
-                for i in 0..block.len() {
-                    let own = self.truth.relevant.get(first + i);
-                    seen_relevant += own.iter().filter(|item| skip.get(i).binary_search(item).is_ok()).count() as u64;
-                }
+                take(at + 1, &found, skipped, first)?;
             }
             progress(Progress::users(next, users.len()))?;
         }
-        Ok(self.report(&model, &baseline, seen_relevant))
+        Ok(())
     }
 
     fn seen(&self) -> Result<Seen> {
@@ -240,131 +278,4 @@ fn definitions(include_seen: bool) -> Named<String> {
     named.0.push(("coverage".to_owned(), "distinct items returned to the users / items of the vocabulary".to_owned()));
     named.0.push(("interval".to_owned(), "95 % percentile bootstrap over users".to_owned()));
     named
-}
-
-/// What one ranker's lists are worth.
-struct Figures {
-    users: u64,
-    sums: Vec<f64>,
-    bootstrap: Option<Bootstrap>,
-    /// For each k which item rows were returned.
-    returned: Vec<Vec<bool>>,
-    ks: Vec<usize>,
-}
-
-impl Figures {
-    fn new(metrics: &Metrics, items: usize, bootstrap: Option<Bootstrap>) -> Figures {
-        Figures {
-            users: 0,
-            sums: vec![0.0; metrics.width()],
-            bootstrap,
-            returned: vec![vec![false; items]; metrics.ks().len()],
-            ks: metrics.ks().to_vec(),
-        }
-    }
-
-    /// Adds a block, whose first user is the `first` of `relevant`.
-    fn add(
-        &mut self,
-        threads: &Threads,
-        metrics: &Metrics,
-        found: &Found,
-        relevant: &Lists,
-        first: usize,
-    ) -> Result<()> {
-        let users = found.ids.len() / found.k;
-        self.users += users as u64;
-        let of_user = |i: usize, ()| {
-            let mut values = Vec::with_capacity(metrics.width());
-            metrics.of_user(found.items(i), relevant.get(first + i), &mut values);
-            values
-        };
-        // Values are made in parallel and added in the order of the users.
-        for values in threads.map(vec![(); users], 64, of_user) {
-            self.sums.iter_mut().zip(&values).for_each(|(sum, value)| *sum += value);
-            if let Some(bootstrap) = &mut self.bootstrap {
-                bootstrap.push(&values);
-            }
-        }
-        for (&k, returned) in self.ks.iter().zip(&mut self.returned) {
-            for i in 0..users {
-                for &item in found.items(i).iter().take(k) {
-                    *returned.get_mut(item as usize).ok_or_else(|| Error::Shape {
-                        op: "top_k",
-                        expected: "item rows of the dataset's vocabulary".into(),
-                        found: format!("row {item}"),
-                    })? = true;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn means(&self) -> Vec<f64> {
-        self.sums.iter().map(|sum| sum / self.users.max(1) as f64).collect()
-    }
-
-    fn coverage(&self, at: usize) -> f64 {
-        let catalogue = self.returned[at].len().saturating_sub(1).max(1);
-        self.returned[at].iter().filter(|&&returned| returned).count() as f64 / catalogue as f64
-    }
-}
-
-impl Truth {
-    fn read(dataset: &Dataset, split: Split, most: u64, threads: &Threads) -> Result<Truth> {
-        let manifest = dataset.manifest();
-        let info = dataset.split(split);
-        let empty = || {
-            let reason = format!("the {} split has no rows to evaluate on; ingest with a `split`", split.name());
-            Err(Error::input(dataset.dir(), reason))
-        };
-        if info.rows == 0 {
-            return empty();
-        }
-        let needed = info.rows.saturating_mul(8);
-        if needed > most {
-            return Err(Error::Memory {
-                what: format!("sorting the {} split", split.name()),
-                needed,
-                allowed: most,
-                advice: "raise `memory`".into(),
-            });
-        }
-        let users = manifest.users.rows.saturating_add(manifest.users.unseen);
-        let items = manifest.items.rows.saturating_add(manifest.items.unseen);
-        let mut pairs: Vec<u64> = Vec::new();
-        let mut anonymous_rows = 0;
-        let mut rows = 0;
-        for file in &info.files {
-            let (path, shard) = (dataset.path(file), dataset.shard(file)?);
-            let mut row = 0;
-            for at in 0..shard.blocks() {
-                let block = shard.block(at)?;
-                memory::reserve(&mut pairs, block.users.len(), "the rows of the split")?;
-                for (&user, &item) in block.users.iter().zip(block.items) {
-                    for (column, id, rows) in [("user", user, users), ("item", item, items)] {
-                        if id >= rows {
-                            return Err(Error::IdOutOfRange { path, row, column, id, rows });
-                        }
-                    }
-                    match user {
-                        0 => anonymous_rows += 1,
-                        _ => pairs.push(u64::from(user) << 32 | u64::from(item)),
-                    }
-                    row += 1;
-                }
-            }
-            rows += row;
-        }
-        threads.sort_unstable_by(&mut pairs, u64::cmp);
-        pairs.dedup();
-        let mut truth = Truth { users: Vec::new(), relevant: Lists::default(), rows, anonymous_rows };
-        memory::reserve_exact(&mut truth.relevant.values, pairs.len(), "the rows of the split")?;
-        for of_user in pairs.chunk_by(|a, b| a >> 32 == b >> 32) {
-            truth.users.push((of_user[0] >> 32) as u32);
-            truth.relevant.values.extend(of_user.iter().map(|&pair| pair as u32));
-            truth.relevant.close();
-        }
-        if truth.users.is_empty() { empty() } else { Ok(truth) }
-    }
 }

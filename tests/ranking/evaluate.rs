@@ -225,3 +225,24 @@ proptest! {
         prop_assert!((whole.value("recall@3").unwrap() - recall / users.len() as f64).abs() < 1e-12);
     }
 }
+
+#[test]
+fn a_metric_of_every_user() {
+    let (_dir, dataset) = toy().write();
+    let evaluator = Evaluator::open(&dataset, Split::Test, &at(&[2, 3])).unwrap();
+    let mut ranker = Scored::new(4, |_, item| item as f32);
+    let figures = evaluator.evaluate(&mut ranker, &mut |_| Ok(())).unwrap();
+    for name in figures.metrics.iter().map(|(name, _)| name).filter(|name| !name.starts_with("coverage")) {
+        let values = evaluator.values(&mut ranker, name, &mut |_| Ok(())).unwrap();
+        assert_eq!(values.len() as u64, figures.users);
+        let mean = values.iter().sum::<f64>() / values.len() as f64;
+        assert!((mean - figures.value(name).unwrap()).abs() < 1e-12, "{name}");
+    }
+    // In the order of the users, whatever the ranker: u3 alone has a hit.
+    let hits = evaluator.values(&mut ranker, "hit_rate@2", &mut |_| Ok(())).unwrap();
+    assert_eq!(hits.iter().position(|&hit| hit == 1.0), Some(1));
+    for unknown in ["coverage@2", "ndcg@7", "ndcg", ""] {
+        let error = evaluator.values(&mut ranker, unknown, &mut |_| Ok(())).unwrap_err();
+        assert!(matches!(&error, Error::Config { .. }) && error.to_string().contains("ndcg@3"), "{error}");
+    }
+}
