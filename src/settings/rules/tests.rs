@@ -114,7 +114,7 @@ fn decay_keeps_vectors_short_only_where_that_changes_no_score() {
 
 #[test]
 fn popularity_counts_where_the_correction_takes_it_out() {
-    let popularity = |text| config(text).for_shape(&shape(1, 0)).popularity();
+    let popularity = |text: &str| config(text).for_shape(&shape(1, 0)).popularity();
     assert_eq!([popularity(""), popularity("[loss]\nlogq = \"streaming\"")], [0.5; 2]);
     assert_eq!(["corrected", "off"].map(|logq| popularity(&format!("[loss]\nlogq = \"{logq}\""))), [0.0; 2]);
 }
