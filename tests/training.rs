@@ -34,10 +34,10 @@ fn checkerboard(folder: &Path) -> Dataset {
 fn config() -> Config {
     let mut config = Config::default();
     config.model.dim = 16;
-    config.train.batch_size = 64;
+    config.train.batch_size = Some(64);
     config.train.epochs = Some(30);
     config.train.device = Device::Cpu;
-    config.optimizer.lr = 0.02;
+    config.optimizer.lr = Some(0.02);
     config
 }
 
@@ -60,21 +60,21 @@ fn every_way_to_train_finds_the_withheld_item_of_the_checkerboard() {
     type Change = fn(&mut Config);
     let ways: [(&str, Change); 13] = [
         ("defaults", |_| {}),
-        ("full", |c| c.loss.negatives = Negatives::Full),
-        ("mixed", |c| c.loss.negatives = Negatives::InBatchUniform(32)),
-        ("queue", |c| c.loss.negatives = Negatives::CrossBatch(64)),
+        ("full", |c| c.loss.negatives = Some(Negatives::Full)),
+        ("mixed", |c| c.loss.negatives = Some(Negatives::InBatchUniform(32))),
+        ("queue", |c| c.loss.negatives = Some(Negatives::CrossBatch(64))),
         ("streaming", |c| c.loss.logq = LogQ::Streaming),
         ("corrected", |c| c.loss.logq = LogQ::Corrected),
         ("learned temperature", |c| c.model.learn_temperature = true),
         ("known positives masked", |c| c.loss.mask_known_positives = true),
-        ("adagrad", |c| (c.optimizer.name, c.optimizer.lr) = (OptimizerKind::Adagrad, 0.3)),
-        ("row-wise adagrad", |c| (c.optimizer.name, c.optimizer.lr) = (OptimizerKind::RowwiseAdagrad, 0.3)),
-        ("sgd", |c| (c.optimizer.name, c.optimizer.lr) = (OptimizerKind::Sgd, 2.0)),
+        ("adagrad", |c| (c.optimizer.name, c.optimizer.lr) = (OptimizerKind::Adagrad, Some(0.3))),
+        ("row-wise adagrad", |c| (c.optimizer.name, c.optimizer.lr) = (OptimizerKind::RowwiseAdagrad, Some(0.3))),
+        ("sgd", |c| (c.optimizer.name, c.optimizer.lr) = (OptimizerKind::Sgd, Some(2.0))),
         ("bf16", |c| c.model.dtype = Dtype::Bf16),
         ("fp16 with an MLP", |c| {
             c.model.dtype = Dtype::Fp16;
             c.model.user.mlp = vec![32];
-            c.optimizer.lr = 0.01;
+            c.optimizer.lr = Some(0.01);
         }),
     ];
     for (name, change) in ways {
@@ -152,7 +152,7 @@ fn the_best_epoch_is_compared_with_its_record() {
     let mut config = config();
     config.train.epochs = Some(3);
     // So small that no later epoch is better than the first.
-    config.optimizer.lr = 1e-20;
+    config.optimizer.lr = Some(1e-20);
     config.train.early_stop = Some("ndcg@1,5".parse().unwrap());
     let out = folder.path().join("model");
     let stop = AtomicBool::new(false);
@@ -177,7 +177,7 @@ fn threads_change_no_bit() {
     let dataset = checkerboard(folder.path());
     let mut config = config();
     config.train.epochs = Some(3);
-    config.model.user.history = 5;
+    config.model.user.history = Some(5);
     config.model.item.mlp = vec![32];
     config.model.dtype = Dtype::Bf16;
     let files: Vec<(PathBuf, Vec<u8>)> = [1, 2, 5]
@@ -200,8 +200,8 @@ fn a_new_user_with_a_history_is_recommended_to_without_training() {
     let folder = tempfile::tempdir().unwrap();
     let dataset = checkerboard(folder.path());
     let mut config = config();
-    config.model.user.id = false;
-    config.model.user.history = 50;
+    config.model.user.id = Some(false);
+    config.model.user.history = Some(50);
     let out = folder.path().join("model");
     run(&dataset, &out, &config).unwrap();
     let mut model = Model::load(&out, Device::Cpu, 1).unwrap();
@@ -262,7 +262,7 @@ fn what_is_not_finite_stops_with_step_and_cause() {
     let dataset = checkerboard(folder.path());
     let mut config = config();
     config.model.normalize = false;
-    (config.optimizer.name, config.optimizer.lr) = (OptimizerKind::Sgd, 1e30);
+    (config.optimizer.name, config.optimizer.lr) = (OptimizerKind::Sgd, Some(1e30));
     let error = run(&dataset, &folder.path().join("model"), &config).unwrap_err();
     let Error::NonFinite { step, cause, .. } = &error else { panic!("{error}") };
     assert!(*step >= 1 && *step < 20, "{error}");

@@ -54,24 +54,6 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_open_is_filled_in_and_nothing_else_changes() {
-        let epochs = |rows| Config::default().for_rows(rows).epochs();
-        assert_eq!([0, 100_000, 2_000_000, 4_000_000, 12_000_000, 1 << 40].map(epochs), [30, 30, 30, 15, 5, 5]);
-        let decay = |text| Config::from_toml(text).unwrap().for_rows(1).weight_decay();
-        assert_eq!(decay(""), 2.0);
-        assert_eq!(decay("[model]\nnormalize = false"), 0.0, "decay would shrink scores");
-        assert_eq!(decay("[optimizer]\nname = \"adagrad\""), 0.0);
-        assert_eq!(decay("[optimizer]\nweight_decay = 0"), 0.0);
-        let popularity = |text| Config::from_toml(text).unwrap().for_rows(1).popularity();
-        assert_eq!(popularity(""), 0.5);
-        assert_eq!(popularity("[loss]\nlogq = \"corrected\""), 0.0);
-        assert_eq!(popularity("[loss]\nlogq = \"off\""), 0.0);
-        let chosen = "[model]\npopularity = 0\n[optimizer]\nweight_decay = 0.5\n[train]\nepochs = 7";
-        let chosen = Config::from_toml(chosen).unwrap();
-        assert_eq!(*chosen.for_rows(1 << 40).config(), chosen);
-    }
-
-    #[test]
     fn what_cannot_be_used_is_named() {
         for (text, field) in [
             ("[model]\ndim = 6", "model.dim"),
@@ -100,6 +82,7 @@ mod tests {
             ("[train]\nthreads = 5000", "train.threads"),
             ("[train]\ndevice = \"tpu\"", "device"),
             ("[train]\nearly_stop = \"loss,3\"", "train.early_stop"),
+            ("[train]\nearly_stop = \"both.ndcg@20,3\"", "train.early_stop"),
             ("[train]\nbatchsize = 3", "batchsize"),
         ] {
             let error = Config::from_toml(text).unwrap_err();
