@@ -26,7 +26,8 @@ pub(crate) use definition::{Definition, Nested};
 pub use limits::MAX_K;
 pub use resolved::Resolved;
 pub use search::{
-    EvaluateSettings, Exclude, IndexMode, IndexSettings, RECALL, RecommendSettings, SearchSettings, SeenItems,
+    Baselines, EvaluateSettings, Exclude, IndexMode, IndexSettings, RECALL, RecommendSettings, SearchSettings, View,
+    Views,
 };
 pub use setting::{Description, Flag, Setting};
 pub use training::{Config, LossConfig, ModelConfig, OptimizerConfig, TowerConfig, TrainConfig};

@@ -139,6 +139,11 @@ impl History {
         (end - start) as usize
     }
 
+    /// The file, to be read row by row.
+    pub(crate) fn index(&self) -> &Arc<ShardIndex> {
+        &self.index
+    }
+
     /// Rows of the item vocabulary: every item is below.
     pub(crate) fn item_rows(&self) -> u32 {
         self.item_rows

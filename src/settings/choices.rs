@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::View;
 use super::limits::{MAX_K, MAX_NEGATIVES};
 use super::value::{Word, choices, words};
 use crate::data::dataset::Split;
@@ -240,17 +241,34 @@ impl From<Negatives> for String {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct EarlyStop {
-    /// A metric of the evaluation, such as `recall@20`.
+    /// A metric of the evaluation, such as `recall@20`; with the view that it is of, `discovery.ndcg@20` or
+    /// `next.ndcg@20`. Without one it is discovery's, or next's where there is nothing to discover.
     pub metric: String,
     /// Epochs without an improvement after which training stops.
     pub patience: u64,
+}
+
+impl EarlyStop {
+    /// The view that the metric is of, where it is said.
+    #[must_use]
+    pub fn view(&self) -> Option<View> {
+        self.metric.split_once('.').and_then(|(view, _)| view.parse().ok())
+    }
+
+    /// The metric without its view.
+    #[must_use]
+    pub fn figure(&self) -> &str {
+        self.metric.split_once('.').map_or(&self.metric, |(_, figure)| figure)
+    }
 }
 
 impl FromStr for EarlyStop {
     type Err = Error;
     fn from_str(text: &str) -> Result<Self> {
         let parsed = text.split_once(',').and_then(|(metric, patience)| {
-            let (name, k) = metric.trim().split_once('@')?;
+            let (view, figure) = metric.trim().split_once('.').unwrap_or(("next", metric.trim()));
+            view.parse::<View>().ok()?;
+            let (name, k) = figure.split_once('@')?;
             let known = ["recall", "ndcg", "map", "mrr", "hit_rate", "precision"].contains(&name);
             let k_ok = k.parse::<usize>().is_ok_and(|k| (1..=MAX_K).contains(&k));
             let patience = patience.trim().parse().ok().filter(|p| *p > 0)?;
@@ -260,7 +278,7 @@ impl FromStr for EarlyStop {
             Error::config(
                 "train.early_stop",
                 format!(
-                    "`{text}` is not METRIC,PATIENCE; a metric is recall, ndcg, map, mrr, hit_rate or precision with @k, as in ndcg@20,3"
+                    "`{text}` is not METRIC,PATIENCE; a metric is recall, ndcg, map, mrr, hit_rate or precision with @k, as in ndcg@20,3 or next.ndcg@20,3"
                 ),
             )
         })

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::Diagnostics;
+use crate::settings::View;
 
 /// Something that happened. As JSON: one object with `event` and flat fields.
 #[derive(Clone, Debug, Serialize)]
@@ -57,10 +58,19 @@ pub enum TrainEvent {
         /// Users of the split.
         users: u64,
     },
+    /// Early stopping watches another metric than it would elsewhere.
+    Watching {
+        /// The metric, with the view that it is of.
+        metric: String,
+        /// Why.
+        reason: String,
+    },
     /// The full-catalogue validation of an epoch.
     Validation {
         /// The epoch, from 1.
         epoch: u64,
+        /// What was looked at.
+        view: View,
         /// Value by metric.
         metrics: BTreeMap<String, f64>,
         /// Seconds that it took.

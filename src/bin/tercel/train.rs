@@ -118,11 +118,12 @@ fn words(event: &TrainEvent, config: &Config) -> Option<String> {
             thousands(*examples_per_second as u64)
         ),
         TrainEvent::Validation { epoch, metrics, .. } => {
-            let watched = config.train.early_stop.as_ref().map(|stop| stop.metric.as_str());
+            let watched = config.train.early_stop.as_ref().map(|stop| stop.figure());
             let shown = metrics.iter().filter(|(name, _)| watched.is_none_or(|watched| watched == *name));
             let figures: Vec<String> = shown.map(|(name, value)| format!("{name} {value:.4}")).collect();
             format!("epoch {epoch:>3}: validation {}", figures.join(", "))
         }
+        TrainEvent::Watching { metric, reason } => format!("early stopping watches {metric}: {reason}"),
         TrainEvent::EarlyStop { epoch, best_epoch, metric, value } => {
             format!("stopped after epoch {epoch}: epoch {best_epoch} is the best, {metric} {value:.4}")
         }
