@@ -6,6 +6,7 @@ pub mod derive;
 pub mod history;
 pub mod ingest;
 pub mod loader;
+pub mod repeats;
 pub mod shard;
 pub mod shape;
 mod shuffle;

@@ -30,7 +30,8 @@ pub use early_stop::{EarlyStop, EarlyStopping};
 pub use limits::MAX_K;
 pub use resolved::{Decision, Resolved};
 pub use search::{
-    EvaluateSettings, Exclude, IndexMode, IndexSettings, RECALL, RecommendSettings, SearchSettings, SeenItems,
+    Baselines, EvaluateSettings, Exclude, IndexMode, IndexSettings, RECALL, RecommendSettings, SearchSettings, View,
+    Views,
 };
 pub use setting::{Description, Flag, Setting};
 pub use training::{Config, LossConfig, ModelConfig, OptimizerConfig, TowerConfig, TrainConfig};

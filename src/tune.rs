@@ -34,22 +34,22 @@ pub use state::{Figure, Trial};
 
 use crate::eval::Metric;
 use crate::eval::metrics::check_k;
+use crate::settings::View;
 
-/// A metric as it is asked for: `ndcg@10`, `next.recall@20`. The view, where one is named: whether seen items count.
-pub(crate) fn metric(text: &str) -> Result<(Option<bool>, Metric, usize), String> {
-    let refuse = || {
+/// A metric as it is asked for: `ndcg@10`, `next.recall@20`, and in which view, where that is said.
+pub(crate) fn metric(text: &str) -> Result<(Option<View>, Metric, usize), String> {
+    let parsed = || {
+        let (view, name) = match text.split_once('.') {
+            Some((view, name)) => (Some(view.parse().ok()?), name),
+            None => (None, text),
+        };
+        let (name, k) = name.split_once('@')?;
+        Some((view, name.parse().ok()?, k.parse().ok().filter(|&k| check_k(k).is_ok())?))
+    };
+    parsed().ok_or_else(|| {
         format!(
-            "`{text}` is no metric; recall, ndcg, map, mrr, hit_rate or precision with @k, as in ndcg@10, with discovery. or next. before it"
+            "`{text}` is no metric; recall, ndcg, map, mrr, hit_rate or precision with @k, as in ndcg@10, and with its view, \
+             as in next.ndcg@10"
         )
-    };
-    let (view, name) = match text.split_once('.') {
-        Some(("discovery", name)) => (Some(false), name),
-        Some(("next", name)) => (Some(true), name),
-        Some(_) => return Err(refuse()),
-        None => (None, text),
-    };
-    let (name, k) = name.split_once('@').ok_or_else(refuse)?;
-    let metric = name.parse().map_err(|_| refuse())?;
-    let k = k.parse().ok().filter(|&k| check_k(k).is_ok()).ok_or_else(refuse)?;
-    Ok((view, metric, k))
+    })
 }

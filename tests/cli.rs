@@ -6,6 +6,8 @@ mod exclude;
 mod export;
 #[path = "cli/support.rs"]
 mod support;
+#[path = "cli/views.rs"]
+mod views;
 #[path = "cli/written.rs"]
 mod written;
 

@@ -151,6 +151,11 @@ impl History {
         self.offsets.last().copied().unwrap_or_default()
     }
 
+    /// The file, to be read row by row.
+    pub(crate) fn index(&self) -> &Arc<ShardIndex> {
+        &self.index
+    }
+
     /// Rows of the item vocabulary: every item is below.
     pub(crate) fn item_rows(&self) -> u32 {
         self.item_rows

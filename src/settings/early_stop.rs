@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::limits::MAX_K;
 use super::value::words;
-use crate::eval::View;
+use super::View;
 use crate::{Error, Result};
 
 /// The metrics that can be watched, each at a `k`.

@@ -16,6 +16,7 @@ use crate::data::dataset::{Dataset, Split};
 use crate::data::shape::Shape;
 use crate::eval::{EvaluateOptions, Evaluator};
 use crate::files::{Draft, create_folder};
+use crate::settings::View;
 use crate::threads::Threads;
 use crate::train::train_unmeasured;
 use crate::{Device, Error, Result};
@@ -94,9 +95,10 @@ pub fn tune(
         }
         None => State { asked, plan: None, trials: Vec::new(), rungs: Vec::new(), seconds: 0.0, cut: None },
     };
-    let next = view.unwrap_or(false);
-    let options = EvaluateOptions::at(&[k]).include_seen(next).bootstrap(0, 0);
-    let evaluator = Evaluator::open(&held.dataset, Split::Valid, &options)?;
+    let options = EvaluateOptions::at(&[k]).view(view.unwrap_or(View::Discovery)).bootstrap(0, 0);
+    let mut evaluator = Evaluator::open(&held.dataset, Split::Valid, &options)?;
+    let why = look(&mut evaluator, view);
+    let users = evaluator.users();
     create_folder(&draft.path().join(TRIALS))?;
     let all_threads = Threads::new(config.train.threads)?.count();
     let on_gpu = matches!(config.train.device, Device::Cuda(_));
@@ -108,9 +110,9 @@ pub fn tune(
     observer(TuneEvent::Search {
         space: state.asked.space.clone(),
         metric: settings.metric.clone(),
-        view: view_words(next).into(),
+        view: why,
         validation: held.validation.clone(),
-        users: evaluator.users(),
+        users,
         parallel,
         resumed: state.trials.iter().filter(|trial| !trial.figures.is_empty()).count(),
     });
@@ -140,7 +142,7 @@ pub fn tune(
     train_unmeasured(&whole, &model, &found, stop, &mut |event| observer(TuneEvent::Train(event)))?;
 
     let name = dataset.dir().file_name().map_or(String::new(), |name| name.to_string_lossy().into_owned());
-    let facts = Facts { dataset: name, validation: &held.validation, users: evaluator.users() as usize, winner };
+    let facts = Facts { dataset: name, validation: &held.validation, users: users as usize, winner };
     drop(evaluator);
     output::write(draft.path(), &state, &facts, &found)?;
     output::sweep(draft.path(), &[HELD_OUT, WHOLE, TRIALS])?;
@@ -149,12 +151,16 @@ pub fn tune(
     Ok(summary(&state, winner, &out, begun))
 }
 
-/// Which items count, and why.
-fn view_words(next: bool) -> &'static str {
-    match next {
-        true => "next: items that a user has count, as was asked for",
-        false => "discovery: items that a user has are left out, as `recommend` leaves them out",
+/// Which items count, and why: what was asked for; else discovery, or what users take next where that finds nothing new.
+fn look(evaluator: &mut Evaluator, asked: Option<View>) -> String {
+    if let Some(view) = asked {
+        return format!("{view}, as was asked for");
     }
+    if evaluator.users() > 0 {
+        return "discovery: items that a user has are left out, as `recommend` leaves them out".into();
+    }
+    evaluator.look(View::Next);
+    "next: the validation rows hold nothing that is new to their users".into()
 }
 
 fn summary(state: &State, winner: usize, out: &Path, begun: Instant) -> TuneSummary {

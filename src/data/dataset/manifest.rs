@@ -71,6 +71,10 @@ pub struct SplitInfo {
     /// The largest timestamp (seconds).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_timestamp: Option<i64>,
+    /// Rows whose pair of user and item the training split has; in the training split itself, rows that repeat an
+    /// earlier one. Absent where nobody has counted them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repeats: Option<u64>,
     /// The shards, in the order of their rows.
     pub files: Vec<FileInfo>,
 }
@@ -83,7 +87,7 @@ impl SplitInfo {
         last_timestamp: Option<i64>,
         files: Vec<FileInfo>,
     ) -> Self {
-        SplitInfo { rows, first_timestamp, last_timestamp, files }
+        SplitInfo { rows, first_timestamp, last_timestamp, repeats: None, files }
     }
 
     /// What is true of the split whatever the other splits are.
