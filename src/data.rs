@@ -5,6 +5,7 @@ pub mod dataset;
 pub mod history;
 pub mod ingest;
 pub mod loader;
+pub mod repeats;
 pub mod shard;
 pub mod shape;
 mod shuffle;

@@ -20,16 +20,15 @@ mod validate;
 pub(crate) mod value;
 
 pub use bytes::Bytes;
-pub use choices::{
-    Combine, Dtype, FeatureSelection, Instructions, LogQ, Negatives, OptimizerKind, Precision, Schedule,
-};
+pub use choices::{Combine, Dtype, FeatureSelection, Instructions, LogQ, Negatives, OptimizerKind, Precision, Schedule};
 pub use define::Table;
 pub(crate) use definition::{Definition, Nested};
 pub use early_stop::{EarlyStop, EarlyStopping};
 pub use limits::MAX_K;
 pub use resolved::{Decision, Resolved};
 pub use search::{
-    EvaluateSettings, Exclude, IndexMode, IndexSettings, RECALL, RecommendSettings, SearchSettings, SeenItems,
+    Baselines, EvaluateSettings, Exclude, IndexMode, IndexSettings, RECALL, RecommendSettings, SearchSettings, View,
+    Views,
 };
 pub use setting::{Description, Flag, Setting};
 pub use training::{Config, LossConfig, ModelConfig, OptimizerConfig, TowerConfig, TrainConfig};

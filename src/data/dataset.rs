@@ -155,6 +155,7 @@ impl Dataset {
                 for file in &mut split.files {
                     accept_shard(dir, file)?;
                 }
+                split.repeats = None;
                 split.rows = split.files.iter().map(|file| file.rows).sum();
             }
             if let Some(file) = &mut manifest.history {

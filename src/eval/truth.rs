@@ -1,7 +1,7 @@
 //! Who has which relevant items: what a split says, sorted.
 
 use crate::data::dataset::{Dataset, Split};
-use crate::index::Lists;
+use crate::index::{Lists, Seen};
 use crate::threads::Threads;
 use crate::{Error, Result, memory};
 
@@ -17,6 +17,28 @@ pub(super) struct Truth {
 }
 
 impl Truth {
+    /// Without the pairs that training has, and without the users who have nothing else.
+    pub(super) fn without(&self, seen: &Seen) -> Result<Truth> {
+        const WHAT: &str = "the rows of the split that are no repeats";
+        let mut left = Truth { users: Vec::new(), relevant: Lists::default(), ..*self };
+        memory::reserve_exact(&mut left.users, self.users.len(), WHAT)?;
+        memory::reserve_exact(&mut left.relevant.values, self.relevant.values.len(), WHAT)?;
+        let mut items = Vec::new();
+        for (at, &user) in self.users.iter().enumerate() {
+            items.clear();
+            seen.items(user, &mut items)?;
+            items.sort_unstable();
+            let before = left.relevant.values.len();
+            let new = self.relevant.get(at).iter().filter(|item| items.binary_search(item).is_err());
+            left.relevant.values.extend(new);
+            if left.relevant.values.len() > before {
+                left.users.push(user);
+                left.relevant.close();
+            }
+        }
+        Ok(left)
+    }
+
     pub(super) fn read(dataset: &Dataset, split: Split, most: u64, threads: &Threads) -> Result<Truth> {
         let manifest = dataset.manifest();
         let info = dataset.split(split);

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::Diagnostics;
 use crate::config::{Decision, EarlyStopping, Negatives, Resolved};
 use crate::data::shape::Shape;
+use crate::settings::View;
 
 /// Something that happened. As JSON: one object with `event` and flat fields.
 #[derive(Clone, Debug, Serialize)]
@@ -61,10 +62,19 @@ pub enum TrainEvent {
         /// Users of the split.
         users: u64,
     },
+    /// Early stopping watches another metric than it would elsewhere.
+    Watching {
+        /// The metric, with the view that it is of.
+        metric: String,
+        /// Why.
+        reason: String,
+    },
     /// The full-catalogue validation of an epoch.
     Validation {
         /// The epoch, from 1.
         epoch: u64,
+        /// What was looked at.
+        view: View,
         /// Value by metric.
         metrics: BTreeMap<String, f64>,
         /// Seconds that it took.

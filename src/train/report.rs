@@ -8,6 +8,7 @@ use serde_json::json;
 use super::Diagnostics;
 use crate::config::Resolved;
 use crate::data::dataset::{Dataset, Split};
+use crate::eval::Estimate;
 use crate::files::{AtomicFile, write_json_inside};
 use crate::model::checkpoint::{ModelDir, TrainerState};
 use crate::table::time::format_time;
@@ -112,17 +113,28 @@ fn settings(text: &mut String, config: &Resolved, state: &TrainerState, best_epo
 
 fn figures(text: &mut String, diagnostics: &Diagnostics) -> fmt::Result {
     writeln!(text, "## Metrics\n")?;
-    let Some(split) = diagnostics.split else {
+    let Some(first) = diagnostics.evaluations.first() else {
         return writeln!(text, "None: no rows were held out.\n");
     };
-    writeln!(text, "On the {} split: every user one row, whole catalogue, seen items left out.\n", split.name())?;
-    writeln!(text, "| metric | model | 95 % interval | popularity |\n|---|---|---|---|")?;
-    for (name, value) in &diagnostics.metrics {
-        let interval = diagnostics.intervals.get(name).map_or(String::new(), |[a, b]| format!("{a:.4} to {b:.4}"));
-        let baseline = diagnostics.popularity.get(name).map_or(String::new(), |v| format!("{v:.4}"));
-        writeln!(text, "| {name} | {value:.4} | {interval} | {baseline} |")?;
+    writeln!(text, "On the {} split: every user one row, whole catalogue.\n", first.split.name())?;
+    for found in &diagnostics.evaluations {
+        if let Some(nothing) = &found.nothing {
+            writeln!(text, "{}: nothing to find: {nothing}.\n", found.view.title())?;
+            continue;
+        }
+        writeln!(text, "{}, {} users:\n", found.view.title(), found.users)?;
+        writeln!(text, "| metric | model | 95 % interval | popularity |\n|---|---|---|---|")?;
+        for (name, Estimate { value, low, high }) in found.metrics.iter() {
+            let interval = low.zip(*high).map_or(String::new(), |(low, high)| format!("{low:.4} to {high:.4}"));
+            let baseline = found.popularity.get(name).map_or(String::new(), |value| format!("{value:.4}"));
+            writeln!(text, "| {name} | {value:.4} | {interval} | {baseline} |")?;
+        }
+        writeln!(text)?;
     }
-    writeln!(text, "\nIntervals are bootstraps over users; popularity is the same list for everybody.\n")
+    match diagnostics.view {
+        Some(_) => writeln!(text, "Intervals are bootstraps over users; popularity is the same list for everybody.\n"),
+        None => Ok(()),
+    }
 }
 
 fn limits(text: &mut String, dataset: &Dataset, config: &Resolved, diagnostics: &Diagnostics) -> fmt::Result {

@@ -25,7 +25,7 @@ use crate::data::history::History;
 use crate::data::loader::{Loader, LoaderConfig};
 use crate::data::shape::Shape;
 use crate::data::vocabulary::Vocabulary;
-use crate::eval::{EvaluateOptions, Evaluation, evaluate};
+use crate::eval::{EvaluateOptions, Evaluation, Evaluator, views};
 use crate::files::Draft;
 use crate::index::Ranker;
 use crate::model::Budget;
@@ -36,6 +36,7 @@ use crate::model::negatives::Sampler;
 use crate::model::rank::{Catalogue, CoreRanker};
 use crate::model::spec::ModelSpec;
 use crate::model::step::Stepper;
+use crate::settings::{EarlyStop, View};
 use crate::threads::Threads;
 use crate::{Device, Error, Result};
 
@@ -113,6 +114,8 @@ struct Run<'a, B: Backend> {
     stepper: Stepper<B>,
     state: TrainerState,
     started: Instant,
+    /// What early stopping looks at, once that is known.
+    view: Option<View>,
     /// Rows trained by this call.
     examples: u64,
     /// Rows of the batches whose losses are still to come.
@@ -215,6 +218,7 @@ impl<'a, B: Backend> Run<'a, B> {
             stepper,
             state,
             started,
+            view: None,
             examples: 0,
             pending: VecDeque::new(),
             arrived: Vec::new(),
@@ -340,12 +344,13 @@ impl<'a, B: Backend> Run<'a, B> {
             return Ok(());
         }
         let begun = Instant::now();
-        let evaluation = self.evaluate(Split::Valid, vec![stop.k()], 0)?;
-        let value = evaluation.metrics.get(&stop.metric).map_or(f64::NAN, |metric| metric.value);
+        let evaluation = self.watched(stop)?;
+        let value = evaluation.value(&stop.metric).unwrap_or(f64::NAN);
         let seconds = begun.elapsed().as_secs_f64();
         let metrics = evaluation.metrics.iter().map(|(name, metric)| (name.clone(), metric.value)).collect();
-        (self.observer)(TrainEvent::Validation { epoch, metrics, seconds });
-        let best = self.state.validations.iter().all(|&earlier| value > earlier);
+        (self.observer)(TrainEvent::Validation { epoch, view: evaluation.view, metrics, seconds });
+        // NaN where there was nothing to find: that epoch is the best so far, as for `best_epoch`.
+        let best = value.is_nan() || self.state.validations.iter().all(|&earlier| value > earlier);
         self.state.validations.push(value);
         if best {
             self.state.best = Some(self.dir.save_best(&self.core)?);
@@ -353,13 +358,43 @@ impl<'a, B: Backend> Run<'a, B> {
         Ok(())
     }
 
-    fn evaluate(&mut self, split: Split, ks: Vec<usize>, bootstrap: usize) -> Result<Evaluation> {
+    /// What early stopping watches. Where it is not said in which view, that is discovery, and what users take next where
+    /// there is nothing to discover.
+    fn watched(&mut self, stop: &EarlyStop) -> Result<Evaluation> {
+        let (before, ks) = (self.view, vec![stop.k()]);
+        let mut of = |view| self.evaluate(Split::Valid, &[view], ks.clone(), 0).map(|mut found| found.swap_remove(0));
+        let evaluation = of(stop.view.or(before).unwrap_or(View::Discovery))?;
+        let evaluation = match &evaluation.nothing {
+            Some(nothing) if stop.view.is_some() => {
+                let (view, metric) = (evaluation.view, &stop.metric);
+                let reason = format!("nothing to find in the view `{view}`: {nothing}; watch next.{metric}");
+                return Err(Error::config("train.early_stop", reason));
+            }
+            Some(nothing) if before.is_none() => {
+                let (metric, reason) = (format!("{}.{}", View::Next, stop.metric), nothing.clone());
+                let next = of(View::Next)?;
+                (self.observer)(TrainEvent::Watching { metric, reason });
+                next
+            }
+            // Where there is nothing to find at all, every epoch is as good as the last.
+            _ => evaluation,
+        };
+        self.view = Some(evaluation.view);
+        Ok(evaluation)
+    }
+
+    fn evaluate(&mut self, split: Split, views: &[View], ks: Vec<usize>, bootstrap: usize) -> Result<Vec<Evaluation>> {
         let options = EvaluateOptions { ks, bootstrap, memory: EVALUATION_MEMORY, ..Default::default() };
         self.ranked(|dataset, ranker, observer| {
-            evaluate(dataset, split, ranker, &options, &mut |at| {
-                observer(TrainEvent::Evaluating { done: at.done, users: at.total });
-                Ok(())
-            })
+            let mut evaluator = Evaluator::open(dataset, split, &options)?;
+            let evaluate = |&view: &View| {
+                evaluator.look(view);
+                evaluator.evaluate(ranker, &mut |at| {
+                    observer(TrainEvent::Evaluating { done: at.done, users: at.total });
+                    Ok(())
+                })
+            };
+            views.iter().map(evaluate).collect()
         })
     }
 
@@ -402,12 +437,12 @@ impl<'a, B: Backend> Run<'a, B> {
             self.core.load(&mut self.dir.best(&self.state)?)?;
         }
         let split = if self.dataset.split(Split::Valid).rows > 0 { Split::Valid } else { Split::Test };
-        let evaluation = match self.dataset.split(split).rows {
-            0 => None,
-            _ => Some(self.evaluate(split, vec![10, 20], 1000)?),
+        let evaluations = match self.dataset.split(split).rows {
+            0 => Vec::new(),
+            _ => self.evaluate(split, views(self.dataset, split, None)?, vec![10, 20], 1000)?,
         };
         let diversity = self.ranked(|dataset, ranker, _| diagnostics::diversity(dataset, ranker))?;
-        let diagnostics = diagnostics::Diagnostics::new(self.dataset, evaluation, diversity);
+        let diagnostics = diagnostics::Diagnostics::new(self.dataset, evaluations, diversity);
         report::write(&self.dir, self.dataset, self.config, &self.state, &diagnostics, best_epoch)?;
         (self.observer)(TrainEvent::Diagnostics(diagnostics));
         self.dir.finish(&mut self.state, restore)?;

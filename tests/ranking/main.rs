@@ -1,4 +1,4 @@
-//! Evaluation and recommendation: metrics, baselines, intervals, blocks of users, allow-lists, predictions files.
+//! Evaluation and recommendation: metrics, views, baselines, intervals, blocks of users, allow-lists, predictions files.
 
 mod evaluate;
 mod exclude;
@@ -7,3 +7,4 @@ mod metrics;
 mod predictions;
 mod recommend;
 mod serve;
+mod views;

@@ -125,6 +125,7 @@ fn words(event: &TrainEvent, watched: Option<&str>) -> Option<String> {
             let figures: Vec<String> = shown.map(|(name, value)| format!("{name} {value:.4}")).collect();
             format!("epoch {epoch:>3}: validation {}", figures.join(", "))
         }
+        TrainEvent::Watching { metric, reason } => format!("early stopping watches {metric}: {reason}"),
         TrainEvent::EarlyStop { epoch, best_epoch, metric, value } => {
             format!("stopped after epoch {epoch}: epoch {best_epoch} is the best, {metric} {value:.4}")
         }

@@ -70,6 +70,10 @@ pub struct SplitInfo {
     /// The largest timestamp (seconds).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_timestamp: Option<i64>,
+    /// Rows whose pair of user and item the training split has; in the training split itself, rows that repeat an
+    /// earlier one. Absent where nobody has counted them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repeats: Option<u64>,
     /// The shards, in the order of their rows.
     pub files: Vec<FileInfo>,
 }
