@@ -55,6 +55,7 @@ fn fifty_steps(folder: &Path) -> (Dataset, Config) {
     config.model.dim = 32;
     config.train.batch_size = Some(64);
     config.train.epochs = Some(1);
+    config.train.early_stop = Some(tercel::config::EarlyStopping::Off);
     config.optimizer.name = OptimizerKind::Adagrad;
     config.optimizer.lr = Some(0.1);
     (dataset, config)
@@ -205,7 +206,7 @@ fn a_killed_run_resumes_where_it_was_cuda() {
     }
     let folder = tempfile::tempdir().unwrap();
     shop(folder.path(), 4_000);
-    let config = "[model]\ndim = 16\n[loss]\nnegatives = \"cross-batch:100\"\nlogq = \"streaming\"\n[train]\nepochs = 2\nbatch_size = 64\ncheckpoint_every = 7\n";
+    let config = "[model]\ndim = 16\n[loss]\nnegatives = \"cross-batch:100\"\nlogq = \"streaming\"\n[train]\nepochs = 2\nbatch_size = 64\ncheckpoint_every = 7\nearly_stop = \"off\"\n";
     fs::write(folder.path().join("config.toml"), config).unwrap();
     let train = |out| {
         command(

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use tercel::config::{Dtype, LogQ, Negatives, OptimizerKind};
+use tercel::config::{Dtype, EarlyStopping, LogQ, Negatives, OptimizerKind};
 use tercel::data::dataset::{Dataset, Split};
 use tercel::data::ingest::{IngestConfig, ingest};
 use tercel::files::{read_json, write_json};
@@ -38,6 +38,8 @@ fn config() -> Config {
     config.train.epochs = Some(30);
     config.train.device = Device::Cpu;
     config.optimizer.lr = Some(0.02);
+    // The validation rows are the test's: what is stopped early is said where it matters.
+    config.train.early_stop = Some(EarlyStopping::Off);
     config
 }
 
@@ -237,6 +239,67 @@ fn the_stored_configuration_has_numbers_where_the_data_chose() {
     );
     // The settings as they were given are the run's own.
     assert!(train(&dataset, &out, &config, true, &mut |_| {}).unwrap().already_finished);
+}
+
+#[test]
+fn early_stopping_is_on_where_there_is_a_validation_split() {
+    let folder = tempfile::tempdir().unwrap();
+    let dataset = checkerboard(folder.path());
+    let mut config = config();
+    config.train.early_stop = None;
+    config.train.epochs = Some(2);
+    let out = folder.path().join("model");
+    let (_, events) = run(&dataset, &out, &config).unwrap();
+    let Some(TrainEvent::Settings(told)) = events.first() else { panic!("{:?} comes first", events.first()) };
+    assert_eq!(told.early_stop.to_string(), "ndcg@20,5");
+    let keys: Vec<&str> = told.decisions.iter().map(|made| made.key).collect();
+    assert!(keys.contains(&"train.early_stop") && keys.contains(&"model.temperature"), "{keys:?}");
+    assert!(!keys.contains(&"train.epochs"), "that was set");
+    assert_eq!(told.rows, dataset.split(Split::Train).rows);
+    let validations = events.iter().filter(|event| matches!(event, TrainEvent::Validation { .. })).count();
+    assert_eq!(validations, 2);
+    let stored: serde_json::Value = read_json(&out.join("config.json")).unwrap();
+    assert_eq!(stored["config"]["train"]["early_stop"], "ndcg@20,5");
+    // Told to be off, it is; and without a validation split it is off by itself.
+    config.train.early_stop = Some(EarlyStopping::Off);
+    let (_, events) = run(&dataset, &out, &config).unwrap();
+    assert!(!events.iter().any(|event| matches!(event, TrainEvent::Validation { .. })));
+    let alone = folder.path().join("alone");
+    let none = IngestConfig { split: "none".parse().unwrap(), ..Default::default() };
+    ingest(&[folder.path().join("train.csv")], &alone, &none, &|_| {}).unwrap();
+    config.train.early_stop = None;
+    let (_, events) = run(&Dataset::open(&alone).unwrap(), &out, &config).unwrap();
+    let Some(TrainEvent::Settings(told)) = events.first() else { panic!("{:?} comes first", events.first()) };
+    assert_eq!(told.early_stop, EarlyStopping::Off);
+    let error = {
+        config.train.early_stop = Some("ndcg@20,5".parse().unwrap());
+        run(&Dataset::open(&alone).unwrap(), &out, &config).unwrap_err()
+    };
+    assert!(error.to_string().contains("no validation split"), "{error}");
+}
+
+/// What nobody can find stops nothing: the last epoch is kept, as without early stopping.
+#[test]
+fn a_validation_split_with_nothing_to_find_stops_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let rows: String = (0..400).map(|n| format!("{},{}\n", n % 20, n % 19)).collect();
+    fs::write(at("train.csv"), format!("user,item\n{rows}")).unwrap();
+    fs::write(at("valid.csv"), "user,item\n1,900\n2,901\n").unwrap();
+    let rule = IngestConfig { valid: vec![at("valid.csv")], ..Default::default() };
+    ingest(&[at("train.csv")], &at("data"), &rule, &|_| {}).unwrap();
+    let dataset = Dataset::open(at("data")).unwrap();
+    let mut config = config();
+    (config.train.epochs, config.train.early_stop) = (Some(8), None);
+    let (summary, _) = run(&dataset, &at("open"), &config).unwrap();
+    assert_eq!((summary.epochs, summary.best_epoch), (8, 8));
+    config.train.early_stop = Some(EarlyStopping::Off);
+    run(&dataset, &at("off"), &config).unwrap();
+    let bytes = |name: &str| fs::read(at(name).join("model.safetensors")).unwrap();
+    assert!(bytes("open") == bytes("off"));
+    // The record of such epochs is read back.
+    config.train.early_stop = None;
+    assert!(train(&dataset, at("open"), &config, true, &mut |_| {}).unwrap().already_finished);
 }
 
 #[test]

@@ -188,57 +188,27 @@ impl History {
         self.read_items(start.max(end.saturating_sub(n as u64)), end, out)
     }
 
-    /// Tells `each` of the items of all rows, in pieces.
+    /// Tells `each` of all rows in their order, piece by piece: the number of the piece's first row, the items, and the
+    /// times where there are times.
     ///
     /// # Errors
     /// As [`items`](History::items).
-    pub(crate) fn each_piece(&self, mut each: impl FnMut(&[u32])) -> Result<()> {
-        let mut items = Vec::new();
-        for start in (0..self.rows()).step_by(ROWS_AT_ONCE as usize) {
-            items.clear();
-            self.read_items(start, self.rows().min(start + ROWS_AT_ONCE), &mut items)?;
-            each(&items);
-        }
-        Ok(())
-    }
-
-    /// Tells `each` of every user with rows, in order: the items of their last `most` rows, oldest first, and with times
-    /// those.
-    ///
-    /// # Errors
-    /// As [`items`](History::items); whatever `each` gives.
-    pub(crate) fn each_user(
-        &self,
-        most: u64,
-        mut each: impl FnMut(u32, &[u32], Option<&[i64]>) -> Result<()>,
-    ) -> Result<()> {
+    pub(crate) fn each_piece(&self, mut each: impl FnMut(u64, &[u32], &[i64])) -> Result<()> {
         let (mut items, mut times) = (Vec::new(), Vec::new());
-        let users = self.offsets.len() - 1;
-        let mut first = 0;
-        while first < users {
-            // As many users as have so many rows together; one at least, who may have more.
-            let full = self.offsets[first..].partition_point(|&offset| offset - self.offsets[first] <= ROWS_AT_ONCE);
-            let last = (first + full - 1).clamp(first + 1, users);
-            let end = self.offsets[last];
-            let start = match last - first {
-                1 => self.offsets[first].max(end.saturating_sub(most)),
-                _ => self.offsets[first],
-            };
+        for start in (0..self.rows()).step_by(ROWS_AT_ONCE as usize) {
+            let end = self.rows().min(start + ROWS_AT_ONCE);
             items.clear();
             times.clear();
             self.read_items(start, end, &mut items)?;
             self.read_times(start, end, &mut times)?;
-            for user in first..last {
-                let to = self.offsets[user + 1];
-                let from = self.offsets[user].max(to.saturating_sub(most));
-                if from < to {
-                    let own = (from - start) as usize..(to - start) as usize;
-                    each(user as u32, &items[own.clone()], self.index.timestamps.then(|| &times[own]))?;
-                }
-            }
-            first = last;
+            each(start, &items, &times);
         }
         Ok(())
+    }
+
+    /// Where each user's rows end.
+    pub(crate) fn ends(&self) -> &[u64] {
+        &self.offsets[1..]
     }
 
     fn range(&self, user: u32) -> (u64, u64) {

@@ -6,8 +6,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::dataset::Dataset;
+use super::dataset::{Dataset, Split};
 use super::history::History;
+use super::repeats::repeats;
 use crate::threads::Threads;
 use crate::{Result, memory};
 
@@ -15,8 +16,6 @@ mod next;
 
 /// What takes the memory.
 const WHAT: &str = "the shape of the data";
-/// A user's rows above which only the last ones are looked at for repeats and times.
-const MOST_ROWS: u64 = 1 << 20;
 /// From this share of rows with another time than the user's row before, the order of a user's rows means something.
 const ORDERED: f64 = 0.5;
 
@@ -38,7 +37,7 @@ pub struct Shape {
     pub item_rows: f64,
     /// Gini coefficient of the items' training rows: 0 where all items have as many, near 1 where a few have nearly all.
     pub gini: f64,
-    /// Share of the training rows whose user has the item in another, earlier row.
+    /// Share of the training rows that repeat an earlier one.
     pub repeats: f64,
     /// Of the rows that are not their user's first, the share with another time than the row before; absent without
     /// times.
@@ -70,7 +69,7 @@ impl Shape {
     /// The shape of a dataset: what ingest left in its manifest, or measured now, which reads the training rows.
     ///
     /// # Errors
-    /// As [`History::of_dataset`].
+    /// As [`History::of_dataset`] and [`repeats`](super::repeats::repeats).
     pub fn of(dataset: &Dataset) -> Result<Shape> {
         let manifest = dataset.manifest();
         let (users, items) = (manifest.users.rows, manifest.items.rows);
@@ -85,24 +84,34 @@ impl Shape {
             // Another program may have changed the splits and left it as it was.
             Some(shape) if shape.counts() == about.counts() => Ok(shape.clone()),
             _ if about.rows == 0 => Ok(about),
-            _ => Shape::measure(&History::of_dataset(dataset)?, users, items, about.valid_rows),
+            _ => {
+                let repeats = repeats(dataset, Split::Train)?;
+                Shape::measure(&History::of_dataset(dataset)?, users, items, repeats, about.valid_rows)
+            }
         }
     }
 
     /// Measures the training rows of `history`, of `users` rows of users and `items` rows of items, row 0 of each
-    /// included.
+    /// included; `repeats` of them repeat an earlier one.
     ///
     /// # Errors
     /// Whatever reading the history gives; [`Error::OutOfMemory`](crate::Error::OutOfMemory).
-    pub(crate) fn measure(history: &History, users: u32, items: u32, valid_rows: u64) -> Result<Shape> {
-        Shape::measure_by(&Threads::available(), history, users, items, valid_rows)
+    pub(crate) fn measure(history: &History, users: u32, items: u32, repeats: u64, valid_rows: u64) -> Result<Shape> {
+        Shape::measure_by(&Threads::available(), history, users, items, repeats, valid_rows)
     }
 
-    fn measure_by(threads: &Threads, history: &History, users: u32, items: u32, valid_rows: u64) -> Result<Shape> {
+    fn measure_by(
+        threads: &Threads,
+        history: &History,
+        users: u32,
+        items: u32,
+        repeats: u64,
+        valid_rows: u64,
+    ) -> Result<Shape> {
         let mut found = Counted::of(history, users, items)?;
         let next = next::item(threads, history, users, &found.item_rows)?;
-        let rows = history.rows();
         let (users, items) = (u64::from(users.saturating_sub(1)), u64::from(items.saturating_sub(1)));
+        let rows = history.rows();
         Ok(Shape {
             rows,
             users,
@@ -111,7 +120,7 @@ impl Shape {
             user_rows_median: median(found.user_rows),
             item_rows: share(rows, items),
             gini: gini(found.item_rows.split_off(1.min(found.item_rows.len()))),
-            repeats: share(found.repeats, found.looked),
+            repeats: share(repeats, rows),
             timed: history.has_timestamps().then(|| share(found.moved, found.followers)),
             valid_rows,
             next,
@@ -136,9 +145,6 @@ struct Counted {
     user_rows: Vec<u64>,
     /// Of every item, row 0 included.
     item_rows: Vec<u64>,
-    /// Rows that were looked at for repeats, and those among them whose user has the item in an earlier one.
-    looked: u64,
-    repeats: u64,
     /// Rows that are not their user's first, and those among them with another time than the row before.
     followers: u64,
     moved: u64,
@@ -146,30 +152,28 @@ struct Counted {
 
 impl Counted {
     fn of(history: &History, users: u32, items: u32) -> Result<Counted> {
-        let mut found = Counted {
-            user_rows: memory::with_capacity(users.saturating_sub(1) as usize, WHAT)?,
-            item_rows: memory::zeros(items as usize, WHAT)?,
-            looked: 0,
-            repeats: 0,
-            followers: 0,
-            moved: 0,
-        };
-        for user in 1..users {
-            found.user_rows.push(history.count(user) as u64);
-        }
-        history.each_piece(|items| items.iter().for_each(|&item| found.item_rows[item as usize] += 1))?;
-        let mut own = Vec::new();
-        history.each_user(MOST_ROWS, |_, items, times| {
-            own.clear();
-            memory::extend(&mut own, items, WHAT)?;
-            own.sort_unstable();
-            found.looked += own.len() as u64;
-            found.repeats += own.windows(2).filter(|pair| pair[0] == pair[1]).count() as u64;
-            found.followers += items.len().saturating_sub(1) as u64;
-            found.moved += times.unwrap_or_default().windows(2).filter(|pair| pair[0] != pair[1]).count() as u64;
-            Ok(())
+        let (mut user_rows, mut item_rows) = (Vec::new(), memory::zeros::<u64>(items as usize, WHAT)?);
+        memory::reserve_exact(&mut user_rows, users as usize, WHAT)?;
+        user_rows.extend((1..users).map(|user| history.count(user) as u64));
+        let (mut followers, mut moved) = (0, 0);
+        let (mut user, mut before) = (0, None);
+        let ends = history.ends();
+        history.each_piece(|first, items, times| {
+            items.iter().for_each(|&item| item_rows[item as usize] += 1);
+            for (row, &time) in (first..).zip(times) {
+                while ends[user] <= row {
+                    user += 1;
+                    before = None;
+                }
+                // User 0 is nobody in particular.
+                if let (Some(before), true) = (before, user > 0) {
+                    followers += 1;
+                    moved += u64::from(time != before);
+                }
+                before = Some(time);
+            }
         })?;
-        Ok(found)
+        Ok(Counted { user_rows, item_rows, followers, moved })
     }
 }
 

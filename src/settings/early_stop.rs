@@ -5,9 +5,9 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::View;
 use super::limits::MAX_K;
 use super::value::words;
-use super::View;
 use crate::{Error, Result};
 
 /// The metrics that can be watched, each at a `k`.
@@ -26,7 +26,7 @@ pub enum EarlyStopping {
 /// What is watched, written `METRIC,PATIENCE` (`ndcg@20,3`) or `VIEW.METRIC,PATIENCE` (`next.ndcg@20,3`).
 #[derive(Clone, Debug, PartialEq)]
 pub struct EarlyStop {
-    /// Whose metric it is; open: the discovery view's, or the next view's where discovery has nothing to find.
+    /// Whose metric it is; open: the discovery view's, or the next view's where there is nothing to discover.
     pub view: Option<View>,
     /// A metric of the evaluation, such as `recall@20`.
     pub metric: String,

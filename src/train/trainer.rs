@@ -393,7 +393,8 @@ impl<'a, B: Backend> Run<'a, B> {
         let seconds = begun.elapsed().as_secs_f64();
         let metrics = evaluation.metrics.iter().map(|(name, metric)| (name.clone(), metric.value)).collect();
         (self.observer)(TrainEvent::Validation { epoch, view: evaluation.view, metrics, seconds });
-        let best = self.state.validations.iter().all(|&earlier| value > earlier);
+        // NaN where there was nothing to find: that epoch is the best so far, as for `best_epoch`.
+        let best = value.is_nan() || self.state.validations.iter().all(|&earlier| value > earlier);
         self.state.validations.push(value);
         if best {
             self.state.best = Some(self.dir.save_best(&self.core)?);
@@ -404,21 +405,23 @@ impl<'a, B: Backend> Run<'a, B> {
     /// What early stopping watches. Where it is not said in which view, that is discovery, and what users take next where
     /// there is nothing to discover.
     fn watched(&mut self, stop: &EarlyStop) -> Result<Evaluation> {
-        let said = stop.view.or(self.view);
-        let mut of = |view| self.evaluate(Split::Valid, &[view], vec![stop.k()], 0).map(|mut found| found.swap_remove(0));
-        let evaluation = of(said.unwrap_or(View::Discovery))?;
-        let evaluation = match (&evaluation.nothing, said) {
-            (None, _) => evaluation,
-            (Some(nothing), Some(view)) => {
-                let reason = format!("nothing to find in the view `{view}`: {nothing}; watch next.{}", stop.metric);
+        let (before, ks) = (self.view, vec![stop.k()]);
+        let mut of = |view| self.evaluate(Split::Valid, &[view], ks.clone(), 0).map(|mut found| found.swap_remove(0));
+        let evaluation = of(stop.view.or(before).unwrap_or(View::Discovery))?;
+        let evaluation = match &evaluation.nothing {
+            Some(nothing) if stop.view.is_some() => {
+                let (view, metric) = (evaluation.view, &stop.metric);
+                let reason = format!("nothing to find in the view `{view}`: {nothing}; watch next.{metric}");
                 return Err(Error::config("train.early_stop", reason));
             }
-            (Some(nothing), None) => {
+            Some(nothing) if before.is_none() => {
                 let (metric, reason) = (format!("{}.{}", View::Next, stop.metric), nothing.clone());
                 let next = of(View::Next)?;
                 (self.observer)(TrainEvent::Watching { metric, reason });
                 next
             }
+            // Where there is nothing to find at all, every epoch is as good as the last.
+            _ => evaluation,
         };
         self.view = Some(evaluation.view);
         Ok(evaluation)

@@ -23,8 +23,10 @@ fn history(dir: &Path, rows: &[Row], times: bool, users: u32, items: u32) -> His
 fn measured(rows: &[Row], times: bool, users: u32, items: u32) -> Shape {
     let dir = tempfile::tempdir().unwrap();
     let history = history(dir.path(), rows, times, users, items);
-    let shape = Shape::measure_by(&Threads::new(1).unwrap(), &history, users, items, 3).unwrap();
-    let other = Shape::measure_by(&Threads::new(3).unwrap(), &history, users, items, 3).unwrap();
+    let pairs: BTreeSet<(u32, u32)> = rows.iter().map(|row| (row.0, row.1)).collect();
+    let repeats = (rows.len() - pairs.len()) as u64;
+    let by = |threads| Shape::measure_by(&Threads::new(threads).unwrap(), &history, users, items, repeats, 3).unwrap();
+    let (shape, other) = (by(1), by(3));
     assert_eq!(shape, other, "the same for any number of threads");
     shape
 }
@@ -86,11 +88,14 @@ fn counts_are_those_of_plain_loops() {
         lists.entry(row.0).or_insert_with(Vec::new).push(*row);
         lists
     });
-    let repeats: usize =
-        lists.values().map(|list| list.len() - list.iter().map(|row| row.1).collect::<BTreeSet<_>>().len()).sum();
-    assert_eq!(shape.repeats, share(repeats as u64, 4_000));
-    let moved: usize = lists.values().map(|list| list.windows(2).filter(|pair| pair[0].2 != pair[1].2).count()).sum();
-    assert_eq!(shape.timed, Some(share(moved as u64, (4_000 - lists.len()) as u64)));
+    // User 0 is nobody in particular: their rows follow nothing.
+    let somebody = || lists.iter().filter(|(user, _)| **user > 0).map(|(_, list)| list);
+    let moved: usize = somebody().map(|list| list.windows(2).filter(|pair| pair[0].2 != pair[1].2).count()).sum();
+    let followers: usize = somebody().map(|list| list.len() - 1).sum();
+    assert_eq!(shape.timed, Some(share(moved as u64, followers as u64)));
+    let mut known: Vec<u64> = (1..90).map(|user| lists.get(&user).map_or(0, Vec::len) as u64).collect();
+    known.sort_unstable();
+    assert_eq!(shape.user_rows_median, known[44]);
     let mut counts = [0u64; 70];
     rows.iter().for_each(|row| counts[row.1 as usize] += 1);
     let pairs = counts[1..].iter().flat_map(|a| counts[1..].iter().map(|b| a.abs_diff(*b)));
