@@ -112,7 +112,7 @@ mod tests {
         assert!(plan.rungs == 3 && plan.cost() * 90.0 <= 1800.0 + spent, "{plan:?}");
         assert!(Plan { trials: plan.trials + 3, ..plan.clone() }.cost() * 90.0 > 1800.0 + spent);
         assert_eq!(Plan::in_time(spent, 1800.0, Some(8)).trials, 8);
-        assert_eq!(Plan::in_time(spent, 100.0, None).rungs, 1);
+        assert_eq!([100.0, 10.0].map(|left| Plan::in_time(spent, left, None).rungs), [2, 1]);
         assert_eq!(Plan::in_time(spent, 0.0, None), Plan { trials: FIRST, by_chance: FIRST, rungs: 1 });
         assert_eq!(Plan::in_time(spent, 1e9, None).trials, MOST);
     }

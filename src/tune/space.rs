@@ -114,11 +114,19 @@ impl Space {
     /// # Errors
     /// [`Error::Config`] naming the key that cannot be searched, and `name`, which the text is called.
     pub fn from_toml(text: &str, name: &str) -> Result<Space> {
+        let table: Value = toml::from_str(text).map_err(|e| Error::config(name, e.message().to_owned()))?;
+        Space::from_value(&table, name)
+    }
+
+    /// The same from a file's contents.
+    ///
+    /// # Errors
+    /// As [`from_toml`](Space::from_toml).
+    pub fn from_value(table: &Value, name: &str) -> Result<Space> {
         let refuse = |reason: String| Error::config(name, reason);
-        let table: Value = toml::from_str(text).map_err(|e| refuse(e.message().to_owned()))?;
         let known: Vec<String> = Config::describe().into_iter().map(|setting| setting.key).collect();
         let mut space = Space::default();
-        collect("", &table, &known, &mut space).map_err(refuse)?;
+        collect("", table, &known, &mut space).map_err(refuse)?;
         if space.0.is_empty() {
             return Err(refuse("names nothing to search".into()));
         }
