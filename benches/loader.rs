@@ -54,6 +54,7 @@ fn write_dataset(dir: &Path, columns: bool) -> tercel::Result<Dataset> {
         items: side("items.arrow", ITEMS)?,
         history: None,
         filtered: None,
+        shape: None,
         derived: None,
     };
     write_json(&dir.join("dataset.json"), &manifest)?;

@@ -68,6 +68,7 @@ fn write(dir: &Path) -> tercel::Result<()> {
         items: side("items.arrow", "i", 11)?,
         history: None,
         filtered: None,
+        shape: None,
         derived: None,
     };
     dataset::write_json(&dir.join("dataset.json"), &manifest)

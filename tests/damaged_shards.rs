@@ -82,6 +82,7 @@ fn write_dataset(dir: &Path, train: Vec<FileInfo>) -> Dataset {
         items: write_vocabulary(dir, "items.arrow", 11),
         history: None,
         filtered: None,
+        shape: None,
         derived: None,
     };
     write_json(&dir.join("dataset.json"), &manifest).unwrap();

@@ -38,6 +38,7 @@ fn write_dataset(dir: &Path) -> Dataset {
         items: side("items.arrow", ITEMS),
         history: None,
         filtered: None,
+        shape: None,
         derived: None,
     };
     write_json(&dir.join("dataset.json"), &manifest).unwrap();

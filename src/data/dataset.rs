@@ -175,11 +175,14 @@ impl Dataset {
                 for file in &mut split.files {
                     accept_shard(dir, file)?;
                 }
+                split.repeats = None;
                 split.rows = split.files.iter().map(|file| file.rows).sum();
             }
             if let Some(file) = &mut manifest.history {
                 accept_shard(dir, file)?;
             }
+            // Its rows may be others.
+            manifest.shape = None;
             for side in [&mut manifest.users, &mut manifest.items] {
                 for file in [Some(&mut side.file), side.unseen_file.as_mut()].into_iter().flatten() {
                     accept_file(dir, file)?;

@@ -13,6 +13,9 @@ use crate::data::dataset::{
     EntityInfo, FORMAT_VERSION, Filtered, MANIFEST, Manifest, SourceColumns, Split, SplitInfo, WORK,
 };
 use crate::data::history::History;
+use crate::data::repeats;
+use crate::data::shape::Shape;
+use crate::data::shard::Shard;
 use crate::data::split::{LastRows, SplitRule, Splitter};
 use crate::data::vocabulary::EntityTable;
 use crate::data::writer::ShardWriter;
@@ -98,6 +101,12 @@ pub struct IngestSummary {
     pub valid_rows: u64,
     /// Of them in the test split.
     pub test_rows: u64,
+    /// Training rows that repeat an earlier one's user and item.
+    pub train_repeats: u64,
+    /// Validation rows whose user has their item in the training split.
+    pub valid_repeats: u64,
+    /// Test rows likewise.
+    pub test_repeats: u64,
     /// Users that the training split names.
     pub users: u64,
     /// Items that the training split names.
@@ -222,14 +231,22 @@ pub fn ingest_inputs(
     drop(numbered);
 
     report(Stage::History, 0)?;
-    let [train, valid, test] = splits;
-    let shards: Vec<PathBuf> = train.files.iter().map(|file| dir.join(&file.name)).collect();
+    let mut splits = splits;
+    let shards: Vec<PathBuf> = splits[0].files.iter().map(|file| dir.join(&file.name)).collect();
     let history = History::write(dir, &shards, users.rows)?;
+    let opened = History::open(dir, &history, users.rows, items.rows)?;
+    let repeats = count_repeats(dir, &mut splits, &opened)?;
+    let [train, valid, test] = splits;
+    let shape = Shape::measure(&opened, users.rows, items.rows, repeats[0], valid.rows)?;
+    drop(opened);
     let summary = IngestSummary {
         rows: train.rows + valid.rows + test.rows,
         train_rows: train.rows,
         valid_rows: valid.rows,
         test_rows: test.rows,
+        train_repeats: repeats[0],
+        valid_repeats: repeats[1],
+        test_repeats: repeats[2],
         users: u64::from(users.rows) - 1,
         items: u64::from(items.rows) - 1,
         unseen_users: u64::from(users.unseen),
@@ -251,6 +268,7 @@ pub fn ingest_inputs(
         items,
         history: Some(history),
         filtered,
+        shape: Some(shape),
         derived: None,
     };
     write_json_inside(&dir.join(MANIFEST), &manifest)?;
@@ -362,6 +380,16 @@ impl SplitRows {
         self.weights.clear();
         Ok(())
     }
+}
+
+/// Counts in every split the rows that repeat what the histories have.
+fn count_repeats(dir: &Path, splits: &mut [SplitInfo; 3], history: &History) -> Result<[u64; 3]> {
+    let mut all = [0; 3];
+    for (split, (info, repeats)) in Split::ALL.into_iter().zip(splits.iter_mut().zip(&mut all)) {
+        *repeats = repeats::count(split, &info.files, |file| Shard::open(dir.join(&file.name)), history)?;
+        info.repeats = Some(*repeats);
+    }
+    Ok(all)
 }
 
 /// Writes one side's vocabulary, and the file of the unseen ids where there are some.

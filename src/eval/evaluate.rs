@@ -7,13 +7,17 @@ use crate::data::vocabulary::Vocabulary;
 use crate::index::exact::check;
 use crate::index::users::{Reading, Users};
 use crate::index::{Exclude, Found, Lists, Progress, Ranker, Seen, UserBlock};
+use crate::settings::{Baselines, View};
 use crate::threads::Threads;
 use crate::{Error, Result, memory};
 
-use super::baselines::Popularity;
+use super::baselines::{Others, Popularity};
 use super::bootstrap::Bootstrap;
+use super::figures::{self, Figures};
+use super::item_knn::ItemKnn;
 use super::metrics::{Metric, Metrics};
 use super::report::{Estimate, Evaluation, Named};
+use super::truth::Truth;
 
 /// How an evaluation is done.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,8 +25,10 @@ use super::report::{Estimate, Evaluation, Named};
 pub struct EvaluateOptions {
     /// The lengths of list that are judged. Default 10 and 20.
     pub ks: Vec<usize>,
-    /// Lets rankers return a user's training items. Default false.
-    pub include_seen: bool,
+    /// What is looked at. Default [`View::Discovery`].
+    pub view: View,
+    /// What stands beside the ranker and popularity. Default [`Baselines::None`].
+    pub baselines: Baselines,
     /// Bytes for the split's pairs and for blocks of users. Default 512 MiB.
     pub memory: u64,
     /// Bootstrap resamples; 0 for no intervals. Default 1000.
@@ -33,7 +39,14 @@ pub struct EvaluateOptions {
 
 impl Default for EvaluateOptions {
     fn default() -> Self {
-        EvaluateOptions { ks: vec![10, 20], include_seen: false, memory: 512 << 20, bootstrap: 1000, seed: 0 }
+        EvaluateOptions {
+            ks: vec![10, 20],
+            view: View::default(),
+            baselines: Baselines::default(),
+            memory: 512 << 20,
+            bootstrap: 1000,
+            seed: 0,
+        }
     }
 }
 
@@ -43,10 +56,17 @@ impl EvaluateOptions {
         EvaluateOptions { ks: ks.to_vec(), ..EvaluateOptions::default() }
     }
 
-    /// Sets whether rankers may return a user's training items.
+    /// Sets what is looked at.
     #[must_use]
-    pub fn include_seen(mut self, include_seen: bool) -> EvaluateOptions {
-        self.include_seen = include_seen;
+    pub fn view(mut self, view: View) -> EvaluateOptions {
+        self.view = view;
+        self
+    }
+
+    /// Sets what stands beside the ranker and popularity.
+    #[must_use]
+    pub fn baselines(mut self, baselines: Baselines) -> EvaluateOptions {
+        self.baselines = baselines;
         self
     }
 
@@ -80,7 +100,7 @@ pub fn evaluate(
     Evaluator::open(dataset, split, options)?.evaluate(ranker, progress)
 }
 
-/// An opened split: evaluates one ranker after another, as early stopping does.
+/// An opened split: evaluates one ranker after another, as early stopping does, in one view after the other.
 #[derive(Debug)]
 pub struct Evaluator {
     split: Split,
@@ -90,21 +110,12 @@ pub struct Evaluator {
     /// Training counts of the item vocabulary's rows.
     item_counts: Vec<u64>,
     dataset: Dataset,
-    /// The users' items, once a ranker or its lists have needed them.
-    seen: Mutex<Option<Seen>>,
-    truth: Truth,
+    seen: Seen,
+    /// What users have in the split, and what of it they do not have in training.
+    next: Truth,
+    discovery: Truth,
+    others: Mutex<Option<Others>>,
     threads: Threads,
-}
-
-/// Who has which relevant items.
-#[derive(Debug)]
-struct Truth {
-    /// Users with items in the split, ascending: vocabulary rows, then unseen numbers.
-    users: Vec<u32>,
-    /// R of each: ascending, unique.
-    relevant: Lists,
-    rows: u64,
-    anonymous_rows: u64,
 }
 
 impl Evaluator {
@@ -116,7 +127,8 @@ impl Evaluator {
     pub fn open(dataset: &Dataset, split: Split, options: &EvaluateOptions) -> Result<Evaluator> {
         let metrics = Metrics::new(&options.ks)?;
         let threads = Threads::available();
-        let truth = Truth::read(dataset, split, options.memory, &threads)?;
+        let next = Truth::read(dataset, split, options.memory, &threads)?;
+        let seen = Seen::of_dataset(dataset)?;
         let manifest = dataset.manifest();
         Ok(Evaluator {
             split,
@@ -125,13 +137,29 @@ impl Evaluator {
             users: dataset.vocabulary(&manifest.users)?,
             item_counts: dataset.vocabulary(&manifest.items)?.table.counts,
             dataset: dataset.clone(),
-            seen: Mutex::new(None),
-            truth,
+            discovery: next.without(&seen)?,
+            seen,
+            next,
+            others: Mutex::new(None),
             threads,
         })
     }
 
-    /// Evaluates a ranker whose vocabularies are the dataset's, and the popularity baseline beside it.
+    /// The view that it looks at from now on.
+    pub fn look(&mut self, view: View) {
+        self.options.view = view;
+    }
+
+    /// Who has what, in the view.
+    fn truth(&self) -> &Truth {
+        match self.options.view {
+            View::Discovery => &self.discovery,
+            View::Next => &self.next,
+        }
+    }
+
+    /// Evaluates a ranker whose vocabularies are the dataset's, and the baselines beside it. Where the view has nothing
+    /// to find, the ranker is not asked, and [`Evaluation::nothing`] says why.
     ///
     /// # Errors
     /// [`Error::Memory`] when no block of users fits, or whatever the ranker or the history gives.
@@ -140,231 +168,189 @@ impl Evaluator {
         ranker: &mut dyn Ranker,
         progress: &mut dyn FnMut(Progress) -> Result<()>,
     ) -> Result<Evaluation> {
-        let k = self.metrics.max_k();
-        let needed = !self.options.include_seen || ranker.history_len() > 0;
-        let seen = if needed { Some(self.seen()?) } else { None };
-        let users = Users::of(&self.users, self.truth.users.clone());
-        let reading = Reading {
-            seen: seen.as_ref(),
-            exclude: if self.options.include_seen { Exclude::None } else { Exclude::Train },
-            history: ranker.history_len(),
-            memory: self.options.memory,
-            k,
+        let users = self.truth().users.len();
+        if users == 0 {
+            return Ok(self.report());
+        }
+        let figures = |bootstrap| Figures::new(&self.metrics, self.item_counts.len(), bootstrap);
+        let bootstrap = (self.options.bootstrap > 0).then(|| Bootstrap::new(self.metrics.width(), users));
+        let others = self.others()?;
+        let (names, mut popular): (Vec<&str>, Vec<Popularity>) = others.popular.into_iter().unzip();
+        let mut all: Vec<Figures> = vec![figures(bootstrap)];
+        all.extend(popular.iter().map(|_| figures(None)));
+        let relevant = &self.truth().relevant;
+        let mut rankers: Vec<&mut dyn Ranker> = popular.iter_mut().map(|popular| popular as &mut dyn Ranker).collect();
+        self.walk(ranker, &mut rankers, progress, &mut |at, found, first| {
+            all[at].add(&self.threads, &self.metrics, found, relevant, first)
+        })?;
+        let mut named: Vec<(&str, Figures)> = names.into_iter().zip(all.drain(1..)).collect();
+        if let Some(neighbours) = others.neighbours {
+            let popular = Popularity::new(&self.item_counts, None);
+            let mut ranker = ItemKnn::new(neighbours, popular, self.options.view == View::Next);
+            let mut of_neighbours = figures(None);
+            // The users are counted once; whoever watches can end this, too.
+            let done = Progress::users(users, users);
+            self.walk(&mut ranker, &mut [], &mut |_| progress(done), &mut |_, found, first| {
+                of_neighbours.add(&self.threads, &self.metrics, found, relevant, first)
+            })?;
+            named.push(("item_knn", of_neighbours));
+        }
+        let mut report = self.report();
+        report.metrics = self.estimates(&all[0]);
+        let mut values = named.iter().map(|(name, figures)| ((*name).to_owned(), self.values_of(figures)));
+        report.popularity = values.next().map(|(_, popularity)| popularity).unwrap_or_default();
+        report.baselines = Named(values.collect());
+        Ok(report)
+    }
+
+    /// Users that have something to be found in the view.
+    pub fn users(&self) -> u64 {
+        self.truth().users.len() as u64
+    }
+
+    /// One metric, such as `ndcg@10`, of every user that the figures are means over. Their order is the same for every
+    /// ranker: two vectors can be compared pair by pair ([`paired`](super::bootstrap::paired)).
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a metric that is not computed for each user, or at a k that the options do not have; as
+    /// [`evaluate`](Evaluator::evaluate) else.
+    pub fn values(
+        &self,
+        ranker: &mut dyn Ranker,
+        metric: &str,
+        progress: &mut dyn FnMut(Progress) -> Result<()>,
+    ) -> Result<Vec<f64>> {
+        let mut names = self.metrics.names().map(|(metric, k)| format!("{metric}@{k}"));
+        let Some(place) = names.position(|name| name == metric) else {
+            let all: Vec<String> = self.metrics.names().map(|(metric, k)| format!("{metric}@{k}")).collect();
+            return Err(Error::config("metric", format!("`{metric}` is not one of {}", all.join(", "))));
         };
-        let mut popular = Popularity::new(&self.item_counts, None);
-        let bootstrap = (self.options.bootstrap > 0).then(|| Bootstrap::new(self.metrics.width(), users.len()));
-        let mut model = Figures::new(&self.metrics, self.item_counts.len(), bootstrap);
-        let mut baseline = Figures::new(&self.metrics, self.item_counts.len(), None);
+        let mut values = memory::with_capacity(self.truth().users.len(), "a metric of every user")?;
+        self.walk(ranker, &mut [], progress, &mut |_, found, first| {
+            let users = figures::of_users(&self.threads, &self.metrics, found, &self.truth().relevant, first);
+            values.extend(users.iter().map(|user| user[place]));
+            Ok(())
+        })?;
+        Ok(values)
+    }
+
+    /// Hands every block of users to `ranker` and to `others`, which read nothing of a user, and what they find to
+    /// `take`: which of them it was (0 is `ranker`), what was found, the place of the block's first user.
+    fn walk(
+        &self,
+        ranker: &mut dyn Ranker,
+        others: &mut [&mut dyn Ranker],
+        progress: &mut dyn FnMut(Progress) -> Result<()>,
+        take: &mut dyn FnMut(usize, &Found, usize) -> Result<()>,
+    ) -> Result<()> {
+        let k = self.metrics.max_k();
+        let users = Users::of(&self.users, self.truth().users.clone());
+        let exclude = match self.options.view {
+            View::Discovery => Exclude::Train,
+            View::Next => Exclude::None,
+        };
+        let (history, memory) = (ranker.history_len(), self.options.memory);
+        let reading = Reading { seen: Some(&self.seen), exclude, history, memory, k };
         let (mut block, mut skip) = (UserBlock::default(), Lists::default());
-        let (mut next, mut seen_relevant) = (0, 0);
+        let mut next = 0;
         while next < users.len() {
             let first = next;
             next = users.block(first, &reading, &mut block, &mut skip)?;
-            let skipped = (!self.options.include_seen).then_some(&skip);
-            for (ranker, figures) in [(&mut *ranker, &mut model), (&mut popular, &mut baseline)] {
-                let found = ranker.top_k(&block, k, skipped)?;
+            let skipped = (exclude != Exclude::None).then_some(&skip);
+            let found = ranker.top_k(&block, k, skipped)?;
+            check(&found, block.len(), k)?;
+            take(0, &found, first)?;
+            for (at, other) in others.iter_mut().enumerate() {
+                let found = other.top_k(&block, k, skipped)?;
                 check(&found, block.len(), k)?;
-                figures.add(&self.threads, &self.metrics, &found, &self.truth.relevant, first)?;
-            }
-            if let Some(skip) = skipped {
-                for i in 0..block.len() {
-                    let own = self.truth.relevant.get(first + i);
-                    seen_relevant += own.iter().filter(|item| skip.get(i).binary_search(item).is_ok()).count() as u64;
-                }
+                take(at + 1, &found, first)?;
             }
             progress(Progress::users(next, users.len()))?;
         }
-        Ok(self.report(&model, &baseline, seen_relevant))
+        Ok(())
     }
 
-    fn seen(&self) -> Result<Seen> {
-        let mut kept = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+    /// What stands beside the ranker: made once for all of them.
+    fn others(&self) -> Result<Others> {
+        let mut kept = self.others.lock().unwrap_or_else(PoisonError::into_inner);
         match &*kept {
-            Some(seen) => Ok(seen.clone()),
-            None => Ok(kept.insert(Seen::of_dataset(&self.dataset)?).clone()),
+            Some(others) => Ok(others.clone()),
+            None => {
+                let history = self.seen.history();
+                let options = &self.options;
+                let made =
+                    Others::new(&self.dataset, history, &self.item_counts, options.baselines, options.memory / 2)?;
+                Ok(kept.insert(made).clone())
+            }
         }
     }
 
-    fn report(&self, model: &Figures, baseline: &Figures, seen_relevant: u64) -> Evaluation {
-        let truth = &self.truth;
+    /// What is known before anything was ranked.
+    fn report(&self) -> Evaluation {
+        let (truth, view) = (self.truth(), self.options.view);
         let known_items = self.item_counts.len() as u32;
         let unknown = |&item: &u32| item == 0 || item >= known_items;
-        let known_users = truth.users.partition_point(|&user| (user as usize) < self.users.rows());
-        let means = model.means();
-        let (resamples, seed) = (self.options.bootstrap, self.options.seed);
-        let intervals = model.bootstrap.as_ref().and_then(|b| b.intervals_by(&self.threads, resamples, seed));
-        let mut metrics = Named::default();
-        let mut popularity = Named::default();
-        let popular = baseline.means();
-        for (at, (metric, k)) in self.metrics.names().enumerate() {
-            let name = format!("{metric}@{k}");
-            let interval = intervals.as_ref().map(|intervals| intervals[at]);
-            let estimate =
-                Estimate { value: means[at], low: interval.map(|ends| ends.0), high: interval.map(|ends| ends.1) };
-            metrics.0.push((name.clone(), estimate));
-            popularity.0.push((name, popular[at]));
-        }
-        for (at, k) in self.metrics.ks().iter().enumerate() {
-            let name = format!("coverage@{k}");
-            metrics.0.push((name.clone(), Estimate { value: model.coverage(at), low: None, high: None }));
-            popularity.0.push((name, baseline.coverage(at)));
-        }
+        let known = |truth: &Truth| truth.users.partition_point(|&user| (user as usize) < self.users.rows());
+        let pairs = |truth: &Truth| truth.relevant.values.len() as u64;
+        let repeated = pairs(&self.next) - pairs(&self.discovery);
+        let nothing = truth.users.is_empty().then(|| {
+            format!(
+                "all {repeated} pairs of user and item in the {} split stand in the training split too",
+                self.split.name()
+            )
+        });
         Evaluation {
             split: self.split,
+            view,
             users: truth.users.len() as u64,
-            skipped_users: (self.users.rows() - 1 - known_users) as u64,
-            cold_users: (truth.users.len() - known_users) as u64,
+            skipped_users: (self.users.rows() - 1 - known(&self.next)) as u64,
+            repeating_users: (self.next.users.len() - truth.users.len()) as u64,
+            cold_users: (truth.users.len() - known(truth)) as u64,
             rows: truth.rows,
             anonymous_rows: truth.anonymous_rows,
-            relevant: truth.relevant.values.len() as u64,
+            relevant: pairs(truth),
             unknown_items: truth.relevant.values.iter().filter(|item| unknown(item)).count() as u64,
-            seen_relevant,
-            include_seen: self.options.include_seen,
-            metrics,
-            popularity,
-            definitions: definitions(self.options.include_seen),
+            repeated,
+            include_seen: view == View::Next,
+            nothing,
+            metrics: Named::default(),
+            popularity: Named::default(),
+            baselines: Named::default(),
+            definitions: definitions(view),
         }
+    }
+
+    /// The figures with their intervals.
+    fn estimates(&self, figures: &Figures) -> Named<Estimate> {
+        let (resamples, seed) = (self.options.bootstrap, self.options.seed);
+        let intervals = figures.bootstrap.as_ref().and_then(|b| b.intervals_by(&self.threads, resamples, seed));
+        let estimate = |(at, (name, value)): (usize, (String, f64))| {
+            // Coverage, which stands behind the means, has none.
+            let (low, high) = intervals.as_ref().and_then(|intervals| intervals.get(at)).copied().unzip();
+            (name, Estimate { value, low, high })
+        };
+        Named(self.values_of(figures).0.into_iter().enumerate().map(estimate).collect())
+    }
+
+    /// The means, in the order of the metrics, then how much of the catalogue is returned.
+    fn values_of(&self, figures: &Figures) -> Named<f64> {
+        let means = self.metrics.names().map(|(metric, k)| format!("{metric}@{k}")).zip(figures.means());
+        let coverage = |(at, k)| (format!("coverage@{k}"), figures.coverage(at));
+        Named(means.chain(self.metrics.ks().iter().enumerate().map(coverage)).collect())
     }
 }
 
-fn definitions(include_seen: bool) -> Named<String> {
-    let seen = match include_seen {
-        true => "the user's training items may be returned",
-        false => "the user's training items are not returned, but count in R where the split repeats them",
+fn definitions(view: View) -> Named<String> {
+    let (which, seen) = match view {
+        View::Next => ("", "the user's training items may be returned"),
+        View::Discovery => (" that the user does not have in training", "the user's training items are not returned"),
     };
     let relevant = format!(
-        "the user's distinct items in the split, unknown items included; full catalogue; {seen}; ties by item row"
+        "the user's distinct items in the split{which}, unknown items included; full catalogue; {seen}; ties by item row"
     );
     let mut named = Named(vec![("R".to_owned(), relevant)]);
     named.0.extend(Metric::ALL.map(|metric| (metric.to_string(), metric.definition().to_owned())));
     named.0.push(("coverage".to_owned(), "distinct items returned to the users / items of the vocabulary".to_owned()));
     named.0.push(("interval".to_owned(), "95 % percentile bootstrap over users".to_owned()));
     named
-}
-
-/// What one ranker's lists are worth.
-struct Figures {
-    users: u64,
-    sums: Vec<f64>,
-    bootstrap: Option<Bootstrap>,
-    /// For each k which item rows were returned.
-    returned: Vec<Vec<bool>>,
-    ks: Vec<usize>,
-}
-
-impl Figures {
-    fn new(metrics: &Metrics, items: usize, bootstrap: Option<Bootstrap>) -> Figures {
-        Figures {
-            users: 0,
-            sums: vec![0.0; metrics.width()],
-            bootstrap,
-            returned: vec![vec![false; items]; metrics.ks().len()],
-            ks: metrics.ks().to_vec(),
-        }
-    }
-
-    /// Adds a block, whose first user is the `first` of `relevant`.
-    fn add(
-        &mut self,
-        threads: &Threads,
-        metrics: &Metrics,
-        found: &Found,
-        relevant: &Lists,
-        first: usize,
-    ) -> Result<()> {
-        let users = found.ids.len() / found.k;
-        self.users += users as u64;
-        let of_user = |i: usize, ()| {
-            let mut values = Vec::with_capacity(metrics.width());
-            metrics.of_user(found.items(i), relevant.get(first + i), &mut values);
-            values
-        };
-        // Values are made in parallel and added in the order of the users.
-        for values in threads.map(vec![(); users], 64, of_user) {
-            self.sums.iter_mut().zip(&values).for_each(|(sum, value)| *sum += value);
-            if let Some(bootstrap) = &mut self.bootstrap {
-                bootstrap.push(&values);
-            }
-        }
-        for (&k, returned) in self.ks.iter().zip(&mut self.returned) {
-            for i in 0..users {
-                for &item in found.items(i).iter().take(k) {
-                    *returned.get_mut(item as usize).ok_or_else(|| Error::Shape {
-                        op: "top_k",
-                        expected: "item rows of the dataset's vocabulary".into(),
-                        found: format!("row {item}"),
-                    })? = true;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn means(&self) -> Vec<f64> {
-        self.sums.iter().map(|sum| sum / self.users.max(1) as f64).collect()
-    }
-
-    fn coverage(&self, at: usize) -> f64 {
-        let catalogue = self.returned[at].len().saturating_sub(1).max(1);
-        self.returned[at].iter().filter(|&&returned| returned).count() as f64 / catalogue as f64
-    }
-}
-
-impl Truth {
-    fn read(dataset: &Dataset, split: Split, most: u64, threads: &Threads) -> Result<Truth> {
-        let manifest = dataset.manifest();
-        let info = dataset.split(split);
-        let empty = || {
-            let reason = format!("the {} split has no rows to evaluate on; ingest with a `split`", split.name());
-            Err(Error::input(dataset.dir(), reason))
-        };
-        if info.rows == 0 {
-            return empty();
-        }
-        let needed = info.rows.saturating_mul(8);
-        if needed > most {
-            return Err(Error::Memory {
-                what: format!("sorting the {} split", split.name()),
-                needed,
-                allowed: most,
-                advice: "raise `memory`".into(),
-            });
-        }
-        let users = manifest.users.rows.saturating_add(manifest.users.unseen);
-        let items = manifest.items.rows.saturating_add(manifest.items.unseen);
-        let mut pairs: Vec<u64> = Vec::new();
-        let mut anonymous_rows = 0;
-        let mut rows = 0;
-        for file in &info.files {
-            let (path, shard) = (dataset.path(file), dataset.shard(file)?);
-            let mut row = 0;
-            for at in 0..shard.blocks() {
-                let block = shard.block(at)?;
-                memory::reserve(&mut pairs, block.users.len(), "the rows of the split")?;
-                for (&user, &item) in block.users.iter().zip(block.items) {
-                    for (column, id, rows) in [("user", user, users), ("item", item, items)] {
-                        if id >= rows {
-                            return Err(Error::IdOutOfRange { path, row, column, id, rows });
-                        }
-                    }
-                    match user {
-                        0 => anonymous_rows += 1,
-                        _ => pairs.push(u64::from(user) << 32 | u64::from(item)),
-                    }
-                    row += 1;
-                }
-            }
-            rows += row;
-        }
-        threads.sort_unstable_by(&mut pairs, u64::cmp);
-        pairs.dedup();
-        let mut truth = Truth { users: Vec::new(), relevant: Lists::default(), rows, anonymous_rows };
-        memory::reserve_exact(&mut truth.relevant.values, pairs.len(), "the rows of the split")?;
-        for of_user in pairs.chunk_by(|a, b| a >> 32 == b >> 32) {
-            truth.users.push((of_user[0] >> 32) as u32);
-            truth.relevant.values.extend(of_user.iter().map(|&pair| pair as u32));
-            truth.relevant.close();
-        }
-        if truth.users.is_empty() { empty() } else { Ok(truth) }
-    }
 }

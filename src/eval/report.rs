@@ -7,6 +7,7 @@ use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::data::dataset::Split;
+use crate::settings::View;
 
 /// A mean over users and how far it may be off.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -75,10 +76,16 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Named<T> {
 pub struct Evaluation {
     /// The split.
     pub split: Split,
-    /// Users that the means are over: those with items in the split.
+    /// What was looked at.
+    pub view: View,
+    /// Users that the means are over: those with relevant items. 0 where there is [`nothing`](Evaluation::nothing) to
+    /// find.
     pub users: u64,
     /// Users of the vocabulary without items in the split.
     pub skipped_users: u64,
+    /// Users with items in the split who have them all in training, so that there is nothing that they could discover;
+    /// left out. 0 for [`View::Next`].
+    pub repeating_users: u64,
     /// Users among `users` that the vocabulary does not have; they are ranked for by their features alone.
     pub cold_users: u64,
     /// Rows of the split.
@@ -89,17 +96,28 @@ pub struct Evaluation {
     pub relevant: u64,
     /// Pairs among them whose item the vocabulary does not have. They count in |R| and can only be missed.
     pub unknown_items: u64,
-    /// Pairs among them that the user has in training too, where training items are excluded: they count in |R| and
-    /// can only be missed. 0 where training items are included.
-    pub seen_relevant: u64,
-    /// Whether training items may be returned.
+    /// Different pairs of the split that the training split has too: relevant for [`View::Next`], left out for
+    /// [`View::Discovery`].
+    pub repeated: u64,
+    /// Whether training items may be returned: the view in an older word.
     pub include_seen: bool,
+    /// Why there is nothing to find, where that is so: then there are no metrics.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nothing: Option<String>,
     /// `recall@10` and so on, with intervals.
     pub metrics: Named<Estimate>,
     /// The same figures for the items that are most frequent in training.
     pub popularity: Named<f64>,
+    /// The same figures for what else needs no model: `popular_7_days` and `popular_28_days`, the items that are most
+    /// frequent in the last days of training (where there are times), `item_knn`, the neighbours of what a user has.
+    #[serde(default, skip_serializing_if = "is_empty")]
+    pub baselines: Named<Named<f64>>,
     /// What each metric means.
     pub definitions: Named<String>,
+}
+
+fn is_empty<T>(named: &Named<T>) -> bool {
+    named.0.is_empty()
 }
 
 impl Evaluation {

@@ -95,6 +95,11 @@ impl Seen {
         Ok(self)
     }
 
+    /// The training items, by the dataset's numbers.
+    pub(crate) fn history(&self) -> &History {
+        &self.history
+    }
+
     /// Appends the training items of a user, oldest first, repeats included. `user` is a number of the vocabulary:
     /// a row, or one behind its rows. 0 has none.
     ///

@@ -2,10 +2,11 @@
 
 use super::model::Model;
 use super::{Event, Observer, Search};
-use crate::Result;
 use crate::data::dataset::{Dataset, Split};
 use crate::eval::metrics::Metrics;
-use crate::eval::{EvaluateOptions, Evaluation};
+use crate::eval::{EvaluateOptions, Evaluation, Evaluator};
+use crate::settings::{Baselines, View};
+use crate::{Error, Result};
 
 /// What to measure.
 #[derive(Debug)]
@@ -18,7 +19,7 @@ pub struct Evaluate<'a> {
 }
 
 impl<'a> Evaluate<'a> {
-    /// Every user with items in this split, against the full catalogue, at 10 and 20. Training items are left out.
+    /// Every user with items in this split, against the full catalogue, at 10 and 20: what they discover.
     pub fn split(split: Split) -> Evaluate<'a> {
         let options = EvaluateOptions::default();
         Evaluate { split, options, search: Search::Exact, observer: Observer::default() }
@@ -30,9 +31,20 @@ impl<'a> Evaluate<'a> {
         self
     }
 
-    /// Lets the model return what a user has in training: what is bought next, not what is discovered.
-    pub fn include_seen(mut self, include_seen: bool) -> Self {
-        self.options.include_seen = include_seen;
+    /// What is looked at: what is new to users, or what they take next. Default [`View::Discovery`].
+    pub fn view(mut self, view: View) -> Self {
+        self.options.view = view;
+        self
+    }
+
+    /// [`View::Next`] or [`View::Discovery`], by whether the model may return what a user has in training.
+    pub fn include_seen(self, include_seen: bool) -> Self {
+        self.view(if include_seen { View::Next } else { View::Discovery })
+    }
+
+    /// What stands beside the model and popularity. Default [`Baselines::None`].
+    pub fn baselines(mut self, baselines: Baselines) -> Self {
+        self.options.baselines = baselines;
         self
     }
 
@@ -75,19 +87,42 @@ impl<'a> Evaluate<'a> {
 
 impl Model {
     /// Measures the model on a split of the dataset that it was trained on, or of one with the same vocabularies; the
-    /// popularity baseline beside it. A model of a [refitted](Dataset::refit) dataset is measured on the original as well:
-    /// what users have, and what is popular, is what the model was trained on.
+    /// baselines beside it. A model of a [refitted](Dataset::refit) dataset is measured on the original as well: what users
+    /// have, and what is popular, is what the model was trained on.
     ///
     /// # Errors
     /// [`Error::Config`] for a setting that cannot be used; [`Error::Checkpoint`] when the dataset numbers its ids
     /// otherwise than the model; [`Error::Input`] when nobody has items in the split; what the observer answers; whatever
     /// the files or the device give.
     pub fn evaluate(&mut self, request: Evaluate<'_>, dataset: &Dataset) -> Result<Evaluation> {
+        let mut last = None;
+        let view = request.options.view;
+        self.evaluate_views(request, &[view], dataset, |evaluation| last = Some(evaluation))?;
+        last.ok_or_else(|| Error::config("view", "there is none to look at"))
+    }
+
+    /// [`evaluate`](Model::evaluate) in each of these views ([`views`](crate::eval::views) says which), whatever view was
+    /// asked for; `take` gets each evaluation when it is done. The split and the baselines are read once.
+    ///
+    /// # Errors
+    /// As [`evaluate`](Model::evaluate).
+    pub fn evaluate_views(
+        &mut self,
+        request: Evaluate<'_>,
+        views: &[View],
+        dataset: &Dataset,
+        mut take: impl FnMut(Evaluation),
+    ) -> Result<()> {
         request.check()?;
         let Evaluate { split, options, search, mut observer } = request;
         let dataset = &*self.as_trained_on(dataset, split, &mut observer)?;
         let longest = options.ks.iter().copied().max().unwrap_or_default();
         let mut ranker = self.ranker(search, None, longest, &mut observer)?;
-        crate::eval::evaluate(dataset, split, &mut ranker, &options, &mut |at| observer.progress(at))
+        let mut evaluator = Evaluator::open(dataset, split, &options)?;
+        for &view in views {
+            evaluator.look(view);
+            take(evaluator.evaluate(&mut ranker, &mut |at| observer.progress(at))?);
+        }
+        Ok(())
     }
 }

@@ -31,10 +31,13 @@ settings! {
         pub split: Split = Split::Test => flag("").named_in("nightly", "eval-split");
         /// The list lengths.
         pub k: Vec<usize> = vec![10, 20] => flag("K,K").commas().named_in("nightly", "eval-k").check(list_length);
-        /// Which items count: without those that the user has in the training split (discovery), with them (what is
-        /// bought next), or once the one way and once the other.
-        pub seen: SeenItems = SeenItems::Excluded
-            => switch("include-seen", "included", "Keeps the items that the user has in the training split");
+        /// What is measured: what users find that they do not have in the training split (discovery), what they take
+        /// next, be it new to them or not (next), or the one beside the other (both).
+        pub view: Option<Views> = None, "both where at least 1 % of the split's rows repeat training rows, else discovery"
+            => flag("").switch("include-seen", "next", "Keeps the items that the user has: short for --view next");
+        /// What stands beside the model and popularity: the most popular of the last 7 and 28 days (recent), these and the
+        /// neighbours of what a user has, item-kNN (all), nothing (none).
+        pub baselines: Baselines = Baselines::All => flag("");
         /// How items are searched.
         pub search: SearchSettings, flat;
     }
@@ -89,16 +92,36 @@ choices! {
         Approx = "approx",
     }
 
-    /// Which items an evaluation counts.
+    /// What an evaluation looks at.
     #[derive(Default)]
-    pub enum SeenItems in "seen" {
-        /// Those that the user does not have in the training split: discovery.
+    pub enum View in "view" {
+        /// What users find that is new to them: items that they have in training are neither returned nor relevant.
         #[default]
-        Excluded = "excluded",
-        /// All: what is bought next.
-        Included = "included",
-        /// Once the one way, once the other.
+        Discovery = "discovery",
+        /// What users take next, be it new to them or not: items that they have in training are returned, and relevant.
+        Next = "next",
+    }
+
+    /// What the evaluations of a model look at.
+    pub enum Views in "view" {
+        /// [`View::Discovery`].
+        Discovery = "discovery",
+        /// [`View::Next`].
+        Next = "next",
+        /// The one beside the other.
         Both = "both",
+    }
+
+    /// What stands beside the model and the popularity baseline, which costs nothing and always does.
+    #[derive(Default)]
+    pub enum Baselines in "baselines" {
+        /// Nothing.
+        #[default]
+        None = "none",
+        /// The most popular of the last 7 and 28 days of training, where there are times.
+        Recent = "recent",
+        /// These, and the neighbours of what a user has: item-kNN.
+        All = "all",
     }
 
     /// Which items are left out of a user's list.
@@ -131,6 +154,29 @@ impl SearchSettings {
     #[must_use]
     pub fn kept(&self) -> Option<f32> {
         (self.index == IndexMode::Approx).then(|| self.recall.unwrap_or(RECALL))
+    }
+}
+
+impl View {
+    /// What it is called where people read it.
+    #[must_use]
+    pub fn title(self) -> &'static str {
+        match self {
+            View::Discovery => "Discovery (what users find that is new to them)",
+            View::Next => "Next (what users take next, be it new to them or not)",
+        }
+    }
+}
+
+impl Views {
+    /// The views, one by one.
+    #[must_use]
+    pub fn all(self) -> &'static [View] {
+        match self {
+            Views::Discovery => &[View::Discovery],
+            Views::Next => &[View::Next],
+            Views::Both => &[View::Discovery, View::Next],
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use crate::index::diversity::{Diversity, ListCounter};
 use crate::index::{Ranker, sample_users};
 use crate::model::core::Core;
 use crate::model::inputs::ModelBatch;
+use crate::settings::View;
 use crate::{Error, Result};
 
 /// Users whose lists are compared with each other.
@@ -21,12 +22,16 @@ const SAMPLE: usize = 10_000;
 pub struct Diagnostics {
     /// The split that `metrics` were measured on, where there is one.
     pub split: Option<Split>,
+    /// The view that `metrics` are of: the first one that has anything to find.
+    pub view: Option<View>,
     /// The model's figures on it.
     pub metrics: BTreeMap<String, f64>,
     /// The 95 % bootstrap intervals of those that are means over users.
     pub intervals: BTreeMap<String, [f64; 2]>,
     /// The popularity baseline's figures on it.
     pub popularity: BTreeMap<String, f64>,
+    /// Every view that was looked at, those without anything to find included.
+    pub evaluations: Vec<Evaluation>,
     /// How alike the top-10 lists of (up to 10,000) users are.
     #[serde(flatten)]
     pub lists: Diversity,
@@ -38,7 +43,7 @@ pub struct Diagnostics {
 }
 
 impl Diagnostics {
-    pub(super) fn new(dataset: &Dataset, evaluation: Option<Evaluation>, lists: Diversity) -> Diagnostics {
+    pub(super) fn new(dataset: &Dataset, evaluations: Vec<Evaluation>, lists: Diversity) -> Diagnostics {
         let train_end = dataset.split(Split::Train).last_timestamp;
         let test_start = dataset.split(Split::Test).first_timestamp;
         let overlap = match (train_end, test_start) {
@@ -46,14 +51,16 @@ impl Diagnostics {
             _ => 0,
         };
         let interval = |metric: &Estimate| metric.low.zip(metric.high).map(|(low, high)| [low, high]);
-        let (split, metrics, intervals, popularity) = match &evaluation {
+        let found = || evaluations.iter().filter(|evaluation| evaluation.nothing.is_none());
+        let (split, view, metrics, intervals, popularity) = match found().next() {
             Some(e) => (
                 Some(e.split),
+                Some(e.view),
                 e.metrics.iter().map(|(name, metric)| (name.clone(), metric.value)).collect(),
                 e.metrics.iter().filter_map(|(name, metric)| Some((name.clone(), interval(metric)?))).collect(),
                 e.popularity.iter().map(|(name, value)| (name.clone(), *value)).collect(),
             ),
-            None => (None, BTreeMap::new(), BTreeMap::new(), BTreeMap::new()),
+            None => (None, None, BTreeMap::new(), BTreeMap::new(), BTreeMap::new()),
         };
         let mut warnings = Vec::new();
         if lists.users > 1 && lists.most_common_share > 0.5 {
@@ -62,12 +69,17 @@ impl Diagnostics {
                 100.0 * lists.most_common_share
             ));
         }
-        let at = |figures: &BTreeMap<String, f64>| figures.get("ndcg@10").copied();
-        if let (Some(model), Some(baseline)) = (at(&metrics), at(&popularity))
-            && model <= baseline
-        {
-            warnings
-                .push(format!("the popularity baseline is not beaten: ndcg@10 {model:.4}, popularity {baseline:.4}"));
+        let one = found().count() == 1;
+        for evaluation in found() {
+            let (model, baseline) = (evaluation.value("ndcg@10"), evaluation.popularity.get("ndcg@10").copied());
+            if let (Some(model), Some(baseline)) = (model, baseline)
+                && model <= baseline
+            {
+                let view = if one { String::new() } else { format!(" in the view `{}`", evaluation.view) };
+                warnings.push(format!(
+                    "the popularity baseline is not beaten{view}: ndcg@10 {model:.4}, popularity {baseline:.4}"
+                ));
+            }
         }
         if overlap > 0 {
             warnings.push(format!(
@@ -75,7 +87,17 @@ impl Diagnostics {
                 overlap as f64 / 86_400.0
             ));
         }
-        Diagnostics { split, metrics, intervals, popularity, lists, train_test_overlap_seconds: overlap, warnings }
+        Diagnostics {
+            split,
+            view,
+            metrics,
+            intervals,
+            popularity,
+            evaluations,
+            lists,
+            train_test_overlap_seconds: overlap,
+            warnings,
+        }
     }
 }
 

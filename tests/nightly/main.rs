@@ -30,10 +30,11 @@ dim = 8
 epochs = 40
 batch_size = 16
 checkpoint_every = 7
+early_stop = "off"
 
 [evaluate]
 k = [5]
-seen = "both"
+view = "both"
 
 [recommend]
 file = "top.csv"
@@ -177,7 +178,9 @@ fn the_demo_runs_on_the_shipped_data() {
     let demo = ["demo", "--out", "demo", "--epochs", "1", "--dim", "8", "--quiet"];
     let run = support::tercel(at, &demo);
     assert_eq!(run.code, 0, "{}", run.stderr);
-    for words in ["seen in training excluded", "seen in training included", "household ", "popularity"] {
+    for words in
+        ["seen in training left out", "seen in training included", "of 28 days", "item-kNN", "household ", "popularity"]
+    {
         assert!(run.stdout.contains(words), "no `{words}` in {}", run.stdout);
     }
     assert!(at.join("demo/predictions.parquet").is_file());

@@ -1,4 +1,4 @@
-//! Evaluation and recommendation: metrics, baselines, intervals, blocks of users, allow-lists, predictions files.
+//! Evaluation and recommendation: metrics, views, baselines, intervals, blocks of users, allow-lists, predictions files.
 
 mod evaluate;
 mod exclude;
@@ -8,3 +8,4 @@ mod predictions;
 mod recommend;
 mod refitted;
 mod serve;
+mod views;

@@ -47,7 +47,7 @@ impl Shop {
         assert!(manifest.users.unseen_valid > 0 && manifest.items.unseen_valid > 0);
         assert!(manifest.items.unseen > manifest.items.unseen_valid, "an item that only the test split names");
         let mut config = Config::from_toml("[model]\ndim = 8\n[train]\nepochs = 3\nbatch_size = 32").unwrap();
-        (config.train.device, config.model.user.history) = (Device::Cpu, 4);
+        (config.train.device, config.model.user.history) = (Device::Cpu, Some(4));
         train(&shop.refit, shop.at("model"), &config, false, &mut |_| {}).unwrap();
         shop
     }

@@ -19,8 +19,9 @@ from ._scratch import Scratch
 from ._tables import PathLike, Table, Words, explained, path_of, raw_ids, read_options, users_source
 from ._warn import warn
 from .config import Config, complete, configuration, settings_of
-from .dataset import Dataset, _arrow
+from .dataset import Dataset, Split, _arrow
 from .errors import ResultWarning
+from .evaluation import Evaluation, evaluate
 from .index import Index
 
 _SPREAD = 8, 0.25
@@ -332,6 +333,17 @@ class Model:
             with file.open("rb") as content:  # pyarrow takes no path that is not UTF-8
                 return pyarrow.parquet.read_table(content)
         return pa.table({"user": pa.array([], pa.string())})
+
+    def evaluate(self, dataset: Dataset, split: Split = "test", **settings: Any) -> Evaluation:
+        """`tercel.evaluate` as a method.
+
+        >>> import tercel
+        >>> data = tercel.Dataset.build(tercel.demo_purchases(), split="last-per-user:1", progress=False)
+        >>> model = tercel.Model.train(data, dim=8, epochs=1, progress=False)
+        >>> model.evaluate(data, k=5, view="next", progress=False).users
+        30
+        """
+        return evaluate(self, dataset, split, **settings)
 
     def __repr__(self) -> str:
         """What it is, in a line."""

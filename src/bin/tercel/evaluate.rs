@@ -1,11 +1,11 @@
-//! `tercel evaluate`: how good a model is, beside the popularity baseline.
+//! `tercel evaluate`: how good a model is, beside what needs no model.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use tercel::eval::Evaluation;
+use tercel::eval::{Evaluation, Named, View, views};
 use tercel::files::{Lock, read_json, write_json_locked};
-use tercel::settings::{EvaluateSettings, SeenItems};
+use tercel::settings::EvaluateSettings;
 use tercel::{Dataset, Device, Error, Evaluate, Model, Result, Split};
 
 use crate::args::MachineFlags;
@@ -18,10 +18,12 @@ const EXAMPLES: &str = r"Examples, after `tercel demo`:
   tercel evaluate --model out/demo/model --data out/demo/dataset
   tercel evaluate --model out/demo/model --data out/demo/dataset --split valid --k 12 --include-seen --json";
 
-/// Measures a model on the test split: full catalogue, every user once, 95 % intervals, popularity beside it.
+/// Measures a model on the test split: full catalogue, every user once, 95 % intervals, baselines beside it.
 ///
-/// recall@k, ndcg@k, map@k, mrr@k, hit_rate@k, precision@k and coverage@k. Items that a user has in the training
-/// split are left out (discovery), unless --include-seen keeps them (what is bought next).
+/// recall@k, ndcg@k, map@k, mrr@k, hit_rate@k, precision@k and coverage@k. There are two views: discovery leaves out the
+/// items that a user has in the training split, from the lists and from what is to be found; next keeps them in both.
+/// Where people take things again, both are shown. Beside the model stand the items that are popular (in all of
+/// training, in its last 7 and 28 days) and item-kNN, the neighbours of what a user has.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
@@ -37,18 +39,9 @@ pub struct Args {
     machine: MachineFlags,
 }
 
-/// The passes to make; true keeps seen items.
-fn passes(seen: SeenItems) -> &'static [bool] {
-    match seen {
-        SeenItems::Excluded => &[false],
-        SeenItems::Included => &[true],
-        SeenItems::Both => &[false, true],
-    }
-}
-
 /// What is asked of the model.
-fn request<'a>(settings: &EvaluateSettings, include_seen: bool) -> Evaluate<'a> {
-    let request = Evaluate::split(settings.split).k(&settings.k).include_seen(include_seen).index(&settings.search);
+fn request<'a>(settings: &EvaluateSettings) -> Evaluate<'a> {
+    let request = Evaluate::split(settings.split).k(&settings.k).index(&settings.search).baselines(settings.baselines);
     match settings.search.memory {
         Some(memory) => request.memory(memory.0),
         None => request,
@@ -58,7 +51,7 @@ fn request<'a>(settings: &EvaluateSettings, include_seen: bool) -> Evaluate<'a> 
 /// Checks what can be checked before any work.
 pub fn check(settings: &EvaluateSettings) -> Result<()> {
     settings.validate()?;
-    request(settings, false).check()
+    request(settings).check()
 }
 
 pub fn run(args: &Args, out: &Output) -> Result<()> {
@@ -79,15 +72,16 @@ pub fn perform(
 ) -> Result<()> {
     let dataset = Dataset::open(data)?;
     let mut opened = Model::load(model, device, threads)?;
-    let mut evaluations = Vec::new();
-    for &include_seen in passes(settings.seen) {
-        let meter = Meter::new("evaluate");
-        let mut observer = watch(&meter, out);
-        let found = opened.evaluate(request(settings, include_seen).observe(&mut observer), &dataset)?;
-        meter.finish(format_args!("{} users", thousands(found.users)));
-        out.tagged(&found);
-        table(&found, out);
-        evaluations.push(found);
+    let views = views(&dataset, settings.split, settings.view)?;
+    let (meter, mut evaluations) = (Meter::new("evaluate"), Vec::new());
+    let mut observer = watch(&meter, out);
+    opened
+        .evaluate_views(request(settings).observe(&mut observer), views, &dataset, |found| evaluations.push(found))?;
+    let users = evaluations.iter().map(|found| found.users).max().unwrap_or_default();
+    meter.finish(format_args!("{} users", thousands(users)));
+    for found in &evaluations {
+        out.tagged(found);
+        table(found, out);
     }
     match keep(&opened, settings.split, &evaluations) {
         // A model folder that cannot be written (a shared mount, say) is as good to evaluate.
@@ -114,38 +108,61 @@ fn keep(opened: &Model, split: Split, evaluations: &[Evaluation]) -> Result<()> 
     let mut metrics: serde_json::Map<String, serde_json::Value> =
         if path.exists() { read_json(path)? } else { serde_json::Map::new() };
     for found in evaluations {
-        let seen = if found.include_seen { "seen_included" } else { "seen_excluded" };
         let value = serde_json::to_value(found).unwrap_or_default();
-        metrics.insert(format!("{}_{seen}", split.name()), value);
+        metrics.insert(format!("{}_{}", split.name(), found.view), value);
+    }
+    for old in ["seen_included", "seen_excluded"] {
+        metrics.remove(&format!("{}_{old}", split.name()));
     }
     write_json_locked(path, &metrics, &lock)
 }
 
-/// The figures for people, the popularity baseline's beside the model's.
+/// The figures for people, the baselines' beside the model's.
 fn table(found: &Evaluation, out: &Output) {
+    if let Some(nothing) = &found.nothing {
+        out.text(format_args!("{} split, {}: nothing to find: {nothing}", found.split.name(), found.view));
+        return;
+    }
     out.text(format_args!(
-        "{} split: {} users, {} of their items; items seen in training {}",
+        "{} split, {}: {} users, {} of their items; items seen in training {}",
         found.split.name(),
+        found.view,
         thousands(found.users),
         thousands(found.relevant),
-        if found.include_seen { "included" } else { "excluded" }
+        if found.view == View::Next { "included" } else { "left out" }
     ));
+    let repeated = if found.view == View::Discovery { found.repeated } else { 0 };
     let notes = [
         (found.skipped_users, "users have no items in the split and are skipped"),
+        (repeated, "of the split's items their users have in training: no discoveries, left out"),
+        (found.repeating_users, "users have nothing else in the split and are skipped"),
         (found.cold_users, "users are new: they are ranked for by their features alone"),
         (found.unknown_items, "items are not in the training split: they can only be missed"),
-        (found.seen_relevant, "items were seen in training: excluded, they can only be missed"),
     ];
     for (number, what) in notes.into_iter().filter(|(number, _)| *number > 0) {
         out.text(format_args!("  {} {what}", thousands(number)));
     }
-    out.text(format_args!("  {:<14} {:>8}  {:^17}  {:>10}", "", "model", "95 % interval", "popularity"));
+    let others: Vec<&str> = found.baselines.iter().map(|(name, _)| heading(name)).collect();
+    let others: String = others.iter().map(|name| format!("  {name:>10}")).collect();
+    out.text(format_args!("  {:<14} {:>8}  {:^17}  {:>10}{others}", "", "model", "95 % interval", "popularity"));
     for (name, estimate) in found.metrics.iter() {
         let interval = match (estimate.low, estimate.high) {
             (Some(low), Some(high)) => format!("{low:.4} to {high:.4}"),
             _ => String::new(),
         };
-        let popularity = found.popularity.get(name).map_or(String::new(), |value| format!("{value:.4}"));
-        out.text(format_args!("  {name:<14} {:>8.4}  {interval:^17}  {popularity:>10}", estimate.value));
+        let column = |figures: &Named<f64>| figures.get(name).map_or(String::new(), |value| format!("{value:.4}"));
+        let popularity = column(&found.popularity);
+        let others: String = found.baselines.iter().map(|(_, of)| format!("  {:>10}", column(of))).collect();
+        out.text(format_args!("  {name:<14} {:>8.4}  {interval:^17}  {popularity:>10}{others}", estimate.value));
+    }
+}
+
+/// What stands above a baseline's column.
+fn heading(name: &str) -> &str {
+    match name {
+        "popular_7_days" => "of 7 days",
+        "popular_28_days" => "of 28 days",
+        "item_knn" => "item-kNN",
+        other => other,
     }
 }

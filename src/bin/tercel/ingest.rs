@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 use tercel::Result;
 use tercel::data::dataset::SourceColumns;
-use tercel::data::ingest::{IngestConfig, Progress, ingest};
+use tercel::data::ingest::{IngestConfig, IngestSummary, Progress, ingest};
 
 use crate::args::IngestFlags;
 use crate::output::{Output, duration, round, thousands};
@@ -68,6 +68,9 @@ pub fn perform(inputs: &[PathBuf], dataset: &Path, config: &IngestConfig, out: &
             "train_rows": summary.train_rows,
             "valid_rows": summary.valid_rows,
             "test_rows": summary.test_rows,
+            "train_repeats": summary.train_repeats,
+            "valid_repeats": summary.valid_repeats,
+            "test_repeats": summary.test_repeats,
             "seconds": round(summary.seconds),
             "rows_per_second": round(summary.rows as f64 / summary.seconds.max(1e-9)),
             "columns": summary.columns,
@@ -89,6 +92,9 @@ pub fn perform(inputs: &[PathBuf], dataset: &Path, config: &IngestConfig, out: &
         thousands(summary.valid_rows),
         thousands(summary.test_rows)
     ));
+    if let Some(share) = repeats(&summary) {
+        out.text(format_args!("  {share}"));
+    }
     out.text(format_args!("  {}", columns(&summary.columns)));
     for note in &summary.notes {
         out.text(format_args!("  {note}"));
@@ -111,6 +117,16 @@ pub fn perform(inputs: &[PathBuf], dataset: &Path, config: &IngestConfig, out: &
         ));
     }
     Ok(())
+}
+
+/// Which share of the rows that were held out is no news, in a line; none where no row was held out.
+fn repeats(summary: &IngestSummary) -> Option<String> {
+    let held_out = summary.valid_rows + summary.test_rows;
+    let repeats = summary.valid_repeats + summary.test_repeats;
+    let share = 100.0 * repeats as f64 / held_out.max(1) as f64;
+    (held_out > 0).then(|| {
+        format!("{share:.1} % of the validation and test rows repeat training rows: the same user, the same item")
+    })
 }
 
 /// What the columns were taken for, in a line.

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::data::derive::Derived;
+use crate::data::shape::Shape;
 use crate::{Error, Result};
 
 /// A split of the interactions.
@@ -70,6 +71,10 @@ pub struct SplitInfo {
     /// The largest timestamp (seconds).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_timestamp: Option<i64>,
+    /// Rows whose pair of user and item the training split has; in the training split itself, rows that repeat an
+    /// earlier one. Absent where nobody has counted them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repeats: Option<u64>,
     /// The shards, in the order of their rows.
     pub files: Vec<FileInfo>,
 }
@@ -82,7 +87,7 @@ impl SplitInfo {
         last_timestamp: Option<i64>,
         files: Vec<FileInfo>,
     ) -> Self {
-        SplitInfo { rows, first_timestamp, last_timestamp, files }
+        SplitInfo { rows, first_timestamp, last_timestamp, repeats: None, files }
     }
 
     /// What is true of the split whatever the other splits are.
@@ -237,6 +242,9 @@ pub struct Manifest {
     /// What the lower bounds on counts left out; absent where there are none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub filtered: Option<Filtered>,
+    /// What is known of the training rows as a whole; absent where another program wrote the folder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shape: Option<Shape>,
     /// The dataset that this one was made of, and how; absent where ingest made it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub derived: Option<Derived>,

@@ -76,6 +76,7 @@ impl Dataset {
             items,
             history: Some(history),
             filtered: old.filtered,
+            shape: None,
             derived: Some(Derived { from: self.fingerprint().to_owned(), kind: DerivedKind::HoldOut(holdout) }),
         };
         making.finish(&manifest)

@@ -73,6 +73,7 @@ impl Dataset {
             items,
             history: Some(history),
             filtered: old.filtered,
+            shape: None,
             derived: Some(Derived {
                 from: self.fingerprint().to_owned(),
                 kind: DerivedKind::Refit { left_out: added.left_out },

@@ -40,6 +40,7 @@ fn save(dir: &Path, files: Vec<FileInfo>, users: EntityInfo, items: EntityInfo) 
         items,
         history: None,
         filtered: None,
+        shape: None,
         derived: None,
     };
     write_json(&dir.join("dataset.json"), &manifest).unwrap();

@@ -99,7 +99,9 @@ pub struct TrainerState {
     pub examples: u64,
     /// The loss of every finished epoch.
     pub epoch_losses: Vec<f64>,
-    /// The early-stopping metric after every validated epoch.
+    /// The early-stopping metric after every validated epoch; NaN, which JSON has as null, where there was nothing to
+    /// find.
+    #[serde(deserialize_with = "numbers_or_null")]
     pub validations: Vec<f64>,
     /// Whether training is over.
     pub finished: bool,
@@ -116,6 +118,11 @@ pub struct TrainerState {
     /// What decided the bits so far, beside the seed: the CPU's instructions (`avx2`, …), or `cuda sm_90`.
     #[serde(default)]
     pub path: String,
+}
+
+fn numbers_or_null<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Vec<f64>, D::Error> {
+    let values = Vec::<Option<f64>>::deserialize(from)?;
+    Ok(values.into_iter().map(|value| value.unwrap_or(f64::NAN)).collect())
 }
 
 impl Default for TrainerState {

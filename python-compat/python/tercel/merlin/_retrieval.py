@@ -131,11 +131,11 @@ class RetrievalModel:
         values = {metric.key: found[metric.metric] for metric in self.metrics}
         return values if return_dict else list(values.values())
 
-    def _evaluation(self, held_out: Dataset, *, include_seen: bool = True) -> Evaluation:
+    def _evaluation(self, held_out: Dataset) -> Evaluation:
         train = self._trained_on()
         data = encode(train, held_out, self._columns())
         ks = sorted({metric.k for metric in self.metrics})
-        return evaluate(self.trained, data, "valid", k=ks, include_seen=include_seen, progress=False)
+        return evaluate(self.trained, data, "valid", k=ks, view="next", baselines="none", progress=False)
 
     def to_top_k_encoder(
         self,

@@ -104,7 +104,7 @@ class Model(keras.Model):
         plan, columns = self._plan(x)
         data = _encode(self._rows, x, plan, columns)
         ks = list(plan.task.factorized_metrics.ks)
-        found = evaluate(self.tercel, data, "valid", k=ks, include_seen=True, progress=False)
+        found = evaluate(self.tercel, data, "valid", k=ks, view="next", baselines="none", progress=False)
         values = {f"factorized_top_k/top_{k}_categorical_accuracy": found[f"recall@{k}"] for k in ks}
         return values if return_dict else list(values.values())
 

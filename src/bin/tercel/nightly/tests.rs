@@ -3,7 +3,7 @@
 use clap::{CommandFactory, Parser};
 
 use tercel::Split;
-use tercel::settings::{Bytes, Exclude, SeenItems};
+use tercel::settings::{Bytes, Exclude, Views};
 
 use super::*;
 use crate::Cli;
@@ -77,7 +77,7 @@ fn flags_become_settings() {
     assert_eq!((settings.evaluate.k, settings.recommend.k), (vec![3, 4], 12));
     let memory = Some(Bytes(1 << 30));
     assert_eq!((settings.evaluate.search.memory, settings.recommend.search.memory), (memory, memory));
-    assert_eq!((settings.evaluate.seen, settings.recommend.include_seen), (SeenItems::Included, true));
+    assert_eq!((settings.evaluate.view, settings.recommend.include_seen), (Some(Views::Next), true));
     assert_eq!((settings.recommend.users, settings.recommend.items), (Some("u".into()), Some("i".into())));
 }
 
