@@ -9,8 +9,11 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::data::dataset::{Dataset, FileInfo, MANIFEST, Manifest, WORK};
-use crate::data::shard::ShardIndex;
+use crate::data::dataset::{Dataset, FileInfo, MANIFEST, Manifest, Split, SplitInfo, WORK};
+use crate::data::history::History;
+use crate::data::repeats;
+use crate::data::shape::Shape;
+use crate::data::shard::{Shard, ShardIndex};
 use crate::files::{Draft, folder_of, real_place, write_json_inside};
 use crate::{Error, Result};
 
@@ -152,9 +155,22 @@ impl<'a> Making<'a> {
         Ok(FileInfo { name, ..file.clone() })
     }
 
-    /// Writes the manifest, moves the folder to its place and opens it.
-    fn finish(self, manifest: &Manifest) -> Result<Dataset> {
-        write_json_inside(&self.dir().join(MANIFEST), manifest)?;
+    /// Writes the manifest, moves the folder to its place and opens it. What ingest counts and measures is counted and
+    /// measured, but for the test split, which is not read.
+    fn finish(self, mut manifest: Manifest) -> Result<Dataset> {
+        let dir = self.dir();
+        if let Some(file) = &manifest.history {
+            let (users, items) = (manifest.users.rows, manifest.items.rows);
+            let history = History::open(dir, file, users, items)?;
+            let count = |split, info: &SplitInfo| {
+                repeats::count(split, &info.files, |file| Shard::open(dir.join(&file.name)), &history)
+            };
+            let repeats = count(Split::Train, &manifest.train)?;
+            manifest.train.repeats = Some(repeats);
+            manifest.valid.repeats = Some(count(Split::Valid, &manifest.valid)?);
+            manifest.shape = Some(Shape::measure(&history, users, items, repeats, manifest.valid.rows)?);
+        }
+        write_json_inside(&dir.join(MANIFEST), &manifest)?;
         self.draft.publish()?;
         Dataset::open(self.out)
     }

@@ -9,6 +9,7 @@ use tercel::data::dataset::{Dataset, EntityInfo, Manifest, Split, SplitInfo, wri
 use tercel::data::derive::{DerivedKind, HoldoutKind};
 use tercel::data::history::History;
 use tercel::data::ingest::FeatureSpec;
+use tercel::data::shape;
 use tercel::data::shard::Shard;
 use tercel::data::vocabulary::{FeatureColumn, RawId, Vocabulary};
 
@@ -52,6 +53,14 @@ impl Plain {
             assert!(others.map(|row| [row.0, row.1][column]).all(|id| id > 0 && id < info.rows + info.unseen));
             assert_eq!(side.unseen.as_ref().map_or(0, |unseen| unseen.len()), info.unseen as usize);
         }
+        // Rows are counted that repeat what training has.
+        let pairs = |rows: &[Row]| rows.iter().map(|row| (row.0, row.1)).collect::<Vec<_>>();
+        let (trained, valid) = (pairs(train), pairs(&self.rows[1]));
+        let repeats = (0..trained.len()).filter(|&at| trained[..at].contains(&trained[at])).count() as u64;
+        assert_eq!(self.manifest.train.repeats, Some(repeats));
+        let repeats = valid.iter().filter(|pair| trained.contains(pair)).count() as u64;
+        assert_eq!(self.manifest.valid.repeats, Some(repeats));
+        assert_eq!(self.manifest.test.repeats, None, "the test split is not read");
         let history = History::of_dataset(&self.dataset).unwrap();
         for user in 0..self.manifest.users.rows {
             let mut own: Vec<Row> = train.iter().copied().filter(|row| row.0 == user).collect();
@@ -76,6 +85,13 @@ impl Plain {
     }
 }
 
+/// What the manifest says of the rows as a whole is what they give.
+fn check_shape(dir: &Path) {
+    let told = Dataset::open(dir).unwrap().manifest().shape.clone();
+    edit(dir, |manifest| (manifest.shape, manifest.train.repeats) = (None, None));
+    assert_eq!(told.unwrap(), shape::Shape::of(&Dataset::open(dir).unwrap()).unwrap());
+}
+
 fn rows(dataset: &Dataset, split: Split) -> Vec<Row> {
     let mut found = Vec::new();
     for file in &dataset.split(split).files {
@@ -93,7 +109,7 @@ fn rows(dataset: &Dataset, split: Split) -> Vec<Row> {
 
 /// How an input looks.
 #[derive(Clone, Copy, Debug)]
-struct Shape {
+struct Look {
     times: bool,
     weights: bool,
     texts: bool,
@@ -105,38 +121,38 @@ struct Shape {
 /// User, item, time.
 type Raw = Vec<(u32, u32, i64)>;
 
-fn write_split(case: &Case, name: &str, rows: &Raw, shape: Shape) {
+fn write_split(case: &Case, name: &str, rows: &Raw, look: Look) {
     let mut text = String::from("user,item");
-    text += if shape.times { ",time" } else { "" };
-    text += if shape.weights { ",weight\n" } else { "\n" };
-    let prefix = |letter: &str| if shape.texts { letter.to_owned() } else { String::new() };
+    text += if look.times { ",time" } else { "" };
+    text += if look.weights { ",weight\n" } else { "\n" };
+    let prefix = |letter: &str| if look.texts { letter.to_owned() } else { String::new() };
     for (n, (user, item, time)) in rows.iter().enumerate() {
         text += &format!("{}{user},{}{item}", prefix("u"), prefix("i"));
-        text += &if shape.times { format!(",{time}") } else { String::new() };
-        text += &if shape.weights { format!(",{}\n", n % 5) } else { "\n".to_owned() };
+        text += &if look.times { format!(",{time}") } else { String::new() };
+        text += &if look.weights { format!(",{}\n", n % 5) } else { "\n".to_owned() };
     }
     case.write(name, text);
 }
 
 /// Ingests rows that are split already.
-fn dataset(case: &Case, [train, valid, test]: [&Raw; 3], shape: Shape) -> Dataset {
-    write_split(case, "train.csv", train, shape);
+fn dataset(case: &Case, [train, valid, test]: [&Raw; 3], look: Look) -> Dataset {
+    write_split(case, "train.csv", train, look);
     let others = [("valid.csv", valid), ("test.csv", test)].map(|(name, rows)| {
-        write_split(case, name, rows, shape);
+        write_split(case, name, rows, look);
         if rows.is_empty() { vec![] } else { vec![case.path(name)] }
     });
     let config = config(|c| {
         [c.valid, c.test] = others;
-        c.weight = shape.weights.then(|| "weight".into());
-        if shape.features {
-            let letter = if shape.texts { "u" } else { "" };
+        c.weight = look.weights.then(|| "weight".into());
+        if look.features {
+            let letter = if look.texts { "u" } else { "" };
             let users: String = (0..20).map(|n| format!("{letter}{n},c{},t{}|t{}\n", n % 3, n % 4, n % 2)).collect();
             c.user_features = Some(case.write("users.csv", "user,city,tags\n".to_owned() + &users));
             c.user_feature_kinds.insert("tags".into(), FeatureSpec::MultiHot("|".into()));
         }
     });
     case.run("train.csv", &config).unwrap();
-    if shape.foreign {
+    if look.foreign {
         edit(&case.out(), |manifest| {
             manifest.history = None;
             for split in [&mut manifest.train, &mut manifest.valid, &mut manifest.test] {
@@ -167,8 +183,8 @@ fn raw(users: u32, items: u32, most: usize, least: usize) -> impl Strategy<Value
     prop::collection::vec((0..users, 0..items, 0i64..40), least..=most)
 }
 
-fn shape() -> impl Strategy<Value = Shape> {
-    any::<[bool; 5]>().prop_map(|[times, weights, texts, features, foreign]| Shape {
+fn look() -> impl Strategy<Value = Look> {
+    any::<[bool; 5]>().prop_map(|[times, weights, texts, features, foreign]| Look {
         times,
         weights,
         texts,
@@ -185,11 +201,11 @@ proptest! {
         train in raw(6, 8, 30, 1),
         valid in raw(10, 12, 12, 0),
         test in raw(14, 16, 12, 0),
-        shape in shape(),
+        look in look(),
         older: bool,
     ) {
         let case = Case::new();
-        dataset(&case, [&train, &valid, &test], shape);
+        dataset(&case, [&train, &valid, &test], look);
         if older {
             edit(&case.out(), |manifest| (manifest.users.unseen_valid, manifest.items.unseen_valid) = (0, 0));
         }
@@ -208,7 +224,7 @@ proptest! {
             prop_assert_eq!(old.manifest.users.rows, new.manifest.users.rows);
         }
         prop_assert_eq!(&new.rows, &[taken.clone(), vec![], old.rows[2].clone()]);
-        if shape.times && !shape.foreign {
+        if look.times && !look.foreign {
             prop_assert_eq!(told(&new.manifest.train), times(&taken));
             prop_assert_eq!(told(&new.manifest.test), told(&old.manifest.test));
         }
@@ -225,6 +241,7 @@ proptest! {
         // The same once more.
         old.dataset.refit(case.path("again")).unwrap();
         prop_assert_eq!(files(&case.path("refit")), files(&case.path("again")));
+        check_shape(&case.path("again"));
     }
 
     #[test]
@@ -233,13 +250,13 @@ proptest! {
         mut test in raw(10, 12, 12, 0),
         behind: bool,
         seed in 0u64..4,
-        shape in shape(),
+        look in look(),
     ) {
         let case = Case::new();
         if behind {
             test.iter_mut().for_each(|row| row.2 = 40 + row.2 / 4);
         }
-        let old = Plain::of(dataset(&case, [&train, &vec![], &test], shape));
+        let old = Plain::of(dataset(&case, [&train, &vec![], &test], look));
         // What is not needed need not be there.
         for file in &old.manifest.test.files {
             fs::remove_file(old.dataset.path(file)).unwrap();
@@ -274,12 +291,13 @@ proptest! {
                 prop_assert_eq!((found.kind, &new.rows), (kind, &rows));
             }
         }
-        if shape.times {
+        if look.times {
             prop_assert_eq!(told(&new.manifest.train), times(&new.rows[0]));
             prop_assert_eq!(told(&new.manifest.valid), times(&new.rows[1]));
         }
         old.dataset.hold_out(case.path("again"), seed).unwrap();
         prop_assert_eq!(files(&case.path("held")), files(&case.path("again")));
+        check_shape(&case.path("again"));
     }
 }
 
@@ -332,13 +350,13 @@ fn divided(train: &[Row], chooses: impl Fn(usize, &Row) -> bool) -> Option<[Vec<
     (!valid.is_empty()).then_some([rest, valid, vec![]])
 }
 
-const PLAIN: Shape = Shape { times: true, weights: false, texts: true, features: false, foreign: false };
+const PLAIN: Look = Look { times: true, weights: false, texts: true, features: false, foreign: false };
 
 #[test]
 fn a_tenth_is_drawn_by_the_seed() {
     let case = Case::new();
     let train: Raw = (0..20_000).map(|n| (n % 50, n / 50 % 40, 0)).collect();
-    let old = dataset(&case, [&train, &vec![], &vec![]], Shape { times: false, ..PLAIN });
+    let old = dataset(&case, [&train, &vec![], &vec![]], Look { times: false, ..PLAIN });
     let held = |name: &str, seed| Plain::of(old.hold_out(case.path(name), seed).unwrap()).rows[1].clone();
     let (one, other) = (held("one", 1), held("other", 2));
     assert!((1_700..2_300).contains(&one.len()), "{}", one.len());
@@ -437,7 +455,7 @@ fn more_unseen_ids_of_validation_than_there_are_is_damage() {
 fn shards_that_differ_in_their_columns_are_refused() {
     let case = Case::new();
     let train: Raw = (0..60).map(|n| (n % 6, n % 5, i64::from(n))).collect();
-    dataset(&case, [&train, &vec![], &vec![]], Shape { times: false, ..PLAIN });
+    dataset(&case, [&train, &vec![], &vec![]], Look { times: false, ..PLAIN });
     fs::rename(case.out(), case.path("other")).unwrap();
     dataset(&case, [&train, &train, &vec![]], PLAIN);
     fs::copy(case.path("other/train-00000.arrow"), case.path("out/valid-00000.arrow")).unwrap();

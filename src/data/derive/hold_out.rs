@@ -79,7 +79,7 @@ impl Dataset {
             shape: None,
             derived: Some(Derived { from: self.fingerprint().to_owned(), kind: DerivedKind::HoldOut(holdout) }),
         };
-        making.finish(&manifest)
+        making.finish(manifest)
     }
 }
 

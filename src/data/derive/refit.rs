@@ -79,7 +79,7 @@ impl Dataset {
                 kind: DerivedKind::Refit { left_out: added.left_out },
             }),
         };
-        making.finish(&manifest)
+        making.finish(manifest)
     }
 }
 
