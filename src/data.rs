@@ -2,11 +2,13 @@
 
 pub mod batch;
 pub mod dataset;
+pub mod derive;
 pub mod history;
 pub mod ingest;
 pub mod loader;
 pub mod repeats;
 pub mod shard;
+pub mod shape;
 mod shuffle;
 pub mod split;
 pub mod vocabulary;

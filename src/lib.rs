@@ -71,6 +71,7 @@ pub mod synth;
 pub mod table;
 mod threads;
 pub mod train;
+pub mod tune;
 
 #[doc(hidden)]
 pub use backend::bench;

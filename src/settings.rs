@@ -8,29 +8,32 @@ mod bytes;
 mod choices;
 pub(crate) mod define;
 mod definition;
+mod early_stop;
 pub(crate) mod fields;
 pub(crate) mod limits;
 mod resolved;
+mod rules;
 mod search;
 mod setting;
 mod training;
+mod tuning;
 mod validate;
 pub(crate) mod value;
 
 pub use bytes::Bytes;
-pub use choices::{
-    Combine, Dtype, EarlyStop, FeatureSelection, Instructions, LogQ, Negatives, OptimizerKind, Precision, Schedule,
-};
+pub use choices::{Combine, Dtype, FeatureSelection, Instructions, LogQ, Negatives, OptimizerKind, Precision, Schedule};
 pub use define::Table;
 pub(crate) use definition::{Definition, Nested};
+pub use early_stop::{EarlyStop, EarlyStopping};
 pub use limits::MAX_K;
-pub use resolved::Resolved;
+pub use resolved::{Decision, Resolved};
 pub use search::{
     Baselines, EvaluateSettings, Exclude, IndexMode, IndexSettings, RECALL, RecommendSettings, SearchSettings, View,
     Views,
 };
 pub use setting::{Description, Flag, Setting};
 pub use training::{Config, LossConfig, ModelConfig, OptimizerConfig, TowerConfig, TrainConfig};
+pub use tuning::TuneSettings;
 pub use value::{Value, Word};
 
 #[cfg(test)]

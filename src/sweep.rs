@@ -6,12 +6,17 @@ use std::path::{Path, PathBuf};
 use crate::data::dataset;
 use crate::files::{LOCK, Lock, OLD, TEMP, Work, discard, folder_of, put_back, remove_file};
 use crate::model::checkpoint::{self, ModelDir};
-use crate::synth::hm;
+use crate::synth::{hm, planted};
 use crate::{Error, Result};
 
 /// The kinds of folders that are outputs. A model is saved by the Python package, too, whose drafts have another name.
-const WORKS: [Work; 4] =
-    [dataset::WORK, checkpoint::WORK, Work { ending: "saving", resumable: None, ..checkpoint::WORK }, hm::WORK];
+const WORKS: [Work; 5] = [
+    dataset::WORK,
+    checkpoint::WORK,
+    Work { ending: "saving", resumable: None, ..checkpoint::WORK },
+    hm::WORK,
+    planted::WORK,
+];
 
 /// What a sweep met.
 #[derive(Clone, Debug, PartialEq, Eq)]

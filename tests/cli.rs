@@ -31,7 +31,7 @@ fn small_model(folder: &Path) {
     events(folder, &["ingest", "in.csv", "--out", "data", "--split", "last-per-user:1"]);
     events(
         folder,
-        &["train", "--data", "data", "--out", "model", "--dim", "8", "--epochs", "30", "--batch-size", "32"],
+        &["train", "--data", "data", "--out", "model", "--dim", "8", "--epochs", "30", "--batch-size", "32", "--early-stop", "off"],
     );
 }
 
@@ -91,6 +91,14 @@ fn the_whole_chain_on_a_sample_of_real_purchases() {
     let found = events(at, &["train", "--data", "data", "--out", "model", "--dim", "16", "--epochs", "2"]);
     let settings = event(&found, "settings");
     assert_eq!((settings["epochs"].as_u64(), settings["batch_size"].as_u64()), (Some(2), Some(512)));
+    assert_eq!((&settings["temperature"], &settings["early_stop"]), (&0.2.into(), &"ndcg@20,5".into()));
+    assert_eq!(settings["shape"]["rows"], settings["rows"]);
+    let decisions = settings["decisions"].as_array().expect("a list");
+    let made = |key: &str| decisions.iter().find(|made| made["key"] == key);
+    assert_eq!(made("model.temperature").expect("it was open")["value"], "0.2");
+    assert!(decisions.iter().all(|made| made["why"].as_str().is_some_and(|why| !why.is_empty())), "{decisions:?}");
+    assert!(made("train.epochs").is_none(), "that was given");
+    assert_eq!(found.iter().filter(|event| event["event"] == "validation").count(), 2);
     let epochs: Vec<_> = found.iter().filter(|event| event["event"] == "epoch").collect();
     assert_eq!(epochs.len(), 2);
     for (number, epoch) in epochs.iter().enumerate() {

@@ -53,10 +53,11 @@ fn fifty_steps(folder: &Path) -> (Dataset, Config) {
     let dataset = shop(folder, 4_000);
     let mut config = Config::default();
     config.model.dim = 32;
-    config.train.batch_size = 64;
+    config.train.batch_size = Some(64);
     config.train.epochs = Some(1);
+    config.train.early_stop = Some(tercel::config::EarlyStopping::Off);
     config.optimizer.name = OptimizerKind::Adagrad;
-    config.optimizer.lr = 0.1;
+    config.optimizer.lr = Some(0.1);
     (dataset, config)
 }
 
@@ -115,24 +116,24 @@ fn fifty_steps_agree_with_the_cpu_cuda() {
         ("bf16 tables", 3e-2, |c| c.model.dtype = Dtype::Bf16),
         ("fp16 tables", 3e-2, |c| c.model.dtype = Dtype::Fp16),
         ("full catalogue, row-wise Adagrad", 2e-2, |c| {
-            c.loss.negatives = Negatives::Full;
+            c.loss.negatives = Some(Negatives::Full);
             c.optimizer.name = OptimizerKind::RowwiseAdagrad;
         }),
         ("queue, known positives masked, corrected", 2e-2, |c| {
-            c.loss.negatives = Negatives::CrossBatch(100);
+            c.loss.negatives = Some(Negatives::CrossBatch(100));
             c.loss.mask_known_positives = true;
             c.loss.logq = LogQ::Corrected;
         }),
         ("mixed negatives, SGD, clipped, learned temperature", 2e-2, |c| {
-            c.loss.negatives = Negatives::InBatchUniform(50);
-            (c.optimizer.name, c.optimizer.lr) = (OptimizerKind::Sgd, 1.0);
+            c.loss.negatives = Some(Negatives::InBatchUniform(50));
+            (c.optimizer.name, c.optimizer.lr) = (OptimizerKind::Sgd, Some(1.0));
             c.optimizer.clip_norm = Some(0.5);
             c.model.learn_temperature = true;
         }),
         ("MLP and history, fp32", 1e-3, |c| {
             c.train.precision = Precision::Fp32;
             c.model.user.mlp = vec![48];
-            c.model.user.history = 5;
+            c.model.user.history = Some(5);
             c.model.item.mlp = vec![40];
         }),
     ];
@@ -184,7 +185,7 @@ fn the_same_run_gives_the_same_bits_cuda() {
     let (dataset, mut config) = fifty_steps(folder.path());
     config.model.dtype = Dtype::Bf16;
     config.optimizer.name = OptimizerKind::Adam;
-    config.optimizer.lr = 0.01;
+    config.optimizer.lr = Some(0.01);
     let run = |out: &str| {
         let model = trained(&dataset, &config, CUDA, &folder.path().join(out));
         fs::read(model.join("model.safetensors")).unwrap()
@@ -205,7 +206,7 @@ fn a_killed_run_resumes_where_it_was_cuda() {
     }
     let folder = tempfile::tempdir().unwrap();
     shop(folder.path(), 4_000);
-    let config = "[model]\ndim = 16\n[loss]\nnegatives = \"cross-batch:100\"\nlogq = \"streaming\"\n[train]\nepochs = 2\nbatch_size = 64\ncheckpoint_every = 7\n";
+    let config = "[model]\ndim = 16\n[loss]\nnegatives = \"cross-batch:100\"\nlogq = \"streaming\"\n[train]\nepochs = 2\nbatch_size = 64\ncheckpoint_every = 7\nearly_stop = \"off\"\n";
     fs::write(folder.path().join("config.toml"), config).unwrap();
     let train = |out| {
         command(

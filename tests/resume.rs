@@ -139,6 +139,7 @@ schedule = "cosine"
 epochs = 3
 batch_size = 32
 checkpoint_every = 2
+early_stop = "off"
 "#,
     );
 }

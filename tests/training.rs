@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use tercel::config::{Dtype, LogQ, Negatives, OptimizerKind};
+use tercel::config::{Dtype, EarlyStopping, LogQ, Negatives, OptimizerKind};
 use tercel::data::dataset::{Dataset, Split};
 use tercel::data::ingest::{IngestConfig, ingest};
 use tercel::files::{read_json, write_json};
@@ -34,10 +34,12 @@ fn checkerboard(folder: &Path) -> Dataset {
 fn config() -> Config {
     let mut config = Config::default();
     config.model.dim = 16;
-    config.train.batch_size = 64;
+    config.train.batch_size = Some(64);
     config.train.epochs = Some(30);
     config.train.device = Device::Cpu;
-    config.optimizer.lr = 0.02;
+    config.optimizer.lr = Some(0.02);
+    // The validation rows are the test's: what is stopped early is said where it matters.
+    config.train.early_stop = Some(EarlyStopping::Off);
     config
 }
 
@@ -60,21 +62,21 @@ fn every_way_to_train_finds_the_withheld_item_of_the_checkerboard() {
     type Change = fn(&mut Config);
     let ways: [(&str, Change); 13] = [
         ("defaults", |_| {}),
-        ("full", |c| c.loss.negatives = Negatives::Full),
-        ("mixed", |c| c.loss.negatives = Negatives::InBatchUniform(32)),
-        ("queue", |c| c.loss.negatives = Negatives::CrossBatch(64)),
+        ("full", |c| c.loss.negatives = Some(Negatives::Full)),
+        ("mixed", |c| c.loss.negatives = Some(Negatives::InBatchUniform(32))),
+        ("queue", |c| c.loss.negatives = Some(Negatives::CrossBatch(64))),
         ("streaming", |c| c.loss.logq = LogQ::Streaming),
         ("corrected", |c| c.loss.logq = LogQ::Corrected),
         ("learned temperature", |c| c.model.learn_temperature = true),
         ("known positives masked", |c| c.loss.mask_known_positives = true),
-        ("adagrad", |c| (c.optimizer.name, c.optimizer.lr) = (OptimizerKind::Adagrad, 0.3)),
-        ("row-wise adagrad", |c| (c.optimizer.name, c.optimizer.lr) = (OptimizerKind::RowwiseAdagrad, 0.3)),
-        ("sgd", |c| (c.optimizer.name, c.optimizer.lr) = (OptimizerKind::Sgd, 2.0)),
+        ("adagrad", |c| (c.optimizer.name, c.optimizer.lr) = (OptimizerKind::Adagrad, Some(0.3))),
+        ("row-wise adagrad", |c| (c.optimizer.name, c.optimizer.lr) = (OptimizerKind::RowwiseAdagrad, Some(0.3))),
+        ("sgd", |c| (c.optimizer.name, c.optimizer.lr) = (OptimizerKind::Sgd, Some(2.0))),
         ("bf16", |c| c.model.dtype = Dtype::Bf16),
         ("fp16 with an MLP", |c| {
             c.model.dtype = Dtype::Fp16;
             c.model.user.mlp = vec![32];
-            c.optimizer.lr = 0.01;
+            c.optimizer.lr = Some(0.01);
         }),
     ];
     for (name, change) in ways {
@@ -152,7 +154,7 @@ fn the_best_epoch_is_compared_with_its_record() {
     let mut config = config();
     config.train.epochs = Some(3);
     // So small that no later epoch is better than the first.
-    config.optimizer.lr = 1e-20;
+    config.optimizer.lr = Some(1e-20);
     config.train.early_stop = Some("ndcg@1,5".parse().unwrap());
     let out = folder.path().join("model");
     let stop = AtomicBool::new(false);
@@ -177,7 +179,7 @@ fn threads_change_no_bit() {
     let dataset = checkerboard(folder.path());
     let mut config = config();
     config.train.epochs = Some(3);
-    config.model.user.history = 5;
+    config.model.user.history = Some(5);
     config.model.item.mlp = vec![32];
     config.model.dtype = Dtype::Bf16;
     let files: Vec<(PathBuf, Vec<u8>)> = [1, 2, 5]
@@ -200,8 +202,8 @@ fn a_new_user_with_a_history_is_recommended_to_without_training() {
     let folder = tempfile::tempdir().unwrap();
     let dataset = checkerboard(folder.path());
     let mut config = config();
-    config.model.user.id = false;
-    config.model.user.history = 50;
+    config.model.user.id = Some(false);
+    config.model.user.history = Some(50);
     let out = folder.path().join("model");
     run(&dataset, &out, &config).unwrap();
     let mut model = Model::load(&out, Device::Cpu, 1).unwrap();
@@ -237,6 +239,67 @@ fn the_stored_configuration_has_numbers_where_the_data_chose() {
     );
     // The settings as they were given are the run's own.
     assert!(train(&dataset, &out, &config, true, &mut |_| {}).unwrap().already_finished);
+}
+
+#[test]
+fn early_stopping_is_on_where_there_is_a_validation_split() {
+    let folder = tempfile::tempdir().unwrap();
+    let dataset = checkerboard(folder.path());
+    let mut config = config();
+    config.train.early_stop = None;
+    config.train.epochs = Some(2);
+    let out = folder.path().join("model");
+    let (_, events) = run(&dataset, &out, &config).unwrap();
+    let Some(TrainEvent::Settings(told)) = events.first() else { panic!("{:?} comes first", events.first()) };
+    assert_eq!(told.early_stop.to_string(), "ndcg@20,5");
+    let keys: Vec<&str> = told.decisions.iter().map(|made| made.key).collect();
+    assert!(keys.contains(&"train.early_stop") && keys.contains(&"model.temperature"), "{keys:?}");
+    assert!(!keys.contains(&"train.epochs"), "that was set");
+    assert_eq!(told.rows, dataset.split(Split::Train).rows);
+    let validations = events.iter().filter(|event| matches!(event, TrainEvent::Validation { .. })).count();
+    assert_eq!(validations, 2);
+    let stored: serde_json::Value = read_json(&out.join("config.json")).unwrap();
+    assert_eq!(stored["config"]["train"]["early_stop"], "ndcg@20,5");
+    // Told to be off, it is; and without a validation split it is off by itself.
+    config.train.early_stop = Some(EarlyStopping::Off);
+    let (_, events) = run(&dataset, &out, &config).unwrap();
+    assert!(!events.iter().any(|event| matches!(event, TrainEvent::Validation { .. })));
+    let alone = folder.path().join("alone");
+    let none = IngestConfig { split: "none".parse().unwrap(), ..Default::default() };
+    ingest(&[folder.path().join("train.csv")], &alone, &none, &|_| {}).unwrap();
+    config.train.early_stop = None;
+    let (_, events) = run(&Dataset::open(&alone).unwrap(), &out, &config).unwrap();
+    let Some(TrainEvent::Settings(told)) = events.first() else { panic!("{:?} comes first", events.first()) };
+    assert_eq!(told.early_stop, EarlyStopping::Off);
+    let error = {
+        config.train.early_stop = Some("ndcg@20,5".parse().unwrap());
+        run(&Dataset::open(&alone).unwrap(), &out, &config).unwrap_err()
+    };
+    assert!(error.to_string().contains("no validation split"), "{error}");
+}
+
+/// What nobody can find stops nothing: the last epoch is kept, as without early stopping.
+#[test]
+fn a_validation_split_with_nothing_to_find_stops_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let rows: String = (0..400).map(|n| format!("{},{}\n", n % 20, n % 19)).collect();
+    fs::write(at("train.csv"), format!("user,item\n{rows}")).unwrap();
+    fs::write(at("valid.csv"), "user,item\n1,900\n2,901\n").unwrap();
+    let rule = IngestConfig { valid: vec![at("valid.csv")], ..Default::default() };
+    ingest(&[at("train.csv")], &at("data"), &rule, &|_| {}).unwrap();
+    let dataset = Dataset::open(at("data")).unwrap();
+    let mut config = config();
+    (config.train.epochs, config.train.early_stop) = (Some(8), None);
+    let (summary, _) = run(&dataset, &at("open"), &config).unwrap();
+    assert_eq!((summary.epochs, summary.best_epoch), (8, 8));
+    config.train.early_stop = Some(EarlyStopping::Off);
+    run(&dataset, &at("off"), &config).unwrap();
+    let bytes = |name: &str| fs::read(at(name).join("model.safetensors")).unwrap();
+    assert!(bytes("open") == bytes("off"));
+    // The record of such epochs is read back.
+    config.train.early_stop = None;
+    assert!(train(&dataset, at("open"), &config, true, &mut |_| {}).unwrap().already_finished);
 }
 
 #[test]
@@ -307,7 +370,7 @@ fn what_is_not_finite_stops_with_step_and_cause() {
     let dataset = checkerboard(folder.path());
     let mut config = config();
     config.model.normalize = false;
-    (config.optimizer.name, config.optimizer.lr) = (OptimizerKind::Sgd, 1e30);
+    (config.optimizer.name, config.optimizer.lr) = (OptimizerKind::Sgd, Some(1e30));
     let error = run(&dataset, &folder.path().join("model"), &config).unwrap_err();
     let Error::NonFinite { step, cause, .. } = &error else { panic!("{error}") };
     assert!(*step >= 1 && *step < 20, "{error}");

@@ -46,12 +46,12 @@ fn good() -> &'static Good {
         let dataset = Dataset::open(at("data")).expect("a dataset");
         let mut config = Config::default();
         config.model.dim = 4;
-        config.model.user.history = 2;
+        config.model.user.history = Some(2);
         config.model.user.mlp = vec![4];
         config.train.epochs = Some(2);
-        config.train.batch_size = 4;
+        config.train.batch_size = Some(4);
         config.train.threads = 1;
-        config.loss.negatives = "cross-batch:4".parse().expect("candidates");
+        config.loss.negatives = Some("cross-batch:4".parse().expect("candidates"));
         config.loss.logq = tercel::config::LogQ::Streaming;
         let (model, out, run) = (at("model"), at("out"), at(".out.training"));
         train(&dataset, &model, &config, false, &mut |_| ()).expect("a model");

@@ -27,7 +27,7 @@ fn model() -> &'static (PathBuf, Mutex<Model>) {
         ingest(&[at("in.csv")], &at("data"), &config, &|_| ()).expect("a dataset");
         let mut config = Config::default();
         config.model.dim = 4;
-        config.model.user.history = 2;
+        config.model.user.history = Some(2);
         (config.train.epochs, config.train.threads) = (Some(1), 1);
         tercel::train::train(&Dataset::open(at("data")).expect("a dataset"), at("model"), &config, false, &mut |_| ())
             .expect("a model");

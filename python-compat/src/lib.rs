@@ -26,7 +26,7 @@ mod _core {
     #[pymodule_export]
     use super::tables::{Rows, data_files, read_table};
     #[pymodule_export]
-    use super::train::{complete_config, forget, settings, train};
+    use super::train::{complete_config, forget, settings, shape, train};
     #[pymodule_export]
     use super::{device_for, read_json, version};
     use pyo3::prelude::*;

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use pyo3::prelude::*;
 use tercel::Config;
 use tercel::data::ingest::IngestConfig;
+use tercel::data::shape::Shape;
 use tercel::settings::{EvaluateSettings, IndexSettings, RecommendSettings, Table};
 use tercel::train::train_until;
 
@@ -50,12 +51,22 @@ pub(crate) fn forget(out: PathBuf) -> PyResult<()> {
     crate::errors::raised(tercel::train::forget(&out))
 }
 
-/// A configuration (JSON) with every default filled in, for a training split of `rows` rows.
+/// A configuration (JSON) with every default filled in, for data of a shape (JSON, as in `dataset.json`; what it leaves
+/// out is 0).
 #[pyfunction]
-pub(crate) fn complete_config(config: &str, rows: u64) -> PyResult<String> {
+pub(crate) fn complete_config(config: &str, shape: &str) -> PyResult<String> {
     let config: Config = serde_json::from_str(config).map_err(invalid)?;
+    let shape: Shape = serde_json::from_str(shape).map_err(invalid)?;
     crate::errors::raised(config.validate())?;
-    serde_json::to_string(&config.for_rows(rows)).map_err(invalid)
+    serde_json::to_string(&config.for_shape(&shape)).map_err(invalid)
+}
+
+/// The shape of the dataset at `data`, as JSON.
+#[pyfunction]
+pub(crate) fn shape(py: Python<'_>, data: PathBuf) -> PyResult<String> {
+    let dataset = open(&data)?;
+    let found = py.detach(|| Shape::of(&dataset));
+    serde_json::to_string(&crate::errors::raised(found)?).map_err(invalid)
 }
 
 /// The settings of each command, as JSON: key, flag, short name, values, default and documentation.

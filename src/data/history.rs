@@ -22,6 +22,8 @@ pub const FILE_NAME: &str = "history.arrow";
 
 /// What takes the memory.
 const WHAT: &str = "the histories of the users";
+/// Rows that are read at a time where all are.
+const ROWS_AT_ONCE: u64 = 1 << 18;
 /// Columns of up to this many bytes are kept in memory.
 const CACHE_BYTES: u64 = 96 << 20;
 
@@ -52,7 +54,12 @@ impl History {
     /// [`Error::Io`]; as [`Shard::open`](crate::data::shard::Shard::open) else.
     pub fn write(dir: &Path, train: &[PathBuf], users: u32) -> Result<FileInfo> {
         let open = |path: &PathBuf| ShardIndex::read(Opened::open(path)?).map(Arc::new);
-        sort::write(dir, train.iter().map(open).collect::<Result<_>>()?, users, sort::RUN_ROWS)
+        Self::write_shards(dir, train.iter().map(open).collect::<Result<_>>()?, users)
+    }
+
+    /// [`write`](History::write) of shards that are open.
+    pub(crate) fn write_shards(dir: &Path, train: Vec<Arc<ShardIndex>>, users: u32) -> Result<FileInfo> {
+        sort::write(dir, train, users, sort::RUN_ROWS)
     }
 
     /// [`write`](History::write) of a dataset's training rows.
@@ -60,7 +67,7 @@ impl History {
         let manifest = dataset.manifest();
         let open = |file: &FileInfo| ShardIndex::of(dataset.opened(file)?, file).map(Arc::new);
         let train = manifest.train.files.iter().map(open).collect::<Result<_>>()?;
-        sort::write(dir, train, manifest.users.rows, sort::RUN_ROWS)
+        Self::write_shards(dir, train, manifest.users.rows)
     }
 
     /// Opens `dir/`[`FileInfo::name`], a file that [`write`](History::write) made, and reads it once: checksums, order,
@@ -139,6 +146,11 @@ impl History {
         (end - start) as usize
     }
 
+    /// Training rows, of all users together.
+    pub(crate) fn rows(&self) -> u64 {
+        self.offsets.last().copied().unwrap_or_default()
+    }
+
     /// The file, to be read row by row.
     pub(crate) fn index(&self) -> &Arc<ShardIndex> {
         &self.index
@@ -174,6 +186,29 @@ impl History {
             end = self.first_at_or_after(start, end, before)?;
         }
         self.read_items(start.max(end.saturating_sub(n as u64)), end, out)
+    }
+
+    /// Tells `each` of all rows in their order, piece by piece: the number of the piece's first row, the items, and the
+    /// times where there are times.
+    ///
+    /// # Errors
+    /// As [`items`](History::items).
+    pub(crate) fn each_piece(&self, mut each: impl FnMut(u64, &[u32], &[i64])) -> Result<()> {
+        let (mut items, mut times) = (Vec::new(), Vec::new());
+        for start in (0..self.rows()).step_by(ROWS_AT_ONCE as usize) {
+            let end = self.rows().min(start + ROWS_AT_ONCE);
+            items.clear();
+            times.clear();
+            self.read_items(start, end, &mut items)?;
+            self.read_times(start, end, &mut times)?;
+            each(start, &items, &times);
+        }
+        Ok(())
+    }
+
+    /// Where each user's rows end.
+    pub(crate) fn ends(&self) -> &[u64] {
+        &self.offsets[1..]
     }
 
     fn range(&self, user: u32) -> (u64, u64) {
@@ -225,6 +260,16 @@ impl History {
         if out[from..].iter().any(|&item| item >= self.item_rows) {
             out.truncate(from);
             return Err(Error::damaged(&self.index.path, "column item", "it changed while it was in use"));
+        }
+        Ok(())
+    }
+
+    /// Appends the times of rows `start..end`, where there are times.
+    fn read_times(&self, start: u64, end: u64, out: &mut Vec<i64>) -> Result<()> {
+        match &self.cache {
+            _ if !self.index.timestamps => {}
+            Some(cache) => out.extend_from_slice(&cache.timestamps[start as usize..end as usize]),
+            None => self.read(start, end, out, |block| block.timestamps)?,
         }
         Ok(())
     }

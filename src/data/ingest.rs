@@ -10,10 +10,11 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use crate::data::dataset::{
-    EntityInfo, FORMAT_VERSION, FileInfo, Filtered, MANIFEST, Manifest, SourceColumns, Split, SplitInfo, WORK,
+    EntityInfo, FORMAT_VERSION, Filtered, MANIFEST, Manifest, SourceColumns, Split, SplitInfo, WORK,
 };
 use crate::data::history::History;
 use crate::data::repeats;
+use crate::data::shape::Shape;
 use crate::data::shard::Shard;
 use crate::data::split::{LastRows, SplitRule, Splitter};
 use crate::data::vocabulary::EntityTable;
@@ -233,8 +234,11 @@ pub fn ingest_inputs(
     let mut splits = splits;
     let shards: Vec<PathBuf> = splits[0].files.iter().map(|file| dir.join(&file.name)).collect();
     let history = History::write(dir, &shards, users.rows)?;
-    let repeats = count_repeats(dir, &mut splits, &history, users.rows, items.rows)?;
+    let opened = History::open(dir, &history, users.rows, items.rows)?;
+    let repeats = count_repeats(dir, &mut splits, &opened)?;
     let [train, valid, test] = splits;
+    let shape = Shape::measure(&opened, users.rows, items.rows, repeats[0], valid.rows)?;
+    drop(opened);
     let summary = IngestSummary {
         rows: train.rows + valid.rows + test.rows,
         train_rows: train.rows,
@@ -264,6 +268,8 @@ pub fn ingest_inputs(
         items,
         history: Some(history),
         filtered,
+        shape: Some(shape),
+        derived: None,
     };
     write_json_inside(&dir.join(MANIFEST), &manifest)?;
     draft.publish()?;
@@ -377,17 +383,10 @@ impl SplitRows {
 }
 
 /// Counts in every split the rows that repeat what the histories have.
-fn count_repeats(
-    dir: &Path,
-    splits: &mut [SplitInfo; 3],
-    history: &FileInfo,
-    users: u32,
-    items: u32,
-) -> Result<[u64; 3]> {
-    let history = History::open(dir, history, users, items)?;
+fn count_repeats(dir: &Path, splits: &mut [SplitInfo; 3], history: &History) -> Result<[u64; 3]> {
     let mut all = [0; 3];
     for (split, (info, repeats)) in Split::ALL.into_iter().zip(splits.iter_mut().zip(&mut all)) {
-        *repeats = repeats::count(split, &info.files, |file| Shard::open(dir.join(&file.name)), &history)?;
+        *repeats = repeats::count(split, &info.files, |file| Shard::open(dir.join(&file.name)), history)?;
         info.repeats = Some(*repeats);
     }
     Ok(all)
@@ -412,5 +411,6 @@ fn write_side(dir: &Path, name: &str, side: &mut Side, fitted: Fitted) -> Result
     } else {
         None
     };
-    Ok(EntityInfo { rows: side.rows, unseen: side.unseen, file, unseen_file, features })
+    let Side { rows, unseen, unseen_valid, .. } = *side;
+    Ok(EntityInfo { rows, unseen, unseen_valid, file, unseen_file, features })
 }

@@ -23,6 +23,9 @@ pub struct NeighbourOptions {
     pub shrink: f32,
     /// Distinct items of a user that count, the last ones. Default 200.
     pub last: usize,
+    /// Rows of a user that do not count, those after the last ones that do: what neighbours are asked about must not be
+    /// what they were counted from. Default 0.
+    pub leave: usize,
     /// Bytes: half of them for the neighbours, of which fewer are kept where they do not fit; the other half for the
     /// users' items, of which every second, third, ... user's count where they do not fit. Default 512 MiB. Beside it,
     /// 8 bytes an item and thread.
@@ -31,7 +34,7 @@ pub struct NeighbourOptions {
 
 impl Default for NeighbourOptions {
     fn default() -> Self {
-        NeighbourOptions { nearest: 100, shrink: 10.0, last: 200, memory: 512 << 20 }
+        NeighbourOptions { nearest: 100, shrink: 10.0, last: 200, leave: 0, memory: 512 << 20 }
     }
 }
 
@@ -167,7 +170,7 @@ impl Sides {
                 history.items(user, &mut row)?;
                 let start = of_users.1.len();
                 memory::reserve(&mut of_users.1, row.len().min(options.last), WHAT)?;
-                for &item in row.iter().rev() {
+                for &item in row.iter().rev().skip(options.leave) {
                     if of_users.1.len() - start == options.last {
                         break;
                     }

@@ -3,8 +3,9 @@
 use serde::Serialize;
 
 use crate::Result;
-use crate::config::{Config, Dtype, Negatives, OptimizerKind, Precision};
+use crate::config::{Config, Dtype, Negatives, OptimizerKind, Precision, Resolved};
 use crate::data::dataset::Dataset;
+use crate::data::shape::Shape;
 use crate::model::core::state_lens;
 use crate::model::spec::{ModelSpec, Source, TowerSpec};
 
@@ -27,15 +28,16 @@ impl Budget {
     /// What training `config` on `dataset` takes.
     ///
     /// # Errors
-    /// [`crate::Error::Config`] when the configuration does not fit the dataset.
+    /// [`crate::Error::Config`] when the configuration does not fit the dataset; as [`Shape::of`].
     pub fn of(dataset: &Dataset, config: &Config) -> Result<Budget> {
         let manifest = dataset.manifest();
-        let spec = ModelSpec::new(&config.model, &manifest.users, &manifest.items)?;
-        Ok(Budget::new(&spec, config, manifest.items.rows as u64))
+        let config = config.for_shape(&Shape::of(dataset)?);
+        let spec = ModelSpec::new(&config, &manifest.users, &manifest.items)?;
+        Ok(Budget::new(&spec, &config, manifest.items.rows as u64))
     }
 
     /// `items`: rows of the item vocabulary.
-    pub(crate) fn new(spec: &ModelSpec, config: &Config, items: u64) -> Budget {
+    pub(crate) fn new(spec: &ModelSpec, config: &Resolved, items: u64) -> Budget {
         let value = if config.model.dtype == Dtype::Fp32 { 4 } else { 2 };
         let mut budget = Budget::default();
         for table in &spec.tables {
@@ -52,8 +54,8 @@ impl Budget {
         for layer in spec.user.layers.iter().chain(&spec.item.layers) {
             budget.layer_bytes += ((layer.inputs + 1) * layer.outputs) as u64 * copies * 4;
         }
-        let rows = config.train.batch_size as u64;
-        let (fresh, queued) = match config.loss.negatives {
+        let rows = config.batch_size() as u64;
+        let (fresh, queued) = match config.negatives() {
             Negatives::InBatch => (rows, 0),
             Negatives::InBatchUniform(drawn) => (rows + drawn as u64, 0),
             Negatives::CrossBatch(capacity) => (rows, capacity as u64),
@@ -101,21 +103,33 @@ mod tests {
     #[test]
     fn the_tables_and_states_are_what_training_allocates() {
         let file = || FileInfo { name: "users.arrow".into(), rows: 0, bytes: 0, xxh3: None, footer: None };
-        let entity = |rows| EntityInfo { rows, unseen: 0, file: file(), unseen_file: None, features: Vec::new() };
+        let entity = |rows| EntityInfo {
+            rows,
+            unseen: 0,
+            unseen_valid: 0,
+            file: file(),
+            unseen_file: None,
+            features: Vec::new(),
+        };
         let mut config = Config::default();
-        let spec = ModelSpec::new(&config.model, &entity(1001), &entity(501)).expect("fits");
-        let budget = Budget::new(&spec, &config, 501);
-        assert_eq!(budget.table_bytes, (1001 + 501) * 64 * 4);
-        assert_eq!(budget.state_bytes, 2 * budget.table_bytes, "Adam keeps two moments");
+        let budget = |config: &Config| {
+            let config = config.for_shape(&Shape::default());
+            let spec = ModelSpec::new(&config, &entity(1001), &entity(501)).expect("fits");
+            Budget::new(&spec, &config, 501)
+        };
+        let found = budget(&config);
+        assert_eq!(found.table_bytes, (1001 + 501) * 64 * 4);
+        assert_eq!(found.state_bytes, 2 * found.table_bytes, "Adam keeps two moments");
         config.model.dtype = Dtype::Bf16;
         config.optimizer.name = OptimizerKind::RowwiseAdagrad;
-        let budget = Budget::new(&spec, &config, 501);
-        assert_eq!(budget.table_bytes, (1001 + 501) * 64 * 2);
-        assert_eq!(budget.state_bytes, (1001 + 501) * 4, "one number a row");
-        let small = budget.batch_bytes;
-        config.loss.negatives = Negatives::Full;
-        config.train.batch_size = 4;
-        let full = Budget::new(&spec, &config, 501).batch_bytes;
+        let found = budget(&config);
+        assert_eq!(found.table_bytes, (1001 + 501) * 64 * 2);
+        assert_eq!(found.state_bytes, (1001 + 501) * 4, "one number a row");
+        config.train.batch_size = Some(512);
+        let small = budget(&config).batch_bytes;
+        config.loss.negatives = Some(Negatives::Full);
+        config.train.batch_size = Some(4);
+        let full = budget(&config).batch_bytes;
         assert!(full < small && full > 501 * 64 * 4, "{full} beside {small}");
     }
 }

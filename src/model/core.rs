@@ -2,7 +2,7 @@
 
 use crate::Result;
 use crate::backend::{Backend, Table, TableData, host_zeros};
-use crate::config::{Dtype, ModelConfig, OptimizerConfig, OptimizerKind, Resolved};
+use crate::config::{Dtype, OptimizerConfig, OptimizerKind, Resolved};
 use crate::model::popularity;
 use crate::model::spec::{LayerSpec, ModelSpec, TableSpec, TowerSpec};
 use crate::model::tensors::TensorElem;
@@ -62,7 +62,7 @@ impl FromF32 for half::f16 {
 
 /// Fresh parameters, drawn by counter: the same for any thread count.
 pub(crate) struct Fresh<'a> {
-    pub model: &'a ModelConfig,
+    pub config: &'a Resolved,
     pub seed: u64,
     pub threads: &'a Threads,
 }
@@ -70,7 +70,7 @@ pub(crate) struct Fresh<'a> {
 impl Source for Fresh<'_> {
     fn dense(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
         if name == "log_scale" {
-            return Ok(vec![-self.model.temperature.ln()]);
+            return Ok(vec![-self.config.temperature().ln()]);
         }
         let mut values = host_zeros(shape.iter().product())?;
         if let [outputs, inputs] = shape {
@@ -91,7 +91,7 @@ impl Source for Fresh<'_> {
             for (out, row) in values.chunks_mut(spec.dim).zip(first..) {
                 // Row 0, the unknown one, stays zero.
                 if row > 0 {
-                    Rng::at(self.seed, &[INIT, name, row as u64]).fill_normal(&mut draws, self.model.init_std);
+                    Rng::at(self.seed, &[INIT, name, row as u64]).fill_normal(&mut draws, self.config.model.init_std);
                     out.iter_mut().zip(&draws).for_each(|(out, draw)| *out = T::from_f32(*draw));
                 }
             }

@@ -1,6 +1,6 @@
 //! Who the candidates of a batch are, and their log q: what the logQ correction takes off a score.
 
-use crate::config::{LogQ, LossConfig, Negatives};
+use crate::config::{LogQ, Negatives};
 use crate::index::Lists;
 use crate::rng::Rng;
 
@@ -20,10 +20,10 @@ pub(crate) struct Sampler {
 
 impl Sampler {
     /// `counts`: training rows of each item row.
-    pub(crate) fn new(loss: &LossConfig, seed: u64, counts: &[u64]) -> Sampler {
+    pub(crate) fn new(negatives: Negatives, logq: LogQ, seed: u64, counts: &[u64]) -> Sampler {
         let total = counts.iter().sum::<u64>().max(1) as f64;
         let share = counts.iter().map(|&count| (count as f64 / total) as f32).collect();
-        Sampler { negatives: loss.negatives, logq: loss.logq, seed, items: counts.len() as u32, share }
+        Sampler { negatives, logq, seed, items: counts.len() as u32, share }
     }
 
     /// The candidates whose embeddings a batch computes: its own items, then the draws; or the whole catalogue.
@@ -190,7 +190,7 @@ mod tests {
     use super::*;
 
     fn sampler(negatives: Negatives, counts: &[u64]) -> Sampler {
-        Sampler::new(&LossConfig { negatives, ..Default::default() }, 0, counts)
+        Sampler::new(negatives, LogQ::Exact, 0, counts)
     }
 
     #[test]

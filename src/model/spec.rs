@@ -1,6 +1,6 @@
 //! From a configuration and a dataset's columns to tables, inputs and layers: every size of a model, decided once.
 
-use crate::config::{Combine, FeatureSelection, ModelConfig, TowerConfig};
+use crate::config::{Combine, FeatureSelection, ModelConfig, Resolved, TowerConfig};
 use crate::data::dataset::{EntityInfo, Feature};
 use crate::{Error, Result};
 
@@ -77,19 +77,30 @@ impl ModelSpec {
     /// # Errors
     /// [`Error::Config`] when a tower names a column that the dataset does not have, or the history's table has
     /// another width than the user tower adds up.
-    pub(crate) fn new(config: &ModelConfig, users: &EntityInfo, items: &EntityInfo) -> Result<ModelSpec> {
+    pub(crate) fn new(config: &Resolved, users: &EntityInfo, items: &EntityInfo) -> Result<ModelSpec> {
         let mut tables = Vec::new();
-        let item = tower("item", config, &config.item, items, &mut tables, None)?;
+        let model = &config.model;
+        let reads = Reads { id: model.item.id.unwrap_or(true), history: 0 };
+        let item = tower("item", model, &model.item, reads, items, &mut tables, None)?;
         let item_ids = item.inputs.iter().find(|input| input.source == Source::Id).map(|input| input.table);
-        let user = tower("user", config, &config.user, users, &mut tables, item_ids)?;
+        let reads = Reads { id: config.user_id(), history: config.history() };
+        let user = tower("user", model, &model.user, reads, users, &mut tables, item_ids)?;
         Ok(ModelSpec { tables, user, item })
     }
+}
+
+/// What of a tower's inputs can be left open.
+#[derive(Clone, Copy)]
+struct Reads {
+    id: bool,
+    history: usize,
 }
 
 fn tower(
     name: &'static str,
     model: &ModelConfig,
     config: &TowerConfig,
+    reads: Reads,
     entities: &EntityInfo,
     tables: &mut Vec<TableSpec>,
     history_table: Option<usize>,
@@ -101,14 +112,14 @@ fn tower(
         tables.push(TableSpec { name, rows, dim });
         sources.push((source, tables.len() - 1));
     };
-    if config.id {
+    if reads.id {
         add(tables, Source::Id, format!("{name}.id"), entities.rows as usize);
     }
     for column in selected(name, &config.features, &entities.features)? {
         let feature = &entities.features[column];
         add(tables, Source::Column(column), format!("{name}.{}", feature.name), feature.rows());
     }
-    if config.history > 0 {
+    if reads.history > 0 {
         let table = history_table
             .ok_or_else(|| Error::config("model.user.history", "pools the item id table: set model.item.id"))?;
         if sum && tables[table].dim != dim {
@@ -120,7 +131,7 @@ fn tower(
                 ),
             ));
         }
-        sources.push((Source::History(config.history), table));
+        sources.push((Source::History(reads.history), table));
     }
     if sources.is_empty() {
         return Err(Error::config(format!("model.{name}"), "the tower reads nothing: set id, features or history"));

@@ -2,7 +2,7 @@
 
 use crate::Result;
 use crate::backend::{Backend, Masked, Mat, Plan, SoftmaxGrads, SoftmaxLoss, Step};
-use crate::config::{LogQ, LossConfig, Negatives};
+use crate::config::{LogQ, Negatives, Resolved};
 use crate::model::core::Core;
 use crate::model::inputs::{ModelBatch, Side, gradient_sources};
 use crate::model::negatives::{Sampler, StreamingQ};
@@ -18,7 +18,8 @@ pub(crate) struct Queue {
 
 /// What a step needs beside the model: gradients, the candidate queue, the streaming estimate of q.
 pub(crate) struct Stepper<B: Backend> {
-    loss: LossConfig,
+    /// Whether a row's own positive is no other row's candidate.
+    mask_accidental_hits: bool,
     /// Rows of the item vocabulary.
     pub items: usize,
     pub queue: Queue,
@@ -39,21 +40,22 @@ pub(crate) struct Stepper<B: Backend> {
 }
 
 impl<B: Backend> Stepper<B> {
-    pub(crate) fn new(core: &Core<B>, loss: &LossConfig, items: usize, batch_size: usize) -> Result<Stepper<B>> {
+    pub(crate) fn new(core: &Core<B>, config: &Resolved, items: usize) -> Result<Stepper<B>> {
         let backend = &core.backend;
         let f = || backend.zeros::<f32>(0);
         let u = || backend.zeros::<u32>(0);
-        let capacity = match loss.negatives {
+        let capacity = match config.negatives() {
             Negatives::CrossBatch(capacity) => capacity,
             _ => 0,
         };
         let candidates = match capacity {
             0 => f()?,
-            _ => backend.zeros((capacity + batch_size) * core.item.spec.dim)?,
+            _ => backend.zeros((capacity + config.batch_size()) * core.item.spec.dim)?,
         };
-        let streaming = loss.logq == LogQ::Streaming && loss.negatives != Negatives::Full;
+        let full = config.negatives() == Negatives::Full;
+        let streaming = config.loss.logq == LogQ::Streaming && !full;
         Ok(Stepper {
-            loss: loss.clone(),
+            mask_accidental_hits: config.loss.mask_accidental_hits && !full,
             items,
             queue: Queue { capacity, ..Default::default() },
             streaming: streaming.then(|| StreamingQ::new(items)),
@@ -213,7 +215,7 @@ impl<B: Backend> Stepper<B> {
         backend.stage(positives, &self.positives)?;
         backend.stage(offsets, &batch.masked_offsets)?;
         backend.stage(columns, &batch.masked_columns)?;
-        let masks = self.loss.mask_accidental_hits && self.loss.negatives != Negatives::Full;
+        let masks = self.mask_accidental_hits;
         backend.softmax_loss(
             SoftmaxGrads { users: &mut self.d_users, candidates: &mut self.d_candidates, stats: &mut self.stats },
             &SoftmaxLoss {

@@ -10,10 +10,11 @@ use super::spec::ModelSpec;
 use super::step::Stepper;
 use crate::backend::cpu::Cpu;
 use crate::backend::{Backend, Step, TableData};
-use crate::config::{Combine, Config, LogQ, Negatives, OptimizerKind, Precision};
+use crate::config::{Combine, Config, LogQ, Negatives, OptimizerKind, Precision, Resolved};
 use crate::data::batch::{Cursor, Prepare, Rows};
 use crate::data::dataset::{EntityInfo, Feature, FeatureKind, FileInfo};
 use crate::data::history::History;
+use crate::data::shape::Shape;
 use crate::data::vocabulary::FeatureColumn;
 use crate::data::writer::ShardWriter;
 use crate::index::UserBlock;
@@ -28,7 +29,7 @@ const COUNTS: [u64; 5] = [0, 2, 2, 1, 1];
 
 fn entities(rows: u32, features: Vec<Feature>) -> EntityInfo {
     let file = FileInfo { name: "none.arrow".into(), rows: rows.into(), bytes: 0, xxh3: None, footer: None };
-    EntityInfo { rows, unseen: 0, file, unseen_file: None, features }
+    EntityInfo { rows, unseen: 0, unseen_valid: 0, file, unseen_file: None, features }
 }
 
 fn feature(name: &str, list: bool) -> Feature {
@@ -56,6 +57,7 @@ fn sgd(lr: f32) -> Step {
 }
 
 struct Case {
+    config: Resolved,
     core: Core<Cpu>,
     stepper: Stepper<Cpu>,
     inputs: ModelInputs,
@@ -67,10 +69,11 @@ impl Case {
     fn new(config: &Config) -> Case {
         let mut config = config.clone();
         config.model.popularity.get_or_insert(0.0);
-        let config = &config.for_rows(6);
+        config.train.batch_size = Some(6);
+        let config = &config.for_shape(&Shape::default());
         let users = entities(4, vec![feature("age", false)]);
         let items = entities(5, vec![feature("brand", false), feature("genres", true)]);
-        let spec = ModelSpec::new(&config.model, &users, &items).unwrap();
+        let spec = ModelSpec::new(config, &users, &items).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let mut writer = ShardWriter::create(folder.path(), "train", true, false);
         writer.push(&USERS, &ITEMS, &TIMES, &[]).unwrap();
@@ -85,19 +88,19 @@ impl Case {
                 FeatureColumn::Lists { offsets: vec![0, 0, 2, 3, 3, 4], codes: vec![1, 2, 2, 1] },
             ],
             history: Some(Arc::new(history)),
-            sampler: Sampler::new(&config.loss, 3, &COUNTS),
-            negatives: config.loss.negatives,
+            sampler: Sampler::new(config.negatives(), config.loss.logq, 3, &COUNTS),
+            negatives: config.negatives(),
             mask_known: config.loss.mask_known_positives,
         };
         let mut batch = ModelBatch::default();
         let rows = Rows { users: &USERS, items: &ITEMS, timestamps: Some(&TIMES), weights: Some(&WEIGHTS) };
         inputs.prepare(Cursor { epoch: 0, batch: 0 }, rows, &mut batch).unwrap();
-        let mut fresh = Fresh { model: &config.model, seed: 5, threads: &Threads::new(2).unwrap() };
+        let mut fresh = Fresh { config, seed: 5, threads: &Threads::new(2).unwrap() };
         // Finite differences need all of fp32.
         let cpu = Cpu::new(1, None, Precision::Fp32).unwrap();
         let core = Core::new(cpu, spec, config, &mut fresh, Some(&config.optimizer), &COUNTS).unwrap();
-        let stepper = Stepper::new(&core, &config.loss, 5, 6).unwrap();
-        Case { core, stepper, inputs, batch }
+        let stepper = Stepper::new(&core, config, 5).unwrap();
+        Case { config: config.clone(), core, stepper, inputs, batch }
     }
 
     /// One step of SGD with this rate: the loss before it.
@@ -148,7 +151,7 @@ fn check(config: &Config) {
                     }
                 }
                 // A fresh queue and a fresh estimate of q, as for the step under test.
-                case.stepper = Stepper::new(&case.core, &config.loss, 5, 6).unwrap();
+                case.stepper = Stepper::new(&case.core, &case.config, 5).unwrap();
                 f64::from(case.step(0.0))
             };
             let eps = 2e-3;
@@ -166,9 +169,9 @@ fn config() -> Config {
     let mut config = Config::default();
     config.model.dim = 4;
     config.model.init_std = 0.5;
-    config.model.temperature = 0.7;
+    config.model.temperature = Some(0.7);
     config.model.learn_temperature = true;
-    config.model.user.history = 3;
+    config.model.user.history = Some(3);
     config.optimizer.name = OptimizerKind::Sgd;
     config
 }
@@ -207,7 +210,7 @@ fn mixed_full_streaming_and_queued_candidates() {
         (Negatives::CrossBatch(4), LogQ::Exact),
     ] {
         let mut config = config();
-        config.loss.negatives = negatives;
+        config.loss.negatives = Some(negatives);
         config.loss.logq = logq;
         check(&config);
     }
@@ -217,13 +220,13 @@ fn mixed_full_streaming_and_queued_candidates() {
 #[test]
 fn popularity_is_part_of_every_score() {
     let mut config = config();
-    config.model.user.history = 0;
+    config.model.user.history = Some(0);
     config.model.init_std = 0.0;
     config.model.popularity = Some(0.5);
     for (negatives, columns, corrected) in
         [(Negatives::InBatch, &ITEMS[..], 1.0), (Negatives::Full, &[1, 2, 3, 4], 0.0)]
     {
-        config.loss.negatives = negatives;
+        config.loss.negatives = Some(negatives);
         let mut case = Case::new(&config);
         let log_share = |item: u32| (4.0 * COUNTS[item as usize] as f64 / 6.0).ln();
         let log_q = |item: u32| (COUNTS[item as usize] as f64 / 6.0).ln();
@@ -258,7 +261,7 @@ fn popularity_is_part_of_every_score() {
 fn rows_of_the_unknown_item_weigh_nothing() {
     for negatives in [Negatives::InBatch, Negatives::Full] {
         let mut config = config();
-        config.loss.negatives = negatives;
+        config.loss.negatives = Some(negatives);
         let mut case = Case::new(&config);
         let rows = Rows { users: &USERS, items: &[1, 2, 0, 4, 0, 1], timestamps: Some(&TIMES), weights: None };
         case.inputs.prepare(Cursor { epoch: 0, batch: 0 }, rows, &mut case.batch).unwrap();
@@ -271,7 +274,7 @@ fn rows_of_the_unknown_item_weigh_nothing() {
 #[test]
 fn the_queue_holds_the_latest_items_and_serves_them() {
     let mut config = config();
-    config.loss.negatives = Negatives::CrossBatch(4);
+    config.loss.negatives = Some(Negatives::CrossBatch(4));
     let mut case = Case::new(&config);
     let alone = case.step(0.0);
     assert_eq!(case.stepper.queue.ids, [3, 4, 2, 1]);

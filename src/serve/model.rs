@@ -120,7 +120,7 @@ impl Model {
         let info = &files.info;
         let users = Arc::new(files.vocabulary(&info.users)?);
         let items = Arc::new(files.vocabulary(&info.items)?);
-        let spec = ModelSpec::new(&info.config.model, &info.users, &info.items)?;
+        let spec = ModelSpec::new(&info.config, &info.users, &info.items)?;
         let mut parameters = files.parameters()?;
         let catalogue = info.catalogue().unwrap_or_default();
         let device = device.resolve()?;
@@ -232,6 +232,10 @@ impl Model {
         })
     }
 
+    pub(super) fn files(&self) -> &Finished {
+        &self.files
+    }
+
     pub(super) fn engine(&mut self) -> &mut Engine {
         &mut self.engine
     }
@@ -273,7 +277,7 @@ impl Model {
 
 impl Ranker for Model {
     fn history_len(&self) -> usize {
-        self.config().model.user.history
+        self.config().history()
     }
 
     fn top_k(&mut self, users: &UserBlock, k: usize, skip: Option<&Lists>) -> Result<Found> {

@@ -5,8 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::View;
-use super::limits::{MAX_K, MAX_NEGATIVES};
+use super::limits::MAX_NEGATIVES;
 use super::value::{Word, choices, words};
 use crate::data::dataset::Split;
 use crate::{Device, Error, Result};
@@ -115,7 +114,7 @@ impl Word for Split {
     }
 }
 
-words!(Negatives: "in-batch|in-batch+uniform:M|cross-batch:M|full", EarlyStop: "METRIC,PATIENCE", Device: "auto|cpu|cuda:N");
+words!(Negatives: "in-batch|in-batch+uniform:M|cross-batch:M|full", Device: "auto|cpu|cuda:N");
 
 /// Which feature columns a tower reads.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -234,72 +233,5 @@ impl fmt::Display for Negatives {
 impl From<Negatives> for String {
     fn from(negatives: Negatives) -> String {
         negatives.to_string()
-    }
-}
-
-/// Early stopping, written `METRIC,PATIENCE` (`ndcg@20,3`).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct EarlyStop {
-    /// A metric of the evaluation, such as `recall@20`; with the view that it is of, `discovery.ndcg@20` or
-    /// `next.ndcg@20`. Without one it is discovery's, or next's where there is nothing to discover.
-    pub metric: String,
-    /// Epochs without an improvement after which training stops.
-    pub patience: u64,
-}
-
-impl EarlyStop {
-    /// The view that the metric is of, where it is said.
-    #[must_use]
-    pub fn view(&self) -> Option<View> {
-        self.metric.split_once('.').and_then(|(view, _)| view.parse().ok())
-    }
-
-    /// The metric without its view.
-    #[must_use]
-    pub fn figure(&self) -> &str {
-        self.metric.split_once('.').map_or(&self.metric, |(_, figure)| figure)
-    }
-}
-
-impl FromStr for EarlyStop {
-    type Err = Error;
-    fn from_str(text: &str) -> Result<Self> {
-        let parsed = text.split_once(',').and_then(|(metric, patience)| {
-            let (view, figure) = metric.trim().split_once('.').unwrap_or(("next", metric.trim()));
-            view.parse::<View>().ok()?;
-            let (name, k) = figure.split_once('@')?;
-            let known = ["recall", "ndcg", "map", "mrr", "hit_rate", "precision"].contains(&name);
-            let k_ok = k.parse::<usize>().is_ok_and(|k| (1..=MAX_K).contains(&k));
-            let patience = patience.trim().parse().ok().filter(|p| *p > 0)?;
-            (known && k_ok).then(|| EarlyStop { metric: metric.trim().into(), patience })
-        });
-        parsed.ok_or_else(|| {
-            Error::config(
-                "train.early_stop",
-                format!(
-                    "`{text}` is not METRIC,PATIENCE; a metric is recall, ndcg, map, mrr, hit_rate or precision with @k, as in ndcg@20,3 or next.ndcg@20,3"
-                ),
-            )
-        })
-    }
-}
-
-impl TryFrom<String> for EarlyStop {
-    type Error = Error;
-    fn try_from(text: String) -> Result<Self> {
-        text.parse()
-    }
-}
-
-impl fmt::Display for EarlyStop {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{},{}", self.metric, self.patience)
-    }
-}
-
-impl From<EarlyStop> for String {
-    fn from(stop: EarlyStop) -> String {
-        stop.to_string()
     }
 }

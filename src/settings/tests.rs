@@ -49,7 +49,7 @@ fn another(values: &str) -> Vec<&'static str> {
         "NAME=KIND" => vec!["a=skip"],
         "N[,M]" => vec!["3,4"],
         "all|none|NAME,NAME" => vec!["none"],
-        "METRIC,PATIENCE" => vec!["next.ndcg@20,3"],
+        "off|METRIC,PATIENCE" => vec!["next.ndcg@20,3"],
         "auto|cpu|cuda:N" => vec!["cpu"],
         "in-batch|in-batch+uniform:M|cross-batch:M|full" => vec!["cross-batch:7"],
         "none|last-per-user:N|time:TEST|time:VALID,TEST|random:FRACTION" => vec!["last-per-user:2"],
@@ -308,7 +308,7 @@ fn settings_of_a_search_together() {
 #[test]
 fn early_stopping_names_a_view_or_none() {
     let read =
-        |text: &str| text.parse::<EarlyStop>().map(|stop| (stop.view(), stop.figure().to_owned(), stop.patience));
+        |text: &str| text.parse::<EarlyStop>().map(|stop| (stop.view, stop.metric, stop.patience));
     assert_eq!(read("ndcg@20,3").unwrap(), (None, "ndcg@20".into(), 3));
     assert_eq!(read(" next.recall@5 , 2").unwrap(), (Some(View::Next), "recall@5".into(), 2));
     assert_eq!(read("discovery.map@1,1").unwrap(), (Some(View::Discovery), "map@1".into(), 1));

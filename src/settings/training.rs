@@ -6,7 +6,7 @@ use super::limits::{
     some, width, within,
 };
 use super::{
-    Combine, Dtype, EarlyStop, FeatureSelection, Instructions, LogQ, Negatives, OptimizerKind, Precision, Schedule,
+    Combine, Dtype, EarlyStopping, FeatureSelection, Instructions, LogQ, Negatives, OptimizerKind, Precision, Schedule,
 };
 use crate::{Device, Error, Result};
 
@@ -30,13 +30,14 @@ settings! {
         /// Divides the tower outputs by their L2 norm.
         pub normalize: bool = true;
         /// Scores are divided by it. Where it is learned, this is the start.
-        pub temperature: f32 = 0.2 => flag("T").check(at_least(MIN_TEMPERATURE));
+        pub temperature: Option<f32> = None, "by the shape of the data" => flag("T").check(at_least(MIN_TEMPERATURE));
         /// Learns the temperature.
         pub learn_temperature: bool = false;
         /// How much of an item's popularity is part of its score from the start, from 0 to 1: this times ln(N p), p its
         /// share of the training rows and N the number of items, is added to `<u, v> / T` in training and in serving
         /// (one more column of the embeddings).
-        pub popularity: Option<f32> = None, "0.5; 0 where `loss.logq` is off or corrected" => check(within(0.0, 1.0));
+        pub popularity: Option<f32> = None, "by the shape of the data; 0 where `loss.logq` is off or corrected"
+            => check(within(0.0, 1.0));
         /// How tables are stored; arithmetic and optimizer state stay fp32.
         pub dtype: Dtype = Dtype::Fp32;
         /// Standard deviation of a new table's values.
@@ -50,11 +51,11 @@ settings! {
     /// One tower: what it reads, how that is combined, what follows.
     pub struct TowerConfig["Model and training"] {
         /// Reads the id's own embedding.
-        pub id: bool = true => long();
+        pub id: Option<bool> = None, "true; of users by the shape of the data" => long();
         /// The feature columns to read: `"all"`, `"none"`, or a list of names.
         pub features: FeatureSelection = FeatureSelection::All;
         /// User tower only: pools the last N items before the row, from the item id table; 0 is off.
-        pub history: usize = 0 => flag("N").check(at_most(MAX_HISTORY));
+        pub history: Option<usize> = None, "by the shape of the data" => flag("N").check(at_most(MAX_HISTORY));
         /// Adds the pooled features up, or lays them side by side.
         pub combine: Combine = Combine::Sum;
         /// Width of each feature's embedding under `concat`.
@@ -67,7 +68,7 @@ settings! {
     /// Who the candidates are, and what is taken out of the scores.
     pub struct LossConfig["Model and training"] {
         /// The candidates of a batch: `in-batch`, `in-batch+uniform:M`, `cross-batch:M` or `full`.
-        pub negatives: Negatives = Negatives::InBatch => flag("SPEC");
+        pub negatives: Option<Negatives> = None, "by the shape of the data" => flag("SPEC");
         /// The sampling correction. `full` candidates need none and get none.
         pub logq: LogQ = LogQ::Exact;
         /// Masks candidates with the id of the row's own positive.
@@ -81,7 +82,7 @@ settings! {
         /// The optimizer.
         pub name: OptimizerKind = OptimizerKind::Adam => flag_named("optimizer", "");
         /// The peak learning rate.
-        pub lr: f32 = 0.01 => flag("X").check(positive);
+        pub lr: Option<f32> = None, "by the shape of the data" => flag("X").check(positive);
         /// Adam's first decay.
         pub beta1: f32 = 0.9 => check(below_one);
         /// Adam's second decay.
@@ -93,7 +94,7 @@ settings! {
         /// Decoupled weight decay: a step takes `lr * weight_decay` of a weight; on tables only of touched rows. With
         /// normalized outputs it does not shrink scores: it keeps vectors short and so quick to turn, to the end of
         /// the run.
-        pub weight_decay: Option<f32> = None, "2 for Adam where `model.normalize` is set, else 0"
+        pub weight_decay: Option<f32> = None, "by the shape of the data for Adam where `model.normalize` is set, else 0"
             => check(at_least(0.0));
         /// How the learning rate moves after the warm-up; `linear` and `cosine` end at zero.
         pub schedule: Schedule = Schedule::Linear;
@@ -107,9 +108,9 @@ settings! {
     /// The loop.
     pub struct TrainConfig["Model and training"] {
         /// Passes over the training split.
-        pub epochs: Option<u64> = None, "60 million rows' worth, from 5 to 30" => flag("E").check(some);
+        pub epochs: Option<u64> = None, "by the shape of the data" => flag("E").check(some);
         /// Rows of a batch.
-        pub batch_size: usize = 512 => flag("B").check(within(1, MAX_BATCH));
+        pub batch_size: Option<usize> = None, "by the shape of the data" => flag("B").check(within(1, MAX_BATCH));
         /// Seed of initial values, order, negatives and rounding: the same seed gives the same bits.
         pub seed: u64 = 0 => flag("S");
         /// Where the work runs: `auto`, `cpu` or `cuda:N`.
@@ -124,8 +125,10 @@ settings! {
         pub threads: usize = 0 => flag("N").under("Machine").check(at_most(MAX_THREADS));
         /// Batches between checkpoints, beside the one at every epoch's end; 0: none between.
         pub checkpoint_every: u64 = 0 => flag("N");
-        /// Stops when a full-catalogue validation metric has not improved for so many epochs, as in `ndcg@20,3`.
-        pub early_stop: Option<EarlyStop> = None, "off" => flag("METRIC,PATIENCE");
+        /// Stops when a full-catalogue validation metric has not improved for so many epochs, as in `ndcg@20,3` (or, of
+        /// one view, `next.ndcg@20,3`); `off` trains every epoch and keeps the last.
+        pub early_stop: Option<EarlyStopping> = None, "ndcg@20,5 where there is a validation split, else off"
+            => flag("off|METRIC,PATIENCE");
     }
 }
 

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::Diagnostics;
+use crate::config::{Decision, EarlyStopping, Negatives, Resolved};
+use crate::data::shape::Shape;
 use crate::settings::View;
 
 /// Something that happened. As JSON: one object with `event` and flat fields.
@@ -12,6 +14,8 @@ use crate::settings::View;
 #[serde(tag = "event", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum TrainEvent {
+    /// What the run is made of: before anything else.
+    Settings(Box<RunSettings>),
     /// A few times a second: where training stands.
     Progress {
         /// The epoch, from 1.
@@ -89,6 +93,60 @@ pub enum TrainEvent {
     },
     /// What the trained model looks like.
     Diagnostics(Diagnostics),
+}
+
+/// The settings of a run that can be left open, what they are, and why.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct RunSettings {
+    /// Training rows.
+    pub rows: u64,
+    /// `train.epochs`.
+    pub epochs: u64,
+    /// `train.batch_size`.
+    pub batch_size: usize,
+    /// `train.early_stop`.
+    pub early_stop: EarlyStopping,
+    /// `model.temperature`.
+    pub temperature: f64,
+    /// `model.popularity`.
+    pub popularity: f64,
+    /// `model.user.history`.
+    pub history: usize,
+    /// `model.user.id`.
+    pub user_id: bool,
+    /// `loss.negatives`.
+    pub negatives: Negatives,
+    /// `optimizer.lr`.
+    pub lr: f64,
+    /// `optimizer.weight_decay`.
+    pub weight_decay: f64,
+    /// Of those the ones that nobody has set, and what they follow from.
+    pub decisions: Vec<Decision>,
+    /// What is known of the data.
+    pub shape: Shape,
+}
+
+impl TrainEvent {
+    pub(super) fn settings(config: &Resolved, shape: Shape) -> TrainEvent {
+        // As it is written: 0.1 stays 0.1.
+        let plain = |x: f32| x.to_string().parse().unwrap_or(f64::from(x));
+        TrainEvent::Settings(Box::new(RunSettings {
+            rows: shape.rows,
+            epochs: config.epochs(),
+            batch_size: config.batch_size(),
+            early_stop: config.early_stop().cloned().map_or(EarlyStopping::Off, EarlyStopping::On),
+            temperature: plain(config.temperature()),
+            popularity: plain(config.popularity()),
+            history: config.history(),
+            user_id: config.user_id(),
+            negatives: config.negatives(),
+            lr: plain(config.lr()),
+            weight_decay: plain(config.weight_decay()),
+            decisions: config.decisions().to_vec(),
+            shape,
+        }))
+    }
 }
 
 /// What a run came to.

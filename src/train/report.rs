@@ -6,7 +6,7 @@ use std::io::Write as _;
 use serde_json::json;
 
 use super::Diagnostics;
-use crate::config::Config;
+use crate::config::Resolved;
 use crate::data::dataset::{Dataset, Split};
 use crate::eval::Estimate;
 use crate::files::{AtomicFile, write_json_inside};
@@ -18,7 +18,7 @@ use crate::{Error, Result};
 pub(super) fn write(
     dir: &ModelDir,
     dataset: &Dataset,
-    config: &Config,
+    config: &Resolved,
     state: &TrainerState,
     diagnostics: &Diagnostics,
     best_epoch: u64,
@@ -41,7 +41,7 @@ pub(super) fn write(
 
 fn card(
     dataset: &Dataset,
-    config: &Config,
+    config: &Resolved,
     state: &TrainerState,
     diagnostics: &Diagnostics,
     best_epoch: u64,
@@ -93,18 +93,18 @@ fn data(text: &mut String, dataset: &Dataset) -> fmt::Result {
     writeln!(text)
 }
 
-fn settings(text: &mut String, config: &Config, state: &TrainerState, best_epoch: u64) -> fmt::Result {
+fn settings(text: &mut String, config: &Resolved, state: &TrainerState, best_epoch: u64) -> fmt::Result {
     let dtype = serde_json::to_value(config.model.dtype).ok().and_then(|v| v.as_str().map(str::to_owned));
     writeln!(text, "## Training\n")?;
     writeln!(
         text,
         "D = {}, T = {}, {} table values, optimizer {:?} with lr {}, batches of {}, {} epochs ({} steps); the parameters are epoch {}'s.\n",
         config.model.dim,
-        config.model.temperature,
+        config.temperature(),
         dtype.unwrap_or_default(),
         config.optimizer.name,
-        config.optimizer.lr,
-        config.train.batch_size,
+        config.lr(),
+        config.batch_size(),
         state.cursor.epoch,
         state.step,
         best_epoch,
@@ -114,7 +114,7 @@ fn settings(text: &mut String, config: &Config, state: &TrainerState, best_epoch
 fn figures(text: &mut String, diagnostics: &Diagnostics) -> fmt::Result {
     writeln!(text, "## Metrics\n")?;
     let Some(first) = diagnostics.evaluations.first() else {
-        return writeln!(text, "None: no rows were held out.\n");
+        return writeln!(text, "None were measured when it was trained.\n");
     };
     writeln!(text, "On the {} split: every user one row, whole catalogue.\n", first.split.name())?;
     for found in &diagnostics.evaluations {
@@ -137,7 +137,7 @@ fn figures(text: &mut String, diagnostics: &Diagnostics) -> fmt::Result {
     }
 }
 
-fn limits(text: &mut String, dataset: &Dataset, config: &Config, diagnostics: &Diagnostics) -> fmt::Result {
+fn limits(text: &mut String, dataset: &Dataset, config: &Resolved, diagnostics: &Diagnostics) -> fmt::Result {
     let m = dataset.manifest();
     writeln!(text, "## Limits\n")?;
     for warning in &diagnostics.warnings {
@@ -146,8 +146,8 @@ fn limits(text: &mut String, dataset: &Dataset, config: &Config, diagnostics: &D
     if m.items.unseen > 0 {
         writeln!(text, "- {} items of the held-out rows were new: the model cannot recommend them.", m.items.unseen)?;
     }
-    if m.users.unseen > 0 || config.model.user.history == 0 {
-        let reads = match (config.model.user.history > 0, m.users.features.is_empty()) {
+    if m.users.unseen > 0 || config.history() == 0 {
+        let reads = match (config.history() > 0, m.users.features.is_empty()) {
             (true, true) => "what they have had",
             (true, false) => "their features and what they have had",
             (false, false) => "their features alone",

@@ -6,6 +6,7 @@ use crate::backend::cpu;
 use crate::backend::cpu::simd::Isa;
 use crate::config::{Config, Instructions};
 use crate::data::dataset::{Dataset, verify_file};
+use crate::data::shape::Shape;
 use crate::files::{Draft, check_known_place};
 use crate::model::checkpoint::{BESIDE, ModelDir, ModelInfo, TrainerState, WORK};
 use crate::{Device, Error, Result};
@@ -84,7 +85,7 @@ pub(super) fn begin(out: &Path, dataset: &Dataset, config: &Config, path: &str, 
 /// # Errors
 /// [`Error::Damaged`] or [`Error::Io`] when it cannot be told.
 pub fn can_resume(out: &Path, dataset: &Dataset, config: &Config) -> Result<bool> {
-    let config = &config.for_rows(dataset.split(crate::data::dataset::Split::Train).rows);
+    let config = &config.for_shape(&Shape::of(dataset)?);
     let same = |dir: &ModelDir| dir.info().is_ok_and(|info| difference(&info, dataset, config).is_none());
     let draft = ModelDir::new(Draft::place(out, WORK)?);
     if let Some(state) = draft.state()?

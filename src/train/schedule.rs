@@ -2,12 +2,12 @@
 
 use crate::config::{OptimizerConfig, Schedule};
 
-/// The learning rate of step `step` (from 0) of `steps`: up in a line over the warm-up, then as the schedule says,
-/// down to zero at the step after the last.
-pub(super) fn learning_rate(config: &OptimizerConfig, step: u64, steps: u64) -> f32 {
+/// The learning rate of step `step` (from 0) of `steps`: up in a line to `peak` over the warm-up, then as the schedule
+/// says, down to zero at the step after the last.
+pub(super) fn learning_rate(config: &OptimizerConfig, peak: f32, step: u64, steps: u64) -> f32 {
     let warmup = config.warmup_steps.min(steps);
     if step < warmup {
-        return config.lr * ((step + 1) as f64 / warmup as f64) as f32;
+        return peak * ((step + 1) as f64 / warmup as f64) as f32;
     }
     let done = (step - warmup) as f64 / (steps - warmup).max(1) as f64;
     let share = match config.schedule {
@@ -15,7 +15,7 @@ pub(super) fn learning_rate(config: &OptimizerConfig, step: u64, steps: u64) -> 
         Schedule::Linear => 1.0 - done,
         Schedule::Cosine => 0.5 * (1.0 + (std::f64::consts::PI * done).cos()),
     };
-    config.lr * share as f32
+    peak * share as f32
 }
 
 #[cfg(test)]
@@ -23,8 +23,8 @@ mod tests {
     use super::*;
 
     fn rates(schedule: Schedule, warmup_steps: u64) -> Vec<f32> {
-        let config = OptimizerConfig { lr: 1.0, schedule, warmup_steps, ..Default::default() };
-        (0..4).map(|step| learning_rate(&config, step, 4)).collect()
+        let config = OptimizerConfig { schedule, warmup_steps, ..Default::default() };
+        (0..4).map(|step| learning_rate(&config, 1.0, step, 4)).collect()
     }
 
     #[test]

@@ -1,7 +1,10 @@
 //! The loop.
 
+mod part;
 #[cfg(test)]
 mod tests;
+
+pub(crate) use part::Part;
 
 use std::collections::VecDeque;
 use std::path::Path;
@@ -23,6 +26,7 @@ use crate::data::batch::Cursor;
 use crate::data::dataset::{Dataset, Split};
 use crate::data::history::History;
 use crate::data::loader::{Loader, LoaderConfig};
+use crate::data::shape::Shape;
 use crate::data::vocabulary::Vocabulary;
 use crate::eval::{EvaluateOptions, Evaluation, Evaluator, views};
 use crate::files::Draft;
@@ -76,20 +80,63 @@ pub fn train_until(
     observer: &mut dyn FnMut(TrainEvent),
 ) -> Result<TrainSummary> {
     config.validate()?;
-    let config = &config.for_rows(dataset.split(Split::Train).rows);
+    let shape = Shape::of(dataset)?;
+    let config = &config.for_shape(&shape);
+    observer(TrainEvent::settings(config, shape));
+    on_backend(config, Whole { dataset, out: out.as_ref(), config, resume, measured: true, stop, observer })
+}
+
+/// [`train_until`], which measures nothing at its end and so reads no split but the training rows.
+///
+/// # Errors
+/// As [`train_until`].
+pub(crate) fn train_unmeasured(
+    dataset: &Dataset,
+    out: &Path,
+    config: &Resolved,
+    stop: &AtomicBool,
+    observer: &mut dyn FnMut(TrainEvent),
+) -> Result<TrainSummary> {
+    on_backend(config, Whole { dataset, out, config, resume: true, measured: false, stop, observer })
+}
+
+/// What is done on a backend, whichever it is.
+trait Job {
+    type Done;
+    fn run<B: Backend>(self, backend: B) -> Result<Self::Done>;
+}
+
+/// Does it where the settings say.
+fn on_backend<J: Job>(config: &Resolved, job: J) -> Result<J::Done> {
     match config.train.device.resolve()? {
         #[cfg(feature = "cuda")]
-        Device::Cuda(ordinal) => {
-            let backend = Cuda::new(ordinal, config.train.precision)?;
-            Run::start(backend, dataset, out.as_ref(), config, resume, stop, observer)?.run()
-        }
+        Device::Cuda(ordinal) => job.run(Cuda::new(ordinal, config.train.precision)?),
         #[cfg(not(feature = "cuda"))]
         Device::Cuda(ordinal) => Err(crate::backend::no_cuda_feature(ordinal)),
         Device::Cpu | Device::Auto => {
-            let backend =
-                Cpu::new(config.train.threads, Isa::asked(config.train.instructions), config.train.precision)?;
-            Run::start(backend, dataset, out.as_ref(), config, resume, stop, observer)?.run()
+            job.run(Cpu::new(config.train.threads, Isa::asked(config.train.instructions), config.train.precision)?)
         }
+    }
+}
+
+/// A run from its start, or from its checkpoint, to its end.
+struct Whole<'a> {
+    dataset: &'a Dataset,
+    out: &'a Path,
+    config: &'a Resolved,
+    resume: bool,
+    /// Whether the finished model is measured on the validation or test split.
+    measured: bool,
+    stop: &'a AtomicBool,
+    observer: &'a mut dyn FnMut(TrainEvent),
+}
+
+impl Job for Whole<'_> {
+    type Done = TrainSummary;
+
+    fn run<B: Backend>(self, backend: B) -> Result<TrainSummary> {
+        let Whole { dataset, out, config, resume, measured, stop, observer } = self;
+        Run::start(backend, dataset, out, config, resume, stop, observer)?.run(measured)
     }
 }
 
@@ -132,7 +179,7 @@ impl<'a, B: Backend> Run<'a, B> {
     ) -> Result<Self> {
         let manifest = dataset.manifest();
         let loader = LoaderConfig {
-            batch_size: config.train.batch_size,
+            batch_size: config.batch_size(),
             seed: config.train.seed,
             threads: config.train.threads,
             ..Default::default()
@@ -141,16 +188,16 @@ impl<'a, B: Backend> Run<'a, B> {
         if loader.rows() == 0 {
             return Err(Error::input(dataset.dir(), "the training split has no rows; ingest with another split"));
         }
-        if config.train.early_stop.is_some() && dataset.split(Split::Valid).rows == 0 {
-            return Err(Error::config("train.early_stop", "the dataset has no validation split; ingest with one"));
+        if config.early_stop().is_some() && dataset.split(Split::Valid).rows == 0 {
+            return Err(Error::config("train.early_stop", "the dataset has no validation split; ingest with one, or set it to \"off\""));
         }
         let users = dataset.vocabulary(&manifest.users)?;
         let items = dataset.vocabulary(&manifest.items)?;
         if items.rows() < 2 {
             return Err(Error::input(dataset.dir(), "there are no items to recommend"));
         }
-        let spec = ModelSpec::new(&config.model, &manifest.users, &manifest.items)?;
-        let wants_history = config.model.user.history > 0 || config.loss.mask_known_positives;
+        let spec = ModelSpec::new(config, &manifest.users, &manifest.items)?;
+        let wants_history = config.history() > 0 || config.loss.mask_known_positives;
         if let Some((device, free)) = backend.free_memory()? {
             let needed = Budget::new(&spec, config, items.rows() as u64).total_bytes();
             if needed > free {
@@ -162,8 +209,8 @@ impl<'a, B: Backend> Run<'a, B> {
             user_features: users.table.features,
             item_features: items.table.features.clone(),
             history: if wants_history { Some(Arc::new(History::of_dataset(dataset)?)) } else { None },
-            sampler: Sampler::new(&config.loss, config.train.seed, &items.table.counts),
-            negatives: config.loss.negatives,
+            sampler: Sampler::new(config.negatives(), config.loss.logq, config.train.seed, &items.table.counts),
+            negatives: config.negatives(),
             mask_known: config.loss.mask_known_positives,
         });
 
@@ -177,11 +224,11 @@ impl<'a, B: Backend> Run<'a, B> {
             }
             None => {
                 let threads = Threads::new(config.train.threads)?;
-                let mut fresh = Fresh { model: &config.model, seed: config.train.seed, threads: &threads };
+                let mut fresh = Fresh { config, seed: config.train.seed, threads: &threads };
                 Core::new(backend, spec, config, &mut fresh, optimizer, &items.table.counts)?
             }
         };
-        let mut stepper = Stepper::new(&core, &config.loss, items.rows(), config.train.batch_size)?;
+        let mut stepper = Stepper::new(&core, config, items.rows())?;
         let state = match checkpoint {
             Some(state) => {
                 let Cursor { epoch, batch } = state.cursor;
@@ -222,7 +269,7 @@ impl<'a, B: Backend> Run<'a, B> {
         })
     }
 
-    fn run(mut self) -> Result<TrainSummary> {
+    fn run(mut self, measured: bool) -> Result<TrainSummary> {
         if self.state.finished {
             self.publish()?;
             return Ok(self.summary(true));
@@ -234,7 +281,7 @@ impl<'a, B: Backend> Run<'a, B> {
             }
             self.epoch()?;
         }
-        self.finish()
+        self.finish(measured)
     }
 
     /// From the cursor to the end of its epoch, or until it is to stop.
@@ -270,6 +317,11 @@ impl<'a, B: Backend> Run<'a, B> {
         if self.stop.load(Ordering::Relaxed) { Err(self.interrupted()) } else { Ok(()) }
     }
 
+    /// Steps of the whole run.
+    fn steps(&self) -> u64 {
+        self.config.epochs() * self.loader.batches_per_epoch()
+    }
+
     fn interrupted(&self) -> Error {
         let dir = self.draft.as_ref().map_or(self.dir.path(), Draft::out).display();
         Error::Interrupted { what: format!("training at step {} (`resume` goes on from {dir})", self.state.step) }
@@ -279,7 +331,7 @@ impl<'a, B: Backend> Run<'a, B> {
         let optimizer = &self.config.optimizer;
         let step = Step {
             kind: optimizer.name,
-            lr: learning_rate(optimizer, self.state.step, self.config.epochs() * self.loader.batches_per_epoch()),
+            lr: learning_rate(optimizer, self.config.lr(), self.state.step, self.steps()),
             beta1: optimizer.beta1,
             beta2: optimizer.beta2,
             eps: optimizer.eps,
@@ -330,19 +382,19 @@ impl<'a, B: Backend> Run<'a, B> {
     /// Validates the epoch that has just ended, unless that is done. The checkpoint of an epoch's end comes first: a
     /// run killed in between validates the same parameters again.
     fn validate(&mut self) -> Result<()> {
-        let Some(stop) = &self.config.train.early_stop else { return Ok(()) };
+        let Some(stop) = self.config.early_stop() else { return Ok(()) };
         let epoch = self.state.cursor.epoch;
         if self.state.cursor.batch > 0 || epoch == self.state.validations.len() as u64 {
             return Ok(());
         }
         let begun = Instant::now();
-        let k = stop.metric.rsplit('@').next().and_then(|k| k.parse().ok()).unwrap_or(20);
-        let evaluation = self.watched(stop, k)?;
-        let value = evaluation.value(stop.figure()).unwrap_or(f64::NAN);
+        let evaluation = self.watched(stop)?;
+        let value = evaluation.value(&stop.metric).unwrap_or(f64::NAN);
         let seconds = begun.elapsed().as_secs_f64();
         let metrics = evaluation.metrics.iter().map(|(name, metric)| (name.clone(), metric.value)).collect();
         (self.observer)(TrainEvent::Validation { epoch, view: evaluation.view, metrics, seconds });
-        let best = self.state.validations.iter().all(|&earlier| value > earlier);
+        // NaN where there was nothing to find: that epoch is the best so far, as for `best_epoch`.
+        let best = value.is_nan() || self.state.validations.iter().all(|&earlier| value > earlier);
         self.state.validations.push(value);
         if best {
             self.state.best = Some(self.dir.save_best(&self.core)?);
@@ -352,22 +404,24 @@ impl<'a, B: Backend> Run<'a, B> {
 
     /// What early stopping watches. Where it is not said in which view, that is discovery, and what users take next where
     /// there is nothing to discover.
-    fn watched(&mut self, stop: &EarlyStop, k: usize) -> Result<Evaluation> {
-        let said = stop.view().or(self.view);
-        let mut of = |view| self.evaluate(Split::Valid, &[view], vec![k], 0).map(|mut found| found.swap_remove(0));
-        let evaluation = of(said.unwrap_or(View::Discovery))?;
-        let evaluation = match (&evaluation.nothing, said) {
-            (None, _) => evaluation,
-            (Some(nothing), Some(view)) => {
-                let reason = format!("nothing to find in the view `{view}`: {nothing}; watch next.{}", stop.figure());
+    fn watched(&mut self, stop: &EarlyStop) -> Result<Evaluation> {
+        let (before, ks) = (self.view, vec![stop.k()]);
+        let mut of = |view| self.evaluate(Split::Valid, &[view], ks.clone(), 0).map(|mut found| found.swap_remove(0));
+        let evaluation = of(stop.view.or(before).unwrap_or(View::Discovery))?;
+        let evaluation = match &evaluation.nothing {
+            Some(nothing) if stop.view.is_some() => {
+                let (view, metric) = (evaluation.view, &stop.metric);
+                let reason = format!("nothing to find in the view `{view}`: {nothing}; watch next.{metric}");
                 return Err(Error::config("train.early_stop", reason));
             }
-            (Some(nothing), None) => {
-                let (metric, reason) = (format!("{}.{}", View::Next, stop.figure()), nothing.clone());
+            Some(nothing) if before.is_none() => {
+                let (metric, reason) = (format!("{}.{}", View::Next, stop.metric), nothing.clone());
                 let next = of(View::Next)?;
                 (self.observer)(TrainEvent::Watching { metric, reason });
                 next
             }
+            // Where there is nothing to find at all, every epoch is as good as the last.
+            _ => evaluation,
         };
         self.view = Some(evaluation.view);
         Ok(evaluation)
@@ -412,13 +466,13 @@ impl<'a, B: Backend> Run<'a, B> {
     fn out_of_patience(&self) -> bool {
         let since_best =
             self.state.validations.len() as u64 - self.best_epoch().min(self.state.validations.len() as u64);
-        self.config.train.early_stop.as_ref().is_some_and(|stop| since_best >= stop.patience)
+        self.config.early_stop().is_some_and(|stop| since_best >= stop.patience)
     }
 
-    fn finish(mut self) -> Result<TrainSummary> {
+    fn finish(mut self, measured: bool) -> Result<TrainSummary> {
         let best_epoch = self.best_epoch();
-        let restore = self.config.train.early_stop.is_some();
-        if let (Some(stop), true) = (&self.config.train.early_stop, self.state.cursor.epoch < self.config.epochs()) {
+        let restore = self.config.early_stop().is_some();
+        if let (Some(stop), true) = (self.config.early_stop(), self.state.cursor.epoch < self.config.epochs()) {
             let value = self.state.validations[best_epoch as usize - 1];
             let (epoch, metric) = (self.state.cursor.epoch, stop.metric.clone());
             (self.observer)(TrainEvent::EarlyStop { epoch, best_epoch, metric, value });
@@ -428,8 +482,10 @@ impl<'a, B: Backend> Run<'a, B> {
         }
         let split = if self.dataset.split(Split::Valid).rows > 0 { Split::Valid } else { Split::Test };
         let evaluations = match self.dataset.split(split).rows {
-            0 => Vec::new(),
-            _ => self.evaluate(split, views(self.dataset, split, None)?, vec![10, 20], 1000)?,
+            rows if rows > 0 && measured => {
+                self.evaluate(split, views(self.dataset, split, None)?, vec![10, 20], 1000)?
+            }
+            _ => Vec::new(),
         };
         let diversity = self.ranked(|dataset, ranker, _| diagnostics::diversity(dataset, ranker))?;
         let diagnostics = diagnostics::Diagnostics::new(self.dataset, evaluations, diversity);
@@ -448,11 +504,11 @@ impl<'a, B: Backend> Run<'a, B> {
     }
 
     fn progress(&mut self) {
-        let seconds = self.started.elapsed().as_secs_f64();
+        let (seconds, steps) = (self.started.elapsed().as_secs_f64(), self.steps());
         (self.observer)(TrainEvent::Progress {
             epoch: self.state.cursor.epoch + 1,
             step: self.state.step,
-            steps: self.config.epochs() * self.loader.batches_per_epoch(),
+            steps,
             examples: self.state.examples,
             loss: self.state.loss_sum / self.state.examples.max(1) as f64,
             examples_per_second: self.examples as f64 / seconds,

@@ -84,7 +84,7 @@ fn train() -> Vec<Job> {
     }
     // The best epoch's parameters are a file of their own.
     let mut stopped = Job::new("train, early stop", &of("m"), &["m"], readers("m"));
-    stopped.args.extend(words(&["--early-stop", "ndcg@5,1"]));
+    stopped.args.iter_mut().filter(|word| *word == "off").for_each(|word| "ndcg@5,1".clone_into(word));
     stopped.again = &["--resume"];
     jobs.push(stopped);
     // What a kill in the middle of a training left is gone on with.
@@ -131,7 +131,9 @@ fn files() -> Vec<Job> {
 
 fn synth() -> Vec<Job> {
     let args = ["synth", "hm", "--out", "fresh", "--scale", "0.0001", "--threads", "1"];
-    vec![Job::new("synth", &args, &["fresh"], vec![])]
+    let sizes = ["--users", "9", "--items", "20", "--rows", "60"];
+    let planted = [&["synth", "planted", "--out", "fresh", "--shape", "repeats"], &sizes[..]].concat();
+    vec![Job::new("synth", &args, &["fresh"], vec![]), Job::new("synth planted", &planted, &["fresh"], vec![])]
 }
 
 /// `inspect --accept` of what was edited by hand: refused before, taken as it is after.

@@ -8,7 +8,9 @@ use super::command::run;
 use super::tree::Tree;
 
 /// What every training here takes: small, and more than one checkpoint.
-pub const TRAINING: [&str; 12] = [
+pub const TRAINING: [&str; 14] = [
+    "--early-stop",
+    "off",
     "--dim",
     "8",
     "--epochs",

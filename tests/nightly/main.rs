@@ -30,6 +30,7 @@ dim = 8
 epochs = 40
 batch_size = 16
 checkpoint_every = 7
+early_stop = "off"
 
 [evaluate]
 k = [5]

@@ -49,7 +49,7 @@ impl Shop {
 
     fn train(&self, name: &str, seed: u64, history: usize) {
         let mut config = Config::from_toml("[model]\ndim = 8\n[train]\nepochs = 3\nbatch_size = 32").unwrap();
-        (config.train.device, config.train.seed, config.model.user.history) = (Device::Cpu, seed, history);
+        (config.train.device, config.train.seed, config.model.user.history) = (Device::Cpu, seed, Some(history));
         train(&self.dataset, self.at(name), &config, false, &mut |_| {}).unwrap();
     }
 

@@ -119,8 +119,8 @@ mod tests {
     #[test]
     fn only_flags_that_were_given_change_a_configuration() {
         let found = config(&["--dim", "32", "--history=5", "--optimizer", "sgd"]);
-        assert_eq!((found.model.dim, found.train.epochs, found.train.batch_size), (32, Some(7), 512));
-        assert_eq!((found.model.user.history, found.model.item.history), (5, 0));
+        assert_eq!((found.model.dim, found.train.epochs, found.train.batch_size), (32, Some(7), None));
+        assert_eq!((found.model.user.history, found.model.item.history), (Some(5), None));
         assert_eq!(found.optimizer.name.name(), "sgd");
         assert_eq!(config(&[]).train.epochs, Some(7));
     }

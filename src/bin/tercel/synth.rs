@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::Subcommand;
 use serde_json::json;
 use tercel::Result;
-use tercel::synth::hm::{HmConfig, write};
+use tercel::synth::hm::{self, HmConfig};
+use tercel::synth::planted::{self, PlantedConfig, PlantedShape};
 
 use crate::output::{Output, duration, round, size, thousands};
 use crate::paths::shown;
@@ -14,6 +15,7 @@ use crate::progress::Meter;
 const EXAMPLES: &str = r"Examples:
   tercel synth hm --out out/hm --scale 0.01
   tercel synth hm --out out/hm-whole
+  tercel synth planted --out out/chains --shape sequences --users 5000 --items 1000 --rows 100000
   tercel nightly out/hm --out out/night --split time:2020-09-09,2020-09-16 --epochs 1";
 
 /// Writes data with a known answer, to rehearse a whole night without anybody's real purchases.
@@ -27,6 +29,7 @@ pub struct Args {
 #[derive(Subcommand)]
 enum What {
     Hm(HmArgs),
+    Planted(PlantedArgs),
 }
 
 /// H&M-shaped purchases: transactions_train.csv, customers.csv, articles.csv, and the truth that they were drawn from.
@@ -51,11 +54,76 @@ struct HmArgs {
     threads: usize,
 }
 
+/// Small purchases with one thing planted in them: purchases.csv (user, item, time), and the truth in truth/.
+///
+/// clusters: a user likes one cluster of items. drift: items come and go. sequences: an item's followers are likely to be
+/// among the next two. repeats: a user takes five favourites again and again.
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
+struct PlantedArgs {
+    /// The folder to write
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// What is planted: clusters, drift, sequences or repeats
+    #[arg(long, value_name = "SHAPE")]
+    shape: PlantedShape,
+    /// Users
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    users: u32,
+    /// Items, 20 or more
+    #[arg(long, value_name = "N", default_value_t = 500)]
+    items: u32,
+    /// Rows: as many as users, or more
+    #[arg(long, value_name = "N", default_value_t = 20_000)]
+    rows: u64,
+    /// The same seed gives the same files
+    #[arg(long, value_name = "S", default_value_t = 0)]
+    seed: u64,
+}
+
 pub fn run(args: &Args, out: &Output) -> Result<()> {
-    let What::Hm(args) = &args.what;
+    match &args.what {
+        What::Hm(args) => hm(args, out),
+        What::Planted(args) => planted(args, out),
+    }
+}
+
+fn planted(args: &PlantedArgs, out: &Output) -> Result<()> {
+    let &PlantedArgs { shape, users, items, rows, seed, .. } = args;
+    let meter = Meter::new("synth");
+    let summary = planted::write(&args.out, &PlantedConfig { shape, users, items, rows, seed }, &|done, rows| {
+        meter.set(done, rows, format_args!("row {done} of {rows}"));
+    })?;
+    meter.finish(format_args!("{} rows in {}", thousands(summary.rows), duration(summary.seconds)));
+    out.event(
+        "synth",
+        &json!({
+            "shape": shape.name(),
+            "rows": summary.rows,
+            "users": summary.users,
+            "items": summary.items,
+            "bytes": summary.bytes,
+            "seconds": round(summary.seconds),
+            "folder": shown(&args.out),
+        }),
+    );
+    out.text(format_args!(
+        "{}: {} rows of {} users and {} items, {} in {}: {}",
+        args.out.display(),
+        thousands(summary.rows),
+        thousands(summary.users),
+        thousands(summary.items),
+        size(summary.bytes),
+        duration(summary.seconds),
+        shape.name(),
+    ));
+    Ok(())
+}
+
+fn hm(args: &HmArgs, out: &Output) -> Result<()> {
     let config = HmConfig { scale: args.scale, seed: args.seed, threads: args.threads };
     let meter = Meter::new("synth");
-    let summary = write(&args.out, &config, &|day, days| {
+    let summary = hm::write(&args.out, &config, &|day, days| {
         meter.set(u64::from(day), u64::from(days), format_args!("day {day} of {days}"));
     })?;
     let speed = summary.bytes as f64 / 1e6 / summary.seconds.max(1e-9);

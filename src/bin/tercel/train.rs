@@ -1,11 +1,11 @@
 //! `tercel train`: a DATASET folder to a MODEL folder.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use tercel::data::dataset::{Dataset, Split};
-use tercel::train::{Diagnostics, TrainEvent, train};
+use tercel::data::dataset::Dataset;
+use tercel::train::{Diagnostics, RunSettings, TrainEvent, train};
 use tercel::{Config, Error, Result};
 
 use crate::args::{TrainFlags, announce, read_toml};
@@ -62,17 +62,9 @@ pub fn perform(data: &Path, model: &Path, config: &Config, resume: bool, out: &O
         return Err(Error::input(model, "is a file; a model is a folder"));
     }
     let dataset = Dataset::open(data)?;
-    let rows = dataset.split(Split::Train).rows;
-    let resolved = config.for_rows(rows);
-    let (epochs, batch_size) = (resolved.epochs(), resolved.train.batch_size);
-    let (popularity, decay) = (resolved.popularity(), resolved.weight_decay());
-    out.event(
-        "settings",
-        &serde_json::json!({
-            "rows": rows, "epochs": epochs, "batch_size": batch_size, "popularity": popularity, "weight_decay": decay
-        }),
-    );
-    out.text(format_args!("training on {} rows: {epochs} epochs, batches of {batch_size}", thousands(rows)));
+    let first = !model.exists();
+    let decided = Cell::new(false);
+    let watched = RefCell::new(None);
     let meter = Meter::new("train");
     let told = Cell::new(Instant::now());
     let summary = train(&dataset, model, config, resume, &mut |event| {
@@ -88,7 +80,13 @@ pub fn perform(data: &Path, model: &Path, config: &Config, resume: bool, out: &O
             TrainEvent::Evaluating { done, users } => {
                 meter.set(*done, *users, format_args!("evaluating, {} users", thousands(*users)));
             }
-            other => meter.above(|| out.text_of(words(other, config))),
+            other => {
+                if let TrainEvent::Settings(settings) = other {
+                    decided.set(!settings.decisions.is_empty());
+                    watched.replace(settings.early_stop.on().map(|stop| stop.metric.clone()));
+                }
+                meter.above(|| out.text_of(words(other, watched.borrow().as_deref())));
+            }
         }
         meter.above(|| out.tagged(&event));
     })?;
@@ -105,12 +103,17 @@ pub fn perform(data: &Path, model: &Path, config: &Config, resume: bool, out: &O
         summary.loss,
         duration(summary.seconds)
     ));
+    if first && decided.get() {
+        let data = data.display();
+        out.text(format_args!("the settings are defaults: `tercel tune --data {data} --out TUNED` finds this data's own"));
+    }
     Ok(())
 }
 
 /// What an event says to people; nothing where it is not worth a line.
-fn words(event: &TrainEvent, config: &Config) -> Option<String> {
+fn words(event: &TrainEvent, watched: Option<&str>) -> Option<String> {
     Some(match event {
+        TrainEvent::Settings(settings) => decisions(settings),
         TrainEvent::Epoch { epoch, loss, examples, seconds, examples_per_second } => format!(
             "epoch {epoch:>3}: loss {loss:.4}, {} examples in {} ({} examples/s)",
             thousands(*examples),
@@ -118,7 +121,6 @@ fn words(event: &TrainEvent, config: &Config) -> Option<String> {
             thousands(*examples_per_second as u64)
         ),
         TrainEvent::Validation { epoch, metrics, .. } => {
-            let watched = config.train.early_stop.as_ref().map(|stop| stop.figure());
             let shown = metrics.iter().filter(|(name, _)| watched.is_none_or(|watched| watched == *name));
             let figures: Vec<String> = shown.map(|(name, value)| format!("{name} {value:.4}")).collect();
             format!("epoch {epoch:>3}: validation {}", figures.join(", "))
@@ -130,6 +132,17 @@ fn words(event: &TrainEvent, config: &Config) -> Option<String> {
         TrainEvent::Diagnostics(found) => return diagnosis(found),
         _ => return None,
     })
+}
+
+/// What is trained, and a line for each setting that nobody has set.
+fn decisions(settings: &RunSettings) -> String {
+    let RunSettings { rows, epochs, batch_size, .. } = settings;
+    let most = if settings.early_stop.on().is_some() { "up to " } else { "" };
+    let mut text = format!("training on {} rows: {most}{epochs} epochs, batches of {batch_size}", thousands(*rows));
+    for decision in &settings.decisions {
+        text += &format!("\n  {} {}: {}", decision.name(), decision.value, decision.why);
+    }
+    text
 }
 
 fn diagnosis(found: &Diagnostics) -> Option<String> {

@@ -28,7 +28,7 @@ fn naive(lists: &[Vec<u32>], options: &NeighbourOptions) -> BTreeMap<u32, Vec<(u
     let mut users: BTreeMap<u32, BTreeSet<usize>> = BTreeMap::new();
     for (user, list) in lists.iter().enumerate().skip(1) {
         let mut own = BTreeSet::new();
-        for &item in list.iter().rev().filter(|&&item| item != 0) {
+        for &item in list.iter().rev().skip(options.leave).filter(|&&item| item != 0) {
             if own.len() < options.last && own.insert(item) {
                 users.entry(item).or_default().insert(user);
             }
@@ -58,8 +58,10 @@ fn all(neighbours: &Neighbours) -> BTreeMap<u32, Vec<(u32, f32)>> {
 fn neighbours_are_those_of_the_formula() {
     let dir = tempfile::tempdir().unwrap();
     let (history, lists) = random(dir.path(), 2_000);
-    for (nearest, shrink, last) in [(100, 10.0, 200), (5, 0.0, 200), (7, 3.5, 6), (1, 1.0, 1)] {
-        let options = NeighbourOptions { nearest, shrink, last, ..Default::default() };
+    for (nearest, shrink, last, leave) in
+        [(100, 10.0, 200, 0), (5, 0.0, 200, 1), (7, 3.5, 6, 0), (1, 1.0, 1, 3), (9, 1.0, 9, 9_999)]
+    {
+        let options = NeighbourOptions { nearest, shrink, last, leave, ..Default::default() };
         let expected: BTreeMap<_, _> =
             naive(&lists, &options).into_iter().filter(|(_, near)| !near.is_empty()).collect();
         for count in [1, 3] {

@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::Resolved;
 use crate::data::batch::Cursor;
-use crate::data::dataset::{EntityInfo, FileInfo, SourceColumns};
+use crate::data::dataset::{EntityInfo, FileInfo, Manifest, SourceColumns};
+use crate::data::derive::{Derived, DerivedKind};
 
 /// The version of the folder's layout.
 pub const FORMAT_VERSION: u32 = 1;
@@ -32,9 +33,34 @@ pub struct ModelInfo {
     /// Rows of the dataset's validation and test splits, which the model does not keep; absent in older folders.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held_out_rows: Option<u64>,
+    /// The dataset whose validation rows it was trained on, too, where its own dataset is a refit of that one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub extends: Option<Extends>,
     /// The parameters (`model.safetensors`); absent until the model is finished.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parameters: Option<FileInfo>,
+}
+
+/// The dataset that a model's own dataset is a [refit](crate::Dataset::refit) of: ids have the same numbers in both.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Extends {
+    /// The xxh3-64 of its `dataset.json`.
+    pub dataset: String,
+    /// Its validation rows that the refit left out ([`DerivedKind::Refit`]).
+    pub left_out: u64,
+}
+
+impl Extends {
+    /// Of a dataset's manifest.
+    pub(super) fn of(manifest: &Manifest) -> Option<Extends> {
+        match &manifest.derived {
+            Some(Derived { from, kind: DerivedKind::Refit { left_out } }) => {
+                Some(Extends { dataset: from.clone(), left_out: *left_out })
+            }
+            _ => None,
+        }
+    }
 }
 
 impl ModelInfo {
@@ -73,7 +99,9 @@ pub struct TrainerState {
     pub examples: u64,
     /// The loss of every finished epoch.
     pub epoch_losses: Vec<f64>,
-    /// The early-stopping metric after every validated epoch.
+    /// The early-stopping metric after every validated epoch; NaN, which JSON has as null, where there was nothing to
+    /// find.
+    #[serde(deserialize_with = "numbers_or_null")]
     pub validations: Vec<f64>,
     /// Whether training is over.
     pub finished: bool,
@@ -90,6 +118,11 @@ pub struct TrainerState {
     /// What decided the bits so far, beside the seed: the CPU's instructions (`avx2`, …), or `cuda sm_90`.
     #[serde(default)]
     pub path: String,
+}
+
+fn numbers_or_null<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Vec<f64>, D::Error> {
+    let values = Vec::<Option<f64>>::deserialize(from)?;
+    Ok(values.into_iter().map(|value| value.unwrap_or(f64::NAN)).collect())
 }
 
 impl Default for TrainerState {

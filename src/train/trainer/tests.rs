@@ -9,13 +9,12 @@ use crate::{Evaluate, Model};
 
 /// Trains on a sample of real purchases and answers recall@100 of the last three weeks, bought before or not.
 fn recall(dataset: &Dataset, out: &Path, config: &Config, bf16: bool) -> f64 {
-    let config = &config.for_rows(dataset.split(Split::Train).rows);
     let mut cpu = Cpu::new(config.train.threads, None, Precision::Fp32).unwrap();
     if bf16 {
         cpu = cpu.with_bf16();
     }
-    let resolved = config.for_rows(dataset.split(Split::Train).rows);
-    Run::start(cpu, dataset, out, &resolved, false, &AtomicBool::new(false), &mut |_| {}).unwrap().run().unwrap();
+    let resolved = config.for_shape(&Shape::of(dataset).unwrap());
+    Run::start(cpu, dataset, out, &resolved, false, &AtomicBool::new(false), &mut |_| {}).unwrap().run(true).unwrap();
     let mut model = Model::load(out, Device::Cpu, config.train.threads).unwrap();
     let request = Evaluate::split(Split::Test).k(&[100]).include_seen(true).bootstrap(0, 0);
     let report = model.evaluate(request, dataset).unwrap();
@@ -34,7 +33,7 @@ fn recall_in_bf16_is_that_in_fp32() {
     let mut config = Config::default();
     config.model.dim = 16;
     config.train.epochs = Some(3);
-    config.train.batch_size = 512;
+    config.train.batch_size = Some(512);
     config.train.device = Device::Cpu;
     let [fp32, bf16] = [false, true].map(|bf16| recall(&dataset, &folder.path().join("model"), &config, bf16));
     println!("recall@100: fp32 {fp32}, bf16 {bf16}, {:+.3} %", (bf16 / fp32 - 1.0) * 100.0);

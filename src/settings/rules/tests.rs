@@ -1,0 +1,139 @@
+//! Every rule at its boundaries, and what is decided where.
+
+use super::*;
+use crate::settings::Table;
+
+const KEYS: [&str; 10] = [
+    "model.user.history",
+    "model.user.id",
+    "loss.negatives",
+    "model.temperature",
+    "model.popularity",
+    "optimizer.lr",
+    "optimizer.weight_decay",
+    "train.batch_size",
+    "train.epochs",
+    "train.early_stop",
+];
+
+fn config(text: &str) -> Config {
+    Config::from_toml(text).unwrap()
+}
+
+fn shape(rows: u64, valid_rows: u64) -> Shape {
+    Shape { rows, valid_rows, user_rows: 7.0, gini: 0.7, ..Shape::default() }
+}
+
+fn decided(config: &Config, shape: &Shape) -> Vec<(&'static str, String)> {
+    config.for_shape(shape).decisions().iter().map(|made| (made.key, made.value.clone())).collect()
+}
+
+#[test]
+fn every_open_setting_is_decided_once_and_has_a_reason() {
+    let resolved = Config::default().for_shape(&shape(1_000, 10));
+    assert_eq!(resolved.decisions().iter().map(|made| made.key).collect::<Vec<_>>(), KEYS);
+    assert!(resolved.decisions().iter().all(|made| !made.why.is_empty() && !made.why.ends_with('.')));
+    let about = Config::describe();
+    let open: Vec<&str> = about.iter().filter(|about| about.open.is_some()).map(|about| &*about.key).collect();
+    assert!(KEYS.iter().all(|key| open.contains(key)), "{open:?}");
+}
+
+#[test]
+fn a_value_is_what_the_flag_takes() {
+    for made in Config::default().for_shape(&shape(1_000, 10)).decisions() {
+        let mut set = Config::default();
+        let settings = Config::settings();
+        let setting = settings.iter().find(|setting| setting.key() == made.key).unwrap();
+        setting.put(&mut set, &[made.value.as_ref()]).unwrap();
+        let again = decided(&set, &shape(1_000, 10));
+        assert!(again.iter().all(|(key, _)| *key != made.key), "{made:?}");
+        assert_eq!(again.len(), KEYS.len() - 1);
+        assert_eq!(set.for_shape(&shape(1_000, 10)), Config::default().for_shape(&shape(1_000, 10)), "{made:?}");
+    }
+}
+
+#[test]
+fn what_is_set_stays() {
+    let chosen = config(
+        "[model]\ntemperature = 0.05\npopularity = 0\nuser = { id = false, history = 2 }\nitem = { id = true, history = 0 }\n\
+         [loss]\nnegatives = \"full\"\n[optimizer]\nlr = 0.5\nweight_decay = 0.5\n\
+         [train]\nepochs = 7\nbatch_size = 9\nearly_stop = \"off\"",
+    );
+    for shape in [shape(0, 0), shape(1 << 40, 1 << 30)] {
+        let resolved = chosen.for_shape(&shape);
+        assert_eq!(*resolved.config(), chosen);
+        assert!(resolved.decisions().is_empty());
+        assert_eq!((resolved.temperature(), resolved.popularity(), resolved.lr()), (0.05, 0.0, 0.5));
+        assert_eq!((resolved.history(), resolved.user_id(), resolved.negatives()), (2, false, Negatives::Full));
+        assert_eq!((resolved.weight_decay(), resolved.batch_size(), resolved.epochs()), (0.5, 9, 7));
+        assert_eq!(resolved.early_stop(), None);
+    }
+}
+
+#[test]
+fn a_file_has_every_value_and_gives_them_back() {
+    let resolved = Config::default().for_shape(&shape(3_000_000, 10));
+    let text = serde_json::to_string(&resolved).unwrap();
+    let read: Resolved = serde_json::from_str(&text).unwrap();
+    assert_eq!(read, resolved);
+    assert_eq!(read.decisions(), []);
+    assert_eq!(read.early_stop(), resolved.early_stop());
+    assert!(decided(read.config(), &shape(5, 0)).is_empty(), "nothing is open in a model's file");
+}
+
+#[test]
+fn a_file_of_an_earlier_version_means_what_it_meant() {
+    let old = "{\"model\":{\"dim\":8,\"temperature\":0.3,\"user\":{\"id\":true,\"history\":4},\"item\":{\"id\":true}},\
+               \"loss\":{\"negatives\":\"cross-batch:7\"},\"optimizer\":{\"lr\":0.02},\
+               \"train\":{\"epochs\":3,\"batch_size\":64,\"early_stop\":null}}";
+    let read: Resolved = serde_json::from_str(old).unwrap();
+    assert_eq!((read.temperature(), read.history(), read.lr()), (0.3, 4, 0.02));
+    assert_eq!((read.negatives(), read.batch_size(), read.epochs()), (Negatives::CrossBatch(7), 64, 3));
+    assert_eq!(read.early_stop(), None, "it was trained without");
+    assert_eq!((read.popularity(), read.weight_decay()), (0.0, 0.0), "it did not know them");
+    let nothing: Resolved = serde_json::from_str("{}").unwrap();
+    assert_eq!((nothing.temperature(), nothing.lr(), nothing.batch_size()), (0.2, 0.01, 512));
+    assert!(nothing.user_id() && nothing.history() == 0 && nothing.negatives() == Negatives::InBatch);
+}
+
+#[test]
+fn epochs_follow_the_rows() {
+    let epochs = |rows| Config::default().for_shape(&shape(rows, 0)).epochs();
+    assert_eq!([0, 100_000, 2_000_000, 2_000_001, 4_000_000].map(epochs), [30, 30, 30, 29, 15]);
+    assert_eq!([10_000_000, 12_000_000, 12_000_001, 1 << 40].map(epochs), [6, 5, 5, 5]);
+}
+
+#[test]
+fn decay_keeps_vectors_short_only_where_that_changes_no_score() {
+    let decay = |text| config(text).for_shape(&shape(1, 0)).weight_decay();
+    assert_eq!(decay(""), 2.0);
+    assert_eq!(decay("[model]\nnormalize = false"), 0.0, "decay would shrink scores");
+    assert_eq!(decay("[optimizer]\nname = \"adagrad\""), 0.0);
+    assert_eq!(decay("[optimizer]\nweight_decay = 0"), 0.0);
+}
+
+#[test]
+fn popularity_counts_where_the_correction_takes_it_out() {
+    let popularity = |text: &str| config(text).for_shape(&shape(1, 0)).popularity();
+    assert_eq!([popularity(""), popularity("[loss]\nlogq = \"streaming\"")], [0.5; 2]);
+    assert_eq!(["corrected", "off"].map(|logq| popularity(&format!("[loss]\nlogq = \"{logq}\""))), [0.0; 2]);
+}
+
+#[test]
+fn training_stops_early_where_there_is_a_validation_split() {
+    let stop = |valid| Config::default().for_shape(&shape(1_000, valid)).early_stop().map(ToString::to_string);
+    assert_eq!([0, 1].map(stop), [None, Some("ndcg@20,5".to_owned())]);
+}
+
+#[test]
+fn the_rest_is_one_value_each() {
+    let resolved = Config::default().for_shape(&shape(1_000, 0));
+    assert_eq!((resolved.temperature(), resolved.lr(), resolved.batch_size()), (0.2, 0.01, 512));
+    assert_eq!((resolved.history(), resolved.user_id(), resolved.negatives()), (0, true, Negatives::InBatch));
+    assert_eq!((resolved.model.item.id, resolved.model.item.history), (Some(true), Some(0)));
+}
+
+#[test]
+fn numbers_have_commas() {
+    assert_eq!([0, 999, 1_000, 1_020_034].map(grouped), ["0", "999", "1,000", "1,020,034"]);
+}
