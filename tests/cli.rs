@@ -6,6 +6,8 @@ mod exclude;
 mod export;
 #[path = "cli/support.rs"]
 mod support;
+#[path = "cli/views.rs"]
+mod views;
 #[path = "cli/written.rs"]
 mod written;
 
@@ -29,7 +31,21 @@ fn small_model(folder: &Path) {
     events(folder, &["ingest", "in.csv", "--out", "data", "--split", "last-per-user:1"]);
     events(
         folder,
-        &["train", "--data", "data", "--out", "model", "--dim", "8", "--epochs", "30", "--batch-size", "32", "--early-stop", "off"],
+        &[
+            "train",
+            "--data",
+            "data",
+            "--out",
+            "model",
+            "--dim",
+            "8",
+            "--epochs",
+            "30",
+            "--batch-size",
+            "32",
+            "--early-stop",
+            "off",
+        ],
     );
 }
 
@@ -85,6 +101,10 @@ fn the_whole_chain_on_a_sample_of_real_purchases() {
     let inspected = event(&found, "inspect");
     assert_eq!(inspected["kind"], "dataset");
     assert!(inspected["test"]["rows"].as_u64() > Some(0));
+    assert_eq!(inspected["shape"]["rows"], inspected["train"]["rows"]);
+    assert!(inspected["shape"]["next"]["users"].as_u64() > Some(100), "{inspected}");
+    let said = tercel(at, &["inspect", "data"]).stdout;
+    assert!(["rows a user", "order: ", "next item, of "].iter().all(|words| said.contains(words)), "{said}");
 
     let found = events(at, &["train", "--data", "data", "--out", "model", "--dim", "16", "--epochs", "2"]);
     let settings = event(&found, "settings");

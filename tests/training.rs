@@ -320,6 +320,51 @@ fn early_stopping_keeps_the_best_epoch() {
 }
 
 #[test]
+fn early_stopping_and_the_card_follow_the_view_that_has_something_to_find() {
+    let folder = tempfile::tempdir().unwrap();
+    // Everybody buys again what they had, and the last user something new, too.
+    let rows: String = (0..200).map(|n| format!("u{},i{},{}\n", n % 20, n % 7, 1_600_000_000 + n)).collect();
+    let [train_file, again, new] = ["train.csv", "again.csv", "new.csv"].map(|name| folder.path().join(name));
+    fs::write(&train_file, format!("user,item,time\n{rows}u20,i1,1\n")).unwrap();
+    fs::write(&again, format!("user,item,time\n{rows}")).unwrap();
+    fs::write(&new, format!("user,item,time\n{rows}u20,i3,1600001000\n")).unwrap();
+    let dataset = |valid: &Path, name: &str| {
+        let config = IngestConfig { valid: vec![valid.to_owned()], ..Default::default() };
+        ingest(std::slice::from_ref(&train_file), &folder.path().join(name), &config, &|_| {}).unwrap();
+        Dataset::open(folder.path().join(name)).unwrap()
+    };
+    let (again, new) = (dataset(&again, "again"), dataset(&new, "new"));
+    let watched = |dataset: &Dataset, metric: &str, out: &str| {
+        let mut config = config();
+        config.train.epochs = Some(2);
+        config.train.early_stop = Some(format!("{metric},3").parse().unwrap());
+        let (_, events) = run(dataset, &folder.path().join(out), &config)?;
+        let views = events.iter().filter_map(|event| match event {
+            TrainEvent::Validation { view, .. } => Some(view.name()),
+            _ => None,
+        });
+        let told = events.iter().filter(|event| matches!(event, TrainEvent::Watching { .. })).count();
+        Ok::<_, Error>((views.collect::<Vec<_>>(), told))
+    };
+    assert_eq!(watched(&again, "ndcg@5", "a").unwrap(), (vec!["next"; 2], 1), "said once");
+    assert_eq!(watched(&again, "next.ndcg@5", "b").unwrap(), (vec!["next"; 2], 0));
+    assert_eq!(watched(&new, "ndcg@5", "c").unwrap(), (vec!["discovery"; 2], 0));
+    assert_eq!(watched(&new, "discovery.ndcg@5", "d").unwrap(), (vec!["discovery"; 2], 0));
+    assert_eq!(watched(&new, "next.ndcg@5", "e").unwrap(), (vec!["next"; 2], 0));
+    let error = watched(&again, "discovery.ndcg@5", "f").unwrap_err().to_string();
+    assert!(error.contains("train.early_stop") && error.contains("next.ndcg@5"), "{error}");
+
+    let [one, both] = ["a", "c"].map(|name| fs::read_to_string(folder.path().join(name).join("README.md")).unwrap());
+    let count = |card: &str, words: &str| card.matches(words).count();
+    assert_eq!((count(&one, "| ndcg@10 |"), count(&one, "nothing to find")), (1, 1), "{one}");
+    assert_eq!((count(&both, "| ndcg@10 |"), count(&both, "nothing to find")), (2, 0), "{both}");
+    let metrics: serde_json::Value = read_json(&folder.path().join("a/metrics.json")).unwrap();
+    let found = &metrics["diagnostics"];
+    assert_eq!((&found["view"], &found["evaluations"][0]["users"]), (&"next".into(), &0.into()));
+    assert_eq!(found["metrics"]["ndcg@10"], found["evaluations"][1]["metrics"]["ndcg@10"]["value"]);
+}
+
+#[test]
 fn what_is_not_finite_stops_with_step_and_cause() {
     let folder = tempfile::tempdir().unwrap();
     let dataset = checkerboard(folder.path());

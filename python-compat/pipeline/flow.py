@@ -215,11 +215,15 @@ def _curves(one: night.Trained) -> VegaChart:
 def _figures(figures: dict[str, Any]) -> list[Any]:
     parts: list[Any] = []
     for name, body in figures.items():
+        if body.get("nothing"):
+            parts.append(Markdown(f"## {name}\n\nNothing to find: {body['nothing']}."))
+            continue
+        others = {"popularity": body["popularity"], **body.get("baselines", {})}
         rows = []
         for metric, found in body["metrics"].items():
             interval = "" if found["low"] is None else f"{found['low']:.4f} to {found['high']:.4f}"
-            rows.append([metric, f"{found['value']:.4f}", interval, f"{body['popularity'][metric]:.4f}"])
-        parts += [Markdown(f"## {name}"), Table(rows, headers=["metric", "model", "95 % interval", "popularity"])]
+            rows.append([metric, f"{found['value']:.4f}", interval, *(f"{of[metric]:.4f}" for of in others.values())])
+        parts += [Markdown(f"## {name}"), Table(rows, headers=["metric", "model", "95 % interval", *others])]
     return parts
 
 

@@ -204,10 +204,8 @@ def test(
         work, f"{chosen.name}-again", chosen.settings, Schedule(**asdict(schedule) | {"seed": schedule.seed + 1})
     )
     model = tercel.Model(chosen.path, device=schedule.device, threads=schedule.threads)
-    figures = {
-        name: tercel.evaluate(model, data, "test", k=[checks.k, 20], include_seen=seen, progress=False).details
-        for name, seen in (("test, discovery", False), ("test, bought next", True))
-    }
+    found = tercel.evaluate(model, data, "test", k=sorted({checks.k, 20}), view="both", progress=False)
+    figures = {f"test, {name}": view.details for name, view in found.views.items()}
     second = work.folder / "predictions-again.parquet"
     other = tercel.Model(again.path, device=schedule.device)
     with owned.replacing(second) as draft:
@@ -277,9 +275,17 @@ def publish(
 
 
 def _popularity(model: tercel.Model, data: tercel.Dataset, metric: str) -> float:
-    """The popularity baseline's value of a metric on the validation split."""
-    k = int(metric.rsplit("@", 1)[1])
-    return tercel.evaluate(model, data, "valid", k=k, bootstrap=0, progress=False).popularity[metric]
+    """The popularity baseline's value of a metric on the validation split, in the view that early stopping watches: the
+    one that the metric names, or discovery, or what is bought next where there is nothing to discover.
+    """
+    view, _, figure = metric.rpartition(".")
+    k = int(figure.rsplit("@", 1)[1])
+    views = [view] if view else ["discovery", "next"]
+    for each in views:
+        found = model.evaluate(data, "valid", k=k, view=each, baselines="none", bootstrap=0, progress=False)
+        if found.nothing is None:
+            return found.popularity[figure]
+    raise ValueError(f"{metric}: {found.nothing}")
 
 
 def _write(rows: pa.RecordBatchReader, path: Path) -> None:

@@ -34,6 +34,12 @@ from pipeline.report_data import collect
 
 TEMPLATES = Path(__file__).parent / "templates"
 
+BASELINES = {
+    "popularity": "Popularity",
+    "popular_7_days": "Of 7 days",
+    "popular_28_days": "Of 28 days",
+    "item_knn": "Item-kNN",
+}
 SHOWN_METRICS = ("recall", "ndcg", "hit_rate", "mrr", "precision", "map", "coverage")
 
 
@@ -152,17 +158,21 @@ def tiles(checks: CheckReport, data: Mapping[str, Any], k: int) -> list[dict[str
 
 
 def evaluations(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The evaluations in a model's metrics.json as tables: metric, value, interval, popularity."""
+    """The evaluations in a model's metrics.json as tables: metric, value, interval, popularity and other baselines."""
     tables = []
     for body in metrics.values():
         if not isinstance(body, dict) or body.get("event") != "evaluate":
             continue
-        rows = []
-        for name, estimate in body["metrics"].items():
-            if name.split("@")[0] in SHOWN_METRICS:
-                rows.append({"name": name, **estimate, "popularity": body.get("popularity", {}).get(name)})
+        baselines = {"popularity": body.get("popularity", {}), **body.get("baselines", {})}
+        rows = [
+            {"name": name, **estimate, "baselines": [figures.get(name) for figures in baselines.values()]}
+            for name, estimate in body["metrics"].items()
+            if name.split("@")[0] in SHOWN_METRICS
+        ]
         kind = "what they buy next" if body.get("include_seen") else "discovery: bought items left out"
-        tables.append({"title": kind, "users": body["users"], "split": body["split"], "rows": rows})
+        head = [BASELINES.get(name, name) for name in baselines]
+        table = {"title": kind, "users": body["users"], "split": body["split"], "rows": rows, "baselines": head}
+        tables.append({**table, "nothing": body.get("nothing")})
     return tables
 
 

@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use numpy::PyArray2;
 use pyo3::prelude::*;
+use tercel::eval::{Baselines, Views, views};
 use tercel::index::item_index::IndexOptions;
 use tercel::table::ReadOptions;
 use tercel::{Dataset, Evaluate, Event, Exclude, Items, Model, Recommend, Result, Search, Who};
@@ -155,9 +156,9 @@ impl TwoTower {
         Ok(found.to_string())
     }
 
-    /// Evaluates on a split of the dataset at `data`: the full catalogue, one row per user. JSON, in the words of
-    /// `tercel evaluate --json`.
-    #[pyo3(signature = (data, split, ks, include_seen, bootstrap, seed, observer))]
+    /// Evaluates on a split of the dataset at `data`: the full catalogue, one row per user. JSON, a list with an object for
+    /// each view, in the words of `tercel evaluate --json`.
+    #[pyo3(signature = (data, split, ks, view, baselines, bootstrap, seed, observer))]
     #[allow(clippy::too_many_arguments)]
     fn evaluate(
         &self,
@@ -165,22 +166,29 @@ impl TwoTower {
         data: PathBuf,
         split: &str,
         ks: Vec<usize>,
-        include_seen: bool,
+        view: Option<&str>,
+        baselines: &str,
         bootstrap: usize,
         seed: u64,
         observer: Option<Py<PyAny>>,
     ) -> PyResult<String> {
         let (dataset, split) = (open(&data)?, raised(split.parse())?);
+        let asked: Option<Views> = raised(view.map(str::parse).transpose())?;
+        let baselines: Baselines = raised(baselines.parse())?;
         let (result, watch) = py.detach(|| {
             let watch = RefCell::new(Watch::new(observer));
             let mut told = Told { watch: &watch, notes: Vec::new() };
             let mut observer = |event: Event<'_>| told.tell(event);
-            let request = Evaluate::split(split).k(&ks).include_seen(include_seen).bootstrap(bootstrap, seed);
-            let result = self.lock().evaluate(request.observe(&mut observer), &dataset);
-            (result, watch.into_inner())
+            let request = Evaluate::split(split).k(&ks).baselines(baselines).bootstrap(bootstrap, seed);
+            let mut evaluations = Vec::new();
+            let result = views(&dataset, split, asked).and_then(|views| {
+                let request = request.observe(&mut observer);
+                self.lock().evaluate_views(request, views, &dataset, |found| evaluations.push(found))
+            });
+            (result.map(|()| evaluations), watch.into_inner())
         });
-        let evaluation = watch.end(result)?;
-        serde_json::to_string(&evaluation).map_err(invalid)
+        let evaluations = watch.end(result)?;
+        serde_json::to_string(&evaluations).map_err(invalid)
     }
 
     /// The vectors of users (all without `users`), as they are compared by inner product.

@@ -145,7 +145,10 @@ impl<'a, B: Backend> Run<'a, B> {
             return Err(Error::input(dataset.dir(), "the training split has no rows; ingest with another split"));
         }
         if config.early_stop().is_some() && dataset.split(Split::Valid).rows == 0 {
-            return Err(Error::config("train.early_stop", "the dataset has no validation split; ingest with one, or set it to \"off\""));
+            return Err(Error::config(
+                "train.early_stop",
+                "the dataset has no validation split; ingest with one, or set it to \"off\"",
+            ));
         }
         let users = dataset.vocabulary(&manifest.users)?;
         let items = dataset.vocabulary(&manifest.items)?;

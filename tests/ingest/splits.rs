@@ -37,6 +37,20 @@ fn by_time() {
 }
 
 #[test]
+fn rows_that_repeat_training_rows_are_counted() {
+    // Of a's later rows x is no news, twice in training; b's q is new to b; nobody knew d.
+    let log =
+        "user,item,time\na,x,10\na,x,11\nb,x,12\na,y,13\na,x,20\nb,q,20\na,x,30\na,y,31\nb,y,32\nd,x,33\na,x,34\n";
+    let case = Case::with("a.csv", log);
+    let opened = case.open("a.csv", &config(|c| c.split = "time:20,30".parse().unwrap()));
+    let manifest = opened.dataset.manifest();
+    let repeats = [&manifest.train, &manifest.valid, &manifest.test].map(|split| split.repeats);
+    assert_eq!(repeats, [Some(1), Some(1), Some(3)]);
+    let summary = &opened.summary;
+    assert_eq!([summary.train_repeats, summary.valid_repeats, summary.test_repeats], [1, 1, 3]);
+}
+
+#[test]
 fn the_last_rows_per_user() {
     let (_case, opened) = split("last-per-user:1");
     // a: x10 z20 y30 w40; b: x10 q20; c and d have one row, which trains.

@@ -42,7 +42,7 @@ fn a_view_without_anything_to_find_says_so() {
     let evaluator = Evaluator::open(&dataset, Split::Test, &options).unwrap();
     assert!(evaluator.values(&mut ranker, "ndcg@2", &mut |_| Ok(())).unwrap().is_empty());
     let found = run(&dataset, &mut ranker, &options.view(View::Next)).unwrap();
-    assert_eq!((found.users, found.relevant, found.nothing), (2, 3, None));
+    assert_eq!((found.users, found.relevant, &found.nothing), (2, 3, &None));
     assert!(found.value("recall@2").is_some());
 }
 

@@ -70,10 +70,15 @@ def checks(passed: bool = True) -> CheckReport:
 
 METRICS: dict[str, Any] = {
     "epoch_losses": [6.7, 6.1, 5.9],
-    "test_seen_excluded": {
-        "event": "evaluate", "split": "test", "users": 1881, "include_seen": False,
+    "test_discovery": {
+        "event": "evaluate", "split": "test", "view": "discovery", "users": 1881, "include_seen": False,
         "metrics": {"recall@3": {"value": 0.02, "low": 0.018, "high": 0.0225}, "coverage@3": {"value": 0.5}},
         "popularity": {"recall@3": 0.0173},
+        "baselines": {"popular_7_days": {"recall@3": 0.0312}, "item_knn": {"recall@3": 0.0415}},
+    },
+    "test_next": {
+        "event": "evaluate", "split": "test", "view": "next", "users": 0, "include_seen": True,
+        "metrics": {}, "popularity": {}, "nothing": "all <0> pairs are known",
     },
 }  # fmt: skip
 
@@ -142,6 +147,8 @@ def test_figures_and_the_loss_curve_are_there(tmp_path: Path) -> None:
     """The model's metrics with intervals; a page without them is whole too."""
     page = build(tmp_path).read_text()
     assert "0.0180\N{EN DASH}0.0225" in page
+    assert all(words in page for words in ("0.0173", "0.0312", "0.0415", "Popularity", "Of 7 days", "Item-kNN"))
+    assert "Test split: nothing to find: all &lt;0&gt; pairs are known." in page
     assert 'aria-label="Loss by epoch, from 6.700 to 5.900"' in page
     bare = build(tmp_path, metrics=None, checks=CheckReport(()), created=datetime(2024, 6, 1, tzinfo=timezone.utc))
     assert "Made 2024-06-01 00:00 UTC" in bare.read_text()

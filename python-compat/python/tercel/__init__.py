@@ -4,7 +4,7 @@
 >>> purchases = tercel.demo_purchases()  # a pyarrow, Polars or pandas table, or the path of a file
 >>> data = tercel.Dataset.build(purchases, split="last-per-user:1", progress=False)
 >>> model = tercel.Model.train(data, dim=16, epochs=5, progress=False)
->>> report = tercel.evaluate(model, data, k=5, include_seen=True, progress=False)
+>>> report = tercel.evaluate(model, data, k=5, progress=False)
 >>> sorted(report.metrics)[:2]
 ['coverage@5', 'hit_rate@5']
 >>> top = model.recommend(k=3, include_seen=True, progress=False)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from ._counts import count, text_of
 from ._progress import parsed, users_bar
@@ -36,39 +36,63 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Full-catalogue metrics of a split, the popularity baseline beside them.
+    """Full-catalogue metrics of a split in one view, the popularity baseline beside them, and the other views.
 
     Attributes:
-        metrics: By name (`recall@10`, `ndcg@10`, …).
+        view: `discovery`, what users find that is new to them, or `next`, what they take next, be it new or not.
+        metrics: By name (`recall@10`, `ndcg@10`, …); empty where there is nothing to find.
         popularity: The baseline's values of the same names.
+        baselines: Those of what else needs no model, by name: `popular_7_days`, `popular_28_days`, `item_knn`.
         users: Users that were judged: every user is one row, whatever the number of its items.
+        nothing: Why there is nothing to find in this view; None where there is.
         definitions: What each figure is, in words.
         details: Everything that `tercel evaluate --json` says.
+        views: Every view that was looked at, by name, this one included.
 
     >>> import tercel
     >>> data = tercel.Dataset.build(tercel.demo_purchases(), split="last-per-user:1", progress=False)
     >>> model = tercel.Model.train(data, dim=8, epochs=1, progress=False)
-    >>> report = tercel.evaluate(model, data, k=5, include_seen=True, progress=False)
-    >>> report.users, report.metrics["recall@5"].value == report["recall@5"]
-    (30, True)
+    >>> report = tercel.evaluate(model, data, k=5, progress=False)
+    >>> report.view, report.users, report.metrics["recall@5"].value == report["recall@5"]
+    ('next', 30, True)
+    >>> print(report.views["discovery"])
+    test, discovery: nothing to find: all 30 pairs of user and item in the test split stand in the training split too
     """
 
     split: str
+    view: str
     metrics: dict[str, Estimate]
     popularity: dict[str, float]
+    baselines: dict[str, dict[str, float]]
     users: int
+    nothing: str | None
     definitions: dict[str, str]
     details: dict[str, Any]
+    views: dict[str, Evaluation] = field(repr=False, compare=False)
 
     def __getitem__(self, metric: str) -> float:
         """The value of a metric."""
+        if self.nothing is not None:
+            raise KeyError(f"{metric}: nothing to find in the view {self.view}: {self.nothing}")
         return self.metrics[metric].value
 
     def __str__(self) -> str:
         """A table for people."""
-        lines = [f"{self.split}: {self.users} users, full catalogue", f"{'':14}{'model':>28}{'popularity':>12}"]
-        lines += [f"{name:14}{estimate!s:>28}{self.popularity[name]:12.4f}" for name, estimate in self.metrics.items()]
+        if self.nothing is not None:
+            return f"{self.split}, {self.view}: nothing to find: {self.nothing}"
+        others = {"popularity": self.popularity, **self.baselines}
+        head = "".join(f"{HEADS.get(name, name):>12}" for name in others)
+        lines = [f"{self.split}, {self.view}: {self.users} users, full catalogue", f"{'':14}{'model':>28}{head}"]
+        for name, estimate in self.metrics.items():
+            lines.append(f"{name:14}{estimate!s:>28}" + "".join(f"{of[name]:12.4f}" for of in others.values()))
         return "\n".join(lines)
+
+
+HEADS = {"popular_7_days": "of 7 days", "popular_28_days": "of 28 days", "item_knn": "item-kNN"}
+"""What stands above a baseline's column."""
+
+View: TypeAlias = Literal["discovery", "next", "both"]
+Baselines: TypeAlias = Literal["none", "recent", "all"]
 
 
 def evaluate(
@@ -77,30 +101,40 @@ def evaluate(
     split: Split = "test",
     *,
     k: int | list[int] | tuple[int, ...] = (10, 20),
-    include_seen: bool = False,
+    view: View | None = None,
+    include_seen: bool | None = None,
+    baselines: Baselines = "all",
     bootstrap: int = 1000,
     seed: int = 0,
     progress: bool = True,
 ) -> Evaluation:
     """Evaluates a model on a split of the dataset that it was trained on: every user, the full catalogue.
 
+    What comes back is the first view that has anything to find; its `views` has all that were looked at.
+
     Args:
         model: The model.
         dataset: Its dataset, or one with the same vocabularies.
         split: `valid` or `test`.
         k: The lengths of list that are judged.
-        include_seen: Lets the model return what a user has had in training.
+        view: `discovery` leaves out the items that a user has had in training, from the lists and from what is to be
+            found; `next` keeps them in both; `both` looks at one after the other, as it is done without it where at
+            least 1 % of the split's rows repeat training rows (else discovery alone).
+        include_seen: Short for `view="next"`, or `view="discovery"` where it is False.
+        baselines: What stands beside the model and popularity: the most popular of the last 7 and 28 days (`recent`),
+            these and the neighbours of what a user has (`all`), or nothing (`none`).
         bootstrap: Resamples for the intervals; 0 for none.
         seed: Of the resamples.
         progress: Shows a bar.
 
     Raises:
+        ConfigError: For a setting that cannot be used, or two that contradict each other.
         DataError: When nobody has items in the split.
 
     >>> import tercel
     >>> data = tercel.Dataset.build(tercel.demo_purchases(), split="last-per-user:1", progress=False)
     >>> model = tercel.Model.train(data, dim=16, epochs=20, batch_size=64, progress=False)
-    >>> report = tercel.evaluate(model, data, k=10, include_seen=True, progress=False)
+    >>> report = tercel.evaluate(model, data, k=10, progress=False)
     >>> report["recall@10"] > report.popularity["recall@10"]
     True
     """
@@ -110,25 +144,50 @@ def evaluate(
     ks = [count("k", one) for one in (k if isinstance(k, (list, tuple)) else [k])]
     split_name = text_of(split, "split")
     bootstrap, seed = count("bootstrap", bootstrap), count("seed", seed)
+    asked = _view(view, include_seen)
     bar, told = users_bar("evaluate")
     try:
         words = model._core.evaluate(
-            dataset.path, split_name, ks, include_seen, bootstrap, seed, parsed([told] if progress else [])
+            dataset.path,
+            split_name,
+            ks,
+            asked,
+            text_of(baselines, "baselines"),
+            bootstrap,
+            seed,
+            parsed([told] if progress else []),
         )
     finally:
         bar.close()
-    return _evaluation(json.loads(words))
+    views: dict[str, Evaluation] = {}
+    for details in json.loads(words):
+        views[details["view"]] = _evaluation(details, views)
+    return next((found for found in views.values() if found.nothing is None), next(iter(views.values())))
 
 
-def _evaluation(details: dict[str, Any]) -> Evaluation:
+def _view(view: str | None, include_seen: bool | None) -> str | None:
+    """What is to be looked at, whichever way it was said."""
+    if include_seen is None:
+        return None if view is None else text_of(view, "view")
+    short = "next" if include_seen else "discovery"
+    if view not in (None, short):
+        raise ConfigError(f"view: {view!r} contradicts include_seen={include_seen!r}; give one", field="view")
+    return short
+
+
+def _evaluation(details: dict[str, Any], views: dict[str, Evaluation]) -> Evaluation:
     estimate = {name: Estimate(**value) for name, value in details["metrics"].items()}
     return Evaluation(
         split=details["split"],
+        view=details["view"],
         metrics=estimate,
         popularity=details["popularity"],
+        baselines=details.get("baselines", {}),
         users=details["users"],
+        nothing=details.get("nothing"),
         definitions=details["definitions"],
         details=details,
+        views=views,
     )
 
 

@@ -18,9 +18,10 @@ from ._progress import PASSING, Event, Observer, parsed, training_bar, users_bar
 from ._scratch import Scratch
 from ._tables import PathLike, Table, Words, explained, path_of, raw_ids, read_options, users_source
 from ._warn import warn
-from .config import Config, complete, configuration, settings_of
-from .dataset import Dataset, _arrow
+from .config import Config, configuration, settings_of
+from .dataset import Dataset, Split, _arrow
 from .errors import ResultWarning
+from .evaluation import Evaluation, evaluate
 from .index import Index
 
 _SPREAD = 8, 0.25
@@ -97,7 +98,7 @@ class Model:
         observers: list[Observer] = [lambda event: None if event["event"] in PASSING else events.append(event)]
         bar = None
         if progress:
-            bar, told = training_bar(complete(whole, dataset.rows("train"))["train"]["epochs"])
+            bar, told = training_bar()
             observers.append(told)
         if on_event is not None:
             observers.append(on_event)
@@ -332,6 +333,17 @@ class Model:
             with file.open("rb") as content:  # pyarrow takes no path that is not UTF-8
                 return pyarrow.parquet.read_table(content)
         return pa.table({"user": pa.array([], pa.string())})
+
+    def evaluate(self, dataset: Dataset, split: Split = "test", **settings: Any) -> Evaluation:
+        """`tercel.evaluate` as a method.
+
+        >>> import tercel
+        >>> data = tercel.Dataset.build(tercel.demo_purchases(), split="last-per-user:1", progress=False)
+        >>> model = tercel.Model.train(data, dim=8, epochs=1, progress=False)
+        >>> model.evaluate(data, k=5, view="next", progress=False).users
+        30
+        """
+        return evaluate(self, dataset, split, **settings)
 
     def __repr__(self) -> str:
         """What it is, in a line."""

@@ -76,7 +76,7 @@ class TopKEncoder:
         train = self.model._trained_on()
         data = encode(train, as_dataset(x), self.model._columns())
         ks = sorted({metric.k for metric in self.metrics})
-        found = evaluate(self.model.trained, data, "valid", k=ks, include_seen=True, progress=False)
+        found = evaluate(self.model.trained, data, "valid", k=ks, view="next", baselines="none", progress=False)
         values = {metric.key: found[metric.metric] for metric in self.metrics}
         return values if return_dict else list(values.values())
 
