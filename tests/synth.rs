@@ -7,8 +7,10 @@ use std::path::Path;
 use tercel::Error;
 use tercel::data::dataset::{Dataset, Split};
 use tercel::data::ingest::{IngestConfig, ingest};
+use tercel::data::shape::Shape;
 use tercel::data::vocabulary::RawId;
 use tercel::synth::hm::{HmConfig, HmSummary, write};
+use tercel::synth::planted::{self, PlantedConfig, PlantedShape, PlantedSummary};
 use tercel::train::train;
 use tercel::{Config, Device, Evaluate, Exclude, Model, Recommend, Who};
 
@@ -143,4 +145,131 @@ fn a_model_finds_what_was_planted() {
     }
     let (share, clusters) = (f64::from(own) / f64::from(all), 4.0);
     assert!(share > 1.5 * 2.0 / clusters, "{share} of the lists come from the customers' own clusters");
+}
+
+/// Rows of a CSV file, by their cells, without the header.
+fn table(path: &Path) -> Vec<Vec<i64>> {
+    let cells = |line: &String| line.split(',').map(|cell| cell.parse().expect("a number")).collect();
+    lines(path)[1..].iter().map(cells).collect()
+}
+
+fn planted(folder: &Path, shape: PlantedShape, seed: u64) -> PlantedSummary {
+    let config = PlantedConfig { shape, users: 300, items: 200, rows: 9_000, seed };
+    planted::write(folder, &config, &|_, _| {}).expect("writes")
+}
+
+/// Users with their items in order of time.
+fn by_user(rows: &[Vec<i64>]) -> BTreeMap<i64, Vec<i64>> {
+    let mut users = BTreeMap::<i64, Vec<i64>>::new();
+    rows.iter().for_each(|row| users.entry(row[0]).or_default().push(row[1]));
+    users
+}
+
+/// What ingest finds in planted purchases.
+fn shape_of(folder: &Path) -> Shape {
+    let data = folder.join("data");
+    ingest(&[folder.join("purchases.csv")], &data, &IngestConfig::default(), &|_| {}).expect("ingests");
+    Shape::of(&Dataset::open(&data).expect("a dataset")).expect("it has one")
+}
+
+#[test]
+fn planted_purchases_are_as_many_as_asked_for_and_the_same_again() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = |name: &str| folder.path().join(name);
+    for shape in [PlantedShape::Clusters, PlantedShape::Drift, PlantedShape::Sequences, PlantedShape::Repeats] {
+        let [once, twice, other] = ["once", "twice", "other"].map(|name| at(&format!("{shape}-{name}")));
+        let summary = planted(&once, shape, 1);
+        assert_eq!((summary.rows, summary.users, summary.items), (9_000, 300, 200));
+        assert_eq!(summary.bytes, fs::metadata(once.join("purchases.csv")).expect("there").len());
+        planted(&twice, shape, 1);
+        planted(&other, shape, 2);
+        for file in ["purchases.csv", "truth/users.csv", "truth/items.csv"] {
+            let bytes = |folder: &Path| fs::read(folder.join(file)).expect("there");
+            assert!(bytes(&once) == bytes(&twice), "{shape}: {file}");
+        }
+        assert!(fs::read(once.join("purchases.csv")).unwrap() != fs::read(other.join("purchases.csv")).unwrap());
+        let rows = table(&once.join("purchases.csv"));
+        assert_eq!((rows.len(), by_user(&rows).len()), (9_000, 300), "everybody comes");
+        assert!(rows.windows(2).all(|pair| pair[0][0] < pair[1][0] || pair[0][2] <= pair[1][2]), "in order of time");
+        assert!(rows.iter().all(|row| (0..200).contains(&row[1])));
+        let error = planted::write(&once, &PlantedConfig { shape, users: 9, items: 20, rows: 9, seed: 0 }, &|_, _| {});
+        assert!(error.is_err(), "nothing is written over");
+    }
+}
+
+#[test]
+fn planted_sizes_have_limits() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (users, items, rows, field) in [(0, 20, 9, "users"), (9, 19, 9, "items"), (9, 20, 8, "rows")] {
+        let config = PlantedConfig { shape: PlantedShape::Drift, users, items, rows, seed: 0 };
+        let error = planted::write(&folder.path().join("out"), &config, &|_, _| {}).expect_err("it cannot be");
+        assert!(error.to_string().starts_with(field), "{error}");
+    }
+    let config = PlantedConfig { shape: PlantedShape::Drift, users: 9, items: 20, rows: 9, seed: 0 };
+    assert_eq!(planted::write(&folder.path().join("out"), &config, &|_, _| {}).expect("one each").rows, 9);
+}
+
+#[test]
+fn planted_clusters_are_the_users_own() {
+    let folder = tempfile::tempdir().expect("a folder");
+    planted(folder.path(), PlantedShape::Clusters, 0);
+    let truth = |file: &str| -> HashMap<i64, i64> {
+        table(&folder.path().join(file)).iter().map(|row| (row[0], row[1])).collect()
+    };
+    let (users, items) = (truth("truth/users.csv"), truth("truth/items.csv"));
+    let rows = table(&folder.path().join("purchases.csv"));
+    let own = rows.iter().filter(|row| users[&row[0]] == items[&row[1]]).count();
+    // Four of five, and a quarter of the rest.
+    assert!((0.82..0.88).contains(&(own as f64 / 9_000.0)), "{own} of 9,000");
+    assert_eq!(users.values().collect::<BTreeSet<_>>().len(), 4);
+}
+
+#[test]
+fn planted_drift_brings_new_items() {
+    let folder = tempfile::tempdir().expect("a folder");
+    planted(folder.path(), PlantedShape::Drift, 0);
+    let items = table(&folder.path().join("truth/items.csv"));
+    let rows = table(&folder.path().join("purchases.csv"));
+    // The newest twenty of the items that are there at a row's time.
+    let newest = |row: &&Vec<i64>| {
+        let there = items.iter().filter(|item| item[1] <= row[2]).map(|item| item[0]).max().expect("some are");
+        assert!(row[1] <= there, "{row:?}: it is not there yet");
+        row[1] > there - 20
+    };
+    let new = rows.iter().filter(newest).count();
+    assert!((0.8..0.92).contains(&(new as f64 / 9_000.0)), "{new} of 9,000");
+}
+
+#[test]
+fn planted_sequences_follow_from_the_last_two_items() {
+    let folder = tempfile::tempdir().expect("a folder");
+    planted(folder.path(), PlantedShape::Sequences, 0);
+    let follows: BTreeSet<(i64, i64)> =
+        table(&folder.path().join("truth/items.csv")).iter().map(|row| (row[0], row[1])).collect();
+    let users = by_user(&table(&folder.path().join("purchases.csv")));
+    let after = |gap: usize| {
+        let pairs = users.values().flat_map(|items| items.windows(gap + 1).map(|window| (window[0], window[gap])));
+        let hits: Vec<bool> = pairs.map(|pair| follows.contains(&pair)).collect();
+        hits.iter().filter(|hit| **hit).count() as f64 / hits.len() as f64
+    };
+    assert!((0.48..0.56).contains(&after(1)), "{}", after(1));
+    // Three of ten, and followers' followers by chance.
+    assert!((0.28..0.38).contains(&after(2)), "{}", after(2));
+    assert!(after(4) < 0.2, "{}", after(4));
+    let next = shape_of(folder.path()).next.expect("there are times");
+    assert!(next.last > next.all && next.last > 3.0 * next.popularity, "{next:?}");
+}
+
+#[test]
+fn planted_repeats_are_favourites() {
+    let folder = tempfile::tempdir().expect("a folder");
+    planted(folder.path(), PlantedShape::Repeats, 0);
+    let favourites: BTreeSet<Vec<i64>> = table(&folder.path().join("truth/users.csv")).into_iter().collect();
+    let rows = table(&folder.path().join("purchases.csv"));
+    let own = rows.iter().filter(|row| favourites.contains(&row[..2])).count();
+    assert!((0.69..0.74).contains(&(own as f64 / 9_000.0)), "{own} of 9,000");
+    let shape = shape_of(folder.path());
+    let repeated: usize =
+        by_user(&rows).values().map(|items| items.len() - items.iter().collect::<BTreeSet<_>>().len()).sum();
+    assert!((shape.repeats - repeated as f64 / 9_000.0).abs() < 1e-4 && shape.repeats > 0.5, "{}", shape.repeats);
 }

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pytest
 import tercel
 
-QUIET: dict[str, Any] = {"progress": False, "device": "cpu"}
+QUIET: dict[str, Any] = {"progress": False, "device": "cpu", "early_stop": "off"}
 LONG: dict[str, Any] = {"dim": 16, "epochs": 80, "batch_size": 128, "seed": 3, "negatives": "in-batch+uniform:32"}
 
 
@@ -267,7 +267,7 @@ def test_json_files_dictionaries_and_short_names_over_them(data: tercel.Dataset,
 def test_every_short_name_is_a_setting() -> None:
     from tercel.config import SHORT, complete
 
-    whole = complete({}, 1_000)
+    whole = complete({}, {"rows": 1_000})
     for name, place in SHORT.items():
         found: Any = whole
         for word in place.split("."):

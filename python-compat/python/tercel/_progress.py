@@ -87,13 +87,17 @@ def users_bar(what: str) -> tuple[Bar, Observer]:
     return bar, lambda event: bar.to(event["done"], event["users"])
 
 
-def training_bar(epochs: int) -> tuple[Bar, Observer]:
+def training_bar() -> tuple[Bar, Observer]:
     """For training: steps, the loss, and the validation metric of each epoch."""
     bar = Bar("train", " steps")
     words: dict[str, object] = {}
+    epochs = 0
 
     def told(event: Event) -> None:
-        if event["event"] == "progress":
+        nonlocal epochs
+        if event["event"] == "settings":
+            epochs = event["epochs"]
+        elif event["event"] == "progress":
             words.update(epoch=event["epoch"], loss=f"{event['loss']:.4f}")
             bar.to(event["step"], event["steps"], words)
         elif event["event"] == "epoch":

@@ -57,16 +57,16 @@ def configuration(config: Config | str | os.PathLike[str] | None, settings: Mapp
     return merged
 
 
-def complete(config: Config, rows: int) -> Config:
-    """The configuration with every default filled in, for a training split of this many rows.
+def complete(config: Config, shape: Mapping[str, Any]) -> Config:
+    """The configuration with every default filled in, for data of this shape (`Dataset.shape`; what is left out is 0).
 
     >>> from tercel.config import complete
-    >>> complete({}, 30_000_000)["train"]["epochs"]
+    >>> complete({}, {"rows": 30_000_000})["train"]["epochs"]
     5
     """
     words = json.dumps(config)
     with settings_of(words):
-        filled: Config = json.loads(_core.complete_config(words, rows))
+        filled: Config = json.loads(_core.complete_config(words, json.dumps(dict(shape))))
     return filled
 
 

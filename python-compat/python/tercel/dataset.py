@@ -58,6 +58,7 @@ class Dataset:
         self.manifest: dict[str, Any] = json.loads(_core.check_dataset(self.path))
         self.summary: dict[str, Any] = {}
         self._folder: Scratch | None = None
+        self._shape: dict[str, Any] | None = None
 
     @classmethod
     def build(
@@ -220,6 +221,18 @@ class Dataset:
     def items(self) -> int:
         """How many items the training split names: the catalogue."""
         return int(self.manifest["items"]["rows"]) - 1
+
+    @property
+    def shape(self) -> dict[str, Any]:
+        """What is known of the training rows as a whole, which the defaults of a training follow from: `rows`, `users`,
+        `items`, `user_rows` and `item_rows` (means), `user_rows_median`, `gini` of the items' rows, `repeats` (the share
+        of rows that repeat an earlier one), `timed` (the share with another time than the user's row before),
+        `valid_rows`, and `next`: how often the user's last item is among 20 that the two items before (`last`), all items
+        before (`all`) or popularity tell.
+        """
+        found = self._shape or json.loads(_core.shape(self.path))
+        self._shape = found
+        return dict(found)
 
     def rows(self, split: Split = "train") -> int:
         """The rows of a split."""

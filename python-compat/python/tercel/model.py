@@ -18,7 +18,7 @@ from ._progress import PASSING, Event, Observer, parsed, training_bar, users_bar
 from ._scratch import Scratch
 from ._tables import PathLike, Table, Words, explained, path_of, raw_ids, read_options, users_source
 from ._warn import warn
-from .config import Config, complete, configuration, settings_of
+from .config import Config, configuration, settings_of
 from .dataset import Dataset, Split, _arrow
 from .errors import ResultWarning
 from .evaluation import Evaluation, evaluate
@@ -98,7 +98,7 @@ class Model:
         observers: list[Observer] = [lambda event: None if event["event"] in PASSING else events.append(event)]
         bar = None
         if progress:
-            bar, told = training_bar(complete(whole, dataset.rows("train"))["train"]["epochs"])
+            bar, told = training_bar()
             observers.append(told)
         if on_event is not None:
             observers.append(on_event)

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use tercel::data::dataset::{Dataset, EntityInfo, Feature, FeatureKind, FileInfo, Split, verify_file};
+use tercel::data::shape::Shape;
 use tercel::data::shard::{Summary, summarise};
 use tercel::files::{read_json, settled};
 use tercel::index::ItemIndex;
@@ -17,6 +18,7 @@ use crate::output::{Output, date, size, thousands};
 use crate::paths::shown;
 
 mod accept;
+mod shape;
 
 const EXAMPLES: &str = r"Examples, after `tercel demo`:
   tercel inspect out/demo/dataset
@@ -142,6 +144,7 @@ fn dataset(path: &Path, out: &Output) -> Result<()> {
             }
         }
     }
+    let found = Shape::of(&dataset)?;
     let manifest = dataset.manifest();
     let checksums = dataset.files().filter(|file| file.xxh3.is_some()).count();
     let files = dataset.files().count();
@@ -167,6 +170,7 @@ fn dataset(path: &Path, out: &Output) -> Result<()> {
         "test": split(Split::Test),
         "users": entity(&manifest.users),
         "items": entity(&manifest.items),
+        "shape": found,
     });
     if let Some(derived) = &manifest.derived {
         merge(&mut event, &json!({ "derived": derived }));
@@ -187,6 +191,7 @@ fn dataset(path: &Path, out: &Output) -> Result<()> {
     }
     entity_lines("users", &manifest.users, &manifest.columns.user, out);
     entity_lines("items", &manifest.items, &manifest.columns.item, out);
+    shape::lines(&found, out);
     Ok(())
 }
 

@@ -99,6 +99,8 @@ class RetrievalModel:
         numbers = {"epochs": epochs, "seed": seed, "threads": threads}
         config["train"] = {name: count(name, value) for name, value in numbers.items()}
         config["train"]["device"] = text_of(device, "device")
+        # Every epoch is trained, as in Keras.
+        config["train"]["early_stop"] = "off"
         if batch_size is not None:
             config["train"]["batch_size"] = count("batch_size", batch_size)
         if held_out is not None and self.metrics:
@@ -208,7 +210,8 @@ class RetrievalModel:
         dim = last.pop() if last else (wide[0] if wide else 64)
         towers: list[dict[str, Any]] = []
         for tower, hidden, read in zip((self.query, self.candidate), widths, features, strict=True):
-            plan: dict[str, Any] = {"features": [column.name for column in read], "mlp": hidden[:-1]}
+            plan: dict[str, Any] = {"id": True, "history": 0, "features": [column.name for column in read]}
+            plan["mlp"] = hidden[:-1]
             if hidden:
                 plan |= {"combine": "concat", "feature_dim": tower.inputs.dim or dim}
             towers.append(plan)

@@ -85,6 +85,8 @@ class Model(keras.Model):
         config["train"] = {name: count(name, value) for name, value in numbers.items()}
         config["train"]["device"] = text_of(device, "device")
         config["train"]["batch_size"] = batch_size
+        # Every epoch is trained, as in Keras.
+        config["train"]["early_stop"] = "off"
         differs("fit: the loss that is told is a mean over rows; TFRS tells the sum over a batch")
         self._rows = x
         self.tercel = Trained.train(data, config=config, progress=verbose not in (0, False))
@@ -142,7 +144,7 @@ def _config(plan: Plan, columns: tuple[str, str]) -> dict[str, Any]:
     for tower in (plan.query, plan.candidate):
         several = bool(tower.hidden) or len(tower.columns) > 1
         read = [column.name for column in tower.columns[1:]]
-        words: dict[str, Any] = {"features": read, "mlp": list(tower.hidden[:-1])}
+        words: dict[str, Any] = {"id": True, "history": 0, "features": read, "mlp": list(tower.hidden[:-1])}
         towers.append(words | ({"combine": "concat", "feature_dim": tower.dim} if several else {}))
     if plan.query.width != plan.candidate.width:
         raise ConfigError(f"the towers are {plan.query.width} and {plan.candidate.width} wide; they must be as wide")
@@ -156,6 +158,7 @@ def _config(plan: Plan, columns: tuple[str, str]) -> dict[str, Any]:
             "item": towers[1],
         },
         "loss": {
+            "negatives": "in-batch",
             "logq": "exact" if plan.logq else "off",
             "mask_accidental_hits": plan.task.remove_accidental_hits,
         },

@@ -1,0 +1,33 @@
+//! The shape of a dataset, in words.
+
+use tercel::data::shape::{NextItem, Shape};
+
+use crate::output::{Output, thousands};
+
+/// What the defaults of a training follow from.
+pub fn lines(shape: &Shape, out: &Output) {
+    let percent = |share: f64| format!("{:.1} %", share * 100.0);
+    out.text(format_args!(
+        "  shape: {:.1} rows a user ({} in the middle), {:.1} an item; Gini {:.2} of the items' rows; {} of the rows repeat",
+        shape.user_rows,
+        thousands(shape.user_rows_median),
+        shape.item_rows,
+        shape.gini,
+        percent(shape.repeats)
+    ));
+    let order = match shape.timed {
+        None => "none: there are no times".to_owned(),
+        Some(share) if shape.is_ordered() => format!("that of time: {} of the rows have their own", percent(share)),
+        Some(share) => format!("hardly any: {} of a user's rows have another time than the one before", percent(share)),
+    };
+    out.text(format_args!("  order: {order}"));
+    if let Some(NextItem { users, last, all, popularity }) = shape.next {
+        out.text(format_args!(
+            "  next item, of {} users, among 20: {} by the two before, {} by all before, {} by popularity",
+            thousands(users),
+            percent(last),
+            percent(all),
+            percent(popularity)
+        ));
+    }
+}
