@@ -22,7 +22,7 @@ const SPACE: &str = r#"
 fn dataset(folder: &Path, split: &str) -> Dataset {
     let row = |n: usize| {
         let (user, turn) = (n % 60, n / 60);
-        let item = (turn * 7 + user * 5) % 15 * 3 + user % 3;
+        let item = (turn * 7 + user * 2) % 15 * 3 + user % 3;
         format!("u{user},i{item},{}\n", 1_600_000_000 + n)
     };
     let rows: String = (0..60 * 12).map(row).collect();

@@ -113,14 +113,17 @@ pub(super) fn write_inside(path: &Path, bytes: &[u8]) -> Result<()> {
 fn toml(state: &State, facts: &Facts<'_>, settings: &Resolved) -> Result<String> {
     let all = serde_json::to_value(settings.config()).unwrap_or_default();
     let defaults = serde_json::to_value(Config::default()).unwrap_or_default();
+    let asked = serde_json::to_value(&state.asked.config).unwrap_or_default();
     // Where it runs, and how it is watched, is no part of what was found.
     let machine = ["train.device", "train.threads", "train.instructions", "train.checkpoint_every"];
     let mut kept = json!({});
     for key in Config::describe().into_iter().map(|setting| setting.key) {
-        let value = value_of(&all, &key);
-        let told = state.asked.space.0.contains_key(&key) || value != value_of(&defaults, &key);
-        if told && !machine.contains(&key.as_str()) && !value.is_null() {
-            *field(&mut kept, &key) = value;
+        let [value, default, told] = [&all, &defaults, &asked].map(|settings| value_of(settings, &key));
+        // What the item tower leaves open has one meaning.
+        let open = key.starts_with("model.item.") && told.is_null();
+        let said = state.asked.space.0.contains_key(&key) || (value != default && !open);
+        if said && !machine.contains(&key.as_str()) && !value.is_null() {
+            *field(&mut kept, &key) = short(value);
         }
     }
     let body = toml::to_string(&sorted(kept)).map_err(|e| Error::config("settings", e.to_string()))?;
@@ -141,6 +144,12 @@ fn toml(state: &State, facts: &Facts<'_>, settings: &Resolved) -> Result<String>
         };
     }
     Ok(format!("{head}# tercel train --config {SETTINGS} --data DATASET --out MODEL\n\n{body}"))
+}
+
+/// A number as it was written: settings are kept in single precision, which JSON shows in double.
+fn short(value: Value) -> Value {
+    let number = value.as_f64().filter(|_| value.is_f64()).map(|number| number as f32);
+    number.and_then(|number| number.to_string().parse::<f64>().ok()).map_or(value, |number| json!(number))
 }
 
 /// Values before tables, as TOML wants them.

@@ -141,8 +141,7 @@ pub fn tune(
     let model = draft.path().join(output::MODEL);
     train_unmeasured(&whole, &model, &found, stop, &mut |event| observer(TuneEvent::Train(event)))?;
 
-    let name = dataset.dir().file_name().map_or(String::new(), |name| name.to_string_lossy().into_owned());
-    let facts = Facts { dataset: name, validation: &held.validation, users: users as usize, winner };
+    let facts = Facts { dataset: dataset.dir().display().to_string(), validation: &held.validation, users: users as usize, winner };
     drop(evaluator);
     output::write(draft.path(), &state, &facts, &found)?;
     output::sweep(draft.path(), &[HELD_OUT, WHOLE, TRIALS])?;

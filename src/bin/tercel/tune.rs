@@ -121,7 +121,7 @@ fn words(event: &TuneEvent) -> Option<String> {
         TuneEvent::Plan(plan) => format!("{} trials, {} rungs", plan.trials, plan.rungs),
         TuneEvent::Trial { trial, failed: Some(reason), .. } => format!("trial {trial} failed: {reason}"),
         TuneEvent::Rung { rung, trials, best, value, gain } => {
-            format!("rung {rung}: {} trials, the best is {best} with {value:.4}{}", trials.len(), beside(*gain))
+            format!("rung {rung}: {} trials, the best is trial {best} with {value:.4}{}", trials.len(), beside(*gain))
         }
         TuneEvent::OutOfTime { rung } => format!("time is up after rung {rung}"),
         TuneEvent::Final { trial, rows, epochs } => {
