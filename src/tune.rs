@@ -2,7 +2,7 @@
 //!
 //! A search tries settings on the validation split by successive halving: many short trainings, the best third goes on from
 //! its own checkpoints, and so to the end of their epochs. What is tried is drawn by chance first, then where the good
-//! ones were (tree-structured Parzen estimator). At last the winner is trained on the training and validation rows
+//! ones were (Parzen estimator). At last the winner is trained on the training and validation rows
 //! together. The test split is not read.
 //!
 //! A search is exact: the same seed gives the same trials and the same figures for any number of trials side by side, and a

@@ -37,8 +37,7 @@ fn request(trials: usize, parallel: usize) -> Tune {
     let mut config = Config::default();
     config.model.dim = 8;
     (config.train.device, config.train.threads) = (Device::Cpu, 2);
-    let settings =
-        TuneSettings { trials: Some(trials), parallel, metric: "ndcg@10".into(), ..TuneSettings::default() };
+    let settings = TuneSettings { trials: Some(trials), parallel, metric: "ndcg@10".into(), ..TuneSettings::default() };
     Tune { config, settings, space: Some(Space::from_toml(SPACE, "space").unwrap()), resume: false }
 }
 
@@ -58,7 +57,9 @@ fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
             }
         }
     }
-    all.into_iter().map(|(path, bytes)| (path.strip_prefix(folder).map(Path::to_owned).unwrap_or(path), bytes)).collect()
+    all.into_iter()
+        .map(|(path, bytes)| (path.strip_prefix(folder).map(Path::to_owned).unwrap_or(path), bytes))
+        .collect()
 }
 
 #[test]

@@ -117,7 +117,7 @@ pub(super) fn curves(state: &State, winner: usize) -> String {
 pub(super) fn parallel(state: &State, winner: usize) -> String {
     let axes = &state.asked.space.0;
     let gap = (WIDTH - 2.0 * LEFT) / axes.len().max(1) as f64;
-    let (top, bottom) = (40.0, HEIGHT - 24.0);
+    let (top, bottom) = (54.0, HEIGHT - 24.0);
     let last = |trial: &Trial| trial.last().map(|figure| figure.value);
     let end = Scale::of(state.trials.iter().filter_map(last), bottom, top);
     let place = |number: usize, share: f64| (LEFT + gap * number as f64, bottom + (top - bottom) * share);

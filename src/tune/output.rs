@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::page::{Facts, page};
-use super::space::{Chosen, field, value_of};
+use super::space::{Chosen, as_written, field, value_of};
 use super::state::State;
 use super::table;
 use crate::config::{Config, Resolved, Table};
@@ -123,7 +123,7 @@ fn toml(state: &State, facts: &Facts<'_>, settings: &Resolved) -> Result<String>
         let open = key.starts_with("model.item.") && told.is_null();
         let said = state.asked.space.0.contains_key(&key) || (value != default && !open);
         if said && !machine.contains(&key.as_str()) && !value.is_null() {
-            *field(&mut kept, &key) = short(value);
+            *field(&mut kept, &key) = as_written(value);
         }
     }
     let body = toml::to_string(&sorted(kept)).map_err(|e| Error::config("settings", e.to_string()))?;
@@ -144,12 +144,6 @@ fn toml(state: &State, facts: &Facts<'_>, settings: &Resolved) -> Result<String>
         };
     }
     Ok(format!("{head}# tercel train --config {SETTINGS} --data DATASET --out MODEL\n\n{body}"))
-}
-
-/// A number as it was written: settings are kept in single precision, which JSON shows in double.
-fn short(value: Value) -> Value {
-    let number = value.as_f64().filter(|_| value.is_f64()).map(|number| number as f32);
-    number.and_then(|number| number.to_string().parse::<f64>().ok()).map_or(value, |number| json!(number))
 }
 
 /// Values before tables, as TOML wants them.

@@ -157,7 +157,7 @@ fn trials(out: &mut String, state: &State, winner: usize) -> fmt::Result {
         };
         write!(
             out,
-            "<tr{}><td>{at}</td><td>{what}</td><td class=\"num\">{epochs}</td><td class=\"num\">{value}</td><td class=\"num\">{gain}</td>",
+            "<tr{}><td>{at}</td><td>{what}</td><td class=\"num\">{epochs}</td><td class=\"num\">{value}</td><td class=\"num nowrap\">{gain}</td>",
             if at == winner { " class=\"winner\"" } else { "" }
         )?;
         keys.iter()

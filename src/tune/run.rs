@@ -141,7 +141,12 @@ pub fn tune(
     let model = draft.path().join(output::MODEL);
     train_unmeasured(&whole, &model, &found, stop, &mut |event| observer(TuneEvent::Train(event)))?;
 
-    let facts = Facts { dataset: dataset.dir().display().to_string(), validation: &held.validation, users: users as usize, winner };
+    let facts = Facts {
+        dataset: dataset.dir().display().to_string(),
+        validation: &held.validation,
+        users: users as usize,
+        winner,
+    };
     drop(evaluator);
     output::write(draft.path(), &state, &facts, &found)?;
     output::sweep(draft.path(), &[HELD_OUT, WHOLE, TRIALS])?;

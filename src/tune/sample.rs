@@ -13,7 +13,11 @@ const DRAW: u64 = 0x7475_6e65;
 /// Draws until one is usable and new; a space that has no more of them is done.
 const TRIES: u64 = 200;
 /// The share of the trials that count as good (Bergstra et al. 2011 call it gamma).
-const GOOD: f64 = 0.25;
+const GOOD: f64 = 0.3;
+/// Draws from the density of the good ones for each value. More than one, of which that with the highest ratio to the
+/// density of the others is taken, go to the ends of the ranges as long as there are few trials: on MovieLens-100K, all six of
+/// a search's second half were far below the defaults.
+const CANDIDATES: usize = 1;
 
 /// Draws trials.
 pub(super) struct Sampler<'a> {
@@ -42,8 +46,8 @@ impl Sampler<'_> {
         })
     }
 
-    /// Trial `number` by the tree-structured Parzen estimator (Bergstra et al. 2011): drawn where the best of `seen` are
-    /// dense and the others are not. `seen`: what was tried, and its figure (higher is better).
+    /// Trial `number` by a Parzen estimator of each setting (Bergstra et al. 2011): drawn where the best of `seen` are
+    /// dense. `seen`: what was tried, and its figure (higher is better).
     pub(super) fn by_figures(&self, number: u64, seen: &[(&Chosen, f64)], others: &[Chosen]) -> Option<Chosen> {
         self.draw(number, others, |rng, axis, default| self.parzen(rng, axis, default, seen).unwrap_or(default.clone()))
     }
@@ -68,7 +72,8 @@ impl Sampler<'_> {
             Axis::Choices(choices) => (histogram_estimator(), categorical_range(choices.len()).ok()?),
             Axis::Range(_) => (parzen_estimator(), range(0.0, 1.0 + f64::EPSILON).ok()?),
         };
-        let mut optimizer = TpeOptimizerBuilder::new().gamma(GOOD).build(estimator, span).ok()?;
+        let mut optimizer =
+            TpeOptimizerBuilder::new().gamma(GOOD).candidates(CANDIDATES).build(estimator, span).ok()?;
         for (chosen, figure) in seen {
             if let Some(place) = chosen.get(key).or(Some(default)).and_then(|value| axis.place(value)) {
                 // It looks for the least.

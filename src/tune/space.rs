@@ -185,6 +185,12 @@ pub(super) fn value_of(all: &Value, key: &str) -> Value {
     key.split('.').try_fold(all, |table, name| table.get(name)).cloned().unwrap_or_default()
 }
 
+/// A number as it was written: settings are kept in single precision, which JSON shows in double.
+pub(super) fn as_written(value: Value) -> Value {
+    let number = value.as_f64().filter(|_| value.is_f64()).map(|number| number as f32);
+    number.and_then(|number| number.to_string().parse::<f64>().ok()).map_or(value, |number| json!(number))
+}
+
 /// The place of a key in a JSON object, made where it is missing.
 pub(super) fn field<'a>(all: &'a mut Value, key: &str) -> &'a mut Value {
     key.split('.').fold(all, |table, name| {
@@ -266,6 +272,10 @@ mod tests {
         assert_eq!(config.train.epochs, Some(7));
         let all = serde_json::to_value(&config).unwrap();
         assert_eq!(value_of(&all, "loss.negatives"), json!("full"));
+        let half = with(&config, &Chosen::from([("model.temperature".to_owned(), json!(0.158))])).unwrap();
+        let half = value_of(&serde_json::to_value(half).unwrap(), "model.temperature");
+        assert_eq!(as_written(half), json!(0.158));
+        assert_eq!([as_written(json!(3)), as_written(json!("full"))], [json!(3), json!("full")]);
         assert!(with(&config, &Chosen::from([("train.epochs".to_owned(), json!("x"))])).is_err());
     }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::space::{Axis, Chosen, Range, Scale, Space, value_of, with};
+use super::space::{Axis, Chosen, Range, Scale, Space, as_written, value_of, with};
 use crate::config::{Config, Resolved};
 use crate::data::dataset::Dataset;
 use crate::data::shape::Shape;
@@ -76,5 +76,5 @@ pub(super) fn usable(dataset: &Dataset, shape: &Shape, config: &Config, chosen: 
 /// The defaults' values of what is searched.
 pub(super) fn defaults(space: &Space, resolved: &Resolved) -> Chosen {
     let all = serde_json::to_value(resolved.config()).unwrap_or_default();
-    space.0.keys().map(|key| (key.clone(), value_of(&all, key))).collect()
+    space.0.keys().map(|key| (key.clone(), as_written(value_of(&all, key)))).collect()
 }
