@@ -23,16 +23,26 @@ pub(super) fn status(state: &State, trial: usize, winner: usize) -> &'static str
     }
 }
 
-/// A row: a trial on a rung; one without a figure for a trial that failed before its first.
-fn rows(state: &State) -> Vec<(usize, &Trial, Option<(usize, &Figure)>)> {
-    let of = |(at, trial): (usize, &'_ Trial)| (at, trial.figures.len());
+/// A trial on a rung; without a figure for a trial that failed before its first.
+struct Row<'a> {
+    at: usize,
+    trial: &'a Trial,
+    rung: Option<u32>,
+    figure: Option<&'a Figure>,
+}
+
+fn rows(state: &State) -> Vec<Row<'_>> {
     let mut rows = Vec::new();
-    for (at, figures) in state.trials.iter().enumerate().map(of) {
-        let trial = &state.trials[at];
-        if figures == 0 {
-            rows.push((at, trial, None));
+    for (at, trial) in state.trials.iter().enumerate() {
+        if trial.figures.is_empty() {
+            rows.push(Row { at, trial, rung: None, figure: None });
         }
-        rows.extend(trial.figures.iter().enumerate().map(|figure| (at, trial, Some(figure))));
+        rows.extend((1..).zip(&trial.figures).map(|(rung, figure)| Row {
+            at,
+            trial,
+            rung: Some(rung),
+            figure: Some(figure),
+        }));
     }
     rows
 }
@@ -44,14 +54,13 @@ fn batch(state: &State, winner: usize) -> std::result::Result<RecordBatch, arrow
     let (mut epochs, mut all) = (UInt64Builder::new(), UInt64Builder::new());
     let (mut statuses, mut reasons) = (StringBuilder::new(), StringBuilder::new());
     let mut numbers: [Float64Builder; 7] = Default::default();
-    for (at, trial, figure) in &rows {
+    for Row { at, trial, rung, figure } in &rows {
         trials.append_value(*at as u32);
-        rungs.append_option(figure.map(|(rung, _)| rung as u32 + 1));
-        epochs.append_option(figure.map(|(_, figure)| figure.epochs));
+        rungs.append_option(*rung);
+        epochs.append_option(figure.map(|figure| figure.epochs));
         all.append_value(trial.epochs);
         statuses.append_value(status(state, *at, winner));
         reasons.append_option(trial.failed.as_ref());
-        let figure = figure.map(|(_, figure)| figure);
         let ends = figure.map(|figure| figure.interval);
         let gain = figure.and_then(|figure| figure.gain);
         let values = [
@@ -78,7 +87,7 @@ fn batch(state: &State, winner: usize) -> std::result::Result<RecordBatch, arrow
     columns.extend(names.into_iter().zip(numbers).map(|(name, column)| (name, column, true)));
     for key in state.asked.space.0.keys() {
         let mut texts = StringBuilder::new();
-        rows.iter().for_each(|(_, trial, _)| texts.append_option(trial.chosen.get(key).map(ToString::to_string)));
+        rows.iter().for_each(|row| texts.append_option(row.trial.chosen.get(key).map(ToString::to_string)));
         columns.push((key, Arc::new(texts.finish()), true));
     }
     RecordBatch::try_from_iter_with_nullable(columns)
