@@ -21,7 +21,9 @@ mod validate;
 pub(crate) mod value;
 
 pub use bytes::Bytes;
-pub use choices::{Combine, Dtype, FeatureSelection, Instructions, LogQ, Negatives, OptimizerKind, Precision, Schedule};
+pub use choices::{
+    Combine, Dtype, FeatureSelection, Instructions, LogQ, Negatives, OptimizerKind, Precision, Schedule,
+};
 pub use define::Table;
 pub(crate) use definition::{Definition, Nested};
 pub use early_stop::{EarlyStop, EarlyStopping};

@@ -31,7 +31,21 @@ fn small_model(folder: &Path) {
     events(folder, &["ingest", "in.csv", "--out", "data", "--split", "last-per-user:1"]);
     events(
         folder,
-        &["train", "--data", "data", "--out", "model", "--dim", "8", "--epochs", "30", "--batch-size", "32", "--early-stop", "off"],
+        &[
+            "train",
+            "--data",
+            "data",
+            "--out",
+            "model",
+            "--dim",
+            "8",
+            "--epochs",
+            "30",
+            "--batch-size",
+            "32",
+            "--early-stop",
+            "off",
+        ],
     );
 }
 

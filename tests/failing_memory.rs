@@ -105,7 +105,9 @@ fn perform(work: &str) -> Result<()> {
             ingest(&["in.csv".into()], Path::new("data-out"), &config, &|_| {})?;
         }
         "train" => {
-            let mut config = Config::from_toml("[model]\ndim = 8\n[train]\nbatch_size = 256\nepochs = 2\nthreads = 2\nearly_stop = \"off\"")?;
+            let mut config = Config::from_toml(
+                "[model]\ndim = 8\n[train]\nbatch_size = 256\nepochs = 2\nthreads = 2\nearly_stop = \"off\"",
+            )?;
             config.train.device = Device::Cpu;
             tercel::train::train(&Dataset::open(data)?, "model-out", &config, false, &mut |_| {})?;
         }

@@ -21,7 +21,8 @@ fn dataset(folder: &Path) -> Dataset {
 }
 
 fn config(instructions: Instructions, threads: usize) -> Config {
-    let mut config = Config::from_toml("[model]\ndim = 20\n[train]\nbatch_size = 64\nepochs = 3\nearly_stop = \"off\"").unwrap();
+    let mut config =
+        Config::from_toml("[model]\ndim = 20\n[train]\nbatch_size = 64\nepochs = 3\nearly_stop = \"off\"").unwrap();
     config.train.device = Device::Cpu;
     (config.train.instructions, config.train.threads) = (instructions, threads);
     config

@@ -137,10 +137,22 @@ mod tests {
 
     #[test]
     fn what_cannot_be_watched_is_refused() {
-        for text in
-            ["", "on", "Off", "ndcg@20", "ndcg@20,0", "ndcg@0,3", "ndcg@1025,3", "loss@1,3", "ndcg,3", "both.ndcg@20,3",
-             ".ndcg@20,3", "next.,3", "next.next.ndcg@20,3", "ndcg@20.next,3"]
-        {
+        for text in [
+            "",
+            "on",
+            "Off",
+            "ndcg@20",
+            "ndcg@20,0",
+            "ndcg@0,3",
+            "ndcg@1025,3",
+            "loss@1,3",
+            "ndcg,3",
+            "both.ndcg@20,3",
+            ".ndcg@20,3",
+            "next.,3",
+            "next.next.ndcg@20,3",
+            "ndcg@20.next,3",
+        ] {
             let error = text.parse::<EarlyStopping>().unwrap_err().to_string();
             assert!(error.starts_with("train.early_stop: "), "{text}: {error}");
         }

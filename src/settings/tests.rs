@@ -307,8 +307,7 @@ fn settings_of_a_search_together() {
 
 #[test]
 fn early_stopping_names_a_view_or_none() {
-    let read =
-        |text: &str| text.parse::<EarlyStop>().map(|stop| (stop.view, stop.metric, stop.patience));
+    let read = |text: &str| text.parse::<EarlyStop>().map(|stop| (stop.view, stop.metric, stop.patience));
     assert_eq!(read("ndcg@20,3").unwrap(), (None, "ndcg@20".into(), 3));
     assert_eq!(read(" next.recall@5 , 2").unwrap(), (Some(View::Next), "recall@5".into(), 2));
     assert_eq!(read("discovery.map@1,1").unwrap(), (Some(View::Discovery), "map@1".into(), 1));

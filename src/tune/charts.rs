@@ -138,7 +138,13 @@ pub(super) fn parallel(state: &State, winner: usize) -> String {
             super::Axis::Range(range) => (Some(range.from.into()), Some(range.to.into())),
         };
         for (value, y) in [(ends.0, bottom + 16.0), (ends.1, top - 4.0)] {
-            text(&mut body, x + 4.0, y, "start", &value.map_or(String::new(), |value: serde_json::Value| value.to_string()));
+            text(
+                &mut body,
+                x + 4.0,
+                y,
+                "start",
+                &value.map_or(String::new(), |value: serde_json::Value| value.to_string()),
+            );
         }
     }
     let (x, _) = place(axes.len(), 0.0);
@@ -178,5 +184,8 @@ pub(super) fn strip(state: &State, key: &str, winner: usize) -> String {
     for (at, place, value) in points {
         dot(&mut body, class(at, winner, false), x.at(place), y.at(value), 3.0);
     }
-    format!("<svg viewBox=\"0 0 220 46\" style=\"width:220px\" role=\"img\" aria-label=\"figure by {}\">{body}</svg>", escaped(key))
+    format!(
+        "<svg viewBox=\"0 0 220 46\" style=\"width:220px\" role=\"img\" aria-label=\"figure by {}\">{body}</svg>",
+        escaped(key)
+    )
 }

@@ -4,9 +4,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
 
 use super::trial::{Bench, Outcome};
+use crate::Result;
 use crate::config::Resolved;
 use crate::threads::spawn_in;
-use crate::Result;
 
 /// A trial on its way to a rung.
 pub(super) struct Climb {

@@ -30,7 +30,11 @@ fn write_page(out: &mut String, state: &State, facts: &Facts<'_>) -> fmt::Result
     let dataset = escaped(&facts.dataset);
     writeln!(out, "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">")?;
     writeln!(out, "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">")?;
-    writeln!(out, "<title>Settings for {dataset}</title>\n<style>{}</style>\n</head>\n<body>", include_str!("page.css"))?;
+    writeln!(
+        out,
+        "<title>Settings for {dataset}</title>\n<style>{}</style>\n</head>\n<body>",
+        include_str!("page.css")
+    )?;
     writeln!(out, "<header>\n<h1>Settings for {dataset}</h1>")?;
     writeln!(
         out,
@@ -72,7 +76,11 @@ fn winner(out: &mut String, state: &State, facts: &Facts<'_>) -> fmt::Result {
     writeln!(out, "<section>\n<h2>What won</h2>")?;
     if let Some(figure) = trial.last() {
         let [low, high] = figure.interval;
-        write!(out, "<p>Trial {}: <span class=\"winner\">{:.4}</span> ({low:.4} to {high:.4})", facts.winner, figure.value)?;
+        write!(
+            out,
+            "<p>Trial {}: <span class=\"winner\">{:.4}</span> ({low:.4} to {high:.4})",
+            facts.winner, figure.value
+        )?;
         let defaults = state.trials[0].figures.get(trial.figures.len() - 1);
         match (facts.winner, defaults, figure.gain) {
             (0, ..) => write!(out, ": no settings were better than the defaults")?,
@@ -97,7 +105,10 @@ fn winner(out: &mut String, state: &State, facts: &Facts<'_>) -> fmt::Result {
 }
 
 fn settings(out: &mut String, state: &State, winner: usize) -> fmt::Result {
-    writeln!(out, "<div class=\"scroll\"><table>\n<tr><th>setting</th><th class=\"num\">explains</th><th>of the first rung's figures</th><th>defaults</th><th>winner</th><th>figure by value</th></tr>")?;
+    writeln!(
+        out,
+        "<div class=\"scroll\"><table>\n<tr><th>setting</th><th class=\"num\">explains</th><th>of the first rung's figures</th><th>defaults</th><th>winner</th><th>figure by value</th></tr>"
+    )?;
     for worth in worth(state) {
         let shown = |trial: usize| state.trials[trial].chosen.get(&worth.key).map_or(String::new(), written);
         let width = (160.0 * worth.share).max(1.0);
@@ -116,7 +127,11 @@ fn settings(out: &mut String, state: &State, winner: usize) -> fmt::Result {
 
 fn trials(out: &mut String, state: &State, winner: usize) -> fmt::Result {
     let keys: Vec<&String> = state.asked.space.0.keys().collect();
-    write!(out, "<div class=\"scroll\"><table>\n<tr><th>trial</th><th></th><th class=\"num\">epochs</th><th class=\"num\">{}</th><th class=\"num\">beside the defaults</th>", escaped(&state.asked.metric))?;
+    write!(
+        out,
+        "<div class=\"scroll\"><table>\n<tr><th>trial</th><th></th><th class=\"num\">epochs</th><th class=\"num\">{}</th><th class=\"num\">beside the defaults</th>",
+        escaped(&state.asked.metric)
+    )?;
     keys.iter().try_for_each(|key| write!(out, "<th>{}</th>", escaped(short(key))))?;
     writeln!(out, "</tr>")?;
     let mut order: Vec<usize> = (0..state.trials.len()).collect();
@@ -140,8 +155,13 @@ fn trials(out: &mut String, state: &State, winner: usize) -> fmt::Result {
             (None, 0) => format!("defaults, {}", status(state, at, winner)),
             (None, _) => status(state, at, winner).to_owned(),
         };
-        write!(out, "<tr{}><td>{at}</td><td>{what}</td><td class=\"num\">{epochs}</td><td class=\"num\">{value}</td><td class=\"num\">{gain}</td>", if at == winner { " class=\"winner\"" } else { "" })?;
-        keys.iter().try_for_each(|key| write!(out, "<td>{}</td>", trial.chosen.get(*key).map_or(String::new(), written)))?;
+        write!(
+            out,
+            "<tr{}><td>{at}</td><td>{what}</td><td class=\"num\">{epochs}</td><td class=\"num\">{value}</td><td class=\"num\">{gain}</td>",
+            if at == winner { " class=\"winner\"" } else { "" }
+        )?;
+        keys.iter()
+            .try_for_each(|key| write!(out, "<td>{}</td>", trial.chosen.get(*key).map_or(String::new(), written)))?;
         writeln!(out, "</tr>")?;
     }
     writeln!(out, "</table></div>")

@@ -95,11 +95,9 @@ impl Search<'_, '_> {
         let mut all: Vec<Chosen> = self.state.trials.iter().map(|trial| trial.chosen.clone()).collect();
         let usable = |chosen: &Chosen| suggest::usable(self.bench.dataset, self.shape, self.config, chosen);
         let asked = &self.state.asked;
-        let sampler =
-            Sampler { space: &asked.space, seed: asked.seed, defaults: &self.defaults, usable: &usable };
+        let sampler = Sampler { space: &asked.space, seed: asked.seed, defaults: &self.defaults, usable: &usable };
         let figures = self.state.trials.iter().take(of.unwrap_or(0));
-        let seen: Vec<(&Chosen, f64)> =
-            figures.filter_map(|trial| Some((&trial.chosen, trial.value_at(0)?))).collect();
+        let seen: Vec<(&Chosen, f64)> = figures.filter_map(|trial| Some((&trial.chosen, trial.value_at(0)?))).collect();
         while all.len() < number {
             let at = all.len() as u64;
             let drawn = match of {
@@ -185,9 +183,8 @@ impl Search<'_, '_> {
     /// Compares every trial of a rung with the defaults, user by user.
     fn compare(&mut self, rung: usize, on: &[usize]) -> Result<()> {
         let here = |trial: usize| self.state.trials[trial].figures.len() == rung + 1;
-        let waiting = |&trial: &usize| {
-            trial > 0 && here(trial) && self.state.trials[trial].figures[rung].gain.is_none()
-        };
+        let waiting =
+            |&trial: &usize| trial > 0 && here(trial) && self.state.trials[trial].figures[rung].gain.is_none();
         let waiting: Vec<usize> = on.iter().copied().filter(waiting).collect();
         if waiting.is_empty() || !here(0) {
             return Ok(());

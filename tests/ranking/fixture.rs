@@ -78,7 +78,7 @@ impl Toy {
             test,
             history: Some(History::write(dir.path(), &paths, users.rows).unwrap()),
             filtered: None,
-        shape: None,
+            shape: None,
             derived: None,
             users,
             items,

@@ -105,7 +105,9 @@ pub fn perform(data: &Path, model: &Path, config: &Config, resume: bool, out: &O
     ));
     if first && decided.get() {
         let data = data.display();
-        out.text(format_args!("the settings are defaults: `tercel tune --data {data} --out TUNED` finds this data's own"));
+        out.text(format_args!(
+            "the settings are defaults: `tercel tune --data {data} --out TUNED` finds this data's own"
+        ));
     }
     Ok(())
 }

@@ -66,9 +66,8 @@ impl Draw {
             PlantedShape::Repeats => {
                 out.push(format_args!("user,favourite"))?;
                 let all = (0..self.users).flat_map(|user| (0..FAVOURITES).map(move |number| (user, number)));
-                all.into_iter().try_for_each(|(user, number)| {
-                    out.push(format_args!("{user},{}", self.favourite(user, number)))
-                })
+                all.into_iter()
+                    .try_for_each(|(user, number)| out.push(format_args!("{user},{}", self.favourite(user, number))))
             }
             PlantedShape::Drift | PlantedShape::Sequences => out.push(format_args!("user")),
         }
@@ -88,9 +87,8 @@ impl Draw {
             PlantedShape::Sequences => {
                 out.push(format_args!("item,follower"))?;
                 let all = (0..self.items).flat_map(|item| (0..FOLLOWERS).map(move |number| (item, number)));
-                all.into_iter().try_for_each(|(item, number)| {
-                    out.push(format_args!("{item},{}", self.follower(item, number)))
-                })
+                all.into_iter()
+                    .try_for_each(|(item, number)| out.push(format_args!("{item},{}", self.follower(item, number))))
             }
             PlantedShape::Repeats => out.push(format_args!("item")),
         }
@@ -121,7 +119,8 @@ impl Draw {
     /// The second from which an item is among the newest: those of the first window from the start, the others one after
     /// the other.
     fn new_from(&self, item: u32) -> i64 {
-        let (late, all) = (u64::from((item + 1).saturating_sub(self.window())), u64::from(self.items - self.window() + 1));
+        let (late, all) =
+            (u64::from((item + 1).saturating_sub(self.window())), u64::from(self.items - self.window() + 1));
         START + (late * SPAN).div_ceil(all) as i64
     }
 
