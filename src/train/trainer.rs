@@ -99,6 +99,13 @@ pub fn train_until(
 /// What evaluating takes beside the model: training promises to stay below 512 MiB in all.
 const EVALUATION_MEMORY: u64 = 128 << 20;
 
+/// Whether an epoch with this value of the watched metric is the best so far: it is better than every one before; or
+/// none has found anything yet (NaN where there was nothing to find), and training has gone on since.
+fn is_best(value: f64, before: &[f64]) -> bool {
+    let found = |&value: &f64| value > 0.0;
+    before.iter().all(|&earlier| value > earlier) || !(found(&value) || before.iter().any(found))
+}
+
 struct Run<'a, B: Backend> {
     dataset: &'a Dataset,
     config: &'a Resolved,
@@ -352,8 +359,7 @@ impl<'a, B: Backend> Run<'a, B> {
         let seconds = begun.elapsed().as_secs_f64();
         let metrics = evaluation.metrics.iter().map(|(name, metric)| (name.clone(), metric.value)).collect();
         (self.observer)(TrainEvent::Validation { epoch, view: evaluation.view, metrics, seconds });
-        // NaN where there was nothing to find: that epoch is the best so far, as for `best_epoch`.
-        let best = value.is_nan() || self.state.validations.iter().all(|&earlier| value > earlier);
+        let best = is_best(value, &self.state.validations);
         self.state.validations.push(value);
         if best {
             self.state.best = Some(self.dir.save_best(&self.core)?);
@@ -414,12 +420,9 @@ impl<'a, B: Backend> Run<'a, B> {
 
     /// The epoch (from 1) with the best validation, or the last one.
     fn best_epoch(&self) -> u64 {
-        let validations = self.state.validations.iter().enumerate();
-        let best = validations.fold(None, |best: Option<(usize, f64)>, (epoch, &value)| match best {
-            Some((_, before)) if value <= before => best,
-            _ => Some((epoch, value)),
-        });
-        best.map_or(self.state.cursor.epoch, |(epoch, _)| epoch as u64 + 1)
+        let validations = &self.state.validations;
+        let best = (0..validations.len()).rfind(|&epoch| is_best(validations[epoch], &validations[..epoch]));
+        best.map_or(self.state.cursor.epoch, |epoch| epoch as u64 + 1)
     }
 
     fn out_of_patience(&self) -> bool {
