@@ -32,7 +32,7 @@ fn write_dataset(dir: &Path, columns: bool) -> tercel::Result<Dataset> {
         let ids = RawIds::Integer((0..i64::from(rows)).collect());
         let table = EntityTable { ids, counts: vec![1; rows as usize], features: Vec::new() };
         let file = table.write(&dir.join(name), &[])?;
-        Ok(EntityInfo { rows, unseen: 0, file, unseen_file: None, features: Vec::new() })
+        Ok(EntityInfo { rows, unseen: 0, unseen_valid: 0, file, unseen_file: None, features: Vec::new() })
     };
     let mut rng = Rng::at(1, &[]);
     let mut writer = ShardWriter::create(dir, "train", columns, columns);
@@ -55,6 +55,7 @@ fn write_dataset(dir: &Path, columns: bool) -> tercel::Result<Dataset> {
         history: None,
         filtered: None,
         shape: None,
+        derived: None,
     };
     write_json(&dir.join("dataset.json"), &manifest)?;
     Dataset::open(dir)

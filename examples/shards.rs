@@ -49,7 +49,7 @@ fn write(dir: &Path) -> tercel::Result<()> {
         ];
         let counts = (0..u64::from(rows)).map(|row| if row == 0 { 0 } else { 1000 / u64::from(rows - 1) }).collect();
         let file = EntityTable { ids, counts, features: columns }.write(&dir.join(name), &features)?;
-        Ok(EntityInfo { rows, unseen: 0, file, unseen_file: None, features })
+        Ok(EntityInfo { rows, unseen: 0, unseen_valid: 0, file, unseen_file: None, features })
     };
     let manifest = Manifest {
         format: "tercel-dataset".into(),
@@ -69,6 +69,7 @@ fn write(dir: &Path) -> tercel::Result<()> {
         history: None,
         filtered: None,
         shape: None,
+        derived: None,
     };
     dataset::write_json(&dir.join("dataset.json"), &manifest)
 }

@@ -2,6 +2,7 @@
 
 pub mod batch;
 pub mod dataset;
+pub mod derive;
 pub mod history;
 pub mod ingest;
 pub mod loader;

@@ -9,7 +9,7 @@
 //! 3. [`model`]: pooled lookups, optional linear layers and an L2 norm on each side; an in-batch softmax with logQ
 //!    correction over the scores; exact gradients; optimizers that touch only a batch's rows.
 //! 4. [`train`]: the loop, with checkpoints that no kill tears and a resume that is exact to the bit.
-//! 5. [`eval`]: full-catalogue metrics with intervals, the popularity baseline beside them.
+//! 5. [`eval`]: full-catalogue metrics with intervals, in two views, baselines beside them.
 //! 6. [`serve`]: a trained [`Model`] and what is asked of it: lists for users, figures, vectors.
 //! 7. [`index`]: top-K of all users, exact or with a recall that is kept, seen items left out, into a predictions file.
 //! 8. [`export`]: the embeddings themselves, in files that NumPy, Arrow, safetensors, faiss and usearch load.
@@ -71,6 +71,7 @@ pub mod synth;
 pub mod table;
 mod threads;
 pub mod train;
+pub mod tune;
 
 #[doc(hidden)]
 pub use backend::bench;

@@ -23,6 +23,7 @@ mod allowed;
 mod evaluate;
 mod event;
 mod export;
+mod extends;
 mod index;
 mod model;
 mod recommend;

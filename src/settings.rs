@@ -16,6 +16,7 @@ mod rules;
 mod search;
 mod setting;
 mod training;
+mod tuning;
 mod validate;
 pub(crate) mod value;
 
@@ -34,6 +35,7 @@ pub use search::{
 };
 pub use setting::{Description, Flag, Setting};
 pub use training::{Config, LossConfig, ModelConfig, OptimizerConfig, TowerConfig, TrainConfig};
+pub use tuning::TuneSettings;
 pub use value::{Value, Word};
 
 #[cfg(test)]

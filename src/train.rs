@@ -11,4 +11,5 @@ mod trainer;
 pub use diagnostics::Diagnostics;
 pub use events::{RunSettings, TrainEvent, TrainSummary};
 pub use resume::{can_resume, check_out, forget, remove_damaged};
+pub(crate) use trainer::{Part, train_unmeasured};
 pub use trainer::{train, train_until};

@@ -128,7 +128,7 @@ fn the_whole_chain_on_a_sample_of_real_purchases() {
     assert!(epochs[1]["loss"].as_f64() < epochs[0]["loss"].as_f64(), "it learns");
     assert!(found.iter().any(|event| event["event"] == "checkpoint"));
 
-    let found = events(at, &["evaluate", "--model", "model", "--data", "data", "--k", "10,20"]);
+    let found = events(at, &["evaluate", "--model", "model", "--data", "data", "--k", "10,20", "--view", "discovery"]);
     let figures = event(&found, "evaluate");
     assert_eq!(figures["split"], "test");
     assert!(figures["users"].is_u64() && figures["skipped_users"].is_u64());

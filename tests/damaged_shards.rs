@@ -67,7 +67,7 @@ fn write_vocabulary(dir: &Path, name: &str, rows: u32) -> EntityInfo {
     ];
     let table = EntityTable { ids, counts: (0..u64::from(rows)).collect(), features: columns };
     let file = table.write(&dir.join(name), &features).unwrap();
-    EntityInfo { rows, unseen: 0, file, unseen_file: None, features }
+    EntityInfo { rows, unseen: 0, unseen_valid: 0, file, unseen_file: None, features }
 }
 
 fn write_dataset(dir: &Path, train: Vec<FileInfo>) -> Dataset {
@@ -83,6 +83,7 @@ fn write_dataset(dir: &Path, train: Vec<FileInfo>) -> Dataset {
         history: None,
         filtered: None,
         shape: None,
+        derived: None,
     };
     write_json(&dir.join("dataset.json"), &manifest).unwrap();
     Dataset::open(dir).unwrap()

@@ -19,7 +19,7 @@ fn write_dataset(dir: &Path) -> Dataset {
         let ids = RawIds::Integer((0..i64::from(rows)).collect());
         let table = EntityTable { ids, counts: vec![1; rows as usize], features: Vec::new() };
         let file = table.write(&dir.join(name), &[]).unwrap();
-        EntityInfo { rows, unseen: 0, file, unseen_file: None, features: Vec::new() }
+        EntityInfo { rows, unseen: 0, unseen_valid: 0, file, unseen_file: None, features: Vec::new() }
     };
     let mut rng = Rng::at(42, &[]);
     let mut writer = ShardWriter::create(dir, "train", true, true).rows_per_shard(7_000).rows_per_block(512);
@@ -39,6 +39,7 @@ fn write_dataset(dir: &Path) -> Dataset {
         history: None,
         filtered: None,
         shape: None,
+        derived: None,
     };
     write_json(&dir.join("dataset.json"), &manifest).unwrap();
     Dataset::open(dir).unwrap()

@@ -325,7 +325,7 @@ fn early_stopping_and_the_card_follow_the_view_that_has_something_to_find() {
     // Everybody buys again what they had, and the last user something new, too.
     let rows: String = (0..200).map(|n| format!("u{},i{},{}\n", n % 20, n % 7, 1_600_000_000 + n)).collect();
     let [train_file, again, new] = ["train.csv", "again.csv", "new.csv"].map(|name| folder.path().join(name));
-    fs::write(&train_file, format!("user,item,time\n{rows}u20,i1,1\n")).unwrap();
+    fs::write(&train_file, format!("user,item,time\n{rows}u20,i1,1600000500\n")).unwrap();
     fs::write(&again, format!("user,item,time\n{rows}")).unwrap();
     fs::write(&new, format!("user,item,time\n{rows}u20,i3,1600001000\n")).unwrap();
     let dataset = |valid: &Path, name: &str| {

@@ -11,6 +11,7 @@ mod signals;
 mod stream;
 mod tables;
 mod train;
+mod tune;
 
 use pyo3::prelude::*;
 
@@ -27,6 +28,8 @@ mod _core {
     use super::tables::{Rows, data_files, read_table};
     #[pymodule_export]
     use super::train::{complete_config, forget, settings, shape, train};
+    #[pymodule_export]
+    use super::tune::tune;
     #[pymodule_export]
     use super::{device_for, read_json, version};
     use pyo3::prelude::*;

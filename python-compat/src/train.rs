@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use tercel::Config;
 use tercel::data::ingest::IngestConfig;
 use tercel::data::shape::Shape;
-use tercel::settings::{EvaluateSettings, IndexSettings, RecommendSettings, Table};
+use tercel::settings::{EvaluateSettings, IndexSettings, RecommendSettings, Table, TuneSettings};
 use tercel::train::train_until;
 
 use crate::dataset::{invalid, open};
@@ -74,6 +74,7 @@ pub(crate) fn shape(py: Python<'_>, data: PathBuf) -> PyResult<String> {
 pub(crate) fn settings() -> PyResult<String> {
     let tables = serde_json::json!({
         "train": Config::describe(),
+        "tune": TuneSettings::describe(),
         "ingest": IngestConfig::describe(),
         "evaluate": EvaluateSettings::describe(),
         "recommend": RecommendSettings::describe(),

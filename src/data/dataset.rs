@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use crate::data::shard::{Shard, ShardIndex, Summary};
 use crate::data::vocabulary::Vocabulary;
-use crate::files::{Held, Opened, Work, accept_json, hash_opened, parse_json, read_unchecked, settled};
+use crate::files::{
+    AtomicFile, Held, Opened, Work, accept_json, copy_hashed, hash_opened, parse_json, read_unchecked, settled,
+};
 use crate::{Error, Result};
 
 mod manifest;
@@ -108,6 +110,24 @@ impl Dataset {
         self.held.get(&self.dir, &file.name)
     }
 
+    /// The dataset as another manifest describes it: `more` are files that this one's does not name.
+    pub(crate) fn described_by(&self, manifest: Manifest, more: impl IntoIterator<Item = (String, Opened)>) -> Dataset {
+        let held = self.held.with(more);
+        Dataset { dir: self.dir.clone(), manifest, fingerprint: self.fingerprint.clone(), held }
+    }
+
+    /// Copies one of the folder's files to `to`, in a folder that nobody else writes to, comparing it with its checksum on
+    /// the way.
+    pub(crate) fn copy(&self, file: &FileInfo, to: &Path) -> Result<()> {
+        let from = self.opened(file)?;
+        let mut out = AtomicFile::inside(to)?;
+        let found = copy_hashed(&from, &mut out)?;
+        if let Some(told) = file.xxh3.as_ref().filter(|told| **told != found) {
+            return Err(differs(from.path(), &found, told));
+        }
+        out.commit()
+    }
+
     /// One of its shards.
     pub(crate) fn shard(&self, file: &FileInfo) -> Result<Shard> {
         Arc::new(ShardIndex::of(self.opened(file)?, file)?).map()
@@ -187,6 +207,10 @@ fn check_rows(manifest: &Manifest, path: &Path) -> Result<()> {
         if (u64::from(side.rows), u64::from(side.unseen)) != (side.file.rows, unseen) {
             let reason =
                 format!("{} and {} rows, its files have {} and {unseen}", side.rows, side.unseen, side.file.rows);
+            return Err(damaged(name, reason));
+        }
+        if side.unseen_valid > side.unseen {
+            let reason = format!("{} of {} unseen ids are the validation split's", side.unseen_valid, side.unseen);
             return Err(damaged(name, reason));
         }
     }

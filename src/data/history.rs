@@ -54,7 +54,12 @@ impl History {
     /// [`Error::Io`]; as [`Shard::open`](crate::data::shard::Shard::open) else.
     pub fn write(dir: &Path, train: &[PathBuf], users: u32) -> Result<FileInfo> {
         let open = |path: &PathBuf| ShardIndex::read(Opened::open(path)?).map(Arc::new);
-        sort::write(dir, train.iter().map(open).collect::<Result<_>>()?, users, sort::RUN_ROWS)
+        Self::write_shards(dir, train.iter().map(open).collect::<Result<_>>()?, users)
+    }
+
+    /// [`write`](History::write) of shards that are open.
+    pub(crate) fn write_shards(dir: &Path, train: Vec<Arc<ShardIndex>>, users: u32) -> Result<FileInfo> {
+        sort::write(dir, train, users, sort::RUN_ROWS)
     }
 
     /// [`write`](History::write) of a dataset's training rows.
@@ -62,7 +67,7 @@ impl History {
         let manifest = dataset.manifest();
         let open = |file: &FileInfo| ShardIndex::of(dataset.opened(file)?, file).map(Arc::new);
         let train = manifest.train.files.iter().map(open).collect::<Result<_>>()?;
-        sort::write(dir, train, manifest.users.rows, sort::RUN_ROWS)
+        Self::write_shards(dir, train, manifest.users.rows)
     }
 
     /// Opens `dir/`[`FileInfo::name`], a file that [`write`](History::write) made, and reads it once: checksums, order,

@@ -269,6 +269,7 @@ pub fn ingest_inputs(
         history: Some(history),
         filtered,
         shape: Some(shape),
+        derived: None,
     };
     write_json_inside(&dir.join(MANIFEST), &manifest)?;
     draft.publish()?;
@@ -410,5 +411,6 @@ fn write_side(dir: &Path, name: &str, side: &mut Side, fitted: Fitted) -> Result
     } else {
         None
     };
-    Ok(EntityInfo { rows: side.rows, unseen: side.unseen, file, unseen_file, features })
+    let Side { rows, unseen, unseen_valid, .. } = *side;
+    Ok(EntityInfo { rows, unseen, unseen_valid, file, unseen_file, features })
 }

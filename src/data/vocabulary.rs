@@ -1,6 +1,7 @@
 //! Users and items: raw ids, counts and features by row.
 
 use std::fmt;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::OnceLock;
 
@@ -193,6 +194,41 @@ impl EntityTable {
     /// Whether there are no rows.
     pub fn is_empty(&self) -> bool {
         self.ids.is_empty()
+    }
+
+    /// An empty table of the same kind.
+    pub(crate) fn new_like(&self) -> EntityTable {
+        let ids = if matches!(self.ids, RawIds::Text { .. }) { RawIds::text() } else { RawIds::integer() };
+        EntityTable { ids, counts: Vec::new(), features: self.features.iter().map(FeatureColumn::new_like).collect() }
+    }
+
+    /// Appends rows of `from`, a table of the same kind.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when its ids are of the other type, it has other features, or no such rows; or when the lists of
+    /// a feature come to hold more than 2^32 - 1 codes.
+    pub(crate) fn append(&mut self, from: &EntityTable, rows: Range<usize>) -> Result<()> {
+        let shape = |expected: &str| {
+            let found = format!("rows {rows:?} of {}", from.len());
+            Error::Shape { op: "EntityTable::append", expected: expected.into(), found }
+        };
+        if std::mem::discriminant(&self.ids) != std::mem::discriminant(&from.ids) {
+            return Err(shape("ids of the same type: all texts, or all integers"));
+        }
+        if rows.end > from.len() || self.features.len() != from.features.len() {
+            return Err(shape("rows that are there, with the same features"));
+        }
+        for (to, from) in self.features.iter_mut().zip(&from.features) {
+            rows.clone().for_each(|row| to.push_row(Some((from, row))));
+            if matches!(to, FeatureColumn::Lists { codes, .. } if u32::try_from(codes.len()).is_err()) {
+                return Err(shape("at most 2^32 - 1 codes in the lists of a feature"));
+            }
+        }
+        for row in rows {
+            self.ids.push(from.ids.get(row));
+            self.counts.push(from.counts[row]);
+        }
+        Ok(())
     }
 }
 

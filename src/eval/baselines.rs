@@ -29,6 +29,8 @@ impl Others {
         memory: u64,
     ) -> Result<Others> {
         const DAYS: [u32; 2] = [7, 28];
+        // Fewer neighbours make a better list: the baseline is to be hard to beat.
+        const NEAREST: usize = 20;
         let mut popular = vec![("popularity", Popularity::new(counts, None))];
         if which != Baselines::None
             && let Some(recent) = recent_counts(dataset, &DAYS)?
@@ -37,7 +39,7 @@ impl Others {
             popular.extend(named.map(|(name, recent)| (name, Popularity::recent(&recent, counts))));
         }
         let neighbours = if which == Baselines::All {
-            let options = NeighbourOptions { memory, ..NeighbourOptions::default() };
+            let options = NeighbourOptions { memory, nearest: NEAREST, ..NeighbourOptions::default() };
             Some(Arc::new(Neighbours::build(history, dataset.manifest().users.rows, counts.len() as u32, &options)?))
         } else {
             None

@@ -203,6 +203,11 @@ impl Evaluator {
         Ok(report)
     }
 
+    /// Users that have something to be found in the view.
+    pub fn users(&self) -> u64 {
+        self.truth().users.len() as u64
+    }
+
     /// One metric, such as `ndcg@10`, of every user that the figures are means over. Their order is the same for every
     /// ranker: two vectors can be compared pair by pair ([`paired`](super::bootstrap::paired)).
     ///

@@ -68,6 +68,13 @@ impl Held {
         Ok(Held { files: Arc::new(files) })
     }
 
+    /// With `more` files beside these, or in the place of those with the same names.
+    pub(crate) fn with(&self, more: impl IntoIterator<Item = (String, Opened)>) -> Held {
+        let mut files = BTreeMap::clone(&self.files);
+        files.extend(more);
+        Held { files: Arc::new(files) }
+    }
+
     /// One of them; another file of `dir` is opened now.
     pub(crate) fn get(&self, dir: &Path, name: &str) -> Result<Opened> {
         match self.files.get(name) {

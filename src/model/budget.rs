@@ -103,7 +103,14 @@ mod tests {
     #[test]
     fn the_tables_and_states_are_what_training_allocates() {
         let file = || FileInfo { name: "users.arrow".into(), rows: 0, bytes: 0, xxh3: None, footer: None };
-        let entity = |rows| EntityInfo { rows, unseen: 0, file: file(), unseen_file: None, features: Vec::new() };
+        let entity = |rows| EntityInfo {
+            rows,
+            unseen: 0,
+            unseen_valid: 0,
+            file: file(),
+            unseen_file: None,
+            features: Vec::new(),
+        };
         let mut config = Config::default();
         let budget = |config: &Config| {
             let config = config.for_shape(&Shape::default());

@@ -13,7 +13,7 @@ mod texts;
 
 pub(crate) use finished::Finished;
 pub use finished::accept;
-pub use texts::{FORMAT_VERSION, ModelInfo, TrainerState};
+pub use texts::{Extends, FORMAT_VERSION, ModelInfo, TrainerState};
 
 use std::borrow::Cow;
 use std::fs;
@@ -24,8 +24,7 @@ use crate::config::Resolved;
 use crate::data::dataset::{Dataset, EntityInfo, FileInfo, check_name, verify_file};
 use crate::data::history::History;
 use crate::files::{
-    AtomicFile, Work, copy_hashed, hash_file, parse_json, read_json, read_unchecked, remove_file, sync_folder,
-    write_json_inside,
+    Work, hash_file, parse_json, read_json, read_unchecked, remove_file, sync_folder, write_json_inside,
 };
 use crate::model::core::{Core, FromF32, Source};
 use crate::model::spec::TableSpec;
@@ -85,7 +84,7 @@ impl ModelDir {
         let manifest = dataset.manifest();
         let history = match &manifest.history {
             Some(file) => {
-                copy(dataset, file, &self.dir)?;
+                dataset.copy(file, &self.file(&file.name))?;
                 file.clone()
             }
             None => History::write_of(&self.dir, dataset)?,
@@ -97,14 +96,15 @@ impl ModelDir {
             columns: manifest.columns.clone(),
             users: manifest.users.clone(),
             // What the model does not know cannot be recommended.
-            items: EntityInfo { unseen: 0, unseen_file: None, ..manifest.items.clone() },
+            items: EntityInfo { unseen: 0, unseen_valid: 0, unseen_file: None, ..manifest.items.clone() },
             history,
             dataset: dataset.fingerprint().to_owned(),
             held_out_rows: Some(manifest.valid.rows + manifest.test.rows),
+            extends: Extends::of(manifest),
             parameters: None,
         };
         for file in [&info.users.file, &info.items.file].into_iter().chain(&info.users.unseen_file) {
-            copy(dataset, file, &self.dir)?;
+            dataset.copy(file, &self.file(&file.name))?;
         }
         write_json_inside(&self.file(MANIFEST), &info)?;
         Ok(info)
@@ -372,16 +372,4 @@ fn parse_info(path: &Path, text: &[u8]) -> Result<ModelInfo> {
     info.config.validate()?;
     info.files().try_for_each(|file| check_name(file, path))?;
     Ok(info)
-}
-
-/// Copies a dataset's file to `dir`, comparing it with its checksum on the way.
-fn copy(dataset: &Dataset, file: &FileInfo, dir: &Path) -> Result<()> {
-    let (from, to) = (dataset.opened(file)?, dir.join(&file.name));
-    let mut out = AtomicFile::inside(&to)?;
-    let found = copy_hashed(&from, &mut out)?;
-    if file.xxh3.as_ref().is_some_and(|told| *told != found) {
-        let reason = format!("checksum {found}, expected {}; ingest again", file.xxh3.as_deref().unwrap_or_default());
-        return Err(Error::damaged(from.path(), "file", reason));
-    }
-    out.commit()
 }

@@ -29,7 +29,7 @@ const COUNTS: [u64; 5] = [0, 2, 2, 1, 1];
 
 fn entities(rows: u32, features: Vec<Feature>) -> EntityInfo {
     let file = FileInfo { name: "none.arrow".into(), rows: rows.into(), bytes: 0, xxh3: None, footer: None };
-    EntityInfo { rows, unseen: 0, file, unseen_file: None, features }
+    EntityInfo { rows, unseen: 0, unseen_valid: 0, file, unseen_file: None, features }
 }
 
 fn feature(name: &str, list: bool) -> Feature {

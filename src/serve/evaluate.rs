@@ -87,7 +87,8 @@ impl<'a> Evaluate<'a> {
 
 impl Model {
     /// Measures the model on a split of the dataset that it was trained on, or of one with the same vocabularies; the
-    /// baselines beside it.
+    /// baselines beside it. A model of a [refitted](Dataset::refit) dataset is measured on the original as well: what users
+    /// have, and what is popular, is what the model was trained on.
     ///
     /// # Errors
     /// [`Error::Config`] for a setting that cannot be used; [`Error::Checkpoint`] when the dataset numbers its ids
@@ -114,12 +115,7 @@ impl Model {
     ) -> Result<()> {
         request.check()?;
         let Evaluate { split, options, search, mut observer } = request;
-        let (ours, theirs) = (self.info(), dataset.manifest());
-        if ours.users.file != theirs.users.file || ours.items.file != theirs.items.file {
-            let other = dataset.dir().display();
-            let reason = format!("was trained with another dataset than {other}: its ids differ; train again with it");
-            return Err(Error::checkpoint(self.dir(), reason));
-        }
+        let dataset = &*self.as_trained_on(dataset, split, &mut observer)?;
         let longest = options.ks.iter().copied().max().unwrap_or_default();
         let mut ranker = self.ranker(search, None, longest, &mut observer)?;
         let mut evaluator = Evaluator::open(dataset, split, &options)?;

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use crate::Result;
+use crate::data::dataset::Split;
 use crate::index::item_index::About;
 use crate::index::{Progress, UserFileSummary};
 
@@ -57,6 +58,11 @@ pub enum Note {
         /// The first of them.
         first: String,
     },
+    /// The model was trained on the rows that it is measured on: its dataset is a refit of the one that was given.
+    TrainedOn {
+        /// The split of the dataset that was given.
+        split: Split,
+    },
     /// The index file is of another model, or of a lower recall; it is built again.
     IndexOutdated {
         /// The file.
@@ -96,6 +102,10 @@ impl fmt::Display for Note {
                     write!(f, "{}: ", file.display())?;
                 }
                 write!(f, "{unknown} of {listed} items are not in the model (the first is `{first}`)")
+            }
+            Note::TrainedOn { split } => {
+                let split = split.name();
+                write!(f, "the model was trained on the {split} split, too: its figures there say nothing of new rows")
             }
             Note::IndexOutdated { file } => {
                 write!(f, "{}: is of another model or recall; building it again", file.display())

@@ -232,6 +232,10 @@ impl Model {
         })
     }
 
+    pub(super) fn files(&self) -> &Finished {
+        &self.files
+    }
+
     pub(super) fn engine(&mut self) -> &mut Engine {
         &mut self.engine
     }

@@ -143,7 +143,8 @@ impl Model {
         Recommending { model: self, request }
     }
 
-    /// What users have: by `dataset`, else by the model's own training rows.
+    /// What users have: by `dataset`, else by the model's own training rows. Of a dataset that the model's is a refit of,
+    /// those are what users have in training.
     fn seen(
         &self,
         dataset: Option<&Dataset>,
@@ -158,7 +159,11 @@ impl Model {
             }
             return Ok(Seen::new(self.history()?));
         };
-        let seen = Seen::with_vocabularies(dataset, self.users(), self.items())?;
+        let seen = match self.extends(dataset) {
+            // The model's own rows are the training and validation rows, and its numbers are the dataset's.
+            true => Seen::new(self.history()?),
+            false => Seen::with_vocabularies(dataset, self.users(), self.items())?,
+        };
         if exclude == Exclude::All { seen.with_held_out(dataset, memory) } else { Ok(seen) }
     }
 }

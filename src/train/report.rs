@@ -114,7 +114,7 @@ fn settings(text: &mut String, config: &Resolved, state: &TrainerState, best_epo
 fn figures(text: &mut String, diagnostics: &Diagnostics) -> fmt::Result {
     writeln!(text, "## Metrics\n")?;
     let Some(first) = diagnostics.evaluations.first() else {
-        return writeln!(text, "None: no rows were held out.\n");
+        return writeln!(text, "None were measured when it was trained.\n");
     };
     writeln!(text, "On the {} split: every user one row, whole catalogue.\n", first.split.name())?;
     for found in &diagnostics.evaluations {

@@ -1,7 +1,10 @@
 //! The loop.
 
+mod part;
 #[cfg(test)]
 mod tests;
+
+pub(crate) use part::Part;
 
 use std::collections::VecDeque;
 use std::path::Path;
@@ -80,19 +83,60 @@ pub fn train_until(
     let shape = Shape::of(dataset)?;
     let config = &config.for_shape(&shape);
     observer(TrainEvent::settings(config, shape));
+    on_backend(config, Whole { dataset, out: out.as_ref(), config, resume, measured: true, stop, observer })
+}
+
+/// [`train_until`], which measures nothing at its end and so reads no split but the training rows.
+///
+/// # Errors
+/// As [`train_until`].
+pub(crate) fn train_unmeasured(
+    dataset: &Dataset,
+    out: &Path,
+    config: &Resolved,
+    stop: &AtomicBool,
+    observer: &mut dyn FnMut(TrainEvent),
+) -> Result<TrainSummary> {
+    on_backend(config, Whole { dataset, out, config, resume: true, measured: false, stop, observer })
+}
+
+/// What is done on a backend, whichever it is.
+trait Job {
+    type Done;
+    fn run<B: Backend>(self, backend: B) -> Result<Self::Done>;
+}
+
+/// Does it where the settings say.
+fn on_backend<J: Job>(config: &Resolved, job: J) -> Result<J::Done> {
     match config.train.device.resolve()? {
         #[cfg(feature = "cuda")]
-        Device::Cuda(ordinal) => {
-            let backend = Cuda::new(ordinal, config.train.precision)?;
-            Run::start(backend, dataset, out.as_ref(), config, resume, stop, observer)?.run()
-        }
+        Device::Cuda(ordinal) => job.run(Cuda::new(ordinal, config.train.precision)?),
         #[cfg(not(feature = "cuda"))]
         Device::Cuda(ordinal) => Err(crate::backend::no_cuda_feature(ordinal)),
         Device::Cpu | Device::Auto => {
-            let backend =
-                Cpu::new(config.train.threads, Isa::asked(config.train.instructions), config.train.precision)?;
-            Run::start(backend, dataset, out.as_ref(), config, resume, stop, observer)?.run()
+            job.run(Cpu::new(config.train.threads, Isa::asked(config.train.instructions), config.train.precision)?)
         }
+    }
+}
+
+/// A run from its start, or from its checkpoint, to its end.
+struct Whole<'a> {
+    dataset: &'a Dataset,
+    out: &'a Path,
+    config: &'a Resolved,
+    resume: bool,
+    /// Whether the finished model is measured on the validation or test split.
+    measured: bool,
+    stop: &'a AtomicBool,
+    observer: &'a mut dyn FnMut(TrainEvent),
+}
+
+impl Job for Whole<'_> {
+    type Done = TrainSummary;
+
+    fn run<B: Backend>(self, backend: B) -> Result<TrainSummary> {
+        let Whole { dataset, out, config, resume, measured, stop, observer } = self;
+        Run::start(backend, dataset, out, config, resume, stop, observer)?.run(measured)
     }
 }
 
@@ -235,7 +279,7 @@ impl<'a, B: Backend> Run<'a, B> {
         })
     }
 
-    fn run(mut self) -> Result<TrainSummary> {
+    fn run(mut self, measured: bool) -> Result<TrainSummary> {
         if self.state.finished {
             self.publish()?;
             return Ok(self.summary(true));
@@ -247,7 +291,7 @@ impl<'a, B: Backend> Run<'a, B> {
             }
             self.epoch()?;
         }
-        self.finish()
+        self.finish(measured)
     }
 
     /// From the cursor to the end of its epoch, or until it is to stop.
@@ -431,7 +475,7 @@ impl<'a, B: Backend> Run<'a, B> {
         self.config.early_stop().is_some_and(|stop| since_best >= stop.patience)
     }
 
-    fn finish(mut self) -> Result<TrainSummary> {
+    fn finish(mut self, measured: bool) -> Result<TrainSummary> {
         let best_epoch = self.best_epoch();
         let restore = self.config.early_stop().is_some();
         if let (Some(stop), true) = (self.config.early_stop(), self.state.cursor.epoch < self.config.epochs()) {
@@ -444,8 +488,10 @@ impl<'a, B: Backend> Run<'a, B> {
         }
         let split = if self.dataset.split(Split::Valid).rows > 0 { Split::Valid } else { Split::Test };
         let evaluations = match self.dataset.split(split).rows {
-            0 => Vec::new(),
-            _ => self.evaluate(split, views(self.dataset, split, None)?, vec![10, 20], 1000)?,
+            rows if rows > 0 && measured => {
+                self.evaluate(split, views(self.dataset, split, None)?, vec![10, 20], 1000)?
+            }
+            _ => Vec::new(),
         };
         let diversity = self.ranked(|dataset, ranker, _| diagnostics::diversity(dataset, ranker))?;
         let diagnostics = diagnostics::Diagnostics::new(self.dataset, evaluations, diversity);

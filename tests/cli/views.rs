@@ -66,7 +66,8 @@ fn a_view_without_anything_to_find_is_a_line_and_no_zeros() {
     let at = folder.path();
     let rows: String = (0..60).map(|n| format!("u{},i{}\n", n % 10, n % 7)).collect();
     write(at, "in.csv", format!("user,item\n{rows}"));
-    events(at, &["ingest", "in.csv", "--out", "data", "--test", "in.csv"]);
+    write(at, "again.csv", format!("user,item\n{rows}"));
+    events(at, &["ingest", "in.csv", "--out", "data", "--test", "again.csv"]);
     events(at, &["train", "--data", "data", "--out", "model", "--dim", "8", "--epochs", "1"]);
     let text = tercel(at, &["evaluate", "--model", "model", "--data", "data", "--k", "3"]).stdout;
     let line = text.lines().find(|line| line.contains("discovery")).expect("it is named");

@@ -3,6 +3,7 @@
 mod bad_input;
 mod columnar;
 mod counts;
+mod derived;
 mod features;
 mod formats;
 mod listing;

@@ -26,11 +26,13 @@ fn by_time() {
     assert_eq!(opened.pairs(Split::Train), ["a x", "b x", "c x"]);
     assert_eq!(opened.pairs(Split::Valid), ["a z", "b q"]);
     assert_eq!(opened.pairs(Split::Test), ["a y", "a w", "d r"]);
-    // One training row each: the raw id decides. Unseen ids follow, by raw id.
+    // One training row each: the raw id decides. Unseen ids follow, those of the validation split first, by raw id.
     assert_eq!(opened.ids(Split::Train), [[1, 1], [2, 1], [3, 1]]);
-    assert_eq!(opened.ids(Split::Valid), [[1, 6], [2, 2]]);
-    assert_eq!(opened.ids(Split::Test), [[1, 5], [1, 4], [4, 3]]);
+    assert_eq!(opened.ids(Split::Valid), [[1, 3], [2, 2]]);
+    assert_eq!(opened.ids(Split::Test), [[1, 6], [1, 5], [4, 4]]);
     assert_eq!((opened.summary.unseen_users, opened.summary.unseen_items), (1, 5));
+    let manifest = opened.dataset.manifest();
+    assert_eq!((manifest.users.unseen_valid, manifest.items.unseen_valid), (0, 2));
     assert_eq!(opened.dataset.manifest().test.first_timestamp, Some(30));
     let (_case, opened) = split("time:1970-01-01 00:00:20");
     assert_eq!((opened.summary.train_rows, opened.summary.valid_rows, opened.summary.test_rows), (3, 0, 5));

@@ -79,6 +79,7 @@ impl Toy {
             history: Some(History::write(dir.path(), &paths, users.rows).unwrap()),
             filtered: None,
             shape: None,
+            derived: None,
             users,
             items,
         };
@@ -124,7 +125,7 @@ fn side(
         };
         table.write(&dir.join(format!("{name}-unseen.arrow")), &infos).unwrap()
     });
-    EntityInfo { rows: known as u32 + 1, unseen: unseen as u32, file, unseen_file, features: infos }
+    EntityInfo { rows: known as u32 + 1, unseen: unseen as u32, unseen_valid: 0, file, unseen_file, features: infos }
 }
 
 fn rows(column: &FeatureColumn, from: usize, to: usize) -> FeatureColumn {

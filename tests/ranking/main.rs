@@ -6,5 +6,6 @@ mod fixture;
 mod metrics;
 mod predictions;
 mod recommend;
+mod refitted;
 mod serve;
 mod views;

@@ -43,6 +43,7 @@ from .errors import (
 from .evaluation import Estimate, Evaluation, evaluate
 from .index import NO_ITEM, Index
 from .model import Model, recommend
+from .tuning import Tuned, tune
 
 __version__ = _version()
 
@@ -69,6 +70,7 @@ __all__ = [
     "SchemaError",
     "ShapeError",
     "TercelError",
+    "Tuned",
     "UnknownNameError",
     "demo_purchases",
     "device_for",
@@ -77,4 +79,5 @@ __all__ = [
     "read_interactions",
     "read_table",
     "recommend",
+    "tune",
 ]

@@ -70,7 +70,9 @@ pub fn add<T>(mut command: Command, settings: &[Setting<T>]) -> Command {
 }
 
 fn group<T>(setting: &Setting<T>) -> String {
-    format!("{} {}", std::any::type_name::<T>(), setting.key())
+    // A setting may have a second flag, which sets it to one word.
+    let flag = setting.flag().map_or("", |flag| flag.name(""));
+    format!("{} {} {flag}", std::any::type_name::<T>(), setting.key())
 }
 
 fn argument<T>(name: String, flag: &Flag, setting: &Setting<T>) -> Arg {
@@ -94,6 +96,7 @@ mod tests {
     use super::*;
     use tercel::Config;
     use tercel::data::ingest::{IngestConfig, MinCount};
+    use tercel::settings::{EvaluateSettings, Views};
 
     fn parsed(command: &'static str, arguments: &[&str]) -> Result<ArgMatches, clap::Error> {
         let command = Flags::<Config>::augment_args(Flags::<IngestConfig>::augment_args(Command::new(command)));
@@ -150,6 +153,20 @@ mod tests {
         assert_eq!(found.min_count, MinCount { user: 5, item: 2 });
         assert_eq!(found.read.sep.as_deref(), Some("|"));
         assert_eq!(found.read.escape.map(|mark| mark.to_string()).as_deref(), Some("\\"));
+    }
+
+    #[test]
+    fn each_of_the_two_flags_of_a_setting_sets_it() {
+        let view = |arguments: &[&str]| {
+            let command = Flags::<EvaluateSettings>::augment_args(Command::new("evaluate"));
+            let given = command.try_get_matches_from(std::iter::once(&"tercel").chain(arguments)).unwrap();
+            let mut settings = EvaluateSettings::default();
+            Flags::from_arg_matches(&given).unwrap().apply(&mut settings);
+            settings.view
+        };
+        assert_eq!(view(&[]), None);
+        assert_eq!(view(&["--view", "both"]), Some(Views::Both));
+        assert_eq!(view(&["--include-seen"]), Some(Views::Next));
     }
 
     #[test]

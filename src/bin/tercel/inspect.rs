@@ -158,24 +158,28 @@ fn dataset(path: &Path, out: &Output) -> Result<()> {
             "last_timestamp_seconds": info.last_timestamp,
         })
     };
-    out.event(
-        "inspect",
-        &json!({
-            "kind": "dataset",
-            "path": shown(path),
-            "bytes": bytes,
-            "files": files,
-            "checksums_verified": checksums,
-            "columns": manifest.columns,
-            "train": split(Split::Train),
-            "valid": split(Split::Valid),
-            "test": split(Split::Test),
-            "users": entity(&manifest.users),
-            "items": entity(&manifest.items),
-            "shape": found,
-        }),
-    );
+    let mut event = json!({
+        "kind": "dataset",
+        "path": shown(path),
+        "bytes": bytes,
+        "files": files,
+        "checksums_verified": checksums,
+        "columns": manifest.columns,
+        "train": split(Split::Train),
+        "valid": split(Split::Valid),
+        "test": split(Split::Test),
+        "users": entity(&manifest.users),
+        "items": entity(&manifest.items),
+        "shape": found,
+    });
+    if let Some(derived) = &manifest.derived {
+        merge(&mut event, &json!({ "derived": derived }));
+    }
+    out.event("inspect", &event);
     out.text(format_args!("{}: dataset, {} in {files} files; {checksums} checksums hold", path.display(), size(bytes)));
+    if let Some(derived) = &manifest.derived {
+        out.text(format_args!("  made of dataset {}: {}", derived.from, derived.kind));
+    }
     for which in Split::ALL {
         let info = dataset.split(which);
         let times = match (info.first_timestamp, info.last_timestamp) {

@@ -17,6 +17,7 @@ mod progress;
 mod recommend;
 mod synth;
 mod train;
+mod tune;
 mod watch;
 mod words;
 
@@ -53,6 +54,7 @@ struct Cli {
 enum Command {
     Ingest(Box<ingest::Args>),
     Train(Box<train::Args>),
+    Tune(Box<tune::Args>),
     Evaluate(evaluate::Args),
     Index(index::Args),
     Recommend(recommend::Args),
@@ -100,6 +102,7 @@ fn run(command: &Command, out: &Output) -> Result<()> {
     match command {
         Command::Ingest(args) => ingest::run(args, out),
         Command::Train(args) => train::run(args, out),
+        Command::Tune(args) => tune::run(args, out),
         Command::Evaluate(args) => evaluate::run(args, out),
         Command::Index(args) => index::run(args, out),
         Command::Recommend(args) => recommend::run(args, out),

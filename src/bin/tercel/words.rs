@@ -87,7 +87,7 @@ mod tests {
     fn every_phrase_is_the_librarys() {
         let said = [
             include_str!("../../error.rs"),
-            include_str!("../../eval/evaluate.rs"),
+            include_str!("../../eval/truth.rs"),
             include_str!("../../index/seen.rs"),
             include_str!("../../index/seen/held_out.rs"),
             include_str!("../../settings/search.rs"),

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::data::derive::Derived;
 use crate::data::shape::Shape;
 use crate::{Error, Result};
 
@@ -78,6 +79,36 @@ pub struct SplitInfo {
     pub files: Vec<FileInfo>,
 }
 
+impl SplitInfo {
+    /// A split of which nothing is known but its rows.
+    pub(crate) fn new(
+        rows: u64,
+        first_timestamp: Option<i64>,
+        last_timestamp: Option<i64>,
+        files: Vec<FileInfo>,
+    ) -> Self {
+        SplitInfo { rows, first_timestamp, last_timestamp, repeats: None, files }
+    }
+
+    /// What is true of the split whatever the other splits are.
+    pub(crate) fn alone(&self) -> SplitInfo {
+        SplitInfo::new(self.rows, self.first_timestamp, self.last_timestamp, self.files.clone())
+    }
+
+    /// This split and another one behind it. Times are told where both tell theirs.
+    pub(crate) fn join(self, other: SplitInfo) -> SplitInfo {
+        let (a, b) = match (self.rows, other.rows) {
+            (0, _) => (&other, &other),
+            (_, 0) => (&self, &self),
+            _ => (&self, &other),
+        };
+        let first = a.first_timestamp.zip(b.first_timestamp).map(|(a, b)| a.min(b));
+        let last = a.last_timestamp.zip(b.last_timestamp).map(|(a, b)| a.max(b));
+        let rows = self.rows.saturating_add(other.rows);
+        SplitInfo::new(rows, first, last, [self.files, other.files].concat())
+    }
+}
+
 /// The names that the interaction columns had in the input.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SourceColumns {
@@ -107,6 +138,10 @@ pub struct EntityInfo {
     /// Ids that only the other splits name. They have no table row; in `valid` and `test` shards they are numbered
     /// `rows, rows + 1, …`, so that an id of such a shard is below `rows + unseen`.
     pub unseen: u32,
+    /// Of them those that the validation split names: they are numbered first, so that training on both splits keeps every
+    /// number. Absent where there are none, and in folders of earlier builds, which numbered all unseen ids alike.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unseen_valid: u32,
     /// The vocabulary (`users.arrow`, `items.arrow`), `rows` rows.
     pub file: FileInfo,
     /// Raw ids and features of the unseen ids, `unseen` rows, the same columns; absent when there are none.
@@ -210,6 +245,14 @@ pub struct Manifest {
     /// What is known of the training rows as a whole; absent where another program wrote the folder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shape: Option<Shape>,
+    /// The dataset that this one was made of, and how; absent where ingest made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub derived: Option<Derived>,
+}
+
+/// Whether a number is left out of the text.
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 impl Manifest {

@@ -1,7 +1,5 @@
 //! From provisional ids to rows: counts on the training split, the lower bounds on them, and the final order.
 
-use std::cmp::Reverse;
-
 use super::config::MinCount;
 use super::ids::{Ids, canonical_integer};
 use super::spill::Spilled;
@@ -18,26 +16,53 @@ pub(super) const NOWHERE: u32 = u32::MAX;
 /// A provisional id that a lower bound left out, with all its rows.
 pub(super) const BELOW: u32 = NOWHERE - 1;
 
+/// Which of the other splits name an id; validation where both do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Elsewhere {
+    Valid,
+    Test,
+    No,
+}
+
+/// The place of an unseen id in the order of ids: behind those that training names, most frequent first.
+const UNSEEN_VALID: u32 = UNSEEN_TEST - 1;
+const UNSEEN_TEST: u32 = u32::MAX;
+
 /// One side's counts, by provisional id.
 struct Counts {
     train: Vec<u32>,
-    elsewhere: Vec<bool>,
+    elsewhere: Vec<Elsewhere>,
     /// Ids that a lower bound leaves out, with the rows of every split; empty where there is no bound.
     below: Vec<bool>,
 }
 
 impl Counts {
     fn new(bound: usize) -> Result<Counts> {
-        let (train, elsewhere) = (memory::zeros(bound, WHAT)?, memory::filled(false, bound, WHAT)?);
+        let (train, elsewhere) = (memory::zeros(bound, WHAT)?, memory::filled(Elsewhere::No, bound, WHAT)?);
         Ok(Counts { train, elsewhere, below: Vec::new() })
     }
 
     #[inline]
     fn add(&mut self, id: u32, split: Split) {
+        let id = id as usize;
         match split {
-            Split::Train => self.train[id as usize] = self.train[id as usize].saturating_add(1),
-            Split::Valid | Split::Test => self.elsewhere[id as usize] = true,
+            Split::Train => self.train[id] = self.train[id].saturating_add(1),
+            Split::Valid => self.elsewhere[id] = Elsewhere::Valid,
+            Split::Test => self.elsewhere[id] = self.elsewhere[id].min(Elsewhere::Test),
         }
+    }
+
+    /// The place of an id in the order.
+    fn place(&self, id: u32) -> u32 {
+        match (self.train[id as usize], self.elsewhere[id as usize]) {
+            (0, Elsewhere::Valid) => UNSEEN_VALID,
+            (0, _) => UNSEEN_TEST,
+            (rows, _) => UNSEEN_VALID.saturating_sub(rows),
+        }
+    }
+
+    fn is_elsewhere(&self, id: u32) -> bool {
+        self.elsewhere[id as usize] != Elsewhere::No
     }
 
     fn is_below(&self, id: u32) -> bool {
@@ -52,7 +77,7 @@ impl Counts {
             return 0;
         }
         // An id that no row names is in no split, and below no bound.
-        let named = |id: usize| raw[id] > 0 || (self.elsewhere[id] && !keep);
+        let named = |id: usize| raw[id] > 0 || (self.is_elsewhere(id as u32) && !keep);
         self.below = (0..raw.len()).map(|id| self.train[id] == 0 && named(id)).collect();
         let left_out = self.below.iter().filter(|below| **below).count() as u64;
         if keep {
@@ -64,13 +89,15 @@ impl Counts {
 
 /// One side, numbered.
 pub(super) struct Side {
-    /// Row by provisional id: 1 to `rows - 1` the vocabulary, from `rows` on the ids that only other splits name,
-    /// [`BELOW`] those that a lower bound left out, [`NOWHERE`] the rest.
+    /// Row by provisional id: 1 to `rows - 1` the vocabulary, from `rows` on the ids that only other splits name (those
+    /// of the validation split first), [`BELOW`] those that a lower bound left out, [`NOWHERE`] the rest.
     pub(super) row: Vec<u32>,
     /// Rows of the vocabulary, row 0 included.
     pub(super) rows: u32,
     /// Ids that only other splits name.
     pub(super) unseen: u32,
+    /// Of them those that the validation split names.
+    pub(super) unseen_valid: u32,
     /// Raw ids and counts of the vocabulary, row 0 included.
     pub(super) known_ids: RawIds,
     pub(super) counts: Vec<u64>,
@@ -171,8 +198,8 @@ fn drop_held_out(
     items: &mut Counts,
     found: &mut Filtered,
 ) -> Result<()> {
-    users.elsewhere.fill(false);
-    items.elsewhere.fill(false);
+    users.elsewhere.fill(Elsewhere::No);
+    items.elsewhere.fill(Elsewhere::No);
     spilled.for_each(|block, first| {
         let file = block.split.unwrap_or(Split::Train);
         for (user, item, time, row) in block.rows(first) {
@@ -196,15 +223,15 @@ impl Side {
     fn new(raw: &Raw, counts: &Counts, threads: &Threads) -> Result<Side> {
         let ids = &raw.ids;
         let integers = !raw.text && ids.iter().all(|id| canonical_integer(ids.get(id)).is_some());
-        let known = |id: &u32| counts.train[*id as usize] > 0;
-        // Most frequent first, then by raw id. The first bytes of a text stand in the key: they spare most look-ups.
-        let is_here = |id: &u32| known(id) || counts.elsewhere[*id as usize];
+        // Most frequent first, then by raw id; unseen ids by who names them, then by raw id. The first bytes of a text
+        // stand in the key: they spare most look-ups.
+        let is_here = |id: &u32| counts.train[*id as usize] > 0 || counts.is_elsewhere(*id);
         let mut order = memory::with_capacity(ids.iter().filter(is_here).count(), WHAT)?;
-        let entry = |id| (Reverse(counts.train[id as usize]), sort_key(ids.get(id), integers), id);
+        let entry = |id| (counts.place(id), sort_key(ids.get(id), integers), id);
         order.extend(ids.iter().filter(is_here).map(entry));
         let rest = |id: u32| if integers { &b""[..] } else { ids.get(id) };
         threads.sort_unstable_by(&mut order, |a, b| (a.0, a.1).cmp(&(b.0, b.1)).then_with(|| rest(a.2).cmp(rest(b.2))));
-        let split = order.partition_point(|entry| known(&entry.2));
+        let split = order.partition_point(|entry| entry.0 < UNSEEN_VALID);
         let too_many = || Error::config("inputs", format!("{} ids on one side; {} fit", order.len(), BELOW - 2));
         if order.len() >= BELOW as usize - 1 {
             return Err(too_many());
@@ -221,16 +248,17 @@ impl Side {
             RawIds::Integer(_) => known_ids.push_integer(0),
         }
         let mut totals = vec![0];
-        for (at, (count, _, id)) in order.iter().enumerate() {
+        for (at, (_, _, id)) in order.iter().enumerate() {
             let into = if at < split { &mut known_ids } else { &mut unseen_ids };
             // Ids were checked when they were read: they are UTF-8.
             into.push_text(std::str::from_utf8(ids.get(*id)).unwrap_or_default());
             if at < split {
-                totals.push(u64::from(count.0));
+                totals.push(u64::from(counts.train[*id as usize]));
             }
         }
         let unseen = (order.len() - split) as u32;
-        Ok(Side { row, rows: split as u32 + 1, unseen, known_ids, counts: totals, unseen_ids })
+        let unseen_valid = order[split..].partition_point(|entry| entry.0 == UNSEEN_VALID) as u32;
+        Ok(Side { row, rows: split as u32 + 1, unseen, unseen_valid, known_ids, counts: totals, unseen_ids })
     }
 }
 
@@ -250,7 +278,9 @@ mod tests {
     use super::*;
     use crate::data::ingest::ids::{Dictionary, Keys, Scratch};
 
-    fn side(ids: &[(&str, u32, bool)], text: bool) -> (Side, Vec<u32>) {
+    use Elsewhere::{No, Test, Valid};
+
+    fn side(ids: &[(&str, u32, Elsewhere)], text: bool) -> (Side, Vec<u32>) {
         let dictionary = Dictionary::new();
         let mut keys = Keys::default();
         for (id, ..) in ids {
@@ -271,21 +301,34 @@ mod tests {
 
     #[test]
     fn most_frequent_first_then_by_raw_id() {
-        let (integers, rows) = side(
-            &[("10", 2, true), ("9", 2, false), ("-1", 0, true), ("-3", 0, true), ("5", 7, false), ("6", 0, false)],
-            false,
-        );
+        let (integers, rows) =
+            side(&[("10", 2, Test), ("9", 2, No), ("-1", 0, Test), ("-3", 0, Test), ("5", 7, No), ("6", 0, No)], false);
         assert_eq!(rows, [3, 2, 5, 4, 1, NOWHERE]);
         assert_eq!((integers.rows, integers.unseen), (4, 2));
         assert_eq!(integers.known_ids, RawIds::Integer(vec![0, 5, 9, 10]));
         assert_eq!(integers.unseen_ids, RawIds::Integer(vec![-3, -1]));
         assert_eq!(integers.counts, [0, 7, 2, 2]);
 
-        let (texts, rows) = side(&[("10", 2, true), ("9", 2, false), ("a\0", 0, true), ("a", 0, true)], true);
+        let (texts, rows) = side(&[("10", 2, Test), ("9", 2, No), ("a\0", 0, Test), ("a", 0, Test)], true);
         assert_eq!(rows, [1, 2, 4, 3]);
         assert!(matches!(texts.known_ids, RawIds::Text { .. }));
-        let (_, rows) =
-            side(&[("010", 2, true), ("9", 2, false), ("12345678b", 2, true), ("12345678a", 2, true)], false);
+        let (_, rows) = side(&[("010", 2, Test), ("9", 2, No), ("12345678b", 2, Test), ("12345678a", 2, Test)], false);
         assert_eq!(rows, [1, 4, 3, 2]);
+    }
+
+    #[test]
+    fn unseen_ids_of_the_validation_split_come_first() {
+        let (texts, rows) = side(
+            &[("a", 0, Test), ("d", 0, Valid), ("b", 0, Valid), ("c", 1, Valid), ("e", 1, No), ("f", 0, Test)],
+            true,
+        );
+        assert_eq!(rows, [5, 4, 3, 1, 2, 6]);
+        assert_eq!((texts.rows, texts.unseen, texts.unseen_valid), (3, 4, 2));
+        let mut counts = Counts::new(1).unwrap();
+        for (split, found) in [(Split::Test, Test), (Split::Valid, Valid), (Split::Test, Valid)] {
+            counts.add(0, split);
+            assert_eq!(counts.elsewhere[0], found);
+        }
+        assert!(counts.train == [0] && counts.place(0) < UNSEEN_TEST);
     }
 }

@@ -14,7 +14,7 @@ fn dataset(dir: &Path, rows: usize, optional: bool, rows_per_shard: u64, rows_pe
         let ids = RawIds::Integer((0..i64::from(rows)).collect());
         let table = EntityTable { ids, counts: vec![0; rows as usize], features: Vec::new() };
         let file = table.write(&dir.join(name), &[]).unwrap();
-        EntityInfo { rows, unseen: 0, file, unseen_file: None, features: Vec::new() }
+        EntityInfo { rows, unseen: 0, unseen_valid: 0, file, unseen_file: None, features: Vec::new() }
     };
     let mut writer = ShardWriter::create(dir, "train", optional, optional)
         .rows_per_shard(rows_per_shard)
@@ -41,6 +41,7 @@ fn save(dir: &Path, files: Vec<FileInfo>, users: EntityInfo, items: EntityInfo) 
         history: None,
         filtered: None,
         shape: None,
+        derived: None,
     };
     write_json(&dir.join("dataset.json"), &manifest).unwrap();
     Dataset::open(dir).unwrap()

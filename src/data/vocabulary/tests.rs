@@ -38,6 +38,7 @@ fn vocabulary(table: &EntityTable, unseen: Option<&EntityTable>, features: &[Fea
     let info = EntityInfo {
         rows: table.len() as u32,
         unseen: unseen.map_or(0, |unseen| unseen.len() as u32),
+        unseen_valid: 0,
         file,
         unseen_file,
         features: features.to_vec(),

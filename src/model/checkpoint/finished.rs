@@ -6,7 +6,7 @@ use super::{MANIFEST, MODEL, ModelDir, ModelInfo, WORK, parse_info};
 use crate::data::dataset::{EntityInfo, FileInfo, accept_file, accept_shard};
 use crate::data::history::History;
 use crate::data::vocabulary::Vocabulary;
-use crate::files::{Held, accept_json, beside, hash_opened, settled};
+use crate::files::{Held, Opened, accept_json, beside, hash_opened, settled};
 use crate::model::tensors::TensorFile;
 use crate::{Error, Result};
 
@@ -53,21 +53,26 @@ impl Finished {
         &self.dir
     }
 
+    /// One of its files.
+    pub(crate) fn opened(&self, file: &FileInfo) -> Result<Opened> {
+        self.held.get(&self.dir, &file.name)
+    }
+
     /// The vocabulary and features of its users or its items.
     pub(crate) fn vocabulary(&self, side: &EntityInfo) -> Result<Vocabulary> {
-        Vocabulary::of(side, |file| self.held.get(&self.dir, &file.name))
+        Vocabulary::of(side, |file| self.opened(file))
     }
 
     /// The training rows by user.
     pub(crate) fn history(&self) -> Result<History> {
         let (file, info) = (&self.info.history, &self.info);
-        History::of(self.held.get(&self.dir, &file.name)?, file, info.users.rows, info.items.rows)
+        History::of(self.opened(file)?, file, info.users.rows, info.items.rows)
     }
 
     /// The parameters, compared with their checksum.
     pub(crate) fn parameters(&self) -> Result<TensorFile> {
         let Some(told) = &self.info.parameters else { return Err(missing(&self.dir)) };
-        let file = self.held.get(&self.dir, &told.name)?;
+        let file = self.opened(told)?;
         let found = hash_opened(&file)?;
         if told.xxh3.as_ref() != Some(&found) {
             let reason = "is not the file that config.json describes: damaged, or another model's; train again";

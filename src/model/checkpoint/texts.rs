@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::Resolved;
 use crate::data::batch::Cursor;
-use crate::data::dataset::{EntityInfo, FileInfo, SourceColumns};
+use crate::data::dataset::{EntityInfo, FileInfo, Manifest, SourceColumns};
+use crate::data::derive::{Derived, DerivedKind};
 
 /// The version of the folder's layout.
 pub const FORMAT_VERSION: u32 = 1;
@@ -32,9 +33,34 @@ pub struct ModelInfo {
     /// Rows of the dataset's validation and test splits, which the model does not keep; absent in older folders.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held_out_rows: Option<u64>,
+    /// The dataset whose validation rows it was trained on, too, where its own dataset is a refit of that one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub extends: Option<Extends>,
     /// The parameters (`model.safetensors`); absent until the model is finished.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parameters: Option<FileInfo>,
+}
+
+/// The dataset that a model's own dataset is a [refit](crate::Dataset::refit) of: ids have the same numbers in both.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Extends {
+    /// The xxh3-64 of its `dataset.json`.
+    pub dataset: String,
+    /// Its validation rows that the refit left out ([`DerivedKind::Refit`]).
+    pub left_out: u64,
+}
+
+impl Extends {
+    /// Of a dataset's manifest.
+    pub(super) fn of(manifest: &Manifest) -> Option<Extends> {
+        match &manifest.derived {
+            Some(Derived { from, kind: DerivedKind::Refit { left_out } }) => {
+                Some(Extends { dataset: from.clone(), left_out: *left_out })
+            }
+            _ => None,
+        }
+    }
 }
 
 impl ModelInfo {

@@ -14,7 +14,7 @@ fn recall(dataset: &Dataset, out: &Path, config: &Config, bf16: bool) -> f64 {
         cpu = cpu.with_bf16();
     }
     let resolved = config.for_shape(&Shape::of(dataset).unwrap());
-    Run::start(cpu, dataset, out, &resolved, false, &AtomicBool::new(false), &mut |_| {}).unwrap().run().unwrap();
+    Run::start(cpu, dataset, out, &resolved, false, &AtomicBool::new(false), &mut |_| {}).unwrap().run(true).unwrap();
     let mut model = Model::load(out, Device::Cpu, config.train.threads).unwrap();
     let request = Evaluate::split(Split::Test).k(&[100]).include_seen(true).bootstrap(0, 0);
     let report = model.evaluate(request, dataset).unwrap();

@@ -1,0 +1,152 @@
+"""The settings that win on a dataset."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from . import _core
+from ._counts import as_json, count, number
+from ._progress import Bar, Event, Observer, parsed
+from ._scratch import Scratch
+from ._tables import PathLike, path_of
+from .config import Config, configuration, settings_of
+from .dataset import Dataset
+from .model import Model
+
+
+class Tuned:
+    """What a search has found.
+
+    Attributes:
+        path: The folder: `tuned.toml`, `trials.parquet`, `report.html` and `model`.
+        metric: What was followed, on the validation split.
+        value: The winner's figure.
+        default_value: The defaults' figure; None where they failed.
+        gain: How much better the winner is than the defaults, user by user, and the ends of the 95 % interval; None where
+            the defaults win.
+        chosen: The winner's settings, by their keys in a configuration file.
+        trials: How many were tried.
+    """
+
+    def __init__(self, path: Path, summary: Mapping[str, Any], folder: Scratch | None = None) -> None:
+        """What `tune` answers."""
+        self.path = path
+        self.metric: str = summary["metric"]
+        self.value: float = summary["value"]
+        self.default_value: float | None = summary["default_value"]
+        gain = summary["gain"]
+        self.gain: tuple[float, float, float] | None = None if gain is None else (gain[0], gain[1], gain[2])
+        self.chosen: dict[str, Any] = dict(summary["chosen"])
+        self.trials: int = summary["trials"]
+        self._folder = folder
+
+    @property
+    def settings(self) -> Path:
+        """The file for `Model.train(config=…)`."""
+        return self.path / "tuned.toml"
+
+    @property
+    def report(self) -> Path:
+        """The page: curves, parallel coordinates, what each setting was worth."""
+        return self.path / "report.html"
+
+    def model(self, *, device: str = "auto", threads: int = 0) -> Model:
+        """The winner, trained on training and validation rows."""
+        model = Model(self.path / "model", device=device, threads=threads)
+        model._folder = self._folder
+        return model
+
+    def __repr__(self) -> str:
+        """The figure and the folder."""
+        return f"Tuned({self.metric} {self.value:.4f}, {self.trials} trials, {str(self.path)!r})"
+
+
+def tune(
+    dataset: Dataset,
+    out: PathLike | None = None,
+    *,
+    minutes: float | None = None,
+    trials: int | None = None,
+    metric: str = "ndcg@20",
+    space: Mapping[str, Any] | None = None,
+    parallel: int = 0,
+    config: Config | PathLike | None = None,
+    resume: bool = False,
+    progress: bool = True,
+    on_trial: Callable[[Event], None] | None = None,
+    **settings: Any,
+) -> Tuned:
+    """Searches the settings that are best on a dataset, on its validation split.
+
+    Many short trainings; the best third goes on from its checkpoints, and so to the end. Settings that are given are not
+    searched. Without a validation split a part of the training rows is held out. The test split is not read.
+
+    >>> import tercel
+    >>> data = tercel.Dataset.build(tercel.demo_purchases(), split="last-per-user:1", progress=False)
+    >>> found = tercel.tune(data, trials=4, dim=8, epochs=3, progress=False)
+    >>> found.trials, found.value >= (found.default_value or 0)
+    (4, True)
+    >>> top = found.model().recommend(k=2, progress=False)
+
+    Args:
+        dataset: What to learn from.
+        out: The folder to write; without it a temporary one, which goes with what is answered.
+        minutes: How long it may take; 10 where `trials` is not given.
+        trials: How many settings are tried.
+        metric: `ndcg@10`, `recall@20`, …; with `discovery.` or `next.` before it where people buy again.
+        space: What is searched, as in a space file: `{"model": {"temperature": {"from": 0.05, "to": 0.4, "scale": "log"},
+            "user": {"history": [0, 2]}}}`; without it what the data suggests.
+        parallel: Trials side by side; 0: one a core, two on a GPU.
+        config: What is not searched: a TOML or JSON file, or a dictionary.
+        resume: Goes on with a search that was stopped.
+        progress: Shows a bar.
+        on_trial: Called with every trial's figure: `trial`, `rung`, `epochs`, `chosen`, `value`, `failed`; what it raises
+            stops the search.
+        settings: Short names of settings of training, which are not searched.
+
+    Raises:
+        ConfigError: For what cannot be used.
+        CheckpointError: When the folder holds an unfinished search and `resume` is false, or it was asked something else.
+    """
+    folder = Scratch() if out is None else None
+    path = folder.path / "tuned" if folder is not None else path_of(out or "", "out")
+    words = json.dumps(configuration(config, settings))
+    told: Config = {"metric": metric, "parallel": count("parallel", parallel)}
+    if minutes is not None:
+        told["minutes"] = number("minutes", minutes)
+    if trials is not None:
+        told["trials"] = count("trials", trials)
+    bar = Bar("tune", " trials") if progress else None
+    observers: list[Observer] = []
+    if bar is not None:
+        observers.append(_shown(bar))
+    if on_trial is not None:
+        observers.append(_trials(on_trial))
+    try:
+        with settings_of(words):
+            asked = None if space is None else as_json(dict(space))
+            found = _core.tune(dataset.path, path, words, json.dumps(told), asked, resume, parsed(observers))
+    finally:
+        if bar is not None:
+            bar.close()
+    return Tuned(Path(path), json.loads(found), folder)
+
+
+def _shown(bar: Bar) -> Observer:
+    def told(event: Event) -> None:
+        if event["event"] == "progress" and "rung" in event:
+            best = event["best"]
+            bar.to(event["done"], event["trials"], {"rung": event["rung"], "best": f"{best:.4f}" if best else "-"})
+
+    return told
+
+
+def _trials(on_trial: Callable[[Event], None]) -> Observer:
+    def told(event: Event) -> None:
+        if event["event"] == "trial":
+            on_trial(event)
+
+    return told

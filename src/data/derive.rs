@@ -1,0 +1,233 @@
+//! Datasets that are made of another one: [`refit`](Dataset::refit) trains on the validation rows, too,
+//! [`hold_out`](Dataset::hold_out) takes validation rows out of the training rows.
+//!
+//! In all of them ids keep their numbers: what is known of a user or an item by number is known in each.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::data::dataset::{Dataset, FileInfo, MANIFEST, Manifest, Split, SplitInfo, WORK};
+use crate::data::history::History;
+use crate::data::repeats;
+use crate::data::shape::Shape;
+use crate::data::shard::{Shard, ShardIndex};
+use crate::files::{Draft, folder_of, real_place, write_json_inside};
+use crate::{Error, Result};
+
+mod hold_out;
+mod part;
+mod refit;
+mod rule;
+
+/// The dataset that another one was made of, and how.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Derived {
+    /// The [fingerprint](Dataset::fingerprint) of the dataset that it was made of.
+    pub from: String,
+    /// How it was made.
+    pub kind: DerivedKind,
+}
+
+/// How a dataset was made of another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum DerivedKind {
+    /// Its training split is the other's training and validation rows ([`Dataset::refit`]).
+    Refit {
+        /// Validation rows that are not in it: the other one comes of an earlier build, which did not number the new
+        /// users and items of the validation split before those of the test split.
+        left_out: u64,
+    },
+    /// Its validation split is a part of the other's training rows ([`Dataset::hold_out`]).
+    HoldOut(Holdout),
+}
+
+/// The training rows that were held out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holdout {
+    /// Which they are.
+    pub kind: HoldoutKind,
+    /// How many.
+    pub rows: u64,
+}
+
+/// Which training rows are held out. A row that is the only one left of its user or of its item never is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum HoldoutKind {
+    /// The last row of each user with at least three.
+    LastPerUser,
+    /// The last part of the time, as the test split is behind all of it.
+    Time {
+        /// Its first second.
+        from: i64,
+    },
+    /// Some, drawn by a seed.
+    Random {
+        /// The seed.
+        seed: u64,
+    },
+}
+
+impl fmt::Display for DerivedKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            DerivedKind::Refit { left_out: 0 } => f.write_str("trains on the validation rows, too"),
+            DerivedKind::Refit { left_out } => write!(
+                f,
+                "trains on the validation rows, too, but for {left_out} of new users and items: an earlier build made the \
+                 dataset; ingest it again to keep them"
+            ),
+            DerivedKind::HoldOut(holdout) => holdout.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for Holdout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rows = self.rows;
+        match self.kind {
+            HoldoutKind::LastPerUser => write!(f, "{rows} training rows held out: the last one of each user"),
+            HoldoutKind::Time { from } => {
+                let from = crate::table::time::format_time(from);
+                write!(f, "{rows} training rows held out: those from {from} on")
+            }
+            HoldoutKind::Random { seed } => write!(f, "{rows} training rows held out: drawn at random, seed {seed}"),
+        }
+    }
+}
+
+impl Dataset {
+    /// What was held out of the dataset that this one was made of; `None` where it was not made by
+    /// [`hold_out`](Dataset::hold_out).
+    pub fn holdout(&self) -> Option<&Holdout> {
+        match &self.manifest().derived {
+            Some(Derived { kind: DerivedKind::HoldOut(holdout), .. }) => Some(holdout),
+            _ => None,
+        }
+    }
+}
+
+/// A derived dataset in the making.
+struct Making<'a> {
+    from: &'a Dataset,
+    out: PathBuf,
+    draft: Draft,
+}
+
+impl<'a> Making<'a> {
+    /// Takes the lock of `out`, which may be missing, empty, or a dataset that nothing of `from` lies in.
+    fn begin(from: &'a Dataset, out: &Path) -> Result<Making<'a>> {
+        check_apart(from, out)?;
+        Ok(Making { from, out: out.to_owned(), draft: Draft::open(out, WORK, false)? })
+    }
+
+    /// The folder to be filled.
+    fn dir(&self) -> &Path {
+        self.draft.path()
+    }
+
+    /// One of the original's shards, to be read.
+    fn shard(&self, file: &FileInfo) -> Result<ShardIndex> {
+        ShardIndex::of(self.from.opened(file)?, file)
+    }
+
+    /// Puts one of the original's shards into the folder: a symbolic link, or a copy where the file system has none.
+    fn link(&self, file: &FileInfo, name: String) -> Result<FileInfo> {
+        use std::os::unix::fs::{MetadataExt, symlink};
+        let (place, to) = (self.from.path(file), self.dir().join(&name));
+        let target = place.canonicalize().map_err(|e| Error::io(&place, e))?;
+        if symlink(&target, &to).is_err() {
+            self.from.copy(file, &to)?;
+        } else {
+            let about = |file: std::io::Result<std::fs::Metadata>| file.map(|about| (about.dev(), about.ino()));
+            let held = self.from.opened(file)?.file().and_then(|file| about(file.metadata()));
+            let linked = about(to.metadata());
+            if held.map_err(|e| Error::io(&place, e))? != linked.map_err(|e| Error::io(&to, e))? {
+                return Err(Error::input(self.from.dir(), "was replaced while it was in use; open it again"));
+            }
+        }
+        Ok(FileInfo { name, ..file.clone() })
+    }
+
+    /// Writes the manifest, moves the folder to its place and opens it. What ingest counts and measures is counted and
+    /// measured, but for the test split, which is not read.
+    fn finish(self, mut manifest: Manifest) -> Result<Dataset> {
+        let dir = self.dir();
+        if let Some(file) = &manifest.history {
+            let (users, items) = (manifest.users.rows, manifest.items.rows);
+            let history = History::open(dir, file, users, items)?;
+            let count = |split, info: &SplitInfo| {
+                repeats::count(split, &info.files, |file| Shard::open(dir.join(&file.name)), &history)
+            };
+            let repeats = count(Split::Train, &manifest.train)?;
+            manifest.train.repeats = Some(repeats);
+            manifest.valid.repeats = Some(count(Split::Valid, &manifest.valid)?);
+            manifest.shape = Some(Shape::measure(&history, users, items, repeats, manifest.valid.rows)?);
+        }
+        write_json_inside(&dir.join(MANIFEST), &manifest)?;
+        self.draft.publish()?;
+        Dataset::open(self.out)
+    }
+}
+
+/// Refuses a place where the new folder would replace files of the dataset that it is made of, or lie among them.
+fn check_apart(from: &Dataset, out: &Path) -> Result<()> {
+    let place = real_place(out)?;
+    let parent = folder_of(&place).ancestors().find_map(|folder| {
+        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+        folder.canonicalize().ok()
+    });
+    // What is not there any more cannot be lost.
+    let home = from.dir().canonicalize().ok();
+    if let (Some(parent), Some(home)) = (&parent, &home)
+        && parent.starts_with(home)
+    {
+        return Err(Error::input(out, format!("lies in the dataset {}; name a place outside", from.dir().display())));
+    }
+    let Ok(place) = place.canonicalize() else { return Ok(()) };
+    let inside = |file: &FileInfo| from.path(file).canonicalize().is_ok_and(|file| file.starts_with(&place));
+    if home.as_ref() == Some(&place) || from.files().any(inside) {
+        let reason = format!("holds files of the dataset {}; name another place", from.dir().display());
+        return Err(Error::input(out, reason));
+    }
+    Ok(())
+}
+
+/// Refuses a row whose ids are not below `limits`, users and items.
+fn check_ids(path: &Path, row: u64, user: u32, item: u32, limits: [u32; 2]) -> Result<()> {
+    for (column, id, rows) in [("user", user, limits[0]), ("item", item, limits[1])] {
+        if id >= rows {
+            return Err(Error::IdOutOfRange { path: path.to_owned(), row, column, id, rows });
+        }
+    }
+    Ok(())
+}
+
+/// Whether a split has timestamps and weights: its shards agree, or it is an error that names the first that does not.
+fn columns<'a>(shards: impl IntoIterator<Item = &'a Arc<ShardIndex>>) -> Result<part::Columns> {
+    let mut columns = None;
+    for shard in shards {
+        let here = part::Columns { timestamps: shard.timestamps, weights: shard.weights };
+        let first = *columns.get_or_insert(here);
+        for (column, here, first) in
+            [("timestamp", here.timestamps, first.timestamps), ("weight", here.weights, first.weights)]
+        {
+            if here != first {
+                let words = |there| if there { "a column" } else { "no such column" };
+                return Err(Error::Schema {
+                    path: shard.path.clone(),
+                    column: column.into(),
+                    expected: format!("{}, as in the first shard", words(first)),
+                    found: words(here).into(),
+                });
+            }
+        }
+    }
+    Ok(columns.unwrap_or_default())
+}

@@ -1,0 +1,37 @@
+//! The rows that a search learns from and judges by.
+
+use std::path::Path;
+
+use crate::Result;
+use crate::data::dataset::{Dataset, Split};
+
+/// A dataset with validation rows, and where these come from, in words.
+pub(super) struct Rows {
+    pub(super) dataset: Dataset,
+    pub(super) validation: String,
+}
+
+/// The dataset itself where it has validation rows; else one in `dir` that holds out a part of its training rows.
+pub(super) fn validated(dataset: &Dataset, dir: &Path, seed: u64) -> Result<Rows> {
+    let rows = dataset.split(Split::Valid).rows;
+    if rows > 0 {
+        return Ok(Rows { dataset: dataset.clone(), validation: format!("the {rows} rows of the validation split") });
+    }
+    let held = match dir.exists() {
+        true => Dataset::open(dir)?,
+        // The training rows alone are read.
+        false => dataset.hold_out(dir, seed)?,
+    };
+    let validation = held.holdout().map_or("rows that were held out".into(), ToString::to_string);
+    Ok(Rows { dataset: held, validation })
+}
+
+/// Training and validation rows together, as the training split of a dataset in `dir`; the dataset itself where it has no
+/// validation rows.
+pub(super) fn whole(dataset: &Dataset, dir: &Path) -> Result<Dataset> {
+    match dataset.split(Split::Valid).rows {
+        0 => Ok(dataset.clone()),
+        _ if dir.exists() => Dataset::open(dir),
+        _ => dataset.refit(dir),
+    }
+}

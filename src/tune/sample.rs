@@ -1,0 +1,160 @@
+//! What the trials try: the defaults first, then draws by chance, then draws where the good ones were.
+
+use std::convert::Infallible;
+
+use serde_json::Value;
+use tpe::{TpeOptimizerBuilder, categorical_range, histogram_estimator, parzen_estimator, range};
+
+use super::space::{Axis, Chosen, Space};
+use crate::rng::Rng;
+
+/// Salt of the draws.
+const DRAW: u64 = 0x7475_6e65;
+/// Draws until one is usable and new; a space that has no more of them is done.
+const TRIES: u64 = 200;
+/// The share of the trials that count as good (Bergstra et al. 2011 call it gamma).
+const GOOD: f64 = 0.25;
+
+/// Draws trials.
+pub(super) struct Sampler<'a> {
+    pub(super) space: &'a Space,
+    pub(super) seed: u64,
+    /// Every setting's default.
+    pub(super) defaults: &'a Chosen,
+    /// Whether settings can be used together.
+    pub(super) usable: &'a dyn Fn(&Chosen) -> bool,
+}
+
+impl Sampler<'_> {
+    /// Trial `number`, different from all of `others`: each setting is at its default or anywhere in its axis, by chance.
+    /// None where nothing new is left.
+    pub(super) fn by_chance(&self, number: u64, others: &[Chosen]) -> Option<Chosen> {
+        self.draw(number, others, |rng, axis, default| {
+            let stays = rng.below(2) == 0;
+            let place = 1.0 - rng.unit();
+            match axis.place(default) {
+                Some(_) if stays => default.clone(),
+                _ => axis.at(match axis {
+                    Axis::Choices(choices) => place * choices.len() as f64,
+                    Axis::Range(_) => place,
+                }),
+            }
+        })
+    }
+
+    /// Trial `number` by the tree-structured Parzen estimator (Bergstra et al. 2011): drawn where the best of `seen` are
+    /// dense and the others are not. `seen`: what was tried, and its figure (higher is better).
+    pub(super) fn by_figures(&self, number: u64, seen: &[(&Chosen, f64)], others: &[Chosen]) -> Option<Chosen> {
+        self.draw(number, others, |rng, axis, default| self.parzen(rng, axis, default, seen).unwrap_or(default.clone()))
+    }
+
+    fn draw(
+        &self,
+        number: u64,
+        others: &[Chosen],
+        mut value: impl FnMut(&mut Rng, &Axis, &Value) -> Value,
+    ) -> Option<Chosen> {
+        (0..TRIES).find_map(|attempt| {
+            let mut rng = Rng::at(self.seed, &[DRAW, number, attempt]);
+            let of = |(key, axis): (&String, &Axis)| (key.clone(), value(&mut rng, axis, &self.defaults[key]));
+            let chosen: Chosen = self.space.0.iter().map(of).collect();
+            (!others.contains(&chosen) && (self.usable)(&chosen)).then_some(chosen)
+        })
+    }
+
+    fn parzen(&self, rng: &mut Rng, axis: &Axis, default: &Value, seen: &[(&Chosen, f64)]) -> Option<Value> {
+        let key = self.space.0.iter().find(|(_, other)| std::ptr::eq(*other, axis))?.0;
+        let (estimator, span) = match axis {
+            Axis::Choices(choices) => (histogram_estimator(), categorical_range(choices.len()).ok()?),
+            Axis::Range(_) => (parzen_estimator(), range(0.0, 1.0 + f64::EPSILON).ok()?),
+        };
+        let mut optimizer = TpeOptimizerBuilder::new().gamma(GOOD).build(estimator, span).ok()?;
+        for (chosen, figure) in seen {
+            if let Some(place) = chosen.get(key).or(Some(default)).and_then(|value| axis.place(value)) {
+                // It looks for the least.
+                optimizer.tell(place, -figure).ok()?;
+            }
+        }
+        optimizer.ask(&mut Bits(rng)).ok().map(|place| axis.at(place))
+    }
+}
+
+/// Our random bits for others' code: the same on every host.
+struct Bits<'a>(&'a mut Rng);
+
+impl rand::TryRng for Bits<'_> {
+    type Error = Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+        Ok((self.0.next_u64() >> 32) as u32)
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+        Ok(self.0.next_u64())
+    }
+
+    fn try_fill_bytes(&mut self, out: &mut [u8]) -> Result<(), Infallible> {
+        for part in out.chunks_mut(8) {
+            let bytes = self.0.next_u64().to_le_bytes();
+            part.copy_from_slice(&bytes[..part.len()]);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn space() -> Space {
+        let text = "[model]\ntemperature = { from = 0.01, to = 1.0, scale = \"log\" }\n[train]\nbatch_size = [1, 2, 4]";
+        Space::from_toml(text, "t").unwrap()
+    }
+
+    fn defaults() -> Chosen {
+        Chosen::from([("model.temperature".into(), json!(0.2)), ("train.batch_size".into(), json!(2))])
+    }
+
+    #[test]
+    fn draws_are_new_usable_and_the_same_for_a_seed() {
+        let (space, defaults) = (space(), defaults());
+        let usable = |chosen: &Chosen| chosen["train.batch_size"] != json!(4);
+        let sampler = Sampler { space: &space, seed: 3, defaults: &defaults, usable: &usable };
+        let mut all = vec![defaults.clone()];
+        for number in 1..30 {
+            let drawn = sampler.by_chance(number, &all).unwrap();
+            assert_eq!(sampler.by_chance(number, &all).as_ref(), Some(&drawn));
+            assert!(usable(&drawn) && !all.contains(&drawn));
+            all.push(drawn);
+        }
+        let kept = all.iter().filter(|chosen| chosen["model.temperature"] == json!(0.2)).count();
+        assert!((2..=3).contains(&kept), "two batch sizes beside the default temperature: {kept}");
+    }
+
+    #[test]
+    fn a_space_may_come_to_its_end() {
+        let space = Space::from_toml("[train]\nbatch_size = [1, 2]", "t").unwrap();
+        let defaults = Chosen::from([("train.batch_size".into(), json!(1))]);
+        let sampler = Sampler { space: &space, seed: 0, defaults: &defaults, usable: &|_| true };
+        let second = sampler.by_chance(1, std::slice::from_ref(&defaults)).unwrap();
+        assert_eq!(sampler.by_chance(2, &[defaults.clone(), second]), None);
+    }
+
+    #[test]
+    fn draws_by_figures_gather_where_the_good_ones_are() {
+        let (space, defaults) = (space(), defaults());
+        let sampler = Sampler { space: &space, seed: 1, defaults: &defaults, usable: &|_| true };
+        let mut tried: Vec<Chosen> = vec![defaults.clone()];
+        for number in 1..40 {
+            tried.push(sampler.by_chance(number, &tried).unwrap());
+        }
+        // The best temperature is 0.05.
+        let figure = |chosen: &Chosen| -(chosen["model.temperature"].as_f64().unwrap() / 0.05).ln().abs();
+        let seen: Vec<(&Chosen, f64)> = tried.iter().map(|chosen| (chosen, figure(chosen))).collect();
+        let mean = |drawn: &[Chosen]| drawn.iter().map(figure).sum::<f64>() / drawn.len() as f64;
+        let drawn: Vec<Chosen> = (40..60).map(|n| sampler.by_figures(n, &seen, &tried).unwrap()).collect();
+        assert!(mean(&drawn) > 0.5 * mean(&tried), "{} beside {}", mean(&drawn), mean(&tried));
+    }
+}

@@ -1,0 +1,271 @@
+//! What a search may change: settings, each with a range or a list of values.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use crate::config::{Config, Table};
+use crate::{Error, Result};
+
+/// The settings of one trial that the search chose, by key (`model.temperature`).
+pub type Chosen = BTreeMap<String, Value>;
+
+/// The settings that are searched, by key.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Space(pub BTreeMap<String, Axis>);
+
+/// What one setting may be.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Axis {
+    /// One of these values.
+    Choices(Vec<Value>),
+    /// A number between two.
+    Range(Range),
+}
+
+/// A range as a file has it: `{ from = 0.05, to = 0.3, scale = "log" }`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Range {
+    /// The smallest value.
+    pub from: f64,
+    /// The largest value.
+    pub to: f64,
+    /// What is drawn evenly: the values, or their logarithms.
+    #[serde(default)]
+    pub scale: Scale,
+}
+
+/// How a range is drawn from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scale {
+    /// Evenly.
+    #[default]
+    Linear,
+    /// Evenly by order of magnitude.
+    Log,
+}
+
+impl Axis {
+    /// Where a value lies in the axis: the number of the choice, or from 0 to 1 in the range. None for a value that is not
+    /// in it.
+    pub(super) fn place(&self, value: &Value) -> Option<f64> {
+        match self {
+            Axis::Choices(choices) => choices.iter().position(|choice| same(choice, value)).map(|at| at as f64),
+            Axis::Range(Range { from, to, scale }) => {
+                let value = value.as_f64()?;
+                let place = match scale {
+                    Scale::Linear => (value - from) / (to - from),
+                    Scale::Log => (value / from).ln() / (to / from).ln(),
+                };
+                (-1e-6..=1.0 + 1e-6).contains(&place).then_some(place.clamp(0.0, 1.0))
+            }
+        }
+    }
+
+    /// The value at a [place](Axis::place), numbers with three digits, as people would choose them.
+    pub(super) fn at(&self, place: f64) -> Value {
+        match self {
+            Axis::Choices(choices) => choices[(place.max(0.0) as usize).min(choices.len() - 1)].clone(),
+            Axis::Range(Range { from, to, scale }) => {
+                let value = match scale {
+                    Scale::Linear => from + place * (to - from),
+                    Scale::Log => from * (to / from).powf(place),
+                };
+                json!(three_digits(value).clamp(*from, *to))
+            }
+        }
+    }
+
+    fn check(&self) -> Result<(), String> {
+        match self {
+            Axis::Choices(choices) if choices.is_empty() => Err("an empty list; nothing can be chosen".into()),
+            Axis::Range(Range { from, to, scale }) => {
+                let positive = *scale == Scale::Linear || *from > 0.0;
+                match from < to && from.is_finite() && to.is_finite() && positive {
+                    true => Ok(()),
+                    false => Err(format!("from {from} to {to} is no range (of a log scale only positive ones are)")),
+                }
+            }
+            Axis::Choices(_) => Ok(()),
+        }
+    }
+}
+
+/// Equal, 1 and 1.0 too.
+fn same(a: &Value, b: &Value) -> bool {
+    match (a.as_f64(), b.as_f64()) {
+        (Some(a), Some(b)) => (a - b).abs() <= 1e-6 * a.abs().max(b.abs()),
+        _ => a == b,
+    }
+}
+
+fn three_digits(value: f64) -> f64 {
+    format!("{value:.2e}").parse().unwrap_or(value)
+}
+
+impl Space {
+    /// Reads a TOML text: the tables of the settings, with lists of values or `{ from, to, scale }` for values.
+    ///
+    /// # Errors
+    /// [`Error::Config`] naming the key that cannot be searched, and `name`, which the text is called.
+    pub fn from_toml(text: &str, name: &str) -> Result<Space> {
+        let table: Value = toml::from_str(text).map_err(|e| Error::config(name, e.message().to_owned()))?;
+        Space::from_value(&table, name)
+    }
+
+    /// The same from a file's contents.
+    ///
+    /// # Errors
+    /// As [`from_toml`](Space::from_toml).
+    pub fn from_value(table: &Value, name: &str) -> Result<Space> {
+        let refuse = |reason: String| Error::config(name, reason);
+        let known: Vec<String> = Config::describe().into_iter().map(|setting| setting.key).collect();
+        let mut space = Space::default();
+        collect("", table, &known, &mut space).map_err(refuse)?;
+        if space.0.is_empty() {
+            return Err(refuse("names nothing to search".into()));
+        }
+        let default = Config::default();
+        for (key, axis) in &space.0 {
+            let ends = match axis {
+                Axis::Choices(choices) => choices.clone(),
+                Axis::Range(range) => vec![json!(range.from), json!(range.to)],
+            };
+            let tried = ends.into_iter().try_for_each(|value| {
+                with(&default, &Chosen::from([(key.clone(), value)]))?.check().map_err(|e| e.to_string())
+            });
+            axis.check().and(tried).map_err(|reason| refuse(format!("{key}: {reason}")))?;
+        }
+        Ok(space)
+    }
+}
+
+/// Finds the axes in a table of a file.
+fn collect(prefix: &str, table: &Value, known: &[String], space: &mut Space) -> Result<(), String> {
+    let Value::Object(fields) = table else { return Err(format!("{prefix}: not a table")) };
+    for (name, value) in fields {
+        let key = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
+        if known.contains(&key) {
+            let axis = match value {
+                Value::Array(choices) => Axis::Choices(choices.clone()),
+                Value::Object(_) => {
+                    Axis::Range(serde_json::from_value(value.clone()).map_err(|e| format!("{key}: {e}"))?)
+                }
+                fixed => Axis::Choices(vec![fixed.clone()]),
+            };
+            space.0.insert(key, axis);
+        } else if known.iter().any(|known| known.starts_with(&format!("{key}."))) {
+            collect(&key, value, known, space)?;
+        } else {
+            return Err(format!("{key}: no such setting"));
+        }
+    }
+    Ok(())
+}
+
+/// The settings with what was chosen put over them.
+///
+/// # Errors
+/// Why a value does not fit its setting.
+pub(super) fn with(config: &Config, chosen: &Chosen) -> Result<Config, String> {
+    let mut all = serde_json::to_value(config).map_err(|e| e.to_string())?;
+    for (key, value) in chosen {
+        *field(&mut all, key) = value.clone();
+    }
+    serde_json::from_value(all).map_err(|e| e.to_string())
+}
+
+/// A setting's value in the settings' JSON.
+pub(super) fn value_of(all: &Value, key: &str) -> Value {
+    key.split('.').try_fold(all, |table, name| table.get(name)).cloned().unwrap_or_default()
+}
+
+/// The place of a key in a JSON object, made where it is missing.
+pub(super) fn field<'a>(all: &'a mut Value, key: &str) -> &'a mut Value {
+    key.split('.').fold(all, |table, name| {
+        if !table.is_object() {
+            *table = Value::Object(Map::new());
+        }
+        // Index inserts null for a new key of an object.
+        &mut table[name]
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FILE: &str = r#"
+        [model]
+        temperature = { from = 0.05, to = 0.5, scale = "log" }
+        popularity = { from = 0.0, to = 1.0 }
+        [model.user]
+        history = [0, 2, 20]
+        mlp = [[], [128]]
+        [loss]
+        negatives = ["in-batch", "full"]
+    "#;
+
+    #[test]
+    fn a_file_names_what_is_searched() {
+        let space = Space::from_toml(FILE, "space.toml").unwrap();
+        let keys: Vec<&str> = space.0.keys().map(String::as_str).collect();
+        let expected =
+            ["loss.negatives", "model.popularity", "model.temperature", "model.user.history", "model.user.mlp"];
+        assert_eq!(keys, expected);
+        // As the state of a search keeps it.
+        let text = serde_json::to_string(&space).unwrap();
+        assert_eq!(serde_json::from_str::<Space>(&text).unwrap(), space);
+    }
+
+    #[test]
+    fn places_and_values_are_each_others_reverse() {
+        let space = Space::from_toml(FILE, "space.toml").unwrap();
+        let temperature = &space.0["model.temperature"];
+        assert_eq!(temperature.at(0.0), json!(0.05));
+        assert_eq!(temperature.at(0.5), json!(0.158));
+        assert_eq!(temperature.at(1.0), json!(0.5));
+        assert!((temperature.place(&json!(0.158)).unwrap() - 0.5).abs() < 1e-3);
+        assert_eq!(temperature.place(&json!(0.6)), None);
+        let mlp = &space.0["model.user.mlp"];
+        assert_eq!((mlp.at(1.99), mlp.place(&json!([128]))), (json!([128]), Some(1.0)));
+        assert_eq!(space.0["model.user.history"].place(&json!(2.0)), Some(1.0));
+    }
+
+    #[test]
+    fn what_cannot_be_searched_is_named() {
+        for (text, words) in [
+            ("", "nothing to search"),
+            ("[model]\ntemprature = [1]", "model.temprature: no such setting"),
+            ("[model]\ntemperature = []", "model.temperature: an empty list"),
+            ("[model]\ntemperature = { from = 0.0, to = 1.0, scale = \"log\" }", "model.temperature:"),
+            ("[model]\ntemperature = { from = 1.0, to = 0.1 }", "is no range"),
+            ("[model]\ntemperature = { from = 1.0, too = 0.1 }", "unknown field `too`"),
+            ("[train]\nbatch_size = [0]", "train.batch_size"),
+            ("[train]\nbatch_size = [\"many\"]", "train.batch_size"),
+            ("model = 3", "not a table"),
+        ] {
+            let error = Space::from_toml(text, "space.toml").unwrap_err().to_string();
+            assert!(error.contains("space.toml") && error.contains(words), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn what_is_chosen_stands_over_the_settings() {
+        let chosen = Chosen::from([
+            ("model.user.history".to_owned(), json!(2)),
+            ("loss.negatives".to_owned(), json!("full")),
+            ("train.epochs".to_owned(), json!(7)),
+        ]);
+        let config = with(&Config::default(), &chosen).unwrap();
+        assert_eq!(config.train.epochs, Some(7));
+        let all = serde_json::to_value(&config).unwrap();
+        assert_eq!(value_of(&all, "loss.negatives"), json!("full"));
+        assert!(with(&config, &Chosen::from([("train.epochs".to_owned(), json!("x"))])).is_err());
+    }
+}

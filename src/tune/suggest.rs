@@ -1,0 +1,80 @@
+//! What is searched where nobody says: what was seen to matter, as far as the data has it.
+
+use serde_json::{Value, json};
+
+use super::space::{Axis, Chosen, Range, Scale, Space, value_of, with};
+use crate::config::{Config, Resolved};
+use crate::data::dataset::Dataset;
+use crate::data::shape::Shape;
+use crate::model::spec::ModelSpec;
+
+/// Numbers of candidates are searched up to what makes a training take so many times as long as the defaults'.
+const DEARER: f64 = 6.0;
+
+/// The space for a dataset, without what `config` sets to something else than its default.
+pub(super) fn space(dataset: &Dataset, config: &Config, shape: &Shape, defaults: &Resolved) -> Space {
+    let manifest = dataset.manifest();
+    let log = |from: f64, to: f64| Axis::Range(Range { from, to, scale: Scale::Log });
+    let even = |from: f64, to: f64| Axis::Range(Range { from, to, scale: Scale::Linear });
+    let list = |values: &[Value]| Axis::Choices(values.to_vec());
+    let epochs = defaults.epochs();
+    let mut all = vec![
+        ("model.temperature", log(0.04, 0.4)),
+        ("model.popularity", even(0.0, 1.0)),
+        ("optimizer.lr", log(0.003, 0.03)),
+        ("optimizer.weight_decay", log(0.1, 10.0)),
+        ("train.epochs", list(&[epochs.div_ceil(3), epochs.div_ceil(2), epochs, 2 * epochs].map(|n| json!(n)))),
+        ("train.batch_size", batches(defaults, shape.rows)),
+        ("model.user.id", list(&[json!(true), json!(false)])),
+        ("model.user.history", list(&histories(shape.is_ordered()))),
+    ];
+    if (manifest.items.rows as f64) < DEARER * 512.0 {
+        all.push(("loss.negatives", list(&[json!("in-batch"), json!("full")])));
+    }
+    for (key, side) in [("model.user.features", &manifest.users), ("model.item.features", &manifest.items)] {
+        if !side.features.is_empty() {
+            all.push((key, list(&[json!("all"), json!("none")])));
+        }
+    }
+    if !manifest.users.features.is_empty() || !manifest.items.features.is_empty() {
+        let hidden = 2 * defaults.model.dim;
+        all.push(("model.user.mlp", list(&[json!([]), json!([hidden])])));
+        all.push(("model.item.mlp", list(&[json!([]), json!([hidden])])));
+    }
+    let asked = serde_json::to_value(config).unwrap_or_default();
+    let default = serde_json::to_value(Config::default()).unwrap_or_default();
+    all.retain(|(key, _)| value_of(&asked, key) == value_of(&default, key));
+    Space(all.into_iter().map(|(key, axis)| (key.to_owned(), axis)).collect())
+}
+
+/// How many of a user's last items may be read: few where they are in order of time.
+fn histories(ordered: bool) -> Vec<Value> {
+    let lengths: &[u64] = if ordered { &[0, 1, 2, 3, 5, 20] } else { &[0, 50] };
+    lengths.iter().map(|n| json!(n)).collect()
+}
+
+/// Sizes of batches: powers of two from 256 as long as they do not make a run too dear.
+fn batches(defaults: &Resolved, rows: u64) -> Axis {
+    let usual = defaults.batch_size();
+    let sizes = (8..=13).map(|power| 1usize << power);
+    let fits = |&size: &usize| size as u64 * 8 <= rows.max(1) && (size as f64) < DEARER * 512.0 + usual as f64;
+    let mut sizes: Vec<usize> = sizes.filter(fits).chain([usual]).collect();
+    sizes.sort_unstable();
+    sizes.dedup();
+    Axis::Choices(sizes.into_iter().map(|size| json!(size)).collect())
+}
+
+/// Whether settings make a model of this dataset.
+pub(super) fn usable(dataset: &Dataset, shape: &Shape, config: &Config, chosen: &Chosen) -> bool {
+    let manifest = dataset.manifest();
+    with(config, chosen).is_ok_and(|config| {
+        let fits = || ModelSpec::new(&config.for_shape(shape), &manifest.users, &manifest.items).is_ok();
+        config.validate().is_ok() && fits()
+    })
+}
+
+/// The defaults' values of what is searched.
+pub(super) fn defaults(space: &Space, resolved: &Resolved) -> Chosen {
+    let all = serde_json::to_value(resolved.config()).unwrap_or_default();
+    space.0.keys().map(|key| (key.clone(), value_of(&all, key))).collect()
+}
