@@ -49,7 +49,8 @@ def test_one_view_whichever_way_it_is_said(again: tuple[tercel.Model, tercel.Dat
         assert one == short == both[view] and list(one.views) == [view] and one.baselines == {}
     with pytest.raises(tercel.ConfigError, match="view: 'next' contradicts include_seen=False"):
         tercel.evaluate(model, data, view="next", include_seen=False, **QUIET)
-    for wrong in ({"view": "seen"}, {"baselines": "some"}):
+    wrongs: list[dict[str, Any]] = [{"view": "seen"}, {"baselines": "some"}]
+    for wrong in wrongs:
         with pytest.raises(tercel.ConfigError, match="is not one of"):
             tercel.evaluate(model, data, **wrong, **QUIET)
 
