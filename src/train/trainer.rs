@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use super::best::is_best;
 use super::resume::{Begun, begin};
 use super::schedule::learning_rate;
 use super::stop::Stoppable;
@@ -142,13 +143,6 @@ impl Job for Whole<'_> {
 
 /// What evaluating takes beside the model: training promises to stay below 512 MiB in all.
 const EVALUATION_MEMORY: u64 = 128 << 20;
-
-/// Whether an epoch with this value of the watched metric is the best so far: it is better than every one before; or
-/// none has found anything yet (NaN where there was nothing to find), and training has gone on since.
-fn is_best(value: f64, before: &[f64]) -> bool {
-    let found = |&value: &f64| value > 0.0;
-    before.iter().all(|&earlier| value > earlier) || !(found(&value) || before.iter().any(found))
-}
 
 struct Run<'a, B: Backend> {
     dataset: &'a Dataset,
