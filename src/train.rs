@@ -1,5 +1,6 @@
 //! The training loop and what stands around it.
 
+mod best;
 mod diagnostics;
 mod events;
 mod report;

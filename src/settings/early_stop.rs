@@ -129,7 +129,7 @@ mod tests {
         for text in ["off", "ndcg@20,3", "discovery.ndcg@20,3", "next.hit_rate@1024,1"] {
             assert_eq!(text.parse::<EarlyStopping>().unwrap().to_string(), text);
         }
-        let stop: EarlyStop = "next.recall@7, 2".parse().unwrap();
+        let stop: EarlyStop = " next.recall@7 , 2".parse().unwrap();
         assert_eq!(stop, EarlyStop { view: Some(View::Next), metric: "recall@7".into(), patience: 2 });
         assert_eq!(stop.k(), 7);
         assert_eq!("map@3,1".parse::<EarlyStop>().unwrap().view, None);
@@ -151,6 +151,8 @@ mod tests {
             ".ndcg@20,3",
             "next.,3",
             "next.next.ndcg@20,3",
+            "next.loss@3,3",
+            "next,3",
             "ndcg@20.next,3",
         ] {
             let error = text.parse::<EarlyStopping>().unwrap_err().to_string();

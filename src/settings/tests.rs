@@ -6,7 +6,7 @@ use std::ffi::OsStr;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{Config, EarlyStop, EvaluateSettings, IndexSettings, RecommendSettings, Setting, Table, View};
+use super::{Config, EvaluateSettings, IndexSettings, RecommendSettings, Setting, Table};
 use crate::data::ingest::IngestConfig;
 use crate::table::ReadOptions;
 
@@ -303,16 +303,4 @@ fn settings_of_a_search_together() {
     let approx: EvaluateSettings = toml::from_str("index = \"approx\"\nrecall = 0.9").unwrap();
     approx.validate().unwrap();
     assert_eq!((approx.search.kept(), none.search.kept()), (Some(0.9), None));
-}
-
-#[test]
-fn early_stopping_names_a_view_or_none() {
-    let read = |text: &str| text.parse::<EarlyStop>().map(|stop| (stop.view, stop.metric, stop.patience));
-    assert_eq!(read("ndcg@20,3").unwrap(), (None, "ndcg@20".into(), 3));
-    assert_eq!(read(" next.recall@5 , 2").unwrap(), (Some(View::Next), "recall@5".into(), 2));
-    assert_eq!(read("discovery.map@1,1").unwrap(), (Some(View::Discovery), "map@1".into(), 1));
-    for wrong in ["both.ndcg@20,3", ".ndcg@20,3", "next.,3", "next.next.ndcg@20,3", "next.loss@3,3", "next,3"] {
-        assert!(read(wrong).is_err(), "{wrong}");
-    }
-    assert_eq!("next.ndcg@20,3".parse::<EarlyStop>().unwrap().to_string(), "next.ndcg@20,3");
 }

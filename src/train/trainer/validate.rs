@@ -10,6 +10,7 @@ use crate::index::Ranker;
 use crate::model::rank::{Catalogue, CoreRanker};
 use crate::settings::{EarlyStop, View};
 use crate::train::TrainEvent;
+use crate::train::best::is_best;
 use crate::train::stop::Stoppable;
 use crate::{Error, Result};
 
@@ -28,8 +29,7 @@ impl<B: Backend> Run<'_, B> {
         let seconds = begun.elapsed().as_secs_f64();
         let metrics = evaluation.metrics.iter().map(|(name, metric)| (name.clone(), metric.value)).collect();
         (self.observer)(TrainEvent::Validation { epoch, view: evaluation.view, metrics, seconds });
-        // NaN where there was nothing to find: that epoch is the best so far, as for `best_epoch`.
-        let best = value.is_nan() || self.state.validations.iter().all(|&earlier| value > earlier);
+        let best = is_best(value, &self.state.validations);
         self.state.validations.push(value);
         if best {
             self.state.best = Some(self.dir.save_best(&self.core)?);
@@ -96,12 +96,9 @@ impl<B: Backend> Run<'_, B> {
 
     /// The epoch (from 1) with the best validation, or the last one.
     pub(super) fn best_epoch(&self) -> u64 {
-        let validations = self.state.validations.iter().enumerate();
-        let best = validations.fold(None, |best: Option<(usize, f64)>, (epoch, &value)| match best {
-            Some((_, before)) if value <= before => best,
-            _ => Some((epoch, value)),
-        });
-        best.map_or(self.state.cursor.epoch, |(epoch, _)| epoch as u64 + 1)
+        let validations = &self.state.validations;
+        let best = (0..validations.len()).rfind(|&epoch| is_best(validations[epoch], &validations[..epoch]));
+        best.map_or(self.state.cursor.epoch, |epoch| epoch as u64 + 1)
     }
 
     pub(super) fn out_of_patience(&self) -> bool {
