@@ -76,9 +76,14 @@ fn remove_older(path: &Path) -> Result<Swept> {
     Ok(Swept::Removed(path.to_owned()))
 }
 
-/// Whether a folder holds an unfinished run's checkpoint.
-fn is_resumable(draft: &Path) -> bool {
-    ModelDir::new(draft).state().is_ok_and(|state| state.is_some_and(|state| !state.finished))
+/// Whether a folder holds what an unfinished run can go on from.
+fn is_resumable(draft: &Path, work: &Work) -> bool {
+    let Some(file) = work.resumable else { return false };
+    match file == checkpoint::STATE {
+        true => ModelDir::new(draft).state().is_ok_and(|state| state.is_some_and(|state| !state.finished)),
+        // With a manifest it is finished, or what was replaced.
+        false => draft.join(file).exists() && !draft.join(work.manifest).exists(),
+    }
 }
 
 struct Sweep {
@@ -118,7 +123,7 @@ impl Sweep {
         };
         let removed = |path: &Path| Swept::Removed(path.to_owned());
         let met = match work {
-            Some(work) if work.resumable.is_some() && is_resumable(path) => {
+            Some(work) if is_resumable(path, work) => {
                 Swept::Left(path.to_owned(), "a run can go on with it (`--resume`)".into())
             }
             Some(work) => match discard(path, *work) {

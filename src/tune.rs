@@ -27,6 +27,7 @@ mod trial;
 mod worth;
 
 pub use events::{TuneEvent, TuneSummary};
+pub(crate) use output::WORK;
 pub use plan::Plan;
 pub use run::{Tune, tune};
 pub use space::{Axis, Chosen, Range, Scale, Space};

@@ -37,7 +37,7 @@ const TRAINER: &str = "trainer.safetensors";
 const BEST: &str = "best.safetensors";
 /// The folder's manifest.
 pub(crate) const MANIFEST: &str = "config.json";
-const STATE: &str = "trainer.json";
+pub(crate) const STATE: &str = "trainer.json";
 /// What a folder holds beside the files that its manifest names.
 pub(crate) const BESIDE: [&str; 7] = [MODEL, TRAINER, STATE, BEST, "metrics.json", "README.md", "items.index"];
 

@@ -65,13 +65,18 @@ pub fn tune(
     settings.validate()?;
     config.train.device = config.train.device.resolve()?;
     let draft = Draft::open(out.as_ref(), output::WORK, true)?;
-    let left = State::read(draft.path())?;
+    let mut left = State::read(draft.path())?;
+    // With a manifest it is a finished search that a kill kept from its place, or one that was replaced.
+    let finished = draft.path().join(output::WORK.manifest).exists();
     match &left {
-        Some(_) if !resume => return Err(unfinished(draft.path())),
-        None => draft.clear()?,
-        Some(_) => {}
+        Some(_) if *resume => {}
+        Some(_) if !finished => return Err(unfinished(draft.path())),
+        _ => {
+            draft.clear()?;
+            left = None;
+        }
     }
-    let held = rows::validated(dataset, &draft.path().join(HELD_OUT), config.train.seed)?;
+    let mut held = rows::validated(dataset, &draft.path().join(HELD_OUT), config.train.seed)?;
     let shape = Shape::of(&held.dataset)?;
     let (view, watched, k) = metric(&settings.metric).map_err(|reason| Error::config("metric", reason))?;
     let defaults = trained(&config, &shape, 1);
@@ -89,11 +94,16 @@ pub fn tune(
         seed: config.train.seed,
     };
     let state = match left {
-        Some(state) => {
-            state.check(&asked, draft.path())?;
-            state
-        }
-        None => State { asked, plan: None, trials: Vec::new(), rungs: Vec::new(), seconds: 0.0, cut: None },
+        Some(state) => match state.check(&asked, draft.path()) {
+            Ok(()) => state,
+            Err(_) if finished => {
+                draft.clear()?;
+                held = rows::validated(dataset, &draft.path().join(HELD_OUT), config.train.seed)?;
+                State::new(asked)
+            }
+            Err(error) => return Err(error),
+        },
+        None => State::new(asked),
     };
     let options = EvaluateOptions::at(&[k]).view(view.unwrap_or(View::Discovery)).bootstrap(0, 0);
     let mut evaluator = Evaluator::open(&held.dataset, Split::Valid, &options)?;

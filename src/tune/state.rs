@@ -87,6 +87,11 @@ impl Trial {
 }
 
 impl State {
+    /// Of a search that begins.
+    pub(super) fn new(asked: Asked) -> State {
+        State { asked, plan: None, trials: Vec::new(), rungs: Vec::new(), seconds: 0.0, cut: None }
+    }
+
     pub(super) fn read(dir: &Path) -> Result<Option<State>> {
         let path = dir.join(FILE);
         if path.exists() { read_json(&path).map(Some) } else { Ok(None) }
@@ -185,7 +190,7 @@ mod tests {
             minutes: None,
             seed: 0,
         };
-        State { asked, plan: None, trials, rungs: Vec::new(), seconds: 0.0, cut: None }
+        State { trials, ..State::new(asked) }
     }
 
     #[test]
