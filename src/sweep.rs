@@ -7,15 +7,17 @@ use crate::data::dataset;
 use crate::files::{LOCK, Lock, OLD, TEMP, Work, discard, folder_of, put_back, remove_file};
 use crate::model::checkpoint::{self, ModelDir};
 use crate::synth::{hm, planted};
+use crate::tune;
 use crate::{Error, Result};
 
 /// The kinds of folders that are outputs. A model is saved by the Python package, too, whose drafts have another name.
-const WORKS: [Work; 5] = [
+const WORKS: [Work; 6] = [
     dataset::WORK,
     checkpoint::WORK,
     Work { ending: "saving", resumable: None, ..checkpoint::WORK },
     hm::WORK,
     planted::WORK,
+    tune::WORK,
 ];
 
 /// What a sweep met.
