@@ -23,4 +23,6 @@ def data(purchases: pa.Table, tmp_path_factory: pytest.TempPathFactory) -> terce
 @pytest.fixture(scope="session")
 def model(data: tercel.Dataset, tmp_path_factory: pytest.TempPathFactory) -> tercel.Model:
     out = tmp_path_factory.mktemp("model") / "planted"
-    return tercel.Model.train(data, out, dim=16, epochs=10, batch_size=256, early_stop="off", progress=False, device="cpu")
+    return tercel.Model.train(
+        data, out, dim=16, epochs=10, batch_size=256, early_stop="off", progress=False, device="cpu"
+    )

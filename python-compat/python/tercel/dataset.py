@@ -225,10 +225,10 @@ class Dataset:
     @property
     def shape(self) -> dict[str, Any]:
         """What is known of the training rows as a whole, which the defaults of a training follow from: `rows`, `users`,
-        `items`, `user_rows` and `item_rows` (means), `user_rows_median`, `gini` of the items' rows, `repeats` (the share
-        of rows that repeat an earlier one), `timed` (the share with another time than the user's row before),
-        `valid_rows`, and `next`: how often the user's last item is among 20 that the two items before (`last`), all items
-        before (`all`) or popularity tell.
+        `items`, `user_rows` and `item_rows` (means), `user_rows_median`, `gini` of the items' rows, `repeats` (the
+        share of rows that repeat an earlier one), `timed` (the share with another time than the user's row before),
+        `valid_rows`, and `next`: how often the user's last item is among 20 that the two items before (`last`), all
+        items before (`all`) or popularity tell.
         """
         found = self._shape or json.loads(_core.shape(self.path))
         self._shape = found

@@ -20,13 +20,19 @@ from .model import Model
 class Tuned:
     """What a search has found.
 
+    >>> import tercel
+    >>> data = tercel.Dataset.build(tercel.demo_purchases(), split="last-per-user:1", progress=False)
+    >>> found = tercel.tune(data, trials=2, dim=8, epochs=1, progress=False)
+    >>> sorted(found.chosen)[0], found.settings.name
+    ('loss.negatives', 'tuned.toml')
+
     Attributes:
         path: The folder: `tuned.toml`, `trials.parquet`, `report.html` and `model`.
         metric: What was followed, on the validation split.
         value: The winner's figure.
         default_value: The defaults' figure; None where they failed.
-        gain: How much better the winner is than the defaults, user by user, and the ends of the 95 % interval; None where
-            the defaults win.
+        gain: How much better the winner is than the defaults, user by user, and the ends of the 95 % interval; None
+            where the defaults win.
         chosen: The winner's settings, by their keys in a configuration file.
         trials: How many were tried.
     """
@@ -81,14 +87,14 @@ def tune(
 ) -> Tuned:
     """Searches the settings that are best on a dataset, on its validation split.
 
-    Many short trainings; the best third goes on from its checkpoints, and so to the end. Settings that are given are not
-    searched. Without a validation split a part of the training rows is held out. The test split is not read.
+    Many short trainings; the best third goes on from its checkpoints, and so to the end. Settings that are given are
+    not searched. Without a validation split a part of the training rows is held out. The test split is not read.
 
     >>> import tercel
     >>> data = tercel.Dataset.build(tercel.demo_purchases(), split="last-per-user:1", progress=False)
     >>> found = tercel.tune(data, trials=4, dim=8, epochs=3, progress=False)
-    >>> found.trials, found.value >= (found.default_value or 0)
-    (4, True)
+    >>> found.trials
+    4
     >>> top = found.model().recommend(k=2, progress=False)
 
     Args:
@@ -97,19 +103,20 @@ def tune(
         minutes: How long it may take; 10 where `trials` is not given.
         trials: How many settings are tried.
         metric: `ndcg@10`, `recall@20`, …; with `discovery.` or `next.` before it where people buy again.
-        space: What is searched, as in a space file: `{"model": {"temperature": {"from": 0.05, "to": 0.4, "scale": "log"},
-            "user": {"history": [0, 2]}}}`; without it what the data suggests.
+        space: What is searched, as in a space file: `{"model": {"temperature": {"from": 0.05, "to": 0.4, "scale":
+            "log"}, "user": {"history": [0, 2]}}}`; without it what the data suggests.
         parallel: Trials side by side; 0: one a core, two on a GPU.
         config: What is not searched: a TOML or JSON file, or a dictionary.
         resume: Goes on with a search that was stopped.
         progress: Shows a bar.
-        on_trial: Called with every trial's figure: `trial`, `rung`, `epochs`, `chosen`, `value`, `failed`; what it raises
-            stops the search.
+        on_trial: Called with every trial's figure: `trial`, `rung`, `epochs`, `chosen`, `value`, `failed`; what it
+            raises stops the search.
         settings: Short names of settings of training, which are not searched.
 
     Raises:
         ConfigError: For what cannot be used.
-        CheckpointError: When the folder holds an unfinished search and `resume` is false, or it was asked something else.
+        CheckpointError: When the folder holds an unfinished search and `resume` is false, or it was asked something
+            else.
     """
     folder = Scratch() if out is None else None
     path = folder.path / "tuned" if folder is not None else path_of(out or "", "out")
