@@ -127,7 +127,7 @@ settings! {
         pub checkpoint_every: u64 = 0 => flag("N");
         /// Stops when a full-catalogue validation metric has not improved for so many epochs, as in `ndcg@20,3` (or, of
         /// one view, `next.ndcg@20,3`); `off` trains every epoch and keeps the last.
-        pub early_stop: Option<EarlyStopping> = None, "ndcg@20,5 where there is a validation split, else off"
+        pub early_stop: Option<EarlyStopping> = None, "ndcg@20 with a patience of half the epochs where there is a validation split, else off"
             => flag("off|METRIC,PATIENCE");
     }
 }

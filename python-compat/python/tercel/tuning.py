@@ -95,7 +95,7 @@ def tune(
     >>> found = tercel.tune(data, trials=4, dim=8, epochs=3, progress=False)
     >>> found.trials
     4
-    >>> top = found.model().recommend(k=2, progress=False)
+    >>> top = found.model().recommend(k=2, seen=data, progress=False)
 
     Args:
         dataset: What to learn from.

@@ -1,6 +1,7 @@
 //! Every rule at its boundaries, and what is decided where.
 
 use super::*;
+use crate::data::shape::NextItem;
 use crate::settings::Table;
 
 const KEYS: [&str; 10] = [
@@ -97,6 +98,30 @@ fn a_file_of_an_earlier_version_means_what_it_meant() {
 }
 
 #[test]
+fn the_last_items_are_read_where_they_tell_the_next() {
+    let decided = |text: &str, user_rows: f64, next: Option<NextItem>| {
+        let resolved = config(text).for_shape(&Shape { user_rows, next, ..shape(1_000, 0) });
+        (resolved.history(), resolved.user_id())
+    };
+    let next = |last, all, popularity| Some(NextItem { users: 100, last, all, popularity });
+    assert_eq!(decided("", 30.0, None), (0, true), "no times");
+    assert_eq!(decided("", 30.0, next(0.30, 0.25, 0.1)), (2, true));
+    assert_eq!(decided("", 29.9, next(0.30, 0.25, 0.1)), (2, false), "too few rows for an id");
+    assert_eq!(decided("", 30.0, next(0.181, 0.2, 0.1)), (2, true), "nearly as much as all of them");
+    assert_eq!(decided("", 30.0, next(0.179, 0.2, 0.1)), (0, true));
+    assert_eq!(decided("", 30.0, next(0.119, 0.1, 0.1)), (0, true), "popularity tells it, too");
+    let few = next(0.3, 0.2, 0.1).map(|next| NextItem { users: 99, ..next });
+    assert_eq!(decided("", 30.0, few), (0, true));
+    for fixed in
+        ["[model.item]\nid = false", "[model.item]\ncombine = \"concat\"", "[model.user]\ncombine = \"concat\""]
+    {
+        assert_eq!(decided(fixed, 30.0, next(0.3, 0.2, 0.1)), (0, true), "{fixed}");
+    }
+    assert_eq!(decided("[model.user]\nhistory = 0", 9.0, next(0.3, 0.2, 0.1)), (0, true));
+    assert_eq!(decided("[model.user]\nid = true", 9.0, next(0.3, 0.2, 0.1)), (2, true));
+}
+
+#[test]
 fn epochs_follow_the_rows() {
     let epochs = |rows| Config::default().for_shape(&shape(rows, 0)).epochs();
     assert_eq!([0, 100_000, 2_000_000, 2_000_001, 4_000_000].map(epochs), [30, 30, 30, 29, 15]);
@@ -122,7 +147,10 @@ fn popularity_counts_where_the_correction_takes_it_out() {
 #[test]
 fn training_stops_early_where_there_is_a_validation_split() {
     let stop = |valid| Config::default().for_shape(&shape(1_000, valid)).early_stop().map(ToString::to_string);
-    assert_eq!([0, 1].map(stop), [None, Some("ndcg@20,5".to_owned())]);
+    assert_eq!([0, 1].map(stop), [None, Some("ndcg@20,15".to_owned())]);
+    let patience = |text: &str| config(text).for_shape(&shape(1_000, 1)).early_stop().map(|stop| stop.patience);
+    let epochs = ["[train]\nepochs = 9", "[train]\nepochs = 11", "[train]\nepochs = 60"];
+    assert_eq!(epochs.map(patience), [Some(5), Some(6), Some(30)]);
 }
 
 #[test]
