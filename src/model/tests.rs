@@ -171,7 +171,7 @@ fn config() -> Config {
     config.model.init_std = 0.5;
     config.model.temperature = Some(0.7);
     config.model.learn_temperature = true;
-    config.model.user.history = Some(3);
+    (config.model.user.id, config.model.user.history) = (Some(true), Some(3));
     config.optimizer.name = OptimizerKind::Sgd;
     config
 }
