@@ -69,7 +69,7 @@ impl Shape {
     /// The shape of a dataset: what ingest left in its manifest, or measured now, which reads the training rows.
     ///
     /// # Errors
-    /// As [`History::of_dataset`] and [`repeats`](super::repeats::repeats).
+    /// As [`History::of_dataset`] and [`repeats`](super::repeats).
     pub fn of(dataset: &Dataset) -> Result<Shape> {
         let manifest = dataset.manifest();
         let (users, items) = (manifest.users.rows, manifest.items.rows);

@@ -37,7 +37,7 @@ impl TuneSettings {
     /// Checks every setting.
     ///
     /// # Errors
-    /// [`Error::Config`] naming the first setting that cannot be used.
+    /// [`Error::Config`](crate::Error::Config) naming the first setting that cannot be used.
     pub fn validate(&self) -> Result<()> {
         use super::Table;
         self.check()
