@@ -57,7 +57,8 @@ def test_one_view_whichever_way_it_is_said(again: tuple[tercel.Model, tercel.Dat
 
 def test_a_view_without_anything_to_find_says_so_and_prints_no_zeros(tmp_path: Path) -> None:
     data = tercel.Dataset.build(tercel.demo_purchases(), tmp_path / "data", split="last-per-user:1", progress=False)
-    model = tercel.Model.train(data, tmp_path / "model", dim=16, epochs=20, batch_size=64, progress=False)
+    settings: dict[str, Any] = {"dim": 16, "epochs": 20, "batch_size": 64, "early_stop": "off", "progress": False}
+    model = tercel.Model.train(data, tmp_path / "model", **settings)
     report = tercel.evaluate(model, data, k=10, progress=False)
     assert report.view == "next" and report["recall@10"] > report.popularity["recall@10"] > 0
     nothing = report.views["discovery"]

@@ -17,8 +17,9 @@ const PATIENCE: u64 = 5;
 const WAITED: u64 = 2;
 /// The items of a history that are read, where it pays.
 const LAST: usize = 2;
-/// It pays where the last two items tell at least so much of what all tell, and so much more than popularity.
-const AS_MUCH: f64 = 0.9;
+/// It pays where the last two items tell at least so much of what all tell (0.9 where a user's rows have no order and clear
+/// tastes), and so much more than popularity.
+const AS_MUCH: f64 = 0.95;
 const MORE: f64 = 1.2;
 /// The fewest users that are asked for it.
 const ENOUGH_USERS: u64 = 100;

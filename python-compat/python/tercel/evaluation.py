@@ -133,7 +133,7 @@ def evaluate(
 
     >>> import tercel
     >>> data = tercel.Dataset.build(tercel.demo_purchases(), split="last-per-user:1", progress=False)
-    >>> model = tercel.Model.train(data, dim=16, epochs=20, batch_size=64, progress=False)
+    >>> model = tercel.Model.train(data, dim=16, epochs=20, batch_size=64, early_stop="off", progress=False)
     >>> report = tercel.evaluate(model, data, k=10, progress=False)
     >>> report["recall@10"] > report.popularity["recall@10"]
     True
