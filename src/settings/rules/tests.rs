@@ -103,14 +103,14 @@ fn the_last_items_are_read_where_they_tell_the_next() {
         let resolved = config(text).for_shape(&Shape { user_rows, next, ..shape(1_000, 0) });
         (resolved.history(), resolved.user_id())
     };
-    let next = |last, all, popularity| Some(NextItem { users: 100, last, all, popularity });
+    let next = |last, all, popularity| Some(NextItem { users: 500, last, all, popularity });
     assert_eq!(decided("", 30.0, None), (0, true), "no times");
     assert_eq!(decided("", 30.0, next(0.30, 0.25, 0.1)), (2, true));
     assert_eq!(decided("", 29.9, next(0.30, 0.25, 0.1)), (2, false), "too few rows for an id");
     assert_eq!(decided("", 30.0, next(0.191, 0.2, 0.1)), (2, true), "nearly as much as all of them");
     assert_eq!(decided("", 30.0, next(0.189, 0.2, 0.1)), (0, true));
     assert_eq!(decided("", 30.0, next(0.119, 0.1, 0.1)), (0, true), "popularity tells it, too");
-    let few = next(0.3, 0.2, 0.1).map(|next| NextItem { users: 99, ..next });
+    let few = next(0.3, 0.2, 0.1).map(|next| NextItem { users: 499, ..next });
     assert_eq!(decided("", 30.0, few), (0, true));
     for fixed in
         ["[model.item]\nid = false", "[model.item]\ncombine = \"concat\"", "[model.user]\ncombine = \"concat\""]
