@@ -68,6 +68,8 @@ def test_what_on_trial_raises_stops_a_search_which_goes_on(data: tercel.Dataset,
         ({"minutes": -1}, "minutes"),
         ({"space": {"model": {"temprature": [1]}}}, "temprature"),
         ({"trials": "many"}, "trials"),
+        ({"trials": 1, "metric": 3}, "metric"),
+        ({"trials": 1, "space": "x"}, "space"),
     ],
 )
 def test_what_cannot_be_used_is_named(data: tercel.Dataset, wrong: dict[str, Any], words: str) -> None:

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from . import _core
-from ._counts import as_json, count, number
+from ._counts import as_json, count, number, shown, text_of
 from ._progress import Bar, Event, Observer, parsed
 from ._scratch import Scratch
 from ._tables import PathLike, path_of
 from .config import Config, configuration, settings_of
 from .dataset import Dataset
+from .errors import ConfigError
 from .model import Model
 
 
@@ -121,11 +122,13 @@ def tune(
     folder = Scratch() if out is None else None
     path = folder.path / "tuned" if folder is not None else path_of(out or "", "out")
     words = json.dumps(configuration(config, settings))
-    told: Config = {"metric": metric, "parallel": count("parallel", parallel)}
+    told: Config = {"metric": text_of(metric, "metric"), "parallel": count("parallel", parallel)}
     if minutes is not None:
         told["minutes"] = number("minutes", minutes)
     if trials is not None:
         told["trials"] = count("trials", trials)
+    if space is not None and not isinstance(space, Mapping):
+        raise ConfigError(f"space: {shown(space)} is no dictionary of settings", field="space")
     bar = Bar("tune", " trials") if progress else None
     observers: list[Observer] = []
     if bar is not None:
