@@ -17,10 +17,14 @@ const PATIENCE: u64 = 5;
 const WAITED: u64 = 2;
 /// The items of a history that are read, where it pays.
 const LAST: usize = 2;
-/// It pays where the last two items tell at least so much of what all tell (0.9 where a user's rows have no order and clear
-/// tastes), and so much more than popularity.
-const AS_MUCH: f64 = 0.95;
+/// It pays where the last two items tell so much more than two earlier ones and than popularity, and at least so much of what
+/// all tell.
 const MORE: f64 = 1.2;
+const AS_MUCH: f64 = 0.8;
+/// The least that they tell: where hardly anything explains the next item, a history adds noise (Complete Journey).
+const LEAST: f64 = 0.04;
+/// The share of the held-out rows that come after training where the next item is what is asked for.
+const AFTER: f64 = 0.9;
 /// The fewest users that are asked for it: with 200 the two shares of one data set differ by some per cent from draw to draw.
 const ENOUGH_USERS: u64 = 500;
 /// Rows a user from which an id of their own is worth reading beside a history.
@@ -73,12 +77,17 @@ fn history(config: &Config, shape: &Shape) -> Choice<usize> {
     }
     let Some(next) = &shape.next else { return (0, "there are no times: nobody knows what came last".into()) };
     let told = format!(
-        "of the users' next items the last two tell {:.1} %, all {:.1} %, popularity {:.1} %",
+        "of the users' next items the last two tell {:.1} %, two earlier ones {:.1} %, all {:.1} %, popularity {:.1} %",
         100.0 * next.last,
+        100.0 * next.earlier,
         100.0 * next.all,
         100.0 * next.popularity
     );
-    let pays = next.last >= AS_MUCH * next.all && next.last > MORE * next.popularity;
+    if let Some(later) = shape.later.filter(|later| *later < AFTER) {
+        return (0, format!("{:.1} % of the held-out rows come after their user's training rows", 100.0 * later));
+    }
+    let tells_more = next.last > MORE * next.earlier.max(next.popularity);
+    let pays = tells_more && next.last >= LEAST.max(AS_MUCH * next.all);
     match next.users {
         0..ENOUGH_USERS => (0, format!("{} users tell too little of what the last items are worth", next.users)),
         _ if pays => (LAST, told),

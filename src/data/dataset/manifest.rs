@@ -75,6 +75,11 @@ pub struct SplitInfo {
     /// earlier one. Absent where nobody has counted them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repeats: Option<u64>,
+    /// Share of the rows of users with training rows that are not earlier than the user's last training row: 1 where
+    /// the split comes after training, little where it was drawn by chance. Absent for the training split itself, without
+    /// times, and where nobody has looked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub later: Option<f64>,
     /// The shards, in the order of their rows.
     pub files: Vec<FileInfo>,
 }
@@ -87,7 +92,7 @@ impl SplitInfo {
         last_timestamp: Option<i64>,
         files: Vec<FileInfo>,
     ) -> Self {
-        SplitInfo { rows, first_timestamp, last_timestamp, repeats: None, files }
+        SplitInfo { rows, first_timestamp, last_timestamp, repeats: None, later: None, files }
     }
 
     /// What is true of the split whatever the other splits are.

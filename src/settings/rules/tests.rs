@@ -103,13 +103,21 @@ fn the_last_items_are_read_where_they_tell_the_next() {
         let resolved = config(text).for_shape(&Shape { user_rows, next, ..shape(1_000, 0) });
         (resolved.history(), resolved.user_id())
     };
-    let next = |last, all, popularity| Some(NextItem { users: 500, last, all, popularity });
+    let next = |last, all, popularity| Some(NextItem { users: 500, last, earlier: 0.7 * last, all, popularity });
     assert_eq!(decided("", 30.0, None), (0, true), "no times");
     assert_eq!(decided("", 30.0, next(0.30, 0.25, 0.1)), (2, true));
     assert_eq!(decided("", 29.9, next(0.30, 0.25, 0.1)), (2, false), "too few rows for an id");
-    assert_eq!(decided("", 30.0, next(0.191, 0.2, 0.1)), (2, true), "nearly as much as all of them");
-    assert_eq!(decided("", 30.0, next(0.189, 0.2, 0.1)), (0, true));
+    assert_eq!(decided("", 30.0, next(0.161, 0.2, 0.1)), (2, true), "nearly as much as all of them");
+    assert_eq!(decided("", 30.0, next(0.159, 0.2, 0.1)), (0, true));
+    assert_eq!(decided("", 30.0, next(0.039, 0.04, 0.01)), (0, true), "nothing tells much");
+    let orderless = next(0.3, 0.3, 0.1).map(|next| NextItem { earlier: 0.26, ..next });
+    assert_eq!(decided("", 30.0, orderless), (0, true), "earlier ones tell it as well");
     assert_eq!(decided("", 30.0, next(0.119, 0.1, 0.1)), (0, true), "popularity tells it, too");
+    let of_later = |later| {
+        let shape = Shape { user_rows: 30.0, later, next: next(0.3, 0.2, 0.1), ..shape(1_000, 0) };
+        config("").for_shape(&shape).history()
+    };
+    assert_eq!([Some(0.9), Some(0.89), None].map(of_later), [2, 0, 2], "rows drawn by chance are no next ones");
     let few = next(0.3, 0.2, 0.1).map(|next| NextItem { users: 499, ..next });
     assert_eq!(decided("", 30.0, few), (0, true));
     for fixed in
