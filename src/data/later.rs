@@ -88,7 +88,8 @@ mod tests {
             stored.later
         };
         // As late, later, earlier; user 3 has no training rows.
-        let rows = "1,2,1970-01-01T00:00:30\n2,2,1970-01-02T00:00:00\n1,1,1970-01-01T00:00:29\n3,1,1970-01-01T00:00:01\n";
+        let rows =
+            "1,2,1970-01-01T00:00:30\n2,2,1970-01-02T00:00:00\n1,1,1970-01-01T00:00:29\n3,1,1970-01-01T00:00:01\n";
         assert_eq!(made("mixed", rows), Some(0.6667));
         assert_eq!(made("unknown", "3,1,1970-01-01T00:00:01\n"), None);
     }

@@ -26,7 +26,7 @@ pub(super) fn space(dataset: &Dataset, config: &Config, shape: &Shape, defaults:
         ("train.epochs", list(&[epochs.div_ceil(3), epochs.div_ceil(2), epochs, 2 * epochs].map(|n| json!(n)))),
         ("train.batch_size", batches(defaults, shape.rows)),
         ("model.user.id", list(&[json!(true), json!(false)])),
-        ("model.user.history", list(&histories(shape.is_ordered()))),
+        ("model.user.history", list(&histories(shape))),
     ];
     if (manifest.items.rows as f64) < DEARER * 512.0 {
         all.push(("loss.negatives", list(&[json!("in-batch"), json!("full")])));
@@ -47,9 +47,10 @@ pub(super) fn space(dataset: &Dataset, config: &Config, shape: &Shape, defaults:
     Space(all.into_iter().map(|(key, axis)| (key.to_owned(), axis)).collect())
 }
 
-/// How many of a user's last items may be read: few where they are in order of time.
-fn histories(ordered: bool) -> Vec<Value> {
-    let lengths: &[u64] = if ordered { &[0, 1, 2, 3, 5, 20] } else { &[0, 50] };
+/// How many of a user's last items may be read: few where the last ones say more than others.
+fn histories(shape: &Shape) -> Vec<Value> {
+    let say_more = shape.next.is_some_and(|next| next.last > next.earlier);
+    let lengths: &[u64] = if shape.is_ordered() || say_more { &[0, 1, 2, 3, 5, 20] } else { &[0, 50] };
     lengths.iter().map(|n| json!(n)).collect()
 }
 

@@ -173,3 +173,52 @@ fn the_rest_is_one_value_each() {
 fn numbers_have_commas() {
     assert_eq!([0, 999, 1_000, 1_020_034].map(grouped), ["0", "999", "1,000", "1,020,034"]);
 }
+
+#[test]
+fn temperature_follows_what_the_others_explain_and_the_catalogue() {
+    let decided = |items: u64, users: u64, neighbours: f64, popularity: f64| {
+        let held_out = Some(HeldOut { users, neighbours, popularity });
+        Config::default().for_shape(&Shape { items, held_out, ..shape(1_000, 0) }).temperature()
+    };
+    // 0.7 / ln(0.2 * 1,000 / 20) = 0.7 / 2.303.
+    assert_eq!(decided(1_000, 500, 0.2, 0.05), 0.3);
+    assert_eq!(decided(4_000, 500, 0.2, 0.05), 0.19);
+    assert_eq!(decided(40_000, 500, 0.2, 0.05), 0.12);
+    assert_eq!(decided(1 << 40, 500, 0.2, 0.05), 0.1, "never below");
+    assert_eq!(
+        [decided(20, 500, 1.0, 0.5), decided(1, 500, 1.0, 0.5)],
+        [0.3, 0.3],
+        "nor above, nor divided by nothing"
+    );
+    assert_eq!(decided(40_000, 500, 0.2, 0.14), 0.3, "popularity tells nearly as much");
+    assert_eq!(decided(40_000, 500, 0.0, 0.0), 0.3, "nothing tells anything");
+    assert_eq!(decided(40_000, 499, 0.2, 0.05), 0.2, "too few users");
+    let of_last = |user: &str| {
+        let user = format!("{user} }}\n[loss]\nnegatives = \"in-batch\"");
+        let held_out = Some(HeldOut { users: 500, neighbours: 0.2, popularity: 0.05 });
+        config(&format!("[model]\nuser = {{ {user}"))
+            .for_shape(&Shape { items: 4_000, held_out, ..shape(9, 0) })
+            .temperature()
+    };
+    let towers = ["id = false, history = 2", "id = true, history = 2", "id = true, history = 0"];
+    assert_eq!(towers.map(of_last), [0.15, 0.19, 0.19]);
+}
+
+#[test]
+fn all_items_are_candidates_where_the_last_ones_alone_are_read_and_they_are_few() {
+    let decided = |text: &str, rows: u64, items: u64| {
+        let resolved = config(text).for_shape(&Shape {
+            items,
+            held_out: Some(HeldOut { users: 500, neighbours: 0.2, popularity: 0.05 }),
+            ..shape(rows, 0)
+        });
+        (resolved.negatives(), resolved.temperature())
+    };
+    let alone = "[model.user]\nid = false\nhistory = 2";
+    // 150,000 rows, 30 epochs, 12,000 items: 54 thousand million scores.
+    assert_eq!(decided(alone, 150_000, 12_000), (Negatives::Full, 0.1));
+    assert_eq!(decided(alone, 150_000, 24_000), (Negatives::InBatch, 0.13));
+    assert_eq!(decided(&format!("{alone}\n[train]\nepochs = 10"), 150_000, 24_000), (Negatives::Full, 0.1));
+    assert_eq!(decided("[model.user]\nhistory = 2", 150_000, 12_000).0, Negatives::InBatch, "with an id");
+    assert_eq!(decided(alone, u64::MAX, u64::MAX).0, Negatives::InBatch);
+}
