@@ -6,6 +6,7 @@ pub mod derive;
 pub mod history;
 pub mod ingest;
 pub mod loader;
+pub mod origin;
 pub mod repeats;
 pub mod shape;
 pub mod shard;

@@ -1,6 +1,6 @@
 //! The search for settings: what it leaves, that it is exact, and that nothing but the right rows is read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -38,7 +38,7 @@ fn request(trials: usize, parallel: usize) -> Tune {
     config.model.dim = 8;
     (config.train.device, config.train.threads) = (Device::Cpu, 2);
     let settings = TuneSettings { trials: Some(trials), parallel, metric: "ndcg@10".into(), ..TuneSettings::default() };
-    Tune { config, settings, space: Some(Space::from_toml(SPACE, "space").unwrap()), resume: false }
+    Tune { config, settings, space: Some(Space::from_toml(SPACE, "space").unwrap()), fixed: BTreeSet::new(), resume: false }
 }
 
 fn run(dataset: &Dataset, out: &Path, request: &Tune) -> TuneSummary {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use pyo3::prelude::*;
 use tercel::Config;
-use tercel::settings::TuneSettings;
+use tercel::settings::{TuneSettings, said};
 use tercel::tune::{Space, Tune};
 
 use crate::dataset::{invalid, open};
@@ -31,7 +31,9 @@ pub(crate) fn tune(
     observer: Option<Py<PyAny>>,
 ) -> PyResult<String> {
     let dataset = open(&data)?;
-    let config: Config = serde_json::from_str(config).map_err(invalid)?;
+    let given = serde_json::from_str(config).map_err(invalid)?;
+    let fixed = said::<Config>(&given);
+    let config: Config = serde_json::from_value(given).map_err(invalid)?;
     let settings: TuneSettings = serde_json::from_str(settings).map_err(invalid)?;
     let space = match space {
         Some(text) => {
@@ -40,7 +42,7 @@ pub(crate) fn tune(
         }
         None => None,
     };
-    let request = Tune { config, settings, space, resume };
+    let request = Tune { config, settings, space, fixed, resume };
     let (result, watch) = py.detach(|| {
         let stop = AtomicBool::new(false);
         let watch = RefCell::new(Watch::new(observer));

@@ -13,6 +13,7 @@ use crate::data::dataset::{
     EntityInfo, FORMAT_VERSION, Filtered, MANIFEST, Manifest, SourceColumns, Split, SplitInfo, WORK,
 };
 use crate::data::history::History;
+use crate::data::origin::{self, SplitOrigin};
 use crate::data::repeats;
 use crate::data::shape::Shape;
 use crate::data::shard::Shard;
@@ -238,6 +239,10 @@ pub fn ingest_inputs(
     let repeats = count_repeats(dir, &mut splits, &opened)?;
     let [train, valid, test] = splits;
     let shape = Shape::measure(&opened, users.rows, items.rows, repeats[0], valid.rows)?;
+    let late = match config.split {
+        SplitRule::None => origin::late(&test.files, |file| Shard::open(dir.join(&file.name)), &opened)?,
+        _ => None,
+    };
     drop(opened);
     let summary = IngestSummary {
         rows: train.rows + valid.rows + test.rows,
@@ -269,6 +274,7 @@ pub fn ingest_inputs(
         history: Some(history),
         filtered,
         shape: Some(shape),
+        split: Some(SplitOrigin { rule: config.split, late }),
         derived: None,
     };
     write_json_inside(&dir.join(MANIFEST), &manifest)?;

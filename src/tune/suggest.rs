@@ -1,5 +1,7 @@
 //! What is searched where nobody says: what was seen to matter, as far as the data has it.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use super::space::{Axis, Chosen, Range, Scale, Space, as_written, value_of, with};
@@ -11,8 +13,14 @@ use crate::model::spec::ModelSpec;
 /// Numbers of candidates are searched up to what makes a training take so many times as long as the defaults'.
 const DEARER: f64 = 6.0;
 
-/// The space for a dataset, without what `config` sets to something else than its default.
-pub(super) fn space(dataset: &Dataset, config: &Config, shape: &Shape, defaults: &Resolved) -> Space {
+/// The space for a dataset, without what is `fixed`, and what `config` sets to something else than its default.
+pub(super) fn space(
+    dataset: &Dataset,
+    config: &Config,
+    fixed: &BTreeSet<String>,
+    shape: &Shape,
+    defaults: &Resolved,
+) -> Space {
     let manifest = dataset.manifest();
     let log = |from: f64, to: f64| Axis::Range(Range { from, to, scale: Scale::Log });
     let even = |from: f64, to: f64| Axis::Range(Range { from, to, scale: Scale::Linear });
@@ -43,7 +51,7 @@ pub(super) fn space(dataset: &Dataset, config: &Config, shape: &Shape, defaults:
     }
     let asked = serde_json::to_value(config).unwrap_or_default();
     let default = serde_json::to_value(Config::default()).unwrap_or_default();
-    all.retain(|(key, _)| value_of(&asked, key) == value_of(&default, key));
+    all.retain(|(key, _)| !fixed.contains(*key) && value_of(&asked, key) == value_of(&default, key));
     Space(all.into_iter().map(|(key, axis)| (key.to_owned(), axis)).collect())
 }
 

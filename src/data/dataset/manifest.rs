@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::data::derive::Derived;
+use crate::data::origin::SplitOrigin;
 use crate::data::shape::Shape;
 use crate::{Error, Result};
 
@@ -245,6 +246,9 @@ pub struct Manifest {
     /// What is known of the training rows as a whole; absent where another program wrote the folder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shape: Option<Shape>,
+    /// How the held-out splits were made; absent where another program, or an earlier build, wrote the folder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub split: Option<SplitOrigin>,
     /// The dataset that this one was made of, and how; absent where ingest made it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub derived: Option<Derived>,
