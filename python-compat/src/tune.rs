@@ -13,6 +13,12 @@ use crate::dataset::{invalid, open};
 use crate::errors::raised;
 use crate::signals::Watch;
 
+/// Gives up an unfinished search for the folder `out`, whatever it was asked.
+#[pyfunction]
+pub(crate) fn forget_search(out: PathBuf) -> PyResult<()> {
+    raised(tercel::tune::forget(&out))
+}
+
 /// Searches the settings that are best on the dataset at `data` into the folder `out`; the summary as JSON.
 ///
 /// `config` and `settings` are what training and the search are told, `space` what is searched (as a space file has it), all

@@ -19,7 +19,7 @@ use tercel::tune::{Chosen, Tune, TuneSummary, forget};
 use tercel::{Config, Error, Result};
 
 use super::Night;
-use super::stamps::{Stamp, contents};
+use super::stamps::Stamp;
 use super::state::{Stage, Task};
 use crate::args::read_toml;
 use crate::output::date;
@@ -175,7 +175,7 @@ impl Night<'_> {
         }
         let space = Stamp::all(asked.search.space.as_slice(), &[])?;
         let searched = &asked.search;
-        let question = json!([searched.metric, searched.limit(), searched.trials, contents(&space)]).to_string();
+        let question = json!([searched.metric, searched.limit(), searched.trials, space.iter().map(|file| &file.xxh3).collect::<Vec<_>>()]).to_string();
         match (tuning.due(asked.every, &question), &tuning.searched) {
             (Some(reason), _) => self.search(&mut tuning, asked, question, &reason, dataset)?,
             (None, Some(last)) => {
