@@ -38,7 +38,13 @@ fn request(trials: usize, parallel: usize) -> Tune {
     config.model.dim = 8;
     (config.train.device, config.train.threads) = (Device::Cpu, 2);
     let settings = TuneSettings { trials: Some(trials), parallel, metric: "ndcg@10".into(), ..TuneSettings::default() };
-    Tune { config, settings, space: Some(Space::from_toml(SPACE, "space").unwrap()), fixed: BTreeSet::new(), resume: false }
+    Tune {
+        config,
+        settings,
+        space: Some(Space::from_toml(SPACE, "space").unwrap()),
+        fixed: BTreeSet::new(),
+        resume: false,
+    }
 }
 
 fn run(dataset: &Dataset, out: &Path, request: &Tune) -> TuneSummary {
@@ -156,7 +162,9 @@ fn a_finished_search_stays_and_an_unfinished_one_can_be_given_up() {
 
     let stop = AtomicBool::new(false);
     let begun = tune(&dataset, &out, &request(6, 1), &stop, &mut |event| {
-        stop.store(matches!(event, TuneEvent::Trial { .. }), Ordering::Relaxed);
+        if matches!(event, TuneEvent::Trial { .. }) {
+            stop.store(true, Ordering::Relaxed);
+        }
     });
     assert!(matches!(begun.unwrap_err(), Error::Interrupted { .. }));
     let place = tercel::tune::unfinished(&out).unwrap().expect("it can be gone on with");
@@ -179,7 +187,8 @@ fn what_is_given_is_not_searched_even_at_its_default() {
     assert!(error.starts_with("model.temperature: is given, and the space searches it"), "{error}");
     let keys = |fixed: &[&str]| {
         let fixed = fixed.iter().map(ToString::to_string).collect();
-        let request = Tune { fixed, space: None, ..request(1, 1) };
+        let mut request = Tune { fixed, space: None, ..request(1, 1) };
+        request.config.train.epochs = Some(2);
         let mut keys = Vec::new();
         tune(&dataset, folder.path().join("b"), &request, &AtomicBool::new(false), &mut |event| {
             if let TuneEvent::Search { space, .. } = event {
@@ -191,7 +200,8 @@ fn what_is_given_is_not_searched_even_at_its_default() {
     };
     let (all, fewer) = (keys(&[]), keys(&["model.user.id"]));
     assert!(all.contains(&"model.user.id".to_owned()) && fewer.len() + 1 == all.len(), "{all:?} {fewer:?}");
-    let request = Tune { fixed: all.iter().cloned().collect(), space: None, ..request(1, 1) };
+    let mut request = Tune { fixed: all.iter().cloned().collect(), space: None, ..request(1, 1) };
+    request.config.train.epochs = Some(2);
     let error = tune(&dataset, folder.path().join("c"), &request, &AtomicBool::new(false), &mut |_| {}).unwrap_err();
     assert!(error.to_string().contains("every setting that would be searched is given"), "{error}");
 }

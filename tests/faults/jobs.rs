@@ -223,7 +223,8 @@ fn nights() -> Vec<Job> {
          [tune]\ntrials = 3\nparallel = 1\nmetric = \"ndcg@5\"\nspace = \"space.toml\"\n",
         SPLIT[1]
     );
-    let args = ["nightly", "next.csv", "--config", "night.toml", "--out", "fresh", "--predictions", "top.csv", "--k", "3"];
+    let args =
+        ["nightly", "next.csv", "--config", "night.toml", "--out", "fresh", "--predictions", "top.csv", "--k", "3"];
     let outputs: Vec<String> =
         parts("fresh").into_iter().chain(["tuning", "tuned.toml"].map(|part| format!("fresh/{part}"))).collect();
     let outputs: Vec<&str> = outputs.iter().map(String::as_str).collect();
@@ -239,8 +240,9 @@ pub fn known() -> Arc<Vec<Known>> {
     let mut known = KNOWN.lock().expect("no other suite failed while it made them");
     let asked = std::env::var("TERCEL_FAULTS_JOB").unwrap_or_default();
     let made = || {
-        let jobs =
-            [ingest(), train(), tune(), index(), files(), synth(), accepting(), sweeping(), nights()].into_iter().flatten();
+        let jobs = [ingest(), train(), tune(), index(), files(), synth(), accepting(), sweeping(), nights()]
+            .into_iter()
+            .flatten();
         Arc::new(jobs.filter(|job| job.name.contains(&asked)).map(Job::known).collect())
     };
     Arc::clone(known.get_or_insert_with(made))

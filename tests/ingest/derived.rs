@@ -280,7 +280,8 @@ proptest! {
         match kind {
             // The draw is its own business; the division is not. Where no drawn row can be spared, others are drawn.
             HoldoutKind::Random { .. } | HoldoutKind::RandomPerUser { .. } => {
-                prop_assert!(found.kind == kind || found.kind == HoldoutKind::Random { seed });
+                let others = HoldoutKind::Random { seed };
+                prop_assert!(found.kind == kind || found.kind == others);
                 if let HoldoutKind::RandomPerUser { .. } = found.kind {
                     let users: BTreeSet<u32> = new.rows[1].iter().map(|row| row.0).collect();
                     prop_assert_eq!(users.len(), new.rows[1].len());

@@ -139,6 +139,10 @@ fn a_search_is_done_every_so_many_nights_and_holds_in_those_between() {
     let found = events(at, &NIGHT);
     assert_eq!(event(&found, "due")["reason"], "it is asked something else than the last one");
     assert!(searched(&found));
+    // What is given is not searched, though the space names it.
+    write(at, "space.toml", BETTER.replace("0.2", "0.25"));
+    let found = events(at, &[&NIGHT[..], &["--lr", "0.05"]].concat());
+    assert_eq!(event(&found, "search")["space"], serde_json::json!({ "train.epochs": [20, 30] }));
     let found = events(at, &["inspect", "run"]);
     let kinds: Vec<_> = found.iter().filter_map(|event| event["kind"].as_str()).collect();
     assert_eq!(kinds, ["dataset", "model", "search"]);
@@ -167,7 +171,9 @@ fn a_search_that_is_killed_goes_on_to_the_same_bits() {
     }
     events(at, &broken[..broken.len() - 1]);
     assert_eq!(top(at, "run"), top(at, "unbroken"));
-    for file in ["model/model.safetensors", "tuning/tuned.toml", "tuning/trials.parquet", "tuning/model/model.safetensors"] {
+    for file in
+        ["model/model.safetensors", "tuning/tuned.toml", "tuning/trials.parquet", "tuning/model/model.safetensors"]
+    {
         let of = |run: &str| fs::read(at.join(run).join(file)).expect("a file");
         // The page and the file's head name the dataset's place.
         let of = |run: &str| String::from_utf8_lossy(&of(run)).replace("unbroken/", "run/");
@@ -244,7 +250,6 @@ fn what_a_search_cannot_be_asked_is_found_before_the_work() {
         ("trials = 3", "minutes = -1.0", &["tune.minutes", "-1 is not a number above 0"]),
         ("metric = \"ndcg@5\"", "metric = \"fame@5\"", &["tune.metric", "fame@5"]),
         ("every = 2", "evry = 2", &["night.toml", "evry"]),
-        ("dim = 8", "dim = 8\n[optimizer]\nlr = 0.1", &["optimizer.lr", "is given, and the space searches it"]),
     ] {
         write(at, "night.toml", CONFIG.replace(from, to));
         fails(at, &NIGHT, 2, words);

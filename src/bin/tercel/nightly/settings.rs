@@ -78,9 +78,8 @@ impl Settings {
         let Some(tune) = &self.tune else { return Ok(None) };
         tune.check_in("tune")?;
         let space = tune.search.space.as_deref().map(read_space).transpose()?;
-        let request = Tune { config: self.config(), space, fixed: self.said.clone(), ..Tune::default() };
-        request.check()?;
-        Ok(request.space)
+        Tune { config: self.config(), space: space.clone(), ..Tune::default() }.check()?;
+        Ok(space)
     }
 
     /// What the recommendations are told. How the tables of users and items are written is as in `[ingest]`, where it is

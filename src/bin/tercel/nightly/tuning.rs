@@ -175,7 +175,13 @@ impl Night<'_> {
         }
         let space = Stamp::all(asked.search.space.as_slice(), &[])?;
         let searched = &asked.search;
-        let question = json!([searched.metric, searched.limit(), searched.trials, space.iter().map(|file| &file.xxh3).collect::<Vec<_>>()]).to_string();
+        let question = json!([
+            searched.metric,
+            searched.limit(),
+            searched.trials,
+            space.iter().map(|file| &file.xxh3).collect::<Vec<_>>()
+        ])
+        .to_string();
         match (tuning.due(asked.every, &question), &tuning.searched) {
             (Some(reason), _) => self.search(&mut tuning, asked, question, &reason, dataset)?,
             (None, Some(last)) => {
@@ -206,11 +212,20 @@ impl Night<'_> {
             // Of another night, or of other settings.
             forget(&place)?;
         }
+        let mut space = self.space.clone();
+        let named = space.iter().flat_map(|space| space.0.keys());
+        let given: Vec<String> = named.filter(|key| self.settings.said.contains(*key)).cloned().collect();
+        if let Some(space) = &mut space
+            && !given.is_empty()
+        {
+            self.out.text(format_args!("tune: given, and not searched: {}", given.join(", ")));
+            space.0.retain(|key, _| !given.contains(key));
+        }
         self.state.start(&task)?;
         let request = Tune {
             config: self.config.clone(),
             settings: asked.search.clone(),
-            space: self.space.clone(),
+            space,
             fixed: self.settings.said.clone(),
             resume,
         };
