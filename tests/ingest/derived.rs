@@ -423,6 +423,7 @@ fn a_hold_out_is_like_the_test_split() {
     let all: Vec<&String> = rows.iter().collect();
     file("all.csv", &all);
     let held = |input: &str, config: IngestConfig| {
+        let _ = fs::remove_dir_all(case.path("data"));
         ingest(&[case.path(input)], &case.path("data"), &config, &|_| {}).unwrap();
         let made = Dataset::open(case.path("data")).unwrap();
         let kind = made.hold_out(case.path("held"), 3).unwrap().holdout().unwrap().kind;
@@ -431,6 +432,7 @@ fn a_hold_out_is_like_the_test_split() {
     // A rule leaves validation rows, but for one by a single time: without them its hold-out would be of another kind.
     let by_rule = |split: &str| {
         let config = IngestConfig { split: split.parse().unwrap(), ..IngestConfig::default() };
+        let _ = fs::remove_dir_all(case.path("data"));
         ingest(&[case.path("all.csv")], &case.path("data"), &config, &|_| {}).unwrap();
         let mut manifest: serde_json::Value =
             serde_json::from_slice(&fs::read(case.path("data/dataset.json")).unwrap()).unwrap();
