@@ -55,6 +55,7 @@ fn write_dataset(dir: &Path, columns: bool) -> tercel::Result<Dataset> {
         history: None,
         filtered: None,
         shape: None,
+        split: None,
         derived: None,
     };
     write_json(&dir.join("dataset.json"), &manifest)?;

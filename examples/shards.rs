@@ -69,6 +69,7 @@ fn write(dir: &Path) -> tercel::Result<()> {
         history: None,
         filtered: None,
         shape: None,
+        split: None,
         derived: None,
     };
     dataset::write_json(&dir.join("dataset.json"), &manifest)

@@ -5,7 +5,7 @@ pub mod dataset;
 pub mod derive;
 pub mod history;
 pub mod ingest;
-mod later;
+pub(crate) mod later;
 pub mod loader;
 pub mod repeats;
 pub mod shape;

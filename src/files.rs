@@ -44,6 +44,14 @@ pub(crate) fn create_folder(path: &Path) -> Result<()> {
     fs::create_dir_all(path).map_err(|source| Error::io(path, source))
 }
 
+/// Writes a text whole or not at all. On an error the file that was there stays as it was.
+///
+/// # Errors
+/// [`Error::Input`] when another run writes it; [`Error::Io`].
+pub fn write_text(path: &Path, text: &str) -> Result<()> {
+    atomic::write_atomic(path, |out| std::io::Write::write_all(out, text.as_bytes()))
+}
+
 /// Removes a file, which may be gone already.
 pub(crate) fn remove_file(path: &Path) -> Result<()> {
     match fs::remove_file(path) {

@@ -13,6 +13,7 @@ pub(crate) mod fields;
 pub(crate) mod limits;
 mod resolved;
 mod rules;
+mod said;
 mod search;
 mod setting;
 mod training;
@@ -29,13 +30,14 @@ pub(crate) use definition::{Definition, Nested};
 pub use early_stop::{EarlyStop, EarlyStopping};
 pub use limits::MAX_K;
 pub use resolved::{Decision, Resolved};
+pub use said::said;
 pub use search::{
     Baselines, EvaluateSettings, Exclude, IndexMode, IndexSettings, RECALL, RecommendSettings, SearchSettings, View,
     Views,
 };
 pub use setting::{Description, Flag, Setting};
 pub use training::{Config, LossConfig, ModelConfig, OptimizerConfig, TowerConfig, TrainConfig};
-pub use tuning::TuneSettings;
+pub use tuning::{NightlyTuneSettings, TuneSettings};
 pub use value::{Value, Word};
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ mod trainer;
 
 pub use diagnostics::Diagnostics;
 pub use events::{RunSettings, TrainEvent, TrainSummary};
+pub use report::keep_settings;
 pub use resume::{can_resume, check_out, forget, remove_damaged};
 pub(crate) use trainer::{Part, train_unmeasured};
 pub use trainer::{train, train_until};

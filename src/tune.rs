@@ -11,6 +11,7 @@
 
 mod charts;
 mod events;
+mod found;
 mod ladder;
 mod output;
 mod page;
@@ -27,9 +28,10 @@ mod trial;
 mod worth;
 
 pub use events::{TuneEvent, TuneSummary};
+pub use found::{Best, Found, found, unfinished};
 pub(crate) use output::WORK;
 pub use plan::Plan;
-pub use run::{Tune, tune};
+pub use run::{Tune, forget, tune};
 pub use space::{Axis, Chosen, Range, Scale, Space};
 pub use state::{Figure, Trial};
 

@@ -83,6 +83,7 @@ fn write_dataset(dir: &Path, train: Vec<FileInfo>) -> Dataset {
         history: None,
         filtered: None,
         shape: None,
+        split: None,
         derived: None,
     };
     write_json(&dir.join("dataset.json"), &manifest).unwrap();

@@ -39,6 +39,7 @@ fn write_dataset(dir: &Path) -> Dataset {
         history: None,
         filtered: None,
         shape: None,
+        split: None,
         derived: None,
     };
     write_json(&dir.join("dataset.json"), &manifest).unwrap();

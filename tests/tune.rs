@@ -1,6 +1,6 @@
 //! The search for settings: what it leaves, that it is exact, and that nothing but the right rows is read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -38,7 +38,13 @@ fn request(trials: usize, parallel: usize) -> Tune {
     config.model.dim = 8;
     (config.train.device, config.train.threads) = (Device::Cpu, 2);
     let settings = TuneSettings { trials: Some(trials), parallel, metric: "ndcg@10".into(), ..TuneSettings::default() };
-    Tune { config, settings, space: Some(Space::from_toml(SPACE, "space").unwrap()), resume: false }
+    Tune {
+        config,
+        settings,
+        space: Some(Space::from_toml(SPACE, "space").unwrap()),
+        fixed: BTreeSet::new(),
+        resume: false,
+    }
 }
 
 fn run(dataset: &Dataset, out: &Path, request: &Tune) -> TuneSummary {
@@ -136,6 +142,68 @@ fn trials_side_by_side_and_kills_change_nothing() {
     }
     assert!(calls > 4, "{calls}");
     assert_eq!(files(&out), expected, "killed {calls} times");
+}
+
+#[test]
+fn a_finished_search_stays_and_an_unfinished_one_can_be_given_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let dataset = dataset(folder.path(), "last-per-user:1");
+    let out = folder.path().join("tuned");
+    let found = run(&dataset, &out, &request(4, 1));
+    let before = files(&out);
+    let again = Tune { resume: true, ..request(4, 1) };
+    let mut events = 0;
+    let same = tune(&dataset, &out, &again, &AtomicBool::new(false), &mut |_| events += 1).unwrap();
+    assert_eq!((events, files(&out) == before), (0, true), "nothing is done again");
+    assert_eq!((same.winner, same.value, &same.chosen), (found.winner, found.value, &found.chosen));
+    // Another question is another search.
+    let found = run(&dataset, &out, &Tune { resume: true, ..request(5, 1) });
+    assert_eq!(found.trials, 5);
+
+    let stop = AtomicBool::new(false);
+    let begun = tune(&dataset, &out, &request(6, 1), &stop, &mut |event| {
+        if matches!(event, TuneEvent::Trial { .. }) {
+            stop.store(true, Ordering::Relaxed);
+        }
+    });
+    assert!(matches!(begun.unwrap_err(), Error::Interrupted { .. }));
+    let place = tercel::tune::unfinished(&out).unwrap().expect("it can be gone on with");
+    let so_far = tercel::tune::found(&place).unwrap().expect("a search");
+    assert!(!so_far.finished && so_far.planned == Some(6) && so_far.best.is_some(), "{so_far:?}");
+    tercel::tune::forget(&out).unwrap();
+    assert_eq!((place.exists(), tercel::tune::unfinished(&out).unwrap()), (false, None));
+    let left = tercel::tune::found(&out).unwrap().expect("a search");
+    assert!(left.finished && left.trials == 5, "the finished one stays: {left:?}");
+    assert_eq!(tercel::tune::found(folder.path()).unwrap().map(|found| found.trials), None);
+}
+
+#[test]
+fn what_is_given_is_not_searched_even_at_its_default() {
+    let folder = tempfile::tempdir().unwrap();
+    let dataset = dataset(folder.path(), "last-per-user:1");
+    let given = Tune { fixed: ["model.temperature".to_owned()].into(), ..request(2, 1) };
+    let tried = tune(&dataset, folder.path().join("a"), &given, &AtomicBool::new(false), &mut |_| {});
+    let error = tried.unwrap_err().to_string();
+    assert!(error.starts_with("model.temperature: is given, and the space searches it"), "{error}");
+    let keys = |fixed: &[&str]| {
+        let fixed = fixed.iter().map(ToString::to_string).collect();
+        let mut request = Tune { fixed, space: None, ..request(1, 1) };
+        request.config.train.epochs = Some(2);
+        let mut keys = Vec::new();
+        tune(&dataset, folder.path().join("b"), &request, &AtomicBool::new(false), &mut |event| {
+            if let TuneEvent::Search { space, .. } = event {
+                keys = space.0.keys().cloned().collect();
+            }
+        })
+        .unwrap();
+        keys
+    };
+    let (all, fewer) = (keys(&[]), keys(&["model.user.id"]));
+    assert!(all.contains(&"model.user.id".to_owned()) && fewer.len() + 1 == all.len(), "{all:?} {fewer:?}");
+    let mut request = Tune { fixed: all.iter().cloned().collect(), space: None, ..request(1, 1) };
+    request.config.train.epochs = Some(2);
+    let error = tune(&dataset, folder.path().join("c"), &request, &AtomicBool::new(false), &mut |_| {}).unwrap_err();
+    assert!(error.to_string().contains("every setting that would be searched is given"), "{error}");
 }
 
 #[test]

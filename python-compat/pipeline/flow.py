@@ -1,7 +1,8 @@
-"""The nightly job as a Metaflow flow: start, data, train (a task for each point of a small grid), pick, test, predict,
-publish.
+"""The nightly job as a Metaflow flow: start, data, tune (a search for settings, every so many nights), train, pick, test,
+predict, publish.
 
     python -m pipeline                                   # everything, on the data that ships with Tercel
+    python -m pipeline --grid "$(cat pipeline/grid.json)"  # a task for each point of a grid, in the place of the search
     python -m pipeline --source hm-folder --root out/hm  # H&M's CSVs, as Kaggle names them
     python pipeline/flow.py resume                       # goes on where a run failed
     python pipeline/flow.py card view train              # loss curves and metrics
@@ -30,7 +31,6 @@ from pipeline.publish import check_name
 HERE = Path(__file__).resolve().parent
 SHIPPED = HERE.parent.parent / "tests" / "data" / "complete-journey"
 SHIPPED_WEEKS = date(2017, 12, 4), date(2017, 12, 11)
-GRID = json.loads((HERE / "grid.json").read_text(encoding="utf-8"))
 
 
 class TercelNight(FlowSpec):
@@ -44,9 +44,15 @@ class TercelNight(FlowSpec):
     valid_until = Parameter("valid-until", default="", help="first day of the test split; one week before the end")
     user_sample = Parameter("user-sample", default=100.0, help="percent of the users, with their whole histories")
     min_purchases = Parameter("min-purchases", default=1, help="purchases before train-until that a user needs")
-    grid = Parameter("grid", default=GRID, type=JSONType, help="settings to try, by short name")
+    grid = Parameter(
+        "grid", default=None, type=JSONType, help="settings to try, by short name: a list, in the place of the search"
+    )
+    tune_every = Parameter("tune-every", default=7, help="nights from a search for settings to the next")
+    tune_minutes = Parameter("tune-minutes", default=0.0, help="how long a search takes; 10 without --tune-trials")
+    tune_trials = Parameter("tune-trials", default=0, help="how many settings a search tries; what the time allows")
+    tune_space = Parameter("tune-space", default=None, type=JSONType, help="what is searched; what the data suggests")
     metric = Parameter("metric", default="ndcg@12", help="the validation metric that chooses, over the full catalogue")
-    epochs = Parameter("epochs", default=6, help="at most; 0 lets the data decide")
+    epochs = Parameter("epochs", default=0, help="at most; 0 lets the search decide, or the data")
     k = Parameter("k", default=12, help="items per user")
     seed = Parameter("seed", default=1, help="of training")
     night_name = Parameter("night", default="", help="the night's name; today's date without it")
@@ -61,8 +67,11 @@ class TercelNight(FlowSpec):
     @step
     def start(self) -> None:
         """Looks at the parameters before any work."""
-        if not self.grid:
-            raise ValueError("grid: give one set of settings at least")
+        if self.grid is not None and not self.grid:
+            raise ValueError("grid: give one set of settings at least, or none for a search")
+        for name in ("tune_every", "tune_minutes", "tune_trials"):
+            if getattr(self, name) < (1 if name == "tune_every" else 0):
+                raise ValueError(f"{name.replace('_', '-')}: {getattr(self, name)} is too few")
         if self.k < 1:
             raise ValueError(f"k: {self.k} is not a number of items")
         _ = self._thresholds
@@ -88,7 +97,27 @@ class TercelNight(FlowSpec):
         source = Path(self.source)
         self.summary = night.prepare(self._work, source if source.exists() else self.source, self.settings)
         _show("Data", Table([[name, str(value)] for name, value in self.summary.items()]))
-        self.points = [{"name": f"grid-{i}", "settings": settings} for i, settings in enumerate(self.grid)]
+        self.next(self.tune)
+
+    @card(type="blank")
+    @resources(cpu=8, memory=32_000)
+    @retry(times=2)
+    @step
+    def tune(self) -> None:
+        """The settings to train with: of a search, where one is due, or of the last one; or a grid's."""
+        if self.grid is None:
+            search = night.Search(
+                every=self.tune_every,
+                minutes=self.tune_minutes or None,
+                trials=self.tune_trials or None,
+                space=self.tune_space,
+            )
+            settings = night.tune(self._work, self.tonight, search, self._schedule)
+            self.points = [{"name": night.TUNED, "settings": settings}]
+            kept = json.loads(self._work.tuned.read_text(encoding="utf-8"))
+            _show("Settings", *_found(kept))
+        else:
+            self.points = [{"name": f"grid-{i}", "settings": settings} for i, settings in enumerate(self.grid)]
         self.next(self.train, foreach="points")
 
     @card(type="blank")
@@ -96,7 +125,7 @@ class TercelNight(FlowSpec):
     @retry(times=2)
     @step
     def train(self) -> None:
-        """Training of one point of the grid."""
+        """Training with the search's settings, or with one point of the grid."""
         self.trained = night.train_one(self._work, self.input["name"], self.input["settings"], self._schedule)
         one = self.trained
         words = f"{one.metric} on the validation week **{one.value:.4f}**, popularity {one.popularity:.4f}"
@@ -174,8 +203,8 @@ class TercelNight(FlowSpec):
 
     @property
     def _schedule(self) -> night.Schedule:
-        # Tasks of the grid run beside each other; the result does not depend on the threads.
-        threads = max(1, (os.cpu_count() or 1) // len(self.grid))
+        # Tasks of a grid run beside each other; the result does not depend on the threads.
+        threads = max(1, (os.cpu_count() or 1) // len(self.grid or [None]))
         return night.Schedule(
             metric=self.metric, epochs=self.epochs or None, seed=self.seed, threads=threads, device=self.device
         )
@@ -189,6 +218,18 @@ def _show(title: str, *parts: Any) -> None:
     current.card.append(Markdown(f"# {title}"))
     for part in parts:
         current.card.append(part)
+
+
+def _found(kept: dict[str, Any]) -> list[Any]:
+    """What is kept of searches, for a card."""
+    last, tuned = kept["searched"], kept["tuned"]
+    words = f"The last search was in night {last['night']} ({last['date']}): {last['outcome'].replace('_', ' ')}."
+    if not tuned:
+        return [Markdown(f"{words} The night trains with the defaults.")]
+    low, high = tuned["interval"]
+    words += f" Settings of night {tuned['night']} ({tuned['date']}): {tuned['metric']} {tuned['value']:.4f}"
+    rows = [[name, json.dumps(value)] for name, value in tuned["chosen"].items()]
+    return [Markdown(f"{words} ({low:.4f} to {high:.4f})."), Table(rows, headers=["setting", "value"])]
 
 
 def _curves(one: night.Trained) -> VegaChart:

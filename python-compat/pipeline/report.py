@@ -78,6 +78,7 @@ def render_report(
             tiles=tiles(checks, data, settings.k),
             evaluations=evaluations(metrics or {}),
             losses=losses_of(metrics or {}),
+            origin=origin_of(metrics or {}),
             slices=slice_rows(checks),
             data=as_script(data),
             sample=len(data["users"]),
@@ -179,6 +180,18 @@ def evaluations(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
 def losses_of(metrics: Mapping[str, Any]) -> list[float]:
     """The loss of every epoch; an empty one is NaN."""
     return [float("nan") if loss is None else float(loss) for loss in metrics.get("epoch_losses", [])]
+
+
+def origin_of(metrics: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Where the settings come from, as a night leaves it in the metrics: what a search found, and when; what was left
+    to the data, and why. None where nobody says.
+    """
+    found = metrics.get("settings")
+    if not isinstance(found, dict) or not (found.get("tuned") or found.get("search") or found.get("decisions")):
+        return None
+    tuned = found.get("tuned")
+    chosen = [{"name": name, "value": json.dumps(value)} for name, value in (tuned or {}).get("chosen", {}).items()]
+    return {"tuned": tuned, "chosen": chosen, "search": found.get("search"), "decisions": found.get("decisions") or []}
 
 
 def slice_rows(checks: CheckReport) -> list[dict[str, Any]]:

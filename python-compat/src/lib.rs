@@ -29,7 +29,7 @@ mod _core {
     #[pymodule_export]
     use super::train::{complete_config, forget, settings, shape, train};
     #[pymodule_export]
-    use super::tune::tune;
+    use super::tune::{forget_search, tune};
     #[pymodule_export]
     use super::{device_for, read_json, version};
     use pyo3::prelude::*;

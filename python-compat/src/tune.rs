@@ -6,12 +6,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use pyo3::prelude::*;
 use tercel::Config;
-use tercel::settings::TuneSettings;
+use tercel::settings::{TuneSettings, said};
 use tercel::tune::{Space, Tune};
 
 use crate::dataset::{invalid, open};
 use crate::errors::raised;
 use crate::signals::Watch;
+
+/// Gives up an unfinished search for the folder `out`, whatever it was asked.
+#[pyfunction]
+pub(crate) fn forget_search(out: PathBuf) -> PyResult<()> {
+    raised(tercel::tune::forget(&out))
+}
 
 /// Searches the settings that are best on the dataset at `data` into the folder `out`; the summary as JSON.
 ///
@@ -31,7 +37,9 @@ pub(crate) fn tune(
     observer: Option<Py<PyAny>>,
 ) -> PyResult<String> {
     let dataset = open(&data)?;
-    let config: Config = serde_json::from_str(config).map_err(invalid)?;
+    let given = serde_json::from_str(config).map_err(invalid)?;
+    let fixed = said::<Config>(&given);
+    let config: Config = serde_json::from_value(given).map_err(invalid)?;
     let settings: TuneSettings = serde_json::from_str(settings).map_err(invalid)?;
     let space = match space {
         Some(text) => {
@@ -40,7 +48,7 @@ pub(crate) fn tune(
         }
         None => None,
     };
-    let request = Tune { config, settings, space, resume };
+    let request = Tune { config, settings, space, fixed, resume };
     let (result, watch) = py.detach(|| {
         let stop = AtomicBool::new(false);
         let watch = RefCell::new(Watch::new(observer));

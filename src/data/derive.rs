@@ -63,6 +63,11 @@ pub struct Holdout {
 pub enum HoldoutKind {
     /// The last row of each user with at least three.
     LastPerUser,
+    /// A row of each user with at least three, drawn by a seed.
+    RandomPerUser {
+        /// The seed.
+        seed: u64,
+    },
     /// The last part of the time, as the test split is behind all of it.
     Time {
         /// Its first second.
@@ -94,6 +99,9 @@ impl fmt::Display for Holdout {
         let rows = self.rows;
         match self.kind {
             HoldoutKind::LastPerUser => write!(f, "{rows} training rows held out: the last one of each user"),
+            HoldoutKind::RandomPerUser { seed } => {
+                write!(f, "{rows} training rows held out: one of each user, drawn at random, seed {seed}")
+            }
             HoldoutKind::Time { from } => {
                 let from = crate::table::time::format_time(from);
                 write!(f, "{rows} training rows held out: those from {from} on")

@@ -270,6 +270,7 @@ pub fn ingest_inputs(
         history: Some(history),
         filtered,
         shape: Some(shape),
+        split: Some(config.split),
         derived: None,
     };
     write_json_inside(&dir.join(MANIFEST), &manifest)?;

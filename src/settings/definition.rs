@@ -28,6 +28,7 @@ impl<S: Table, T: Value + 'static> Definition<S, T> {
             default: get(&S::default()).written().ok_or_else(|| open.to_owned()),
             flag: None,
             short: Some(key.to_owned()),
+            searched: true,
             check: Box::new(|_| Ok(())),
             put: Box::new(move |all, texts| {
                 let words = texts.iter().map(|text| <T::Word as Word>::read(text)).collect::<Result<Vec<_>, _>>()?;
@@ -91,6 +92,12 @@ impl<S: Table, T: Value + 'static> Definition<S, T> {
         self
     }
 
+    /// Is not about how good a model is: a search for settings does not try it.
+    pub(crate) fn unsearched(mut self) -> Self {
+        self.setting.searched = false;
+        self
+    }
+
     /// Another flag, without a value, sets it to this word.
     pub(crate) fn switch(mut self, name: &str, word: &'static str, doc: &str) -> Self {
         let get_mut = self.get_mut;
@@ -102,6 +109,7 @@ impl<S: Table, T: Value + 'static> Definition<S, T> {
             default: Err(String::new()),
             flag: Some(Flag { shorthand: true, ..Flag::new(name.to_owned(), None) }),
             short: None,
+            searched: self.setting.searched,
             check: Box::new(|_| Ok(())),
             put: Box::new(move |all, _| {
                 get_mut(all).put(vec![<T::Word as Word>::parse(word)?]);
@@ -177,6 +185,7 @@ impl<S: Table, T: Table> Nested<S, T> {
             default: Err(String::new()),
             flag: Some(Flag { shorthand: true, ..Flag::new(self.key.replace('_', "-"), Some(value)) }),
             short: Some(self.key.to_owned()),
+            searched: true,
             check: Box::new(|_| Ok(())),
             put: Box::new(move |all, texts| {
                 for text in texts {

@@ -5,6 +5,7 @@
 
 use super::resolved::Opened;
 use super::{Combine, Config, Decision, EarlyStop, EarlyStopping, LogQ, Negatives, OptimizerKind, Resolved, Word};
+use crate::data::later::LATE;
 use crate::data::shape::{HeldOut, Shape};
 
 /// Rows that a run sees, all epochs together.
@@ -23,8 +24,6 @@ const MORE: f64 = 1.2;
 const AS_MUCH: f64 = 0.8;
 /// The least that they tell: where hardly anything explains the next item, a history adds noise (Complete Journey).
 const LEAST: f64 = 0.04;
-/// The share of the held-out rows that come after training where the next item is what is asked for.
-const AFTER: f64 = 0.9;
 /// The fewest users that are asked for it: with 200 the two shares of one data set differ by some per cent from draw to draw.
 const ENOUGH_USERS: u64 = 500;
 /// Scores that a whole training takes when every row is compared with all items, where that takes minutes at most.
@@ -97,7 +96,7 @@ fn history(config: &Config, shape: &Shape) -> Choice<usize> {
         100.0 * next.all,
         100.0 * next.popularity
     );
-    if let Some(later) = shape.later.filter(|later| *later < AFTER) {
+    if let Some(later) = shape.later.filter(|later| *later < LATE) {
         return (0, format!("{:.1} % of the held-out rows come after their user's training rows", 100.0 * later));
     }
     let tells_more = next.last > MORE * next.earlier.max(next.popularity);

@@ -15,6 +15,8 @@ pub struct Setting<S> {
     pub(super) default: Result<String, String>,
     pub(super) flag: Option<Flag>,
     pub(super) short: Option<String>,
+    /// Whether a search for settings may try it.
+    pub(super) searched: bool,
     pub(super) check: Check<S>,
     pub(super) put: Put<S>,
     pub(super) read: fn(&OsStr) -> Result<(), String>,
@@ -71,6 +73,8 @@ pub struct Description {
     pub open: Option<String>,
     /// What it is.
     pub doc: String,
+    /// Whether a search for settings may try it: it is about how good a model is, and not about where or how it is trained.
+    pub searched: bool,
 }
 
 impl<S> Setting<S> {
@@ -133,6 +137,7 @@ impl<S> Setting<S> {
             default: self.default.clone().ok(),
             open: self.default.clone().err().filter(|open| !open.is_empty()),
             doc: self.doc.clone(),
+            searched: self.searched,
         }
     }
 
@@ -151,6 +156,7 @@ impl<S> Setting<S> {
             default: self.default,
             flag: self.flag,
             short: self.short,
+            searched: self.searched,
             check: Box::new(move |outer| check(get(outer))),
             put: Box::new(move |outer, values| put(get_mut(outer), values)),
             read: self.read,

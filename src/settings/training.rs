@@ -112,23 +112,23 @@ settings! {
         /// Rows of a batch.
         pub batch_size: Option<usize> = None, "by the shape of the data" => flag("B").check(within(1, MAX_BATCH));
         /// Seed of initial values, order, negatives and rounding: the same seed gives the same bits.
-        pub seed: u64 = 0 => flag("S");
+        pub seed: u64 = 0 => flag("S").unsearched();
         /// Where the work runs: `auto`, `cpu` or `cuda:N`.
-        pub device: Device = Device::Auto => flag("DEVICE").under("Machine");
+        pub device: Device = Device::Auto => flag("DEVICE").under("Machine").unsearched();
         /// What is multiplied; sums are fp32. A CUDA device's towers and loss follow it, and the softmax loss of an AMD
         /// CPU with AVX512-BF16. Everything else computes in fp32.
         pub precision: Precision = Precision::Bf16;
         /// The instructions that a CPU computes with: `auto`, `portable`, `avx2`, `avx512` or `avx512-bf16`. The same seed
         /// gives the same bits with the same ones: name those that every processor has that a run may go on with.
-        pub instructions: Instructions = Instructions::Auto => flag("NAME").under("Machine");
+        pub instructions: Instructions = Instructions::Auto => flag("NAME").under("Machine").unsearched();
         /// Threads; 0 takes every core. The results do not depend on it.
-        pub threads: usize = 0 => flag("N").under("Machine").check(at_most(MAX_THREADS));
+        pub threads: usize = 0 => flag("N").under("Machine").check(at_most(MAX_THREADS)).unsearched();
         /// Batches between checkpoints, beside the one at every epoch's end; 0: none between.
-        pub checkpoint_every: u64 = 0 => flag("N");
+        pub checkpoint_every: u64 = 0 => flag("N").unsearched();
         /// Stops when a full-catalogue validation metric has not improved for so many epochs, as in `ndcg@20,3` (or, of
         /// one view, `next.ndcg@20,3`); `off` trains every epoch and keeps the last.
         pub early_stop: Option<EarlyStopping> = None, "ndcg@20 with a patience of half the epochs where there is a validation split, else off"
-            => flag("off|METRIC,PATIENCE");
+            => flag("off|METRIC,PATIENCE").unsearched();
     }
 }
 

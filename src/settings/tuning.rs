@@ -22,6 +22,14 @@ settings! {
         /// Trials side by side; 0: one a core, two on a GPU. The results do not depend on it.
         pub parallel: usize = 0 => flag("N").check(at_most(MAX_THREADS));
     }
+
+    /// What `tercel nightly` is told of its searches.
+    pub struct NightlyTuneSettings["Search for settings"] {
+        /// Nights from a search to the next; a night is a run with other data than the one before.
+        pub every: u64 = 7 => check(within(1, 1_000_000));
+        /// The search itself.
+        pub search: TuneSettings, flat;
+    }
 }
 
 impl TuneSettings {

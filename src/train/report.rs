@@ -2,14 +2,16 @@
 
 use std::fmt::{self, Write as _};
 use std::io::Write as _;
+use std::path::Path;
+use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use super::Diagnostics;
 use crate::config::Resolved;
 use crate::data::dataset::{Dataset, Split};
 use crate::eval::Estimate;
-use crate::files::{AtomicFile, write_json_inside};
+use crate::files::{AtomicFile, Lock, read_json, write_json_inside, write_json_locked, write_text};
 use crate::model::checkpoint::{ModelDir, TrainerState};
 use crate::table::time::format_time;
 use crate::{Error, Result};
@@ -37,6 +39,45 @@ pub(super) fn write(
     let mut file = AtomicFile::inside(&path)?;
     file.write_all(card.as_bytes()).map_err(|e| Error::io(&path, e))?;
     file.commit()
+}
+
+/// How long it waits for an evaluation to write its figures.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// What a card has where its settings come from, and what stands behind it.
+const SETTINGS: &str = "## Settings\n";
+const METRICS: &str = "## Metrics\n";
+
+/// Puts into a model's `metrics.json`, as `settings`, and into its card, as `lines`, where its settings come from: in the
+/// place of what was said of them before.
+///
+/// # Errors
+/// [`Error::Damaged`] when `metrics.json` is; [`Error::Input`] when another run is writing it; [`Error::Io`].
+pub fn keep_settings(model: &Path, settings: &Value, lines: &[String]) -> Result<()> {
+    let path = model.join("metrics.json");
+    let lock = Lock::wait(&path, PATIENCE)?;
+    let mut metrics: Map<String, Value> = read_json(&path)?;
+    if metrics.get("settings") != Some(settings) {
+        metrics.insert("settings".into(), settings.clone());
+        write_json_locked(&path, &metrics, &lock)?;
+    }
+    let path = model.join("README.md");
+    // Whoever removed the card did not want it.
+    let Ok(card) = std::fs::read_to_string(&path) else { return Ok(()) };
+    let said = with_settings(&card, lines);
+    if said == card { Ok(()) } else { write_text(&path, &said) }
+}
+
+/// A card with these lines on its settings.
+fn with_settings(card: &str, lines: &[String]) -> String {
+    let (before, rest) = card.split_once(SETTINGS).unwrap_or((card, ""));
+    let after = rest.find("\n## ").map_or("", |at| &rest[at + 1..]);
+    let card = format!("{before}{after}");
+    if lines.is_empty() {
+        return card;
+    }
+    let section: String = lines.iter().map(|line| format!("- {line}\n")).collect();
+    let at = card.find(METRICS).unwrap_or(card.len());
+    format!("{}{SETTINGS}\n{section}\n{}", &card[..at], &card[at..])
 }
 
 fn card(
@@ -161,4 +202,23 @@ fn limits(text: &mut String, dataset: &Dataset, config: &Resolved, diagnostics: 
     )?;
     writeln!(text, "- Figures hold for the time of the held-out rows; they fall as the model grows old.")?;
     writeln!(text, "\n`config.json` holds every setting, `metrics.json` every figure.")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_card_says_once_where_the_settings_come_from() {
+        let card = "# A model\n\n## Training\n\nD = 8.\n\n## Metrics\n\nNone.\n\n## Limits\n\n- One.\n";
+        let with = |card: &str, lines: &[&str]| {
+            with_settings(card, &lines.iter().map(ToString::to_string).collect::<Vec<_>>())
+        };
+        let once = with(card, &["first", "second"]);
+        assert!(once.contains("D = 8.\n\n## Settings\n\n- first\n- second\n\n## Metrics\n\nNone."), "{once}");
+        let again = with(&once, &["third"]);
+        assert!(again.contains("- third") && !again.contains("first"), "{again}");
+        assert_eq!(again.matches("## ").count(), 4);
+        assert_eq!(with(&again, &[]), card);
+    }
 }

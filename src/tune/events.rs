@@ -110,6 +110,8 @@ pub struct TuneSummary {
     pub metric: String,
     /// The winner's figure on the validation rows, before it was trained on them.
     pub value: f64,
+    /// The ends of its 95 % interval.
+    pub interval: [f64; 2],
     /// The defaults' figure.
     pub default_value: Option<f64>,
     /// What the winner is more than the defaults, and the ends of that 95 % interval.

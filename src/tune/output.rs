@@ -58,7 +58,15 @@ pub(super) struct Finished {
     interval: [f64; 2],
     gain: Option<[f64; 3]>,
     /// The folder's files, those of the model under `model/`.
-    files: Vec<FileInfo>,
+    pub(super) files: Vec<FileInfo>,
+}
+
+/// The record of a finished search in the folder `out`; `None` where there is none that could be read as one.
+pub(super) fn finished(out: &Path) -> Result<Option<State>> {
+    match out.join(MANIFEST).is_file() {
+        true => State::read(out),
+        false => Ok(None),
+    }
 }
 
 /// Writes all but the model, which is there, and the manifest last.

@@ -27,11 +27,10 @@ pub(super) fn validated(dataset: &Dataset, dir: &Path, seed: u64) -> Result<Rows
 }
 
 /// Training and validation rows together, as the training split of a dataset in `dir`; the dataset itself where it has no
-/// validation rows.
+/// validation rows. What a killed search left there is made anew: it is links to the dataset's shards, which may have moved.
 pub(super) fn whole(dataset: &Dataset, dir: &Path) -> Result<Dataset> {
     match dataset.split(Split::Valid).rows {
         0 => Ok(dataset.clone()),
-        _ if dir.exists() => Dataset::open(dir),
         _ => dataset.refit(dir),
     }
 }

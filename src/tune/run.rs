@@ -1,5 +1,6 @@
 //! A whole search, from the dataset to the folder that it leaves.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
@@ -37,8 +38,27 @@ pub struct Tune {
     pub settings: TuneSettings,
     /// What is searched; none for what the data suggests.
     pub space: Option<Space>,
-    /// Goes on with a search that was killed; begins where there is none.
+    /// Settings that are given, by key, though `config` may have them at their defaults: they are not searched.
+    pub fixed: BTreeSet<String>,
+    /// Goes on with a search that was killed; begins where there is none. One that is finished is left as it is.
     pub resume: bool,
+}
+
+impl Tune {
+    /// Checks what can be checked before any work.
+    ///
+    /// # Errors
+    /// [`Error::Config`] naming the first setting that cannot be used, among them one that is both given and searched.
+    pub fn check(&self) -> Result<()> {
+        self.config.validate()?;
+        self.settings.validate()?;
+        let Some(space) = &self.space else { return Ok(()) };
+        space.check("space")?;
+        match space.0.keys().find(|key| self.fixed.contains(*key)) {
+            None => Ok(()),
+            Some(key) => Err(Error::config(key, "is given, and the space searches it: leave it out of one of them")),
+        }
+    }
 }
 
 /// Searches the settings that are best on `dataset`, and leaves them in the folder `out` (`tuned.toml`), with a model that
@@ -46,7 +66,8 @@ pub struct Tune {
 /// (`report.html`).
 ///
 /// The work is done in a folder beside it (`.NAME.tuning`), which takes its place in one step when the search is done. A
-/// search that is stopped or killed goes on with `resume`, to the same end.
+/// search that is stopped or killed goes on with `resume`, to the same end; one that is finished, and was asked the same, is
+/// left as it is.
 ///
 /// # Errors
 /// [`Error::Config`] for what cannot be used; [`Error::Checkpoint`] where an unfinished search is there and `resume` is false,
@@ -61,8 +82,7 @@ pub fn tune(
     let begun = Instant::now();
     let Tune { settings, resume, .. } = request;
     let mut config = request.config.clone();
-    config.validate()?;
-    settings.validate()?;
+    request.check()?;
     config.train.device = config.train.device.resolve()?;
     let draft = Draft::open(out.as_ref(), output::WORK, true)?;
     let mut left = State::read(draft.path())?;
@@ -76,23 +96,24 @@ pub fn tune(
             left = None;
         }
     }
+    if *resume
+        && left.is_none()
+        && let Some(summary) = already(dataset, out.as_ref(), request, &config)?
+    {
+        return Ok(summary);
+    }
     let mut held = rows::validated(dataset, &draft.path().join(HELD_OUT), config.train.seed)?;
     let shape = Shape::of(&held.dataset)?;
     let (view, watched, k) = metric(&settings.metric).map_err(|reason| Error::config("metric", reason))?;
     let defaults = trained(&config, &shape, 1);
     let space = match &request.space {
         Some(space) => space.clone(),
-        None => suggest::space(&held.dataset, &config, &shape, &defaults),
+        None => suggest::space(&held.dataset, &config, &request.fixed, &shape, &defaults),
     };
-    let asked = Asked {
-        dataset: dataset.fingerprint().to_owned(),
-        config: config.clone(),
-        space,
-        metric: settings.metric.clone(),
-        trials: settings.trials,
-        minutes: settings.limit(),
-        seed: config.train.seed,
-    };
+    if space.0.is_empty() {
+        return Err(Error::config("space", "every setting that would be searched is given: name one that is to be"));
+    }
+    let asked = asked(dataset, settings, &config, space);
     let state = match left {
         Some(state) => match state.check(&asked, draft.path()) {
             Ok(()) => state,
@@ -165,6 +186,39 @@ pub fn tune(
     Ok(summary(&state, winner, &out, begun))
 }
 
+fn asked(dataset: &Dataset, settings: &TuneSettings, config: &Config, space: Space) -> Asked {
+    Asked {
+        dataset: dataset.fingerprint().to_owned(),
+        config: config.clone(),
+        space,
+        metric: settings.metric.clone(),
+        trials: settings.trials,
+        minutes: settings.limit(),
+        seed: config.train.seed,
+    }
+}
+
+/// What a finished search in `out` came to that was asked the same. A space that the data suggests is the same for the
+/// same dataset and settings, but for what is given at its default.
+fn already(dataset: &Dataset, out: &Path, request: &Tune, config: &Config) -> Result<Option<TuneSummary>> {
+    let begun = Instant::now();
+    let Some(state) = output::finished(out)? else { return Ok(None) };
+    let space = request.space.clone().unwrap_or_else(|| state.asked.space.clone());
+    let fixed = request.fixed.iter().any(|key| space.0.contains_key(key));
+    match state.check(&asked(dataset, &request.settings, config, space), out) {
+        Ok(()) if !fixed => Ok(state.winner().map(|winner| summary(&state, winner, out, begun))),
+        _ => Ok(None),
+    }
+}
+
+/// Gives up an unfinished search for `out`, whatever it was asked.
+///
+/// # Errors
+/// [`Error::Input`] when it is being done, or when what is in its place is not a search's; [`Error::Io`].
+pub fn forget(out: impl AsRef<Path>) -> Result<()> {
+    Draft::open(out.as_ref(), output::WORK, false)?.discard()
+}
+
 /// Which items count, and why: what was asked for; else discovery, or what users take next where that finds nothing new.
 fn look(evaluator: &mut Evaluator, asked: Option<View>) -> String {
     if let Some(view) = asked {
@@ -188,6 +242,7 @@ fn summary(state: &State, winner: usize, out: &Path, begun: Instant) -> TuneSumm
         chosen: trial.chosen.clone(),
         metric: state.asked.metric.clone(),
         value: last.map_or(f64::NAN, |figure| figure.value),
+        interval: last.map_or([f64::NAN; 2], |figure| figure.interval),
         default_value: state.trials[0].value_at(trial.figures.len().saturating_sub(1)),
         gain: last.and_then(|figure| figure.gain),
         epochs: state.trials.iter().map(trained).sum(),

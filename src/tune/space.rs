@@ -1,11 +1,12 @@
 //! What a search may change: settings, each with a range or a list of values.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::config::{Config, Table};
+use crate::settings::Description;
 use crate::{Error, Result};
 
 /// The settings of one trial that the search chose, by key (`model.temperature`).
@@ -123,15 +124,25 @@ impl Space {
     /// # Errors
     /// As [`from_toml`](Space::from_toml).
     pub fn from_value(table: &Value, name: &str) -> Result<Space> {
-        let refuse = |reason: String| Error::config(name, reason);
-        let known: Vec<String> = Config::describe().into_iter().map(|setting| setting.key).collect();
         let mut space = Space::default();
-        collect("", table, &known, &mut space).map_err(refuse)?;
-        if space.0.is_empty() {
+        collect("", table, &Config::describe(), &mut space).map_err(|reason| Error::config(name, reason))?;
+        space.check(name)?;
+        Ok(space)
+    }
+
+    /// Refuses what cannot be searched; `name` is what an error calls the space.
+    ///
+    /// # Errors
+    /// [`Error::Config`] naming the key.
+    pub(super) fn check(&self, name: &str) -> Result<()> {
+        let refuse = |reason: String| Error::config(name, reason);
+        if self.0.is_empty() {
             return Err(refuse("names nothing to search".into()));
         }
+        let settings = Config::describe();
         let default = Config::default();
-        for (key, axis) in &space.0 {
+        for (key, axis) in &self.0 {
+            searched(key, &settings).map_err(refuse)?;
             let ends = match axis {
                 Axis::Choices(choices) => choices.clone(),
                 Axis::Range(range) => vec![json!(range.from), json!(range.to)],
@@ -141,16 +152,35 @@ impl Space {
             });
             axis.check().and(tried).map_err(|reason| refuse(format!("{key}: {reason}")))?;
         }
-        Ok(space)
+        Ok(())
+    }
+}
+
+/// Refuses a key that is no setting, or one that is not about how good a model is.
+fn searched(key: &str, settings: &[Description]) -> Result<(), String> {
+    match settings.iter().find(|setting| setting.key == key) {
+        None => Err(format!("{key}: no such setting")),
+        Some(setting) if setting.searched => Ok(()),
+        Some(_) => {
+            let others = settings.iter().filter(|setting| setting.searched).map(|setting| setting.key.as_str());
+            let others: BTreeSet<&str> = others.collect();
+            let others = others.into_iter().collect::<Vec<_>>().join(", ");
+            Err(format!(
+                "{key}: is not about how good a model is, and not searched (give it to the search itself); what can be \
+                 searched: {others}"
+            ))
+        }
     }
 }
 
 /// Finds the axes in a table of a file.
-fn collect(prefix: &str, table: &Value, known: &[String], space: &mut Space) -> Result<(), String> {
+fn collect(prefix: &str, table: &Value, known: &[Description], space: &mut Space) -> Result<(), String> {
     let Value::Object(fields) = table else { return Err(format!("{prefix}: not a table")) };
     for (name, value) in fields {
         let key = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
-        if known.contains(&key) {
+        if known.iter().any(|known| known.key == key) {
+            // Before its values, which are none of a search's.
+            searched(&key, known)?;
             let axis = match value {
                 Value::Array(choices) => Axis::Choices(choices.clone()),
                 Value::Object(_) => {
@@ -159,7 +189,7 @@ fn collect(prefix: &str, table: &Value, known: &[String], space: &mut Space) -> 
                 fixed => Axis::Choices(vec![fixed.clone()]),
             };
             space.0.insert(key, axis);
-        } else if known.iter().any(|known| known.starts_with(&format!("{key}."))) {
+        } else if known.iter().any(|known| known.key.starts_with(&format!("{key}."))) {
             collect(&key, value, known, space)?;
         } else {
             return Err(format!("{key}: no such setting"));
@@ -258,6 +288,31 @@ mod tests {
         ] {
             let error = Space::from_toml(text, "space.toml").unwrap_err().to_string();
             assert!(error.contains("space.toml") && error.contains(words), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_search_tries_what_makes_a_model_better_and_nothing_else() {
+        let settings = Config::describe();
+        let kept: Vec<&str> = settings.iter().filter(|one| !one.searched).map(|one| one.key.as_str()).collect();
+        let expected = [
+            "train.seed",
+            "train.device",
+            "train.instructions",
+            "train.threads",
+            "train.checkpoint_every",
+            "train.early_stop",
+        ];
+        assert_eq!(kept, expected, "a new setting is searched, or says that it is not");
+        for key in expected {
+            let name = key.strip_prefix("train.").unwrap();
+            let error = Space::from_toml(&format!("[train]\n{name} = [1, 2]"), "space.toml").unwrap_err().to_string();
+            assert!(error.starts_with(&format!("space.toml: {key}: ")), "{error}");
+            assert!(error.contains("optimizer.lr, ") && error.contains(", train.epochs"), "{error}");
+            assert!(expected.iter().all(|other| !error.contains(&format!(" {other}"))), "{error}");
+            // Not by hand either.
+            let space = Space([(key.to_owned(), Axis::Choices(vec![json!(1)]))].into());
+            assert!(space.check("space").unwrap_err().to_string().contains(key));
         }
     }
 

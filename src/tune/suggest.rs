@@ -1,18 +1,27 @@
 //! What is searched where nobody says: what was seen to matter, as far as the data has it.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use super::space::{Axis, Chosen, Range, Scale, Space, as_written, value_of, with};
 use crate::config::{Config, Resolved};
 use crate::data::dataset::Dataset;
+use crate::data::later::LATE;
 use crate::data::shape::Shape;
 use crate::model::spec::ModelSpec;
 
 /// Numbers of candidates are searched up to what makes a training take so many times as long as the defaults'.
 const DEARER: f64 = 6.0;
 
-/// The space for a dataset, without what `config` sets to something else than its default.
-pub(super) fn space(dataset: &Dataset, config: &Config, shape: &Shape, defaults: &Resolved) -> Space {
+/// The space for a dataset, without what is `fixed`, and what `config` sets to something else than its default.
+pub(super) fn space(
+    dataset: &Dataset,
+    config: &Config,
+    fixed: &BTreeSet<String>,
+    shape: &Shape,
+    defaults: &Resolved,
+) -> Space {
     let manifest = dataset.manifest();
     let log = |from: f64, to: f64| Axis::Range(Range { from, to, scale: Scale::Log });
     let even = |from: f64, to: f64| Axis::Range(Range { from, to, scale: Scale::Linear });
@@ -43,14 +52,15 @@ pub(super) fn space(dataset: &Dataset, config: &Config, shape: &Shape, defaults:
     }
     let asked = serde_json::to_value(config).unwrap_or_default();
     let default = serde_json::to_value(Config::default()).unwrap_or_default();
-    all.retain(|(key, _)| value_of(&asked, key) == value_of(&default, key));
+    all.retain(|(key, _)| !fixed.contains(*key) && value_of(&asked, key) == value_of(&default, key));
     Space(all.into_iter().map(|(key, axis)| (key.to_owned(), axis)).collect())
 }
 
 /// How many of a user's last items may be read: few where the last ones say more than others.
 fn histories(shape: &Shape) -> Vec<Value> {
     let say_more = shape.next.is_some_and(|next| next.last > next.earlier);
-    let lengths: &[u64] = if shape.is_ordered() || say_more { &[0, 1, 2, 3, 5, 20] } else { &[0, 50] };
+    let in_order = (shape.is_ordered() || say_more) && shape.later.is_none_or(|later| later >= LATE);
+    let lengths: &[u64] = if in_order { &[0, 1, 2, 3, 5, 20] } else { &[0, 50] };
     lengths.iter().map(|n| json!(n)).collect()
 }
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use super::command::{Calls, count, run};
 use super::readers::Reader;
 use super::tree::{Entry, Tree};
-use super::world::{PREDICTIONS, Place, SPLIT, TRAINING, VECTORS, night, world};
+use super::world::{PREDICTIONS, Place, SPLIT, TRAINING, VECTORS, must, night, world};
 
 /// A command that writes.
 pub struct Job {
@@ -99,6 +99,38 @@ fn train() -> Vec<Job> {
     jobs
 }
 
+/// What the searches here try.
+const SPACE: &str = "[model]\ntemperature = [0.1, 0.2, 0.4]\n[train]\nepochs = [2, 3]\n";
+
+fn with_files(files: &[(&str, &str)]) -> Tree {
+    let mut tree = world().clone();
+    tree.0.extend(files.iter().map(|(name, text)| (Path::new(name).to_owned(), Entry::File(text.as_bytes().to_vec()))));
+    tree
+}
+
+fn tune() -> Vec<Job> {
+    let asked = ["--trials", "3", "--parallel", "1", "--space", "space.toml", "--metric", "ndcg@5", "--dim", "8"];
+    let machine = ["--batch-size", "64", "--threads", "1", "--device", "cpu"];
+    let of = |seed| [&["tune", "--data", "ds", "--out", "found", "--seed", seed], &asked[..], &machine[..]].concat();
+    let job = |name: &str, old: Tree| {
+        let readers = vec![Reader::recommend("found/model"), Reader::inspect("found/model")];
+        Job { old, again: &["--resume"], ..Job::new(name, &of("3"), &["found"], readers) }
+    };
+    let old = with_files(&[("space.toml", SPACE)]);
+    let place = Place::of(&old);
+    must(&place.at(), &of("1"));
+    let mut jobs = vec![job("tune", old), job("tune over a search", Tree::read(&place.at()))];
+    // What a kill in the middle of a search left is gone on with.
+    let mut resumed = job("tune --resume", jobs[0].old.clone());
+    let (_, calls) = count(&Place::of(&resumed.old).at(), &resumed.args);
+    let place = Place::of(&resumed.old);
+    run(&place.at(), &resumed.args, Some(&format!("kill:{}", calls.operations.len() * 3 / 5)));
+    resumed.old = Tree::read(&place.at());
+    resumed.args.push("--resume".to_owned());
+    jobs.push(resumed);
+    jobs
+}
+
 fn index() -> Vec<Job> {
     let one = ["index", "--model", "other", "--threads", "1", "--out", "x.index"];
     let own = ["index", "--model", "m", "--threads", "1", "--k", "7"];
@@ -185,7 +217,21 @@ fn nights() -> Vec<Job> {
         let parts = parts(out);
         Job::new(name, &night(input, out), &parts.each_ref().map(String::as_str), readers)
     };
-    vec![of("next.csv", "fresh", "nightly"), of("next.csv", "run", "a second night")]
+    // A night that searches for its settings.
+    let text = format!(
+        "[ingest]\nsplit = \"{}\"\n[model]\ndim = 8\n[train]\nbatch_size = 64\nthreads = 1\ndevice = \"cpu\"\n\
+         [tune]\ntrials = 3\nparallel = 1\nmetric = \"ndcg@5\"\nspace = \"space.toml\"\n",
+        SPLIT[1]
+    );
+    let args =
+        ["nightly", "next.csv", "--config", "night.toml", "--out", "fresh", "--predictions", "top.csv", "--k", "3"];
+    let outputs: Vec<String> =
+        parts("fresh").into_iter().chain(["tuning", "tuned.toml"].map(|part| format!("fresh/{part}"))).collect();
+    let outputs: Vec<&str> = outputs.iter().map(String::as_str).collect();
+    let readers = vec![Reader::recommend("fresh/model"), Reader::inspect("fresh/dataset")];
+    let old = with_files(&[("space.toml", SPACE), ("night.toml", &text)]);
+    let searching = Job { old, ..Job::new("a night that searches", &args, &outputs, readers) };
+    vec![of("next.csv", "fresh", "nightly"), of("next.csv", "run", "a second night"), searching]
 }
 
 /// Every job, run once; `TERCEL_FAULTS_JOB` takes those with such a name.
@@ -194,8 +240,9 @@ pub fn known() -> Arc<Vec<Known>> {
     let mut known = KNOWN.lock().expect("no other suite failed while it made them");
     let asked = std::env::var("TERCEL_FAULTS_JOB").unwrap_or_default();
     let made = || {
-        let jobs =
-            [ingest(), train(), index(), files(), synth(), accepting(), sweeping(), nights()].into_iter().flatten();
+        let jobs = [ingest(), train(), tune(), index(), files(), synth(), accepting(), sweeping(), nights()]
+            .into_iter()
+            .flatten();
         Arc::new(jobs.filter(|job| job.name.contains(&asked)).map(Job::known).collect())
     };
     Arc::clone(known.get_or_insert_with(made))

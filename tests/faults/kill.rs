@@ -49,8 +49,8 @@ fn swept(known: &Known, tally: &Tally, case: &str, left: &Tree) {
         }
     }
     let tree = Tree::read(&place.at());
-    // An unfinished training is work that can be gone on with.
-    let kept = |path: &&&Path| !path.to_string_lossy().ends_with("training");
+    // An unfinished training or search is work that can be gone on with.
+    let kept = |path: &&&Path| !["training", "tuning"].iter().any(|end| path.to_string_lossy().ends_with(end));
     let litter: Vec<_> =
         tree.hidden().into_iter().filter(|path| kept(&path)).map(|path| path.display().to_string()).collect();
     if !litter.is_empty() {

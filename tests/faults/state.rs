@@ -49,8 +49,9 @@ impl<'a> Judge<'a> {
         let (old, new, job) = (&self.known.job.old, &self.known.new, &self.known.job);
         let part = |tree: &Tree, output: &str| {
             let mut part = tree.part(Path::new(output));
-            // A night trains a model, and then measures it.
-            part.0.retain(|path, _| !(output.ends_with("/model") && path.ends_with("metrics.json")));
+            // A night trains a model, then says where its settings come from, and measures it.
+            let later = |path: &Path| path.ends_with("metrics.json") || path.ends_with("README.md");
+            part.0.retain(|path, _| !(output.ends_with("/model") && later(path)));
             part
         };
         let states: Vec<(bool, bool, bool)> = job

@@ -1,5 +1,6 @@
 //! Derived datasets beside what plain loops over the rows give.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
@@ -8,7 +9,7 @@ use tercel::Error;
 use tercel::data::dataset::{Dataset, EntityInfo, Manifest, Split, SplitInfo, write_json};
 use tercel::data::derive::{DerivedKind, HoldoutKind};
 use tercel::data::history::History;
-use tercel::data::ingest::FeatureSpec;
+use tercel::data::ingest::{FeatureSpec, IngestConfig, ingest};
 use tercel::data::shape;
 use tercel::data::shard::Shard;
 use tercel::data::vocabulary::{FeatureColumn, RawId, Vocabulary};
@@ -277,9 +278,16 @@ proptest! {
         let found = *new.dataset.holdout().unwrap();
         prop_assert_eq!(found.rows, new.rows[1].len() as u64);
         match kind {
-            // The draw is its own business; the division is not.
-            HoldoutKind::Random { .. } => {
-                prop_assert_eq!(found.kind, kind);
+            // The draw is its own business; the division is not. Where no drawn row can be spared, others are drawn.
+            HoldoutKind::Random { .. } | HoldoutKind::RandomPerUser { .. } => {
+                let others = HoldoutKind::Random { seed };
+                prop_assert!(found.kind == kind || found.kind == others);
+                if let HoldoutKind::RandomPerUser { .. } = found.kind {
+                    let users: BTreeSet<u32> = new.rows[1].iter().map(|row| row.0).collect();
+                    prop_assert_eq!(users.len(), new.rows[1].len());
+                    let rows = |user: &u32| old.rows[0].iter().filter(|row| row.0 == *user).count();
+                    prop_assert!(users.iter().all(|user| rows(user) >= 3));
+                }
                 let mut both = [&new.rows[0][..], &new.rows[1]].concat();
                 let mut all = old.rows[0].clone();
                 both.sort_unstable();
@@ -317,6 +325,9 @@ fn expected(old: &Plain, seed: u64) -> Option<(HoldoutKind, [Vec<Row>; 3])> {
             return Some((HoldoutKind::Time { from }, rows));
         }
     }
+    if timed && old.manifest.split.is_some() && is_among(old) {
+        return divided(train, |_, _| true).map(|rows| (HoldoutKind::RandomPerUser { seed }, rows));
+    }
     let of_user = |user: u32| train.iter().enumerate().filter(move |(_, row)| row.0 == user);
     let is_last = |at: usize, row: &Row| {
         of_user(row.0).count() >= 3 && of_user(row.0).map(|(at, row)| (row.2, at)).max() == Some((row.2, at))
@@ -325,6 +336,14 @@ fn expected(old: &Plain, seed: u64) -> Option<(HoldoutKind, [Vec<Row>; 3])> {
         return Some((HoldoutKind::LastPerUser, rows));
     }
     divided(train, |_, _| true).map(|rows| (HoldoutKind::Random { seed }, rows))
+}
+
+/// Whether the test rows lie among those that their users have in training.
+fn is_among(old: &Plain) -> bool {
+    let last = |user: u32| old.rows[0].iter().filter(|row| row.0 == user).map(|row| row.2).max();
+    let late: Vec<bool> =
+        old.rows[2].iter().filter(|row| row.0 > 0).filter_map(|row| Some(row.2 >= last(row.0)?)).collect();
+    !late.is_empty() && (late.iter().filter(|late| **late).count() as f64) < 0.9 * late.len() as f64
 }
 
 /// Chosen rows validate, unless their user or item would have none in training by the time that they come.
@@ -388,6 +407,59 @@ fn the_date_is_the_test_splits_span_before_the_end_and_a_fifth_at_most() {
         assert_eq!(new.holdout().unwrap().kind, HoldoutKind::LastPerUser);
         assert_eq!(new.holdout().unwrap().rows, 10);
     }
+}
+
+/// What is held out is like the test split, however that came to be.
+#[test]
+fn a_hold_out_is_like_the_test_split() {
+    let case = Case::new();
+    // Every user buys at the same twenty times.
+    let row = |n: usize| format!("u{},i{},{}\n", n % 30, (n * 7 + n / 30) % 11, 1_600_000_000 + n / 30 * 1000);
+    let rows: Vec<String> = (0..600).map(row).collect();
+    let file = |name: &str, rows: &[&String]| {
+        let text: String = rows.iter().map(|row| row.as_str()).collect();
+        fs::write(case.path(name), "user,item,time\n".to_owned() + &text).unwrap();
+    };
+    let all: Vec<&String> = rows.iter().collect();
+    file("all.csv", &all);
+    let held = |input: &str, config: IngestConfig| {
+        let _ = fs::remove_dir_all(case.path("data"));
+        ingest(&[case.path(input)], &case.path("data"), &config, &|_| {}).unwrap();
+        let made = Dataset::open(case.path("data")).unwrap();
+        let kind = made.hold_out(case.path("held"), 3).unwrap().holdout().unwrap().kind;
+        (made.manifest().test.is_later(), kind)
+    };
+    // A rule leaves validation rows, but for one by a single time: without them its hold-out would be of another kind.
+    let by_rule = |split: &str| {
+        let config = IngestConfig { split: split.parse().unwrap(), ..IngestConfig::default() };
+        let _ = fs::remove_dir_all(case.path("data"));
+        ingest(&[case.path("all.csv")], &case.path("data"), &config, &|_| {}).unwrap();
+        let mut manifest: serde_json::Value =
+            serde_json::from_slice(&fs::read(case.path("data/dataset.json")).unwrap()).unwrap();
+        manifest.as_object_mut().unwrap().remove("checksum");
+        manifest["valid"] = serde_json::json!({ "rows": 0, "files": [] });
+        tercel::files::write_json(&case.path("data/dataset.json"), &manifest).unwrap();
+        let made = Dataset::open(case.path("data")).unwrap();
+        made.hold_out(case.path("held"), 3).unwrap().holdout().unwrap().kind
+    };
+    assert_eq!(by_rule("random:0.1"), HoldoutKind::Random { seed: 3 });
+    assert_eq!(by_rule("last-per-user:1"), HoldoutKind::LastPerUser);
+    assert!(matches!(by_rule("time:1600018000"), HoldoutKind::Time { .. }));
+    // Given files: behind all of training, behind each user's own, and among them.
+    let given = |chosen: &dyn Fn(usize) -> bool| {
+        let of = |test: bool| (0..600).filter(|n| chosen(*n) == test).map(|n| &rows[n]).collect::<Vec<_>>();
+        file("test.csv", &of(true));
+        file("train.csv", &of(false));
+        held("train.csv", IngestConfig { test: vec![case.path("test.csv")], ..IngestConfig::default() })
+    };
+    let (later, kind) = given(&|n| n >= 540);
+    assert!(later == Some(true) && matches!(kind, HoldoutKind::Time { .. }), "{later:?} {kind:?}");
+    // The users' last rows, which are at different times: every other user stops early.
+    let (later, kind) = given(&|n| n / 30 == 19 || (n % 2 == 0 && n / 30 >= 10));
+    assert_eq!((later, kind), (Some(true), HoldoutKind::LastPerUser));
+    let (later, kind) = given(&|n| n / 30 == (n * 13) % 19);
+    assert_eq!((later, kind), (Some(false), HoldoutKind::RandomPerUser { seed: 3 }));
+    assert_eq!(held("all.csv", IngestConfig::default()).1, HoldoutKind::LastPerUser, "nothing says otherwise");
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod support;
 
 mod changes;
 mod counts;
+mod tuning;
 
 use std::fs;
 use std::io::{BufRead, BufReader};

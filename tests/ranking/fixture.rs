@@ -79,6 +79,7 @@ impl Toy {
             history: Some(History::write(dir.path(), &paths, users.rows).unwrap()),
             filtered: None,
             shape: None,
+            split: None,
             derived: None,
             users,
             items,

@@ -85,11 +85,34 @@ def test_the_cards_show_curves_and_metrics(night: Night) -> None:
     assert any("vega-lite" in text for text in texts)
 
 
+def test_without_a_grid_the_night_searches_and_the_next_one_does_not(tmp_path: Path) -> None:
+    night = Night(tmp_path)
+    thresholds = tmp_path / "checks.json"
+    thresholds.write_text('{"min_gain_over_popularity": -1}', encoding="utf-8")
+    space = json.dumps({"optimizer": {"lr": [0.005, 0.02]}, "train": {"epochs": [1, 2]}, "model": {"dim": [16]}})
+    arguments = ["--root", "out", "--tune-trials", "3", "--tune-space", space, "--user-sample", "20"]
+    arguments += ["--checks", str(thresholds)]
+    for name in ("monday", "tuesday"):
+        done = night.run(*arguments, "--night", name)
+        words = done.stdout + done.stderr
+        assert done.returncode == 0, words
+        assert ("trial 0, rung 1" in words) == (name == "monday"), words
+        assert (tmp_path / "out" / "models" / "tuned" / "model.safetensors").is_file()
+    kept = json.loads((tmp_path / "out" / "tuned.json").read_text(encoding="utf-8"))
+    assert (kept["nights"], kept["searched"]["night"]) == (2, "monday")
+    page = (tmp_path / "out" / "reports" / "tuesday.html").read_text(encoding="utf-8")
+    assert 'id="settings"' in page and "night monday" in page
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text(encoding="utf-8"))
+    assert metrics["settings"]["search"]["date"] == kept["searched"]["date"]
+
+
 def test_bad_parameters_say_so_before_any_work(tmp_path: Path) -> None:
     night = Night(tmp_path)
     for arguments, words in (
         (["--user-sample", "0"], "user_sample_percent"),
         (["--grid", "[]"], "grid: give one set of settings"),
+        (["--tune-every", "0"], "tune-every: 0 is too few"),
+        (["--tune-minutes", "-1"], "tune-minutes: -1.0 is too few"),
         (["--train-until", "soon"], "soon"),
         (["--night", "../night"], "the night '../night' has to be letters"),
     ):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -49,6 +51,79 @@ def test_another_runs_leavings_make_place(work: night.Work) -> None:
     assert os.listdir(work.model("b").parent) != ["a"]
     assert night.train_one(work, "b", {"dim": 8}, SHORT).settings == {"dim": 8}
     assert sorted(os.listdir(work.model("b").parent)) == ["a", "b"]
+
+
+SPACE = {"optimizer": {"lr": [0.02, 0.05, 0.1]}, "train": {"epochs": [2, 4]}}
+SEARCH = night.Search(every=2, trials=3, space=SPACE)
+LONG = night.Schedule(metric="ndcg@5", threads=1, device="cpu")
+
+
+@pytest.fixture
+def searches(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What `tercel.tune` was called for, without what it was told."""
+    calls = []
+    whole = tercel.tune
+
+    def counted(*given: Any, **told: Any) -> tercel.Tuned:
+        calls.append("search")
+        return whole(*given, **told)
+
+    monkeypatch.setattr(tercel, "tune", counted)
+    return calls
+
+
+def test_a_search_holds_until_the_next(work: night.Work, searches: list[str]) -> None:
+    first = night.tune(work, "monday", SEARCH, LONG)
+    assert searches == ["search"] and (work.tuning / "report.html").is_file()
+    kept = json.loads(work.tuned.read_text())
+    assert (kept["searched"]["night"], kept["searched"]["number"]) == ("monday", 1)
+    if kept["tuned"] is not None:
+        assert kept["tuned"]["night"] == "monday" and first == kept["tuned"]["settings"]
+        assert set(kept["tuned"]["chosen"]) == {"optimizer.lr", "train.epochs"}
+    assert night.tune(work, "monday", SEARCH, LONG) == first, "the same night again"
+    assert night.tune(work, "tuesday", SEARCH, LONG) == first
+    assert searches == ["search"]
+    trained = night.train_one(work, night.TUNED, first, LONG)
+    assert tercel.Model(trained.path).config["optimizer"]["lr"] == pytest.approx(
+        first["config"]["optimizer"]["lr"] if first else tercel.Model(work.tuning / "model").config["optimizer"]["lr"]
+    )
+    origin = night.origin(work, trained)
+    assert origin["tuned"] == kept["tuned"] and origin["search"] == kept["searched"]
+    night.tune(work, "wednesday", SEARCH, LONG)
+    assert searches == ["search"] * 2, "two nights later"
+    night.tune(work, "wednesday", night.Search(every=2, trials=2, space=SPACE), LONG)
+    assert searches == ["search"] * 3, "another question"
+    # Two people's changes are not mixed up.
+    work.tuned.write_text("{}")
+    with pytest.raises(NotOurs, match=r"tuned\.json: is not as the night wrote it"):
+        night.tune(work, "thursday", SEARCH, LONG)
+
+
+def test_a_search_that_was_killed_goes_on(work: night.Work, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(_: dict[str, Any]) -> None:
+        raise Stopped
+
+    said = night._said
+    monkeypatch.setattr(night, "_said", stopped)
+    with pytest.raises(Stopped):
+        night.tune(work, "monday", SEARCH, LONG)
+    assert (work.folder / ".tuning.tuning" / "search.json").is_file()
+    monkeypatch.setattr(night, "_said", said)
+    night.tune(work, "monday", SEARCH, LONG)
+    whole = tercel.tune(tercel.Dataset(work.data), tmp_path / "whole", metric="ndcg@5", trials=3, space=SPACE, seed=1,
+                        device="cpu", progress=False)  # fmt: skip
+    for name in ("trials.parquet", "model/model.safetensors"):
+        assert (work.tuning / name).read_bytes() == (whole.path / name).read_bytes()
+
+
+def test_a_search_that_fails_does_not_keep_the_night(work: night.Work, searches: list[str]) -> None:
+    wrong = night.Search(every=2, trials=2, space={"train": {"seed": [1, 2]}})
+    assert night.tune(work, "monday", wrong, LONG) == {}
+    kept = json.loads(work.tuned.read_text())
+    assert kept["searched"]["outcome"] == "failed" and "train.seed" in kept["searched"]["reason"]
+    assert night.tune(work, "monday", wrong, LONG) == {} and searches == ["search"]
+    night.tune(work, "tuesday", wrong, LONG)
+    assert searches == ["search"] * 2, "what failed is due in the next night"
 
 
 def test_a_model_with_somebodys_notes_stays(work: night.Work) -> None:

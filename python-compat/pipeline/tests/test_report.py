@@ -154,6 +154,27 @@ def test_figures_and_the_loss_curve_are_there(tmp_path: Path) -> None:
     assert "Made 2024-06-01 00:00 UTC" in bare.read_text()
 
 
+def test_settings_say_where_they_come_from(tmp_path: Path) -> None:
+    """What a search found, and when; what it did not; what was left to the data. As a night of the command leaves it."""
+    tuned = {
+        "night": 3, "date": "2024-05-30", "metric": "ndcg@20", "value": 0.0552, "interval": [0.05, 0.06],
+        "gain": [0.004, 0.001, 0.007], "trials": 40, "chosen": {"optimizer.lr": 0.02, "model.user.mlp": ["<64>"]},
+    }  # fmt: skip
+    search = {"night": 10, "date": "2024-06-01", "outcome": "failed", "reason": "every <trial> failed"}
+    made = {"key": "train.epochs", "value": "30", "why": "2,000 rows"}
+    settings: dict[str, Any] = {"tuned": tuned, "search": search, "decisions": [made]}
+    page = build(tmp_path, metrics=METRICS | {"settings": settings}).read_text()
+    assert "in night 3 (2024-05-30): ndcg@20 0.0552 (0.0500 to 0.0600)" in page
+    assert "the best of 40 trials; 0.0040 (0.0010 to 0.0070) more than the defaults" in page
+    assert "in night 10 (2024-06-01), failed: every &lt;trial&gt; failed" in page
+    assert all(words in page for words in ("optimizer.lr", "[&#34;&lt;64&gt;&#34;]", "train.epochs", "2,000 rows"))
+    settings |= {"tuned": None, "search": search | {"outcome": "nothing_better"}}
+    page = build(tmp_path, metrics=METRICS | {"settings": settings}).read_text()
+    assert "found nothing better than the defaults" in page and "Found by a search" not in page
+    for nothing in (None, {}, {"tuned": None, "search": None, "decisions": []}):
+        assert 'id="settings"' not in build(tmp_path, metrics=METRICS | {"settings": nothing}).read_text()
+
+
 def test_a_loss_that_is_no_number_leaves_a_gap() -> None:
     """And is named below; a run of nothing else draws nothing."""
     nan = float("nan")

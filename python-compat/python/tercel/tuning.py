@@ -31,6 +31,7 @@ class Tuned:
         path: The folder: `tuned.toml`, `trials.parquet`, `report.html` and `model`.
         metric: What was followed, on the validation split.
         value: The winner's figure.
+        interval: The ends of its 95 % interval.
         default_value: The defaults' figure; None where they failed.
         gain: How much better the winner is than the defaults, user by user, and the ends of the 95 % interval; None
             where the defaults win.
@@ -43,6 +44,8 @@ class Tuned:
         self.path = path
         self.metric: str = summary["metric"]
         self.value: float = summary["value"]
+        low, high = summary["interval"]
+        self.interval: tuple[float, float] = (low, high)
         self.default_value: float | None = summary["default_value"]
         gain = summary["gain"]
         self.gain: tuple[float, float, float] | None = None if gain is None else (gain[0], gain[1], gain[2])
@@ -108,7 +111,8 @@ def tune(
             "log"}, "user": {"history": [0, 2]}}}`; without it what the data suggests.
         parallel: Trials side by side; 0: one a core, two on a GPU.
         config: What is not searched: a TOML or JSON file, or a dictionary.
-        resume: Goes on with a search that was stopped.
+        resume: Goes on with a search that was stopped; one that is finished, and was asked the same, is answered
+            as it is.
         progress: Shows a bar.
         on_trial: Called with every trial's figure: `trial`, `rung`, `epochs`, `chosen`, `value`, `failed`; what it
             raises stops the search.

@@ -1,11 +1,12 @@
 //! Flags that more than one subcommand has, and what they change in a configuration.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use clap::error::{ContextKind, ErrorKind};
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 use tercel::data::ingest::IngestConfig;
-use tercel::settings::{Table, TrainConfig};
+use tercel::settings::{Table, TrainConfig, said};
 use tercel::{Config, Device, Error};
 
 use crate::flags::{self, Flags};
@@ -58,6 +59,25 @@ impl MachineFlags {
     pub fn threads(&self) -> usize {
         self.0.threads
     }
+}
+
+/// What a training is told.
+pub struct Told {
+    pub config: Config,
+    /// The settings that were given, by key, whatever their values.
+    pub keys: BTreeSet<String>,
+}
+
+/// What a file says of training, and over it what the flags say.
+pub fn told(file: Option<&Path>, flags: &TrainFlags) -> tercel::Result<Told> {
+    let (mut config, mut keys) = match file {
+        Some(path) => (read_toml(path)?, said::<Config>(&read_toml(path)?)),
+        None => (Config::default(), BTreeSet::new()),
+    };
+    flags.apply(&mut config);
+    keys.extend(flags.keys());
+    config.validate()?;
+    Ok(Told { config, keys })
 }
 
 /// Says which device `asked` stands for, and why.
@@ -128,6 +148,21 @@ pub fn usage_error(error: &clap::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn flags_stand_over_the_file_and_both_are_known() {
+        let folder = tempfile::tempdir().expect("a temp folder");
+        let file = folder.path().join("c.toml");
+        std::fs::write(&file, "[train]\nepochs = 3\n[model]\ndim = 64\n").expect("written");
+        let command = TrainFlags::augment_args(Command::new("train"));
+        let given = command.get_matches_from(["tercel", "--epochs", "4", "--lr", "0.5"]);
+        let flags = TrainFlags::from_arg_matches(&given).expect("flags");
+        let Told { config, keys } = told(Some(&file), &flags).expect("settings");
+        assert_eq!((config.train.epochs, config.optimizer.lr), (Some(4), Some(0.5)));
+        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+        assert_eq!(keys, ["model.dim", "optimizer.lr", "train.epochs"], "a default that is given is given");
+        assert!(told(Some(&folder.path().join("none.toml")), &flags).is_err());
+    }
 
     #[test]
     fn a_toml_error_names_file_line_and_field() {

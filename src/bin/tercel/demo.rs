@@ -45,6 +45,7 @@ pub fn run(args: &Args, out: &Output) -> Result<()> {
     args.train.apply(&mut config);
     settings.ingest.threads = config.train.threads;
     settings.set_config(config);
+    settings.said.extend(args.train.keys());
     let files = nightly::perform(&settings, out)?;
     if !out.is_json() {
         show(&data, &files, out)?;
@@ -86,6 +87,11 @@ fn show(data: &Path, files: &nightly::Finished, out: &Output) -> Result<()> {
     }
     out.text(format_args!("\nThe predictions of every household: {}", files.predictions.display()));
     out.text(format_args!("The model: {}   its data: {}", files.model.display(), files.dataset.display()));
+    out.text(format_args!(
+        "Its settings are nightly.toml's. What suits your own data best: `tercel tune --data DATASET --out TUNED` searches; \
+         of this data: `tercel tune --data {} --out out/tuned`",
+        files.dataset.display()
+    ));
     Ok(())
 }
 

@@ -20,16 +20,25 @@ impl<T: Table> Flags<T> {
     /// Puts every flag that was given over what `settings` says.
     pub fn apply(&self, settings: &mut T) {
         for setting in T::settings() {
-            // A group names its one flag as often as the flag was given.
-            let given =
-                self.given.try_get_many::<Id>(&group(&setting)).ok().flatten().and_then(|mut names| names.next());
-            let values: Vec<&OsStr> =
-                given.and_then(|name| self.given.get_raw(name.as_str())).into_iter().flatten().collect();
+            let values = self.values(&setting);
             if !values.is_empty() {
                 // The parser has read each value once: none is refused here.
                 let _ = setting.put(settings, &values);
             }
         }
+    }
+
+    /// The keys of the settings whose flags were given.
+    pub fn keys(&self) -> Vec<String> {
+        let settings = T::settings();
+        let given = settings.iter().filter(|setting| !self.values(setting).is_empty());
+        given.map(|setting| setting.key().to_owned()).collect()
+    }
+
+    fn values(&self, setting: &Setting<T>) -> Vec<&OsStr> {
+        // A group names its one flag as often as the flag was given.
+        let given = self.given.try_get_many::<Id>(&group(setting)).ok().flatten().and_then(|mut names| names.next());
+        given.and_then(|name| self.given.get_raw(name.as_str())).into_iter().flatten().collect()
     }
 }
 
@@ -83,7 +92,8 @@ fn argument<T>(name: String, flag: &Flag, setting: &Setting<T>) -> Arg {
         Ok(()) => Ok(text),
         Err(reason) => Err(reason),
     });
-    let argument = argument.value_name(value).value_parser(parser);
+    // A number below zero is the setting's to refuse, in its own words.
+    let argument = argument.value_name(value).value_parser(parser).allow_negative_numbers(true);
     let argument = if flag.many { argument.action(ArgAction::Append) } else { argument };
     match flag.delimiter {
         Some(delimiter) => argument.value_delimiter(delimiter),

@@ -1,4 +1,4 @@
-//! `tercel inspect`: what a shard, a dataset, a model or a run's folder holds, every checksum compared.
+//! `tercel inspect`: what a shard, a dataset, a model, a search's or a run's folder holds, every checksum compared.
 
 use std::fs::File;
 use std::io::Read;
@@ -18,6 +18,7 @@ use crate::output::{Output, date, size, thousands};
 use crate::paths::shown;
 
 mod accept;
+mod search;
 mod shape;
 
 const EXAMPLES: &str = r"Examples, after `tercel demo`:
@@ -25,13 +26,14 @@ const EXAMPLES: &str = r"Examples, after `tercel demo`:
   tercel inspect out/demo/dataset/train-00000.arrow
   tercel inspect out/demo/model --json";
 
-/// Says what a shard, a dataset folder, a model folder, an index or the folder of a nightly run holds.
+/// Says what a shard, a dataset folder, a model folder, an index, or the folder of a search or a nightly run holds.
 ///
+/// Of a search it says what was found, also where it is not done yet.
 /// Every file is read whole and its checksum compared: damage gives exit code 3 and names the file.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// A shard, a dataset folder, a model folder, an index, or the folder of a nightly run
+    /// A shard, a dataset folder, a model folder, an index, or the folder of a search or a nightly run
     #[arg(value_name = "PATH")]
     path: PathBuf,
     /// Takes a dataset, a model or one of their JSON texts as it is now, after it was edited by hand: sizes and
@@ -44,6 +46,10 @@ pub fn run(args: &Args, out: &Output) -> Result<()> {
     let path = &args.path;
     if args.accept {
         accept::accept(path)?;
+    }
+    // A search works beside its place until it is done.
+    if !path.exists() && search::unfinished(path, out)? {
+        return Ok(());
     }
     let about = std::fs::metadata(path).map_err(|e| Error::io(path, e))?;
     if about.is_file() && ItemIndex::is_index(path)? {
@@ -61,6 +67,13 @@ pub fn run(args: &Args, out: &Output) -> Result<()> {
     if path.join("config.json").is_file() {
         return model(path, out);
     }
+    if search::search(path, out)? {
+        if path.join("model/config.json").is_file() {
+            model(&path.join("model"), out)?;
+        }
+        search::unfinished(path, out)?;
+        return Ok(());
+    }
     if nightly::is_run(path) {
         let record = path.join("nightly.json");
         read_json::<serde_json::Map<String, Value>>(&record)?;
@@ -71,9 +84,13 @@ pub fn run(args: &Args, out: &Output) -> Result<()> {
         if parts[1].join("config.json").is_file() {
             model(&parts[1], out)?;
         }
+        let tuned = path.join(nightly::SEARCH);
+        search::search(&tuned, out)?;
+        search::unfinished(&tuned, out)?;
         return Ok(());
     }
-    Err(Error::input(path, "is no shard, dataset or model: it has neither dataset.json nor config.json"))
+    let reason = "is no shard, dataset, model or search: it has neither dataset.json nor config.json nor tune.json";
+    Err(Error::input(path, reason))
 }
 
 /// One of our JSON texts by itself.
@@ -343,6 +360,7 @@ fn entity_lines(name: &str, info: &EntityInfo, column: &str, out: &Output) {
     }
 }
 
+/// Puts the fields of one object beside those of another.
 fn merge(fields: &mut Value, more: &impl serde::Serialize) {
     if let (Value::Object(fields), Ok(Value::Object(more))) = (&mut *fields, serde_json::to_value(more)) {
         fields.extend(more);

@@ -5,6 +5,7 @@ mod stamps;
 mod state;
 #[cfg(test)]
 mod tests;
+mod tuning;
 
 use std::path::{Path, PathBuf};
 
@@ -15,6 +16,7 @@ use tercel::files::read_json;
 use tercel::settings::{EvaluateSettings, IndexMode, IndexSettings, RecommendSettings, SearchSettings};
 use tercel::sweep::sweep;
 use tercel::train::{can_resume, forget};
+use tercel::tune::Space;
 use tercel::{Config, Error, Result};
 
 use crate::args::{IngestFlags, TrainFlags, announce};
@@ -24,6 +26,7 @@ use crate::{evaluate, index, ingest, recommend, train, words};
 use settings::Settings;
 use stamps::Stamp;
 use state::{Stage, Standing, State, Task};
+pub use tuning::SEARCH;
 
 const EXAMPLES: &str = r"Examples, run from the repository:
   tercel nightly --config tests/data/complete-journey/nightly.toml --out out/nightly
@@ -37,8 +40,12 @@ const EXAMPLES: &str = r"Examples, run from the repository:
 /// file that it read (those included that it found beside or in what was named) or of one that it left; a training run
 /// that was killed goes on from its last checkpoint and ends as if nothing had happened.
 ///
-/// The settings come from a TOML file with the tables `ingest`, `model`, `loss`, `optimizer`, `train`, `index`,
+/// The settings come from a TOML file with the tables `ingest`, `model`, `loss`, `optimizer`, `train`, `tune`, `index`,
 /// `evaluate` and `recommend`, from flags, or from both: flags win. Paths in the file are relative to its folder.
+///
+/// With a table `tune` (`every = 7`, and what `tercel tune` is told: metric, minutes, trials, space, parallel) the settings
+/// of training are searched for every so many nights, after ingest; the nights between train with what was found. What the
+/// file or a flag sets is not searched, and holds. A night is a run with other data than the one before.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
@@ -84,6 +91,7 @@ impl Args {
         let mut config = settings.config();
         self.train.apply(&mut config);
         settings.set_config(config);
+        settings.said.extend(self.train.keys());
         self.evaluate.apply(&mut settings.evaluate);
         self.apply_recommend(&mut settings.recommend);
         self.index.apply(&mut settings.index);
@@ -130,14 +138,20 @@ pub fn perform(settings: &Settings, out: &Output) -> Result<Finished> {
     recommend::check(&recommending, &files.predictions).map_err(|e| words::under("recommend", e))?;
     evaluate::check(&settings.evaluate).map_err(|e| words::under("evaluate", e))?;
     settings.check_index()?;
+    let space = settings.check_tune()?;
+    if settings.tune.is_some() {
+        tuning::check_file(folder)?;
+    }
     let inputs = inputs_read(settings)?;
     let state = State::open(folder)?;
     // Nothing is replaced that is not this run's, which is told before the work.
     check_out(&files.dataset, &state.left(Stage::Ingest))?;
     tercel::train::check_out(&files.model, &state.left(Stage::Train))?;
     sweep(folder)?;
-    let mut night = Night { settings, config, files: &files, state, out };
+    let asked = settings.config();
+    let mut night = Night { settings, folder, asked, config, space, files: &files, state, out };
     let dataset = night.ingest(&inputs)?;
+    night.tune(&dataset)?;
     let model = night.train(&dataset)?;
     night.index(&model)?;
     night.evaluate(&dataset, &model)?;
@@ -163,7 +177,13 @@ fn inputs_read(settings: &Settings) -> Result<Vec<PathBuf>> {
 /// A run at work. Every stage gives the files that the next ones build on.
 struct Night<'a> {
     settings: &'a Settings,
+    folder: &'a Path,
+    /// What training is asked for.
+    asked: Config,
+    /// The same with the device that was chosen.
     config: Config,
+    /// What a search tries, where the night is told.
+    space: Option<Space>,
     files: &'a Finished,
     state: State,
     out: &'a Output,
@@ -193,13 +213,14 @@ impl Night<'_> {
 
     fn train(&mut self, dataset: &[Stamp]) -> Result<Vec<Stamp>> {
         // The device is in the key as it was asked for, not as it was chosen.
-        let mut asked = self.settings.config();
+        let mut asked = self.asked.clone();
         asked.train.threads = 0;
         let task = Task::new(Stage::Train, &asked, Vec::new(), dataset);
         let model = &self.files.model;
         // The figures of training stand in it beside those of the evaluation, which alone is no stage's to restore.
         let usable = read_json::<serde_json::Value>(&model.join("metrics.json")).is_ok();
         if self.is_finished(&task, usable)? {
+            self.keep_origin()?;
             return Ok(self.state.outputs(Stage::Train).to_vec());
         }
         tercel::train::remove_damaged(model, &self.state.left(Stage::Train))?;
@@ -212,6 +233,7 @@ impl Night<'_> {
         self.state.start(&task)?;
         train::perform(&self.files.dataset, model, &self.config, resume, self.out)?;
         self.state.finish(&task, &model_files(model)?)?;
+        self.keep_origin()?;
         Ok(self.state.outputs(Stage::Train).to_vec())
     }
 

@@ -8,7 +8,7 @@ use tercel::data::dataset::Dataset;
 use tercel::train::{Diagnostics, RunSettings, TrainEvent, train};
 use tercel::{Config, Error, Result};
 
-use crate::args::{TrainFlags, announce, read_toml};
+use crate::args::{Told, TrainFlags, announce, told};
 use crate::output::{Output, duration, thousands};
 use crate::paths::shown;
 use crate::progress::Meter;
@@ -46,12 +46,7 @@ pub struct Args {
 const EVERY: Duration = Duration::from_secs(10);
 
 pub fn run(args: &Args, out: &Output) -> Result<()> {
-    let mut config = match &args.config {
-        Some(path) => read_toml(path)?,
-        None => Config::default(),
-    };
-    args.flags.apply(&mut config);
-    config.validate()?;
+    let Told { config, .. } = told(args.config.as_deref(), &args.flags)?;
     announce(config.train.device, out)?;
     perform(&args.data, &args.out, &config, args.resume, out)
 }

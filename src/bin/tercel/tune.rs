@@ -7,9 +7,9 @@ use serde_json::Value;
 use tercel::settings::TuneSettings;
 use tercel::train::TrainEvent;
 use tercel::tune::{Chosen, Space, Tune, TuneEvent, TuneSummary, tune};
-use tercel::{Config, Dataset, Error, Result};
+use tercel::{Dataset, Error, Result};
 
-use crate::args::{TrainFlags, announce, read_toml};
+use crate::args::{Told, TrainFlags, announce, told};
 use crate::flags::Flags;
 use crate::output::{Output, duration, thousands};
 use crate::paths::shown;
@@ -57,21 +57,17 @@ pub struct Args {
 }
 
 pub fn run(args: &Args, out: &Output) -> Result<()> {
-    let mut config: Config = match &args.config {
-        Some(path) => read_toml(path)?,
-        None => Config::default(),
-    };
-    args.train.apply(&mut config);
-    config.validate()?;
+    let Told { mut config, keys: fixed } = told(args.config.as_deref(), &args.train)?;
     let mut settings = TuneSettings::default();
     args.tune.apply(&mut settings);
     settings.validate()?;
     let space = settings.space.as_deref().map(read_space).transpose()?;
     config.train.device = announce(config.train.device, out)?;
-    perform(&args.data, &args.out, &Tune { config, settings, space, resume: args.resume }, out).map(drop)
+    perform(&args.data, &args.out, &Tune { config, settings, space, fixed, resume: args.resume }, out).map(drop)
 }
 
-fn read_space(path: &Path) -> Result<Space> {
+/// Reads a space file.
+pub fn read_space(path: &Path) -> Result<Space> {
     let text = std::fs::read_to_string(path).map_err(|source| Error::io(path, source))?;
     Space::from_toml(&text, &path.display().to_string())
 }
@@ -131,7 +127,8 @@ fn words(event: &TuneEvent) -> Option<String> {
     })
 }
 
-fn beside(gain: Option<[f64; 3]>) -> String {
+/// How much better than the defaults, in words.
+pub fn beside(gain: Option<[f64; 3]>) -> String {
     gain.map_or(String::new(), |[gain, low, high]| {
         format!(", {gain:+.4} ({low:+.4} to {high:+.4}) beside the defaults")
     })
@@ -152,7 +149,8 @@ fn say(summary: &TuneSummary, tuned: &Path, out: &Output) {
     ));
 }
 
-fn chosen(chosen: &Chosen) -> String {
+/// What a search chose, in words.
+pub fn chosen(chosen: &Chosen) -> String {
     let of = |(key, value): (&String, &Value)| format!("{key} {value}");
     chosen.iter().map(of).collect::<Vec<_>>().join(", ")
 }

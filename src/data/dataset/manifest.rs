@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::data::derive::Derived;
+use crate::data::later::LATE;
 use crate::data::shape::Shape;
+use crate::data::split::SplitRule;
 use crate::{Error, Result};
 
 /// A split of the interactions.
@@ -85,6 +87,13 @@ pub struct SplitInfo {
 }
 
 impl SplitInfo {
+    /// Whether the split comes after training: nearly all of its rows are not earlier than their user's training rows.
+    /// `None` where that is not known.
+    #[must_use]
+    pub fn is_later(&self) -> Option<bool> {
+        self.later.map(|later| later >= LATE)
+    }
+
     /// A split of which nothing is known but its rows.
     pub(crate) fn new(
         rows: u64,
@@ -250,6 +259,10 @@ pub struct Manifest {
     /// What is known of the training rows as a whole; absent where another program wrote the folder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shape: Option<Shape>,
+    /// How the held-out splits were made, `none` where files were given for them or nothing is held out; absent where
+    /// another program, or an earlier build, wrote the folder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub split: Option<SplitRule>,
     /// The dataset that this one was made of, and how; absent where ingest made it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub derived: Option<Derived>,

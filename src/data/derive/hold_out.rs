@@ -10,6 +10,7 @@ use crate::data::batch::Rows;
 use crate::data::dataset::{Dataset, EntityInfo, FileInfo, Manifest, Split, SplitInfo};
 use crate::data::history::History;
 use crate::data::shard::ShardIndex;
+use crate::data::split::SplitRule;
 use crate::data::vocabulary::Vocabulary;
 use crate::files::Opened;
 use crate::{Error, Result, memory};
@@ -21,9 +22,15 @@ impl Dataset {
     /// Makes the dataset `out` of this one's training rows, a part of which becomes its validation split: for a dataset
     /// that has none. It has no test split, and this one's is not read.
     ///
-    /// Where a test split lies behind the last training row in time, the last part of the training time is held out: as
-    /// long as the test split's, and a fifth of the rows at most. Else it is the last row of each user with at least
-    /// three, where rows have times; else a tenth of the rows, drawn by `seed`. The only row that training has of a user
+    /// What is held out is like the test split, as ingest has recorded it ([`Manifest::split`], [`SplitInfo::later`]):
+    /// - Of a split by time, and where the test split lies behind the last training row, the last part of the training time:
+    ///   as long as the test split's, and a fifth of the rows at most.
+    /// - Of rows that were drawn at random, a tenth of the rows, drawn by `seed`.
+    /// - Of test rows that were given, and that lie among those that their users have in training, one row of each user with
+    ///   at least three, drawn by `seed`.
+    /// - Else the last row of each user with at least three, where rows have times; else a tenth of the rows.
+    ///
+    /// The only row that training has of a user
     /// or of an item stays with it, so that the vocabularies keep their rows; counts are those of what is left. Where
     /// nothing could be held out in one way the next is tried. [`Dataset::holdout`] of the new dataset says which way it
     /// was. Memory: the vocabularies, and 50 bytes a user.
@@ -43,7 +50,7 @@ impl Dataset {
         let shards: Vec<_> = old.train.files.iter().map(open).collect::<Result<_>>()?;
         let source = Source::new(shards, [old.users.rows, old.items.rows])?;
         let mut found = None;
-        for way in [Way::Time, Way::LastPerUser, Way::Random(10), Way::Random(2), Way::Random(1)] {
+        for way in Way::all(old) {
             if let Some(rule) = way.rule(&source, self, seed)?
                 && let Some(parts) = source.divide(&making, &rule)?
             {
@@ -77,6 +84,7 @@ impl Dataset {
             history: Some(history),
             filtered: old.filtered,
             shape: None,
+            split: old.split,
             derived: Some(Derived { from: self.fingerprint().to_owned(), kind: DerivedKind::HoldOut(holdout) }),
         };
         making.finish(manifest)
@@ -84,14 +92,27 @@ impl Dataset {
 }
 
 /// A way to hold rows out.
+#[derive(Clone, Copy)]
 enum Way {
     Time,
     LastPerUser,
+    RandomPerUser,
     /// One in so many.
     Random(u64),
 }
 
 impl Way {
+    /// The ways to hold rows out as the test split was, the best first.
+    fn all(manifest: &Manifest) -> Vec<Way> {
+        let first: &[Way] = match manifest.split {
+            Some(SplitRule::Random(_)) => &[],
+            Some(SplitRule::LastPerUser(_)) => &[Way::LastPerUser],
+            Some(SplitRule::None) if manifest.test.is_later() == Some(false) => &[Way::Time, Way::RandomPerUser],
+            _ => &[Way::Time, Way::LastPerUser],
+        };
+        [first, &[Way::Random(10), Way::Random(2), Way::Random(1)]].concat()
+    }
+
     /// The decision per row; `None` where rows cannot be held out in this way.
     fn rule(&self, source: &Source, dataset: &Dataset, seed: u64) -> Result<Option<Rule>> {
         let users = dataset.manifest().users.rows;
@@ -108,6 +129,7 @@ impl Way {
             }
             Way::LastPerUser if source.columns.timestamps => Rule::last_per_user(&source.shards, users).map(Some),
             Way::Time | Way::LastPerUser => Ok(None),
+            Way::RandomPerUser => Rule::random_per_user(&source.shards, users, seed).map(Some),
             Way::Random(n) => Ok(Some(Rule::Random { seed, below: u64::MAX / n })),
         }
     }

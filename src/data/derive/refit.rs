@@ -74,6 +74,7 @@ impl Dataset {
             history: Some(history),
             filtered: old.filtered,
             shape: None,
+            split: old.split,
             derived: Some(Derived {
                 from: self.fingerprint().to_owned(),
                 kind: DerivedKind::Refit { left_out: added.left_out },

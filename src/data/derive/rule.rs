@@ -8,7 +8,7 @@ use crate::rng::Rng;
 use crate::{Result, memory};
 
 /// What takes the memory.
-const WHAT: &str = "the last rows of the users";
+const WHAT: &str = "the rows of the users that are held out";
 /// The stream of random numbers that rows are drawn by.
 const DRAW: u64 = 0x686f_6c64;
 /// At most this part of the rows is held out by time.
@@ -20,8 +20,12 @@ const SPANS: u64 = 64 << 10;
 
 /// The decision per row.
 pub(super) enum Rule {
-    /// The time and the number of each user's last row; none for those with too few.
-    LastPerUser(Vec<Option<(i64, u64)>>),
+    /// A row of each user by its key and its number; none for those with too few.
+    OnePerUser {
+        rows: Vec<Option<(i64, u64)>>,
+        /// What the keys are drawn by, in the place of times.
+        seed: Option<u64>,
+    },
     Time {
         from: i64,
     },
@@ -36,7 +40,8 @@ impl Rule {
     /// What is recorded of it.
     pub(super) fn kind(&self) -> HoldoutKind {
         match self {
-            Rule::LastPerUser(_) => HoldoutKind::LastPerUser,
+            Rule::OnePerUser { seed: None, .. } => HoldoutKind::LastPerUser,
+            Rule::OnePerUser { seed: Some(seed), .. } => HoldoutKind::RandomPerUser { seed: *seed },
             Rule::Time { from } => HoldoutKind::Time { from: *from },
             Rule::Random { seed, .. } => HoldoutKind::Random { seed: *seed },
         }
@@ -47,7 +52,7 @@ impl Rule {
         user != 0
             && item != 0
             && match self {
-                Rule::LastPerUser(last) => last[user as usize] == Some((time, row)),
+                Rule::OnePerUser { rows, .. } => rows[user as usize].is_some_and(|(_, chosen)| chosen == row),
                 Rule::Time { from } => time >= *from,
                 Rule::Random { seed, below } => Rng::at(*seed, &[DRAW, row]).next_u64() <= *below,
             }
@@ -55,16 +60,25 @@ impl Rule {
 
     /// The last row of each of the users, by time, then order.
     pub(super) fn last_per_user(shards: &[Arc<ShardIndex>], users: u32) -> Result<Rule> {
-        let mut last = memory::filled(None::<(i64, u64)>, users as usize, WHAT)?;
-        let mut counts = memory::zeros::<u32>(users as usize, WHAT)?;
-        each_time(shards, |user, time, row| {
-            let Some(last) = last.get_mut(user as usize) else { return };
-            counts[user as usize] = counts[user as usize].saturating_add(1);
-            // No row at all is before every row.
-            *last = (*last).max(Some((time, row)));
-        })?;
-        last.iter_mut().zip(counts).filter(|(_, count)| *count < FEWEST).for_each(|(last, _)| *last = None);
-        Ok(Rule::LastPerUser(last))
+        let mut last = Greatest::new(users)?;
+        each_time(shards, |user, time, row| last.push(user, time, row))?;
+        Ok(Rule::OnePerUser { rows: last.finish(), seed: None })
+    }
+
+    /// A row of each of the users, drawn by `seed`.
+    pub(super) fn random_per_user(shards: &[Arc<ShardIndex>], users: u32, seed: u64) -> Result<Rule> {
+        let mut drawn = Greatest::new(users)?;
+        let mut before = 0;
+        for shard in shards {
+            shard.scan(|first, rows| {
+                for (&user, row) in rows.users.iter().zip(before + first..) {
+                    drawn.push(user, Rng::at(seed, &[DRAW, row]).next_u64() as i64, row);
+                }
+                Ok(())
+            })?;
+            before += shard.rows;
+        }
+        Ok(Rule::OnePerUser { rows: drawn.finish(), seed: Some(seed) })
     }
 
     /// The last `span` seconds up to `end`, the time of the last row, or fewer, so that no more than a fifth of the `rows`
@@ -96,6 +110,33 @@ impl Rule {
             }
             (low, high) = (start, high.min(start.saturating_add_unsigned(width - 1)));
         }
+    }
+}
+
+/// The row of each user that has the greatest key.
+struct Greatest {
+    rows: Vec<Option<(i64, u64)>>,
+    counts: Vec<u32>,
+}
+
+impl Greatest {
+    fn new(users: u32) -> Result<Greatest> {
+        let rows = memory::filled(None::<(i64, u64)>, users as usize, WHAT)?;
+        Ok(Greatest { rows, counts: memory::zeros(users as usize, WHAT)? })
+    }
+
+    fn push(&mut self, user: u32, key: i64, row: u64) {
+        let Some(greatest) = self.rows.get_mut(user as usize) else { return };
+        self.counts[user as usize] = self.counts[user as usize].saturating_add(1);
+        // No row at all is before every row.
+        *greatest = (*greatest).max(Some((key, row)));
+    }
+
+    /// None of users with too few rows.
+    fn finish(mut self) -> Vec<Option<(i64, u64)>> {
+        let few = self.rows.iter_mut().zip(self.counts).filter(|(_, count)| *count < FEWEST);
+        few.for_each(|(row, _)| *row = None);
+        self.rows
     }
 }
 

@@ -41,6 +41,7 @@ fn save(dir: &Path, files: Vec<FileInfo>, users: EntityInfo, items: EntityInfo) 
         history: None,
         filtered: None,
         shape: None,
+        split: None,
         derived: None,
     };
     write_json(&dir.join("dataset.json"), &manifest).unwrap();

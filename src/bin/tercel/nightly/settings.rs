@@ -1,16 +1,20 @@
 //! The one TOML file of a nightly run.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use tercel::data::ingest::IngestConfig;
 use tercel::settings::{
-    EvaluateSettings, IndexSettings, LossConfig, ModelConfig, OptimizerConfig, RecommendSettings, Table, TrainConfig,
+    EvaluateSettings, IndexSettings, LossConfig, ModelConfig, NightlyTuneSettings, OptimizerConfig, RecommendSettings,
+    Table, TrainConfig, said,
 };
 use tercel::table::ReadOptions;
+use tercel::tune::{Space, Tune};
 use tercel::{Config, Error, Result};
 
 use crate::args::read_toml;
+use crate::tune::read_space;
 
 /// Everything that a nightly run can be told. Every field but the input has a default; unknown fields are refused.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -30,6 +34,8 @@ pub struct Settings {
     pub optimizer: OptimizerConfig,
     /// As `tercel train --config`.
     pub train: TrainConfig,
+    /// As `tercel tune`, and every how many nights; without it settings are not searched for.
+    pub tune: Option<NightlyTuneSettings>,
     /// As `tercel index`, for the index that `evaluate` and `recommend` search where they are told `approx`. It keeps the
     /// largest recall of the three.
     pub index: IndexSettings,
@@ -37,6 +43,9 @@ pub struct Settings {
     pub evaluate: EvaluateSettings,
     /// As `tercel recommend`.
     pub recommend: RecommendSettings,
+    /// The settings of training that the file or a flag gives, by key.
+    #[serde(skip)]
+    pub said: BTreeSet<String>,
 }
 
 impl Settings {
@@ -64,6 +73,15 @@ impl Settings {
         }
     }
 
+    /// Checks what a search is told, before any work; the space that it searches, where the file names one.
+    pub fn check_tune(&self) -> Result<Option<Space>> {
+        let Some(tune) = &self.tune else { return Ok(None) };
+        tune.check_in("tune")?;
+        let space = tune.search.space.as_deref().map(read_space).transpose()?;
+        Tune { config: self.config(), space: space.clone(), ..Tune::default() }.check()?;
+        Ok(space)
+    }
+
     /// What the recommendations are told. How the tables of users and items are written is as in `[ingest]`, where it is
     /// left open; their columns are their own.
     pub fn recommending(&self) -> RecommendSettings {
@@ -83,6 +101,7 @@ impl Settings {
     /// Reads the file; its relative paths become relative to its folder.
     pub fn read(path: &Path) -> Result<Settings> {
         let mut settings: Settings = read_toml(path)?;
+        settings.said = said::<Config>(&read_toml(path)?);
         settings.relative_to(path.parent().unwrap_or(Path::new("")));
         Ok(settings)
     }
@@ -92,7 +111,8 @@ impl Settings {
     pub fn relative_to(&mut self, folder: &Path) {
         let ingest = &mut self.ingest;
         let one = [&mut self.out, &mut ingest.user_features, &mut ingest.item_features];
-        let lists = [&mut self.recommend.users, &mut self.recommend.items];
+        let space = self.tune.as_mut().map(|tune| &mut tune.search.space);
+        let lists = [&mut self.recommend.users, &mut self.recommend.items].into_iter().chain(space);
         let many = self.input.iter_mut().chain(&mut ingest.valid).chain(&mut ingest.test);
         for path in one.into_iter().chain(lists).flatten().chain(many).filter(|path| path.as_os_str() != "-") {
             *path = folder.join(&path);

@@ -12,11 +12,13 @@ use tercel::files::{Lock, read_json, write_json_locked};
 use tercel::{Error, Result};
 
 use super::stamps::{Stamp, contents, difference};
+use super::tuning::Tuning;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Stage {
     Ingest,
+    Tune,
     Train,
     Index,
     Evaluate,
@@ -27,6 +29,7 @@ impl Stage {
     pub fn name(self) -> &'static str {
         match self {
             Stage::Ingest => "ingest",
+            Stage::Tune => "tune",
             Stage::Train => "train",
             Stage::Index => "index",
             Stage::Evaluate => "evaluate",
@@ -83,6 +86,9 @@ struct Records {
     format: String,
     version: u32,
     stages: Vec<Record>,
+    /// Absent of a run that never was to search for settings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tuning: Option<Tuning>,
 }
 
 /// The record of a folder, and the lock on it.
@@ -104,7 +110,7 @@ impl State {
         let lock = Lock::take(&path)?;
         let records = match path.exists() {
             true => read_json(&path)?,
-            false => Records { format: FORMAT.into(), version: 1, stages: Vec::new() },
+            false => Records { format: FORMAT.into(), version: 1, stages: Vec::new(), tuning: None },
         };
         if records.format != FORMAT || records.version != 1 {
             return Err(Error::input(&path, "belongs to another version; take another folder, or remove it"));
@@ -184,6 +190,23 @@ impl State {
         let Task { stage, inputs, key } = task;
         let (key, inputs) = (key.clone(), inputs.clone());
         self.put(Record { stage: *stage, key, finished: false, inputs, outputs: Vec::new() })
+    }
+
+    /// What is on record of searches for settings.
+    pub fn tuning(&self) -> Option<&Tuning> {
+        self.records.tuning.as_ref()
+    }
+
+    /// Puts on record what is known of searches.
+    pub fn keep_tuning(&mut self, tuning: Tuning) -> Result<()> {
+        self.records.tuning = Some(tuning);
+        write_json_locked(&self.path, &self.records, &self.lock)
+    }
+
+    /// [`finish`](State::finish) of a search, and what came of it, at once.
+    pub fn finish_search(&mut self, task: &Task, files: &[PathBuf], tuning: Tuning) -> Result<()> {
+        self.records.tuning = Some(tuning);
+        self.finish(task, files)
     }
 
     /// Puts the stage's end on record, with the files that it left.
