@@ -34,7 +34,7 @@ const SOFT: f32 = 0.3;
 const OF_HISTORY: f32 = 0.15;
 const SHARP: f32 = 0.1;
 /// Neighbours tell something of a user where they tell so many times what popularity tells.
-const LIFT: f64 = 1.5;
+const LIFT: f64 = 1.2;
 /// The temperature times the logarithm of how much more likely an item is that the neighbours tell; they tell so many.
 const RANGE: f64 = 0.7;
 const TOLD: f64 = 20.0;

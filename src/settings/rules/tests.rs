@@ -190,7 +190,7 @@ fn temperature_follows_what_the_others_explain_and_the_catalogue() {
         [0.3, 0.3],
         "nor above, nor divided by nothing"
     );
-    assert_eq!(decided(40_000, 500, 0.2, 0.14), 0.3, "popularity tells nearly as much");
+    assert_eq!(decided(40_000, 500, 0.2, 0.17), 0.3, "popularity tells nearly as much");
     assert_eq!(decided(40_000, 500, 0.0, 0.0), 0.3, "nothing tells anything");
     assert_eq!(decided(40_000, 499, 0.2, 0.05), 0.2, "too few users");
     let of_last = |user: &str| {
