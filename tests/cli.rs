@@ -4,6 +4,8 @@
 mod exclude;
 #[path = "cli/export.rs"]
 mod export;
+#[path = "cli/search.rs"]
+mod search;
 #[path = "cli/support.rs"]
 mod support;
 #[path = "cli/views.rs"]
@@ -18,8 +20,20 @@ use std::path::Path;
 use serde_json::Value;
 use support::{command, event, events, fails, item_id, sample, tercel, two_tastes, user_id, write};
 
-const SUBCOMMANDS: [&str; 11] =
-    ["ingest", "train", "evaluate", "index", "recommend", "export", "synth", "nightly", "inspect", "doctor", "demo"];
+const SUBCOMMANDS: [&str; 12] = [
+    "ingest",
+    "train",
+    "tune",
+    "evaluate",
+    "index",
+    "recommend",
+    "export",
+    "synth",
+    "nightly",
+    "inspect",
+    "doctor",
+    "demo",
+];
 
 fn folder() -> tempfile::TempDir {
     tempfile::tempdir().expect("a temp folder")

@@ -1,5 +1,5 @@
-"""The nightly job as a Metaflow flow: start, data, tune (a search for settings, every so many nights), train, pick, test,
-predict, publish.
+"""The nightly job as a Metaflow flow: start, data, tune (a search for settings, every so many nights), train, pick,
+test, predict, publish.
 
     python -m pipeline                                   # everything, on the data that ships with Tercel
     python -m pipeline --grid "$(cat pipeline/grid.json)"  # a task for each point of a grid, in the place of the search

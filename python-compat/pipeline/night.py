@@ -262,7 +262,8 @@ def _tuned(found: tercel.Tuned, night: str, date: str) -> dict[str, Any]:
 
 
 def train_one(work: Work, name: str, settings: Mapping[str, Any], schedule: Schedule) -> Trained:
-    """Trains with some settings (short names, and `config` for a whole configuration); every epoch is validated over the full catalogue, and the best one kept.
+    """Trains with some settings (short names, and `config` for a whole configuration); every epoch is validated over
+    the full catalogue, and the best one kept.
 
     Killed, it goes on from its last checkpoint when it is called again.
     """

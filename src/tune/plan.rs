@@ -3,6 +3,10 @@
 //! Successive halving (Jamieson and Talwalkar 2016): all trials train a small part of their epochs, the best third goes on
 //! from its checkpoints, and so to the end. Trials are compared at the same part of their own schedules of the learning
 //! rate, which ends at the trial's own number of epochs.
+//!
+//! A trial ends between two rungs where its loss is no number, and for nothing else. What it could be compared with there
+//! without depending on which trials happened to run beside it is the rung below, which is complete; but that one's cut it has
+//! passed already, with fewer epochs, and judging it more often costs an evaluation of the whole catalogue each time.
 
 use serde::{Deserialize, Serialize};
 

@@ -155,7 +155,7 @@ def test_figures_and_the_loss_curve_are_there(tmp_path: Path) -> None:
 
 
 def test_settings_say_where_they_come_from(tmp_path: Path) -> None:
-    """What a search found, and when; what it did not; what was left to the data. As a night of the command leaves it."""
+    """What a search found, and when; what it did not; what was left to the data. As the command leaves it."""
     tuned = {
         "night": 3, "date": "2024-05-30", "metric": "ndcg@20", "value": 0.0552, "interval": [0.05, 0.06],
         "gain": [0.004, 0.001, 0.007], "trials": 40, "chosen": {"optimizer.lr": 0.02, "model.user.mlp": ["<64>"]},

@@ -20,7 +20,7 @@ SETTINGS: dict[str, list[dict[str, Any]]] = json.loads(_core.settings())
 """Every setting of `train`, `ingest`, `evaluate`, `recommend` and `index`.
 
 Of each: its `key` in a configuration file, its `flag` and `short` name where it has them, its `values`, its `default`
-(or what becomes of it where it is left `open`), and its `doc`.
+(or what becomes of it where it is left `open`), its `doc`, and whether `tune` may search it (`searched`).
 """
 
 SHORT: dict[str, str] = {each["short"]: each["key"] for each in SETTINGS["train"] if each["short"]}
