@@ -33,6 +33,9 @@ const USUAL: f32 = 0.2;
 const SOFT: f32 = 0.3;
 const OF_HISTORY: f32 = 0.15;
 const SHARP: f32 = 0.1;
+/// The power of popularity where nothing is known, the least and the most.
+const POPULARITY_USUAL: f32 = 0.5;
+const POPULARITY: (f64, f64) = (0.2, 0.8);
 /// Neighbours tell something of a user where they tell so many times what popularity tells.
 const LIFT: f64 = 1.2;
 /// The temperature times the logarithm of how much more likely an item is that the neighbours tell; they tell so many.
@@ -141,9 +144,7 @@ fn temperature(alone: Option<Negatives>, shape: &Shape) -> Choice<f32> {
     let told = format!("{:.1} % of items are told by the user's others", 100.0 * neighbours);
     let among = format!("{told}, among {}", grouped(shape.items));
     let times = (neighbours * shape.items as f64 / TOLD).max(1.0);
-    let found = (RANGE / times.ln()).clamp(SHARP.into(), SOFT.into());
-    // Two digits: what people would write.
-    let found = ((found * 100.0).round() / 100.0) as f32;
+    let found = digits((RANGE / times.ln()).clamp(SHARP.into(), SOFT.into()));
     match users {
         0..ENOUGH_USERS => (USUAL, format!("{users} users tell too little of what explains an item")),
         _ if alone == Some(Negatives::Full) => (SHARP, format!("{among}; the last ones alone are read")),
@@ -155,9 +156,30 @@ fn temperature(alone: Option<Negatives>, shape: &Shape) -> Choice<f32> {
 
 fn popularity(config: &Config, shape: &Shape) -> Choice<f32> {
     match config.loss.logq {
-        LogQ::Exact | LogQ::Streaming => (0.5, gini(shape)),
+        LogQ::Exact | LogQ::Streaming => popularity_told(shape),
         logq => (0.0, format!("`loss.logq` is {logq}")),
     }
+}
+
+/// The share that popularity has in what neighbours tell (`benches/README.md`, "Popularity").
+fn popularity_told(shape: &Shape) -> Choice<f32> {
+    match shape.held_out {
+        Some(HeldOut { users, neighbours, popularity }) if users >= ENOUGH_USERS => {
+            let told = format!(
+                "{:.1} % of items are told by popularity, {:.1} % by the user's others",
+                100.0 * popularity,
+                100.0 * neighbours
+            );
+            let share = if neighbours > 0.0 { popularity / neighbours } else { POPULARITY.1 };
+            (digits(share.clamp(POPULARITY.0, POPULARITY.1)), told)
+        }
+        _ => (POPULARITY_USUAL, gini(shape)),
+    }
+}
+
+/// Rounded to two decimals: what people would write.
+fn digits(value: f64) -> f32 {
+    ((value * 100.0).round() / 100.0) as f32
 }
 
 fn lr(shape: &Shape) -> Choice<f32> {

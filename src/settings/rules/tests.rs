@@ -222,3 +222,14 @@ fn all_items_are_candidates_where_the_last_ones_alone_are_read_and_they_are_few(
     assert_eq!(decided("[model.user]\nhistory = 2", 150_000, 12_000).0, Negatives::InBatch, "with an id");
     assert_eq!(decided(alone, u64::MAX, u64::MAX).0, Negatives::InBatch);
 }
+
+#[test]
+fn popularity_counts_as_much_as_it_tells() {
+    let decided = |text: &str, users: u64, neighbours: f64, popularity: f64| {
+        let held_out = Some(HeldOut { users, neighbours, popularity });
+        config(text).for_shape(&Shape { held_out, ..shape(1_000, 0) }).popularity()
+    };
+    assert_eq!([0.05, 0.1, 0.13, 0.19, 0.3].map(|told| decided("", 500, 0.2, told)), [0.25, 0.5, 0.65, 0.8, 0.8]);
+    assert_eq!([decided("", 500, 0.2, 0.0), decided("", 500, 0.0, 0.0), decided("", 499, 0.2, 0.05)], [0.2, 0.8, 0.5]);
+    assert_eq!(decided("[loss]\nlogq = \"off\"", 500, 0.2, 0.1), 0.0);
+}
