@@ -171,7 +171,10 @@ fn popularity_told(shape: &Shape) -> Choice<f32> {
                 100.0 * neighbours
             );
             let share = if neighbours > 0.0 { popularity / neighbours } else { POPULARITY.1 };
-            (digits(share.clamp(POPULARITY.0, POPULARITY.1)), told)
+            // What comes after training is popular for other reasons than a user's taste.
+            let least =
+                if shape.later.is_some_and(|later| later >= LATE) { POPULARITY_USUAL.into() } else { POPULARITY.0 };
+            (digits(share.clamp(least, POPULARITY.1)), told)
         }
         _ => (POPULARITY_USUAL, gini(shape)),
     }

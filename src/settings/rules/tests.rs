@@ -232,4 +232,7 @@ fn popularity_counts_as_much_as_it_tells() {
     assert_eq!([0.05, 0.1, 0.13, 0.19, 0.3].map(|told| decided("", 500, 0.2, told)), [0.25, 0.5, 0.65, 0.8, 0.8]);
     assert_eq!([decided("", 500, 0.2, 0.0), decided("", 500, 0.0, 0.0), decided("", 499, 0.2, 0.05)], [0.2, 0.8, 0.5]);
     assert_eq!(decided("[loss]\nlogq = \"off\"", 500, 0.2, 0.1), 0.0);
+    let held_out = Some(HeldOut { users: 500, neighbours: 0.2, popularity: 0.05 });
+    let later = |later| Config::default().for_shape(&Shape { later, held_out, ..shape(1_000, 0) }).popularity();
+    assert_eq!([Some(1.0), Some(0.5), None].map(later), [0.5, 0.25, 0.25]);
 }
