@@ -219,7 +219,7 @@ fn all_items_are_candidates_where_the_last_ones_alone_are_read_and_they_are_few(
     assert_eq!(decided(alone, 150_000, 12_000), (Negatives::Full, 0.1));
     assert_eq!(decided(alone, 150_000, 24_000), (Negatives::InBatch, 0.13));
     assert_eq!(decided(&format!("{alone}\n[train]\nepochs = 10"), 150_000, 24_000), (Negatives::Full, 0.1));
-    assert_eq!(decided("[model.user]\nhistory = 2", 150_000, 12_000).0, Negatives::InBatch, "with an id");
+    assert_eq!(decided("[model.user]\nid = true\nhistory = 2", 150_000, 12_000).0, Negatives::InBatch, "with an id");
     assert_eq!(decided(alone, u64::MAX, u64::MAX).0, Negatives::InBatch);
 }
 
