@@ -176,6 +176,7 @@ impl Dataset {
                     accept_shard(dir, file)?;
                 }
                 split.repeats = None;
+                split.later = None;
                 split.rows = split.files.iter().map(|file| file.rows).sum();
             }
             if let Some(file) = &mut manifest.history {

@@ -11,8 +11,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::dataset::{Dataset, FileInfo, MANIFEST, Manifest, Split, SplitInfo, WORK};
 use crate::data::history::History;
+use crate::data::later::later;
 use crate::data::repeats;
-use crate::data::shape::Shape;
+use crate::data::shape::{HeldOutRows, Shape};
 use crate::data::shard::{Shard, ShardIndex};
 use crate::files::{Draft, folder_of, real_place, write_json_inside};
 use crate::{Error, Result};
@@ -170,13 +171,14 @@ impl<'a> Making<'a> {
         if let Some(file) = &manifest.history {
             let (users, items) = (manifest.users.rows, manifest.items.rows);
             let history = History::open(dir, file, users, items)?;
-            let count = |split, info: &SplitInfo| {
-                repeats::count(split, &info.files, |file| Shard::open(dir.join(&file.name)), &history)
-            };
+            let open = |file: &FileInfo| Shard::open(dir.join(&file.name));
+            let count = |split, info: &SplitInfo| repeats::count(split, &info.files, open, &history);
             let repeats = count(Split::Train, &manifest.train)?;
             manifest.train.repeats = Some(repeats);
             manifest.valid.repeats = Some(count(Split::Valid, &manifest.valid)?);
-            manifest.shape = Some(Shape::measure(&history, users, items, repeats, manifest.valid.rows)?);
+            manifest.valid.later = later(&manifest.valid.files, open, &history)?;
+            let held_out = HeldOutRows::of(&manifest.valid, &manifest.test);
+            manifest.shape = Some(Shape::measure(&history, users, items, repeats, &held_out)?);
         }
         write_json_inside(&dir.join(MANIFEST), &manifest)?;
         self.draft.publish()?;

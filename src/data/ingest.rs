@@ -10,12 +10,12 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use crate::data::dataset::{
-    EntityInfo, FORMAT_VERSION, Filtered, MANIFEST, Manifest, SourceColumns, Split, SplitInfo, WORK,
+    EntityInfo, FORMAT_VERSION, FileInfo, Filtered, MANIFEST, Manifest, SourceColumns, Split, SplitInfo, WORK,
 };
 use crate::data::history::History;
-use crate::data::origin::{self, SplitOrigin};
+use crate::data::later::later;
 use crate::data::repeats;
-use crate::data::shape::Shape;
+use crate::data::shape::{HeldOutRows, Shape};
 use crate::data::shard::Shard;
 use crate::data::split::{LastRows, SplitRule, Splitter};
 use crate::data::vocabulary::EntityTable;
@@ -236,13 +236,9 @@ pub fn ingest_inputs(
     let shards: Vec<PathBuf> = splits[0].files.iter().map(|file| dir.join(&file.name)).collect();
     let history = History::write(dir, &shards, users.rows)?;
     let opened = History::open(dir, &history, users.rows, items.rows)?;
-    let repeats = count_repeats(dir, &mut splits, &opened)?;
+    let repeats = compare_with_training(dir, &mut splits, &opened)?;
     let [train, valid, test] = splits;
-    let shape = Shape::measure(&opened, users.rows, items.rows, repeats[0], valid.rows)?;
-    let late = match config.split {
-        SplitRule::None => origin::late(&test.files, |file| Shard::open(dir.join(&file.name)), &opened)?,
-        _ => None,
-    };
+    let shape = Shape::measure(&opened, users.rows, items.rows, repeats[0], &HeldOutRows::of(&valid, &test))?;
     drop(opened);
     let summary = IngestSummary {
         rows: train.rows + valid.rows + test.rows,
@@ -274,7 +270,7 @@ pub fn ingest_inputs(
         history: Some(history),
         filtered,
         shape: Some(shape),
-        split: Some(SplitOrigin { rule: config.split, late }),
+        split: Some(config.split),
         derived: None,
     };
     write_json_inside(&dir.join(MANIFEST), &manifest)?;
@@ -388,12 +384,17 @@ impl SplitRows {
     }
 }
 
-/// Counts in every split the rows that repeat what the histories have.
-fn count_repeats(dir: &Path, splits: &mut [SplitInfo; 3], history: &History) -> Result<[u64; 3]> {
+/// Counts in every split the rows that repeat what the histories have, and in those beside training the rows that come
+/// after it.
+fn compare_with_training(dir: &Path, splits: &mut [SplitInfo; 3], history: &History) -> Result<[u64; 3]> {
     let mut all = [0; 3];
     for (split, (info, repeats)) in Split::ALL.into_iter().zip(splits.iter_mut().zip(&mut all)) {
-        *repeats = repeats::count(split, &info.files, |file| Shard::open(dir.join(&file.name)), history)?;
+        let open = |file: &FileInfo| Shard::open(dir.join(&file.name));
+        *repeats = repeats::count(split, &info.files, open, history)?;
         info.repeats = Some(*repeats);
+        if split != Split::Train {
+            info.later = later(&info.files, open, history)?;
+        }
     }
     Ok(all)
 }

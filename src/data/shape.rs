@@ -6,13 +6,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::dataset::{Dataset, Split};
+use super::dataset::{Dataset, Split, SplitInfo};
 use super::history::History;
+use super::later::later;
 use super::repeats::repeats;
 use crate::threads::Threads;
 use crate::{Result, memory};
 
-mod next;
+mod told;
 
 /// What takes the memory.
 const WHAT: &str = "the shape of the data";
@@ -45,13 +46,20 @@ pub struct Shape {
     pub timed: Option<f64>,
     /// Validation rows.
     pub valid_rows: u64,
+    /// Share of the validation rows, of the test rows where there are none, that are not earlier than their user's last
+    /// training row ([`SplitInfo::later`]); absent without times, and where nothing is held out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub later: Option<f64>,
     /// How much of a user's next item the ones before explain; absent without times, and where there is nobody to ask.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next: Option<NextItem>,
+    /// How much of one of a user's items the others explain; absent where there is nobody to ask.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held_out: Option<HeldOut>,
 }
 
 /// How many users' last training item, where it is new to them, stands among 20 that are told without it. Nothing is told
-/// that a user has.
+/// that a user has. Users with fewer than five rows are not asked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct NextItem {
@@ -59,10 +67,39 @@ pub struct NextItem {
     pub users: u64,
     /// The share by the neighbours of the two items before.
     pub last: f64,
+    /// The share by the neighbours of two items before these, drawn by chance: as much as [`last`](NextItem::last) where
+    /// the order of a user's rows means nothing.
+    pub earlier: f64,
     /// The share by the neighbours of all items before, up to 50.
     pub all: f64,
     /// The share by popularity.
     pub popularity: f64,
+}
+
+/// How many users' training item, one drawn by chance of each user, stands among 20 that are told without it. Nothing is
+/// told that a user has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HeldOut {
+    /// Users that were asked.
+    pub users: u64,
+    /// The share by the neighbours of the user's other items, up to 50.
+    pub neighbours: f64,
+    /// The share by popularity.
+    pub popularity: f64,
+}
+
+/// What is known of the rows that a dataset keeps from training.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct HeldOutRows {
+    valid_rows: u64,
+    later: Option<f64>,
+}
+
+impl HeldOutRows {
+    pub(crate) fn of(valid: &SplitInfo, test: &SplitInfo) -> HeldOutRows {
+        HeldOutRows { valid_rows: valid.rows, later: if valid.rows > 0 { valid.later } else { test.later } }
+    }
 }
 
 impl Shape {
@@ -73,11 +110,13 @@ impl Shape {
     pub fn of(dataset: &Dataset) -> Result<Shape> {
         let manifest = dataset.manifest();
         let (users, items) = (manifest.users.rows, manifest.items.rows);
+        let held_out = HeldOutRows::of(&manifest.valid, &manifest.test);
         let about = Shape {
             rows: manifest.train.rows,
             users: u64::from(users.saturating_sub(1)),
             items: u64::from(items.saturating_sub(1)),
             valid_rows: manifest.valid.rows,
+            later: held_out.later,
             ..Shape::default()
         };
         match &manifest.shape {
@@ -86,7 +125,10 @@ impl Shape {
             _ if about.rows == 0 => Ok(about),
             _ => {
                 let repeats = repeats(dataset, Split::Train)?;
-                Shape::measure(&History::of_dataset(dataset)?, users, items, repeats, about.valid_rows)
+                let history = History::of_dataset(dataset)?;
+                let split = if held_out.valid_rows > 0 { &manifest.valid } else { &manifest.test };
+                let later = later(&split.files, |file| dataset.shard(file), &history)?;
+                Shape::measure(&history, users, items, repeats, &HeldOutRows { later, ..held_out })
             }
         }
     }
@@ -96,8 +138,14 @@ impl Shape {
     ///
     /// # Errors
     /// Whatever reading the history gives; [`Error::OutOfMemory`](crate::Error::OutOfMemory).
-    pub(crate) fn measure(history: &History, users: u32, items: u32, repeats: u64, valid_rows: u64) -> Result<Shape> {
-        Shape::measure_by(&Threads::available(), history, users, items, repeats, valid_rows)
+    pub(crate) fn measure(
+        history: &History,
+        users: u32,
+        items: u32,
+        repeats: u64,
+        held_out: &HeldOutRows,
+    ) -> Result<Shape> {
+        Shape::measure_by(&Threads::available(), history, users, items, repeats, held_out)
     }
 
     fn measure_by(
@@ -106,10 +154,10 @@ impl Shape {
         users: u32,
         items: u32,
         repeats: u64,
-        valid_rows: u64,
+        held_out: &HeldOutRows,
     ) -> Result<Shape> {
         let mut found = Counted::of(history, users, items)?;
-        let next = next::item(threads, history, users, &found.item_rows)?;
+        let asked = told::ask(threads, history, users, &found.item_rows)?;
         let (users, items) = (u64::from(users.saturating_sub(1)), u64::from(items.saturating_sub(1)));
         let rows = history.rows();
         Ok(Shape {
@@ -122,8 +170,10 @@ impl Shape {
             gini: gini(found.item_rows.split_off(1.min(found.item_rows.len()))),
             repeats: share(repeats, rows),
             timed: history.has_timestamps().then(|| share(found.moved, found.followers)),
-            valid_rows,
-            next,
+            valid_rows: held_out.valid_rows,
+            later: held_out.later,
+            next: asked.next,
+            held_out: asked.held_out,
         })
     }
 
@@ -178,7 +228,7 @@ impl Counted {
 }
 
 /// `part / whole`, to four decimals.
-fn share(part: u64, whole: u64) -> f64 {
+pub(super) fn share(part: u64, whole: u64) -> f64 {
     rounded(part as f64 / whole.max(1) as f64)
 }
 

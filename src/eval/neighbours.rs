@@ -4,7 +4,7 @@
 use std::cmp::Ordering;
 
 use crate::data::history::History;
-use crate::rng::mix;
+use crate::rng::{Rng, mix};
 use crate::threads::Threads;
 use crate::{Result, memory};
 
@@ -13,6 +13,9 @@ const WHAT: &str = "the nearest items of every item";
 /// The items are dealt out to this many parts, whatever the number of threads: frequent items stand together, and a part
 /// has its share of them.
 const PARTS: usize = 64;
+
+/// Marks the random numbers that draw a row of each user.
+const DRAWN: u64 = u64::from_le_bytes(*b"heldrows");
 
 /// How neighbours are found.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -23,9 +26,8 @@ pub struct NeighbourOptions {
     pub shrink: f32,
     /// Distinct items of a user that count, the last ones. Default 200.
     pub last: usize,
-    /// Rows of a user that do not count, those after the last ones that do: what neighbours are asked about must not be
-    /// what they were counted from. Default 0.
-    pub leave: usize,
+    /// The row of each user that does not count. Default [`LeaveOut::Nothing`].
+    pub leave_out: LeaveOut,
     /// Bytes: half of them for the neighbours, of which fewer are kept where they do not fit; the other half for the
     /// users' items, of which every second, third, ... user's count where they do not fit. Default 512 MiB. Beside it,
     /// 8 bytes an item and thread.
@@ -34,7 +36,30 @@ pub struct NeighbourOptions {
 
 impl Default for NeighbourOptions {
     fn default() -> Self {
-        NeighbourOptions { nearest: 100, shrink: 10.0, last: 200, leave: 0, memory: 512 << 20 }
+        NeighbourOptions { nearest: 100, shrink: 10.0, last: 200, leave_out: LeaveOut::Nothing, memory: 512 << 20 }
+    }
+}
+
+/// A row of each user that neighbours are not counted from, so that they can be asked about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LeaveOut {
+    /// None: all rows count.
+    Nothing,
+    /// The user's last row.
+    Last,
+    /// One of the user's rows, drawn by chance: the same one in every run.
+    Drawn,
+}
+
+impl LeaveOut {
+    /// The place of the row among the `rows` of `user`; none where nothing is left out.
+    #[must_use]
+    pub fn place(self, user: u32, rows: usize) -> Option<usize> {
+        match self {
+            LeaveOut::Nothing => None,
+            LeaveOut::Last => rows.checked_sub(1),
+            LeaveOut::Drawn => (rows > 0).then(|| Rng::at(0, &[DRAWN, u64::from(user)]).below(rows as u64) as usize),
+        }
     }
 }
 
@@ -170,7 +195,10 @@ impl Sides {
                 history.items(user, &mut row)?;
                 let start = of_users.1.len();
                 memory::reserve(&mut of_users.1, row.len().min(options.last), WHAT)?;
-                for &item in row.iter().rev().skip(options.leave) {
+                if let Some(place) = options.leave_out.place(user, row.len()) {
+                    row.remove(place);
+                }
+                for &item in row.iter().rev() {
                     if of_users.1.len() - start == options.last {
                         break;
                     }

@@ -5,7 +5,8 @@
 
 use super::resolved::Opened;
 use super::{Combine, Config, Decision, EarlyStop, EarlyStopping, LogQ, Negatives, OptimizerKind, Resolved, Word};
-use crate::data::shape::Shape;
+use crate::data::later::LATE;
+use crate::data::shape::{HeldOut, Shape};
 
 /// Rows that a run sees, all epochs together.
 const ROWS: u64 = 60_000_000;
@@ -17,12 +18,29 @@ const PATIENCE: u64 = 5;
 const WAITED: u64 = 2;
 /// The items of a history that are read, where it pays.
 const LAST: usize = 2;
-/// It pays where the last two items tell at least so much of what all tell (0.9 where a user's rows have no order and clear
-/// tastes), and so much more than popularity.
-const AS_MUCH: f64 = 0.95;
+/// It pays where the last two items tell so much more than two earlier ones and than popularity, and at least so much of what
+/// all tell.
 const MORE: f64 = 1.2;
+const AS_MUCH: f64 = 0.8;
+/// The least that they tell: where hardly anything explains the next item, a history adds noise (Complete Journey).
+const LEAST: f64 = 0.04;
 /// The fewest users that are asked for it: with 200 the two shares of one data set differ by some per cent from draw to draw.
 const ENOUGH_USERS: u64 = 500;
+/// Scores that a whole training takes when every row is compared with all items, where that takes minutes at most.
+const FEW_SCORES: u128 = 100_000_000_000;
+/// The temperature where nothing is known, the highest, the highest where the last items alone are read, and the lowest.
+const USUAL: f32 = 0.2;
+const SOFT: f32 = 0.3;
+const OF_HISTORY: f32 = 0.15;
+const SHARP: f32 = 0.1;
+/// The power of popularity where nothing is known, the least and the most.
+const POPULARITY_USUAL: f32 = 0.5;
+const POPULARITY: (f64, f64) = (0.2, 0.8);
+/// Neighbours tell something of a user where they tell so many times what popularity tells.
+const LIFT: f64 = 1.2;
+/// The temperature times the logarithm of how much more likely an item is that the neighbours tell; they tell so many.
+const RANGE: f64 = 0.7;
+const TOLD: f64 = 20.0;
 /// Rows a user from which an id of their own is worth reading beside a history.
 const ENOUGH_ROWS: f64 = 30.0;
 
@@ -36,8 +54,10 @@ impl Config {
         let (model, train, optimizer) = (&self.model, &self.train, &self.optimizer);
         let history = made.of("model.user.history", model.user.history, || history(self, shape));
         let user_id = made.of("model.user.id", model.user.id, || user_id(history, shape));
-        let negatives = made.of("loss.negatives", self.loss.negatives, || negatives(shape));
-        let temperature = made.of("model.temperature", model.temperature, || temperature(shape));
+        let passes = train.epochs.unwrap_or_else(|| epochs(shape).0);
+        let negatives = made.of("loss.negatives", self.loss.negatives, || negatives(history, user_id, shape, passes));
+        let alone = (history > 0 && !user_id).then_some(negatives);
+        let temperature = made.of("model.temperature", model.temperature, || temperature(alone, shape));
         let popularity = made.of("model.popularity", model.popularity, || popularity(self, shape));
         let lr = made.of("optimizer.lr", optimizer.lr, || lr(shape));
         let weight_decay = made.of("optimizer.weight_decay", optimizer.weight_decay, || weight_decay(self, shape));
@@ -73,12 +93,17 @@ fn history(config: &Config, shape: &Shape) -> Choice<usize> {
     }
     let Some(next) = &shape.next else { return (0, "there are no times: nobody knows what came last".into()) };
     let told = format!(
-        "of the users' next items the last two tell {:.1} %, all {:.1} %, popularity {:.1} %",
+        "of the users' next items the last two tell {:.1} %, two earlier ones {:.1} %, all {:.1} %, popularity {:.1} %",
         100.0 * next.last,
+        100.0 * next.earlier,
         100.0 * next.all,
         100.0 * next.popularity
     );
-    let pays = next.last >= AS_MUCH * next.all && next.last > MORE * next.popularity;
+    if let Some(later) = shape.later.filter(|later| *later < LATE) {
+        return (0, format!("{:.1} % of the held-out rows come after their user's training rows", 100.0 * later));
+    }
+    let tells_more = next.last > MORE * next.earlier.max(next.popularity);
+    let pays = tells_more && next.last >= LEAST.max(AS_MUCH * next.all);
     match next.users {
         0..ENOUGH_USERS => (0, format!("{} users tell too little of what the last items are worth", next.users)),
         _ if pays => (LAST, told),
@@ -96,19 +121,68 @@ fn user_id(history: usize, shape: &Shape) -> Choice<bool> {
     }
 }
 
-fn negatives(_: &Shape) -> Choice<Negatives> {
-    (Negatives::InBatch, "a batch's own items suffice with the logQ correction".into())
+/// All items where the last ones alone are read and it does not take long; measured on planted sequences and purchases
+/// (`benches/README.md`, "The last two items").
+fn negatives(history: usize, user_id: bool, shape: &Shape, epochs: u64) -> Choice<Negatives> {
+    let scores = u128::from(shape.rows) * u128::from(shape.items) * u128::from(epochs);
+    match history > 0 && !user_id && scores <= FEW_SCORES {
+        true => (Negatives::Full, format!("the last items alone are read, and {} items are few", grouped(shape.items))),
+        false => (Negatives::InBatch, "a batch's own items suffice with the logQ correction".into()),
+    }
 }
 
-fn temperature(shape: &Shape) -> Choice<f32> {
-    (0.2, rows_a_user(shape))
+/// Scores of unit vectors lie between -1 / T and 1 / T: how far a likely item can stand above one that has nothing to do
+/// with the user. That must be more the more items there are, and the more of what a user takes the others explain:
+/// `T = 0.7 / ln(h n / 20)`, where h is the share of items told among 20 of n by the neighbours of the user's others
+/// (`benches/README.md`, "Temperature").
+///
+/// `alone`: the negatives of a user tower that reads the last items alone, which is best lower, lower still with all items.
+fn temperature(alone: Option<Negatives>, shape: &Shape) -> Choice<f32> {
+    let Some(HeldOut { users, neighbours, popularity }) = shape.held_out else {
+        return (USUAL, "nothing is known of what explains an item".into());
+    };
+    let told = format!("{:.1} % of items are told by the user's others", 100.0 * neighbours);
+    let among = format!("{told}, among {}", grouped(shape.items));
+    let times = (neighbours * shape.items as f64 / TOLD).max(1.0);
+    let found = digits((RANGE / times.ln()).clamp(SHARP.into(), SOFT.into()));
+    match users {
+        0..ENOUGH_USERS => (USUAL, format!("{users} users tell too little of what explains an item")),
+        _ if alone == Some(Negatives::Full) => (SHARP, format!("{among}; the last ones alone are read")),
+        _ if alone.is_some() => (found.min(OF_HISTORY), format!("{among}; the last ones alone are read")),
+        _ if neighbours < LIFT * popularity => (SOFT, format!("{told}, {:.1} % by popularity", 100.0 * popularity)),
+        _ => (found, among),
+    }
 }
 
 fn popularity(config: &Config, shape: &Shape) -> Choice<f32> {
     match config.loss.logq {
-        LogQ::Exact | LogQ::Streaming => (0.5, gini(shape)),
+        LogQ::Exact | LogQ::Streaming => popularity_told(shape),
         logq => (0.0, format!("`loss.logq` is {logq}")),
     }
+}
+
+/// The share that popularity has in what neighbours tell (`benches/README.md`, "Popularity").
+fn popularity_told(shape: &Shape) -> Choice<f32> {
+    match shape.held_out {
+        Some(HeldOut { users, neighbours, popularity }) if users >= ENOUGH_USERS => {
+            let told = format!(
+                "{:.1} % of items are told by popularity, {:.1} % by the user's others",
+                100.0 * popularity,
+                100.0 * neighbours
+            );
+            let share = if neighbours > 0.0 { popularity / neighbours } else { POPULARITY.1 };
+            // What comes after training is popular for other reasons than a user's taste.
+            let least =
+                if shape.later.is_some_and(|later| later >= LATE) { POPULARITY_USUAL.into() } else { POPULARITY.0 };
+            (digits(share.clamp(least, POPULARITY.1)), told)
+        }
+        _ => (POPULARITY_USUAL, gini(shape)),
+    }
+}
+
+/// Rounded to two decimals: what people would write.
+fn digits(value: f64) -> f32 {
+    ((value * 100.0).round() / 100.0) as f32
 }
 
 fn lr(shape: &Shape) -> Choice<f32> {

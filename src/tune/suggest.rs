@@ -5,13 +5,17 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::space::{Axis, Chosen, Range, Scale, Space, as_written, value_of, with};
+use crate::Device;
 use crate::config::{Config, Resolved};
 use crate::data::dataset::Dataset;
+use crate::data::later::LATE;
 use crate::data::shape::Shape;
 use crate::model::spec::ModelSpec;
 
 /// Numbers of candidates are searched up to what makes a training take so many times as long as the defaults'.
 const DEARER: f64 = 6.0;
+/// The same on a GPU, which scores thousands of candidates in the time of a few hundred.
+const DEARER_ON_A_GPU: f64 = 64.0;
 
 /// The space for a dataset, without what is `fixed`, and what `config` sets to something else than its default.
 pub(super) fn space(
@@ -25,6 +29,7 @@ pub(super) fn space(
     let log = |from: f64, to: f64| Axis::Range(Range { from, to, scale: Scale::Log });
     let even = |from: f64, to: f64| Axis::Range(Range { from, to, scale: Scale::Linear });
     let list = |values: &[Value]| Axis::Choices(values.to_vec());
+    let dearer = if matches!(config.train.device, Device::Cuda(_)) { DEARER_ON_A_GPU } else { DEARER };
     let epochs = defaults.epochs();
     let mut all = vec![
         ("model.temperature", log(0.04, 0.4)),
@@ -32,11 +37,11 @@ pub(super) fn space(
         ("optimizer.lr", log(0.003, 0.03)),
         ("optimizer.weight_decay", log(0.1, 10.0)),
         ("train.epochs", list(&[epochs.div_ceil(3), epochs.div_ceil(2), epochs, 2 * epochs].map(|n| json!(n)))),
-        ("train.batch_size", batches(defaults, shape.rows)),
+        ("train.batch_size", batches(defaults, shape.rows, dearer)),
         ("model.user.id", list(&[json!(true), json!(false)])),
-        ("model.user.history", list(&histories(shape.is_ordered()))),
+        ("model.user.history", list(&histories(shape))),
     ];
-    if (manifest.items.rows as f64) < DEARER * 512.0 {
+    if f64::from(manifest.items.rows) < dearer * 512.0 {
         all.push(("loss.negatives", list(&[json!("in-batch"), json!("full")])));
     }
     for (key, side) in [("model.user.features", &manifest.users), ("model.item.features", &manifest.items)] {
@@ -55,17 +60,19 @@ pub(super) fn space(
     Space(all.into_iter().map(|(key, axis)| (key.to_owned(), axis)).collect())
 }
 
-/// How many of a user's last items may be read: few where they are in order of time.
-fn histories(ordered: bool) -> Vec<Value> {
-    let lengths: &[u64] = if ordered { &[0, 1, 2, 3, 5, 20] } else { &[0, 50] };
+/// How many of a user's last items may be read: few where the last ones say more than others.
+fn histories(shape: &Shape) -> Vec<Value> {
+    let say_more = shape.next.is_some_and(|next| next.last > next.earlier);
+    let in_order = (shape.is_ordered() || say_more) && shape.later.is_none_or(|later| later >= LATE);
+    let lengths: &[u64] = if in_order { &[0, 1, 2, 3, 5, 20] } else { &[0, 50] };
     lengths.iter().map(|n| json!(n)).collect()
 }
 
 /// Sizes of batches: powers of two from 256 as long as they do not make a run too dear.
-fn batches(defaults: &Resolved, rows: u64) -> Axis {
+fn batches(defaults: &Resolved, rows: u64, dearer: f64) -> Axis {
     let usual = defaults.batch_size();
     let sizes = (8..=13).map(|power| 1usize << power);
-    let fits = |&size: &usize| size as u64 * 8 <= rows.max(1) && (size as f64) < DEARER * 512.0 + usual as f64;
+    let fits = |&size: &usize| size as u64 * 8 <= rows.max(1) && (size as f64) < dearer * 512.0 + usual as f64;
     let mut sizes: Vec<usize> = sizes.filter(fits).chain([usual]).collect();
     sizes.sort_unstable();
     sizes.dedup();

@@ -227,8 +227,10 @@ class Dataset:
         """What is known of the training rows as a whole, which the defaults of a training follow from: `rows`, `users`,
         `items`, `user_rows` and `item_rows` (means), `user_rows_median`, `gini` of the items' rows, `repeats` (the
         share of rows that repeat an earlier one), `timed` (the share with another time than the user's row before),
-        `valid_rows`, and `next`: how often the user's last item is among 20 that the two items before (`last`), all
-        items before (`all`) or popularity tell.
+        `valid_rows`, `later` (the share of the held-out rows that come after their user's training rows), `next`: how
+        often the user's last item is among 20 that the two items before (`last`), two earlier ones (`earlier`), all items
+        before (`all`) or popularity tell, and `held_out`: how often any item of a user is among 20 that their others
+        (`neighbours`) or popularity tell.
         """
         found = self._shape or json.loads(_core.shape(self.path))
         self._shape = found

@@ -3,8 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::data::derive::Derived;
-use crate::data::origin::SplitOrigin;
+use crate::data::later::LATE;
 use crate::data::shape::Shape;
+use crate::data::split::SplitRule;
 use crate::{Error, Result};
 
 /// A split of the interactions.
@@ -76,11 +77,23 @@ pub struct SplitInfo {
     /// earlier one. Absent where nobody has counted them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repeats: Option<u64>,
+    /// Share of the rows of users with training rows that are not earlier than the user's last training row: 1 where
+    /// the split comes after training, little where it was drawn by chance. Absent for the training split itself, without
+    /// times, and where nobody has looked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub later: Option<f64>,
     /// The shards, in the order of their rows.
     pub files: Vec<FileInfo>,
 }
 
 impl SplitInfo {
+    /// Whether the split comes after training: nearly all of its rows are not earlier than their user's training rows.
+    /// `None` where that is not known.
+    #[must_use]
+    pub fn is_later(&self) -> Option<bool> {
+        self.later.map(|later| later >= LATE)
+    }
+
     /// A split of which nothing is known but its rows.
     pub(crate) fn new(
         rows: u64,
@@ -88,7 +101,7 @@ impl SplitInfo {
         last_timestamp: Option<i64>,
         files: Vec<FileInfo>,
     ) -> Self {
-        SplitInfo { rows, first_timestamp, last_timestamp, repeats: None, files }
+        SplitInfo { rows, first_timestamp, last_timestamp, repeats: None, later: None, files }
     }
 
     /// What is true of the split whatever the other splits are.
@@ -246,9 +259,10 @@ pub struct Manifest {
     /// What is known of the training rows as a whole; absent where another program wrote the folder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shape: Option<Shape>,
-    /// How the held-out splits were made; absent where another program, or an earlier build, wrote the folder.
+    /// How the held-out splits were made, `none` where files were given for them or nothing is held out; absent where
+    /// another program, or an earlier build, wrote the folder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub split: Option<SplitOrigin>,
+    pub split: Option<SplitRule>,
     /// The dataset that this one was made of, and how; absent where ingest made it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub derived: Option<Derived>,

@@ -9,7 +9,6 @@ use super::{Derived, DerivedKind, Holdout, Making, check_ids, columns};
 use crate::data::batch::Rows;
 use crate::data::dataset::{Dataset, EntityInfo, FileInfo, Manifest, Split, SplitInfo};
 use crate::data::history::History;
-use crate::data::origin::SplitOrigin;
 use crate::data::shard::ShardIndex;
 use crate::data::split::SplitRule;
 use crate::data::vocabulary::Vocabulary;
@@ -23,7 +22,7 @@ impl Dataset {
     /// Makes the dataset `out` of this one's training rows, a part of which becomes its validation split: for a dataset
     /// that has none. It has no test split, and this one's is not read.
     ///
-    /// What is held out is like the test split, as ingest has recorded it ([`SplitOrigin`](crate::data::origin::SplitOrigin)):
+    /// What is held out is like the test split, as ingest has recorded it ([`Manifest::split`], [`SplitInfo::later`]):
     /// - Of a split by time, and where the test split lies behind the last training row, the last part of the training time:
     ///   as long as the test split's, and a fifth of the rows at most.
     /// - Of rows that were drawn at random, a tenth of the rows, drawn by `seed`.
@@ -105,11 +104,10 @@ enum Way {
 impl Way {
     /// The ways to hold rows out as the test split was, the best first.
     fn all(manifest: &Manifest) -> Vec<Way> {
-        let given = |origin: SplitOrigin| origin.rule == SplitRule::None && origin.late.is_some() && !origin.is_late();
         let first: &[Way] = match manifest.split {
-            Some(SplitOrigin { rule: SplitRule::Random(_), .. }) => &[],
-            Some(SplitOrigin { rule: SplitRule::LastPerUser(_), .. }) => &[Way::LastPerUser],
-            Some(origin) if given(origin) => &[Way::Time, Way::RandomPerUser],
+            Some(SplitRule::Random(_)) => &[],
+            Some(SplitRule::LastPerUser(_)) => &[Way::LastPerUser],
+            Some(SplitRule::None) if manifest.test.is_later() == Some(false) => &[Way::Time, Way::RandomPerUser],
             _ => &[Way::Time, Way::LastPerUser],
         };
         [first, &[Way::Random(10), Way::Random(2), Way::Random(1)]].concat()

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::*;
 use crate::data::writer::ShardWriter;
+use crate::eval::neighbours::LeaveOut;
 use crate::rng::Rng;
 
 /// User, item, time.
@@ -25,7 +26,10 @@ fn measured(rows: &[Row], times: bool, users: u32, items: u32) -> Shape {
     let history = history(dir.path(), rows, times, users, items);
     let pairs: BTreeSet<(u32, u32)> = rows.iter().map(|row| (row.0, row.1)).collect();
     let repeats = (rows.len() - pairs.len()) as u64;
-    let by = |threads| Shape::measure_by(&Threads::new(threads).unwrap(), &history, users, items, repeats, 3).unwrap();
+    let held_out = HeldOutRows { valid_rows: 3, later: None };
+    let by = |threads| {
+        Shape::measure_by(&Threads::new(threads).unwrap(), &history, users, items, repeats, &held_out).unwrap()
+    };
     let (shape, other) = (by(1), by(3));
     assert_eq!(shape, other, "the same for any number of threads");
     shape
@@ -43,15 +47,17 @@ fn a_small_shop_by_hand() {
     // Counts 1, 1, 4: (-2 * 1 + 0 * 1 + 2 * 4) / (3 * 6).
     assert_eq!(shape.gini, 0.3333);
     assert!(shape.is_ordered());
-    let next = shape.next.unwrap();
-    assert_eq!(next.users, 1, "user 2's last item is none that is new");
-    assert_eq!(next.popularity, 1.0, "one of two that are left");
+    assert_eq!(shape.next, None, "nobody has five rows");
+    let new = [1, 2, 1, 3][LeaveOut::Drawn.place(1, 4).unwrap()] != 1;
+    assert_eq!(shape.held_out.map(|asked| asked.users), new.then_some(1), "what a user has more than once is not new");
 }
 
 #[test]
 fn without_times_nothing_is_said_of_order() {
     let shape = measured(&[(1, 1, 0), (1, 2, 0)], false, 2, 3);
     assert_eq!((shape.timed, shape.next, shape.is_ordered()), (None, None, false));
+    let popularity = HeldOut { users: 1, neighbours: 0.0, popularity: 1.0 };
+    assert_eq!(shape.held_out, Some(popularity), "one of two is asked for, and it is all there is");
 }
 
 #[test]
@@ -67,6 +73,7 @@ fn nothing_has_a_shape_too() {
     assert_eq!(measured(&[], true, 1, 1), Shape { valid_rows: 3, ..Shape::default() });
     let one = measured(&[(1, 1, 5)], true, 2, 2);
     assert_eq!((one.user_rows, one.gini, one.timed, one.next), (1.0, 0.0, Some(0.0), None));
+    assert_eq!(one.held_out, None);
 }
 
 fn random(seed: u64) -> Vec<Row> {
@@ -117,23 +124,33 @@ fn the_last_items_explain_the_next_where_that_is_planted() {
         }
     }
     let next = measured(&rows, true, 1_501, 201).next.unwrap();
-    assert!(next.last > 0.9 && next.last >= next.all, "{next:?}");
+    assert!(next.last > 0.9 && next.last >= next.all && next.last > 1.5 * next.earlier, "{next:?}");
     assert!(next.popularity < 0.3, "{next:?}");
     // With the same rows in an order without meaning all items say more than two.
     let mut shuffled = rows;
     for row in &mut shuffled {
         row.2 = rng.below(1 << 40) as i64;
     }
-    let mixed = measured(&shuffled, true, 1_501, 201).next.unwrap();
+    let shape = measured(&shuffled, true, 1_501, 201);
+    let (mixed, held_out) = (shape.next.unwrap(), shape.held_out.unwrap());
     assert!(mixed.all > mixed.last, "{mixed:?}");
+    assert!((mixed.last / mixed.earlier - 1.0).abs() < 0.1, "{mixed:?}");
+    assert!((held_out.neighbours / mixed.all - 1.0).abs() < 0.1, "{mixed:?}, {held_out:?}");
 }
 
 #[test]
 fn nobody_is_told_what_was_counted_from_their_own_next_item() {
     // Everybody's last item is one that nobody else has: no neighbour can know it.
-    let rows: Vec<Row> = (1..=40).flat_map(|user| [(user, 1, 1), (user, 2, 2), (user, 2 + user, 3)]).collect();
-    let next = measured(&rows, true, 41, 43).next.unwrap();
-    assert_eq!((next.users, next.last, next.all), (40, 0.0, 0.0));
+    let rows: Vec<Row> = (1..=40)
+        .flat_map(|user| (1..=5).map(move |item| (user, if item < 5 { item } else { 4 + user }, item.into())))
+        .collect();
+    let shape = measured(&rows, true, 41, 45);
+    let next = shape.next.unwrap();
+    assert_eq!((next.users, next.last, next.earlier, next.all), (40, 0.0, 0.0, 0.0));
+    // Of a draw only what others have too can be told.
+    let shared = (1..=40).filter(|&user| LeaveOut::Drawn.place(user, 5) != Some(4)).count() as f64;
+    let held_out = shape.held_out.unwrap();
+    assert_eq!((held_out.users, held_out.neighbours), (40, share(shared as u64, 40)));
 }
 
 #[test]

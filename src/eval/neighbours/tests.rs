@@ -1,6 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use super::LeaveOut::{Drawn, Last, Nothing};
 use super::*;
 use crate::data::writer::ShardWriter;
 use crate::rng::Rng;
@@ -28,7 +29,9 @@ fn naive(lists: &[Vec<u32>], options: &NeighbourOptions) -> BTreeMap<u32, Vec<(u
     let mut users: BTreeMap<u32, BTreeSet<usize>> = BTreeMap::new();
     for (user, list) in lists.iter().enumerate().skip(1) {
         let mut own = BTreeSet::new();
-        for &item in list.iter().rev().skip(options.leave).filter(|&&item| item != 0) {
+        let left_out = options.leave_out.place(user as u32, list.len());
+        let counted = list.iter().enumerate().rev().filter(|(place, _)| Some(*place) != left_out);
+        for (_, &item) in counted.filter(|&(_, &item)| item != 0) {
             if own.len() < options.last && own.insert(item) {
                 users.entry(item).or_default().insert(user);
             }
@@ -58,10 +61,10 @@ fn all(neighbours: &Neighbours) -> BTreeMap<u32, Vec<(u32, f32)>> {
 fn neighbours_are_those_of_the_formula() {
     let dir = tempfile::tempdir().unwrap();
     let (history, lists) = random(dir.path(), 2_000);
-    for (nearest, shrink, last, leave) in
-        [(100, 10.0, 200, 0), (5, 0.0, 200, 1), (7, 3.5, 6, 0), (1, 1.0, 1, 3), (9, 1.0, 9, 9_999)]
+    for (nearest, shrink, last, leave_out) in
+        [(100, 10.0, 200, Nothing), (5, 0.0, 200, Last), (7, 3.5, 6, Nothing), (1, 1.0, 1, Drawn), (9, 1.0, 99, Drawn)]
     {
-        let options = NeighbourOptions { nearest, shrink, last, leave, ..Default::default() };
+        let options = NeighbourOptions { nearest, shrink, last, leave_out, ..Default::default() };
         let expected: BTreeMap<_, _> =
             naive(&lists, &options).into_iter().filter(|(_, near)| !near.is_empty()).collect();
         for count in [1, 3] {
@@ -102,4 +105,15 @@ fn little_memory_keeps_fewer_and_counts_fewer() {
     assert_eq!(kept.iter().max(), Some(&3));
     let again = Neighbours::build_by(&Threads::new(1).unwrap(), &history, USERS, ITEMS, &options).unwrap();
     assert_eq!(all(&again), all(&found));
+}
+
+#[test]
+fn one_row_is_drawn_of_each_user_and_every_row_can_be_it() {
+    assert_eq!(
+        (Nothing.place(3, 9), Last.place(3, 9), Last.place(3, 0), Drawn.place(3, 0)),
+        (None, Some(8), None, None)
+    );
+    let places: BTreeSet<usize> = (0..500).map(|user| Drawn.place(user, 9).unwrap()).collect();
+    assert_eq!(places, (0..9).collect());
+    assert_eq!(Drawn.place(7, 9), Drawn.place(7, 9));
 }

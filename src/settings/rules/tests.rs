@@ -103,13 +103,21 @@ fn the_last_items_are_read_where_they_tell_the_next() {
         let resolved = config(text).for_shape(&Shape { user_rows, next, ..shape(1_000, 0) });
         (resolved.history(), resolved.user_id())
     };
-    let next = |last, all, popularity| Some(NextItem { users: 500, last, all, popularity });
+    let next = |last, all, popularity| Some(NextItem { users: 500, last, earlier: 0.7 * last, all, popularity });
     assert_eq!(decided("", 30.0, None), (0, true), "no times");
     assert_eq!(decided("", 30.0, next(0.30, 0.25, 0.1)), (2, true));
     assert_eq!(decided("", 29.9, next(0.30, 0.25, 0.1)), (2, false), "too few rows for an id");
-    assert_eq!(decided("", 30.0, next(0.191, 0.2, 0.1)), (2, true), "nearly as much as all of them");
-    assert_eq!(decided("", 30.0, next(0.189, 0.2, 0.1)), (0, true));
+    assert_eq!(decided("", 30.0, next(0.161, 0.2, 0.1)), (2, true), "nearly as much as all of them");
+    assert_eq!(decided("", 30.0, next(0.159, 0.2, 0.1)), (0, true));
+    assert_eq!(decided("", 30.0, next(0.039, 0.04, 0.01)), (0, true), "nothing tells much");
+    let orderless = next(0.3, 0.3, 0.1).map(|next| NextItem { earlier: 0.26, ..next });
+    assert_eq!(decided("", 30.0, orderless), (0, true), "earlier ones tell it as well");
     assert_eq!(decided("", 30.0, next(0.119, 0.1, 0.1)), (0, true), "popularity tells it, too");
+    let of_later = |later| {
+        let shape = Shape { user_rows: 30.0, later, next: next(0.3, 0.2, 0.1), ..shape(1_000, 0) };
+        config("").for_shape(&shape).history()
+    };
+    assert_eq!([Some(0.9), Some(0.89), None].map(of_later), [2, 0, 2], "rows drawn by chance are no next ones");
     let few = next(0.3, 0.2, 0.1).map(|next| NextItem { users: 499, ..next });
     assert_eq!(decided("", 30.0, few), (0, true));
     for fixed in
@@ -164,4 +172,67 @@ fn the_rest_is_one_value_each() {
 #[test]
 fn numbers_have_commas() {
     assert_eq!([0, 999, 1_000, 1_020_034].map(grouped), ["0", "999", "1,000", "1,020,034"]);
+}
+
+#[test]
+fn temperature_follows_what_the_others_explain_and_the_catalogue() {
+    let decided = |items: u64, users: u64, neighbours: f64, popularity: f64| {
+        let held_out = Some(HeldOut { users, neighbours, popularity });
+        Config::default().for_shape(&Shape { items, held_out, ..shape(1_000, 0) }).temperature()
+    };
+    // 0.7 / ln(0.2 * 1,000 / 20) = 0.7 / 2.303.
+    assert_eq!(decided(1_000, 500, 0.2, 0.05), 0.3);
+    assert_eq!(decided(4_000, 500, 0.2, 0.05), 0.19);
+    assert_eq!(decided(40_000, 500, 0.2, 0.05), 0.12);
+    assert_eq!(decided(1 << 40, 500, 0.2, 0.05), 0.1, "never below");
+    assert_eq!(
+        [decided(20, 500, 1.0, 0.5), decided(1, 500, 1.0, 0.5)],
+        [0.3, 0.3],
+        "nor above, nor divided by nothing"
+    );
+    assert_eq!(decided(40_000, 500, 0.2, 0.17), 0.3, "popularity tells nearly as much");
+    assert_eq!(decided(40_000, 500, 0.0, 0.0), 0.3, "nothing tells anything");
+    assert_eq!(decided(40_000, 499, 0.2, 0.05), 0.2, "too few users");
+    let of_last = |user: &str| {
+        let user = format!("{user} }}\n[loss]\nnegatives = \"in-batch\"");
+        let held_out = Some(HeldOut { users: 500, neighbours: 0.2, popularity: 0.05 });
+        config(&format!("[model]\nuser = {{ {user}"))
+            .for_shape(&Shape { items: 4_000, held_out, ..shape(9, 0) })
+            .temperature()
+    };
+    let towers = ["id = false, history = 2", "id = true, history = 2", "id = true, history = 0"];
+    assert_eq!(towers.map(of_last), [0.15, 0.19, 0.19]);
+}
+
+#[test]
+fn all_items_are_candidates_where_the_last_ones_alone_are_read_and_they_are_few() {
+    let decided = |text: &str, rows: u64, items: u64| {
+        let resolved = config(text).for_shape(&Shape {
+            items,
+            held_out: Some(HeldOut { users: 500, neighbours: 0.2, popularity: 0.05 }),
+            ..shape(rows, 0)
+        });
+        (resolved.negatives(), resolved.temperature())
+    };
+    let alone = "[model.user]\nid = false\nhistory = 2";
+    // 150,000 rows, 30 epochs, 12,000 items: 54 thousand million scores.
+    assert_eq!(decided(alone, 150_000, 12_000), (Negatives::Full, 0.1));
+    assert_eq!(decided(alone, 150_000, 24_000), (Negatives::InBatch, 0.13));
+    assert_eq!(decided(&format!("{alone}\n[train]\nepochs = 10"), 150_000, 24_000), (Negatives::Full, 0.1));
+    assert_eq!(decided("[model.user]\nhistory = 2", 150_000, 12_000).0, Negatives::InBatch, "with an id");
+    assert_eq!(decided(alone, u64::MAX, u64::MAX).0, Negatives::InBatch);
+}
+
+#[test]
+fn popularity_counts_as_much_as_it_tells() {
+    let decided = |text: &str, users: u64, neighbours: f64, popularity: f64| {
+        let held_out = Some(HeldOut { users, neighbours, popularity });
+        config(text).for_shape(&Shape { held_out, ..shape(1_000, 0) }).popularity()
+    };
+    assert_eq!([0.05, 0.1, 0.13, 0.19, 0.3].map(|told| decided("", 500, 0.2, told)), [0.25, 0.5, 0.65, 0.8, 0.8]);
+    assert_eq!([decided("", 500, 0.2, 0.0), decided("", 500, 0.0, 0.0), decided("", 499, 0.2, 0.05)], [0.2, 0.8, 0.5]);
+    assert_eq!(decided("[loss]\nlogq = \"off\"", 500, 0.2, 0.1), 0.0);
+    let held_out = Some(HeldOut { users: 500, neighbours: 0.2, popularity: 0.05 });
+    let later = |later| Config::default().for_shape(&Shape { later, held_out, ..shape(1_000, 0) }).popularity();
+    assert_eq!([Some(1.0), Some(0.5), None].map(later), [0.5, 0.25, 0.25]);
 }

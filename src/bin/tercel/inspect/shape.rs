@@ -1,6 +1,6 @@
 //! The shape of a dataset, in words.
 
-use tercel::data::shape::{NextItem, Shape};
+use tercel::data::shape::{HeldOut, NextItem, Shape};
 
 use crate::output::{Output, thousands};
 
@@ -21,12 +21,22 @@ pub fn lines(shape: &Shape, out: &Output) {
         Some(share) => format!("hardly any: {} of a user's rows have another time than the one before", percent(share)),
     };
     out.text(format_args!("  order: {order}"));
-    if let Some(NextItem { users, last, all, popularity }) = shape.next {
+    if let Some(NextItem { users, last, earlier, all, popularity }) = shape.next {
         out.text(format_args!(
-            "  next item, of {} users, among 20: {} by the two before, {} by all before, {} by popularity",
+            "  next item, of {} users, among 20: {} by the two before, {} by two earlier ones, {} by all before, {} by \
+             popularity",
             thousands(users),
             percent(last),
+            percent(earlier),
             percent(all),
+            percent(popularity)
+        ));
+    }
+    if let Some(HeldOut { users, neighbours, popularity }) = shape.held_out {
+        out.text(format_args!(
+            "  any item, of {} users, among 20: {} by all others, {} by popularity",
+            thousands(users),
+            percent(neighbours),
             percent(popularity)
         ));
     }
