@@ -81,7 +81,7 @@ mod tests {
             let test = vec![file("test.csv", &format!("user,item,time\n{test}"))];
             let config = IngestConfig { test, ..IngestConfig::default() };
             let out = dir.path().join(name);
-            ingest(&[train.clone()], &out, &config, &|_| {}).unwrap();
+            ingest(std::slice::from_ref(&train), &out, &config, &|_| {}).unwrap();
             let dataset = Dataset::open(&out).unwrap();
             let stored = Shape::of(&dataset).unwrap();
             assert_eq!(stored.later, dataset.manifest().test.later);

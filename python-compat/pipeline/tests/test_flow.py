@@ -89,8 +89,8 @@ def test_without_a_grid_the_night_searches_and_the_next_one_does_not(tmp_path: P
     night = Night(tmp_path)
     thresholds = tmp_path / "checks.json"
     thresholds.write_text('{"min_gain_over_popularity": -1}', encoding="utf-8")
-    space = json.dumps({"optimizer": {"lr": [0.005, 0.02]}, "train": {"epochs": [1, 2]}, "model": {"dim": [16]}})
-    arguments = ["--root", "out", "--tune-trials", "3", "--tune-space", space, "--user-sample", "20"]
+    space = json.dumps({"optimizer": {"lr": [0.005, 0.02]}})
+    arguments = ["--root", "out", "--tune-trials", "2", "--tune-space", space, "--user-sample", "20", "--epochs", "2"]
     arguments += ["--checks", str(thresholds)]
     for name in ("monday", "tuesday"):
         done = night.run(*arguments, "--night", name)

@@ -171,7 +171,8 @@ def test_settings_say_where_they_come_from(tmp_path: Path) -> None:
     settings |= {"tuned": None, "search": search | {"outcome": "nothing_better"}}
     page = build(tmp_path, metrics=METRICS | {"settings": settings}).read_text()
     assert "found nothing better than the defaults" in page and "Found by a search" not in page
-    for nothing in (None, {}, {"tuned": None, "search": None, "decisions": []}):
+    empty: list[Any] = [None, {}, {"tuned": None, "search": None, "decisions": []}]
+    for nothing in empty:
         assert 'id="settings"' not in build(tmp_path, metrics=METRICS | {"settings": nothing}).read_text()
 
 
