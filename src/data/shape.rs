@@ -126,8 +126,13 @@ impl Shape {
             _ => {
                 let repeats = repeats(dataset, Split::Train)?;
                 let history = History::of_dataset(dataset)?;
-                let split = if held_out.valid_rows > 0 { &manifest.valid } else { &manifest.test };
-                let later = later(&split.files, |file| dataset.shard(file), &history)?;
+                let files = match (held_out.valid_rows, &manifest.derived) {
+                    // Nothing that is derived looks at the test split.
+                    (0, Some(_)) => &[][..],
+                    (0, None) => &manifest.test.files,
+                    _ => &manifest.valid.files,
+                };
+                let later = later(files, |file| dataset.shard(file), &history)?;
                 Shape::measure(&history, users, items, repeats, &HeldOutRows { later, ..held_out })
             }
         }
