@@ -229,8 +229,8 @@ class Dataset:
         share of rows that repeat an earlier one), `timed` (the share with another time than the user's row before),
         `valid_rows`, `later` (the share of the held-out rows that come after their user's training rows), `next`: how
         often the user's last item is among 20 that the two items before (`last`), two earlier ones (`earlier`), all
-        items before (`all`) or popularity tell, and `held_out`: how often any item of a user is among 20 that their others
-        (`neighbours`) or popularity tell.
+        items before (`all`) or popularity tell, and `held_out`: how often any item of a user is among 20 that their
+        others (`neighbours`) or popularity tell.
         """
         found = self._shape or json.loads(_core.shape(self.path))
         self._shape = found

@@ -46,14 +46,33 @@ fn there(block: *mut u8, size: usize) -> *mut u8 {
     block
 }
 
-/// Says it, without allocating, and exits.
-#[cold]
-fn leave(size: usize) -> ! {
-    // Where one thread has no memory, others soon have none: one of them speaks.
+/// Ends with a line, too, where a new thread finds no memory for its signal handlers: the standard library panics there,
+/// before any code of ours runs. Other panics are the earlier hook's.
+pub fn speak_of_threads_without_memory() {
+    let speak = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let payload = panic.payload();
+        let text = payload.downcast_ref::<String>().map(String::as_str).or(payload.downcast_ref::<&str>().copied());
+        if text.is_some_and(|text| text.starts_with("failed to allocate an alternative stack")) {
+            one_speaks();
+            exit_with(b"error: out of memory: a thread could not start; give it more, or use fewer --threads\n");
+        }
+        speak(panic);
+    }));
+}
+
+/// Where one thread has no memory, others soon have none: one of them speaks.
+fn one_speaks() {
     static SPOKEN: AtomicBool = AtomicBool::new(false);
     while SPOKEN.swap(true, Relaxed) {
         std::thread::sleep(Duration::from_secs(1));
     }
+}
+
+/// Says it, without allocating, and exits.
+#[cold]
+fn leave(size: usize) -> ! {
+    one_speaks();
     let mut digits = [0; 20];
     let line: [&[u8]; 3] = [
         b"error: out of memory: ",

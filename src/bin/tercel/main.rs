@@ -69,6 +69,7 @@ enum Command {
 fn main() -> ExitCode {
     let installed = tercel::mapped::exit_on_cut_files();
     tercel::guard::hush_guarded_panics();
+    allocator::speak_of_threads_without_memory();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) if error.use_stderr() => {
