@@ -124,7 +124,7 @@ fn user_id(history: usize, shape: &Shape) -> Choice<bool> {
 /// All items where the last ones alone are read and it does not take long; measured on planted sequences and purchases
 /// (`benches/README.md`, "The last two items").
 fn negatives(history: usize, user_id: bool, shape: &Shape, epochs: u64) -> Choice<Negatives> {
-    let scores = u128::from(shape.rows) * u128::from(shape.items) * u128::from(epochs);
+    let scores = u128::from(shape.rows).saturating_mul(shape.items.into()).saturating_mul(epochs.into());
     match history > 0 && !user_id && scores <= FEW_SCORES {
         true => (Negatives::Full, format!("the last items alone are read, and {} items are few", grouped(shape.items))),
         false => (Negatives::InBatch, "a batch's own items suffice with the logQ correction".into()),
