@@ -70,6 +70,7 @@ unsafe impl GlobalAlloc for Failing {
 const WORK: [&str; 6] = ["ingest", "train", "open", "recommend", "index", "evaluate"];
 
 fn main() -> ExitCode {
+    allocator::speak_of_threads_without_memory();
     let mut arguments = std::env::args().skip(1);
     match (arguments.next().as_deref(), arguments.next(), arguments.next(), arguments.next()) {
         (Some("child"), Some(work), Some(mode), Some(left)) => child(&work, &mode, left.parse().unwrap_or(-1)),
