@@ -75,3 +75,14 @@ def test_what_on_trial_raises_stops_a_search_which_goes_on(data: tercel.Dataset,
 def test_what_cannot_be_used_is_named(data: tercel.Dataset, wrong: dict[str, Any], words: str) -> None:
     with pytest.raises(tercel.ConfigError, match=words):
         tercel.tune(data, progress=False, **wrong)
+
+
+@pytest.mark.parametrize("work", [tercel.tune, tercel.Model.train])
+def test_a_dataset_may_be_named_by_its_folder_and_nothing_else_is_one(work: Any, tmp_path: Path) -> None:
+    data = tercel.Dataset.build(tercel.demo_purchases(), tmp_path / "data", split="last-per-user:1", progress=False)
+    settings: dict[str, Any] = {"dim": 8, "epochs": 1, "progress": False}
+    if work is tercel.tune:
+        settings |= {"trials": 1}
+    work(str(data.path), **settings)
+    with pytest.raises(tercel.errors.KindError, match="dataset: int is no dataset: give"):
+        work(3, **settings)

@@ -373,3 +373,17 @@ def demo_purchases(users: int = 30, items: int = 20, each: int = 19) -> pa.Table
             "timestamp": [1_600_000_000 + 86_400 * visit + user for user, visit in rows],
         }
     )
+
+
+def opened(dataset: Dataset | PathLike) -> Dataset:
+    """The dataset, which is opened where its folder is given.
+
+    Raises:
+        KindError: For anything else.
+    """
+    if isinstance(dataset, Dataset):
+        return dataset
+    if isinstance(dataset, (str, os.PathLike)):
+        return Dataset(dataset)
+    given = type(dataset).__name__
+    raise KindError(f"dataset: {given} is no dataset: give a tercel.Dataset, or the path of its folder", path="dataset")

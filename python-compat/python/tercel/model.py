@@ -19,7 +19,7 @@ from ._scratch import Scratch
 from ._tables import PathLike, Table, Words, explained, path_of, raw_ids, read_options, users_source
 from ._warn import warn
 from .config import Config, configuration, settings_of
-from .dataset import Dataset, Split, _arrow
+from .dataset import Dataset, Split, _arrow, opened
 from .errors import ResultWarning
 from .evaluation import Evaluation, evaluate
 from .index import Index
@@ -63,7 +63,7 @@ class Model:
     @classmethod
     def train(
         cls,
-        dataset: Dataset,
+        dataset: Dataset | PathLike,
         out: PathLike | None = None,
         *,
         config: Config | PathLike | None = None,
@@ -78,7 +78,7 @@ class Model:
         unbroken one ends (on a CPU).
 
         Args:
-            dataset: What to learn from.
+            dataset: What to learn from; or its folder.
             out: The model folder; without it a temporary one, which goes with the model.
             config: A TOML or JSON file, or a dictionary, as for `tercel train --config`.
             resume: Goes on from the folder's last checkpoint.
@@ -91,6 +91,7 @@ class Model:
             NonFiniteError: When the loss or a parameter becomes NaN or infinite.
             CheckpointError: When the folder holds an unfinished run and `resume` is false, or another run.
         """
+        dataset = opened(dataset)
         whole = configuration(config, settings)
         folder = Scratch() if out is None else None
         path = folder.path / "model" if folder is not None else path_of(out or "", "out")

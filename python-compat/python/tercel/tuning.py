@@ -13,7 +13,7 @@ from ._progress import Bar, Event, Observer, parsed
 from ._scratch import Scratch
 from ._tables import PathLike, path_of
 from .config import Config, configuration, settings_of
-from .dataset import Dataset
+from .dataset import Dataset, opened
 from .errors import ConfigError
 from .model import Model
 
@@ -75,7 +75,7 @@ class Tuned:
 
 
 def tune(
-    dataset: Dataset,
+    dataset: Dataset | PathLike,
     out: PathLike | None = None,
     *,
     minutes: float | None = None,
@@ -123,6 +123,7 @@ def tune(
         CheckpointError: When the folder holds an unfinished search and `resume` is false, or it was asked something
             else.
     """
+    dataset = opened(dataset)
     folder = Scratch() if out is None else None
     path = folder.path / "tuned" if folder is not None else path_of(out or "", "out")
     words = json.dumps(configuration(config, settings))
