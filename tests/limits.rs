@@ -24,13 +24,15 @@ fn limited(folder: &Path, limit: &str, arguments: &str) -> Output {
 /// What is wrong with how it ended, if anything is.
 fn wrong(output: &Output) -> Option<String> {
     let errors = String::from_utf8_lossy(&output.stderr);
-    let line = errors.lines().count() == 1 && errors.starts_with("error: ");
-    // Where the very last bytes are its own, the C library ends the program by itself: nothing of ours runs then.
-    let by_libc = errors.contains("Fatal glibc error: failed to register TLS destructor");
-    match output.status.code() {
-        Some(0) if errors.is_empty() => None,
-        None if by_libc => None,
-        Some(1 | 3) if line => None,
+    // Where the very last bytes are its own, the C library ends the program with a line of its own; another thread may
+    // still say ours in between.
+    let (of_libc, ours): (Vec<&str>, Vec<&str>) =
+        errors.lines().partition(|line| *line == "Fatal glibc error: failed to register TLS destructor: out of memory");
+    match (output.status.code(), ours.as_slice()) {
+        (Some(0), []) if of_libc.is_empty() => None,
+        (Some(1 | 3), [line]) if line.starts_with("error: ") => None,
+        (None, []) if !of_libc.is_empty() => None,
+        (None, [line]) if !of_libc.is_empty() && line.starts_with("error: ") => None,
         _ => Some(format!("{:?}: {errors}", output.status)),
     }
 }
