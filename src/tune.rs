@@ -1,6 +1,6 @@
 //! The settings that win on a dataset, found by a search.
 //!
-//! A search tries settings on the validation split by successive halving: many short trainings, the best third goes on from
+//! A search tries settings on the validation split by successive halving: many short trainings, the best quarter goes on from
 //! its own checkpoints, and so to the end of their epochs. What is tried is drawn by chance first, then where the good
 //! ones were (Parzen estimator). At last the winner is trained on the training and validation rows
 //! together. The test split is not read.

@@ -38,8 +38,10 @@ const POPULARITY_USUAL: f32 = 0.5;
 const POPULARITY: (f64, f64) = (0.2, 0.8);
 /// Neighbours tell something of a user where they tell so many times what popularity tells.
 const LIFT: f64 = 1.2;
-/// The temperature times the logarithm of how much more likely an item is that the neighbours tell; they tell so many.
+/// The temperature times the logarithm of how much more likely an item is that the neighbours tell, and the same where the last
+/// items alone are read; they tell so many.
 const RANGE: f64 = 0.7;
+const RANGE_ALONE: f64 = 0.45;
 const TOLD: f64 = 20.0;
 /// Rows a user from which an id of their own is worth reading beside a history.
 const ENOUGH_ROWS: f64 = 30.0;
@@ -56,7 +58,7 @@ impl Config {
         let user_id = made.of("model.user.id", model.user.id, || user_id(history, shape));
         let passes = train.epochs.unwrap_or_else(|| epochs(shape).0);
         let negatives = made.of("loss.negatives", self.loss.negatives, || negatives(history, user_id, shape, passes));
-        let alone = (history > 0 && !user_id).then_some(negatives);
+        let alone = history > 0 && !user_id;
         let temperature = made.of("model.temperature", model.temperature, || temperature(alone, shape));
         let popularity = made.of("model.popularity", model.popularity, || popularity(self, shape));
         let lr = made.of("optimizer.lr", optimizer.lr, || lr(shape));
@@ -136,19 +138,19 @@ fn negatives(history: usize, user_id: bool, shape: &Shape, epochs: u64) -> Choic
 /// `T = 0.7 / ln(h n / 20)`, where h is the share of items told among 20 of n by the neighbours of the user's others
 /// (`benches/README.md`, "Temperature").
 ///
-/// `alone`: the negatives of a user tower that reads the last items alone, which is best lower, lower still with all items.
-fn temperature(alone: Option<Negatives>, shape: &Shape) -> Choice<f32> {
+/// `alone`: the user tower reads the last items alone, which tell more sharply: `0.45 / ln(h n / 20)`.
+fn temperature(alone: bool, shape: &Shape) -> Choice<f32> {
     let Some(HeldOut { users, neighbours, popularity }) = shape.held_out else {
         return (USUAL, "nothing is known of what explains an item".into());
     };
     let told = format!("{:.1} % of items are told by the user's others", 100.0 * neighbours);
     let among = format!("{told}, among {}", grouped(shape.items));
     let times = (neighbours * shape.items as f64 / TOLD).max(1.0);
-    let found = digits((RANGE / times.ln()).clamp(SHARP.into(), SOFT.into()));
+    let (range, most) = if alone { (RANGE_ALONE, OF_HISTORY) } else { (RANGE, SOFT) };
+    let found = digits((range / times.ln()).clamp(SHARP.into(), most.into()));
     match users {
         0..ENOUGH_USERS => (USUAL, format!("{users} users tell too little of what explains an item")),
-        _ if alone == Some(Negatives::Full) => (SHARP, format!("{among}; the last ones alone are read")),
-        _ if alone.is_some() => (found.min(OF_HISTORY), format!("{among}; the last ones alone are read")),
+        _ if alone => (found, format!("{among}; the last ones alone are read")),
         _ if neighbours < LIFT * popularity => (SOFT, format!("{told}, {:.1} % by popularity", 100.0 * popularity)),
         _ => (found, among),
     }

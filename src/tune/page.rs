@@ -48,7 +48,7 @@ fn write_page(out: &mut String, state: &State, facts: &Facts<'_>) -> fmt::Result
         out.push_str(&curves(state, facts.winner));
         figcaption(
             out,
-            "Every line is a trial: its figure at the epochs where it was judged. Of each rung the best third goes on. \
+            "Every line is a trial: its figure at the epochs where it was judged. Of each rung the best quarter goes on. \
              Dashed: the defaults. Blue: the winner.",
         )
     })?;

@@ -1,6 +1,6 @@
 //! How a search spends its time: the rungs of its ladder, and how many trials stand on each.
 //!
-//! Successive halving (Jamieson and Talwalkar 2016): all trials train a small part of their epochs, the best third goes on
+//! Successive halving (Jamieson and Talwalkar 2016): all trials train a small part of their epochs, the best quarter goes on
 //! from its checkpoints, and so to the end. Trials are compared at the same part of their own schedules of the learning
 //! rate, which ends at the trial's own number of epochs.
 //!
@@ -11,9 +11,9 @@
 use serde::{Deserialize, Serialize};
 
 /// Of the trials of a rung one in so many goes on.
-pub(super) const KEEP_ONE_IN: usize = 3;
+pub(super) const KEEP_ONE_IN: usize = 4;
 /// The parts of its epochs that a trial has trained at each rung.
-pub(super) const RUNGS: [f64; 3] = [1.0 / 9.0, 1.0 / 3.0, 1.0];
+pub(super) const RUNGS: [f64; 3] = [1.0 / 16.0, 1.0 / 4.0, 1.0];
 /// Trials that are worth a search.
 const FEWEST: usize = 6;
 /// Trials that are drawn by chance, of those of a search: what the others are drawn by.
@@ -45,12 +45,14 @@ impl Plan {
         Plan { trials: FIRST, by_chance: FIRST, rungs: RUNGS.len() }
     }
 
-    /// For a time: as many trials as it holds, at most `most`; fewer rungs where it does not hold a few. `spent`: the
-    /// thread-seconds of the first trials on their first rung; `left`: those that are left for the search.
-    pub(super) fn in_time(spent: f64, left: f64, most: Option<usize>) -> Plan {
+    /// For a time: as many trials as it holds, at most `most`; fewer rungs where it does not hold a few. `first`: the first
+    /// trials on their first rung; `left`: the thread-seconds that are left for the search.
+    pub(super) fn in_time(first: &[Tried], left: f64, most: Option<usize>) -> Plan {
         let most = most.unwrap_or(MOST).max(1);
-        let one = Plan::whole(spent, &Plan { trials: FIRST.min(most), ..Plan::first() });
-        let fits = |plan: &Plan| plan.cost() * one - spent <= left;
+        let parts = Plan::parts(first);
+        let one = Plan::whole(first);
+        let spent: f64 = first.iter().map(|tried| tried.seconds).sum();
+        let fits = |plan: &Plan| plan.cost(parts) * one - spent <= left;
         for rungs in (1..=RUNGS.len()).rev() {
             let plans = (FIRST.min(most)..=most).rev().map(|trials| Plan { rungs, ..Plan::of(trials) });
             let found = plans.into_iter().find(fits);
@@ -61,9 +63,17 @@ impl Plan {
         Plan { trials: FIRST.min(most), by_chance: FIRST.min(most), rungs: 1 }
     }
 
-    /// The thread-seconds of a whole run, from those that the first trials took on their first rung.
-    pub(super) fn whole(spent: f64, first: &Plan) -> f64 {
-        spent / first.trials.max(1) as f64 / RUNGS[0]
+    /// The thread-seconds of a whole run, the mean of the first trials.
+    pub(super) fn whole(first: &[Tried]) -> f64 {
+        let whole = |tried: &Tried| tried.seconds * tried.epochs as f64 / epochs_at(tried.epochs, 0).max(1) as f64;
+        first.iter().map(whole).sum::<f64>() / first.len().max(1) as f64
+    }
+
+    /// The parts of a whole run that are trained by each rung: more than [`RUNGS`] where a part of the epochs is not one.
+    fn parts(first: &[Tried]) -> [f64; RUNGS.len()] {
+        let all: u64 = first.iter().map(|tried| tried.epochs).sum();
+        let by = |rung| first.iter().map(|tried| epochs_at(tried.epochs, rung)).sum::<u64>();
+        std::array::from_fn(|rung| if all == 0 { RUNGS[rung] } else { by(rung) as f64 / all as f64 })
     }
 
     /// Trials on a rung, the defaults among them.
@@ -75,11 +85,17 @@ impl Plan {
         trials
     }
 
-    /// What it trains, in whole runs.
-    pub(super) fn cost(&self) -> f64 {
-        let before = |rung: usize| if rung == 0 { 0.0 } else { RUNGS[rung - 1] };
-        (0..self.rungs).map(|rung| self.on_rung(rung) as f64 * (RUNGS[rung] - before(rung))).sum()
+    /// What it trains, in whole runs, of which each rung has trained such `parts`.
+    fn cost(&self, parts: [f64; RUNGS.len()]) -> f64 {
+        let before = |rung: usize| if rung == 0 { 0.0 } else { parts[rung - 1] };
+        (0..self.rungs).map(|rung| self.on_rung(rung) as f64 * (parts[rung] - before(rung))).sum()
     }
+}
+
+/// A trial that was trained to its first rung: its epochs in all, and the thread-seconds that it took so far.
+pub(super) struct Tried {
+    pub(super) epochs: u64,
+    pub(super) seconds: f64,
 }
 
 /// The epochs that a trial of `epochs` in all has trained at a rung: at least one.
@@ -92,32 +108,47 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_third_goes_on_from_rung_to_rung() {
+    fn a_quarter_goes_on_from_rung_to_rung() {
         let plan = Plan::of(40);
-        assert_eq!((plan.by_chance, [0, 1, 2].map(|rung| plan.on_rung(rung))), (20, [40, 14, 5]));
-        // 40 / 9 + 14 * 2 / 9 + 5 * 2 / 3 whole runs, a fifth to a quarter of 40.
-        assert!((plan.cost() - 10.888).abs() < 0.01, "{}", plan.cost());
+        assert_eq!((plan.by_chance, [0, 1, 2].map(|rung| plan.on_rung(rung))), (20, [40, 10, 3]));
+        // 40 / 16 + 10 * 3 / 16 + 3 * 3 / 4 whole runs, a sixth of 40.
+        assert!((plan.cost(RUNGS) - 6.625).abs() < 1e-9, "{}", plan.cost(RUNGS));
         assert_eq!([0, 1, 2].map(|rung| Plan::of(1).on_rung(rung)), [1, 1, 1]);
         assert_eq!([0, 1, 2].map(|rung| Plan::of(2).on_rung(rung)), [2, 2, 2]);
     }
 
     #[test]
     fn epochs_grow_to_a_trials_own() {
-        assert_eq!([0, 1, 2].map(|rung| epochs_at(30, rung)), [3, 10, 30]);
+        assert_eq!([0, 1, 2].map(|rung| epochs_at(32, rung)), [2, 8, 32]);
         assert_eq!([0, 1, 2].map(|rung| epochs_at(2, rung)), [1, 1, 2]);
         assert_eq!([0, 1, 2].map(|rung| epochs_at(1, rung)), [1, 1, 1]);
     }
 
+    /// Trials of so many epochs that took so long on their first rung.
+    fn first(epochs: u64, seconds: f64) -> Vec<Tried> {
+        (0..FIRST).map(|_| Tried { epochs, seconds }).collect()
+    }
+
     #[test]
     fn time_decides_how_many_trials_there_are() {
-        // A ninth of a run took 10 seconds.
+        // A sixteenth of a run took 10 seconds.
+        let tried = first(32, 10.0);
         let spent = FIRST as f64 * 10.0;
-        let plan = Plan::in_time(spent, 1800.0, None);
-        assert!(plan.rungs == 3 && plan.cost() * 90.0 <= 1800.0 + spent, "{plan:?}");
-        assert!(Plan { trials: plan.trials + 3, ..plan.clone() }.cost() * 90.0 > 1800.0 + spent);
-        assert_eq!(Plan::in_time(spent, 1800.0, Some(8)).trials, 8);
-        assert_eq!([100.0, 10.0].map(|left| Plan::in_time(spent, left, None).rungs), [2, 1]);
-        assert_eq!(Plan::in_time(spent, 0.0, None), Plan { trials: FIRST, by_chance: FIRST, rungs: 1 });
-        assert_eq!(Plan::in_time(spent, 1e9, None).trials, MOST);
+        let plan = Plan::in_time(&tried, 1800.0, None);
+        assert!(plan.rungs == 3 && plan.cost(RUNGS) * 160.0 <= 1800.0 + spent, "{plan:?}");
+        assert!(Plan { trials: plan.trials + 4, ..plan.clone() }.cost(RUNGS) * 160.0 > 1800.0 + spent);
+        assert_eq!(Plan::in_time(&tried, 1800.0, Some(8)).trials, 8);
+        assert_eq!([100.0, 10.0].map(|left| Plan::in_time(&tried, left, None).rungs), [2, 1]);
+        assert_eq!(Plan::in_time(&tried, 0.0, None), Plan { trials: FIRST, by_chance: FIRST, rungs: 1 });
+        assert_eq!(Plan::in_time(&tried, 1e9, None).trials, MOST);
+    }
+
+    #[test]
+    fn an_epoch_is_the_least_that_a_trial_trains() {
+        // Of five epochs the first rung is one, not a third of one: ten seconds there are fifty in all.
+        let tried = first(5, 10.0);
+        assert!((Plan::whole(&tried) - 50.0).abs() < 1e-9);
+        assert_eq!(Plan::parts(&tried), [0.2, 0.2, 1.0]);
+        assert!(Plan::in_time(&tried, 600.0, None).trials > 20);
     }
 }

@@ -12,6 +12,8 @@ use crate::rng::Rng;
 const DRAW: u64 = 0x7475_6e65;
 /// Draws until one is usable and new; a space that has no more of them is done.
 const TRIES: u64 = 200;
+/// The least share of the draws that are kept, however dear they are: a space may have no others.
+const LEAST: f64 = 1.0 / 16.0;
 /// The share of the trials that count as good (Bergstra et al. 2011 call it gamma).
 const GOOD: f64 = 0.3;
 /// Draws from the density of the good ones for each value. More than one, of which that with the highest ratio to the
@@ -25,8 +27,8 @@ pub(super) struct Sampler<'a> {
     pub(super) seed: u64,
     /// Every setting's default.
     pub(super) defaults: &'a Chosen,
-    /// Whether settings can be used together.
-    pub(super) usable: &'a dyn Fn(&Chosen) -> bool,
+    /// How many times as long as with the defaults a training takes; None for settings that cannot be used together.
+    pub(super) cost: &'a dyn Fn(&Chosen) -> Option<f64>,
 }
 
 impl Sampler<'_> {
@@ -62,7 +64,10 @@ impl Sampler<'_> {
             let mut rng = Rng::at(self.seed, &[DRAW, number, attempt]);
             let of = |(key, axis): (&String, &Axis)| (key.clone(), value(&mut rng, axis, &self.defaults[key]));
             let chosen: Chosen = self.space.0.iter().map(of).collect();
-            (!others.contains(&chosen) && (self.usable)(&chosen)).then_some(chosen)
+            // One that takes k times as long is drawn a k-th as often, so that all that are dear take no more of the time
+            // than those that are not.
+            let kept = |cost: f64| rng.unit() <= (1.0 / cost).max(LEAST);
+            (!others.contains(&chosen) && (self.cost)(&chosen).is_some_and(kept)).then_some(chosen)
         })
     }
 
@@ -126,7 +131,8 @@ mod tests {
     fn draws_are_new_usable_and_the_same_for_a_seed() {
         let (space, defaults) = (space(), defaults());
         let usable = |chosen: &Chosen| chosen["train.batch_size"] != json!(4);
-        let sampler = Sampler { space: &space, seed: 3, defaults: &defaults, usable: &usable };
+        let cost = |chosen: &Chosen| usable(chosen).then_some(1.0);
+        let sampler = Sampler { space: &space, seed: 3, defaults: &defaults, cost: &cost };
         let mut all = vec![defaults.clone()];
         for number in 1..30 {
             let drawn = sampler.by_chance(number, &all).unwrap();
@@ -139,10 +145,24 @@ mod tests {
     }
 
     #[test]
+    fn what_takes_longer_is_drawn_less_often() {
+        let (space, defaults) = (space(), defaults());
+        let dear = |chosen: &Chosen| chosen["train.batch_size"] == json!(4);
+        let cost = |chosen: &Chosen| Some(if dear(chosen) { 8.0 } else { 0.5 });
+        let drawn = |cost: &dyn Fn(&Chosen) -> Option<f64>| {
+            let sampler = Sampler { space: &space, seed: 3, defaults: &defaults, cost };
+            (1..400).filter_map(|number| sampler.by_chance(number, &[])).filter(dear).count()
+        };
+        // A sixth of all draws; of 5 cheap ones and an eighth of a dear one, one in 41.
+        let (all, some) = (drawn(&|_| Some(1.0)), drawn(&cost));
+        assert!((50..85).contains(&all) && (3..20).contains(&some), "{all}, {some}");
+    }
+
+    #[test]
     fn a_space_may_come_to_its_end() {
         let space = Space::from_toml("[train]\nbatch_size = [1, 2]", "t").unwrap();
         let defaults = Chosen::from([("train.batch_size".into(), json!(1))]);
-        let sampler = Sampler { space: &space, seed: 0, defaults: &defaults, usable: &|_| true };
+        let sampler = Sampler { space: &space, seed: 0, defaults: &defaults, cost: &|_| Some(1.0) };
         let second = sampler.by_chance(1, std::slice::from_ref(&defaults)).unwrap();
         assert_eq!(sampler.by_chance(2, &[defaults.clone(), second]), None);
     }
@@ -150,7 +170,7 @@ mod tests {
     #[test]
     fn draws_by_figures_gather_where_the_good_ones_are() {
         let (space, defaults) = (space(), defaults());
-        let sampler = Sampler { space: &space, seed: 1, defaults: &defaults, usable: &|_| true };
+        let sampler = Sampler { space: &space, seed: 1, defaults: &defaults, cost: &|_| Some(1.0) };
         let mut tried: Vec<Chosen> = vec![defaults.clone()];
         for number in 1..40 {
             tried.push(sampler.by_chance(number, &tried).unwrap());

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::events::TuneEvent;
 use super::ladder::{Climb, climb};
-use super::plan::{KEEP_ONE_IN, Plan, epochs_at};
+use super::plan::{KEEP_ONE_IN, Plan, Tried, epochs_at};
 use super::sample::Sampler;
 use super::space::{Chosen, with};
 use super::state::{Figure, State, Trial};
@@ -66,10 +66,14 @@ impl Search<'_, '_> {
                 let first = Plan { trials: Plan::first().trials.min(most.unwrap_or(usize::MAX)), ..Plan::first() };
                 self.draw(first.trials, None)?;
                 self.train_to(0, &(0..self.state.trials.len()).collect::<Vec<_>>())?;
-                let spent: f64 = self.state.trials.iter().flat_map(|trial| &trial.figures).map(|at| at.seconds).sum();
-                let last = Plan::whole(spent, &first) / self.all_threads as f64 * RESERVE;
+                let tried = |trial: &Trial| Tried {
+                    epochs: trial.epochs,
+                    seconds: trial.figures.iter().map(|at| at.seconds).sum(),
+                };
+                let tried: Vec<Tried> = self.state.trials.iter().map(tried).collect();
+                let last = Plan::whole(&tried) / self.all_threads as f64 * RESERVE;
                 let left = (limit - self.seconds() - last) * self.parallel as f64;
-                Plan::in_time(spent, left, most)
+                Plan::in_time(&tried, left, most)
             }
         };
         self.state.plan = Some(plan.clone());
@@ -93,9 +97,9 @@ impl Search<'_, '_> {
     fn draw(&mut self, number: usize, of: Option<usize>) -> Result<()> {
         let before = self.state.trials.len();
         let mut all: Vec<Chosen> = self.state.trials.iter().map(|trial| trial.chosen.clone()).collect();
-        let usable = |chosen: &Chosen| suggest::usable(self.bench.dataset, self.shape, self.config, chosen);
+        let cost = |chosen: &Chosen| suggest::cost(self.bench.dataset, self.shape, self.config, chosen);
         let asked = &self.state.asked;
-        let sampler = Sampler { space: &asked.space, seed: asked.seed, defaults: &self.defaults, usable: &usable };
+        let sampler = Sampler { space: &asked.space, seed: asked.seed, defaults: &self.defaults, cost: &cost };
         let figures = self.state.trials.iter().take(of.unwrap_or(0));
         let seen: Vec<(&Chosen, f64)> = figures.filter_map(|trial| Some((&trial.chosen, trial.value_at(0)?))).collect();
         while all.len() < number {

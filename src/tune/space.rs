@@ -38,6 +38,9 @@ pub struct Range {
     /// What is drawn evenly: the values, or their logarithms.
     #[serde(default)]
     pub scale: Scale,
+    /// Whether only whole numbers are drawn. A range that is read has it of itself where its setting takes no others.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub whole: bool,
 }
 
 /// How a range is drawn from.
@@ -57,14 +60,7 @@ impl Axis {
     pub(super) fn place(&self, value: &Value) -> Option<f64> {
         match self {
             Axis::Choices(choices) => choices.iter().position(|choice| same(choice, value)).map(|at| at as f64),
-            Axis::Range(Range { from, to, scale }) => {
-                let value = value.as_f64()?;
-                let place = match scale {
-                    Scale::Linear => (value - from) / (to - from),
-                    Scale::Log => (value / from).ln() / (to / from).ln(),
-                };
-                (-1e-6..=1.0 + 1e-6).contains(&place).then_some(place.clamp(0.0, 1.0))
-            }
+            Axis::Range(range) => range.place(value.as_f64()?),
         }
     }
 
@@ -72,28 +68,50 @@ impl Axis {
     pub(super) fn at(&self, place: f64) -> Value {
         match self {
             Axis::Choices(choices) => choices[(place.max(0.0) as usize).min(choices.len() - 1)].clone(),
-            Axis::Range(Range { from, to, scale }) => {
-                let value = match scale {
-                    Scale::Linear => from + place * (to - from),
-                    Scale::Log => from * (to / from).powf(place),
-                };
-                json!(three_digits(value).clamp(*from, *to))
-            }
+            Axis::Range(range) => range.number(range.at(place)),
         }
     }
 
     fn check(&self) -> Result<(), String> {
         match self {
             Axis::Choices(choices) if choices.is_empty() => Err("an empty list; nothing can be chosen".into()),
-            Axis::Range(Range { from, to, scale }) => {
+            Axis::Range(Range { from, to, scale, whole }) => {
                 let positive = *scale == Scale::Linear || *from > 0.0;
+                let fractions = *whole && [from, to].iter().any(|end| end.fract() != 0.0);
                 match from < to && from.is_finite() && to.is_finite() && positive {
+                    true if fractions => Err(format!("takes whole numbers, not from {from} to {to}")),
                     true => Ok(()),
                     false => Err(format!("from {from} to {to} is no range (of a log scale only positive ones are)")),
                 }
             }
             Axis::Choices(_) => Ok(()),
         }
+    }
+}
+
+impl Range {
+    /// Where a value lies, from 0 to 1; None for one outside. A whole number lies in the middle of what is drawn as it.
+    fn place(&self, value: f64) -> Option<f64> {
+        let (value, to) = if self.whole { (value + 0.5, self.to + 1.0) } else { (value, self.to) };
+        let place = match self.scale {
+            Scale::Linear => (value - self.from) / (to - self.from),
+            Scale::Log => (value / self.from).ln() / (to / self.from).ln(),
+        };
+        (-1e-6..=1.0 + 1e-6).contains(&place).then_some(place.clamp(0.0, 1.0))
+    }
+
+    fn at(&self, place: f64) -> f64 {
+        let to = if self.whole { self.to + 1.0 } else { self.to };
+        let value = match self.scale {
+            Scale::Linear => self.from + place * (to - self.from),
+            Scale::Log => self.from * (to / self.from).powf(place),
+        };
+        (if self.whole { value.floor() } else { three_digits(value) }).clamp(self.from, self.to)
+    }
+
+    /// A value as its setting is written.
+    fn number(&self, value: f64) -> Value {
+        if self.whole { json!(value as u64) } else { json!(value) }
     }
 }
 
@@ -145,7 +163,7 @@ impl Space {
             searched(key, &settings).map_err(refuse)?;
             let ends = match axis {
                 Axis::Choices(choices) => choices.clone(),
-                Axis::Range(range) => vec![json!(range.from), json!(range.to)],
+                Axis::Range(range) => vec![range.number(range.from), range.number(range.to)],
             };
             let tried = ends.into_iter().try_for_each(|value| {
                 with(&default, &Chosen::from([(key.clone(), value)]))?.check().map_err(|e| e.to_string())
@@ -184,7 +202,8 @@ fn collect(prefix: &str, table: &Value, known: &[Description], space: &mut Space
             let axis = match value {
                 Value::Array(choices) => Axis::Choices(choices.clone()),
                 Value::Object(_) => {
-                    Axis::Range(serde_json::from_value(value.clone()).map_err(|e| format!("{key}: {e}"))?)
+                    let range: Range = serde_json::from_value(value.clone()).map_err(|e| format!("{key}: {e}"))?;
+                    Axis::Range(Range { whole: range.whole || counts(&key), ..range })
                 }
                 fixed => Axis::Choices(vec![fixed.clone()]),
             };
@@ -196,6 +215,12 @@ fn collect(prefix: &str, table: &Value, known: &[Description], space: &mut Space
         }
     }
     Ok(())
+}
+
+/// Whether a setting takes whole numbers alone.
+fn counts(key: &str) -> bool {
+    let takes = |value: Value| with(&Config::default(), &Chosen::from([(key.to_owned(), value)])).is_ok();
+    takes(json!(1)) && !takes(json!(1.5))
 }
 
 /// The settings with what was chosen put over them.
@@ -271,6 +296,26 @@ mod tests {
         let mlp = &space.0["model.user.mlp"];
         assert_eq!((mlp.at(1.99), mlp.place(&json!([128]))), (json!([128]), Some(1.0)));
         assert_eq!(space.0["model.user.history"].place(&json!(2.0)), Some(1.0));
+    }
+
+    #[test]
+    fn of_a_setting_that_counts_whole_numbers_are_drawn() {
+        let text =
+            "[model.user]\nhistory = { from = 1, to = 5 }\n[train]\nepochs = { from = 5, to = 60, scale = 'log' }";
+        let space = Space::from_toml(text, "space.toml").unwrap();
+        let history = &space.0["model.user.history"];
+        let drawn = [0.0, 0.199, 0.201, 0.5, 0.99, 1.0].map(|place| history.at(place));
+        assert_eq!(drawn, [1, 1, 2, 3, 5, 5].map(|number| json!(number)));
+        let epochs = &space.0["train.epochs"];
+        assert_eq!([epochs.at(0.0), epochs.at(1.0)], [json!(5), json!(60)]);
+        for (axis, numbers) in [(history, 1..=5), (epochs, 5..=60)] {
+            assert!(numbers.clone().all(|number| axis.at(axis.place(&json!(number)).unwrap()) == json!(number)));
+            assert_eq!(axis.place(&json!(numbers.end() + 1)), None);
+        }
+        assert_eq!(serde_json::from_str::<Space>(&serde_json::to_string(&space).unwrap()).unwrap(), space);
+        let error =
+            Space::from_toml("[train]\nepochs = { from = 1.5, to = 3.0 }", "space.toml").unwrap_err().to_string();
+        assert!(error.contains("train.epochs: takes whole numbers, not from 1.5 to 3"), "{error}");
     }
 
     #[test]

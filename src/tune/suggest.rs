@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::space::{Axis, Chosen, Range, Scale, Space, as_written, value_of, with};
 use crate::Device;
-use crate::config::{Config, Resolved};
+use crate::config::{Config, Negatives, Resolved};
 use crate::data::dataset::Dataset;
 use crate::data::later::LATE;
 use crate::data::shape::Shape;
@@ -16,6 +16,9 @@ use crate::model::spec::ModelSpec;
 const DEARER: f64 = 6.0;
 /// The same on a GPU, which scores thousands of candidates in the time of a few hundred.
 const DEARER_ON_A_GPU: f64 = 64.0;
+/// What an example costs beside its scores, in candidates.
+const OTHERS: f64 = 256.0;
+const OTHERS_ON_A_GPU: f64 = 4096.0;
 
 /// The space for a dataset, without what is `fixed`, and what `config` sets to something else than its default.
 pub(super) fn space(
@@ -26,8 +29,8 @@ pub(super) fn space(
     defaults: &Resolved,
 ) -> Space {
     let manifest = dataset.manifest();
-    let log = |from: f64, to: f64| Axis::Range(Range { from, to, scale: Scale::Log });
-    let even = |from: f64, to: f64| Axis::Range(Range { from, to, scale: Scale::Linear });
+    let log = |from: f64, to: f64| Axis::Range(Range { from, to, scale: Scale::Log, whole: false });
+    let even = |from: f64, to: f64| Axis::Range(Range { from, to, scale: Scale::Linear, whole: false });
     let list = |values: &[Value]| Axis::Choices(values.to_vec());
     let dearer = if matches!(config.train.device, Device::Cuda(_)) { DEARER_ON_A_GPU } else { DEARER };
     let epochs = defaults.epochs();
@@ -79,13 +82,24 @@ fn batches(defaults: &Resolved, rows: u64, dearer: f64) -> Axis {
     Axis::Choices(sizes.into_iter().map(|size| json!(size)).collect())
 }
 
-/// Whether settings make a model of this dataset.
-pub(super) fn usable(dataset: &Dataset, shape: &Shape, config: &Config, chosen: &Chosen) -> bool {
+/// How many times as long as with the defaults a training takes, by what it scores; None where the settings make no model of
+/// this dataset.
+pub(super) fn cost(dataset: &Dataset, shape: &Shape, config: &Config, chosen: &Chosen) -> Option<f64> {
     let manifest = dataset.manifest();
-    with(config, chosen).is_ok_and(|config| {
-        let fits = || ModelSpec::new(&config.for_shape(shape), &manifest.users, &manifest.items).is_ok();
-        config.validate().is_ok() && fits()
-    })
+    let tried = with(config, chosen).ok().filter(|tried| tried.validate().is_ok())?;
+    let resolved = tried.for_shape(shape);
+    ModelSpec::new(&resolved, &manifest.users, &manifest.items).ok()?;
+    let work = |resolved: &Resolved| {
+        let batch = resolved.batch_size();
+        let candidates = match resolved.negatives() {
+            Negatives::InBatch => batch,
+            Negatives::InBatchUniform(more) | Negatives::CrossBatch(more) => batch + more,
+            Negatives::Full => manifest.items.rows as usize,
+        };
+        let others = if matches!(config.train.device, Device::Cuda(_)) { OTHERS_ON_A_GPU } else { OTHERS };
+        (candidates as f64 + others) * resolved.model.dim as f64 * resolved.epochs() as f64
+    };
+    Some(work(&resolved) / work(&config.for_shape(shape)))
 }
 
 /// The defaults' values of what is searched.

@@ -91,7 +91,7 @@ def tune(
 ) -> Tuned:
     """Searches the settings that are best on a dataset, on its validation split.
 
-    Many short trainings; the best third goes on from its checkpoints, and so to the end. Settings that are given are
+    Many short trainings; the best quarter goes on from its checkpoints, and so to the end. Settings that are given are
     not searched. Without a validation split a part of the training rows is held out. The test split is not read.
 
     >>> import tercel

@@ -28,7 +28,7 @@ A space file has lists of values, or ranges, in the place of settings:
 
 /// Searches the settings that are best on a dataset, on its validation split.
 ///
-/// Many short trainings; the best third goes on from its checkpoints, and so to the end (successive halving). What is
+/// Many short trainings; the best quarter goes on from its checkpoints, and so to the end (successive halving). What is
 /// tried is drawn by chance first, then where the good ones were. Settings that are given here are not searched. Without a
 /// validation split a part of the training rows is held out. The test split is not read.
 ///
