@@ -46,11 +46,10 @@ impl Plan {
     }
 
     /// For a time: as many trials as it holds, at most `most`; fewer rungs where it does not hold a few. `first`: the first
-    /// trials on their first rung; `left`: the thread-seconds that are left for the search.
-    pub(super) fn in_time(first: &[Tried], left: f64, most: Option<usize>) -> Plan {
+    /// trials on their first rung; `one`: the thread-seconds of a whole run; `left`: those that are left for the search.
+    pub(super) fn in_time(first: &[Tried], one: f64, left: f64, most: Option<usize>) -> Plan {
         let most = most.unwrap_or(MOST).max(1);
         let parts = Plan::parts(first);
-        let one = Plan::whole(first);
         let spent: f64 = first.iter().map(|tried| tried.seconds).sum();
         let fits = |plan: &Plan| plan.cost(parts) * one - spent <= left;
         for rungs in (1..=RUNGS.len()).rev() {
@@ -63,7 +62,7 @@ impl Plan {
         Plan { trials: FIRST.min(most), by_chance: FIRST.min(most), rungs: 1 }
     }
 
-    /// The thread-seconds of a whole run, the mean of the first trials.
+    /// The thread-seconds of a whole run of the first trials, their mean.
     pub(super) fn whole(first: &[Tried]) -> f64 {
         let whole = |tried: &Tried| tried.seconds * tried.epochs as f64 / epochs_at(tried.epochs, 0).max(1) as f64;
         first.iter().map(whole).sum::<f64>() / first.len().max(1) as f64
@@ -134,13 +133,16 @@ mod tests {
         // A sixteenth of a run took 10 seconds.
         let tried = first(32, 10.0);
         let spent = FIRST as f64 * 10.0;
-        let plan = Plan::in_time(&tried, 1800.0, None);
+        let plan = Plan::in_time(&tried, Plan::whole(&tried), 1800.0, None);
         assert!(plan.rungs == 3 && plan.cost(RUNGS) * 160.0 <= 1800.0 + spent, "{plan:?}");
         assert!(Plan { trials: plan.trials + 4, ..plan.clone() }.cost(RUNGS) * 160.0 > 1800.0 + spent);
-        assert_eq!(Plan::in_time(&tried, 1800.0, Some(8)).trials, 8);
-        assert_eq!([100.0, 10.0].map(|left| Plan::in_time(&tried, left, None).rungs), [2, 1]);
-        assert_eq!(Plan::in_time(&tried, 0.0, None), Plan { trials: FIRST, by_chance: FIRST, rungs: 1 });
-        assert_eq!(Plan::in_time(&tried, 1e9, None).trials, MOST);
+        assert_eq!(Plan::in_time(&tried, Plan::whole(&tried), 1800.0, Some(8)).trials, 8);
+        assert_eq!([100.0, 10.0].map(|left| Plan::in_time(&tried, Plan::whole(&tried), left, None).rungs), [2, 1]);
+        assert_eq!(
+            Plan::in_time(&tried, Plan::whole(&tried), 0.0, None),
+            Plan { trials: FIRST, by_chance: FIRST, rungs: 1 }
+        );
+        assert_eq!(Plan::in_time(&tried, Plan::whole(&tried), 1e9, None).trials, MOST);
     }
 
     #[test]
@@ -149,6 +151,6 @@ mod tests {
         let tried = first(5, 10.0);
         assert!((Plan::whole(&tried) - 50.0).abs() < 1e-9);
         assert_eq!(Plan::parts(&tried), [0.2, 0.2, 1.0]);
-        assert!(Plan::in_time(&tried, 600.0, None).trials > 20);
+        assert!(Plan::in_time(&tried, Plan::whole(&tried), 600.0, None).trials > 20);
     }
 }

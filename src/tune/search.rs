@@ -17,6 +17,8 @@ use crate::{Error, Result};
 
 /// Resamples of every interval.
 const RESAMPLES: usize = 1000;
+/// Trials that are drawn to see what they would cost.
+const SAMPLE: usize = 64;
 /// What the last training may take more than is expected.
 const RESERVE: f64 = 1.2;
 
@@ -71,9 +73,10 @@ impl Search<'_, '_> {
                     seconds: trial.figures.iter().map(|at| at.seconds).sum(),
                 };
                 let tried: Vec<Tried> = self.state.trials.iter().map(tried).collect();
-                let last = Plan::whole(&tried) / self.all_threads as f64 * RESERVE;
+                let one = Plan::whole(&tried) * self.dearer();
+                let last = one / self.all_threads as f64 * RESERVE;
                 let left = (limit - self.seconds() - last) * self.parallel as f64;
-                Plan::in_time(&tried, left, most)
+                Plan::in_time(&tried, one, left, most)
             }
         };
         self.state.plan = Some(plan.clone());
@@ -95,9 +98,18 @@ impl Search<'_, '_> {
 
     /// Draws trials up to a number; by the figures of the first `of` ones, or by chance. A small space may have fewer.
     fn draw(&mut self, number: usize, of: Option<usize>) -> Result<()> {
+        for chosen in self.drawn(number, of) {
+            let epochs = self.resolved(&chosen)?.epochs();
+            self.state.trials.push(Trial { chosen, epochs, ..Trial::default() });
+        }
+        self.save()
+    }
+
+    /// The trials that [`draw`](Search::draw) adds.
+    fn drawn(&self, number: usize, of: Option<usize>) -> Vec<Chosen> {
         let before = self.state.trials.len();
         let mut all: Vec<Chosen> = self.state.trials.iter().map(|trial| trial.chosen.clone()).collect();
-        let cost = |chosen: &Chosen| suggest::cost(self.bench.dataset, self.shape, self.config, chosen);
+        let cost = |chosen: &Chosen| self.cost(chosen);
         let asked = &self.state.asked;
         let sampler = Sampler { space: &asked.space, seed: asked.seed, defaults: &self.defaults, cost: &cost };
         let figures = self.state.trials.iter().take(of.unwrap_or(0));
@@ -112,11 +124,24 @@ impl Search<'_, '_> {
             let Some(chosen) = drawn else { break };
             all.push(chosen);
         }
-        for chosen in all.drain(before.min(all.len())..) {
-            let epochs = self.resolved(&chosen)?.epochs();
-            self.state.trials.push(Trial { chosen, epochs, ..Trial::default() });
-        }
-        self.save()
+        all.drain(before.min(all.len())..).collect()
+    }
+
+    /// How many times as long as with the defaults a training takes; None for settings that cannot be used together.
+    fn cost(&self, chosen: &Chosen) -> Option<f64> {
+        suggest::cost(self.bench.dataset, self.shape, self.config, chosen)
+    }
+
+    /// How dear the trials to come are beside those that were trained: the first ones may have been dear ones by chance.
+    fn dearer(&self) -> f64 {
+        let mean = |all: Vec<&Chosen>| {
+            let costs: Vec<f64> = all.into_iter().filter_map(|chosen| self.cost(chosen)).collect();
+            costs.iter().sum::<f64>() / costs.len().max(1) as f64
+        };
+        let tried: Vec<&Chosen> = self.state.trials.iter().map(|trial| &trial.chosen).collect();
+        let to_come = self.drawn(tried.len() + SAMPLE, None);
+        let (to_come, tried) = (mean(to_come.iter().collect()), mean(tried));
+        if to_come > 0.0 && tried > 0.0 { to_come / tried } else { 1.0 }
     }
 
     /// The settings that a trial trains with.
