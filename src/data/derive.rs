@@ -16,6 +16,7 @@ use crate::data::repeats;
 use crate::data::shape::{HeldOutRows, Shape};
 use crate::data::shard::{Shard, ShardIndex};
 use crate::files::{Draft, folder_of, real_place, write_json_inside};
+use crate::threads::Threads;
 use crate::{Error, Result};
 
 mod hold_out;
@@ -178,7 +179,7 @@ impl<'a> Making<'a> {
             manifest.valid.repeats = Some(count(Split::Valid, &manifest.valid)?);
             manifest.valid.later = later(&manifest.valid.files, open, &history)?;
             let held_out = HeldOutRows::of(&manifest.valid, &manifest.test);
-            manifest.shape = Some(Shape::measure(&history, users, items, repeats, &held_out)?);
+            manifest.shape = Some(Shape::measure(&Threads::available(), &history, users, items, repeats, &held_out)?);
         }
         write_json_inside(&dir.join(MANIFEST), &manifest)?;
         self.draft.publish()?;

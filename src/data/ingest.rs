@@ -9,9 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use crate::data::dataset::{
-    EntityInfo, FORMAT_VERSION, FileInfo, Filtered, MANIFEST, Manifest, SourceColumns, Split, SplitInfo, WORK,
-};
+use crate::data::dataset::{EntityInfo, FORMAT_VERSION, FileInfo, MANIFEST, Manifest, Split, SplitInfo, WORK};
 use crate::data::history::History;
 use crate::data::later::later;
 use crate::data::repeats;
@@ -21,9 +19,11 @@ use crate::data::split::{LastRows, SplitRule, Splitter};
 use crate::data::vocabulary::EntityTable;
 use crate::data::writer::ShardWriter;
 use crate::files::{Draft, check_known_place, write_json_inside};
+use crate::threads::Threads;
 use crate::{Error, Result};
 
 mod config;
+mod events;
 mod features;
 mod ids;
 mod inputs;
@@ -38,6 +38,7 @@ mod typed;
 
 pub use crate::table::{Input, Stream, TableInput};
 pub use config::{FeatureSpec, Format, IngestConfig, MinCount, OnError};
+pub use events::{IngestSummary, Progress, Stage};
 pub use inputs::Inputs;
 pub use interactions::interactions;
 pub use source::files;
@@ -48,85 +49,6 @@ use pipeline::{Dictionaries, Sink, read_rows};
 use rejected::Rejected;
 use renumber::{BELOW, Numbered, Raw, Side, number};
 use spill::{Spill, Spilled};
-
-/// What ingest is doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stage {
-    /// Reading the files of interactions.
-    Read,
-    /// Splitting and counting.
-    Count,
-    /// Reading and fitting features.
-    Features,
-    /// Writing shards.
-    Write,
-    /// Writing the users' histories.
-    History,
-}
-
-impl Stage {
-    /// One word for it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Stage::Read => "read",
-            Stage::Count => "count",
-            Stage::Features => "features",
-            Stage::Write => "write",
-            Stage::History => "history",
-        }
-    }
-}
-
-/// How far ingest is.
-#[derive(Clone, Copy, Debug)]
-pub struct Progress {
-    /// What it is doing.
-    pub stage: Stage,
-    /// Rows done in this stage.
-    pub rows: u64,
-    /// Bytes of the files of interactions that were read; for Arrow IPC an estimate.
-    pub bytes: u64,
-    /// Their size.
-    pub total_bytes: u64,
-}
-
-/// What ingest did.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub struct IngestSummary {
-    /// Rows in the dataset's shards.
-    pub rows: u64,
-    /// Of them in the training split.
-    pub train_rows: u64,
-    /// Of them in the validation split.
-    pub valid_rows: u64,
-    /// Of them in the test split.
-    pub test_rows: u64,
-    /// Training rows that repeat an earlier one's user and item.
-    pub train_repeats: u64,
-    /// Validation rows whose user has their item in the training split.
-    pub valid_repeats: u64,
-    /// Test rows likewise.
-    pub test_repeats: u64,
-    /// Users that the training split names.
-    pub users: u64,
-    /// Items that the training split names.
-    pub items: u64,
-    /// Users that only other splits name.
-    pub unseen_users: u64,
-    /// Items that only other splits name.
-    pub unseen_items: u64,
-    /// Rows that could not be read (see `rejected.csv`), those of feature files included.
-    pub rejected: u64,
-    /// What the lower bounds on counts left out; absent where there are none.
-    pub filtered: Option<Filtered>,
-    /// What the columns were taken for.
-    pub columns: SourceColumns,
-    /// Things worth knowing: files and features that were left out and why, what features were taken for.
-    pub notes: Vec<String>,
-    /// Wall-clock time.
-    pub seconds: f64,
-}
 
 /// Reads `inputs` (files or folders; the training split, or all splits) and writes the dataset's folder `out`, whole or
 /// not at all: it is made beside its place and moved there by one rename. An `out` that is a dataset already is replaced,
@@ -238,7 +160,8 @@ pub fn ingest_inputs(
     let opened = History::open(dir, &history, users.rows, items.rows)?;
     let repeats = compare_with_training(dir, &mut splits, &opened)?;
     let [train, valid, test] = splits;
-    let shape = Shape::measure(&opened, users.rows, items.rows, repeats[0], &HeldOutRows::of(&valid, &test))?;
+    let held_out = HeldOutRows::of(&valid, &test);
+    let shape = Shape::measure(&Threads::available(), &opened, users.rows, items.rows, repeats[0], &held_out)?;
     drop(opened);
     let summary = IngestSummary {
         rows: train.rows + valid.rows + test.rows,

@@ -133,7 +133,8 @@ impl Shape {
                     _ => &manifest.valid.files,
                 };
                 let later = later(files, |file| dataset.shard(file), &history)?;
-                Shape::measure(&history, users, items, repeats, &HeldOutRows { later, ..held_out })
+                let held_out = HeldOutRows { later, ..held_out };
+                Shape::measure(&Threads::available(), &history, users, items, repeats, &held_out)
             }
         }
     }
@@ -144,16 +145,6 @@ impl Shape {
     /// # Errors
     /// Whatever reading the history gives; [`Error::OutOfMemory`](crate::Error::OutOfMemory).
     pub(crate) fn measure(
-        history: &History,
-        users: u32,
-        items: u32,
-        repeats: u64,
-        held_out: &HeldOutRows,
-    ) -> Result<Shape> {
-        Shape::measure_by(&Threads::available(), history, users, items, repeats, held_out)
-    }
-
-    fn measure_by(
         threads: &Threads,
         history: &History,
         users: u32,

@@ -27,9 +27,8 @@ fn measured(rows: &[Row], times: bool, users: u32, items: u32) -> Shape {
     let pairs: BTreeSet<(u32, u32)> = rows.iter().map(|row| (row.0, row.1)).collect();
     let repeats = (rows.len() - pairs.len()) as u64;
     let held_out = HeldOutRows { valid_rows: 3, later: None };
-    let by = |threads| {
-        Shape::measure_by(&Threads::new(threads).unwrap(), &history, users, items, repeats, &held_out).unwrap()
-    };
+    let by =
+        |threads| Shape::measure(&Threads::new(threads).unwrap(), &history, users, items, repeats, &held_out).unwrap();
     let (shape, other) = (by(1), by(3));
     assert_eq!(shape, other, "the same for any number of threads");
     shape
