@@ -16,27 +16,27 @@ pub const RECALL: f32 = 0.95;
 settings! {
     /// How items are searched: a part of [`EvaluateSettings`] and [`RecommendSettings`].
     pub struct SearchSettings["Search"] {
-        /// All items, or those that an approximate index finds: MODEL/items.index, which is built where it is missing or
-        /// does not fit.
+        /// Searches all items (exact), or uses the approximate index MODEL/items.index (approx), which is built if it is
+        /// missing or does not match the model and the recall.
         pub index: IndexMode = IndexMode::Exact => flag("");
-        /// The recall that an approximate index must keep.
+        /// Minimum recall of the approximate index.
         pub recall: Option<f32> = None, "0.95" => flag("R").check(between);
-        /// The most memory that scoring may take, as in 512MiB.
+        /// Memory limit for scoring, as in 512MiB.
         pub memory: Option<Bytes> = None, "512MiB" => flag("BYTES");
     }
 
     /// Everything that `tercel evaluate` can be told beside its model and its dataset: `[evaluate]` of a nightly run.
     pub struct EvaluateSettings["Evaluation"] {
-        /// The split that is measured; `train` measures memorization.
+        /// Split to evaluate; `train` measures memorization.
         pub split: Split = Split::Test => flag("").named_in("nightly", "eval-split");
-        /// The list lengths.
+        /// List lengths, comma-separated.
         pub k: Vec<usize> = vec![10, 20] => flag("K,K").commas().named_in("nightly", "eval-k").check(list_length);
-        /// What is measured: what users find that they do not have in the training split (discovery), what they take
-        /// next, be it new to them or not (next), or the one beside the other (both).
-        pub view: Option<Views> = None, "both where at least 1 % of the split's rows repeat training rows, else discovery"
-            => flag("").switch("include-seen", "next", "Keeps the items that the user has: short for --view next");
-        /// What stands beside the model and popularity: the most popular of the last 7 and 28 days (recent), these and the
-        /// neighbours of what a user has, item-kNN (all), nothing (none).
+        /// Which of a user's next items count as relevant: those that are not in the user's training rows (discovery) or
+        /// all, new or not (next); `both` evaluates the two views.
+        pub view: Option<Views> = None, "both if at least 1 % of the split's rows repeat training rows, else discovery"
+            => flag("").switch("include-seen", "next", "Keeps items that the user already has; short for --view next");
+        /// Baselines in addition to popularity: the most popular items of the last 7 and 28 days (recent), these and
+        /// item-kNN, the nearest neighbours of a user's items (all), or no others (none).
         pub baselines: Baselines = Baselines::All => flag("");
         /// How items are searched.
         pub search: SearchSettings, flat;
@@ -44,39 +44,39 @@ settings! {
 
     /// Everything that `tercel recommend` can be told beside its model: `[recommend]` of a nightly run.
     pub struct RecommendSettings["Recommendations"] {
-        /// The predictions' file: .parquet, .arrow, .csv or .jsonl; a bare name lies in the run's folder.
+        /// Predictions file: .parquet, .arrow, .csv or .jsonl; a bare file name is placed in the run's folder.
         pub file: PathBuf = "predictions.parquet".into() => flag_named("predictions", "FILE").only(&["nightly"]);
-        /// Writes one line per user, keyed by user, for a key-value store; goes with .jsonl.
+        /// Writes one line per user, keyed by user, for a key-value store; requires .jsonl.
         pub by_user: bool = false => flag("");
         /// Items per user.
         pub k: usize = 12 => flag("K").check(list_length);
-        /// Users to recommend to: one raw id a line, or a table with a header.
+        /// Users to recommend to: a file with one raw id per line, or a table with a header.
         pub users: Option<PathBuf> = None, "all" => flag("FILE");
-        /// Items that may be recommended: one raw id a line, or a table with a header.
+        /// Items that may be recommended: a file with one raw id per line, or a table with a header.
         pub items: Option<PathBuf> = None, "all" => flag("FILE");
-        /// Only items whose feature has this value, as in category=shoes; given more than once, items that have all.
+        /// Recommends only items with this feature value, as in category=shoes; if repeated, items must match all.
         pub tags: Vec<String> = Vec::new() => flag_named("tag", "COLUMN=VALUE");
-        /// Items that are left out of a user's list: what the user has in every split of the dataset (all), in the
-        /// training split (train), nothing (none).
+        /// Items to exclude from a user's list: what the user has in any split of the dataset (all), in the training
+        /// split (train), or nothing (none).
         pub exclude: Option<Exclude> = None, "all" => flag("");
-        /// Lets the items come back that a user has: short for --exclude none; in a nightly run for the evaluation too.
+        /// Allows items that the user already has; short for --exclude none (in a nightly run, also for the evaluation).
         pub include_seen: bool = false => flag("");
         /// How items are searched.
         pub search: SearchSettings, flat;
-        /// How the tables of users and items are written. What a nightly run is not told here is as in `[ingest]`, but
-        /// for the columns' names.
+        /// Format of the tables of users and items. In a nightly run, settings left out here are taken from `[ingest]`,
+        /// except for the column names.
         pub read: ReadOptions, flat => only(&["recommend"]);
     }
 
     /// Everything that `tercel index` can be told beside its model: `[index]` of a nightly run.
     pub struct IndexSettings["Index"] {
-        /// The part of the true best items that must be found, between 0 and 1.
-        pub recall: Option<f32> = None, "0.95; in a nightly run what its evaluation and recommendations ask for"
+        /// Minimum share of the true top items that must be found, between 0 and 1.
+        pub recall: Option<f32> = None, "0.95; in a nightly run, the recall of its evaluation and recommendations"
             => flag("R").only(&["index"]).check(between);
-        /// The list length that the recall is meant for.
-        pub k: Option<usize> = None, "10; in a nightly run that of the recommendations"
+        /// List length at which the recall is measured.
+        pub k: Option<usize> = None, "10; in a nightly run, that of the recommendations"
             => flag("K").named_in("nightly", "index-k").check(list_length);
-        /// The same seed gives the same index.
+        /// Seed; the same seed gives the same index.
         pub seed: u64 = 0 => flag("S").named_in("nightly", "index-seed");
     }
 }

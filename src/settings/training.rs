@@ -25,22 +25,22 @@ settings! {
 
     /// The two towers and how their outputs are compared.
     pub struct ModelConfig["Model and training"] {
-        /// Width of the embeddings that are compared: a multiple of 4.
+        /// Dimension of the tower outputs: a multiple of 4.
         pub dim: usize = 64 => flag("D").check(width(MAX_DIM));
         /// Divides the tower outputs by their L2 norm.
         pub normalize: bool = true;
-        /// Scores are divided by it. Where it is learned, this is the start.
-        pub temperature: Option<f32> = None, "by the shape of the data" => flag("T").check(at_least(MIN_TEMPERATURE));
+        /// Temperature: scores are divided by it. If it is learned, this is its initial value.
+        pub temperature: Option<f32> = None, "derived from the data" => flag("T").check(at_least(MIN_TEMPERATURE));
         /// Learns the temperature.
         pub learn_temperature: bool = false;
-        /// How much of an item's popularity is part of its score from the start, from 0 to 1: this times ln(N p), p its
-        /// share of the training rows and N the number of items, is added to `<u, v> / T` in training and in serving
-        /// (one more column of the embeddings).
-        pub popularity: Option<f32> = None, "by the shape of the data; 0 where `loss.logq` is off or corrected"
+        /// Weight of popularity in an item's score, from 0 to 1: this times ln(N p), with p the item's share of the
+        /// training rows and N the number of items, is added to `<u, v> / T` in training and in serving (one more column
+        /// of the embeddings).
+        pub popularity: Option<f32> = None, "derived from the data; 0 if `loss.logq` is off or corrected"
             => check(within(0.0, 1.0));
-        /// How tables are stored; arithmetic and optimizer state stay fp32.
+        /// Storage format of embedding tables; arithmetic and optimizer state stay fp32.
         pub dtype: Dtype = Dtype::Fp32;
-        /// Standard deviation of a new table's values.
+        /// Standard deviation of the initial values of embedding tables.
         pub init_std: f32 = 0.1 => check(at_least(0.0));
         /// The user tower.
         pub user: TowerConfig, table => short("user");
@@ -50,84 +50,85 @@ settings! {
 
     /// One tower: what it reads, how that is combined, what follows.
     pub struct TowerConfig["Model and training"] {
-        /// Reads the id's own embedding.
-        pub id: Option<bool> = None, "true; of users by the shape of the data" => long();
-        /// The feature columns to read: `"all"`, `"none"`, or a list of names.
+        /// Uses the id's own embedding.
+        pub id: Option<bool> = None, "true for items; derived from the data for users" => long();
+        /// Feature columns to read: `"all"`, `"none"`, or a list of names.
         pub features: FeatureSelection = FeatureSelection::All;
-        /// User tower only: pools the last N items before the row, from the item id table; 0 is off.
-        pub history: Option<usize> = None, "by the shape of the data" => flag("N").check(at_most(MAX_HISTORY));
-        /// Adds the pooled features up, or lays them side by side.
+        /// User tower only: pools the item id embeddings of the last N items before the row; 0 disables it.
+        pub history: Option<usize> = None, "derived from the data" => flag("N").check(at_most(MAX_HISTORY));
+        /// How pooled features are combined: summed or concatenated.
         pub combine: Combine = Combine::Sum;
-        /// Width of each feature's embedding under `concat`.
+        /// Embedding dimension of each feature under `concat`.
         pub feature_dim: Option<usize> = None, "`model.dim`" => check(width(MAX_DIM));
-        /// Widths of the hidden layers (ReLU); a last linear layer of width `model.dim` follows. Without hidden layers
-        /// `sum` needs no linear layer and has none, `concat` has the last one alone.
+        /// Widths of the hidden layers (ReLU), which are followed by a linear output layer of width `model.dim`. Without
+        /// hidden layers, `sum` needs no output layer and has none; `concat` has the output layer only.
         pub mlp: Vec<usize> = Vec::new() => check(width(MAX_HIDDEN));
     }
 
     /// Who the candidates are, and what is taken out of the scores.
     pub struct LossConfig["Model and training"] {
-        /// The candidates of a batch: `in-batch`, `in-batch+uniform:M`, `cross-batch:M` or `full`.
-        pub negatives: Option<Negatives> = None, "by the shape of the data" => flag("SPEC");
-        /// The sampling correction. `full` candidates need none and get none.
+        /// Source of negatives: `in-batch`, `in-batch+uniform:M`, `cross-batch:M` or `full`.
+        pub negatives: Option<Negatives> = None, "derived from the data" => flag("SPEC");
+        /// Correction for sampling bias (logQ); `full` candidates need none and get none.
         pub logq: LogQ = LogQ::Exact;
-        /// Masks candidates with the id of the row's own positive.
+        /// Masks candidates with the same id as the row's positive.
         pub mask_accidental_hits: bool = true;
-        /// Masks candidates that the row's user is known to like (training split).
+        /// Masks candidates that are positives of the row's user in the training split.
         pub mask_known_positives: bool = false;
     }
 
     /// How parameters are stepped.
     pub struct OptimizerConfig["Model and training"] {
-        /// The optimizer.
+        /// Optimization algorithm.
         pub name: OptimizerKind = OptimizerKind::Adam => flag_named("optimizer", "");
-        /// The peak learning rate.
-        pub lr: Option<f32> = None, "by the shape of the data" => flag("X").check(positive);
-        /// Adam's first decay.
+        /// Peak learning rate.
+        pub lr: Option<f32> = None, "derived from the data" => flag("X").check(positive);
+        /// Adam: decay rate of the first moment.
         pub beta1: f32 = 0.9 => check(below_one);
-        /// Adam's second decay.
+        /// Adam: decay rate of the second moment.
         pub beta2: f32 = 0.999 => check(below_one);
-        /// Added to the root.
+        /// Added to the square root in the denominator.
         pub eps: f32 = 1e-8 => check(at_least(0.0));
-        /// What Adagrad's sums of squares start from (0.1 as Keras; TorchRec starts from 0).
+        /// Adagrad: initial value of the sums of squared gradients (0.1 as in Keras; TorchRec starts from 0).
         pub initial_accumulator: f32 = 0.1 => check(at_least(0.0));
-        /// Decoupled weight decay: a step takes `lr * weight_decay` of a weight; on tables only of touched rows. With
-        /// normalized outputs it does not shrink scores: it keeps vectors short and so quick to turn, to the end of
-        /// the run.
-        pub weight_decay: Option<f32> = None, "by the shape of the data for Adam where `model.normalize` is set, else 0"
+        /// Decoupled weight decay: a step subtracts `lr * weight_decay` times each weight; in tables, only in the rows it
+        /// touches. With normalized outputs it does not shrink scores: it keeps vectors short, so that their directions
+        /// can change quickly until the end of the run.
+        pub weight_decay: Option<f32> = None, "derived from the data for Adam with `model.normalize`, else 0"
             => check(at_least(0.0));
-        /// How the learning rate moves after the warm-up; `linear` and `cosine` end at zero.
+        /// Learning rate schedule after the warm-up; `linear` and `cosine` decay to zero.
         pub schedule: Schedule = Schedule::Linear;
-        /// Steps over which the learning rate rises from 0.
+        /// Number of warm-up steps, over which the learning rate rises from 0.
         pub warmup_steps: u64 = 0;
-        /// Scales a step's gradients down to this L2 norm (dense gradients and the gradients of looked-up rows before
-        /// they are summed).
+        /// Clips a step's gradients to this L2 norm (dense gradients, and the gradients of looked-up rows before they are
+        /// summed).
         pub clip_norm: Option<f32> = None, "no clipping" => check(positive);
     }
 
     /// The loop.
     pub struct TrainConfig["Model and training"] {
         /// Passes over the training split.
-        pub epochs: Option<u64> = None, "by the shape of the data" => flag("E").check(some);
-        /// Rows of a batch.
-        pub batch_size: Option<usize> = None, "by the shape of the data" => flag("B").check(within(1, MAX_BATCH));
-        /// Seed of initial values, order, negatives and rounding: the same seed gives the same bits.
+        pub epochs: Option<u64> = None, "derived from the data" => flag("E").check(some);
+        /// Rows per batch.
+        pub batch_size: Option<usize> = None, "derived from the data" => flag("B").check(within(1, MAX_BATCH));
+        /// Seed for initial values, row order, negatives and rounding; the same seed gives bit-identical results.
         pub seed: u64 = 0 => flag("S").unsearched();
-        /// Where the work runs: `auto`, `cpu` or `cuda:N`.
+        /// Device to run on: `auto`, `cpu` or `cuda:N`.
         pub device: Device = Device::Auto => flag("DEVICE").under("Machine").unsearched();
-        /// What is multiplied; sums are fp32. A CUDA device's towers and loss follow it, and the softmax loss of an AMD
-        /// CPU with AVX512-BF16. Everything else computes in fp32.
+        /// Input format of matrix products; sums are fp32. Applies to the towers and the loss on a CUDA device, and to
+        /// the softmax loss on an AMD CPU with AVX512-BF16. Everything else computes in fp32.
         pub precision: Precision = Precision::Bf16;
-        /// The instructions that a CPU computes with: `auto`, `portable`, `avx2`, `avx512` or `avx512-bf16`. The same seed
-        /// gives the same bits with the same ones: name those that every processor has that a run may go on with.
+        /// CPU instruction set: `auto`, `portable`, `avx2`, `avx512` or `avx512-bf16`. Results are bit-identical only
+        /// within one set. To resume a run on other processors, choose a set that all of them support.
         pub instructions: Instructions = Instructions::Auto => flag("NAME").under("Machine").unsearched();
-        /// Threads; 0 takes every core. The results do not depend on it.
+        /// Number of threads; 0 uses every core. Does not affect the results.
         pub threads: usize = 0 => flag("N").under("Machine").check(at_most(MAX_THREADS)).unsearched();
-        /// Batches between checkpoints, beside the one at every epoch's end; 0: none between.
+        /// Batches between checkpoints, in addition to one at the end of each epoch; 0 writes no others.
         pub checkpoint_every: u64 = 0 => flag("N").unsearched();
-        /// Stops when a full-catalogue validation metric has not improved for so many epochs, as in `ndcg@20,3` (or, of
-        /// one view, `next.ndcg@20,3`); `off` trains every epoch and keeps the last.
-        pub early_stop: Option<EarlyStopping> = None, "ndcg@20 with a patience of half the epochs where there is a validation split, else off"
+        /// Stops training when a full-catalogue validation metric has not improved for PATIENCE epochs, and keeps the
+        /// best epoch, as in `ndcg@20,3` (or `next.ndcg@20,3` for one view); `off` trains all epochs and keeps the last.
+        pub early_stop: Option<EarlyStopping> = None,
+            "ndcg@20 with a patience of half the epochs if there is a validation split, else off"
             => flag("off|METRIC,PATIENCE").unsearched();
     }
 }

@@ -9,23 +9,23 @@ use crate::Result;
 settings! {
     /// Everything that `tercel tune` can be told beside its dataset and the settings of training, which are not searched
     /// where they are given.
-    pub struct TuneSettings["Search for settings"] {
-        /// What is best, on the validation split: `ndcg@10`, `recall@20`; with `discovery.` or `next.` before it where
-        /// people buy again.
+    pub struct TuneSettings["Tuning"] {
+        /// Metric to maximize on the validation split, such as `ndcg@10` or `recall@20`; for data with repeat purchases,
+        /// the prefix `discovery.` or `next.` selects a view.
         pub metric: String = "ndcg@20".into() => flag("METRIC").check(|text: &String| crate::tune::metric(text).map(drop));
-        /// How long it may take, the last training included.
+        /// Time limit in minutes, including the final training.
         pub minutes: Option<f32> = None, "10, unless --trials is given" => flag("M").check(positive);
-        /// How many settings are tried; with --minutes at most so many.
-        pub trials: Option<usize> = None, "what --minutes allows" => flag("N").check(within(1, 10_000));
-        /// What is searched: a file with lists of values, or ranges, in the place of settings.
-        pub space: Option<PathBuf> = None, "what the data suggests" => flag("FILE.toml");
-        /// Trials side by side; 0: one a core, two on a GPU. The results do not depend on it.
+        /// Number of trials; with --minutes, the maximum.
+        pub trials: Option<usize> = None, "as many as --minutes allows" => flag("N").check(within(1, 10_000));
+        /// Search space: a file with lists or ranges of values in place of settings.
+        pub space: Option<PathBuf> = None, "derived from the data" => flag("FILE.toml");
+        /// Number of parallel trials; 0 runs one per core, or two on a GPU. Does not affect the results.
         pub parallel: usize = 0 => flag("N").check(at_most(MAX_THREADS));
     }
 
     /// What `tercel nightly` is told of its searches.
-    pub struct NightlyTuneSettings["Search for settings"] {
-        /// Nights from a search to the next; a night is a run with other data than the one before.
+    pub struct NightlyTuneSettings["Tuning"] {
+        /// Number of nights between searches; a night is a run with new data.
         pub every: u64 = 7 => check(within(1, 1_000_000));
         /// The search itself.
         pub search: TuneSettings, flat;

@@ -13,23 +13,23 @@ use crate::{Error, Result};
 settings! {
     /// How a table is written. Everything that is left open is told from the file.
     pub struct ReadOptions["Input"] {
-        /// The separator of text files: `,` `tab` `;` `|` `::` or any 1 to 8 bytes.
+        /// Field separator of text files: `,` `tab` `;` `|` `::` or any 1 to 8 bytes.
         pub sep: Option<String> = None, "detected from the first lines" => flag("SEP");
-        /// The character that quotes a value, or none.
-        pub quote: Option<Mark> = None, "`\"` for `,` `;` `|`, none for tab and `::` unless the file proves otherwise"
+        /// Quote character, or none.
+        pub quote: Option<Mark> = None, "`\"` for `,` `;` `|`, none for tab and `::` unless the file shows otherwise"
             => flag("CHAR");
-        /// The character that takes the next one as it is; Spark, MySQL and Hive write `\`.
+        /// Escape character: the next character is taken literally. Spark, MySQL and Hive use `\`.
         pub escape: Option<Mark> = None, "none" => flag("CHAR");
-        /// The words that stand for a missing value, with commas between them.
+        /// Words that stand for a missing value, comma-separated.
         pub null: Option<Vec<String>> = None,
-            "empty, `\\N`, NULL, NaN, None, N/A, NA, `<NA>`, `#N/A`, in any case" => flag("WORD,WORD").commas();
-        /// The columns' names, for text files without a header line.
+            "empty, `\\N`, NULL, NaN, None, N/A, NA, `<NA>`, `#N/A`, in upper or lower case" => flag("WORD,WORD").commas();
+        /// Column names, comma-separated, for text files without a header line.
         pub columns: Option<Vec<String>> = None, "the header line" => flag("A,B,C").commas();
-        /// What integer times count: seconds, milliseconds, microseconds, nanoseconds or days since 1970-01-01, or a
-        /// spreadsheet's day numbers (since 1899-12-30).
-        pub time_unit: Option<TimeUnit> = None, "told from the values where they can be only one" => flag("");
-        /// How times are written, in the words of strftime: %Y%m%d, %d/%m/%Y.
-        pub time_format: Option<String> = None, "told from the values" => flag("FORMAT");
+        /// Unit of integer times: seconds, milliseconds, microseconds, nanoseconds or days since 1970-01-01, or
+        /// spreadsheet day numbers (since 1899-12-30).
+        pub time_unit: Option<TimeUnit> = None, "detected from the values if only one fits" => flag("");
+        /// Format of times in strftime notation, such as %Y%m%d or %d/%m/%Y.
+        pub time_format: Option<String> = None, "detected from the values" => flag("FORMAT");
     }
 }
 

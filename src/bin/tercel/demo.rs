@@ -14,18 +14,18 @@ const EXAMPLES: &str = r"Examples, run from the repository:
   tercel demo
   tercel demo --out out/demo-wide --dim 128 --epochs 10";
 
-/// Runs the nightly job on the shipped data: real grocery purchases of 2,361 households over four months.
+/// Runs the nightly job on the shipped data: grocery purchases of 2,361 real households over four months.
 ///
-/// Ingest, training, evaluation on the last three weeks, and the top 12 products of every household; then a few
-/// households' lists with the products' names. The settings are those of tests/data/complete-journey/nightly.toml.
-/// Run again, it goes on where it stopped, or shows what it found.
+/// It ingests, trains, evaluates on the last three weeks, and recommends the top 12 products for every household, then
+/// prints sample lists with product names. The settings are in tests/data/complete-journey/nightly.toml. A rerun
+/// continues where the last run stopped, or shows the finished results.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// The folder of the run
+    /// Folder of the run
     #[arg(long, value_name = "DIR", default_value = "out/demo")]
     out: PathBuf,
-    /// The folder with the data; found in the repository without it
+    /// Folder with the data; found in the repository by default
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     #[command(flatten)]

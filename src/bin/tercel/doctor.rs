@@ -20,19 +20,19 @@ const EXAMPLES: &str = r"Examples:
   tercel doctor --data out/demo/dataset
   tercel doctor --sweep out/demo";
 
-/// Shows versions, processors, memory and CUDA, and what `--device auto` takes.
+/// Reports versions, processors, memory and CUDA, and which device `--device auto` selects.
 ///
-/// With --data it also says how much memory training on that dataset takes on a CUDA device.
+/// With --data, it also reports how much memory training on that dataset needs on a CUDA device.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// A dataset folder: says how much device memory training on it takes
+    /// Dataset folder: reports how much device memory training on it needs
     #[arg(long, value_name = "DATASET")]
     data: Option<PathBuf>,
-    /// The settings to train with, as a TOML file
+    /// TOML file with the settings to train with
     #[arg(long, value_name = "FILE.toml", requires = "data")]
     config: Option<PathBuf>,
-    /// Removes what killed runs left in this folder or beside this output, and does nothing else
+    /// Removes leftovers of killed runs in this folder or next to this output, and does nothing else
     #[arg(long, value_name = "PATH", conflicts_with_all = ["data", "config"])]
     sweep: Option<PathBuf>,
 }

@@ -18,19 +18,19 @@ const EXAMPLES: &str = r"Examples, after `tercel demo`:
   tercel evaluate --model out/demo/model --data out/demo/dataset
   tercel evaluate --model out/demo/model --data out/demo/dataset --split valid --k 12 --include-seen --json";
 
-/// Measures a model on the test split: full catalogue, every user once, 95 % intervals, baselines beside it.
+/// Evaluates a model on the test split: full catalogue, averaged over users, with 95 % intervals and baselines.
 ///
-/// recall@k, ndcg@k, map@k, mrr@k, hit_rate@k, precision@k and coverage@k. There are two views: discovery leaves out the
-/// items that a user has in the training split, from the lists and from what is to be found; next keeps them in both.
-/// Where people take things again, both are shown. Beside the model stand the items that are popular (in all of
-/// training, in its last 7 and 28 days) and item-kNN, the neighbours of what a user has.
+/// The metrics are recall@k, ndcg@k, map@k, mrr@k, hit_rate@k, precision@k and coverage@k. There are two views: discovery
+/// removes each user's training items both from the lists and from the relevant items; next keeps them in both. If users
+/// repeat items, both views are shown. The baselines are the most popular items (of all training rows, of the last 7 days
+/// and of the last 28 days) and item-kNN, which ranks the nearest neighbours of a user's items.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// The model folder
+    /// Model folder
     #[arg(long, value_name = "MODEL")]
     model: PathBuf,
-    /// The dataset folder
+    /// Dataset folder
     #[arg(long, value_name = "DATASET")]
     data: PathBuf,
     #[command(flatten)]

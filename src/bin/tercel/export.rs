@@ -16,21 +16,22 @@ const EXAMPLES: &str = r"Examples, after `tercel demo`:
   tercel export --model out/demo/model --items out/items.faiss --users out/users.npy
   tercel export --model out/demo/model --items out/items.usearch --items out/items.arrow";
 
-/// Writes the vectors of items and users as .npy, .arrow, .safetensors, .faiss or .usearch; a file's ending decides.
+/// Writes item and user vectors as .npy, .arrow, .safetensors, .faiss or .usearch; the file extension selects the format.
 ///
-/// Inner products of users with items rank as `tercel recommend --include-seen` does. Where popularity is part of the
-/// score, vectors are one column wider than the model's dim. Raw ids are in .arrow and .safetensors files; beside the
-/// others lies FILE.ids.jsonl, and what a search in a .faiss or .usearch file returns is a row of it.
+/// Dot products of user and item vectors rank the items as `tercel recommend --include-seen` does. If popularity is part
+/// of the score, vectors have one column more than the model's dim. .arrow and .safetensors files contain the raw ids.
+/// For the other formats they are in FILE.ids.jsonl; a search in a .faiss or .usearch file returns row numbers of that
+/// file.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// The model folder
+    /// Model folder
     #[arg(long, value_name = "MODEL")]
     model: PathBuf,
-    /// A file for the items' vectors; may be given more than once
+    /// File for the item vectors; may be repeated
     #[arg(long, value_name = "FILE")]
     items: Vec<PathBuf>,
-    /// A file for the users' vectors; may be given more than once
+    /// File for the user vectors; may be repeated
     #[arg(long, value_name = "FILE")]
     users: Vec<PathBuf>,
     #[command(flatten)]

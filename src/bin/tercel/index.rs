@@ -22,19 +22,19 @@ const EXAMPLES: &str = r"Examples, after `tercel demo`:
   tercel recommend --model out/demo/model --out out/top12.parquet --index approx
   tercel inspect out/demo/model/items.index";
 
-/// Builds an approximate index of a model's items that keeps the recall you ask for.
+/// Builds an approximate index of a model's items for a target recall.
 ///
-/// The index searches 2,000 of the model's users exactly and through its lists, sets itself so that the part of the true
-/// best K that it finds stays above the recall, and keeps what it measured. Few items, or a recall that only reading most
-/// items would keep: then it is exact. `recommend` and `evaluate` with `--index approx` use it, and build it where it is
-/// missing or older than the model.
+/// It compares exact and approximate search for 2,000 of the model's users, chooses parameters so that the share of the
+/// true top K that the index finds stays above the target, and stores the measured recall. If there are few items, or if
+/// the target would require reading most of them, the index searches exactly. `recommend` and `evaluate` use the index
+/// with `--index approx`, and build it if it is missing or older than the model.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// The model folder
+    /// Model folder
     #[arg(long, value_name = "MODEL")]
     model: PathBuf,
-    /// The file to write; MODEL/items.index without it
+    /// File to write; MODEL/items.index by default
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     #[command(flatten)]

@@ -15,21 +15,21 @@ use crate::progress::Meter;
 const EXAMPLES: &str = r"Examples, run from the repository:
   tercel ingest tests/data/complete-journey/transactions.csv.gz --out out/dataset \
       --user household_id --item product_id --time t_dat --split time:2017-12-04,2017-12-11
-With data of your own:
+With your own data:
   tercel ingest ml-100k/u.data --out out/ml --format movielens --split last-per-user:1
   tercel ingest clicks.parquet --out out/clicks --user uid --item sku --min-count 5";
 
 /// Reads interactions (CSV, MovieLens, H&M, Arrow, Parquet) into a dataset folder.
 ///
-/// Raw ids may be text or integers and come back unchanged in the predictions. Vocabularies, counts and bucket edges
-/// are fitted on the training split alone. `.gz` and `.zst` are read as they are.
+/// Ids may be text or integers and appear unchanged in the predictions. Vocabularies, counts and bucket edges are fitted
+/// on the training split only. `.gz` and `.zst` files are read directly.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// Files or folders with the interactions
+    /// Files or folders of interactions
     #[arg(required = true, value_name = "INPUT")]
     inputs: Vec<PathBuf>,
-    /// The dataset folder to write
+    /// Dataset folder to write
     #[arg(long, value_name = "DATASET")]
     out: PathBuf,
     #[command(flatten)]

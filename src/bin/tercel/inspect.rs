@@ -26,18 +26,18 @@ const EXAMPLES: &str = r"Examples, after `tercel demo`:
   tercel inspect out/demo/dataset/train-00000.arrow
   tercel inspect out/demo/model --json";
 
-/// Says what a shard, a dataset folder, a model folder, an index, or the folder of a search or a nightly run holds.
+/// Shows the contents of a shard, dataset, model, index, search or nightly run, and verifies every checksum.
 ///
-/// Of a search it says what was found, also where it is not done yet.
-/// Every file is read whole and its checksum compared: damage gives exit code 3 and names the file.
+/// For a search, it shows the result, or the progress if it is unfinished. Every file is read in full; if one is damaged,
+/// the error names it and the exit code is 3.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// A shard, a dataset folder, a model folder, an index, or the folder of a search or a nightly run
+    /// Shard, dataset folder, model folder, index, or folder of a search or nightly run
     #[arg(value_name = "PATH")]
     path: PathBuf,
-    /// Takes a dataset, a model or one of their JSON texts as it is now, after it was edited by hand: sizes and
-    /// checksums are computed anew. Look at it first; damage is accepted, too
+    /// Accepts manual edits of a dataset, a model or one of their JSON files: recomputes sizes and checksums. Review the
+    /// contents first, because damage is accepted, too
     #[arg(long)]
     accept: bool,
 }

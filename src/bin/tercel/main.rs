@@ -33,17 +33,17 @@ use tercel::Result;
 #[global_allocator]
 static MEMORY: OrExit<System> = OrExit(System);
 
-/// Two-tower retrieval: from a file of interactions to the top items of every user.
+/// Two-tower retrieval: from a file of interactions to the top items for every user.
 ///
-/// Exit codes: 0 done, 2 bad usage, 3 bad input data, 4 device trouble, 1 anything else.
-/// Errors are one line on stderr: what, where (file, row, column), what to do.
+/// Exit codes: 0 success, 2 usage error, 3 bad input data, 4 device error, 1 any other error. An error is one line on
+/// stderr that says what happened, where (file, row, column), and what to do.
 #[derive(Parser)]
 #[command(name = "tercel", version, max_term_width = 110, arg_required_else_help = true)]
 struct Cli {
-    /// Prints one JSON object a line on stdout, and nothing else there.
+    /// Prints one JSON object per line on stdout, and nothing else.
     #[arg(long, global = true)]
     json: bool,
-    /// Leaves out the progress bar and the log lines; errors stay.
+    /// Suppresses the progress bar and log lines; errors are still printed.
     #[arg(long, short, global = true)]
     quiet: bool,
     #[command(subcommand)]

@@ -33,29 +33,30 @@ const EXAMPLES: &str = r"Examples, run from the repository:
   tercel nightly tests/data/complete-journey/transactions.csv.gz --out out/night \
       --user household_id --item product_id --time t_dat --split time:2017-12-11 --epochs 3";
 
-/// Runs ingest, train, evaluate and recommend in one go; run again, it goes on where it stopped.
+/// Runs ingest, train, evaluate and recommend in one command; a rerun continues where the last run stopped.
 ///
-/// Everything lands in one folder: OUT/dataset, OUT/model, OUT/predictions.parquet, and OUT/nightly.json, the record
-/// of what is finished. A stage that is finished is not run again unless its settings have changed, or the contents of a
-/// file that it read (those included that it found beside or in what was named) or of one that it left; a training run
-/// that was killed goes on from its last checkpoint and ends as if nothing had happened.
+/// All output goes to one folder: OUT/dataset, OUT/model, OUT/predictions.parquet, and OUT/nightly.json, the record of
+/// finished stages. A finished stage is repeated only if its settings changed, or the contents of a file that it read
+/// (including files found in or next to the inputs) or wrote. An interrupted training run continues from its last
+/// checkpoint, with the same result as an uninterrupted one.
 ///
-/// The settings come from a TOML file with the tables `ingest`, `model`, `loss`, `optimizer`, `train`, `tune`, `index`,
-/// `evaluate` and `recommend`, from flags, or from both: flags win. Paths in the file are relative to its folder.
+/// Settings come from a TOML file with the tables `ingest`, `model`, `loss`, `optimizer`, `train`, `tune`, `index`,
+/// `evaluate` and `recommend`, from flags, or from both; flags take precedence. Paths in the file are relative to its
+/// folder.
 ///
-/// With a table `tune` (`every = 7`, and what `tercel tune` is told: metric, minutes, trials, space, parallel) the settings
-/// of training are searched for every so many nights, after ingest; the nights between train with what was found. What the
-/// file or a flag sets is not searched, and holds. A night is a run with other data than the one before.
+/// With a table `tune` (`every = 7`, the number of nights between searches, and the settings of `tercel tune`: metric,
+/// minutes, trials, space, parallel), a search for the training settings runs after ingest, and the nights until the next
+/// search train with its result. Settings given by the file or a flag are kept fixed. A night is a run with new data.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// Files or folders with the interactions
+    /// Files or folders of interactions
     #[arg(value_name = "INPUT")]
     inputs: Vec<PathBuf>,
-    /// The settings, as a TOML file
+    /// TOML file with settings
     #[arg(long, value_name = "FILE.toml")]
     config: Option<PathBuf>,
-    /// The folder of the run
+    /// Folder of the run
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     #[command(flatten)]

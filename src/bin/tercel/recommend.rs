@@ -17,24 +17,24 @@ use crate::watch::watch;
 const EXAMPLES: &str = r"Examples, after `tercel demo`:
   tercel recommend --model out/demo/model --out out/top12.parquet --exclude-seen out/demo/dataset
   tercel recommend --model out/demo/model --out out/by-user.jsonl --by-user
-Of one kind of product, or with lists of your own:
+For one kind of product, or with your own lists of users and items:
   tercel recommend --model out/demo/model --out out/deli.csv --tag department=DELI
   tercel recommend --model out/demo/model --out out/top.csv --k 20 --users users.txt --items in-stock.txt";
 
-/// Writes the top items of every user to an Arrow, Parquet, CSV or JSON lines file, with raw ids and scores.
+/// Writes the top items for every user to an Arrow, Parquet, CSV or JSON Lines file, with raw ids and scores.
 ///
-/// Every user gets K items whenever K are left; ties go by the item's row, so that the same input gives the same file.
-/// Users that the model does not know get what their features and their history in --users say.
+/// Every user gets K items as long as K remain; ties are broken by item row, so the same input gives the same file. Users
+/// unknown to the model get recommendations from their features and history in the --users file.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// The model folder
+    /// Model folder
     #[arg(long, value_name = "MODEL")]
     model: PathBuf,
-    /// The file to write: .arrow, .parquet, .csv or .jsonl
+    /// File to write: .arrow, .parquet, .csv or .jsonl
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// The dataset that says what users have; without it, the training items that the model keeps
+    /// Dataset that defines which items users already have; by default, the training rows stored in the model
     #[arg(long, value_name = "DATASET", conflicts_with = "include-seen")]
     exclude_seen: Option<PathBuf>,
     #[command(flatten)]

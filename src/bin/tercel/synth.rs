@@ -18,7 +18,7 @@ const EXAMPLES: &str = r"Examples:
   tercel synth planted --out out/chains --shape sequences --users 5000 --items 1000 --rows 100000
   tercel nightly out/hm --out out/night --split time:2020-09-09,2020-09-16 --epochs 1";
 
-/// Writes data with a known answer, to rehearse a whole night without anybody's real purchases.
+/// Generates purchases with a known ground truth, to rehearse a whole night without real data.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
@@ -32,51 +32,54 @@ enum What {
     Planted(PlantedArgs),
 }
 
-/// H&M-shaped purchases: transactions_train.csv, customers.csv, articles.csv, and the truth that they were drawn from.
+/// Generates purchases shaped like the H&M dataset: transactions_train.csv, customers.csv, articles.csv, and the ground
+/// truth.
 ///
-/// The columns are those of Kaggle's files: 64-digit customer ids, seasons, articles that come and fade. Customers have
-/// tastes (clusters of articles): truth/customers.csv names each one's two, truth/clusters.csv the best articles of each
-/// cluster in the last week. --scale 1 is H&M's size: 31.8 million rows (3.5 GB), 1.37 million customers, 105,542 articles.
+/// The columns are those of Kaggle's files. Customer ids have 64 digits, demand is seasonal, and articles appear and
+/// fade. Customers have tastes (clusters of articles): truth/customers.csv lists each customer's two, truth/clusters.csv
+/// the best articles of each cluster in the last week. --scale 1 matches H&M: 31.8 million rows (3.5 GB), 1.37 million
+/// customers, 105,542 articles.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 struct HmArgs {
-    /// The folder to write
+    /// Folder to write
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// The part of H&M's size, up to 20
+    /// Size relative to H&M, up to 20
     #[arg(long, value_name = "S", default_value_t = 1.0)]
     scale: f64,
-    /// The same seed gives the same files
+    /// Seed; the same seed gives the same files
     #[arg(long, value_name = "S", default_value_t = 0)]
     seed: u64,
-    /// Threads; 0 takes every core. The files do not depend on it
+    /// Number of threads; 0 uses every core. Does not affect the files
     #[arg(long, value_name = "N", default_value_t = 0)]
     threads: usize,
 }
 
-/// Small purchases with one thing planted in them: purchases.csv (user, item, time), and the truth in truth/.
+/// Generates a small dataset with a single planted pattern: purchases.csv (user, item, time), and the ground truth in
+/// truth/.
 ///
-/// clusters: a user likes one cluster of items. drift: items come and go. sequences: an item's followers are likely to be
-/// among the next two. repeats: a user takes five favourites again and again.
+/// clusters: each user likes one cluster of items. drift: items come and go. sequences: each purchase is likely to be a
+/// successor of one of the user's last two. repeats: each user buys five favourites repeatedly.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 struct PlantedArgs {
-    /// The folder to write
+    /// Folder to write
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// What is planted: clusters, drift, sequences or repeats
+    /// Pattern to plant: clusters, drift, sequences or repeats
     #[arg(long, value_name = "SHAPE")]
     shape: PlantedShape,
-    /// Users
+    /// Number of users
     #[arg(long, value_name = "N", default_value_t = 1000)]
     users: u32,
-    /// Items, 20 or more
+    /// Number of items, at least 20
     #[arg(long, value_name = "N", default_value_t = 500)]
     items: u32,
-    /// Rows: as many as users, or more
+    /// Number of rows, at least as many as users
     #[arg(long, value_name = "N", default_value_t = 20_000)]
     rows: u64,
-    /// The same seed gives the same files
+    /// Seed; the same seed gives the same files
     #[arg(long, value_name = "S", default_value_t = 0)]
     seed: u64,
 }

@@ -21,21 +21,21 @@ const EXAMPLES: &str = r"Examples, after `tercel demo`:
 
 /// Trains a two-tower model on a dataset folder.
 ///
-/// Settings come from a TOML file with the tables `model`, `loss`, `optimizer` and `train`, from flags, or from both:
-/// flags win. A run that was killed goes on with --resume and ends, bit for bit, where the unbroken run ends.
+/// Settings come from a TOML file with the tables `model`, `loss`, `optimizer` and `train`, from flags, or from both;
+/// flags take precedence. --resume continues an interrupted run; the result is bit-identical to an uninterrupted one.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// The dataset folder
+    /// Dataset folder
     #[arg(long, value_name = "DATASET")]
     data: PathBuf,
-    /// The model folder to write
+    /// Model folder to write
     #[arg(long, value_name = "MODEL")]
     out: PathBuf,
-    /// Settings, as a TOML file
+    /// TOML file with settings
     #[arg(long, value_name = "FILE.toml")]
     config: Option<PathBuf>,
-    /// Goes on from the last checkpoint in the model folder; starts where there is none
+    /// Continues from the model folder's last checkpoint; starts a new run if there is none
     #[arg(long)]
     resume: bool,
     #[command(flatten)]

@@ -20,34 +20,34 @@ const EXAMPLES: &str = r"Examples, after `tercel demo`:
   tercel tune --data out/demo/dataset --out out/tuned --trials 20 --metric next.ndcg@10 --resume
   tercel train --data out/demo/dataset --config out/tuned/tuned.toml --out out/model
 
-A space file has lists of values, or ranges, in the place of settings:
+A space file contains lists or ranges of values in place of settings:
   [model]
   temperature = { from = 0.05, to = 0.4, scale = 'log' }
   [model.user]
   history = [0, 2, 20]";
 
-/// Searches the settings that are best on a dataset, on its validation split.
+/// Searches for the best settings for a dataset on its validation split.
 ///
-/// Many short trainings; the best quarter goes on from its checkpoints, and so to the end (successive halving). What is
-/// tried is drawn by chance first, then where the good ones were. Settings that are given here are not searched. Without a
-/// validation split a part of the training rows is held out. The test split is not read.
+/// The search is by successive halving: it starts many short trials, and at each rung the best quarter continues from its
+/// checkpoints. The first trials are drawn at random, later ones near the best so far. Settings given here are kept
+/// fixed. Without a validation split, part of the training rows is held out. The test split is never read.
 ///
-/// TUNED holds tuned.toml (the settings, for train --config), model (trained with them on training and validation rows),
-/// trials.parquet (every trial on every rung) and report.html. A search that was killed goes on with --resume, to the
-/// same end.
+/// TUNED contains tuned.toml (the settings, for train --config), model (trained with them on training and validation
+/// rows), trials.parquet (every trial on every rung) and report.html. --resume continues an interrupted search to the
+/// same result.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// The dataset folder
+    /// Dataset folder
     #[arg(long, value_name = "DATASET")]
     data: PathBuf,
-    /// The folder to write
+    /// Folder to write
     #[arg(long, value_name = "TUNED")]
     out: PathBuf,
-    /// Settings that are not searched, as a TOML file
+    /// TOML file with settings to keep fixed
     #[arg(long, value_name = "FILE.toml")]
     config: Option<PathBuf>,
-    /// Goes on with a search that was killed; begins where there is none
+    /// Continues an interrupted search; starts a new one if there is none
     #[arg(long)]
     resume: bool,
     #[command(flatten)]

@@ -19,51 +19,51 @@ settings! {
     /// Everything that `tercel ingest` can be told beside its inputs and its output. Every field has a default; unknown
     /// fields are refused.
     pub struct IngestConfig["Input"] {
-        /// The format of the input.
-        pub format: Option<Format> = None, "told by the file names" => flag("");
-        /// The user column.
-        pub user: Option<String> = None, "a common name that the header has (user_id, customer_id, …)" => flag("COL");
-        /// The item column.
-        pub item: Option<String> = None, "a common name that the header has (item_id, movieId, …)" => flag("COL");
-        /// The time column: numbers, dates, or dates with a time of day.
-        pub time: Option<String> = None, "a common name that the header has (timestamp, t_dat, …), or none"
+        /// Input format.
+        pub format: Option<Format> = None, "detected from the file names" => flag("");
+        /// User column.
+        pub user: Option<String> = None, "a common name found in the header (user_id, customer_id, …)" => flag("COL");
+        /// Item column.
+        pub item: Option<String> = None, "a common name found in the header (item_id, movieId, …)" => flag("COL");
+        /// Time column: numbers, dates, or dates with a time of day.
+        pub time: Option<String> = None, "a common name found in the header (timestamp, t_dat, …), else none"
             => flag("COL");
-        /// The weight column: numbers from 0.
-        pub weight: Option<String> = None, "none; all rows weigh the same" => flag("COL");
-        /// How text files and times are written.
+        /// Weight column: non-negative numbers.
+        pub weight: Option<String> = None, "none; all rows have equal weight" => flag("COL");
+        /// Format of text files and times.
         pub read: ReadOptions, flat;
-        /// How the rows are split: `last-per-user:N`, `time:TEST`, `time:VALID,TEST`, `random:FRACTION` or `none`.
+        /// How rows are split: `last-per-user:N`, `time:TEST`, `time:VALID,TEST`, `random:FRACTION` or `none`.
         pub split: SplitRule = SplitRule::None => flag("RULE");
-        /// Files of the validation split, in the format of the input. Goes with `split = "none"`.
+        /// Files of the validation split, in the input format; requires `split = "none"`.
         pub valid: Vec<PathBuf> = Vec::new() => flag("INPUT");
-        /// Files of the test split, in the format of the input. Goes with `split = "none"`.
+        /// Files of the test split, in the input format; requires `split = "none"`.
         pub test: Vec<PathBuf> = Vec::new() => flag("INPUT");
-        /// The fewest training rows of a user and of an item; `N,M` sets them apart. Users and items with fewer are left
-        /// out of every split.
+        /// Minimum number of training rows per user and per item; `N,M` sets them separately. Users and items with fewer
+        /// are removed from every split.
         pub min_count: MinCount, table => flag("N[,M]");
-        /// Keeps the validation and test rows of users and items below the least count, as those of new ones.
+        /// Keeps validation and test rows of users and items below the minimum count, treating them as new.
         pub keep_below_min_count: bool = false => flag("");
-        /// A file with one row per user: the key, then features.
+        /// File of user features: one row per user, with a key column.
         pub user_features: Option<PathBuf> = None, "none" => flag("FILE");
-        /// A file with one row per item: the key, then features.
+        /// File of item features: one row per item, with a key column.
         pub item_features: Option<PathBuf> = None, "none" => flag("FILE");
-        /// The key column of the user feature file.
-        pub user_key: Option<String> = None, "the column with the user column's name, or a known one" => flag("COL");
-        /// The key column of the item feature file.
-        pub item_key: Option<String> = None, "the column with the item column's name, or a known one" => flag("COL");
-        /// What a user feature column becomes: categorical, multi-hot:SEP, numeric, numeric:BUCKETS or skip. Others: as their
-        /// values look.
+        /// Key column of the user feature file.
+        pub user_key: Option<String> = None, "the column named like the user column, or a common name" => flag("COL");
+        /// Key column of the item feature file.
+        pub item_key: Option<String> = None, "the column named like the item column, or a common name" => flag("COL");
+        /// Type of a user feature column: categorical, multi-hot:SEP, numeric, numeric:BUCKETS or skip. The types of the
+        /// other columns are inferred from their values.
         pub user_feature_kinds: BTreeMap<String, FeatureSpec> = BTreeMap::new()
             => flag_named("user-feature", "COL=KIND");
-        /// What an item feature column becomes: categorical, multi-hot:SEP, numeric, numeric:BUCKETS or skip. Others: as their
-        /// values look.
+        /// Type of an item feature column: categorical, multi-hot:SEP, numeric, numeric:BUCKETS or skip. The types of the
+        /// other columns are inferred from their values.
         pub item_feature_kinds: BTreeMap<String, FeatureSpec> = BTreeMap::new()
             => flag_named("item-feature", "COL=KIND");
-        /// What a row that cannot be read does: it stops the run, or is skipped, counted and written to rejected.csv.
+        /// How to handle malformed rows: stop, or skip, count and write them to rejected.csv.
         pub on_error: OnError = OnError::Stop => flag("");
-        /// Threads that read rows; 0 takes every core. The result does not depend on it.
+        /// Number of threads that read rows; 0 uses every core. Does not affect the result.
         pub threads: usize = 0 => flag("N").under("Machine").check(at_most(MAX_THREADS));
-        /// Seed of the random split.
+        /// Seed for the random split.
         pub seed: u64 = 0 => flag("S");
     }
 
@@ -74,9 +74,9 @@ settings! {
     /// ones. One pass: what is left is not counted against the bounds again.
     #[derive(Copy)]
     pub struct MinCount["Input"] {
-        /// The fewest training rows of a user; 0 and 1 leave none out.
+        /// Minimum number of training rows per user; 0 or 1 keeps all users.
         pub user: u32 = 0 => flag_named("min-user-count", "N");
-        /// The fewest training rows of an item; 0 and 1 leave none out.
+        /// Minimum number of training rows per item; 0 or 1 keeps all items.
         pub item: u32 = 0 => flag_named("min-item-count", "N");
     }
 }
