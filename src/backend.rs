@@ -95,7 +95,7 @@ pub(crate) struct Bag<'a, B: Backend> {
 /// `starts[u]..starts[u + 1]`, `scales[p]` (1 without scales) x gradient row `positions[p]`. Every position has a row
 /// and every row a position: starts ascend strictly from 0 to `lookups`. Gradient rows are those of the `grads` list,
 /// numbered through. Sums run over fixed chunks of 32 positions of the whole list, in fp32, then over a run's partial
-/// sums in order (KERNELS.md 3b): every backend adds in the same order.
+/// sums in order (`docs/kernels.md`): every backend adds in the same order.
 pub(crate) struct Plan<'a, B: Backend> {
     pub unique: &'a B::Buf<u32>,
     pub starts: &'a B::Buf<u32>,

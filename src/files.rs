@@ -22,7 +22,7 @@ pub(crate) use atomic::{AtomicFile, ENDING as TEMP};
 pub(crate) use draft::{Draft, OLD, discard, put_back};
 pub use hash::hash_file;
 pub(crate) use hash::{copy_hashed, hash_opened};
-pub use json::{accept_json, parse_json, read_json, write_json, write_json_locked};
+pub use json::{accept_json, other_format, parse_json, read_json, write_json, write_json_locked};
 pub(crate) use json::{read_unchecked, write_json_inside};
 pub(crate) use lock::ENDING as LOCK;
 pub use lock::Lock;

@@ -1,4 +1,4 @@
-//! Pools of threads, and loops whose cut does not depend on their size.
+//! Pools of threads, and loops over fixed chunks.
 //!
 //! Rayon's global pool is never used: it panics when its threads cannot be started, and its size is not ours to set. Each
 //! piece of work that is shared out gets a pool from whoever asks for it.

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use crate::data::shard::{Shard, ShardIndex, Summary};
 use crate::data::vocabulary::Vocabulary;
 use crate::files::{
-    AtomicFile, Held, Opened, Work, accept_json, copy_hashed, hash_opened, parse_json, read_unchecked, settled,
+    AtomicFile, Held, Opened, Work, accept_json, copy_hashed, hash_opened, other_format, parse_json, read_unchecked,
+    settled,
 };
 use crate::{Error, Result};
 
@@ -18,6 +19,8 @@ pub use crate::files::{hash_file, write_json};
 
 /// The version of the folder's layout that this build writes and reads.
 pub const FORMAT_VERSION: u32 = 1;
+/// The format that a manifest names.
+pub const FORMAT: &str = "tercel-dataset";
 
 /// The folder's manifest.
 pub(crate) const MANIFEST: &str = "dataset.json";
@@ -58,8 +61,7 @@ impl Dataset {
         let path = dir.join(MANIFEST);
         let missing = || Error::input(dir, "no dataset.json here; make a dataset with `tercel ingest`");
         settled(&path, missing, |text| {
-            let manifest: Manifest = parse_json(&path, text)?;
-            check(&manifest, &path)?;
+            let manifest = parse(&path, text)?;
             let held = Held::open(dir, manifest.files().map(|file| file.name.as_str()))?;
             let fingerprint = format!("{:016x}", xxhash_rust::xxh3::xxh3_64(text));
             let dataset = Dataset { dir: dir.to_owned(), manifest, fingerprint, held };
@@ -223,17 +225,14 @@ fn check_rows(manifest: &Manifest, path: &Path) -> Result<()> {
     Ok(())
 }
 
-fn check(manifest: &Manifest, path: &Path) -> Result<()> {
-    if manifest.format != "tercel-dataset" || manifest.version != FORMAT_VERSION {
-        return Err(Error::input(
-            path,
-            format!(
-                "format {} version {} (this build reads tercel-dataset version {FORMAT_VERSION}); ingest again",
-                manifest.format, manifest.version
-            ),
-        ));
+fn parse(path: &Path, text: &[u8]) -> Result<Manifest> {
+    if let Some(found) = other_format(text, FORMAT, FORMAT_VERSION) {
+        let reason = format!("{found} (this build reads {FORMAT} version {FORMAT_VERSION}); ingest again");
+        return Err(Error::input(path, reason));
     }
-    manifest.files().try_for_each(|file| check_name(file, path))
+    let manifest: Manifest = parse_json(path, text)?;
+    manifest.files().try_for_each(|file| check_name(file, path))?;
+    Ok(manifest)
 }
 
 /// A file of a folder lies in the folder.

@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use crate::data::dataset::{EntityInfo, FORMAT_VERSION, FileInfo, MANIFEST, Manifest, Split, SplitInfo, WORK};
+use crate::data::dataset::{EntityInfo, FORMAT, FORMAT_VERSION, FileInfo, MANIFEST, Manifest, Split, SplitInfo, WORK};
 use crate::data::history::History;
 use crate::data::later::later;
 use crate::data::repeats;
@@ -182,7 +182,7 @@ pub fn ingest_inputs(
         seconds: 0.0,
     };
     let manifest = Manifest {
-        format: "tercel-dataset".into(),
+        format: FORMAT.into(),
         version: FORMAT_VERSION,
         columns,
         train,

@@ -7,8 +7,8 @@ use std::fs;
 use std::io::Write;
 use std::path::Path;
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use xxhash_rust::xxh3::Xxh3Default;
 
@@ -67,6 +67,19 @@ pub fn parse_json<T: DeserializeOwned>(path: &Path, text: &[u8]) -> Result<T> {
         None => return Err(Error::damaged(path, KEY, format!("there is none; {}", advice()))),
     }
     serde_json::from_slice(text).map_err(|e| not_understood(path, &e))
+}
+
+/// What a text says that it is, where that is not this format and version: to be asked before the rest of it is read, which
+/// another version may have in another way.
+pub fn other_format(text: &[u8], format: &str, version: u32) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Written {
+        format: String,
+        version: u32,
+    }
+    let written: Written = serde_json::from_slice(text).ok()?;
+    let other = written.format != format || written.version != version;
+    other.then(|| format!("format {} version {}", written.format, written.version))
 }
 
 /// Gives a JSON object the checksum of what it says now.
@@ -161,6 +174,15 @@ fn hash_value(value: &Value, hasher: &mut Hashing) {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn another_version_is_seen_before_what_it_says() {
+        let other = |text: &str| other_format(text.as_bytes(), "a", 1);
+        assert_eq!(other(r#"{ "format": "a", "version": 1, "b": 2 }"#), None);
+        assert_eq!(other(r#"{ "format": "a", "version": 2, "b": [] }"#).unwrap(), "format a version 2");
+        assert_eq!(other(r#"{ "format": "b", "version": 1 }"#).unwrap(), "format b version 1");
+        assert_eq!(other(r#"{ "format": 3 }"#), None, "what it is then, reading it says");
+    }
 
     #[test]
     fn a_changed_text_is_refused_and_another_layout_is_not() {

@@ -13,7 +13,7 @@ mod texts;
 
 pub(crate) use finished::Finished;
 pub use finished::accept;
-pub use texts::{Extends, FORMAT_VERSION, ModelInfo, TrainerState};
+pub use texts::{Extends, FORMAT, FORMAT_VERSION, ModelInfo, TrainerState};
 
 use std::borrow::Cow;
 use std::fs;
@@ -24,7 +24,7 @@ use crate::config::Resolved;
 use crate::data::dataset::{Dataset, EntityInfo, FileInfo, check_name, verify_file};
 use crate::data::history::History;
 use crate::files::{
-    Work, hash_file, parse_json, read_json, read_unchecked, remove_file, sync_folder, write_json_inside,
+    Work, hash_file, other_format, parse_json, read_json, read_unchecked, remove_file, sync_folder, write_json_inside,
 };
 use crate::model::core::{Core, FromF32, Source};
 use crate::model::spec::TableSpec;
@@ -90,7 +90,7 @@ impl ModelDir {
             None => History::write_of(&self.dir, dataset)?,
         };
         let info = ModelInfo {
-            format: "tercel-model".into(),
+            format: FORMAT.into(),
             version: FORMAT_VERSION,
             config: config.clone(),
             columns: manifest.columns.clone(),
@@ -364,11 +364,10 @@ fn trainer_tensors<'a, B: Backend>(core: &'a Core<B>, stepper: &'a Stepper<B>) -
 
 /// The text of a `config.json`, checked.
 fn parse_info(path: &Path, text: &[u8]) -> Result<ModelInfo> {
-    let info: ModelInfo = parse_json(path, text)?;
-    if info.format != "tercel-model" || info.version != FORMAT_VERSION {
-        let found = format!("format {} version {}", info.format, info.version);
+    if let Some(found) = other_format(text, FORMAT, FORMAT_VERSION) {
         return Err(Error::checkpoint(path, format!("{found}; this build reads version {FORMAT_VERSION}")));
     }
+    let info: ModelInfo = parse_json(path, text)?;
     info.config.validate()?;
     info.files().try_for_each(|file| check_name(file, path))?;
     Ok(info)

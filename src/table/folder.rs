@@ -208,6 +208,8 @@ pub(crate) fn ours(path: &Path) -> Option<&'static str> {
         Some("a model")
     } else if holds("nightly.json") {
         Some("a nightly run")
+    } else if holds("tune.json") && holds("search.json") {
+        Some("a search")
     } else {
         None
     }

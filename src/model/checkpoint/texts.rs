@@ -7,6 +7,8 @@ use crate::data::batch::Cursor;
 use crate::data::dataset::{EntityInfo, FileInfo, Manifest, SourceColumns};
 use crate::data::derive::{Derived, DerivedKind};
 
+/// The format that a `config.json` names.
+pub const FORMAT: &str = "tercel-model";
 /// The version of the folder's layout.
 pub const FORMAT_VERSION: u32 = 1;
 

@@ -248,7 +248,7 @@ mod tests {
 
     #[test]
     fn buckets_are_as_published() {
-        // arXiv 2506.04165 and KERNELS 5g give these for 4 kept items.
+        // arXiv 2506.04165 gives these for 4 kept items.
         for (k, recall, buckets) in
             [(100, 0.95, 45), (100, 0.99, 77), (100, 0.999, 150), (10, 0.99, 7), (1000, 0.99, 775)]
         {

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use tercel::files::{Lock, read_json, write_json_locked};
+use tercel::files::{Lock, other_format, parse_json, write_json_locked};
 use tercel::{Error, Result};
 
 use super::stamps::{Stamp, contents, difference};
@@ -101,6 +101,16 @@ pub struct State {
 }
 
 const FORMAT: &str = "tercel-nightly";
+const VERSION: u32 = 1;
+
+fn read(path: &Path) -> Result<Records> {
+    let text = fs::read(path).map_err(|e| Error::io(path, e))?;
+    if let Some(found) = other_format(&text, FORMAT, VERSION) {
+        let reason = format!("{found}; this build reads version {VERSION}: take another folder, or remove it");
+        return Err(Error::input(path, reason));
+    }
+    parse_json(path, &text)
+}
 
 impl State {
     /// Opens the record of the folder `out`, which is made where it is not there, and locks it.
@@ -109,12 +119,9 @@ impl State {
         let path = out.join("nightly.json");
         let lock = Lock::take(&path)?;
         let records = match path.exists() {
-            true => read_json(&path)?,
-            false => Records { format: FORMAT.into(), version: 1, stages: Vec::new(), tuning: None },
+            true => read(&path)?,
+            false => Records { format: FORMAT.into(), version: VERSION, stages: Vec::new(), tuning: None },
         };
-        if records.format != FORMAT || records.version != 1 {
-            return Err(Error::input(&path, "belongs to another version; take another folder, or remove it"));
-        }
         Ok(State { folder: out.to_owned(), path, records, lock })
     }
 
