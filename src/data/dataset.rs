@@ -1,5 +1,6 @@
 //! A DATASET folder: what `dataset.json` says, and its files.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -171,8 +172,9 @@ impl Dataset {
     pub fn accept(dir: impl AsRef<Path>) -> Result<()> {
         let dir = dir.as_ref();
         let path = dir.join(MANIFEST);
+        check_version(&path, &fs::read(&path).map_err(|e| Error::io(&path, e))?)?;
         accept_json(&path, |manifest: &mut Manifest| {
-            check(manifest, &path)?;
+            manifest.files().try_for_each(|file| check_name(file, &path))?;
             for split in [&mut manifest.train, &mut manifest.valid, &mut manifest.test] {
                 for file in &mut split.files {
                     accept_shard(dir, file)?;
@@ -226,13 +228,16 @@ fn check_rows(manifest: &Manifest, path: &Path) -> Result<()> {
 }
 
 fn parse(path: &Path, text: &[u8]) -> Result<Manifest> {
-    if let Some(found) = other_format(text, FORMAT, FORMAT_VERSION) {
-        let reason = format!("{found} (this build reads {FORMAT} version {FORMAT_VERSION}); ingest again");
-        return Err(Error::input(path, reason));
-    }
+    check_version(path, text)?;
     let manifest: Manifest = parse_json(path, text)?;
     manifest.files().try_for_each(|file| check_name(file, path))?;
     Ok(manifest)
+}
+
+fn check_version(path: &Path, text: &[u8]) -> Result<()> {
+    let Some(found) = other_format(text, FORMAT, FORMAT_VERSION) else { return Ok(()) };
+    let reason = format!("{found} (this build reads {FORMAT} version {FORMAT_VERSION}); ingest again");
+    Err(Error::input(path, reason))
 }
 
 /// A file of a folder lies in the folder.

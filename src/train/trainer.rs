@@ -156,6 +156,8 @@ struct Run<'a, B: Backend> {
     stepper: Stepper<B>,
     state: TrainerState,
     started: Instant,
+    /// Epochs at whose end it ends, and with them the schedule of the learning rate: the settings', or those of a part.
+    epochs: u64,
     /// What early stopping looks at, once that is known.
     view: Option<View>,
     /// Rows trained by this call.
@@ -263,6 +265,7 @@ impl<'a, B: Backend> Run<'a, B> {
             stepper,
             state,
             started,
+            epochs: config.epochs(),
             view: None,
             examples: 0,
             pending: VecDeque::new(),
@@ -277,7 +280,7 @@ impl<'a, B: Backend> Run<'a, B> {
         }
         loop {
             self.validate()?;
-            if self.state.cursor.epoch == self.config.epochs() || self.out_of_patience() {
+            if self.state.cursor.epoch == self.epochs || self.out_of_patience() {
                 break;
             }
             self.epoch()?;
@@ -320,7 +323,7 @@ impl<'a, B: Backend> Run<'a, B> {
 
     /// Steps of the whole run.
     fn steps(&self) -> u64 {
-        self.config.epochs() * self.loader.batches_per_epoch()
+        self.epochs * self.loader.batches_per_epoch()
     }
 
     fn interrupted(&self) -> Error {

@@ -22,8 +22,12 @@ pub(crate) struct Part<'a> {
 
 impl Part<'_> {
     /// Trains from the last checkpoint, or from the start where there is none, to the end of epoch `until`, and gives
-    /// the model to `judge`. Answers the mean loss of the last epoch. Trained in parts or in one go, the parameters are
-    /// the same bits.
+    /// the model to `judge`. Answers the mean loss of the last epoch.
+    ///
+    /// The learning rate falls as if the run ended there, and goes on from where a longer run's would be in the next part (warm
+    /// restarts, Loshchilov and Hutter 2017). In the middle of a schedule a model is worse than the one that it becomes, by
+    /// how much depends on its settings: with a decay of 2 NDCG@20 on MovieLens-1M is 0.146 after 8 of 30 epochs, below what
+    /// it is with a decay of 0.15, and no worse than that at the end.
     ///
     /// # Errors
     /// As [`train_until`](super::train_until); what `judge` gives.
@@ -50,6 +54,7 @@ impl super::Job for Job<'_, '_> {
     fn run<B: Backend>(self, backend: B) -> Result<f64> {
         let Part { dataset, out, config, stop } = *self.part;
         let mut run = Run::start(backend, dataset, out, config, true, stop, self.observer)?;
+        run.epochs = self.until;
         while run.state.cursor.epoch < self.until {
             run.epoch()?;
         }
