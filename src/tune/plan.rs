@@ -1,8 +1,8 @@
 //! How a search spends its time: the rungs of its ladder, and how many trials stand on each.
 //!
 //! Successive halving (Jamieson and Talwalkar 2016): all trials train a small part of their epochs, the best quarter goes on
-//! from its checkpoints, and so to the end. At each rung a trial's learning rate has
-//! fallen to where its run would end, so that what is compared is what it would be if that were all (`train::trainer::part`).
+//! from its checkpoints, and so to the end. At each rung a trial's learning rate has fallen to where its run would end, so that
+//! what is compared is what it would be if that were all (`train::trainer::part`).
 //!
 //! A trial ends between two rungs where its loss is no number, and for nothing else. What it could be compared with there
 //! without depending on which trials happened to run beside it is the rung below, which is complete; but that one's cut it has

@@ -63,3 +63,56 @@ impl super::Job for Job<'_, '_> {
         Ok(run.state.epoch_losses.last().copied().unwrap_or(f64::NAN))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::dataset::Split;
+    use crate::data::ingest::{IngestConfig, ingest};
+    use crate::data::shape::Shape;
+    use crate::eval::{EvaluateOptions, Evaluator};
+    use crate::{Config, Device};
+
+    /// Forty people of two tastes, ten purchases each, the last one held out.
+    fn dataset(folder: &Path) -> Dataset {
+        let row =
+            |n: usize| format!("u{},i{},{}\n", n % 40, (n / 40 * 7 + n % 40 * 3) % 20 * 2 + n % 2, 1_600_000_000 + n);
+        let rows: String = (0..400).map(row).collect();
+        std::fs::write(folder.join("buys.csv"), "user,item,time\n".to_owned() + &rows).unwrap();
+        let config = IngestConfig { split: "last-per-user:1".parse().unwrap(), ..IngestConfig::default() };
+        ingest(&[folder.join("buys.csv")], &folder.join("data"), &config, &|_| {}).unwrap();
+        Dataset::open(folder.join("data")).unwrap()
+    }
+
+    #[test]
+    fn a_part_is_what_a_run_of_so_many_epochs_would_be() {
+        let folder = tempfile::tempdir().unwrap();
+        let dataset = dataset(folder.path());
+        let options = EvaluateOptions::at(&[10]).bootstrap(0, 0);
+        let evaluator = Evaluator::open(&dataset, Split::Test, &options).unwrap();
+        let trained = |name: &str, epochs: u64, parts: &[u64]| {
+            let mut config = Config::default();
+            (config.model.dim, config.train.device, config.train.epochs) = (8, Device::Cpu, Some(epochs));
+            config.train.batch_size = Some(32);
+            let config = config.for_shape(&Shape::of(&dataset).unwrap());
+            let out = folder.path().join(name);
+            let part = Part { dataset: &dataset, out: &out, config: &config, stop: &AtomicBool::new(false) };
+            let mut values = Vec::new();
+            let losses = parts.iter().map(|&until| {
+                let mut judge = |ranker: &mut dyn Ranker| {
+                    values = evaluator.values(ranker, "ndcg@10", &mut |_| Ok(()))?;
+                    Ok(())
+                };
+                part.train(until, &mut judge, &mut |_| {}).unwrap()
+            });
+            let losses: Vec<f64> = losses.collect();
+            (losses, values)
+        };
+        let (short, long) = (trained("short", 2, &[2]), trained("long", 6, &[2]));
+        assert_eq!(short, long);
+        let (whole, parts) = (trained("whole", 6, &[6]), trained("parts", 6, &[2, 6]));
+        assert_ne!(whole.0[0], parts.0[1], "its first part ended, and went on");
+        assert!((whole.0[0] / parts.0[1] - 1.0).abs() < 0.1, "{whole:?} and {parts:?}");
+        assert_eq!(trained("again", 6, &[2, 6]), parts);
+    }
+}
