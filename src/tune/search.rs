@@ -20,7 +20,7 @@ const RESAMPLES: usize = 1000;
 /// Trials that are drawn to see what they would cost.
 const SAMPLE: usize = 64;
 /// What the last training may take more than is expected.
-const RESERVE: f64 = 1.2;
+const RESERVE: f64 = 1.3;
 
 /// A search at work.
 pub(super) struct Search<'a, 'b> {
