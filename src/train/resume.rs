@@ -37,7 +37,7 @@ pub(super) fn begin(out: &Path, dataset: &Dataset, config: &Config, path: &str, 
         return match left {
             Some(state) if !state.finished => Err(Error::checkpoint(
                 dir.path(),
-                "holds an unfinished run: set `resume` to go on with it, or take another folder (or remove this one)",
+                "contains an unfinished run: set `resume` to continue it, or choose another folder (or remove this one)",
             )),
             // A finished run that a kill kept from its place, or what it has replaced.
             _ => Begun::anew(draft),
