@@ -138,9 +138,7 @@ pub enum Error {
         needed: u64,
     },
     /// Threads cannot be started.
-    #[error(
-        "cannot start {count} threads: {reason}; use fewer `threads`, or raise the process and memory limits"
-    )]
+    #[error("cannot start {count} threads: {reason}; use fewer `threads`, or raise the process and memory limits")]
     Threads {
         /// How many.
         count: usize,

@@ -107,7 +107,9 @@ fn history(config: &Config, shape: &Shape) -> Choice<usize> {
     let tells_more = next.last > MORE * next.earlier.max(next.popularity);
     let pays = tells_more && next.last >= LEAST.max(AS_MUCH * next.all);
     match next.users {
-        0..ENOUGH_USERS => (0, format!("{} users are too few to measure how well the last items predict the next", next.users)),
+        0..ENOUGH_USERS => {
+            (0, format!("{} users are too few to measure how well the last items predict the next", next.users))
+        }
         _ if pays => (LAST, told),
         _ => (0, told),
     }
@@ -118,7 +120,9 @@ fn user_id(history: usize, shape: &Shape) -> Choice<bool> {
     let rows = rows_a_user(shape);
     match history {
         0 => (true, "there is no history input".into()),
-        _ if shape.user_rows < ENOUGH_ROWS => (false, format!("{rows}: too few for an id embedding beside the history")),
+        _ if shape.user_rows < ENOUGH_ROWS => {
+            (false, format!("{rows}: too few for an id embedding beside the history"))
+        }
         _ => (true, format!("{rows}: enough for an id embedding beside the history")),
     }
 }
@@ -128,7 +132,10 @@ fn user_id(history: usize, shape: &Shape) -> Choice<bool> {
 fn negatives(history: usize, user_id: bool, shape: &Shape, epochs: u64) -> Choice<Negatives> {
     let scores = u128::from(shape.rows).saturating_mul(shape.items.into()).saturating_mul(epochs.into());
     match history > 0 && !user_id && scores <= FEW_SCORES {
-        true => (Negatives::Full, format!("the user tower reads no user id, and {} items are few enough", grouped(shape.items))),
+        true => (
+            Negatives::Full,
+            format!("the user tower reads no user id, and {} items are few enough", grouped(shape.items)),
+        ),
         false => (Negatives::InBatch, "in-batch items suffice with the logQ correction".into()),
     }
 }
@@ -149,7 +156,9 @@ fn temperature(alone: bool, shape: &Shape) -> Choice<f32> {
     let (range, most) = if alone { (RANGE_ALONE, OF_HISTORY) } else { (RANGE, SOFT) };
     let found = digits((range / times.ln()).clamp(SHARP.into(), most.into()));
     match users {
-        0..ENOUGH_USERS => (USUAL, format!("{users} users are too few to measure how well a user's items predict each other")),
+        0..ENOUGH_USERS => {
+            (USUAL, format!("{users} users are too few to measure how well a user's items predict each other"))
+        }
         _ if alone => (found, format!("{among}; the user tower reads no user id")),
         _ if neighbours < LIFT * popularity => (SOFT, format!("{told}, {:.1} % by popularity", 100.0 * popularity)),
         _ => (found, among),

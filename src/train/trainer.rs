@@ -235,7 +235,7 @@ impl<'a, B: Backend> Run<'a, B> {
                 let Cursor { epoch, batch } = state.cursor;
                 if epoch > config.epochs() || batch >= loader.batches_per_epoch() {
                     let reason =
-                        format!("trainer.json stands at epoch {epoch}, batch {batch}, which this run never has");
+                        format!("trainer.json is at epoch {epoch}, batch {batch}, which this run does not have");
                     return Err(Error::checkpoint(dir.path(), reason));
                 }
                 if !state.finished {
@@ -325,7 +325,7 @@ impl<'a, B: Backend> Run<'a, B> {
 
     fn interrupted(&self) -> Error {
         let dir = self.draft.as_ref().map_or(self.dir.path(), Draft::out).display();
-        Error::Interrupted { what: format!("training at step {} (`resume` goes on from {dir})", self.state.step) }
+        Error::Interrupted { what: format!("training at step {} (`resume` continues from {dir})", self.state.step) }
     }
 
     fn step(&mut self, batch: &mut ModelBatch) -> Result<()> {

@@ -54,7 +54,10 @@ fn write_page(out: &mut String, state: &State, facts: &Facts<'_>) -> fmt::Result
     })?;
     section(out, "What the trials tried", |out| {
         out.push_str(&parallel(state, facts.winner));
-        figcaption(out, "Each line is a trial: its value of each setting, and its last metric value. Green: the best third.")
+        figcaption(
+            out,
+            "Each line is a trial: its value of each setting, and its last metric value. Green: the best third.",
+        )
     })?;
     section(out, "What each setting was worth", |out| settings(out, state, facts.winner))?;
     section(out, "The trials", |out| trials(out, state, facts.winner))?;

@@ -111,7 +111,10 @@ pub fn tune(
         None => suggest::space(&held.dataset, &config, &request.fixed, &shape, &defaults),
     };
     if space.0.is_empty() {
-        return Err(Error::config("space", "every setting that could be searched is fixed: leave at least one of them unset"));
+        return Err(Error::config(
+            "space",
+            "every setting that could be searched is fixed: leave at least one of them unset",
+        ));
     }
     let asked = asked(dataset, settings, &config, space);
     let state = match left {

@@ -81,7 +81,9 @@ impl Axis {
                 match from < to && from.is_finite() && to.is_finite() && positive {
                     true if fractions => Err(format!("takes whole numbers, so the range cannot be {from} to {to}")),
                     true => Ok(()),
-                    false => Err(format!("{from} to {to} is not a valid range: it must be finite and increasing, and positive on a log scale")),
+                    false => Err(format!(
+                        "{from} to {to} is not a valid range: it must be finite and increasing, and positive on a log scale"
+                    )),
                 }
             }
             Axis::Choices(_) => Ok(()),

@@ -126,8 +126,7 @@ fn shard(path: &Path, bytes: u64, out: &Output) -> Result<()> {
     out.event("inspect", &fields);
     out.text(format_args!("{}: shard, {} rows, {}", path.display(), thousands(summary.rows), size(bytes)));
     shard_lines(&summary, out);
-    let checked =
-        if summary.checksums { "all block checksums OK" } else { "no checksums: not written by Tercel" };
+    let checked = if summary.checksums { "all block checksums OK" } else { "no checksums: not written by Tercel" };
     out.text(format_args!("  {} blocks; {checked}", summary.blocks));
     Ok(())
 }

@@ -129,9 +129,7 @@ fn words(event: &TuneEvent) -> Option<String> {
 
 /// How much better than the defaults, in words.
 pub fn beside(gain: Option<[f64; 3]>) -> String {
-    gain.map_or(String::new(), |[gain, low, high]| {
-        format!(", {gain:+.4} ({low:+.4} to {high:+.4}) over the defaults")
-    })
+    gain.map_or(String::new(), |[gain, low, high]| format!(", {gain:+.4} ({low:+.4} to {high:+.4}) over the defaults"))
 }
 
 fn say(summary: &TuneSummary, tuned: &Path, out: &Output) {

@@ -50,9 +50,11 @@ pub fn under(table: &str, error: Error) -> Error {
 /// A note, as the command logs it.
 pub fn note(note: &Note) -> String {
     match note {
-        Note::TrainingItemsOnly => "the model stores training rows only: pass --exclude-seen DATASET to also exclude the \
+        Note::TrainingItemsOnly => {
+            "the model stores training rows only: pass --exclude-seen DATASET to also exclude the \
                                     items of its validation and test splits, or --exclude train to silence this note"
-            .to_owned(),
+                .to_owned()
+        }
         note => sentence(&note.to_string()),
     }
 }

@@ -17,8 +17,12 @@ pub fn lines(shape: &Shape, out: &Output) {
     ));
     let order = match shape.timed {
         None => "none: no times".to_owned(),
-        Some(share) if shape.is_ordered() => format!("by time: {} of the rows have a time of their own", percent(share)),
-        Some(share) => format!("hardly any: only {} of a user's rows differ in time from the row before", percent(share)),
+        Some(share) if shape.is_ordered() => {
+            format!("by time: {} of the rows have a time of their own", percent(share))
+        }
+        Some(share) => {
+            format!("hardly any: only {} of a user's rows differ in time from the row before", percent(share))
+        }
     };
     out.text(format_args!("  order: {order}"));
     if let Some(NextItem { users, last, earlier, all, popularity }) = shape.next {

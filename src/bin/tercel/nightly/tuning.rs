@@ -260,8 +260,7 @@ impl Night<'_> {
                 self.out.text(format_args!("tune: the search failed ({reason}); the run continues with {instead}"));
             }
             Some(Searched { outcome: Outcome::NothingBetter, .. }) => {
-                self.out
-                    .text(format_args!("tune: no settings beat the defaults; the run continues with {instead}"));
+                self.out.text(format_args!("tune: no settings beat the defaults; the run continues with {instead}"));
             }
             _ => {}
         }
@@ -302,7 +301,10 @@ impl Night<'_> {
         self.out.event("tuned", &event);
         self.out.text(format_args!("tune: training with settings {}: {}", kept.words(), chosen(&kept.chosen)));
         if !other.is_empty() {
-            self.out.text(format_args!("tune: set explicitly since then, and overriding the tuned values: {}", other.join(", ")));
+            self.out.text(format_args!(
+                "tune: set explicitly since then, and overriding the tuned values: {}",
+                other.join(", ")
+            ));
         }
     }
 
