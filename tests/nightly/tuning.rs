@@ -113,11 +113,11 @@ fn a_search_is_done_every_so_many_nights_and_holds_in_those_between() {
     // The same night once more, and the next one: the settings stay.
     let again = events(at, &NIGHT);
     assert_eq!(stages(&again).0, [] as [&str; 0], "nothing is due: {again:#?}");
-    assert_eq!(skipped(&again), Some("the last search was tonight; one every 2 nights"));
+    assert_eq!(skipped(&again), Some("the last search was tonight; it runs every 2 nights"));
     another_day(at, 1);
     let next = events(at, &NIGHT);
     assert_eq!((stages(&next).0.len(), searched(&next)), (4, false));
-    assert_eq!(skipped(&next), Some("the last search was a night ago; one every 2 nights"));
+    assert_eq!(skipped(&next), Some("the last search was a night ago; it runs every 2 nights"));
     assert_eq!((&event(&next, "tuned")["night"], &event(&next, "tuned")["chosen"]), (&1.into(), &tuned["chosen"]));
     assert!((config("run")["optimizer"]["lr"].as_f64().expect("a rate") - lr).abs() < 1e-6);
     // What is given since holds, and is said.

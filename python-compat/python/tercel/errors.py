@@ -166,7 +166,7 @@ class CheckpointError(TercelError):
     >>> import tercel
     >>> tercel.Model("no-such-folder")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    tercel.errors.CheckpointError: no-such-folder/config.json: there is no such file...
+    tercel.errors.CheckpointError: no-such-folder/config.json: no such file...
     """
 
 

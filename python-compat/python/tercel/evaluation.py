@@ -56,7 +56,7 @@ class Evaluation:
     >>> report.view, report.users, report.metrics["recall@5"].value == report["recall@5"]
     ('next', 30, True)
     >>> print(report.views["discovery"])
-    test, discovery: nothing to find: all 30 pairs of user and item in the test split stand in the training split too
+    test, discovery: nothing to find: all 30 pairs of user and item in the test split are also in the training split
     """
 
     split: str
