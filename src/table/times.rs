@@ -174,7 +174,7 @@ fn implausible(value: i64) -> Reason {
     }
     readings.extend(compact(value).map(|format| format!("it may be a date written {format}")));
     let readings =
-        if readings.is_empty() { "none of them is a plausible date".to_owned() } else { readings.join(", ") };
+        if readings.is_empty() { "it is not a plausible date in any unit".to_owned() } else { readings.join(", ") };
     format!(
         "is ambiguous as a time: {readings}; say what the integers are by time_unit=s|ms|us|ns|days|excel or \
          time_format=\"%Y%m%d\", or read no times by time=\"\""
