@@ -122,7 +122,7 @@ def test_links_are_followed_and_permissions_stay(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     link = tmp_path / "current.sqlite"
     link.symlink_to("real/shop.sqlite")
-    with pytest.raises(tercel.FileError, match="which is not there"):
+    with pytest.raises(tercel.FileError, match="which does not exist"):
         publish_sqlite(lists(1), link, "monday", FALLBACK)
     before = os.umask(0o022)
     try:

@@ -171,7 +171,7 @@ def _view(view: str | None, include_seen: bool | None) -> str | None:
         return None if view is None else text_of(view, "view")
     short = "next" if include_seen else "discovery"
     if view not in (None, short):
-        raise ConfigError(f"view: {view!r} contradicts include_seen={include_seen!r}; give one", field="view")
+        raise ConfigError(f"view: {view!r} contradicts include_seen={include_seen!r}; pass only one", field="view")
     return short
 
 
