@@ -116,7 +116,7 @@ fn a_dataset_is_replaced_and_nothing_else() {
     assert!(other.error("a.csv", &config(|_| {})).0.contains("is not empty and not a dataset"));
     let file = Case::with("a.csv", "user,item\na,x\n");
     file.write("out", "mine");
-    assert!(file.error("a.csv", &config(|_| {})).0.contains("is a file; a dataset is a folder"));
+    assert!(file.error("a.csv", &config(|_| {})).0.contains("is a file; a dataset must be a folder"));
 }
 
 #[test]
