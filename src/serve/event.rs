@@ -105,7 +105,11 @@ impl fmt::Display for Note {
             }
             Note::TrainedOn { split } => {
                 let split = split.name();
-                write!(f, "the model was also trained on the {split} split: its metrics there do not estimate quality on new rows")
+                write!(
+                    f,
+                    "the model was also trained on the {split} split: its metrics there do not estimate quality on new \
+                     rows"
+                )
             }
             Note::IndexOutdated { file } => {
                 write!(f, "{}: was built for another model or recall; rebuilding it", file.display())

@@ -95,7 +95,8 @@ fn history(config: &Config, shape: &Shape) -> Choice<usize> {
     }
     let Some(next) = &shape.next else { return (0, "no times: the order of interactions is unknown".into()) };
     let told = format!(
-        "share of next items predicted: by the last two {:.1} %, by two earlier ones {:.1} %, by all {:.1} %, by popularity {:.1} %",
+        "share of next items predicted: by the last two {:.1} %, by two earlier ones {:.1} %, by all {:.1} %, by popularity \
+         {:.1} %",
         100.0 * next.last,
         100.0 * next.earlier,
         100.0 * next.all,

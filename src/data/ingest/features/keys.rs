@@ -60,7 +60,8 @@ impl Unmet {
             (Some(said), Some(found)) if almost_none || found.ids * 20 >= entities => Err(Error::input(
                 path,
                 format!(
-                    "{met} of {rows} rows match {word} of the interactions (column {column}), and {said}; write the ids in the same way"
+                    "{met} of {rows} rows match {word} of the interactions (column {column}), and {said}; write the ids in \
+                     the same way"
                 ),
             )),
             (None, _) if almost_none => Err(Error::input(
