@@ -327,5 +327,5 @@ pub(crate) fn cuda_probe(ordinal: usize) -> Result<()> {
 /// What a build without CUDA says.
 #[cfg(not(feature = "cuda"))]
 pub(crate) fn no_cuda_feature(ordinal: usize) -> crate::Error {
-    crate::Error::CudaUnavailable { reason: format!("this build has no `cuda` feature (cuda:{ordinal} was asked for)") }
+    crate::Error::CudaUnavailable { reason: format!("this build has no `cuda` feature (cuda:{ordinal} was requested)") }
 }

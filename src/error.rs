@@ -116,7 +116,7 @@ pub enum Error {
         cause: String,
     },
     /// A memory cap cannot be kept.
-    #[error("{what} needs {needed} bytes, allowed are {allowed}: {advice}")]
+    #[error("{what} needs {needed} bytes, but the limit is {allowed}: {advice}")]
     Memory {
         /// What asked for memory.
         what: String,
@@ -129,7 +129,7 @@ pub enum Error {
     },
     /// The system gave no more memory.
     #[error(
-        "out of memory: {what} need {needed} bytes; give it more, or use fewer `threads`, a smaller `memory` or a smaller `batch_size`"
+        "out of memory: {what} need {needed} bytes; provide more memory, or use fewer `threads`, a smaller `memory` or a smaller `batch_size`"
     )]
     OutOfMemory {
         /// What asked for memory, a plural.
@@ -138,9 +138,7 @@ pub enum Error {
         needed: u64,
     },
     /// Threads cannot be started.
-    #[error(
-        "{count} threads cannot be started: {reason}; use fewer `threads`, or raise the limits of processes and memory"
-    )]
+    #[error("cannot start {count} threads: {reason}; use fewer `threads`, or raise the process and memory limits")]
     Threads {
         /// How many.
         count: usize,
@@ -149,7 +147,7 @@ pub enum Error {
     },
     /// The device has not enough memory left.
     #[error(
-        "{device} has no room for {what}: {needed} bytes, {free} are free; use a smaller batch, a narrower model, 16-bit tables (model.dtype) or the device `cpu`"
+        "{device} has no room for {what}: {needed} bytes needed, {free} free; use a smaller batch, a narrower model, 16-bit tables (model.dtype) or the device `cpu`"
     )]
     DeviceMemory {
         /// The device.
@@ -163,7 +161,7 @@ pub enum Error {
     },
     /// A kernel does not compile for this device.
     #[error(
-        "kernels/{stem}.cu does not compile here: {log} (TERCEL_PTX=embedded takes the PTX that comes with Tercel)"
+        "kernels/{stem}.cu does not compile for this device: {log} (TERCEL_PTX=embedded uses the PTX shipped with Tercel)"
     )]
     KernelCompile {
         /// The source file's stem.

@@ -91,16 +91,16 @@ impl VectorFormat {
 /// not exist, or when ids would lie apart from their vectors, of which one is a symbolic link.
 pub fn check_path(path: &Path) -> Result<()> {
     if path.is_dir() {
-        return Err(Error::input(path, "is a folder; vectors go to a file in it"));
+        return Err(Error::input(path, "is a folder; name a file in it for the vectors"));
     }
     let format = VectorFormat::of(path)?;
     let folder = crate::files::folder_of(path);
     if !folder.is_dir() {
-        return Err(Error::input(path, format!("there is no folder {}; create it first", folder.display())));
+        return Err(Error::input(path, format!("the folder {} does not exist; create it first", folder.display())));
     }
     let place = real_place(path)?;
     if !format.holds_ids() && real_place(&ids_path(path))? != real_place(&ids_path(&place))? {
-        let reason = "is a symbolic link, and its ids would lie apart from it; name the file that it leads to";
+        let reason = "is a symbolic link, so its ids would be stored elsewhere; name the file that it points to";
         return Err(Error::input(path, reason));
     }
     Ok(())

@@ -185,8 +185,8 @@ mod signal {
     use super::{NAME_BYTES, Slot};
 
     const BEFORE: &[u8] = b"error: ";
-    const AFTER: &[u8] = b": was cut, or its disk failed, while it was read; a file that is in use has to be replaced \
-        by rename, not written over\n";
+    const AFTER: &[u8] = b": was cut, or its disk failed, while it was being read; replace files that are in use \
+        by rename instead of overwriting them\n";
 
     static SPOKEN: AtomicBool = AtomicBool::new(false);
 

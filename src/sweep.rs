@@ -126,7 +126,7 @@ impl Sweep {
         let removed = |path: &Path| Swept::Removed(path.to_owned());
         let met = match work {
             Some(work) if is_resumable(path, work) => {
-                Swept::Left(path.to_owned(), "a run can go on with it (`--resume`)".into())
+                Swept::Left(path.to_owned(), "a run can continue from it (`--resume`)".into())
             }
             Some(work) => match discard(path, *work) {
                 Ok(()) => removed(path),
@@ -136,7 +136,7 @@ impl Sweep {
             None if ending == OLD => {
                 let is = |work: &&Work| path.join(work.manifest).is_file();
                 match WORKS.iter().find(is) {
-                    None => Swept::Left(path.to_owned(), "it is nothing that Tercel made".into()),
+                    None => Swept::Left(path.to_owned(), "it was not created by Tercel".into()),
                     Some(work) => {
                         let was_there = output.exists();
                         put_back(output, *work)?;
@@ -149,7 +149,7 @@ impl Sweep {
                 removed(path)
             }
             None if ending == LOCK => removed(path),
-            None => Swept::Left(path.to_owned(), "it is no file".into()),
+            None => Swept::Left(path.to_owned(), "it is not a file".into()),
         };
         drop(lock);
         self.met.push(met);

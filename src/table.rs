@@ -301,7 +301,7 @@ impl Table {
     }
 
     fn read_already(&self) -> Error {
-        Error::input(&self.path, "its rows have been read already; a pipe or stream can be read once")
+        Error::input(&self.path, "its rows have been read already; a pipe or stream can only be read once")
     }
 }
 

@@ -51,8 +51,8 @@ pub(crate) fn metric(text: &str) -> Result<(Option<View>, Metric, usize), String
     };
     parsed().ok_or_else(|| {
         format!(
-            "`{text}` is no metric; recall, ndcg, map, mrr, hit_rate or precision with @k, as in ndcg@10, and with its view, \
-             as in next.ndcg@10"
+            "`{text}` is not a metric; use recall, ndcg, map, mrr, hit_rate or precision with @k, as in ndcg@10, optionally \
+             with a view, as in next.ndcg@10"
         )
     })
 }

@@ -118,7 +118,7 @@ fn the_whole_chain_on_a_sample_of_real_purchases() {
     assert_eq!(inspected["shape"]["rows"], inspected["train"]["rows"]);
     assert!(inspected["shape"]["next"]["users"].as_u64() > Some(100), "{inspected}");
     let said = tercel(at, &["inspect", "data"]).stdout;
-    assert!(["rows a user", "order: ", "next item, of "].iter().all(|words| said.contains(words)), "{said}");
+    assert!(["rows per user", "order: ", "next item, "].iter().all(|words| said.contains(words)), "{said}");
 
     let found = events(at, &["train", "--data", "data", "--out", "model", "--dim", "16", "--epochs", "2"]);
     let settings = event(&found, "settings");

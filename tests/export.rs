@@ -292,7 +292,7 @@ fn places_that_cannot_be_written() {
     fs::create_dir(folder.path().join("folder.npy")).unwrap();
     assert!(create("folder.npy").to_string().contains("is a folder"));
     let error = create("missing/v.npy");
-    assert!(error.to_string().contains("there is no folder"), "{error}");
+    assert!(error.to_string().contains("does not exist; create it first"), "{error}");
     assert_eq!(error.exit_code(), 3);
 }
 

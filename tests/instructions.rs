@@ -79,7 +79,7 @@ fn a_run_goes_on_with_the_instructions_that_it_was_begun_with() {
             assert!(!can_resume(&out, &dataset, &other).unwrap(), "{first} to {second}");
             let error = train(&dataset, &out, &other, true, &mut |_| {}).unwrap_err();
             assert!(matches!(error, Error::Checkpoint { .. }), "{error}");
-            let words = [format!("begun with {first}"), format!("`train.instructions` to \"{first}\"")];
+            let words = [format!("started with {first}"), format!("`train.instructions` to \"{first}\"")];
             assert!(words.iter().all(|words| error.to_string().contains(words)), "{error}");
         }
         // Its own, with another number of threads.

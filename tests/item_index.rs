@@ -191,7 +191,7 @@ fn filters_admit_what_they_say_and_leave_k() {
     let other = ItemIndex::build(items.clone(), DIM, None, Some(&asked), &approx(0.9)).expect("builds");
     let foreign = other.admit(&Admit::Items(vec![1, 2])).expect("items");
     let error = index.search(queries, 3, &Filter { only: Some(&foreign), ..Filter::default() }).err();
-    assert!(error.is_some_and(|e| e.to_string().contains("of another index")));
+    assert!(error.is_some_and(|e| e.to_string().contains("belongs to another index")));
     let unknown = index.admit(&Admit::Tag("shoes".into())).expect_err("no such tag").to_string();
     assert!(unknown.contains("`shoes`") && unknown.contains("few, third"), "{unknown}");
 }
@@ -340,7 +340,7 @@ fn a_file_holds_everything_and_shows_damage() {
     assert!(missing.to_string().contains("none.index"));
     fs::write(&path, "user,item\n").expect("writes");
     let other = ItemIndex::open(&path, Device::Cpu, 1).expect_err("another file").to_string();
-    assert!(other.contains("is no index"), "{other}");
+    assert!(other.contains("is not an index"), "{other}");
 }
 
 /// Changes bytes here and there, and cuts the file off: always an error.
@@ -378,7 +378,7 @@ fn bad_input_says_what() {
         (build(2 * DIM, Some(vec![1]), &exact()), "2 item numbers"),
         (build(2 * DIM, Some(vec![4, 4]), &exact()), "item 4 in rows 0 and 1"),
         (build(DIM, Some(vec![NO_ITEM]), &exact()), "below 4294967295"),
-        (build(DIM, None, &approx(1.0)), "an exact index misses nothing"),
+        (build(DIM, None, &approx(1.0)), "an exact index has recall 1"),
         (build(DIM, None, &approx(f32::NAN)), "recall"),
         (build(DIM, None, &exact().k(0)), "k: 0"),
     ] {

@@ -412,7 +412,7 @@ fn a_folder_with_an_unfinished_or_another_run_is_not_overwritten() {
     stands(2);
     // No reader takes it.
     let error = Model::load(&out, Device::Cpu, 1).unwrap_err();
-    assert!(error.to_string().contains(".model.training holds an unfinished run"), "{error}");
+    assert!(error.to_string().contains(".model.training contains an unfinished run"), "{error}");
     // Damaged: neither is taken for whole.
     let flip = |path: &Path| {
         let mut bytes = fs::read(path).unwrap();

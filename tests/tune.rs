@@ -135,7 +135,7 @@ fn trials_side_by_side_and_kills_change_nothing() {
             let mut other = Tune { resume: true, ..request(9, 1) };
             other.config.train.seed = 1;
             let refused = tune(&dataset, &out, &other, &AtomicBool::new(false), &mut |_| {}).unwrap_err();
-            assert!(refused.to_string().contains("another seed"), "{refused}");
+            assert!(refused.to_string().contains("a different seed"), "{refused}");
         }
         calls += 1;
         assert!(calls < 30, "no end");
@@ -184,7 +184,7 @@ fn what_is_given_is_not_searched_even_at_its_default() {
     let given = Tune { fixed: ["model.temperature".to_owned()].into(), ..request(2, 1) };
     let tried = tune(&dataset, folder.path().join("a"), &given, &AtomicBool::new(false), &mut |_| {});
     let error = tried.unwrap_err().to_string();
-    assert!(error.starts_with("model.temperature: is given, and the space searches it"), "{error}");
+    assert!(error.starts_with("model.temperature: is both set and in the search space"), "{error}");
     let keys = |fixed: &[&str]| {
         let fixed = fixed.iter().map(ToString::to_string).collect();
         let mut request = Tune { fixed, space: None, ..request(1, 1) };
@@ -203,7 +203,7 @@ fn what_is_given_is_not_searched_even_at_its_default() {
     let mut request = Tune { fixed: all.iter().cloned().collect(), space: None, ..request(1, 1) };
     request.config.train.epochs = Some(2);
     let error = tune(&dataset, folder.path().join("c"), &request, &AtomicBool::new(false), &mut |_| {}).unwrap_err();
-    assert!(error.to_string().contains("every setting that would be searched is given"), "{error}");
+    assert!(error.to_string().contains("every setting that could be searched is fixed"), "{error}");
 }
 
 #[test]

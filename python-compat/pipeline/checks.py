@@ -136,14 +136,14 @@ def scores_finite(con: Connection, settings: Settings) -> CheckResult:
         con,
         "SELECT count(*) FROM (SELECT s - lag(s) OVER (PARTITION BY u ORDER BY r) AS step FROM lists) WHERE step > 0",
     )
-    meaning = f"{bad:,.0f} scores are no numbers and {rising:,.0f} are higher than the score one rank before."
+    meaning = f"{bad:,.0f} scores are not numbers and {rising:,.0f} are higher than the score one rank before."
     return at_most("scores_finite", bad + rising, 0, meaning, "The training diverged: lower the learning rate.")
 
 
 def no_item_twice(con: Connection, settings: Settings) -> CheckResult:
     """No list holds an item twice."""
     bad = scalar(con, "SELECT count(*) FROM (SELECT u, i FROM lists GROUP BY u, i HAVING count(*) > 1)")
-    meaning = f"{bad:,.0f} times an item stands twice in one list."
+    meaning = f"{bad:,.0f} duplicate items within lists."
     return at_most("no_item_twice", bad, 0, meaning, "Look for the same item under two ids in the catalogue.")
 
 
@@ -234,7 +234,7 @@ def catalogue_coverage(con: Connection, settings: Settings) -> CheckResult:
     """Enough of the catalogue is recommended to somebody."""
     shown = scalar(con, "SELECT count(DISTINCT i) FROM lists SEMI JOIN catalogue USING (i)")
     total = scalar(con, "SELECT count(*) FROM catalogue")
-    meaning = f"{shown:,.0f} of {total:,.0f} articles ({shown / total:.1%}) are recommended to somebody."
+    meaning = f"{shown:,.0f} of {total:,.0f} articles ({shown / total:.1%}) are recommended to at least one user."
     action = "The model leans on a few items: raise the temperature or lower the weight of popularity."
     return at_least("catalogue_coverage", shown / total, settings.min_coverage, meaning, action)
 
@@ -261,7 +261,7 @@ def no_single_favourite(con: Connection, settings: Settings) -> CheckResult:
     if row is None:
         return CheckResult("no_single_favourite", False, None, threshold, "No list has an item at rank 1.")
     share = row[1] / float(row[2])
-    meaning = f"The item {row[0]} stands first in {share:.1%} of the lists."
+    meaning = f"The item {row[0]} is first in {share:.1%} of the lists."
     action = "Lower the weight of popularity in the score, or use the logQ correction."
     return at_most("no_single_favourite", share, threshold, meaning, action, item=row[0])
 
@@ -339,8 +339,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.add_argument(f"--{name}", required=True, metavar="PARQUET")
     parser.add_argument("--second-seed", metavar="PARQUET", help="another seed's predictions")
     parser.add_argument("--k", type=int, default=Settings.k)
-    parser.add_argument("--skip", action="append", default=[], choices=list(CHECKS), help="leave this check out")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the report here too")
+    parser.add_argument("--skip", action="append", default=[], choices=list(CHECKS), help="skip this check")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the report here")
     given = parser.parse_args(arguments)
     report = run_checks(
         given.predictions,

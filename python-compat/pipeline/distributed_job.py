@@ -23,26 +23,28 @@ def arguments(about: str, engine: argparse.ArgumentParser) -> argparse.ArgumentP
     """The parser of `shards …` and `score …`; both take the engine's own options too."""
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     jobs = parser.add_subparsers(dest="job", required=True)
-    shards = jobs.add_parser("shards", parents=[engine], help="purchases to sorted Parquet files, and a dataset")
+    shards = jobs.add_parser(
+        "shards", parents=[engine], help="write purchases to sorted Parquet files and build a dataset"
+    )
     shards.add_argument("purchases", help="Parquet files, or CSV with a header")
-    shards.add_argument("out", help="the folder for the sorted files; a new one")
+    shards.add_argument("out", help="a new folder for the sorted files")
     usual = Columns()
     for name in ("user", "item", "time"):
         shards.add_argument(f"--{name}", default=getattr(usual, name), help=f"the column of the {name}")
-    shards.add_argument("--keep-duplicates", action="store_true", help="rows that are alike all count")
+    shards.add_argument("--keep-duplicates", action="store_true", help="keep duplicate rows")
     shards.add_argument("--dataset", help="also build a dataset in this folder")
-    shards.add_argument("--split", default="none", help="its split, as `tercel ingest` takes it")
+    shards.add_argument("--split", default="none", help="its split, as in `tercel ingest`")
     shards.add_argument("--user-features", help="a file with one row per user: the id, then features")
-    shards.add_argument("--item-features", help="the same of items")
-    score = jobs.add_parser("score", parents=[engine], help="the top items of every user")
-    score.add_argument("model", help="a model folder that every worker sees")
-    score.add_argument("out", help="the folder for the lists; a new one")
+    shards.add_argument("--item-features", help="the same for items")
+    score = jobs.add_parser("score", parents=[engine], help="compute the top items of every user")
+    score.add_argument("model", help="a model folder that every worker can read")
+    score.add_argument("out", help="a new folder for the lists")
     score.add_argument("--k", type=int, default=Scoring.k, help="items per user")
-    score.add_argument("--include-seen", action="store_true", help="keep what a user has had")
-    score.add_argument("--users", help="Parquet files with the users to score; else everybody that the model has")
+    score.add_argument("--include-seen", action="store_true", help="keep items that the user already has")
+    score.add_argument("--users", help="Parquet files with the users to score; by default all users of the model")
     score.add_argument("--column", default=Scoring.column, help="their column")
     for job in (shards, score):
-        job.add_argument("--partitions", type=int, default=8, help="into how many parts the work is cut")
+        job.add_argument("--partitions", type=int, default=8, help="number of partitions")
     return parser
 
 
@@ -72,7 +74,7 @@ def new_folder(out: str) -> Iterator[None]:
         folder = followed(out)
         with locked(folder, "job"):
             if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-                raise FileError(f"{shown(folder)}: is there already and not empty; name a new folder", path=out)
+                raise FileError(f"{shown(folder)}: already exists and is not empty; name a new folder", path=out)
             yield
     except FileError as error:
         raise SystemExit(f"error: {error}") from error

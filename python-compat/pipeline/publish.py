@@ -80,16 +80,18 @@ def parser() -> argparse.ArgumentParser:
     """The command line."""
     made = argparse.ArgumentParser(prog="python -m pipeline.publish", description=(__doc__ or "").splitlines()[0])
     made.add_argument("--store", type=Path, metavar="FILE", help="the SQLite store to publish to")
-    made.add_argument("--dynamodb", type=Path, metavar="FOLDER", help="write DynamoDB's batch writes here")
+    made.add_argument("--dynamodb", type=Path, metavar="FOLDER", help="write DynamoDB batch writes here")
     made.add_argument("--table", default="userItemTable", help="DynamoDB's table (default %(default)s)")
-    made.add_argument("--predictions", metavar="PARQUET", help="what `tercel recommend` wrote")
-    made.add_argument("--purchases", metavar="PARQUET", help="the fallback list is made from these")
-    made.add_argument("--articles", metavar="PARQUET", help="names for the API; the fallback keeps to these items")
+    made.add_argument("--predictions", metavar="PARQUET", help="the output of `tercel recommend`")
+    made.add_argument("--purchases", metavar="PARQUET", help="purchases from which the fallback list is made")
+    made.add_argument(
+        "--articles", metavar="PARQUET", help="names for the API; the fallback list only uses these items"
+    )
     made.add_argument("--night", required=True, help="the night's id, such as 2020-09-22")
     made.add_argument("--model", metavar="FILE", help="the model's weights, for the checksum in the store")
     made.add_argument("--k", type=int, default=12, help="items in the fallback list (default %(default)s)")
-    made.add_argument("--keep", type=int, default=7, help="nights that stay in the store (default %(default)s)")
-    made.add_argument("--back", action="store_true", help="serve this earlier night again; publishes nothing")
+    made.add_argument("--keep", type=int, default=7, help="number of nights to keep in the store (default %(default)s)")
+    made.add_argument("--back", action="store_true", help="serve this earlier night again instead of publishing")
     return made
 
 

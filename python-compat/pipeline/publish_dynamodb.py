@@ -46,7 +46,7 @@ def put(one: UserList, night: str) -> Request:
     item = {"userId": {"S": one.user}, "recs": {"S": one.as_json()}, "night": {"S": night}}
     size = sum(len(name.encode()) + len(value["S"].encode()) for name, value in item.items())
     if not one.user or len(one.user.encode()) > 2048:
-        raise PublishError(f"the user id {one.user[:40]!r} has to be 1 to 2,048 bytes long for DynamoDB")
+        raise PublishError(f"the user id {one.user[:40]!r} must be 1 to 2,048 bytes long for DynamoDB")
     if size > MOST_ITEM_BYTES:
         raise PublishError(f"the list of user {one.user} is {size:,} bytes, more than the 400 KB that DynamoDB takes")
     return {"PutRequest": {"Item": item}}
@@ -95,7 +95,7 @@ def write_requests(
     folder = followed(folder)
     with locked(folder, "publish --dynamodb"):
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise PublishError(f"{shown(folder)} is there already; remove it or name another folder")
+            raise PublishError(f"{shown(folder)} already exists; remove it or name another folder")
         draft = beside(folder, "tercel-tmp")
         discard_draft(draft)
         draft.mkdir()
@@ -134,7 +134,7 @@ def remove_requests(folder: Path) -> None:
     folder = followed(folder)
     with locked(folder, "publish --dynamodb"):
         if not folder.is_dir():
-            raise PublishError(f"{shown(folder)} is no folder, and stays: move it, or name another")
+            raise PublishError(f"{shown(folder)} is not a folder and is kept: move it, or name another")
         names = sorted(os.listdir(folder))
         files = checksums_of(folder) if names else {}
         for name in names:

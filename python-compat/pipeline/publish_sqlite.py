@@ -57,7 +57,7 @@ def write_night(
     """
     check_name(night)
     if keep < 1:
-        raise PublishError("at least one night has to be kept")
+        raise PublishError("at least one night must be kept")
     store = followed(store)
     with locked(store, "publish"):
         sweep(store)
@@ -84,7 +84,7 @@ def check_name(night: str) -> None:
         PublishError: When it may not.
     """
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", night):
-        raise PublishError(f"the night {night!r} has to be letters, digits, dots, dashes and underscores")
+        raise PublishError(f"the night {night!r} must consist of letters, digits, dots, dashes and underscores")
 
 
 class Entries:
@@ -196,12 +196,12 @@ def refuse_foreign(file: Path, night: str | None = None) -> None:
         return
     mark, old = has_our_mark(file), old_label(file)
     if not file.is_file() or (night is not None and file.is_symlink()) or not (mark or old is not None):
-        raise PublishError(f"{shown(file)} is no store of recommendations, and stays: move it, or name another")
+        raise PublishError(f"{shown(file)} is not a store of recommendations and is kept: move it, or name another")
     if night is None:
         return
     label = label_of(file) if mark else old
     if label not in (None, night):  # a damaged one has none
-        raise PublishError(f"{shown(file)} holds the night {label}, not {night}, and stays: move it away")
+        raise PublishError(f"{shown(file)} contains the night {label}, not {night}, and is kept: move it away")
 
 
 def label_of(file: Path) -> str | None:

@@ -97,8 +97,10 @@ def score(scoring: Scoring, out: str, *, partitions: int, users: str | None = No
 def main(words: list[str]) -> None:
     """The command line."""
     options = argparse.ArgumentParser(add_help=False)
-    options.add_argument("--address", help="the cluster, such as auto; without it Ray starts on this machine")
-    options.add_argument("--actors", type=int, default=0, help="workers that score; else one on every core but one")
+    options.add_argument("--address", help="the cluster, such as auto; by default Ray starts on this machine")
+    options.add_argument(
+        "--actors", type=int, default=0, help="number of scoring workers; by default one fewer than the cores"
+    )
     asked = arguments(__doc__ or "", options).parse_args(words)
     session(asked.address)
     run(asked)

@@ -264,7 +264,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """`python -m pipeline.serve`."""
     usual = Limits()
     parser = argparse.ArgumentParser(prog="python -m pipeline.serve", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--store", required=True, type=Path, metavar="FILE", help="what pipeline.publish writes")
+    parser.add_argument(
+        "--store", required=True, type=Path, metavar="FILE", help="the store written by pipeline.publish"
+    )
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (default %(default)s)")
     parser.add_argument("--port", type=int, default=8080, help="the port (default %(default)s)")
     for name, what in (
@@ -276,7 +278,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             f"--{name}-timeout", type=_seconds, default=getattr(usual, name), help=f"{what} (default %(default)s)"
         )
     parser.add_argument(
-        "--connections", type=_count, default=usual.connections, help="at most so many at once (default %(default)s)"
+        "--connections", type=_count, default=usual.connections, help="maximum connections (default %(default)s)"
     )
     given = parser.parse_args(arguments)
     limits = Limits(given.header_timeout, given.body_timeout, given.idle_timeout, given.connections)

@@ -72,7 +72,7 @@ def score(spark: SparkSession, scoring: Scoring, out: str, *, partitions: int, u
 def main(words: list[str]) -> None:
     """The command line."""
     options = argparse.ArgumentParser(add_help=False)
-    options.add_argument("--master", help="where Spark runs, such as local[2]; without it what spark-submit says")
+    options.add_argument("--master", help="where Spark runs, such as local[2]; by default as set by spark-submit")
     asked = arguments(__doc__ or "", options).parse_args(words)
     run(session(asked.master), asked)
 

@@ -50,7 +50,7 @@ fn rule(value: &serde_json::Value) -> Option<Admit> {
 }
 
 fn slice<'a>(array: &'a PyReadonlyArray2<'_, f32>) -> PyResult<&'a [f32]> {
-    array.as_slice().map_err(|_| shape_error("the array is not contiguous; numpy.ascontiguousarray makes it so".into()))
+    array.as_slice().map_err(|_| shape_error("the array is not contiguous; use numpy.ascontiguousarray".into()))
 }
 
 #[pymethods]
@@ -120,7 +120,7 @@ impl ItemIndex {
         let only = match only {
             Some(text) => {
                 let value: serde_json::Value = serde_json::from_str(text).map_err(invalid)?;
-                let unknown = || exception(&tercel::Error::config("only", format!("no rule for items: {text}")));
+                let unknown = || exception(&tercel::Error::config("only", format!("not a rule for items: {text}")));
                 Some(rule(&value).ok_or_else(unknown)?)
             }
             None => None,

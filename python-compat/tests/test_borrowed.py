@@ -75,7 +75,7 @@ def test_figures_that_mean_something_else_say_so(merlins: mm.TwoTowerModelV2, sh
         assert "whole catalogue" in words[0] and "MRR@10" in words[0]
     fresh = Shop()
     words = told(lambda: fresh.fit(rows.batch(64), epochs=1, verbose=0, device="cpu"))
-    assert len(words) == 1 and "a mean over rows; TFRS tells the sum" in words[0]
+    assert len(words) == 1 and "a mean over rows; TFRS reports the sum" in words[0]
 
 
 def test_once_for_each_place(merlins: mm.TwoTowerModelV2) -> None:
@@ -200,7 +200,7 @@ def test_batches_are_batches() -> None:
     assert [row["n"] for row in dataset(9_000)] == list(range(9_000))
     with pytest.raises(tercel.ConfigError, match="in batches already"):
         batches.batch(2)
-    with pytest.warns(MerlinDifference, match="TensorFlow leaves each batch together"):
+    with pytest.warns(MerlinDifference, match="TensorFlow keeps each batch together"):
         batches.shuffle(10)
 
 

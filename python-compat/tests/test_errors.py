@@ -296,7 +296,7 @@ def test_training_that_overflows_says_why(data: tercel.Dataset) -> None:
 
 
 def test_a_memory_limit_that_cannot_be_kept(model: tercel.Model) -> None:
-    with pytest.raises(tercel.OutOfMemoryError, match="allowed are 1"):
+    with pytest.raises(tercel.OutOfMemoryError, match="the limit is 1"):
         model.recommend(memory=1, progress=False)
     with pytest.raises(MemoryError):
         model.recommend(memory=1, progress=False)

@@ -207,8 +207,8 @@ def test_who_is_asked(tmp_path: Path) -> None:
         ([22.0], tercel.RowError, "row 1"),
         (pd.DataFrame(index=pd.Index(["u1"], name="user_id")), tercel.DataError, r"reset_index\(\)"),
         (pa.table({}), tercel.DataError, "no columns"),
-        (pa.table([["a"], ["b"]], names=["user_id", "user_id"]), tercel.SchemaError, "`user_id` is there twice"),
-        (pd.DataFrame([["a", "b"]], columns=["user", "user"]), tercel.SchemaError, "`user` is there twice"),
+        (pa.table([["a"], ["b"]], names=["user_id", "user_id"]), tercel.SchemaError, "`user_id` appears twice"),
+        (pd.DataFrame([["a", "b"]], columns=["user", "user"]), tercel.SchemaError, "`user` appears twice"),
     ],
     ids=str,
 )
@@ -340,7 +340,7 @@ def test_candidates_that_could_be_two_columns_are_refused() -> None:
         brute.index_from_dataset(rows)
     with pytest.raises(tercel.RowError, match="identifiers: row 2: nan"):
         brute.index(None, ["i1", float("nan")])
-    with pytest.raises(tercel.ConfigError, match="candidates: there are none"):
+    with pytest.raises(tercel.ConfigError, match="candidates: empty"):
         brute.index(None, [])
     with pytest.warns(MerlinDifference, match="no identifiers are given"):
         brute.index(np.eye(3))

@@ -243,7 +243,7 @@ def test_what_cannot_be_done_is_refused() -> None:
 
 def test_towers_of_different_widths_are_refused(bought: tuple[pa.Table, pa.Table]) -> None:
     model = mm.TwoTowerModelV2(towers(width=16)[0], towers(width=8)[1])
-    with pytest.raises(tercel.ConfigError, match="as wide"):
+    with pytest.raises(tercel.ConfigError, match="widths must be equal"):
         model.fit(Dataset(bought[0], schema=PLAIN), verbose=0)
 
 

@@ -214,7 +214,7 @@ def test_a_link_within_the_model_and_one_to_it_are_followed(model: tercel.Model,
     model.save_pretrained(tmp_path / "out")
     assert (tmp_path / "out").is_symlink() and files(copy) == files(model.save_pretrained(tmp_path / "fresh"))
     (tmp_path / "nowhere").symlink_to("none")
-    with pytest.raises(tercel.FileError, match="which is not there"):
+    with pytest.raises(tercel.FileError, match="which does not exist"):
         model.save_pretrained(tmp_path / "nowhere")
 
 

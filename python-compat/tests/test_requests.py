@@ -57,7 +57,7 @@ def test_what_contradicts_itself(model: tercel.Model, exclude: str) -> None:
 
 
 def test_what_is_not_known_is_said_once(model: tercel.Model, data: tercel.Dataset) -> None:
-    with pytest.warns(UserWarning, match="training items only") as said:
+    with pytest.warns(UserWarning, match="training rows only") as said:
         model.recommend(3, progress=False)
     assert len(said) == 1 and Path(said[0].filename).name == Path(__file__).name
     with warnings.catch_warnings():
@@ -87,7 +87,7 @@ def test_a_damaged_index_is_said_and_mended(model: tercel.Model, tmp_path: Path)
     bytes_[len(bytes_) // 2] ^= 1
     file.write_bytes(bytes_)
     again = tercel.Model(tmp_path / "model", device="cpu")
-    with pytest.warns(UserWarning, match=r"items\.index.*building it again"):
+    with pytest.warns(UserWarning, match=r"items\.index.*rebuilding it"):
         assert lists(again.recommend(5, include_seen=True, recall=0.9, progress=False)) == whole
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -148,7 +148,7 @@ def test_who_is_asked_for_is_a_list_or_a_table(model: tercel.Model, tmp_path: Pa
 
 def test_warnings_are_for_the_line_that_asks(model: tercel.Model) -> None:
     for call in (model.recommend, lambda k, **settings: tercel.recommend(model, k, **settings)):
-        with pytest.warns(tercel.ResultWarning, match="training items only") as said:
+        with pytest.warns(tercel.ResultWarning, match="training rows only") as said:
             call(3, progress=False)
         assert [Path(one.filename).name for one in said] == [Path(__file__).name]
 

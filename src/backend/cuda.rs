@@ -61,7 +61,7 @@ pub(crate) fn probe(ordinal: usize) -> Result<(), String> {
         return Err("no NVIDIA driver on this host (libcuda was not found)".into());
     }
     let words = |e: cudarc::driver::DriverError| context::cuda_error("", e).to_string();
-    result::init().map_err(|e| format!("the NVIDIA driver cannot start: {}", words(e)))?;
+    result::init().map_err(|e| format!("the NVIDIA driver failed to start: {}", words(e)))?;
     let count = result::device::get_count().map_err(words)?;
     if ordinal >= usize::try_from(count).unwrap_or(0) {
         return Err(format!("this host has {count} CUDA device(s): there is no cuda:{ordinal}"));

@@ -60,7 +60,7 @@ impl Dataset {
     pub fn open(dir: impl AsRef<Path>) -> Result<Dataset> {
         let dir = dir.as_ref();
         let path = dir.join(MANIFEST);
-        let missing = || Error::input(dir, "no dataset.json here; make a dataset with `tercel ingest`");
+        let missing = || Error::input(dir, "no dataset.json here; create a dataset with `tercel ingest`");
         settled(&path, missing, |text| {
             let manifest = parse(&path, text)?;
             let held = Held::open(dir, manifest.files().map(|file| file.name.as_str()))?;
@@ -204,7 +204,7 @@ fn check_rows(manifest: &Manifest, path: &Path) -> Result<()> {
     const ROW_BYTES: u64 = 8;
     let damaged = |at: &str, reason: String| Error::damaged(path, at, format!("{reason}; ingest again"));
     if let Some(file) = manifest.files().find(|file| file.rows > file.bytes / ROW_BYTES) {
-        let reason = format!("{} bytes cannot hold the {} rows that it says {} has", file.bytes, file.rows, file.name);
+        let reason = format!("{} bytes cannot hold the {} rows that it lists for {}", file.bytes, file.rows, file.name);
         return Err(damaged("files", reason));
     }
     for (name, side) in [("users", &manifest.users), ("items", &manifest.items)] {

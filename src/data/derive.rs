@@ -84,11 +84,11 @@ pub enum HoldoutKind {
 impl fmt::Display for DerivedKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            DerivedKind::Refit { left_out: 0 } => f.write_str("trains on the validation rows, too"),
+            DerivedKind::Refit { left_out: 0 } => f.write_str("also trains on the validation rows"),
             DerivedKind::Refit { left_out } => write!(
                 f,
-                "trains on the validation rows, too, but for {left_out} of new users and items: an earlier build made the \
-                 dataset; ingest it again to keep them"
+                "also trains on the validation rows, except {left_out} of new users and items: the dataset was made by an \
+                 earlier build; ingest again to keep them"
             ),
             DerivedKind::HoldOut(holdout) => holdout.fmt(f),
         }
@@ -105,7 +105,7 @@ impl fmt::Display for Holdout {
             }
             HoldoutKind::Time { from } => {
                 let from = crate::table::time::format_time(from);
-                write!(f, "{rows} training rows held out: those from {from} on")
+                write!(f, "{rows} training rows held out: from {from} onwards")
             }
             HoldoutKind::Random { seed } => write!(f, "{rows} training rows held out: drawn at random, seed {seed}"),
         }
@@ -199,12 +199,15 @@ fn check_apart(from: &Dataset, out: &Path) -> Result<()> {
     if let (Some(parent), Some(home)) = (&parent, &home)
         && parent.starts_with(home)
     {
-        return Err(Error::input(out, format!("lies in the dataset {}; name a place outside", from.dir().display())));
+        return Err(Error::input(
+            out,
+            format!("lies in the dataset {}; choose a folder outside it", from.dir().display()),
+        ));
     }
     let Ok(place) = place.canonicalize() else { return Ok(()) };
     let inside = |file: &FileInfo| from.path(file).canonicalize().is_ok_and(|file| file.starts_with(&place));
     if home.as_ref() == Some(&place) || from.files().any(inside) {
-        let reason = format!("holds files of the dataset {}; name another place", from.dir().display());
+        let reason = format!("holds files of the dataset {}; choose another folder", from.dir().display());
         return Err(Error::input(out, reason));
     }
     Ok(())

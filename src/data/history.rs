@@ -259,7 +259,7 @@ impl History {
         self.read(start, end, out, |block| block.items)?;
         if out[from..].iter().any(|&item| item >= self.item_rows) {
             out.truncate(from);
-            return Err(Error::damaged(&self.index.path, "column item", "it changed while it was in use"));
+            return Err(Error::damaged(&self.index.path, "column item", "it changed while in use"));
         }
         Ok(())
     }

@@ -120,7 +120,7 @@ impl Shard {
                 },
             })
         };
-        rows().ok_or_else(|| self.index.damaged_block(i, "its values do not lie in the file, aligned to their size"))
+        rows().ok_or_else(|| self.index.damaged_block(i, "its values are misaligned or lie outside the file"))
     }
 }
 
@@ -178,9 +178,9 @@ impl ShardIndex {
         let mut index = Self::new(&file, file.path())?;
         match (&info.footer, &info.xxh3) {
             (Some(told), _) if *told != index.footer => {
-                return damaged("footer", "it is another file than its manifest describes".into());
+                return damaged("footer", "it is not the file that the manifest describes".into());
             }
-            (Some(_), _) if !index.checked => return damaged("footer", "its checksums are gone".into()),
+            (Some(_), _) if !index.checked => return damaged("footer", "its checksums are missing".into()),
             (Some(_), _) | (None, None) => {}
             (None, Some(told)) => match hash_opened(&file)? {
                 found if found == *told => {}
@@ -211,7 +211,7 @@ impl ShardIndex {
         if let Some(promise) = &footer.promise
             && promise.checksums.len() != footer.batches()
         {
-            return Err(Error::damaged(path, "footer", "its checksums are not those of its record batches"));
+            return Err(Error::damaged(path, "footer", "its checksums do not match its record batches"));
         }
         let mut index = ShardIndex {
             path: path.to_owned(),

@@ -40,12 +40,12 @@ impl FromStr for SplitRule {
             None if text == "none" => Ok(SplitRule::None),
             Some(("last-per-user", n)) => match n.parse() {
                 Ok(n) if n > 0 => Ok(SplitRule::LastPerUser(n)),
-                _ => bad(format!("`{n}` is not a number of rows from 1")),
+                _ => bad(format!("`{n}` is not a number of rows (1 or more)")),
             },
             Some(("random", fraction)) => match fraction.parse() {
                 Ok(f) if f > 0.0 && f < 0.5 => Ok(SplitRule::Random(f)),
                 _ => bad(format!(
-                    "`{fraction}` is not a fraction above 0 and below 0.5 (as much goes to test and to validation)"
+                    "`{fraction}` is not a fraction between 0 and 0.5 (the test and validation splits get that much each)"
                 )),
             },
             Some(("time", times)) => {

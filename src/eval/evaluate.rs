@@ -295,7 +295,7 @@ impl Evaluator {
         let repeated = pairs(&self.next) - pairs(&self.discovery);
         let nothing = truth.users.is_empty().then(|| {
             format!(
-                "all {repeated} pairs of user and item in the {} split stand in the training split too",
+                "all {repeated} pairs of user and item in the {} split are also in the training split",
                 self.split.name()
             )
         });

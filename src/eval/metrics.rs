@@ -103,7 +103,7 @@ impl Metrics {
             }
         }
         let Some(&max) = ks.iter().max() else {
-            return bad("no list length; 10 and 20 are the usual ones".into());
+            return bad("no list length given; 10 and 20 are usual".into());
         };
         let mut ideal = vec![0.0; max + 1];
         for n in 0..max {

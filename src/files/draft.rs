@@ -118,7 +118,7 @@ impl Draft {
         drop(written);
         sync_folder(folder_of(out))?;
         if replaced && let Err(error) = remove_published(dir, *work) {
-            tracing::warn!("{}: what was replaced could not be removed: {error}", dir.display());
+            tracing::warn!("{}: the replaced version could not be removed: {error}", dir.display());
         }
         self.published = true;
         Ok(())
@@ -132,7 +132,7 @@ fn is_ours(dir: &Path, work: Work) -> Result<bool> {
 }
 
 fn not_ours(dir: &Path) -> Error {
-    Error::input(dir, "is in the way, and nothing in it says that Tercel made it; move it elsewhere")
+    Error::input(dir, "is in the way, and was not recognizably created by Tercel; move it elsewhere")
 }
 
 /// Removes what an earlier run left at a draft's place.

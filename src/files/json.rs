@@ -58,12 +58,12 @@ pub fn parse_json<T: DeserializeOwned>(path: &Path, text: &[u8]) -> Result<T> {
     let told = object.shift_remove(KEY);
     let advice = || {
         let path = path.display();
-        format!("if it was edited by hand, look at it and run `tercel inspect --accept {path}`")
+        format!("if it was edited by hand, check it and run `tercel inspect --accept {path}`")
     };
     let found = checksum(&object);
     match told.as_ref().and_then(Value::as_str) {
         Some(told) if told == found => {}
-        Some(_) => return Err(Error::damaged(path, KEY, format!("it is not that of the text; {}", advice()))),
+        Some(_) => return Err(Error::damaged(path, KEY, format!("it does not match the text; {}", advice()))),
         None => return Err(Error::damaged(path, KEY, format!("there is none; {}", advice()))),
     }
     serde_json::from_slice(text).map_err(|e| not_understood(path, &e))

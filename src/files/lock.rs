@@ -20,7 +20,7 @@ pub(crate) const ENDING: &str = "tercel-lock";
 /// The lock is the operating system's (`flock`) on `.NAME.tercel-lock` beside the output, which says who holds it. A
 /// kill leaves the file, not the lock.
 #[derive(Debug)]
-#[must_use = "the lock goes when this is dropped"]
+#[must_use = "the lock is released when this is dropped"]
 pub struct Lock {
     path: PathBuf,
     /// Held, not used.
@@ -64,7 +64,7 @@ impl Lock {
                 Err(TryLockError::WouldBlock) => return Err(held(output, &mut file)),
                 Err(TryLockError::Error(error)) => {
                     tracing::warn!(
-                        "{}: no lock can be had here ({error}): nothing keeps a second run from writing it, too",
+                        "{}: cannot be locked here ({error}): nothing prevents a second run from writing it too",
                         output.display()
                     );
                 }

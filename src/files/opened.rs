@@ -22,7 +22,7 @@ impl Opened {
         let file = File::open(path).map_err(|e| Error::io(path, e))?;
         let about = file.metadata().map_err(|e| Error::io(path, e))?;
         if about.is_dir() {
-            return Err(Error::input(path, "is a folder where an Arrow file is due"));
+            return Err(Error::input(path, "is a folder where an Arrow file is expected"));
         }
         Ok(Opened { path: path.to_owned(), file: Some(Arc::new(file)), bytes: about.len() })
     }
@@ -110,7 +110,7 @@ pub fn settled<T>(manifest: &Path, missing: impl Fn() -> Error, read: impl Fn(&[
         }
         before = now;
     }
-    Err(Error::input(manifest, "was replaced again and again while it was opened; try again later"))
+    Err(Error::input(manifest, "was replaced again and again while being opened; try again later"))
 }
 
 #[cfg(test)]

@@ -16,23 +16,27 @@ const LONGEST: usize = 200;
 /// [`Error::Io`].
 pub(crate) fn real_place(path: &Path) -> Result<PathBuf> {
     let Some(name) = path.file_name() else {
-        return Err(Error::input(path, "has no name of its own, by which it could be replaced; name a new one in it"));
+        return Err(Error::input(
+            path,
+            "has no name of its own that could be replaced; name a new folder or file in it",
+        ));
     };
     // Without a slash at its end, which would be followed before anybody looks.
     let path = path.with_file_name(name);
     let place = match fs::symlink_metadata(&path) {
         Ok(about) if about.is_symlink() => fs::canonicalize(&path).map_err(|e| match e.kind() {
             std::io::ErrorKind::NotFound => {
-                Error::input(&path, "is a symbolic link that leads nowhere; remove it, or make what it points to")
+                Error::input(&path, "is a broken symbolic link; remove it, or create its target")
             }
             _ => Error::io(&path, e),
         })?,
         _ => path,
     };
     match fs::metadata(&place) {
-        Ok(about) if !about.is_file() && !about.is_dir() => {
-            Err(Error::input(&place, "is a device, a pipe or a socket, which no file may replace; name a file"))
-        }
+        Ok(about) if !about.is_file() && !about.is_dir() => Err(Error::input(
+            &place,
+            "is a device, a pipe or a socket, which cannot be replaced by a file; name a file",
+        )),
         _ => Ok(place),
     }
 }

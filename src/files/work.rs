@@ -32,7 +32,7 @@ pub(crate) struct Work {
 pub(crate) fn check_place(out: &Path, work: Work) -> Result<()> {
     let Work { what, manifest, .. } = work;
     if out.is_file() {
-        return Err(Error::input(out, format!("is a file; a {what} is a folder")));
+        return Err(Error::input(out, format!("is a file; a {what} must be a folder")));
     }
     let Some(names) = names(out)? else { return Ok(()) };
     if names.is_empty() {
@@ -40,7 +40,7 @@ pub(crate) fn check_place(out: &Path, work: Work) -> Result<()> {
     }
     if !names.iter().any(|name| name == manifest) {
         let reason =
-            format!("is not empty and not a {what}: it holds `{}`; choose another folder, or remove it", names[0]);
+            format!("is not empty and not a {what}: it contains `{}`; choose another folder, or remove it", names[0]);
         return Err(Error::input(out, reason));
     }
     let parts = (work.parts)(out).map_err(|error| match error {
@@ -96,7 +96,7 @@ pub(super) fn names(folder: &Path) -> Result<Option<Vec<String>>> {
         Ok(entries) => entries,
         Err(e) if e.kind() == NotFound => return Ok(None),
         Err(e) if e.kind() == NotADirectory => {
-            return Err(Error::input(folder, "is a file where a folder is due"));
+            return Err(Error::input(folder, "is a file where a folder is expected"));
         }
         Err(e) => return Err(Error::io(folder, e)),
     };

@@ -161,7 +161,7 @@ pub fn recommend(
 pub(crate) fn history_of(ranker: &dyn Ranker, seen: Option<&Seen>) -> Result<usize> {
     match ranker.history_len() {
         n if n > 0 && seen.is_none() => {
-            Err(Error::config("seen", format!("the ranker reads the last {n} items of every user; give them")))
+            Err(Error::config("seen", format!("the ranker reads the last {n} items of every user; pass them")))
         }
         n => Ok(n),
     }

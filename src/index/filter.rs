@@ -68,7 +68,7 @@ impl AllowList {
                 Some(id) => format!("none of the {} items is known (the first is `{id}`)", list.listed),
                 None => "no items".to_owned(),
             };
-            return Err(Error::input(path, format!("{reason}; list raw item ids as the training data has them")));
+            return Err(Error::input(path, format!("{reason}; list raw item ids as they are in the training data")));
         }
         Ok(list)
     }

@@ -216,8 +216,8 @@ impl ItemIndex {
         }
         let skip = filter.skip.map(|skip| check_skip(skip, rows)).transpose()?;
         if filter.only.is_some_and(|only| only.generation != self.generation) {
-            let found = "one of another index, or of before items were added or removed; make it again";
-            return Err(shape("a filter for the items of now", found));
+            let found = "a stale filter: the index changed after it was created, or it belongs to another index; create it again";
+            return Err(shape("a filter of this index in its current state", found));
         }
         let mut found = Found::empty(rows, k)?;
         #[cfg(feature = "cuda")]
@@ -301,7 +301,7 @@ fn check_skip(skip: &Lists, rows: usize) -> Result<Skip<'_>> {
         return Err(shape(format!("{rows} skip lists"), format!("{} lists", skip.len())));
     }
     match (0..rows).find(|&i| !skip.get(i).is_sorted_by(|a, b| a < b)) {
-        Some(i) => Err(shape("skip lists that ascend, each item once", format!("list {i}, which does not"))),
+        Some(i) => Err(shape("ascending skip lists without duplicates", format!("list {i}, which is not"))),
         None => Ok(Skip { offsets, items: &skip.values }),
     }
 }

@@ -85,13 +85,13 @@ enum Sink {
 /// is a folder.
 pub fn check_path(path: &Path, by_user: bool) -> Result<()> {
     if path.is_dir() {
-        return Err(Error::input(path, "is a folder; predictions go to a file in it"));
+        return Err(Error::input(path, "is a folder; name a file in it for the predictions"));
     }
     match Format::of(path)? {
         Format::JsonLines(_) => Ok(()),
         _ if by_user => Err(Error::config(
             "by_user",
-            format!("goes with .jsonl (.gz or .zst may follow); `{}` has a row for every item", path.display()),
+            format!("requires .jsonl (optionally with .gz or .zst); `{}` has one row per item", path.display()),
         )),
         _ => Ok(()),
     }
@@ -118,7 +118,7 @@ impl PredictionWriter {
         let format = Format::of(path)?;
         let folder = crate::files::folder_of(path);
         if !folder.is_dir() {
-            return Err(Error::input(path, format!("there is no folder {}; create it first", folder.display())));
+            return Err(Error::input(path, format!("the folder {} does not exist; create it first", folder.display())));
         }
         let target = AtomicFile::create(path)?;
         let file = target.file().try_clone().map_err(|e| Error::io(path, e))?;

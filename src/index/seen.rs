@@ -22,8 +22,10 @@ impl Exclude {
         match (exclude, include_seen) {
             (None | Some(Exclude::None), true) => Ok(Exclude::None),
             (Some(other), true) => {
-                let reason =
-                    format!("`{}` contradicts `include_seen`, which is short for `none`; give one", other.name());
+                let reason = format!(
+                    "`{}` contradicts `include_seen`, which is short for `none`; pass only one of them",
+                    other.name()
+                );
                 Err(Error::config("exclude", reason))
             }
             (exclude, false) => Ok(exclude.unwrap_or_default()),

@@ -88,8 +88,12 @@ pub(super) fn user_column(table: &Table, name: &str, role: Role) -> Result<usize
         Ok(Some(at)) => at,
         Ok(None) => {
             let (names, word) = (listed(&table.columns), role.word());
-            let advice = format!("it has {names}; call the column of the raw ids `{name}`, or list one id a line");
-            return Err(Error::input(&table.path, format!("no column is `{name}` or looks like the {word}: {advice}")));
+            let advice =
+                format!("the columns are {names}; name the column of raw ids `{name}`, or list one id per line");
+            return Err(Error::input(
+                &table.path,
+                format!("no column is named `{name}` or looks like the {word}: {advice}"),
+            ));
         }
         Err(found) => return Err(ambiguous(&table.path, role, &found, role.word())),
     };
@@ -125,10 +129,10 @@ pub(super) fn check_written(
         Some(found) if found.ids * 2 >= listed => {
             let (here, there) = (quoted(&found.example.0), quoted(&found.example.1));
             let reason = format!(
-                "{} of {listed} {word} are known {} alone: {here} is {there} in the model",
+                "{} of {listed} {word} are known only {}: {here} is {there} in the model",
                 found.ids, found.how
             );
-            Err(Error::input(path, format!("{reason}; write the ids as the training data has them")))
+            Err(Error::input(path, format!("{reason}; write the ids as they are in the training data")))
         }
         _ => Ok(()),
     }
@@ -237,7 +241,7 @@ impl<'a> Users<'a> {
             Ok(())
         })?;
         if names.is_empty() {
-            return Err(Error::input(path, "no users; list raw user ids, one a line"));
+            return Err(Error::input(path, "no users; list raw user ids, one per line"));
         }
         drop(found);
 
@@ -245,10 +249,12 @@ impl<'a> Users<'a> {
         let is_word = |name: &str| name.chars().all(|c| c.is_alphabetic() || matches!(c, '_' | '-' | ' ' | '.'));
         if table.is_list && ids.len() > 1 && ids[0] == 0 && is_word(&names[0]) && ids[1..].iter().all(|&id| id > 0) {
             let (first, name) = (quoted(names[0].as_bytes()), &columns.user);
-            let reason = format!("its first line {first} is no known user, and all others are");
+            let reason = format!("its first line, {first}, is not a known user, but all other lines are");
             return Err(Error::input(
                 path,
-                format!("{reason}; if it is a header call it `{name}`, else put a line `{name}` above it"),
+                format!(
+                    "{reason}; if it is a header, rename it to `{name}`; otherwise insert a line `{name}` above it"
+                ),
             ));
         }
         summary.strangers = given.is_empty() && places.item.is_none() && ids.iter().all(|&id| id == 0);

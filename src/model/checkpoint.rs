@@ -146,7 +146,7 @@ impl ModelDir {
         } else {
             Err(Error::checkpoint(
                 &path,
-                "is not the file that trainer.json describes: missing or damaged; train again without `resume`",
+                "is not the file that trainer.json describes: it is missing or damaged; train again without `resume`",
             ))
         }
     }
@@ -212,7 +212,9 @@ impl ModelDir {
         let path = self.file(BEST);
         match &state.best {
             Some(best) => verify_file(&path, best)?,
-            None => return Err(Error::checkpoint(&path, "is on no checkpoint's record; train again without `resume`")),
+            None => {
+                return Err(Error::checkpoint(&path, "is not listed in any checkpoint; train again without `resume`"));
+            }
         }
         TensorFile::open(&path)
     }
@@ -276,7 +278,7 @@ impl ModelDir {
             if rows > stepper.queue.capacity || state.queue_next >= stepper.queue.capacity {
                 return Err(Error::checkpoint(
                     &self.dir,
-                    "the candidate queue has another size than the configuration",
+                    "the size of the candidate queue differs from the configuration",
                 ));
             }
             stepper.queue.ids = file.read("queue.ids", &[rows])?;

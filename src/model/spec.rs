@@ -120,13 +120,14 @@ fn tower(
         add(tables, Source::Column(column), format!("{name}.{}", feature.name), feature.rows());
     }
     if reads.history > 0 {
-        let table = history_table
-            .ok_or_else(|| Error::config("model.user.history", "pools the item id table: set model.item.id"))?;
+        let table = history_table.ok_or_else(|| {
+            Error::config("model.user.history", "requires the item id embeddings: set model.item.id to true")
+        })?;
         if sum && tables[table].dim != dim {
             return Err(Error::config(
                 "model.user.history",
                 format!(
-                    "the item id table is {} wide, but the user tower adds up {dim} columns; use combine = \"concat\" there",
+                    "the item id embeddings have width {}, but the user tower sums width {dim}; use combine = \"concat\" there",
                     tables[table].dim
                 ),
             ));
@@ -134,7 +135,7 @@ fn tower(
         sources.push((Source::History(reads.history), table));
     }
     if sources.is_empty() {
-        return Err(Error::config(format!("model.{name}"), "the tower reads nothing: set id, features or history"));
+        return Err(Error::config(format!("model.{name}"), "the tower has no inputs: set id, features or history"));
     }
     let mut width = 0;
     let inputs = sources

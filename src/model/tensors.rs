@@ -158,7 +158,7 @@ impl TensorFile {
         let Some(info) = self.metadata.info(name) else { return bad("is missing".into()) };
         if found != shape || info.dtype != T::DTYPE {
             return bad(format!(
-                "is {:?} {found:?}, expected {:?} {shape:?}: the model has another configuration",
+                "is {:?} {found:?}, expected {:?} {shape:?}: the configuration differs",
                 info.dtype,
                 T::DTYPE
             ));
@@ -182,7 +182,7 @@ impl TensorFile {
         if T::all_finite(values) {
             return Ok(());
         }
-        let reason = format!("tensor `{name}` holds NaN or infinity; such a model cannot be used, train again");
+        let reason = format!("tensor `{name}` contains NaN or infinity; the model cannot be used, train again");
         Err(Error::checkpoint(self.file.path(), reason))
     }
 }

@@ -80,9 +80,7 @@ impl Model {
             lists.push(list.rows);
         }
         match in_all(lists) {
-            Some(rows) if rows.is_empty() => {
-                Err(Error::config("tag", "no item has all that is asked for; ask for less"))
-            }
+            Some(rows) if rows.is_empty() => Err(Error::config("tag", "no item matches all conditions; use fewer")),
             rows => Ok(rows),
         }
     }
@@ -122,14 +120,14 @@ impl Model {
         let Some((feature, column)) = self.item_features().find(|(feature, _)| feature.name == name) else {
             let names: Vec<&str> = self.item_features().map(|(feature, _)| feature.name.as_str()).collect();
             let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
-            return Err(Error::config("tag", format!("no item feature is called `{name}`; there are: {names}")));
+            return Err(Error::config("tag", format!("there is no item feature `{name}`; the features are: {names}")));
         };
         let tags = tags(feature, column);
         match tags.iter().find(|(of, items)| *of == value && !items.is_empty()) {
             Some((_, items)) => Ok(items.clone()),
             None => {
                 let values: Vec<&str> = tags.iter().map(|(value, _)| *value).take(8).collect();
-                let values = if values.is_empty() { "none that can be named".to_owned() } else { values.join(", ") };
+                let values = if values.is_empty() { "none that can be matched".to_owned() } else { values.join(", ") };
                 Err(Error::config("tag", format!("no item has {name} `{value}`; values are {values} …")))
             }
         }

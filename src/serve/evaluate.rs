@@ -10,7 +10,7 @@ use crate::{Error, Result};
 
 /// What to measure.
 #[derive(Debug)]
-#[must_use = "a request does nothing by itself; give it to `Model::evaluate`"]
+#[must_use = "a request does nothing until it is passed to `Model::evaluate`"]
 pub struct Evaluate<'a> {
     split: Split,
     options: EvaluateOptions,

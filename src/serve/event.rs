@@ -91,8 +91,8 @@ impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Note::TrainingItemsOnly => f.write_str(
-                "the model keeps training items only: what users have in the validation and test splits is not left \
-                 out; give the dataset (`seen`) to leave it out too",
+                "the model stores training rows only: items of the validation and test splits are not excluded; pass the \
+                 dataset (`seen`) to exclude them too",
             ),
             Note::NewUsers { source, summary } => {
                 write!(f, "{}: {} of {} users are new to the model", source.display(), summary.new_users, summary.users)
@@ -105,13 +105,17 @@ impl fmt::Display for Note {
             }
             Note::TrainedOn { split } => {
                 let split = split.name();
-                write!(f, "the model was trained on the {split} split, too: its figures there say nothing of new rows")
+                write!(
+                    f,
+                    "the model was also trained on the {split} split: its metrics there do not estimate quality on new \
+                     rows"
+                )
             }
             Note::IndexOutdated { file } => {
-                write!(f, "{}: is of another model or recall; building it again", file.display())
+                write!(f, "{}: was built for another model or recall; rebuilding it", file.display())
             }
-            Note::IndexUnreadable { reason } => write!(f, "{reason}; building it again"),
-            Note::IndexNotKept { reason } => write!(f, "the index is not kept: {reason}"),
+            Note::IndexUnreadable { reason } => write!(f, "{reason}; rebuilding it"),
+            Note::IndexNotKept { reason } => write!(f, "the index was not saved: {reason}"),
         }
     }
 }

@@ -23,7 +23,7 @@ const USER_MEMORY: u64 = 256 << 20;
 
 /// Which vectors to write, and where.
 #[derive(Debug)]
-#[must_use = "a request does nothing by itself; give it to `Model::export`"]
+#[must_use = "a request does nothing until it is passed to `Model::export`"]
 pub struct Export<'a> {
     side: Side,
     files: Vec<PathBuf>,

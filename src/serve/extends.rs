@@ -36,7 +36,7 @@ impl Model {
         let same_numbers = continues(&ours.users, &theirs.users) && continues(&ours.items, &theirs.items);
         if !self.extends(dataset) || !same_numbers {
             let other = dataset.dir().display();
-            let reason = format!("was trained with another dataset than {other}: its ids differ; train again with it");
+            let reason = format!("was not trained on {other}: the ids differ; train a model on that dataset");
             return Err(Error::checkpoint(self.dir(), reason));
         }
         if split != Split::Test {

@@ -13,7 +13,7 @@ use crate::table::ReadOptions;
 
 /// What to recommend, and to whom.
 #[derive(Debug)]
-#[must_use = "a request does nothing by itself; give it to `Model::recommend`"]
+#[must_use = "a request does nothing until it is passed to `Model::recommend`"]
 pub struct Recommend<'a> {
     k: usize,
     who: Who,
@@ -130,7 +130,7 @@ impl<'a> Recommend<'a> {
 }
 
 /// A request that knows its model.
-#[must_use = "nothing is found until it is written"]
+#[must_use = "nothing is computed until it is written"]
 #[derive(Debug)]
 pub struct Recommending<'m, 'a> {
     model: &'m mut Model,

@@ -144,7 +144,7 @@ impl Model {
     pub fn check_in_place(&self) -> Result<()> {
         match ModelDir::new(self.dir()).info()?.catalogue() {
             Some(now) if now == self.catalogue() => Ok(()),
-            _ => Err(Error::checkpoint(self.dir(), "was replaced while it was in use; run it again")),
+            _ => Err(Error::checkpoint(self.dir(), "was replaced while it was in use; run again")),
         }
     }
 
@@ -165,6 +165,6 @@ impl Model {
         if self.owns(index) {
             return Ok(());
         }
-        Err(Error::config("index", "it is of another model's items; build it again"))
+        Err(Error::config("index", "it was built for another model; rebuild it"))
     }
 }

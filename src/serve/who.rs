@@ -52,7 +52,7 @@ impl Who {
                     let first = users.name(0).map(|id| id.to_string()).unwrap_or_default();
                     let reason =
                         format!("none of its {} users is known to the model (the first is `{first}`)", summary.users);
-                    let advice = "new users need features, or items that they have, in the table";
+                    let advice = "for new users, the table needs their features or their items";
                     return Err(Error::input(source, format!("{reason}; {advice}")));
                 }
                 if summary.new_users > 0 {

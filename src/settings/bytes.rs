@@ -14,7 +14,7 @@ pub struct Bytes(pub u64);
 impl Word for Bytes {
     const KIND: &'static str = "bytes";
     fn parse(text: &str) -> Result<Self, String> {
-        let bad = || format!("`{text}` is not a number of bytes, as in 512MiB or 2GB");
+        let bad = || format!("`{text}` is not a size in bytes; use, for example, 512MiB or 2GB");
         let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
         let (digits, unit) = text.split_at(split);
         let factor: u64 = match unit.trim().to_ascii_lowercase().as_str() {
@@ -53,7 +53,7 @@ impl Visitor<'_> for BytesVisitor {
     type Value = Bytes;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a number of bytes, as in 1073741824 or \"512MiB\"")
+        f.write_str("a size in bytes, such as 1073741824 or \"512MiB\"")
     }
 
     fn visit_u64<E: Error>(self, bytes: u64) -> Result<Bytes, E> {
@@ -61,7 +61,7 @@ impl Visitor<'_> for BytesVisitor {
     }
 
     fn visit_i64<E: Error>(self, bytes: i64) -> Result<Bytes, E> {
-        u64::try_from(bytes).map(Bytes).map_err(|_| E::custom(format_args!("{bytes} is not a number of bytes")))
+        u64::try_from(bytes).map(Bytes).map_err(|_| E::custom(format_args!("{bytes} is not a size in bytes")))
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<Bytes, E> {

@@ -70,7 +70,7 @@ impl FromStr for EarlyStop {
         parsed.ok_or_else(|| {
             let reason = format!(
                 "`{text}` is neither off nor METRIC,PATIENCE; a metric is recall, ndcg, map, mrr, hit_rate or precision \
-                 with @k, as in ndcg@20,3, and may name its view, as in discovery.ndcg@20,3 or next.ndcg@20,3"
+                 with @k, as in ndcg@20,3, optionally with a view, as in discovery.ndcg@20,3 or next.ndcg@20,3"
             );
             Error::config("train.early_stop", reason)
         })

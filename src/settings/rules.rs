@@ -91,23 +91,26 @@ fn history(config: &Config, shape: &Shape) -> Choice<usize> {
     let (item, user) = (&config.model.item, &config.model.user);
     // It reads the items' own table, which must be as wide as what it is added to.
     if item.id == Some(false) || item.combine != Combine::Sum || user.combine != Combine::Sum {
-        return (0, "the item tower has no embeddings of ids that fit".into());
+        return (0, "the item tower has no id embeddings that can be pooled".into());
     }
-    let Some(next) = &shape.next else { return (0, "there are no times: nobody knows what came last".into()) };
+    let Some(next) = &shape.next else { return (0, "no times: the order of interactions is unknown".into()) };
     let told = format!(
-        "of the users' next items the last two tell {:.1} %, two earlier ones {:.1} %, all {:.1} %, popularity {:.1} %",
+        "share of next items predicted: by the last two {:.1} %, by two earlier ones {:.1} %, by all {:.1} %, by popularity \
+         {:.1} %",
         100.0 * next.last,
         100.0 * next.earlier,
         100.0 * next.all,
         100.0 * next.popularity
     );
     if let Some(later) = shape.later.filter(|later| *later < LATE) {
-        return (0, format!("{:.1} % of the held-out rows come after their user's training rows", 100.0 * later));
+        return (0, format!("only {:.1} % of the held-out rows come after their user's training rows", 100.0 * later));
     }
     let tells_more = next.last > MORE * next.earlier.max(next.popularity);
     let pays = tells_more && next.last >= LEAST.max(AS_MUCH * next.all);
     match next.users {
-        0..ENOUGH_USERS => (0, format!("{} users tell too little of what the last items are worth", next.users)),
+        0..ENOUGH_USERS => {
+            (0, format!("{} users are too few to measure how well the last items predict the next", next.users))
+        }
         _ if pays => (LAST, told),
         _ => (0, told),
     }
@@ -117,9 +120,11 @@ fn history(config: &Config, shape: &Shape) -> Choice<usize> {
 fn user_id(history: usize, shape: &Shape) -> Choice<bool> {
     let rows = rows_a_user(shape);
     match history {
-        0 => (true, "there is no history to know a user by".into()),
-        _ if shape.user_rows < ENOUGH_ROWS => (false, format!("{rows}: the history says more")),
-        _ => (true, format!("{rows}, beside the history")),
+        0 => (true, "there is no history input".into()),
+        _ if shape.user_rows < ENOUGH_ROWS => {
+            (false, format!("{rows}: too few for an id embedding beside the history"))
+        }
+        _ => (true, format!("{rows}: enough for an id embedding beside the history")),
     }
 }
 
@@ -128,8 +133,11 @@ fn user_id(history: usize, shape: &Shape) -> Choice<bool> {
 fn negatives(history: usize, user_id: bool, shape: &Shape, epochs: u64) -> Choice<Negatives> {
     let scores = u128::from(shape.rows).saturating_mul(shape.items.into()).saturating_mul(epochs.into());
     match history > 0 && !user_id && scores <= FEW_SCORES {
-        true => (Negatives::Full, format!("the last items alone are read, and {} items are few", grouped(shape.items))),
-        false => (Negatives::InBatch, "a batch's own items suffice with the logQ correction".into()),
+        true => (
+            Negatives::Full,
+            format!("the user tower reads no user id, and {} items are few enough", grouped(shape.items)),
+        ),
+        false => (Negatives::InBatch, "in-batch items suffice with the logQ correction".into()),
     }
 }
 
@@ -141,16 +149,18 @@ fn negatives(history: usize, user_id: bool, shape: &Shape, epochs: u64) -> Choic
 /// `alone`: the user tower reads the last items alone, which tell more sharply: `0.45 / ln(h n / 20)`.
 fn temperature(alone: bool, shape: &Shape) -> Choice<f32> {
     let Some(HeldOut { users, neighbours, popularity }) = shape.held_out else {
-        return (USUAL, "nothing is known of what explains an item".into());
+        return (USUAL, "how well a user's items predict each other was not measured".into());
     };
-    let told = format!("{:.1} % of items are told by the user's others", 100.0 * neighbours);
-    let among = format!("{told}, among {}", grouped(shape.items));
+    let told = format!("{:.1} % of items are predicted by the user's other items", 100.0 * neighbours);
+    let among = format!("{told}, among {} items", grouped(shape.items));
     let times = (neighbours * shape.items as f64 / TOLD).max(1.0);
     let (range, most) = if alone { (RANGE_ALONE, OF_HISTORY) } else { (RANGE, SOFT) };
     let found = digits((range / times.ln()).clamp(SHARP.into(), most.into()));
     match users {
-        0..ENOUGH_USERS => (USUAL, format!("{users} users tell too little of what explains an item")),
-        _ if alone => (found, format!("{among}; the last ones alone are read")),
+        0..ENOUGH_USERS => {
+            (USUAL, format!("{users} users are too few to measure how well a user's items predict each other"))
+        }
+        _ if alone => (found, format!("{among}; the user tower reads no user id")),
         _ if neighbours < LIFT * popularity => (SOFT, format!("{told}, {:.1} % by popularity", 100.0 * popularity)),
         _ => (found, among),
     }
@@ -168,7 +178,7 @@ fn popularity_told(shape: &Shape) -> Choice<f32> {
     match shape.held_out {
         Some(HeldOut { users, neighbours, popularity }) if users >= ENOUGH_USERS => {
             let told = format!(
-                "{:.1} % of items are told by popularity, {:.1} % by the user's others",
+                "{:.1} % of items are predicted by popularity, {:.1} % by the user's other items",
                 100.0 * popularity,
                 100.0 * neighbours
             );
@@ -195,7 +205,7 @@ fn weight_decay(config: &Config, shape: &Shape) -> Choice<f32> {
     let name = config.optimizer.name;
     match (name, config.model.normalize) {
         (OptimizerKind::Adam, true) => (2.0, rows_a_user(shape)),
-        (OptimizerKind::Adam, false) => (0.0, "without `model.normalize` it would shrink scores".into()),
+        (OptimizerKind::Adam, false) => (0.0, "without `model.normalize` it would shrink the scores".into()),
         _ => (0.0, format!("the optimizer is {name}")),
     }
 }
@@ -226,11 +236,11 @@ fn rows(shape: &Shape) -> String {
 
 fn rows_a_user(shape: &Shape) -> String {
     let decimals = usize::from(shape.user_rows < 10.0);
-    format!("{:.decimals$} rows a user", shape.user_rows)
+    format!("{:.decimals$} rows per user", shape.user_rows)
 }
 
 fn gini(shape: &Shape) -> String {
-    format!("Gini {:.2} of the items' rows", shape.gini)
+    format!("Gini {:.2} of the rows per item", shape.gini)
 }
 
 /// With commas between thousands.

@@ -145,7 +145,7 @@ impl SearchSettings {
     pub fn validate(&self) -> Result<()> {
         self.check()?;
         if self.index == IndexMode::Exact && self.recall.is_some() {
-            return Err(Error::config("recall", "goes with an approximate index; an exact one misses nothing"));
+            return Err(Error::config("recall", "requires an approximate index; an exact one always has recall 1"));
         }
         Ok(())
     }
@@ -163,7 +163,7 @@ impl View {
     pub fn title(self) -> &'static str {
         match self {
             View::Discovery => "Discovery (what users find that is new to them)",
-            View::Next => "Next (what users take next, be it new to them or not)",
+            View::Next => "Next (what users interact with next, new to them or not)",
         }
     }
 }
@@ -188,7 +188,7 @@ impl EvaluateSettings {
     pub fn validate(&self) -> Result<()> {
         self.check()?;
         if self.k.is_empty() {
-            return Err(Error::config("k", "no list length; 10,20 are the usual ones"));
+            return Err(Error::config("k", "no list length given; the default is 10,20"));
         }
         self.search.validate()
     }

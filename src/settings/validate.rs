@@ -15,14 +15,14 @@ impl Config {
         if m.popularity.is_some_and(|strength| strength > 0.0) && self.loss.logq == LogQ::Corrected {
             return bad(
                 "model.popularity",
-                "cannot go with loss.logq = \"corrected\"; set it to 0, or logq to \"exact\"",
+                "cannot be combined with loss.logq = \"corrected\"; set it to 0, or logq to \"exact\"",
             );
         }
         if m.item.history.is_some_and(|length| length > 0) {
             return bad("model.item.history", "only the user tower has a history");
         }
         if m.user.history.is_some_and(|length| length > 0) && m.item.id == Some(false) {
-            return bad("model.user.history", "pools the item id table: set model.item.id");
+            return bad("model.user.history", "requires the item id embeddings: set model.item.id to true");
         }
         for (name, tower) in [("user", &m.user), ("item", &m.item)] {
             let nothing = match &tower.features {
@@ -31,10 +31,10 @@ impl Config {
                 FeatureSelection::Named(names) => names.is_empty(),
             };
             if tower.id == Some(false) && tower.history.unwrap_or(0) == 0 && nothing {
-                return bad(&format!("model.{name}"), "the tower reads nothing: set id, features or history");
+                return bad(&format!("model.{name}"), "the tower has no inputs: set id, features or history");
             }
             if tower.feature_dim.is_some() && tower.combine == Combine::Sum {
-                return bad(&format!("model.{name}.feature_dim"), "goes with combine = \"concat\"");
+                return bad(&format!("model.{name}.feature_dim"), "requires combine = \"concat\"");
             }
         }
         Ok(())

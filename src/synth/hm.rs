@@ -127,7 +127,7 @@ pub fn write(folder: &Path, config: &HmConfig, progress: &(dyn Fn(u32, u32) + Sy
     // Its lock first: while another run writes the folder, that is what is said.
     let draft = Draft::open(folder, WORK, false)?;
     if let Some(name) = names.iter().find(|name| folder.join(name).exists()) {
-        let reason = "is there already; remove it, or write to another folder";
+        let reason = "already exists; remove it, or write to another folder";
         return Err(Error::input(folder.join(name), reason));
     }
     let (folder, truth) = (draft.path().to_owned(), draft.path().join("truth"));

@@ -109,7 +109,7 @@ pub fn write(folder: &Path, config: &PlantedConfig, progress: &dyn Fn(u64, u64))
     config.validate()?;
     let draft = Draft::open(folder, WORK, false)?;
     if folder.join(PURCHASES).exists() {
-        let reason = "is there already; remove it, or write to another folder";
+        let reason = "already exists; remove it, or write to another folder";
         return Err(Error::input(folder.join(PURCHASES), reason));
     }
     let (start, dir) = (Instant::now(), draft.path().to_owned());

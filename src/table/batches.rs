@@ -44,7 +44,7 @@ pub(crate) fn guard<T>(path: &Path, at: &str, call: impl FnOnce() -> std::result
         Ok(Err(error)) => match codec(&error.to_string()) {
             Some(codec) => Err(Error::input(
                 path,
-                format!("is compressed with {codec}, which is not built in; write it again with zstd or snappy"),
+                format!("is compressed with {codec}, which is not supported; write it again with zstd or snappy"),
             )),
             None => Err(Error::damaged(path, at, error.to_string())),
         },

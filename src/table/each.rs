@@ -29,11 +29,11 @@ impl Met {
         let mut notes = Vec::new();
         if !self.other_keys.is_empty() {
             let keys = listed(&self.other_keys);
-            notes.push(format!("{file}: keys that its first lines do not have are not read: {keys}"));
+            notes.push(format!("{file}: not read: keys that are missing from its first lines: {keys}"));
         }
         if let (rows @ 1.., first) = self.over_lines {
             notes.push(format!(
-                "{file}: values in quotes run over several lines in {rows} rows (the first begins in line {first})"
+                "{file}: quoted values span several lines in {rows} rows (the first starts in line {first})"
             ));
         }
         notes

@@ -80,7 +80,7 @@ pub(crate) fn walk(root: &Path) -> Result<Found> {
         // Engines write parts without an ending: part-00000, 000000_0.
         found.files = unnamed;
     } else {
-        let why = "its name does not end as a data file's does";
+        let why = "its extension is not one of a data file";
         found.passed.extend(unnamed.into_iter().map(|file| (file.path, why.to_owned())));
     }
     found.files.sort_by(|a, b| by_number(&a.path, &b.path));
@@ -156,7 +156,7 @@ fn folder(
         let about = match fs::metadata(&path) {
             Ok(about) => about,
             Err(_) if entry.file_type().is_ok_and(|kind| kind.is_symlink()) => {
-                found.passed.push((path, "is a link to nothing".into()));
+                found.passed.push((path, "is a broken link".into()));
                 continue;
             }
             Err(e) => return Err(Error::io(&path, e)),
@@ -177,11 +177,11 @@ fn folder(
             continue;
         }
         let word = if !about.is_file() {
-            Some("is no file")
+            Some("is not a file")
         } else if about.len() == 0 {
             Some("is empty")
         } else if is_prose(&name) {
-            Some("is about the data")
+            Some("describes the data")
         } else {
             None
         };
@@ -193,7 +193,7 @@ fn folder(
         match kind_of_name(&file.path) {
             Some(_) => found.files.push(file),
             None if !plain_name(&file.path).contains('.') => unnamed.push(file),
-            None => found.passed.push((file.path, "its name does not end as a data file's does".into())),
+            None => found.passed.push((file.path, "its extension is not one of a data file".into())),
         }
     }
     Ok(())

@@ -40,7 +40,7 @@ pub(super) fn of(start: &[u8], path: &Path) -> Option<String> {
         }
         _ if start.get(257..262) == Some(b"ustar") => told("a tar archive", format!("unpack it first: tar xf {name}")),
         _ if start.trim_ascii_start().starts_with(b"[") && lower.contains(".json") => {
-            told("one JSON array", format!("a line an object is read: jq -c '.[]' {name} > lines.jsonl"))
+            told("one JSON array", format!("one object per line is required: jq -c '.[]' {name} > lines.jsonl"))
         }
         _ => None,
     }

@@ -9,9 +9,9 @@ type Form = fn(&[u8]) -> Cow<'_, [u8]>;
 
 /// What the same id is often told apart by, and how that is said.
 const FORMS: [(&str, Form); 4] = [
-    ("without the white space around it", |id| Cow::Borrowed(id.trim_ascii())),
-    ("without `.0` at its end", without_fraction),
-    ("without zeros at its start", without_zeros),
+    ("without surrounding white space", |id| Cow::Borrowed(id.trim_ascii())),
+    ("without a trailing `.0`", without_fraction),
+    ("without leading zeros", without_zeros),
     ("in lower case", lower_case),
 ];
 

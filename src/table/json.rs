@@ -63,9 +63,9 @@ impl JsonReader {
 }
 
 const NO_OBJECT: &str = "is missing: the line is not a JSON object, as in {\"user\":1,\"item\":2}";
-const TWICE: &str = "is there twice in the object";
-const NO_ID: &str = "is a list, an object or a truth value; an id is a text or a whole number";
-const FRACTION: &str = "is a number with a fraction or exponent; an id is a text or a whole number";
+const TWICE: &str = "appears twice in the object";
+const NO_ID: &str = "is a list, an object or a boolean; an id must be a text or a whole number";
+const FRACTION: &str = "is a number with a fraction or exponent; an id must be a text or a whole number";
 
 /// Why this value is no id, if so.
 fn not_an_id(raw: &str) -> Option<&'static str> {

@@ -17,7 +17,7 @@ impl Table {
         let mut text = TextFile::new(&path, file, start, &Arc::default())?;
         let sample = text.sample()?;
         if foreign::is_binary(&sample) {
-            return Err(Error::input(&path, "holds zero bytes: it is neither UTF-8 text nor a format that is known"));
+            return Err(Error::input(&path, "contains zero bytes: it is neither UTF-8 text nor a known format"));
         }
         if sample.trim_ascii().is_empty() {
             return Err(Error::input(&path, "the file has no rows"));
@@ -56,7 +56,7 @@ impl Table {
             (header, sample) = (lines, rest);
         }
         if memchr::memchr(b'\n', sample).is_none() && memchr::memchr(b'\r', sample.trim_ascii_end()).is_some() {
-            let advice = "its lines end with carriage returns alone; convert them (tr '\\r' '\\n' < FILE)";
+            let advice = "its lines end in bare carriage returns; convert them (tr '\\r' '\\n' < FILE)";
             return Err(Error::input(&table.path, advice));
         }
         if hints.soft_sep && !dialect::first_line_has(sample, &options)? {

@@ -54,16 +54,17 @@ impl ReadOptions {
             let mut sorted: Vec<_> = columns.iter().collect();
             sorted.sort_unstable();
             if let Some(twice) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
-                return Err(Error::config("columns", format!("`{}` is there twice", twice[0])));
+                return Err(Error::config("columns", format!("`{}` appears twice", twice[0])));
             }
         }
         match (&self.time_format, self.time_unit) {
             (Some(format), _) if !format.contains('%') => {
                 Err(Error::config("time_format", format!("`{format}` has no field; write %Y%m%d or %d/%m/%Y")))
             }
-            (Some(_), Some(_)) => {
-                Err(Error::config("time_unit", "is for times that are counts, time_format for others: give one"))
-            }
+            (Some(_), Some(_)) => Err(Error::config(
+                "time_unit",
+                "applies to numeric times, time_format to others: give only one of them",
+            )),
             _ => Ok(()),
         }
     }

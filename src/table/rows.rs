@@ -40,7 +40,7 @@ pub(crate) struct Row<'a> {
     pub(crate) spoilt: Option<(usize, &'static str)>,
 }
 
-const BEHIND_QUOTE: &str = "there is text behind the closing quote; a quote inside quotes is doubled \
+const BEHIND_QUOTE: &str = "text follows the closing quote; a quote inside quotes must be doubled \
                             (escape=\\ is for files that have \\\" instead, quote=none for files whose quotes are text)";
 const STRAY_QUOTE: &str = "the quote that opens here is not closed in its line, and the lines up to the next quote are \
                            rows of their own; give quote=none where quotes are text, or quote=\" where values have \
@@ -242,7 +242,7 @@ pub(crate) fn check_width(row: &Row<'_>, columns: usize) -> Result<(), (usize, S
         n => Err((
             columns - 1,
             format!(
-                "the row has {n} values, {columns} are due; a value that holds the separator must be quoted (and \
+                "the row has {n} values instead of {columns}; a value that contains the separator must be quoted (and \
                  quote=\" given where tabs or :: separate)"
             ),
         )),

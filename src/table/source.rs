@@ -103,7 +103,7 @@ impl Source {
         };
         let about = file.metadata().map_err(|e| Error::io(&name, e))?;
         if about.is_dir() {
-            return Err(Error::input(path, "is a folder; a file is needed here"));
+            return Err(Error::input(path, "is a folder; a file is required here"));
         }
         let stamp = (about.is_file() && !is_dash(path)).then(|| Stamp::of(path, &about));
         let mut start = Vec::new();
@@ -135,6 +135,6 @@ pub(super) fn reopen(path: &Path, stamp: &Stamp) -> Result<File> {
     let file = File::open(path).map_err(|e| Error::io(path, e))?;
     match Stamp::of(path, &file.metadata().map_err(|e| Error::io(path, e))?) == *stamp {
         true => Ok(file),
-        false => Err(Error::input(path, "was changed while it was read; read it again when it is finished")),
+        false => Err(Error::input(path, "was changed while being read; read it again once it is complete")),
     }
 }

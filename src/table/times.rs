@@ -61,7 +61,7 @@ impl Times {
     pub(crate) fn new(options: &ReadOptions) -> Result<Times> {
         let format = options.time_format.as_deref().map(compile).transpose()?;
         if format.is_some() && options.time_unit.is_some() {
-            return Err(Error::config("time_unit", "does not go with time_format: a format says all"));
+            return Err(Error::config("time_unit", "cannot be combined with time_format, which determines the unit"));
         }
         Ok(Times { unit: options.time_unit, format })
     }
@@ -89,8 +89,8 @@ impl Times {
         }
         match parse_integer(text) {
             Some(value) => self.integer(value),
-            None if text.is_empty() => Err("is empty; a time is needed".into()),
-            None if digits(text) => Err("is past the largest integer of 64 bits".into()),
+            None if text.is_empty() => Err("is empty; a time is required".into()),
+            None if digits(text) => Err("exceeds the largest 64-bit integer".into()),
             None => Err(FORMS.into()),
         }
     }
@@ -173,9 +173,10 @@ fn implausible(value: i64) -> Reason {
         readings.extend(date(TimeUnit::Excel).map(|date| format!("as a spreadsheet's day number {date}")));
     }
     readings.extend(compact(value).map(|format| format!("it may be a date written {format}")));
-    let readings = if readings.is_empty() { "it is no date of this age".to_owned() } else { readings.join(", ") };
+    let readings =
+        if readings.is_empty() { "it is not a plausible date in any unit".to_owned() } else { readings.join(", ") };
     format!(
-        "cannot be told to be a time: {readings}; say what the integers are by time_unit=s|ms|us|ns|days|excel or \
+        "is ambiguous as a time: {readings}; say what the integers are by time_unit=s|ms|us|ns|days|excel or \
          time_format=\"%Y%m%d\", or read no times by time=\"\""
     )
     .into()
@@ -230,7 +231,7 @@ fn compile(format: &str) -> Result<Vec<Item<'static>>> {
     if format.contains("%Z") {
         return Err(Error::config(
             "time_format",
-            "names of time zones (%Z) cannot be read; write the offset (%z), or convert",
+            "time zone names (%Z) cannot be parsed; use offsets (%z), or convert",
         ));
     }
     let bad = |reason: String| Error::config("time_format", format!("`{format}` {reason}"));
@@ -256,7 +257,7 @@ fn formatted(format: &[Item<'static>], text: &[u8]) -> Result<i64, Reason> {
     parse(&mut parsed, text, format.iter()).map_err(|_| wrong())?;
     // `%Y` reads `24` too, as the year 24.
     if parsed.year().is_some_and(|year| !(1000..=9999).contains(&year)) {
-        return Err("has a year that is not of four digits; %y reads two".into());
+        return Err("does not have a four-digit year; %y reads two digits".into());
     }
     if parsed.timestamp().is_some() || parsed.offset().is_some() {
         let offset = chrono::FixedOffset::east_opt(parsed.offset().unwrap_or(0)).ok_or_else(wrong)?;

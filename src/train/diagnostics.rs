@@ -65,7 +65,7 @@ impl Diagnostics {
         let mut warnings = Vec::new();
         if lists.users > 1 && lists.most_common_share > 0.5 {
             warnings.push(format!(
-                "{:.0} % of the users get the very same list: the model has collapsed; look at temperature and logq",
+                "{:.0} % of the users get the same list: the model has collapsed; check the temperature and logq",
                 100.0 * lists.most_common_share
             ));
         }
@@ -77,13 +77,13 @@ impl Diagnostics {
             {
                 let view = if one { String::new() } else { format!(" in the view `{}`", evaluation.view) };
                 warnings.push(format!(
-                    "the popularity baseline is not beaten{view}: ndcg@10 {model:.4}, popularity {baseline:.4}"
+                    "the model does not beat the popularity baseline{view}: ndcg@10 {model:.4}, popularity {baseline:.4}"
                 ));
             }
         }
         if overlap > 0 {
             warnings.push(format!(
-                "training rows reach {:.1} days past the first test row: figures flatter where time matters",
+                "training rows extend {:.1} days past the first test row: metrics are optimistic if time matters",
                 overlap as f64 / 86_400.0
             ));
         }
@@ -128,7 +128,7 @@ pub(super) fn non_finite<B: Backend>(
     let cause = if batch.is_some_and(|batch| batch.weights.iter().any(|w| !w.is_finite())) {
         "a sample weight of the batch is not finite".to_owned()
     } else if !scale[0].exp().is_finite() || scale[0].exp() == 0.0 {
-        format!("the temperature went to {}; lower optimizer.lr or fix the temperature", (-scale[0]).exp())
+        format!("the temperature became {}; lower optimizer.lr or fix the temperature", (-scale[0]).exp())
     } else if !output(&core.user, all(|batch| batch.rows))? {
         "the user tower's outputs overflowed; lower optimizer.lr or set optimizer.clip_norm".to_owned()
     } else if !output(&core.item, all(|batch| batch.candidates.len()))? {

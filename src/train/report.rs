@@ -103,7 +103,7 @@ fn front(text: &mut String) -> fmt::Result {
     writeln!(text, "# A two-tower retrieval model\n")?;
     writeln!(
         text,
-        "Trained by Tercel {}. Finds the items that a user is likely to take next.\n",
+        "Trained by Tercel {}. It finds the items that a user is likely to interact with next.\n",
         env!("CARGO_PKG_VERSION")
     )
 }
@@ -113,7 +113,7 @@ fn data(text: &mut String, dataset: &Dataset) -> fmt::Result {
     writeln!(text, "## Data\n")?;
     writeln!(
         text,
-        "{} users and {} items that the training split names (columns {} and {}).\n",
+        "{} users and {} items in the training split (columns {} and {}).\n",
         m.users.rows.saturating_sub(1),
         m.items.rows.saturating_sub(1),
         m.columns.user,
@@ -139,7 +139,7 @@ fn settings(text: &mut String, config: &Resolved, state: &TrainerState, best_epo
     writeln!(text, "## Training\n")?;
     writeln!(
         text,
-        "D = {}, T = {}, {} table values, optimizer {:?} with lr {}, batches of {}, {} epochs ({} steps); the parameters are epoch {}'s.\n",
+        "D = {}, T = {}, {} table values, optimizer {:?} with lr {}, batches of {}, {} epochs ({} steps); parameters of epoch {}.\n",
         config.model.dim,
         config.temperature(),
         dtype.unwrap_or_default(),
@@ -155,9 +155,9 @@ fn settings(text: &mut String, config: &Resolved, state: &TrainerState, best_epo
 fn figures(text: &mut String, diagnostics: &Diagnostics) -> fmt::Result {
     writeln!(text, "## Metrics\n")?;
     let Some(first) = diagnostics.evaluations.first() else {
-        return writeln!(text, "None were measured when it was trained.\n");
+        return writeln!(text, "None were computed during training.\n");
     };
-    writeln!(text, "On the {} split: every user one row, whole catalogue.\n", first.split.name())?;
+    writeln!(text, "On the {} split, over the full catalogue, averaged over users.\n", first.split.name())?;
     for found in &diagnostics.evaluations {
         if let Some(nothing) = &found.nothing {
             writeln!(text, "{}: nothing to find: {nothing}.\n", found.view.title())?;
@@ -173,7 +173,7 @@ fn figures(text: &mut String, diagnostics: &Diagnostics) -> fmt::Result {
         writeln!(text)?;
     }
     match diagnostics.view {
-        Some(_) => writeln!(text, "Intervals are bootstraps over users; popularity is the same list for everybody.\n"),
+        Some(_) => writeln!(text, "Intervals are bootstrapped over users; popularity is one list for all users.\n"),
         None => Ok(()),
     }
 }
@@ -185,23 +185,27 @@ fn limits(text: &mut String, dataset: &Dataset, config: &Resolved, diagnostics: 
         writeln!(text, "- Warning: {warning}.")?;
     }
     if m.items.unseen > 0 {
-        writeln!(text, "- {} items of the held-out rows were new: the model cannot recommend them.", m.items.unseen)?;
+        writeln!(
+            text,
+            "- {} items in the held-out rows are not in the training rows: the model cannot recommend them.",
+            m.items.unseen
+        )?;
     }
     if m.users.unseen > 0 || config.history() == 0 {
         let reads = match (config.history() > 0, m.users.features.is_empty()) {
-            (true, true) => "what they have had",
-            (true, false) => "their features and what they have had",
+            (true, true) => "their history",
+            (true, false) => "their features and history",
             (false, false) => "their features alone",
-            (false, true) => "nothing: they all get one list",
+            (false, true) => "nothing: they all get the same list",
         };
-        writeln!(text, "- Users that are new to the model are known by {reads}.")?;
+        writeln!(text, "- Inputs for users that are new to the model: {reads}.")?;
     }
     writeln!(
         text,
-        "- It repeats what was done before, popular items first: it says nothing about what users would like to see."
+        "- It reproduces past behaviour and favours popular items; it does not know what users would like to see."
     )?;
-    writeln!(text, "- Figures hold for the time of the held-out rows; they fall as the model grows old.")?;
-    writeln!(text, "\n`config.json` holds every setting, `metrics.json` every figure.")
+    writeln!(text, "- Metrics hold for the time of the held-out rows; they decline as the model ages.")?;
+    writeln!(text, "\n`config.json` lists every setting, `metrics.json` every metric.")
 }
 
 #[cfg(test)]

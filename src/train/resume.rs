@@ -37,7 +37,7 @@ pub(super) fn begin(out: &Path, dataset: &Dataset, config: &Config, path: &str, 
         return match left {
             Some(state) if !state.finished => Err(Error::checkpoint(
                 dir.path(),
-                "holds an unfinished run: set `resume` to go on with it, or take another folder (or remove this one)",
+                "contains an unfinished run: set `resume` to continue it, or choose another folder (or remove this one)",
             )),
             // A finished run that a kill kept from its place, or what it has replaced.
             _ => Begun::anew(draft),
@@ -52,7 +52,7 @@ pub(super) fn begin(out: &Path, dataset: &Dataset, config: &Config, path: &str, 
         if let Some(state) = state {
             return Ok(Begun { draft: None, checkpoint: Some(state) });
         }
-        let reason = "is finished, and its trainer.json is gone: train without `resume` to replace it";
+        let reason = "is finished, but its trainer.json is missing: train without `resume` to replace it";
         return Err(Error::checkpoint(model.path(), reason));
     }
     let Some(state) = left else {
@@ -66,7 +66,7 @@ pub(super) fn begin(out: &Path, dataset: &Dataset, config: &Config, path: &str, 
         return Err(Error::checkpoint(dir.path(), reason));
     }
     if state.run != info.run() {
-        let reason = "trainer.json belongs to another run than config.json; train without `resume`";
+        let reason = "trainer.json and config.json belong to different runs; train without `resume`";
         return Err(Error::checkpoint(dir.path(), reason));
     }
     if let Some(reason) = other_bits(&state, path) {
@@ -141,19 +141,19 @@ fn other_bits(state: &TrainerState, path: &str) -> Option<String> {
     let was = &state.path;
     let way = match was.parse::<Instructions>().ok().and_then(Isa::asked) {
         Some(isa) if isa.available() => format!("set `train.instructions` to \"{was}\", and the device to `cpu`"),
-        Some(_) => "this processor has none of them: go on where they are, or begin anew with `train.instructions` \
-                    that both have"
+        Some(_) => "this processor does not support them: resume on one that does, or start again with \
+                    `train.instructions` that both support"
             .to_owned(),
-        None => "go on where such a device is".to_owned(),
+        None => "resume on such a device".to_owned(),
     };
-    Some(format!("was begun with {was} and would go on with {path}, to end with other bits; {way}"))
+    Some(format!("was started with {was} and would continue with {path}, which gives different bits; {way}"))
 }
 
 /// Why a run of these settings on this dataset does not go on with that of `info`.
 fn difference(info: &ModelInfo, dataset: &Dataset, config: &Config) -> Option<String> {
     if info.dataset != dataset.fingerprint() {
         let dataset = dataset.dir().display();
-        return Some(format!("was trained on another dataset than {dataset}: train without `resume`"));
+        return Some(format!("was not trained on {dataset}: train without `resume`"));
     }
     // Where it runs does not change what it computes; everything else does.
     let comparable = |config: &Config| {
@@ -164,7 +164,7 @@ fn difference(info: &ModelInfo, dataset: &Dataset, config: &Config) -> Option<St
         serde_json::to_value(config).unwrap_or_default()
     };
     let field = first_difference("", &comparable(&info.config), &comparable(config))?;
-    Some(format!("was started with another {field}: give the same settings, or train without `resume`"))
+    Some(format!("was started with a different {field}: pass the same settings, or train without `resume`"))
 }
 
 /// The dotted name of the first value that differs.

@@ -218,7 +218,7 @@ impl<B: Backend> Run<'_, B> {
 
     fn interrupted(&self) -> Error {
         let dir = self.draft.as_ref().map_or(self.dir.path(), Draft::out).display();
-        Error::Interrupted { what: format!("training at step {} (`resume` goes on from {dir})", self.state.step) }
+        Error::Interrupted { what: format!("training at step {} (`resume` continues from {dir})", self.state.step) }
     }
 
     fn step(&mut self, batch: &mut ModelBatch) -> Result<()> {

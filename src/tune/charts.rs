@@ -110,7 +110,7 @@ pub(super) fn curves(state: &State, winner: usize) -> String {
         polyline(&mut body, class, &points);
         points.iter().for_each(|&(x, y)| dot(&mut body, class, x, y, 3.0));
     }
-    svg(HEIGHT, "figure by epochs", &body)
+    svg(HEIGHT, "metric by epochs", &body)
 }
 
 /// Parallel coordinates: an axis a setting, and the last figure at the end.
@@ -166,7 +166,7 @@ pub(super) fn parallel(state: &State, winner: usize) -> String {
         points.push((x, end.at(value)));
         polyline(&mut body, class(at, winner, good.contains(&at)), &points);
     }
-    svg(HEIGHT, "settings of every trial and its last figure", &body)
+    svg(HEIGHT, "settings and last metric value of each trial", &body)
 }
 
 /// The first rung's figures by the value of a setting: small, for a table's cell.

@@ -85,7 +85,7 @@ pub(super) fn write(dir: &Path, state: &State, facts: &Facts<'_>, settings: &Res
     files.extend(model.files().map(|file| FileInfo { name: format!("{MODEL}/{}", file.name), ..file.clone() }));
     let trial = &state.trials[facts.winner];
     let Some(figure) = trial.last() else {
-        return Err(Error::checkpoint(dir, "the best trial has no figure"));
+        return Err(Error::checkpoint(dir, "the best trial has no metric value"));
     };
     let finished = Finished {
         format: "tercel-tune".into(),
@@ -136,7 +136,7 @@ fn toml(state: &State, facts: &Facts<'_>, settings: &Resolved) -> Result<String>
     }
     let body = toml::to_string(&sorted(kept)).map_err(|e| Error::config("settings", e.to_string()))?;
     let trial = &state.trials[facts.winner];
-    let mut head = format!("# Settings that `tercel tune` found for {} ({}).\n", facts.dataset, state.asked.dataset);
+    let mut head = format!("# Settings found by `tercel tune` for {} ({}).\n", facts.dataset, state.asked.dataset);
     if let Some(figure) = trial.last() {
         let [low, high] = figure.interval;
         head += &format!(
@@ -147,7 +147,7 @@ fn toml(state: &State, facts: &Facts<'_>, settings: &Resolved) -> Result<String>
             state.trials.len()
         );
         head += &match figure.gain {
-            Some([gain, low, high]) => format!(";\n# {gain:+.4} ({low:+.4} to {high:+.4}) beside the defaults.\n"),
+            Some([gain, low, high]) => format!(";\n# {gain:+.4} ({low:+.4} to {high:+.4}) over the defaults.\n"),
             None => ".\n".to_owned(),
         };
     }

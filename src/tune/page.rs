@@ -38,7 +38,7 @@ fn write_page(out: &mut String, state: &State, facts: &Facts<'_>) -> fmt::Result
     writeln!(out, "<header>\n<h1>Settings for {dataset}</h1>")?;
     writeln!(
         out,
-        "<p class=\"quiet\">{} trials, judged by {metric} of {} users on {}.</p>\n</header>\n<main>",
+        "<p class=\"quiet\">{} trials, scored by {metric} over {} users on {}.</p>\n</header>\n<main>",
         state.trials.len(),
         facts.users,
         escaped(facts.validation),
@@ -48,13 +48,16 @@ fn write_page(out: &mut String, state: &State, facts: &Facts<'_>) -> fmt::Result
         out.push_str(&curves(state, facts.winner));
         figcaption(
             out,
-            "Every line is a trial: its figure at the epochs where it was judged. Of each rung the best quarter goes on. \
+            "Each line is a trial: its metric at the epochs where it was evaluated. The best quarter of each rung continues. \
              Dashed: the defaults. Blue: the winner.",
         )
     })?;
-    section(out, "What they tried", |out| {
+    section(out, "What the trials tried", |out| {
         out.push_str(&parallel(state, facts.winner));
-        figcaption(out, "Every line is a trial, from setting to setting, to its last figure. Green: the best third.")
+        figcaption(
+            out,
+            "Each line is a trial: its value of each setting, and its last metric value. Green: the best third.",
+        )
     })?;
     section(out, "What each setting was worth", |out| settings(out, state, facts.winner))?;
     section(out, "The trials", |out| trials(out, state, facts.winner))?;
@@ -83,10 +86,10 @@ fn winner(out: &mut String, state: &State, facts: &Facts<'_>) -> fmt::Result {
         )?;
         let defaults = state.trials[0].figures.get(trial.figures.len() - 1);
         match (facts.winner, defaults, figure.gain) {
-            (0, ..) => write!(out, ": no settings were better than the defaults")?,
+            (0, ..) => write!(out, ": no settings beat the defaults")?,
             (_, Some(defaults), Some([gain, low, high])) => write!(
                 out,
-                "; the defaults {:.4}. The difference, user by user: {gain:+.4} ({low:+.4} to {high:+.4})",
+                "; defaults: {:.4}. Paired difference over users: {gain:+.4} ({low:+.4} to {high:+.4})",
                 defaults.value
             )?,
             _ => {}
@@ -107,7 +110,7 @@ fn winner(out: &mut String, state: &State, facts: &Facts<'_>) -> fmt::Result {
 fn settings(out: &mut String, state: &State, winner: usize) -> fmt::Result {
     writeln!(
         out,
-        "<div class=\"scroll\"><table>\n<tr><th>setting</th><th class=\"num\">explains</th><th>of the first rung's figures</th><th>defaults</th><th>winner</th><th>figure by value</th></tr>"
+        "<div class=\"scroll\"><table>\n<tr><th>setting</th><th class=\"num\">explains</th><th>of the variance in the first rung</th><th>defaults</th><th>winner</th><th>metric by value</th></tr>"
     )?;
     for worth in worth(state) {
         let shown = |trial: usize| state.trials[trial].chosen.get(&worth.key).map_or(String::new(), written);
@@ -129,7 +132,7 @@ fn trials(out: &mut String, state: &State, winner: usize) -> fmt::Result {
     let keys: Vec<&String> = state.asked.space.0.keys().collect();
     write!(
         out,
-        "<div class=\"scroll\"><table>\n<tr><th>trial</th><th></th><th class=\"num\">epochs</th><th class=\"num\">{}</th><th class=\"num\">beside the defaults</th>",
+        "<div class=\"scroll\"><table>\n<tr><th>trial</th><th></th><th class=\"num\">epochs</th><th class=\"num\">{}</th><th class=\"num\">vs. defaults</th>",
         escaped(&state.asked.metric)
     )?;
     keys.iter().try_for_each(|key| write!(out, "<th>{}</th>", escaped(short(key))))?;

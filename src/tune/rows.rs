@@ -22,7 +22,7 @@ pub(super) fn validated(dataset: &Dataset, dir: &Path, seed: u64) -> Result<Rows
         // The training rows alone are read.
         false => dataset.hold_out(dir, seed)?,
     };
-    let validation = held.holdout().map_or("rows that were held out".into(), ToString::to_string);
+    let validation = held.holdout().map_or("held-out rows".into(), ToString::to_string);
     Ok(Rows { dataset: held, validation })
 }
 

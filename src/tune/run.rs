@@ -30,7 +30,7 @@ const ON_A_GPU: usize = 2;
 
 /// A search that is to be done.
 #[derive(Clone, Debug, Default)]
-#[must_use = "a search does nothing by itself; give it to `tune`"]
+#[must_use = "a search does nothing until it is passed to `tune`"]
 pub struct Tune {
     /// What training is told; what it leaves open or at its default, the search chooses.
     pub config: Config,
@@ -56,7 +56,7 @@ impl Tune {
         space.check("space")?;
         match space.0.keys().find(|key| self.fixed.contains(*key)) {
             None => Ok(()),
-            Some(key) => Err(Error::config(key, "is given, and the space searches it: leave it out of one of them")),
+            Some(key) => Err(Error::config(key, "is both set and in the search space: remove it from one of them")),
         }
     }
 }
@@ -111,7 +111,10 @@ pub fn tune(
         None => suggest::space(&held.dataset, &config, &request.fixed, &shape, &defaults),
     };
     if space.0.is_empty() {
-        return Err(Error::config("space", "every setting that would be searched is given: name one that is to be"));
+        return Err(Error::config(
+            "space",
+            "every setting that could be searched is fixed: leave at least one of them unset",
+        ));
     }
     let asked = asked(dataset, settings, &config, space);
     let state = match left {
@@ -222,13 +225,13 @@ pub fn forget(out: impl AsRef<Path>) -> Result<()> {
 /// Which items count, and why: what was asked for; else discovery, or what users take next where that finds nothing new.
 fn look(evaluator: &mut Evaluator, asked: Option<View>) -> String {
     if let Some(view) = asked {
-        return format!("{view}, as was asked for");
+        return format!("{view}, as requested");
     }
     if evaluator.users() > 0 {
-        return "discovery: items that a user has are left out, as `recommend` leaves them out".into();
+        return "discovery: items that a user already has are excluded, as in `recommend`".into();
     }
     evaluator.look(View::Next);
-    "next: the validation rows hold nothing that is new to their users".into()
+    "next: the validation rows contain no items that are new to their users".into()
 }
 
 fn summary(state: &State, winner: usize, out: &Path, begun: Instant) -> TuneSummary {
@@ -256,11 +259,11 @@ fn summary(state: &State, winner: usize, out: &Path, begun: Instant) -> TuneSumm
 fn unfinished(dir: &Path) -> Error {
     Error::checkpoint(
         dir,
-        "holds an unfinished search: set `resume` to go on with it, or take another folder (or remove this one)",
+        "contains an unfinished search: set `resume` to continue it, or choose another folder (or remove this one)",
     )
 }
 
 fn nothing(state: &State, dir: &Path) -> Error {
     let reason = state.trials.iter().find_map(|trial| trial.failed.clone()).unwrap_or_default();
-    Error::checkpoint(dir, format!("every trial failed, the first so: {reason}"))
+    Error::checkpoint(dir, format!("every trial failed; the first error: {reason}"))
 }

@@ -74,14 +74,16 @@ impl Axis {
 
     fn check(&self) -> Result<(), String> {
         match self {
-            Axis::Choices(choices) if choices.is_empty() => Err("an empty list; nothing can be chosen".into()),
+            Axis::Choices(choices) if choices.is_empty() => Err("empty list: there is nothing to choose from".into()),
             Axis::Range(Range { from, to, scale, whole }) => {
                 let positive = *scale == Scale::Linear || *from > 0.0;
                 let fractions = *whole && [from, to].iter().any(|end| end.fract() != 0.0);
                 match from < to && from.is_finite() && to.is_finite() && positive {
-                    true if fractions => Err(format!("takes whole numbers, not from {from} to {to}")),
+                    true if fractions => Err(format!("takes whole numbers, so the range cannot be {from} to {to}")),
                     true => Ok(()),
-                    false => Err(format!("from {from} to {to} is no range (of a log scale only positive ones are)")),
+                    false => Err(format!(
+                        "{from} to {to} is not a valid range: it must be finite and increasing, and positive on a log scale"
+                    )),
                 }
             }
             Axis::Choices(_) => Ok(()),
@@ -155,7 +157,7 @@ impl Space {
     pub(super) fn check(&self, name: &str) -> Result<()> {
         let refuse = |reason: String| Error::config(name, reason);
         if self.0.is_empty() {
-            return Err(refuse("names nothing to search".into()));
+            return Err(refuse("names no settings to search".into()));
         }
         let settings = Config::describe();
         let default = Config::default();
@@ -184,8 +186,8 @@ fn searched(key: &str, settings: &[Description]) -> Result<(), String> {
             let others: BTreeSet<&str> = others.collect();
             let others = others.into_iter().collect::<Vec<_>>().join(", ");
             Err(format!(
-                "{key}: is not about how good a model is, and not searched (give it to the search itself); what can be \
-                 searched: {others}"
+                "{key}: does not affect model quality and cannot be searched (pass it to the search itself); settings that \
+                 can be searched: {others}"
             ))
         }
     }
@@ -315,17 +317,17 @@ mod tests {
         assert_eq!(serde_json::from_str::<Space>(&serde_json::to_string(&space).unwrap()).unwrap(), space);
         let error =
             Space::from_toml("[train]\nepochs = { from = 1.5, to = 3.0 }", "space.toml").unwrap_err().to_string();
-        assert!(error.contains("train.epochs: takes whole numbers, not from 1.5 to 3"), "{error}");
+        assert!(error.contains("train.epochs: takes whole numbers, so the range cannot be 1.5 to 3"), "{error}");
     }
 
     #[test]
     fn what_cannot_be_searched_is_named() {
         for (text, words) in [
-            ("", "nothing to search"),
+            ("", "no settings to search"),
             ("[model]\ntemprature = [1]", "model.temprature: no such setting"),
-            ("[model]\ntemperature = []", "model.temperature: an empty list"),
+            ("[model]\ntemperature = []", "model.temperature: empty list"),
             ("[model]\ntemperature = { from = 0.0, to = 1.0, scale = \"log\" }", "model.temperature:"),
-            ("[model]\ntemperature = { from = 1.0, to = 0.1 }", "is no range"),
+            ("[model]\ntemperature = { from = 1.0, to = 0.1 }", "is not a valid range"),
             ("[model]\ntemperature = { from = 1.0, too = 0.1 }", "unknown field `too`"),
             ("[train]\nbatch_size = [0]", "train.batch_size"),
             ("[train]\nbatch_size = [\"many\"]", "train.batch_size"),
@@ -353,7 +355,7 @@ mod tests {
             let name = key.strip_prefix("train.").unwrap();
             let error = Space::from_toml(&format!("[train]\n{name} = [1, 2]"), "space.toml").unwrap_err().to_string();
             assert!(error.starts_with(&format!("space.toml: {key}: ")), "{error}");
-            let (_, listed) = error.split_once("what can be searched: ").unwrap();
+            let (_, listed) = error.split_once("settings that can be searched: ").unwrap();
             assert!(listed.contains("optimizer.lr, ") && listed.contains(", train.epochs"), "{error}");
             assert!(expected.iter().all(|other| !listed.contains(other)), "{error}");
             // Not by hand either.

@@ -119,18 +119,18 @@ impl State {
         };
         let (was, now) = (machine(&self.asked), machine(asked));
         let what = [
-            (was.dataset != now.dataset, "another dataset"),
-            (was.metric != now.metric, "another metric"),
-            (was.seed != now.seed, "another seed"),
-            (was.config != now.config, "other settings"),
-            (was.space != now.space, "another space"),
-            (was.trials != now.trials || was.minutes != now.minutes, "another number of trials or minutes"),
+            (was.dataset != now.dataset, "a different dataset"),
+            (was.metric != now.metric, "a different metric"),
+            (was.seed != now.seed, "a different seed"),
+            (was.config != now.config, "different settings"),
+            (was.space != now.space, "a different search space"),
+            (was.trials != now.trials || was.minutes != now.minutes, "a different number of trials or minutes"),
         ];
         match what.into_iter().find(|(differs, _)| *differs) {
             None => Ok(()),
             Some((_, what)) => Err(Error::checkpoint(
                 dir,
-                format!("was started with {what}: ask the same as then, or search without `resume`"),
+                format!("was started with {what}: pass the same as then, or search without `resume`"),
             )),
         }
     }
@@ -214,6 +214,6 @@ mod tests {
         asked.config.train.threads = 7;
         found.check(&asked, dir).unwrap();
         asked.seed = 1;
-        assert!(found.check(&asked, dir).unwrap_err().to_string().contains("another seed"));
+        assert!(found.check(&asked, dir).unwrap_err().to_string().contains("a different seed"));
     }
 }

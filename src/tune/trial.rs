@@ -91,7 +91,7 @@ impl Bench<'_> {
         let bytes = std::fs::read(&path).map_err(|e| Error::io(&path, e))?;
         let (values, sum) = bytes.split_at(bytes.len().saturating_sub(8));
         if sum != xxhash_rust::xxh3::xxh3_64(values).to_le_bytes() {
-            return Err(Error::damaged(&path, "checksum", "differs; search again without `resume`"));
+            return Err(Error::damaged(&path, "checksum", "does not match; start the search again without `resume`"));
         }
         Ok(values.as_chunks::<8>().0.iter().map(|bytes| f64::from_le_bytes(*bytes)).collect())
     }

@@ -88,7 +88,7 @@ fn what_cannot_be_exported_is_said_before_any_work() {
     fails(at, &export(&[]), 2, &["--items", "--users"]);
     fails(at, &["export", "--items", "i.npy"], 2, &["--model", "tercel export --help"]);
     fails(at, &export(&["--items", "i.csv"]), 2, &["i.csv", ".npy", ".usearch"]);
-    fails(at, &export(&["--users", "missing/u.npy"]), 3, &["missing", "there is no folder"]);
+    fails(at, &export(&["--users", "missing/u.npy"]), 3, &["missing", "does not exist; create it first"]);
     fails(at, &export(&["--users", "folder.npy"]), 3, &["folder.npy", "is a folder"]);
     fails(at, &export(&["--items", "v.npy", "--users", "./v.npy"]), 2, &["v.npy", "twice"]);
     fails(at, &export(&["--items", "i.npy"]), 3, &["model"]);
@@ -115,7 +115,7 @@ fn two_names_of_one_file_and_what_no_file_may_replace_are_refused() {
     symlink("a.arrow", at.join("other.arrow")).expect("a link");
     let twice = ["export", "--model", "model", "--items", "a.arrow", "--users", "other.arrow"];
     fails(at, &twice, 2, &["given twice"]);
-    fails(at, &["export", "--model", "model", "--items", "b.npy"], 3, &["b.npy", "ids would lie apart"]);
+    fails(at, &["export", "--model", "model", "--items", "b.npy"], 3, &["b.npy", "ids would be stored elsewhere"]);
     assert_eq!(fs::read_to_string(at.join("a.npy")).expect("as it was"), "");
     let pipe = at.join("pipe.csv");
     assert!(std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo").success());

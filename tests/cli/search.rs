@@ -108,9 +108,9 @@ fn what_cannot_be_searched_or_waited_for_is_refused_by_the_settings_own_words() 
     for key in ["train.seed", "train.device", "train.threads", "train.instructions", "train.checkpoint_every"] {
         let name = key.strip_prefix("train.").expect("a table");
         write(at, "space.toml", format!("[train]\n{name} = [1, 2]\n"));
-        fails(at, &TUNE[..19], 2, &[key, "what can be searched", "model.temperature", "train.epochs"]);
+        fails(at, &TUNE[..19], 2, &[key, "settings that can be searched", "model.temperature", "train.epochs"]);
     }
     write(at, "space.toml", "[train]\nbatch_size = [16, 32]\n");
-    fails(at, &TUNE[..19], 2, &["train.batch_size: is given, and the space searches it"]);
+    fails(at, &TUNE[..19], 2, &["train.batch_size: is both set and in the search space"]);
     assert!(!at.join("found").exists() && !at.join(".found.tuning").exists());
 }

@@ -123,7 +123,7 @@ impl<'a> Judge<'a> {
             second = run(&place.at(), &job.args, None);
         }
         let visible = |tree: &Tree| tree.part(Path::new(""));
-        if second.refused_input() && second.stderr.contains("is there already") {
+        if second.refused_input() && second.stderr.contains("already exists; remove it") {
             // Killed when all was done: what is never written over is there, whole.
             if visible(&Tree::read(&place.at())).is(&visible(&self.known.new)) {
                 return;

@@ -24,7 +24,7 @@ fn nothing_to_read() {
     assert_eq!(error("user,item"), "a.csv: the input has no rows");
     assert_eq!(
         error_with("user,item\n,\n,\n", |c| c.on_error = OnError::Skip),
-        "a.csv: none of the input's 2 rows can be read; the first is row 2, column user: is empty; an id is needed"
+        "a.csv: none of the input's 2 rows can be read; the first is row 2, column user: is empty; an id is required"
     );
     let case = Case::new();
     assert_eq!(case.error("none.csv", &config(|_| {})), ("none.csv: No such file or directory (os error 2)".into(), 3));
@@ -37,7 +37,7 @@ fn a_folder_where_a_file_is_due() {
     let case = Case::with("a.csv", "user,item\na,x\n");
     std::fs::create_dir(case.path("folder.csv")).unwrap();
     let (said, _) = case.error("a.csv", &config(|c| c.user_features = Some(case.path("folder.csv"))));
-    assert_eq!(said, "folder.csv: is a folder; a file is needed here");
+    assert_eq!(said, "folder.csv: is a folder; a file is required here");
 }
 
 #[test]
@@ -52,7 +52,7 @@ fn columns() {
     assert_eq!(error("user,item,user\n1,2,3\n"), "a.csv: two columns are called `user`; rename one");
     assert_eq!(
         error_with("user,item\n1,2\n", |c| (c.user, c.item) = (Some("user".into()), Some("user".into()))),
-        "item: `user` is the user column already"
+        "item: `user` is already the user column"
     );
     assert!(error("alone\nx\n").contains("no separator"));
     assert_eq!(error(b"user,it\xffem\n1,2\n"), "a.csv: the name of column 2 is not UTF-8");
@@ -64,9 +64,9 @@ fn rows_say_file_line_and_column() {
     assert_eq!(error("user,item\n\na,x\nb\n"), "a.csv: row 4, column item: is missing: the row has 1 of 2 values");
     assert_eq!(
         error("user,item\na,x\n\"b\ny\",z\nc,y,1\n"),
-        "a.csv: row 5, column item: the row has 3 values, 2 are due; a value that holds the separator must be quoted (and quote=\" given where tabs or :: separate)"
+        "a.csv: row 5, column item: the row has 3 values instead of 2; a value that contains the separator must be quoted (and quote=\" given where tabs or :: separate)"
     );
-    assert_eq!(error("user,item\na,\n"), "a.csv: row 2, column item: is empty; an id is needed");
+    assert_eq!(error("user,item\na,\n"), "a.csv: row 2, column item: is empty; an id is required");
     assert_eq!(
         error(b"user,item\na\xc3,x\n"),
         "a.csv: row 2, column user: `a\u{fffd}` is not UTF-8 (byte 2 of the value)"
@@ -77,19 +77,19 @@ fn rows_say_file_line_and_column() {
     );
     assert_eq!(
         error("user,item\na,\"x\"y\n"),
-        "a.csv: row 2, column item: there is text behind the closing quote; a quote inside quotes is doubled (escape=\\ is for files that have \\\" instead, quote=none for files whose quotes are text)"
+        "a.csv: row 2, column item: text follows the closing quote; a quote inside quotes must be doubled (escape=\\ is for files that have \\\" instead, quote=none for files whose quotes are text)"
     );
     assert_eq!(
         error("user,item,time\na,x,1512345600000\n"),
         "a.csv: row 2, column time: `1512345600000` is past the year 9999"
     );
-    assert_eq!(error("user,item,time\na,x,\n"), "a.csv: row 2, column time: `` is empty; a time is needed");
+    assert_eq!(error("user,item,time\na,x,\n"), "a.csv: row 2, column time: `` is empty; a time is required");
     assert_eq!(error("user,item,time\na,x,2017-02-29\n"), "a.csv: row 2, column time: `2017-02-29` has no such day");
     let weight = |c: &mut IngestConfig| c.weight = Some("w".into());
     for bad in ["-1", "nan", "inf", "x", "", "1e39"] {
         assert_eq!(
             error_with(format!("user,item,w\na,x,0\na,x,{bad}\n"), weight),
-            format!("a.csv: row 3, column w: `{bad}` is not a weight; a finite number from 0 is needed")
+            format!("a.csv: row 3, column w: `{bad}` is not a weight; a finite number of at least 0 is required")
         );
     }
 }
@@ -101,7 +101,7 @@ fn the_first_bad_row_is_the_one_that_is_named() {
     let text = format!("user,item,time\n{filler},x,1\n{filler},y,1\n");
     for threads in [1, 4] {
         let said = error_with(&text, |c| c.threads = threads);
-        assert_eq!(said, "a.csv: row 150002, column user: is empty; an id is needed");
+        assert_eq!(said, "a.csv: row 150002, column user: is empty; an id is required");
     }
 }
 
@@ -113,7 +113,7 @@ fn long_lines() {
     assert_eq!(case.open("a.csv", &config(|_| {})).summary.rows, 2);
     assert_eq!(
         error(format!("user,item\na,x\nb,{long}\n")),
-        "a.csv: row 3, column item: is 10485760 bytes long; an id has 1048576 at most"
+        "a.csv: row 3, column item: is 10485760 bytes long; ids are limited to 1048576"
     );
     let longer = long.repeat(2);
     for line in [format!("a,x,{longer}"), format!("a,x,\"{longer}\"")] {
@@ -134,7 +134,7 @@ fn settings_that_do_not_fit() {
     let none_left = error_with(log, |c| c.split = "time:5".parse().unwrap());
     assert_eq!(none_left, "split: none of the 2 rows is in the training split; check split=");
     let filtered = error_with(log, |c| c.min_count.user = 2);
-    assert_eq!(filtered, "min_count: none of the 2 training rows is left; lower min_count=");
+    assert_eq!(filtered, "min_count: none of the 2 training rows remain; lower min_count=");
     let case = Case::with("log.bin", log);
     assert_eq!(case.open("log.bin", &config(|_| {})).summary.rows, 2, "a name tells nothing, the text does");
     std::fs::remove_dir_all(case.out()).unwrap();

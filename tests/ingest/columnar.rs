@@ -88,7 +88,7 @@ fn tables_in_memory_give_what_their_files_give() {
     ]);
     let alone = |input: Input| Inputs { train: vec![input], ..Inputs::default() };
     let bad = ingest_inputs(alone(stream(&holes, 2)), &other.out(), &config, &|_| Ok(())).unwrap_err();
-    assert_eq!(bad.to_string(), "purchases: row 2, column user_id: is null; an id is needed");
+    assert_eq!(bad.to_string(), "purchases: row 2, column user_id: is null; an id is required");
     let ended = |_| Err(Error::Interrupted { what: "it".into() });
     let ended = ingest_inputs(inputs(), &other.out(), &config, &ended).unwrap_err();
     assert!(matches!(ended, Error::Interrupted { .. }) && !other.out().exists());
@@ -154,7 +154,7 @@ fn rows_that_workers_read_give_what_the_table_gives() {
     let soon = refused(&one("soon", Some(2)), &plain).to_string();
     assert!(soon.starts_with("part: row 2, column date: `soon` "), "{soon}");
     let nobody = refused(&one("2020-09-01", None), &plain).to_string();
-    assert_eq!(nobody, "part: row 2, column user_id: is null; an id is needed");
+    assert_eq!(nobody, "part: row 2, column user_id: is null; an id is required");
     let skip = IngestConfig { on_error: OnError::Skip, ..plain };
     assert!(matches!(refused(&one("soon", None), &skip), Error::Config { .. }));
 }
@@ -244,11 +244,11 @@ fn rows_and_columns_that_cannot_be_read() {
         let case = Case::new();
         write(&case.path(name), &batch(vec![("user", users.clone()), ("item", items.clone())]));
         let (said, code) = case.error(name, &config(|_| {}));
-        assert_eq!((said, code), (format!("{name}: row 2, column user: is null; an id is needed"), 3));
+        assert_eq!((said, code), (format!("{name}: row 2, column user: is null; an id is required"), 3));
         let opened = case.open(name, &config(|c| c.on_error = OnError::Skip));
         assert_eq!((opened.summary.rows, opened.summary.rejected), (1, 2));
         let rejected = std::fs::read_to_string(case.out().join("rejected.csv")).unwrap();
-        assert!(rejected.contains(",2,user,is null; an id is needed,\",18446744073709551615\""), "{rejected}");
+        assert!(rejected.contains(",2,user,is null; an id is required,\",18446744073709551615\""), "{rejected}");
         std::fs::remove_dir_all(case.out()).unwrap();
         write(&case.path(name), &batch(vec![("user", floats.clone()), ("item", items.clone())]));
         let (said, _) = case.error(name, &config(|_| {}));

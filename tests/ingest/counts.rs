@@ -138,7 +138,7 @@ fn features_of_whom_the_bounds_left_out_are_said() {
         }),
     );
     let notes = &opened.summary.notes;
-    for words in ["2 of 2 users have", "2 rows are of users below", "1 rows are of users that no interaction names"] {
+    for words in ["2 of 2 users have", "2 rows belong to users below", "1 rows belong to users without interactions"] {
         assert!(notes.iter().any(|note| note.contains(words)), "{words}: {notes:?}");
     }
     assert!(!names(&case.out()).contains(&"users-unseen.arrow".to_owned()));

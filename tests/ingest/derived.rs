@@ -231,7 +231,7 @@ proptest! {
         }
         let derived = new.manifest.derived.clone().unwrap();
         let left_out = (trained.len() - taken.len()) as u64;
-        prop_assert_eq!(derived.kind.to_string().contains(&format!("but for {left_out} of new")), left_out > 0);
+        prop_assert_eq!(derived.kind.to_string().contains(&format!("except {left_out} of new")), left_out > 0);
         prop_assert_eq!(derived.kind, DerivedKind::Refit { left_out });
         prop_assert_eq!(derived.from, old.dataset.fingerprint());
         // Shards are there once.
@@ -396,7 +396,7 @@ fn the_date_is_the_test_splits_span_before_the_end_and_a_fifth_at_most() {
         let from = 1_000_000_000 + 1000 - rows;
         let found = *new.holdout().unwrap();
         assert_eq!((found.kind, found.rows), (HoldoutKind::Time { from }, rows as u64), "{seconds}");
-        assert!(found.to_string().starts_with(&format!("{rows} training rows held out: those from 2001-09-09 ")));
+        assert!(found.to_string().starts_with(&format!("{rows} training rows held out: from 2001-09-09 ")));
     }
     // A last second with more than a fifth of the rows, or a test split among the training rows.
     let crowded: Raw = train.iter().map(|row| (row.0, row.1, row.2.min(1_000_000_500))).collect();

@@ -46,7 +46,7 @@ fn kinds_and_codes() {
     // d is in the test split alone: known values have codes, its own have none.
     assert_eq!(found["d"], ["city=0", "age=2", "tags=[2]"]);
     assert!(opened.summary.notes.contains(&"users.csv: 3 of 3 users have features".to_owned()));
-    assert!(opened.summary.notes.contains(&"users.csv: 1 rows are of users that no interaction names".to_owned()));
+    assert!(opened.summary.notes.contains(&"users.csv: 1 rows belong to users without interactions".to_owned()));
 }
 
 #[test]
@@ -94,7 +94,7 @@ fn files_that_do_not_fit() {
         )
         .0
     };
-    assert_eq!(run("user,city\na,R\nb,S\na,T\n", None), "users.csv: row 4, column user: `a` has a row already");
+    assert_eq!(run("user,city\na,R\nb,S\na,T\n", None), "users.csv: row 4, column user: `a` already has a row");
     assert_eq!(
         run("user,city\na,R\nb\n", None),
         "users.csv: row 3, column city: is missing: the row has 1 of 2 values"

@@ -60,7 +60,7 @@ fn rejected_rows_are_written() {
     let found: Vec<Vec<String>> =
         reader.records().map(|r| r.unwrap().iter().map(str::to_owned).collect::<Vec<_>>()).collect();
     let expected = [
-        ["3", "user", "is empty; an id is needed", ",y,2"],
+        ["3", "user", "is empty; an id is required", ",y,2"],
         [
             "4",
             "time",
@@ -70,7 +70,7 @@ fn rejected_rows_are_written() {
         [
             "5",
             "time",
-            "the row has 4 values, 3 are due; a value that holds the separator must be quoted (and quote=\" given where tabs or :: separate)",
+            "the row has 4 values instead of 3; a value that contains the separator must be quoted (and quote=\" given where tabs or :: separate)",
             "d,\"y\",5,6",
         ],
         ["6", "item", "`\u{fffd}` is not UTF-8 (byte 1 of the value)", "e,\u{fffd},1"],
@@ -116,7 +116,7 @@ fn a_dataset_is_replaced_and_nothing_else() {
     assert!(other.error("a.csv", &config(|_| {})).0.contains("is not empty and not a dataset"));
     let file = Case::with("a.csv", "user,item\na,x\n");
     file.write("out", "mine");
-    assert!(file.error("a.csv", &config(|_| {})).0.contains("is a file; a dataset is a folder"));
+    assert!(file.error("a.csv", &config(|_| {})).0.contains("is a file; a dataset must be a folder"));
 }
 
 #[test]

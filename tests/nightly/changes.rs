@@ -155,7 +155,7 @@ fn what_was_changed_by_hand_is_made_again() {
         flip(name);
         let found = events(at, &night);
         assert_eq!(stages(&found).0, done, "{name}");
-        assert_eq!(again(&found)[0], format!("{}: run/{name} was changed since", done[0]));
+        assert_eq!(again(&found)[0], format!("{}: run/{name} has changed since", done[0]));
         assert_eq!(stages(&events(at, &night)).0, [] as [&str; 0], "{name}");
         assert!(first == top(at, "run"), "{name}");
         assert!(model == fs::read(at.join("run/model/model.safetensors")).expect("a model"), "{name}");
@@ -189,7 +189,7 @@ fn a_night_searches_an_index_that_it_keeps() {
     assert_eq!(event(&events(at, &other), "index")["k"], 9);
     fs::write(at.join("run/model/items.index"), "none").expect("written");
     let found = events(at, &other);
-    assert_eq!(again(&found), ["index: run/model/items.index was changed since"].map(String::from));
+    assert_eq!(again(&found), ["index: run/model/items.index has changed since"].map(String::from));
     assert_eq!(stages(&events(at, &[&other[..], &["--recall", "0.9"]].concat())).1, all[..2], "another recall");
     fails(at, &["nightly", "in.csv", "--out", "other", "--index-k", "9"], 2, &["index.k", "--index approx"]);
 }

@@ -180,7 +180,7 @@ fn the_demo_runs_on_the_shipped_data() {
     let run = support::tercel(at, &demo);
     assert_eq!(run.code, 0, "{}", run.stderr);
     for words in
-        ["seen in training left out", "seen in training included", "of 28 days", "item-kNN", "household ", "popularity"]
+        ["seen in training excluded", "seen in training included", "of 28 days", "item-kNN", "household ", "popularity"]
     {
         assert!(run.stdout.contains(words), "no `{words}` in {}", run.stdout);
     }

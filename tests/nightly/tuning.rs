@@ -84,7 +84,7 @@ fn a_search_is_done_every_so_many_nights_and_holds_in_those_between() {
     let at = folder.path();
     let found = events(at, &NIGHT);
     assert!(searched(&found), "never one before: {found:#?}");
-    assert_eq!(event(&found, "due")["reason"], "there was none before");
+    assert_eq!(event(&found, "due")["reason"], "there has been none yet");
     let tuned = event(&found, "tuned");
     assert_eq!((&tuned["night"], &tuned["metric"]), (&1.into(), &"ndcg@5".into()));
     assert!(tuned["value"].as_f64() > Some(0.0) && tuned["interval"].is_array(), "{tuned}");
@@ -113,11 +113,11 @@ fn a_search_is_done_every_so_many_nights_and_holds_in_those_between() {
     // The same night once more, and the next one: the settings stay.
     let again = events(at, &NIGHT);
     assert_eq!(stages(&again).0, [] as [&str; 0], "nothing is due: {again:#?}");
-    assert_eq!(skipped(&again), Some("the last search was tonight; one every 2 nights"));
+    assert_eq!(skipped(&again), Some("the last search was tonight; it runs every 2 nights"));
     another_day(at, 1);
     let next = events(at, &NIGHT);
     assert_eq!((stages(&next).0.len(), searched(&next)), (4, false));
-    assert_eq!(skipped(&next), Some("the last search was a night ago; one every 2 nights"));
+    assert_eq!(skipped(&next), Some("the last search was a night ago; it runs every 2 nights"));
     assert_eq!((&event(&next, "tuned")["night"], &event(&next, "tuned")["chosen"]), (&1.into(), &tuned["chosen"]));
     assert!((config("run")["optimizer"]["lr"].as_f64().expect("a rate") - lr).abs() < 1e-6);
     // What is given since holds, and is said.
@@ -125,7 +125,7 @@ fn a_search_is_done_every_so_many_nights_and_holds_in_those_between() {
     assert_eq!((&event(&found, "train")["epochs"], searched(&found)), (&2.into(), false));
     assert_eq!(event(&found, "tuned")["given_instead"], serde_json::json!(["optimizer.lr", "train.epochs"]));
     let said = tercel(at, &[&NIGHT[..], &["--epochs", "2"]].concat()).stdout;
-    assert!(said.contains("given since, and taken instead: train.epochs"), "{said}");
+    assert!(said.contains("set explicitly since then, and overriding the tuned values: train.epochs"), "{said}");
     // The settings' file is for people: one that is gone is written again.
     fs::remove_file(at.join("run/tuned.toml")).expect("removed");
     another_day(at, 2);
@@ -137,7 +137,7 @@ fn a_search_is_done_every_so_many_nights_and_holds_in_those_between() {
     // Another question is asked at once.
     write(at, "space.toml", BETTER.replace("0.2", "0.3"));
     let found = events(at, &NIGHT);
-    assert_eq!(event(&found, "due")["reason"], "it is asked something else than the last one");
+    assert_eq!(event(&found, "due")["reason"], "its settings differ from those of the last one");
     assert!(searched(&found));
     // What is given is not searched, though the space names it.
     write(at, "space.toml", BETTER.replace("0.2", "0.25"));
@@ -194,7 +194,7 @@ fn without_anything_better_the_night_goes_on_with_what_it_has() {
     let at = folder.path();
     let said = tercel(at, &NIGHT);
     assert_eq!(said.code, 0, "{}", said.stderr);
-    let words = "nothing is better than the defaults; the night goes on with the defaults";
+    let words = "no settings beat the defaults; the run continues with the defaults";
     assert!(said.stdout.contains(words), "{}", said.stdout);
     assert!(!at.join("run/tuned.toml").exists());
     assert_eq!(record(at)["searched"]["outcome"], "nothing_better");
@@ -224,7 +224,7 @@ fn a_search_that_fails_does_not_keep_the_night() {
     let run = tercel(at, &night);
     // The training that follows has the same settings, and fails as it would without a search.
     assert!(run.stdout.contains("tune: the search failed (") && run.code == 1, "{}{}", run.stdout, run.stderr);
-    assert!(run.stdout.contains("the night goes on with the defaults"), "{}", run.stdout);
+    assert!(run.stdout.contains("the run continues with the defaults"), "{}", run.stdout);
     assert_eq!(record(at)["searched"]["outcome"], "failed");
     assert!(!at.join("run/.tuning.tuning").exists());
     // Not again in the same night; in the next one it is due.

@@ -202,7 +202,7 @@ fn places_that_cannot_be_written() {
     let error = create("folder.csv").unwrap();
     assert!(error.to_string().contains("is a folder"), "{error}");
     let error = create("missing/out.csv").unwrap();
-    assert!(error.to_string().contains("there is no folder"), "{error}");
+    assert!(error.to_string().contains("does not exist; create it first"), "{error}");
     assert_eq!(error.exit_code(), 3);
 }
 

@@ -243,7 +243,7 @@ fn files_of_users_that_cannot_be_read() {
     let cases: [(&[u8], &str); 8] = [
         (b"", "the file is empty"),
         (b"customer\n", "no users"),
-        (b"a,b\nc,d\n", "no column is `customer`"),
+        (b"a,b\nc,d\n", "no column is named `customer`"),
         (b"customer,customer\nu1,u2\n", "two columns are called `customer`"),
         (b"customer,article\nu1,i1\n,i2\n", "row 3, column customer: `` is no id"),
         (b"customer,article\nu1\n", "row 2"),

@@ -97,7 +97,7 @@ fn its_own_rows_are_measured_with_a_warning() {
         let (found, said) = evaluate(&mut model, split, &shop.original);
         assert_eq!(found.rows, shop.original.split(split).rows);
         assert_eq!((found.unknown_items, found.cold_users), (0, 0), "{split:?}");
-        let expected = format!("the model was trained on the {} split, too", split.name());
+        let expected = format!("the model was also trained on the {} split", split.name());
         assert!(said.len() == 1 && said[0].starts_with(&expected), "{said:?}");
     }
     // An observer may end the call there.
@@ -126,7 +126,7 @@ fn another_dataset_is_refused() {
     ];
     for dataset in &others {
         let error = shop.model().evaluate(Evaluate::split(Split::Test), dataset).unwrap_err();
-        assert!(error.to_string().contains("was trained with another dataset than"), "{error}");
+        assert!(error.to_string().contains("was not trained on"), "{error}");
     }
     // Nor is a model of the original one of the refit, or of what was held out of it.
     let mut config = Config::from_toml("[model]\ndim = 8\n[train]\nepochs = 1\nbatch_size = 32").unwrap();

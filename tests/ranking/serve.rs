@@ -164,14 +164,14 @@ fn the_index_is_found_checked_and_built_by_one_rule() {
     fs::copy(&file, shop.at("other/items.index")).unwrap();
     let mut other = Model::load(shop.at("other"), Device::Cpu, 1).unwrap();
     let (_, said) = ask(&mut other, &out, approx(0.9));
-    assert!(said[0].contains("of another model") && said[1] == "built of 20", "{said:?}");
+    assert!(said[0].contains("for another model") && said[1] == "built of 20", "{said:?}");
 
     // A folder in its place: it cannot be read, nor be written.
     fs::remove_file(&file).unwrap();
     fs::create_dir(&file).unwrap();
     let (lists, said) = ask(&mut shop.model(), &out, approx(0.9));
     assert_eq!((lists, said.len()), (exact, 3), "{said:?}");
-    assert!(said[2].contains("the index is not kept"), "{said:?}");
+    assert!(said[2].contains("the index was not saved"), "{said:?}");
 
     let index = other.index(&IndexOptions::exact()).unwrap();
     let request = Recommend::top(5).index(&index);

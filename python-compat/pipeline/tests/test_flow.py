@@ -110,11 +110,11 @@ def test_bad_parameters_say_so_before_any_work(tmp_path: Path) -> None:
     night = Night(tmp_path)
     for arguments, words in (
         (["--user-sample", "0"], "user_sample_percent"),
-        (["--grid", "[]"], "grid: give one set of settings"),
-        (["--tune-every", "0"], "tune-every: 0 is too few"),
-        (["--tune-minutes", "-1"], "tune-minutes: -1.0 is too few"),
+        (["--grid", "[]"], "grid: pass at least one set of settings"),
+        (["--tune-every", "0"], "tune-every: 0 is too small"),
+        (["--tune-minutes", "-1"], "tune-minutes: -1.0 is too small"),
         (["--train-until", "soon"], "soon"),
-        (["--night", "../night"], "the night '../night' has to be letters"),
+        (["--night", "../night"], "the night '../night' must consist of letters"),
     ):
         failed = night.run("--root", "out", *arguments)
         assert failed.returncode != 0

@@ -62,7 +62,7 @@ def test_a_file_that_was_changed_is_neither_replaced_nor_read(tmp_path: Path) ->
         Owned(tmp_path).check(path)
     assert path.read_text() == "mine"
     path.unlink()
-    with pytest.raises(NotOurs, match="is not there"):
+    with pytest.raises(NotOurs, match="does not exist"):
         Owned(tmp_path).check(path)
     wrote(tmp_path, "two")
 
@@ -147,7 +147,7 @@ def test_a_second_flow_is_refused_and_a_dead_one_stops_nobody(tmp_path: Path) ->
     until(lambda: not any(map(alive, tasks)), 10)
     third = flow(tmp_path, "--root", "out", "--grid", "[]")
     words, _ = third.communicate(timeout=120)
-    assert "give one set of settings" in words and third.returncode not in (0, 3), words
+    assert "pass at least one set of settings" in words and third.returncode not in (0, 3), words
     assert not lock.exists()
     # What is resumed writes to the folder of its first run.
     with locked(tmp_path / "out", "test"):
@@ -171,7 +171,7 @@ def test_engines_write_into_new_folders_alone(tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "a.parquet").write_text("mine")
     with (
-        pytest.raises(SystemExit, match=r"error: .*photos: is there already and not empty"),
+        pytest.raises(SystemExit, match=r"error: .*photos: already exists and is not empty"),
         new_folder(str(tmp_path / "photos")),
     ):
         raise AssertionError

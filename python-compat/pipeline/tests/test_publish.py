@@ -261,7 +261,7 @@ def test_a_folder_that_is_there_is_not_written_over(tmp_path: Path) -> None:
     folder = tmp_path / "requests"
     write_requests(folder, "t", "monday", user_lists(predictions(99)), FALLBACK, requests_per_file=3)
     assert [len(path.read_text().splitlines()) for path in sorted(folder.iterdir())] == [3, 1]
-    with pytest.raises(PublishError, match="there already"):
+    with pytest.raises(PublishError, match="already exists"):
         publish_dynamodb(predictions(1), folder, "t", "tuesday", FALLBACK)
 
 
@@ -284,4 +284,4 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert publish.main(["--store", str(store), "--night", "monday", "--back"]) == 0
     assert len(dict(stored(store, "SELECT key, value FROM meta"))["model_checksum"]) == 64
     assert publish.main([*inputs, *where, "--night", "wednesday"]) == 1
-    assert "there already" in capsys.readouterr().err
+    assert "already exists" in capsys.readouterr().err

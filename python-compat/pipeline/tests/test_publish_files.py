@@ -81,13 +81,13 @@ def test_what_is_no_store_is_never_replaced(tmp_path: Path) -> None:
     for path, content in ((store, b"mine"), (night_file(store, "monday"), b"mine, too")):
         path.write_bytes(content)
         before = contents(tmp_path)
-        with pytest.raises(PublishError, match=rf"{path.name} is no store of recommendations, and stays"):
+        with pytest.raises(PublishError, match=rf"{path.name} is not a store of recommendations and is kept"):
             publish_sqlite(lists(1), store, "monday", FALLBACK)
         assert contents(tmp_path) == before
         path.unlink()
     with closing(sqlite3.connect(store)) as base:
         base.execute("CREATE TABLE meta (key TEXT, value TEXT)")
-    with pytest.raises(PublishError, match="no store"):
+    with pytest.raises(PublishError, match="not a store"):
         publish_sqlite(lists(1), store, "monday", FALLBACK)
 
 
@@ -95,7 +95,7 @@ def test_another_night_of_that_name_stays(tmp_path: Path) -> None:
     store = tmp_path / "recommendations.sqlite"
     publish_sqlite(lists(1), store, "monday", FALLBACK)
     shutil.copyfile(night_file(store, "monday"), night_file(store, "tuesday"))
-    with pytest.raises(PublishError, match="holds the night monday, not tuesday, and stays"):
+    with pytest.raises(PublishError, match="contains the night monday, not tuesday, and is kept"):
         publish_sqlite(lists(2), store, "tuesday", FALLBACK)
     assert served(store) == ("monday", 1)
 
@@ -122,7 +122,7 @@ def test_links_are_followed_and_permissions_stay(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     link = tmp_path / "current.sqlite"
     link.symlink_to("real/shop.sqlite")
-    with pytest.raises(tercel.FileError, match="which is not there"):
+    with pytest.raises(tercel.FileError, match="which does not exist"):
         publish_sqlite(lists(1), link, "monday", FALLBACK)
     before = os.umask(0o022)
     try:

@@ -67,7 +67,7 @@ def followed(path: str | os.PathLike[str]) -> Path:
     real = Path(os.path.realpath(given))
     if not real.exists():
         where = shown(os.readlink(given))
-        raise FileError(f"{shown(given)}: a link to {where}, which is not there; make it, or name another output")
+        raise FileError(f"{shown(given)}: a link to {where}, which does not exist; create it, or name another output")
     return real
 
 
@@ -131,7 +131,7 @@ def _taken(path: Path, target: Path, command: str) -> int:
             except OSError as error:
                 if error.errno not in _NO_LOCKS:
                     raise
-                warnings.warn(f"{shown(path)}: no locks here: nothing keeps a second writer away", stacklevel=2)
+                warnings.warn(f"{shown(path)}: no file locks here: a second writer is not prevented", stacklevel=2)
             if _same(handle, path):
                 if os.fstat(handle).st_size and _claim(handle) is None:
                     words = f"{shown(path)}: is there and no lock of ours; remove it if nobody needs it"
@@ -317,4 +317,4 @@ def remove_named(folder: Path, names: Iterable[str]) -> None:
         left = sorted(os.listdir(folder))
         if not left:
             raise
-        raise FileError(f"{shown(folder)}: `{left[0]}` is none of ours and stays there", path=str(folder)) from error
+        raise FileError(f"{shown(folder)}: `{left[0]}` was not created by Tercel", path=str(folder)) from error

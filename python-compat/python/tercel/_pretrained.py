@@ -68,7 +68,7 @@ def _filled(draft: Path, source: Path, target: Path, trainer: bool) -> None:
             continue
         if _manifest(source) == before:
             return
-    raise CheckpointError(f"{shown(source)}: is replaced again and again; wait for who writes it", path=str(source))
+    raise CheckpointError(f"{shown(source)}: keeps being replaced; wait for its writer", path=str(source))
 
 
 def _copied(file: Path, draft: Path, target: Path) -> None:

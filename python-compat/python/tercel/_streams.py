@@ -67,7 +67,7 @@ def stream_of(table: Table, name: str = "table") -> object:
             raise DataError(f"{name}: has no columns{_hint(table)}", path=name)
         twice = [column for column, count in Counter(names).items() if count > 1]
         if twice:
-            raise SchemaError(f"{name}: the column `{twice[0]}` is there twice", path=name, column=twice[0])
+            raise SchemaError(f"{name}: the column `{twice[0]}` appears twice", path=name, column=twice[0])
     return made
 
 
@@ -85,7 +85,7 @@ def _stream_of(table: Any, name: str) -> object:
         # Not by its own stream: that takes a named index for a column, in some versions.
         twice = [column for column, count in Counter(map(str, table.columns)).items() if count > 1]
         if twice:
-            raise SchemaError(f"{name}: the column `{twice[0]}` is there twice", path=name, column=twice[0])
+            raise SchemaError(f"{name}: the column `{twice[0]}` appears twice", path=name, column=twice[0])
         with refused(name):
             return pa.Table.from_pandas(table, preserve_index=False)
     kind = type(table).__name__

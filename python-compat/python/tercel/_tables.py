@@ -185,7 +185,7 @@ def read_all(tables: Sequence[Table], options: Mapping[str, Any], engine: str | 
         else:
             parts.append(Reading(given(table, "table"), options))
     if not parts:
-        raise DataError("table: no files are given", path="table")
+        raise DataError("table: no files given", path="table")
     first = parts[0]
     for part in parts[1:]:
         for one, other in ((part, first), (first, part)):
@@ -246,7 +246,7 @@ def together(tables: Sequence[pa.Table]) -> pa.Table:
                     for table in tables
                 ]
             except pa.ArrowException as error:
-                raise SchemaError(f"column {name}: {kinds} do not go together: {error}", column=name) from error
+                raise SchemaError(f"column {name}: {kinds} cannot be combined: {error}", column=name) from error
     return pa.concat_tables(tables, promote_options="permissive")
 
 
@@ -289,7 +289,7 @@ def users_source(users: object, name: str = "users") -> str | list[str] | tuple[
         return name, stream_of(users, name)
     ids = raw_ids(users, name)
     if not ids:
-        raise DataError(f"{name}: no users; give raw ids, or None for everybody", path=name)
+        raise DataError(f"{name}: no users; pass raw ids, or None for all users", path=name)
     return ids
 
 

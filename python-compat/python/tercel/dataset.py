@@ -94,45 +94,44 @@ class Dataset:
         seed: int = 0,
         progress: bool = True,
     ) -> Dataset:
-        """Encodes interactions (a row for each) and features into a dataset folder.
+        """Encodes interactions (one per row) and features into a dataset folder.
 
-        Tables enter by the Arrow C stream interface, batch by batch: none of their columns is copied as a whole, and a
-        stream may be longer than memory. Everything that is fitted is fitted on the training split alone.
+        Tables are read batch by batch through the Arrow C stream interface: no column is copied as a whole, and a
+        stream may be larger than memory. Everything that is fitted is fitted on the training split only.
 
         Args:
             interactions: A path, a table, or several: the training split, or all splits (see `split`).
-            out: The folder to write; without it a temporary one, which goes with this object.
-            user: The user column; found by its name where it is a usual one (`user_id`, `customer_id`, …). The same
-                holds for `item` and `time`.
+            out: The folder to write; by default a temporary one, which is removed with this object.
+            user: The user column; by default a column with a common name (`user_id`, `customer_id`, …). The same holds
+                for `item` and `time`.
             item: The item column.
-            time: The time column: timestamps, dates, their texts, or numbers (see `time_unit`).
-            weight: The column with a row's weight.
+            time: The time column: timestamps, dates, either as text, or numbers (see `time_unit`).
+            weight: The column of row weights.
             split: `time:VALID_START,TEST_START`, `last-per-user:N`, `random:FRACTION` or `none`.
-            valid: The validation split, where it comes by itself.
-            test: The test split, where it comes by itself.
-            user_features: One row per user: the id in the column that `user_key` names, and features. The index of a
-                pandas data frame is no column: `frame.reset_index()` makes it one.
-            item_features: The same of items.
+            valid: The validation split, if it is separate.
+            test: The test split, if it is separate.
+            user_features: One row per user: the id, in the column named by `user_key`, and features. The index of a
+                pandas data frame is not a column: use `frame.reset_index()`.
+            item_features: The same for items.
             user_feature_kinds: By column: `categorical`, `multi-hot:SEPARATOR`, `numeric`, `numeric:BUCKETS`, `skip`.
-            item_feature_kinds: The same of items.
-            user_key: The column of `user_features` with the user's id; without it the one that has the user column's
-                name, or a usual one.
-            item_key: The same of items.
-            min_user_count: Users with fewer training rows are left out.
-            min_item_count: The same of items.
-            on_error: `skip` keeps rows that cannot be read in `rejected.csv`, instead of raising `RowError`.
-            format: Of files, where their names do not tell: `csv`, `movielens`, `hm`, `arrow`, `parquet`.
-            sep: What stands between two values of a text file: `,`, `tab`, `;`, `|`, `::` or other bytes. Found in the
-                file without it.
+            item_feature_kinds: The same for items.
+            user_key: The id column of `user_features`; by default the one named like the user column, or a common name.
+            item_key: The same for items.
+            min_user_count: Users with fewer training rows are dropped.
+            min_item_count: The same for items.
+            on_error: `skip` writes malformed rows to `rejected.csv` instead of raising `RowError`.
+            format: The format of files whose names do not show it: `csv`, `movielens`, `hm`, `arrow`, `parquet`.
+            sep: The separator of text files: `,`, `tab`, `;`, `|`, `::` or other bytes. Detected from the file by
+                default.
             columns: The columns' names, for text files without a header.
             quote: The character that quotes a value, or `none`.
-            escape: The character that takes the next one as it is, as `\\` in files of Spark, MySQL and Hive.
-            null: The words that stand for a missing value, in the place of the usual ones (empty, NULL, NaN, …).
-            time_unit: What integer times count: `s`, `ms`, `us`, `ns`, `days` (since 1970), `excel` (days since the end
-                of 1899). Told from the values where they can be only one.
-            time_format: How times are written, as `%Y%m%d` or `%d/%m/%Y`.
-            threads: 0 for every core. The result does not depend on it.
-            seed: Of a random split.
+            escape: The escape character, such as `\\` in files written by Spark, MySQL and Hive.
+            null: The words that mean a missing value, instead of the usual ones (empty, NULL, NaN, …).
+            time_unit: The unit of integer times: `s`, `ms`, `us`, `ns`, `days` (since 1970), `excel` (days since the
+                end of 1899). Detected from the values if only one fits.
+            time_format: The format of times, such as `%Y%m%d` or `%d/%m/%Y`.
+            threads: 0 for every core. Does not affect the result.
+            seed: The seed of a random split.
             progress: Shows a bar.
 
         >>> import tempfile, tercel
@@ -214,30 +213,30 @@ class Dataset:
 
     @property
     def users(self) -> int:
-        """How many users the training split names."""
+        """The number of users in the training split."""
         return int(self.manifest["users"]["rows"]) - 1
 
     @property
     def items(self) -> int:
-        """How many items the training split names: the catalogue."""
+        """The number of items in the training split: the catalogue."""
         return int(self.manifest["items"]["rows"]) - 1
 
     @property
     def shape(self) -> dict[str, Any]:
-        """What is known of the training rows as a whole, which the defaults of a training follow from: `rows`, `users`,
-        `items`, `user_rows` and `item_rows` (means), `user_rows_median`, `gini` of the items' rows, `repeats` (the
-        share of rows that repeat an earlier one), `timed` (the share with another time than the user's row before),
-        `valid_rows`, `later` (the share of the held-out rows that come after their user's training rows), `next`: how
-        often the user's last item is among 20 that the two items before (`last`), two earlier ones (`earlier`), all
-        items before (`all`) or popularity tell, and `held_out`: how often any item of a user is among 20 that their
-        others (`neighbours`) or popularity tell.
+        """Statistics of the training rows, from which default settings are derived: `rows`, `users`, `items`,
+        `user_rows` and `item_rows` (means), `user_rows_median`, `gini` of the rows per item, `repeats` (the share of
+        rows that repeat an earlier one), `timed` (the share whose time differs from that of the user's row before),
+        `valid_rows`, `later` (the share of held-out rows that come after their user's training rows), `next`: how often
+        the user's last item is in the top 20 predicted by the two items before (`last`), two earlier ones (`earlier`),
+        all items before (`all`) or popularity, and `held_out`: how often any item of a user is in the top 20 predicted
+        by their other items (`neighbours`) or popularity.
         """
         found = self._shape or json.loads(_core.shape(self.path))
         self._shape = found
         return dict(found)
 
     def rows(self, split: Split = "train") -> int:
-        """The rows of a split."""
+        """The number of rows of a split."""
         return int(self._split(split)["rows"])
 
     def to_arrow(self, split: Split = "train", *, mmap: bool = True) -> pa.Table:
@@ -245,19 +244,19 @@ class Dataset:
         `unseen`, in held-out splits), timestamps are seconds.
 
         Args:
-            split: Which.
-            mmap: Maps the shards. They must not be written over while the table is in use (ingest never does): a file
-                that is cut ends the process. Without it they are read into memory.
+            split: The split.
+            mmap: Maps the shards. They must not be overwritten while the table is in use (ingest never does): if one is
+                truncated, the process ends. Otherwise they are read into memory.
         """
         files = self._split(split)["files"]
         tables = [_arrow(self.path / file["name"], mmap=mmap) for file in files]
         return pa.concat_tables(tables) if tables else pa.table({"user": pa.array([], pa.uint32())})
 
     def user_table(self, *, unseen: bool = False) -> pa.Table:
-        """The users: raw ids, training counts and codes of features. Row 0 stands for unknown ones.
+        """The users: raw ids, training counts and feature codes. Row 0 is the unknown user.
 
         Args:
-            unseen: Also those that held-out rows alone name, behind the others.
+            unseen: Appends those that occur in held-out rows only.
         """
         return self._table("users", unseen)
 
@@ -304,9 +303,9 @@ def read_interactions(
     time_unit: str | None = None,
     time_format: str | None = None,
 ) -> pa.Table:
-    """The rows of a table as `Dataset.build` reads them, without a dataset: what a worker of a cluster makes of its
-    part. Columns are found, times parsed and rows refused in the same way; these rows are built into the same dataset,
-    but for ids, which are texts here.
+    """The rows of a table as `Dataset.build` reads them, without building a dataset: for workers of a cluster. Columns
+    are detected, times parsed and rows rejected in the same way; the rows give the same dataset, except that ids are
+    texts here.
 
     >>> import tercel
     >>> days = ["2020-09-22", "2020-09-22 10:00:30"]
@@ -316,17 +315,16 @@ def read_interactions(
 
     Args:
         table: Rows in memory: a table, record batch, list of them or data frame.
-        user: The user column; found by its name where it is a usual one. The same holds for `item` and `time`.
+        user: The user column; by default a column with a common name. The same holds for `item` and `time`.
         item: The item column.
         time: The time column.
-        weight: The column with a row's weight.
-        null: The words that stand for a missing value, in the place of the usual ones.
-        time_unit: What integer times count, as for `Dataset.build`. A part of the rows may leave open what all of them
-            would tell: give it.
-        time_format: How times are written.
+        weight: The column of row weights.
+        null: The words that mean a missing value, instead of the usual ones.
+        time_unit: The unit of integer times, as for `Dataset.build`. Pass it if part of the rows may be ambiguous.
+        time_format: The format of times.
 
     Returns:
-        The columns user and item (string), time (int64, seconds since 1970, UTC) and weight (float), the last two where
+        The columns user and item (string), time (int64, seconds since 1970, UTC) and weight (float), the last two if
         the table has them.
 
     Raises:

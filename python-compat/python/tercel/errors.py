@@ -1,7 +1,7 @@
-"""What can go wrong, as exceptions that say what, where and what to do.
+"""Exceptions, which say what went wrong, where, and what to do.
 
-Everything that this package raises by itself is a `TercelError`. The place is in attributes, so that a program need not
-read the text:
+Every exception raised by this package is a `TercelError`. The location is in attributes, so that programs need not
+parse the text:
 
 >>> import tercel
 >>> try:
@@ -15,7 +15,7 @@ from __future__ import annotations
 
 
 class TercelError(Exception):
-    """The base of all.
+    """The base class.
 
     Attributes:
         path: The file, folder or table that it is about, if any.
@@ -107,7 +107,7 @@ class SchemaError(DataError):
 
 
 class KindError(DataError, TypeError):
-    """Something of another kind was given than a table, a path or ids; `path` names the argument.
+    """An argument is not a table, a path or ids; `path` names the argument.
 
     >>> import tercel
     >>> tercel.Dataset.build(3, progress=False)  # doctest: +ELLIPSIS
@@ -117,7 +117,7 @@ class KindError(DataError, TypeError):
 
 
 class UnknownNameError(SchemaError, KeyError):
-    """A column is asked for by a name that there is not; `column` has the name.
+    """There is no column of this name; `column` has the name.
 
     >>> from tercel.merlin.schema import Schema
     >>> Schema(["user_id", "item_id"])["sku"]
@@ -127,7 +127,7 @@ class UnknownNameError(SchemaError, KeyError):
 
 
 class NotHereError(TercelError, AttributeError):
-    """A name of Merlin, TensorFlow or TensorFlow Recommenders that Tercel does not have.
+    """A name of Merlin, TensorFlow or TensorFlow Recommenders that Tercel does not provide.
 
     >>> import tercel.tf as tf
     >>> tf.random.set_seed(42)  # doctest: +ELLIPSIS
@@ -137,7 +137,7 @@ class NotHereError(TercelError, AttributeError):
 
 
 class NotWrittenError(TercelError, NotImplementedError):
-    """A method that whoever derives from a class must write.
+    """A method that a subclass must implement.
 
     >>> import tercel.tf as tf
     >>> tf.keras.Model()(1)
@@ -147,7 +147,7 @@ class NotWrittenError(TercelError, NotImplementedError):
 
 
 class DamagedError(DataError):
-    """A file of Tercel's own is damaged.
+    """A file written by Tercel is damaged.
 
     >>> import tempfile, numpy as np, tercel
     >>> file = tempfile.NamedTemporaryFile(suffix=".index")
@@ -166,7 +166,7 @@ class CheckpointError(TercelError):
     >>> import tercel
     >>> tercel.Model("no-such-folder")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    tercel.errors.CheckpointError: no-such-folder/config.json: there is no such file...
+    tercel.errors.CheckpointError: no-such-folder/config.json: no such file...
     """
 
 
@@ -194,7 +194,7 @@ class NonFiniteError(TercelError, ArithmeticError):
 
 
 class OutOfMemoryError(TercelError, MemoryError):
-    """A memory limit cannot be kept, of the host or of the device.
+    """The memory of the host or the device, or a memory limit, is not sufficient.
 
     >>> import tercel
     >>> data = tercel.Dataset.build(tercel.demo_purchases(), progress=False)
@@ -206,7 +206,7 @@ class OutOfMemoryError(TercelError, MemoryError):
 
 
 class DeviceError(TercelError, RuntimeError):
-    """A CUDA device was asked for and cannot be used.
+    """A CUDA device was requested but cannot be used.
 
     >>> import tercel
     >>> tercel.device_for("cuda:99")  # doctest: +ELLIPSIS
@@ -216,7 +216,7 @@ class DeviceError(TercelError, RuntimeError):
 
 
 class ResultWarning(UserWarning):
-    """Something of a result was left out, or is not as it may seem.
+    """Part of a result was left out, or the result may be misleading.
 
     >>> import tercel
     >>> issubclass(tercel.ResultWarning, UserWarning)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over users, and its 95 % bootstrap interval where there is one.
+    """A mean over users, with its 95 % bootstrap interval if there is one.
 
     >>> import tercel
     >>> print(tercel.Estimate(0.25, low=0.2, high=0.3125))
@@ -36,18 +36,18 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Full-catalogue metrics of a split in one view, the popularity baseline beside them, and the other views.
+    """Full-catalogue metrics of a split in one view, those of the baselines, and the other views.
 
     Attributes:
-        view: `discovery`, what users find that is new to them, or `next`, what they take next, be it new or not.
-        metrics: By name (`recall@10`, `ndcg@10`, …); empty where there is nothing to find.
-        popularity: The baseline's values of the same names.
-        baselines: Those of what else needs no model, by name: `popular_7_days`, `popular_28_days`, `item_knn`.
-        users: Users that were judged: every user is one row, whatever the number of its items.
-        nothing: Why there is nothing to find in this view; None where there is.
-        definitions: What each figure is, in words.
-        details: Everything that `tercel evaluate --json` says.
-        views: Every view that was looked at, by name, this one included.
+        view: `discovery`, what users find that is new to them, or `next`, what they interact with next, new or not.
+        metrics: By name (`recall@10`, `ndcg@10`, …); empty if there is nothing to find.
+        popularity: The values of the popularity baseline, by the same names.
+        baselines: Those of the other baselines, by name: `popular_7_days`, `popular_28_days`, `item_knn`.
+        users: The number of users evaluated; each counts once, whatever the number of their items.
+        nothing: Why there is nothing to find in this view; otherwise None.
+        definitions: The definition of each metric, in words.
+        details: Everything that `tercel evaluate --json` reports.
+        views: Every view that was evaluated, by name, including this one.
 
     >>> import tercel
     >>> data = tercel.Dataset.build(tercel.demo_purchases(), split="last-per-user:1", progress=False)
@@ -56,7 +56,7 @@ class Evaluation:
     >>> report.view, report.users, report.metrics["recall@5"].value == report["recall@5"]
     ('next', 30, True)
     >>> print(report.views["discovery"])
-    test, discovery: nothing to find: all 30 pairs of user and item in the test split stand in the training split too
+    test, discovery: nothing to find: all 30 pairs of user and item in the test split are also in the training split
     """
 
     split: str
@@ -110,26 +110,26 @@ def evaluate(
 ) -> Evaluation:
     """Evaluates a model on a split of the dataset that it was trained on: every user, the full catalogue.
 
-    What comes back is the first view that has anything to find; its `views` has all that were looked at.
+    Returns the first view with anything to find; its `views` has all that were evaluated.
 
     Args:
         model: The model.
         dataset: Its dataset, or one with the same vocabularies.
         split: `valid` or `test`.
-        k: The lengths of list that are judged.
-        view: `discovery` leaves out the items that a user has had in training, from the lists and from what is to be
-            found; `next` keeps them in both; `both` looks at one after the other, as it is done without it where at
-            least 1 % of the split's rows repeat training rows (else discovery alone).
-        include_seen: Short for `view="next"`, or `view="discovery"` where it is False.
-        baselines: What stands beside the model and popularity: the most popular of the last 7 and 28 days (`recent`),
-            these and the neighbours of what a user has (`all`), or nothing (`none`).
+        k: The list lengths.
+        view: `discovery` removes the items of a user's training rows from the lists and from the relevant items; `next`
+            keeps them in both; `both` evaluates the two views. The default is `both` if at least 1 % of the split's
+            rows repeat training rows, else `discovery`.
+        include_seen: Short for `view="next"`, or for `view="discovery"` if False.
+        baselines: Baselines in addition to popularity: the most popular items of the last 7 and 28 days (`recent`),
+            these and item-kNN (`all`), or no others (`none`).
         bootstrap: Resamples for the intervals; 0 for none.
-        seed: Of the resamples.
+        seed: The seed of the resamples.
         progress: Shows a bar.
 
     Raises:
         ConfigError: For a setting that cannot be used, or two that contradict each other.
-        DataError: When nobody has items in the split.
+        DataError: If no user has items in the split.
 
     >>> import tercel
     >>> data = tercel.Dataset.build(tercel.demo_purchases(), split="last-per-user:1", progress=False)
@@ -171,7 +171,7 @@ def _view(view: str | None, include_seen: bool | None) -> str | None:
         return None if view is None else text_of(view, "view")
     short = "next" if include_seen else "discovery"
     if view not in (None, short):
-        raise ConfigError(f"view: {view!r} contradicts include_seen={include_seen!r}; give one", field="view")
+        raise ConfigError(f"view: {view!r} contradicts include_seen={include_seen!r}; pass only one", field="view")
     return short
 
 

@@ -1,4 +1,4 @@
-"""Items to be found by inner product, exactly or with a recall that is kept and measured."""
+"""Search for items by dot product, exactly or with a target recall that is measured."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ Rule: TypeAlias = "str | dict[str, Any]"
 """A tag, or `{"tag": …}`, `{"items": […]}`, `{"all": [rules]}`, `{"any": [rules]}`, `{"not": rule}`."""
 
 NO_ITEM = 2**32 - 1
-"""The number of a place without an item."""
+"""The number in a place without an item."""
 
 
 class Index:
-    """An index of items, known by numbers from 0 to 2^32 - 2.
+    """An index of items, identified by numbers from 0 to 2^32 - 2.
 
     >>> import numpy as np, tercel
     >>> vectors = np.array([[1.0, 0.0], [0.8, 0.6], [0.0, 1.0]], dtype=np.float32)
@@ -57,19 +57,19 @@ class Index:
 
         Args:
             vectors: Rows of D values.
-            ids: Their numbers; 0, 1, … without them.
-            queries: Held-out queries that recall is measured with: a thousand or more embeddings of users. Without
-                them items stand in.
-            recall: The mean recall@k that it must keep; `None` for an exact index.
-            k: The k that the recall is meant for.
-            seed: Of its lists and samples.
+            ids: Their numbers; 0, 1, … by default.
+            queries: Held-out queries with which recall is measured: a thousand or more embeddings of users. By default,
+                items are used as queries.
+            recall: The minimum mean recall@k; `None` for an exact index.
+            k: The k of the recall.
+            seed: The seed of its lists and samples.
             threads: 0 for every core.
-            catalogue: What catalogue this is, in your words.
+            catalogue: A name for the catalogue.
             device: `cpu`, `cuda:N` or `auto`.
 
         Raises:
-            ConfigError: For a recall or k that cannot be kept.
-            ShapeError: When vectors, ids and queries do not fit together.
+            ConfigError: For a recall or k that is out of range.
+            ShapeError: If vectors, ids and queries do not fit together.
         """
         numbers = None if ids is None else _numbers(ids)
         asked = None if queries is None else _rows(queries)
@@ -87,18 +87,18 @@ class Index:
             path: The file.
             device: `cpu`, `cuda:N` or `auto`.
             threads: 0 for every core.
-            mmap: Maps the file instead of reading it into memory: several processes share what they read of it. Then it
-                must not be written over while it is open (replace it by rename): a file that is cut ends the process,
+            mmap: Maps the file instead of reading it into memory, so that several processes share its pages. It must
+                then not be overwritten while it is open (replace it by rename): if it is truncated, the process ends
                 with a line that names it.
 
         Raises:
-            DamagedError: When a byte of it has changed.
-            OutOfMemoryError: When it does not fit into memory.
+            DamagedError: If a byte of it has changed.
+            OutOfMemoryError: If it does not fit into memory.
         """
         return cls(_core.ItemIndex.open(path_of(path, "path"), device, count("threads", threads), bool(mmap)))
 
     def save(self, path: PathLike) -> None:
-        """Writes the index into one file, whole or not at all."""
+        """Writes the index into one file, completely or not at all."""
         self._core.save(path_of(path, "path"))
 
     def search(
@@ -109,18 +109,18 @@ class Index:
         skip: Sequence[Iterable[int]] | None = None,
         only: Rule | None = None,
     ) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.float32]]:
-        """The best `k` items of each query: item numbers and scores, descending, ties by number. Places without an item
-        hold `NO_ITEM` and -inf.
+        """The best `k` items of each query: item numbers and scores, descending, ties by number. Places without an
+        item contain `NO_ITEM` and -inf.
 
         Args:
-            queries: Rows of D values. Asking for many at once is far faster than one by one.
+            queries: Rows of D values. Searching many at once is far faster than one by one.
             k: Items per query.
-            skip: For each query the items that it must not be given.
-            only: The only items that may be given.
+            skip: For each query, the items that must not be returned.
+            only: The only items that may be returned.
 
         Raises:
-            ConfigError: For a rule that says nothing, a tag that no item has, or a negative `k`.
-            ShapeError: When the queries are not as wide as the vectors, or not as many as the lists.
+            ConfigError: For an empty rule, a tag that no item has, or a negative `k`.
+            ShapeError: If the width of the queries differs from that of the vectors, or their number from the lists.
         """
         lists = None
         if skip is not None:
@@ -142,37 +142,37 @@ class Index:
 
     @property
     def tags(self) -> dict[str, int]:
-        """The tags, and how many items each has."""
+        """The tags, with the number of items of each."""
         return dict(self._core.tags())
 
     def add(self, ids: npt.NDArray[np.uint32], vectors: npt.NDArray[np.float32]) -> None:
         """Adds items, or replaces them.
 
         Raises:
-            ShapeError: When ids and vectors do not fit together, or are not as wide as the index.
+            ShapeError: If ids and vectors do not fit together, or the width differs from that of the index.
         """
         self._core.add(_numbers(ids), _rows(vectors))
 
     def remove(self, ids: Iterable[int]) -> int:
-        """Removes items; answers how many were there."""
+        """Removes items; returns how many were in the index."""
         return self._core.remove(_numbers(_several(ids, "ids")).tolist())
 
     def measure(self) -> dict[str, Any] | None:
-        """Measures recall again, with its interval and under filters; `None` for an exact index, as every one of a few
-        thousand items is.
+        """Measures recall again, with its interval and under filters; `None` for an exact index, which every index of a
+        few thousand items is.
         """
         found: dict[str, Any] | None = json.loads(self._core.measure())
         return found
 
     @property
     def about(self) -> dict[str, Any]:
-        """Its kind, its settings, and what was measured."""
+        """Its kind, settings and measurements."""
         found: dict[str, Any] = json.loads(self._core.about())
         return found
 
     @property
     def rebuild_advised(self) -> str | None:
-        """Why it should be built anew, if it should."""
+        """Why it should be rebuilt, if so."""
         return self._core.rebuild_advised()
 
     @property
@@ -181,7 +181,7 @@ class Index:
         return self._core.shape()[1]
 
     def __len__(self) -> int:
-        """How many items it has."""
+        """The number of items."""
         return self._core.shape()[0]
 
 

@@ -25,10 +25,10 @@ from .evaluation import Evaluation, evaluate
 from .index import Index
 
 _SPREAD = 8, 0.25
-"""How an index has the popularity: in so many columns, of which a user has so much."""
+"""How an index stores popularity: the number of columns, and the user's share in each."""
 
 Exclude: TypeAlias = Literal["all", "train", "none"]
-"""Which of a user's items are left out of its list."""
+"""Which of a user's items are excluded from their list."""
 
 
 class Model:
@@ -47,13 +47,13 @@ class Model:
         """Opens a model folder.
 
         Args:
-            path: The folder that `train`, `save_pretrained` or `tercel train` has written.
+            path: A folder written by `train`, `save_pretrained` or `tercel train`.
             device: `auto`, `cpu` or `cuda:N`.
             threads: 0 for every core.
 
         Raises:
-            CheckpointError: When the folder is not a whole model.
-            DeviceError: When the device cannot be used.
+            CheckpointError: If the folder does not contain a complete model.
+            DeviceError: If the device cannot be used.
         """
         self.path = path_of(path, "path")
         self._core = _core.TwoTower(self.path, device, count("threads", threads))
@@ -74,22 +74,22 @@ class Model:
     ) -> Model:
         """Trains on a dataset.
 
-        Ctrl-C stops at a checkpoint: the same call with `resume=True` goes on from there, and ends bit for bit where an
-        unbroken one ends (on a CPU).
+        Ctrl-C stops at a checkpoint: the same call with `resume=True` continues from there, and the result is
+        bit-identical to that of an uninterrupted run (on a CPU).
 
         Args:
-            dataset: What to learn from; or its folder.
-            out: The model folder; without it a temporary one, which goes with the model.
+            dataset: The dataset to train on, or its folder.
+            out: The model folder; by default a temporary one, which is removed with the model.
             config: A TOML or JSON file, or a dictionary, as for `tercel train --config`.
-            resume: Goes on from the folder's last checkpoint.
+            resume: Continues from the folder's last checkpoint.
             progress: Shows a bar.
-            on_event: Called with what happens (`tercel train --json` says the same); what it raises stops training.
+            on_event: Called with every event of `tercel train --json`; an exception that it raises stops training.
             settings: Short names of settings: `dim`, `epochs`, `batch_size`, `lr`, … (`tercel.config.SHORT`).
 
         Raises:
             ConfigError: For a setting that cannot be used.
-            NonFiniteError: When the loss or a parameter becomes NaN or infinite.
-            CheckpointError: When the folder holds an unfinished run and `resume` is false, or another run.
+            NonFiniteError: If the loss or a parameter becomes NaN or infinite.
+            CheckpointError: If the folder contains an unfinished run and `resume` is false, or a different run.
         """
         dataset = opened(dataset)
         whole = configuration(config, settings)
@@ -118,21 +118,21 @@ class Model:
 
     @classmethod
     def from_pretrained(cls, path: PathLike, *, device: str = "auto", threads: int = 0) -> Model:
-        """Opens a folder that `save_pretrained` has written; the same as `Model(path)`."""
+        """Opens a folder written by `save_pretrained`; the same as `Model(path)`."""
         return cls(path, device=device, threads=threads)
 
     def save_pretrained(self, path: PathLike, *, trainer: bool = False) -> Path:
         """Writes the model into a folder: parameters (`model.safetensors`), settings (`config.json`), vocabularies,
-        figures (`metrics.json`) and the model card (`README.md`).
+        metrics (`metrics.json`) and the model card (`README.md`).
 
         Args:
-            path: The folder; a model that is there is replaced.
-            trainer: Also the optimizer's state, which resuming needs.
+            path: The folder; an existing model is replaced.
+            trainer: Also writes the optimizer state, which is needed for resuming.
 
         Raises:
-            CheckpointError: When the folder holds anything that is no model's, or a file of this model is a link that
-                leads out of its folder.
-            FileError: When another process writes it.
+            CheckpointError: If the folder contains anything that is not part of a model, or a file of this model is a
+                link that leads out of its folder.
+            FileError: If another process is writing it.
         """
         target = path_of(path, "path")
         if target.resolve() == self.path.resolve():
@@ -142,14 +142,14 @@ class Model:
 
     @property
     def config(self) -> Config:
-        """The settings that it was trained with, defaults filled in."""
+        """The settings that it was trained with, including defaults."""
         info: Config = json.loads(self._core.info())
         found: Config = info["config"]
         return found
 
     @property
     def metrics(self) -> dict[str, Any]:
-        """What training measured: losses by epoch, validations, and the figures of the model card."""
+        """What training measured: losses by epoch, validation metrics, and the metrics of the model card."""
         found: dict[str, Any] = json.loads(_core.read_json(self.path / "metrics.json"))
         found.pop("checksum")
         return found
@@ -161,7 +161,7 @@ class Model:
 
     @property
     def device(self) -> str:
-        """Where it computes: `cpu` or `cuda:N`."""
+        """The device it runs on: `cpu` or `cuda:N`."""
         return self._core.device()
 
     @property
@@ -185,27 +185,27 @@ class Model:
         return pa.concat_arrays([chunk for table in tables for chunk in table.chunks])
 
     def user_embeddings(self, users: Iterable[object] | Table | None = None) -> npt.NDArray[np.float32]:
-        """The vectors of users, one row each: of all, of these ids, or of those of a table or file (see `recommend`).
+        """The vectors of users, one row each: of all users, of these ids, or of a table or file (see `recommend`).
 
-        Their inner products with `item_embeddings()` rank exactly as `recommend` does.
+        Their dot products with `item_embeddings()` give the ranking of `recommend`.
         """
         asked = users_source(users)
         with explained(users=users):
             return self._core.user_embeddings(asked)
 
     def item_embeddings(self, items: Iterable[object] | None = None) -> npt.NDArray[np.float32]:
-        """The vectors of items, one row each: of all, or of these ids."""
+        """The vectors of items, one row each: of all items, or of these ids."""
         return self._core.item_embeddings(None if items is None else raw_ids(items))
 
     def build_index(self, *, recall: float | None = 0.95, k: int = 10) -> Index:
-        """An index of its items, numbered by their rows in the vocabulary (from 1): approximate with this recall, or
-        exact with `None`. Item features are its tags (`category=shoes`). It is searched with `index_queries`.
+        """An index of the model's items, numbered by their rows in the vocabulary (from 1): approximate with this
+        recall, or exact with `None`. Item features become tags (`category=shoes`). Search it with `index_queries`.
         """
         return Index(self._core.build_index(recall, count("k", k)))
 
     def index_queries(self, users: Iterable[object] | Table | None = None) -> npt.NDArray[np.float32]:
-        """The vectors of users for an index that `build_index` has built: `user_embeddings`, with the column that is
-        for popularity spread over several, as the index has it.
+        """The vectors of users for an index built by `build_index`: `user_embeddings`, with the popularity column
+        spread over several columns, as in the index.
 
         >>> import tercel
         >>> data = tercel.Dataset.build(tercel.demo_purchases(), progress=False)
@@ -245,39 +245,39 @@ class Model:
         mmap: bool = False,
         progress: bool = True,
     ) -> pa.Table:
-        """The top `k` items of every user: columns user, rank (from 1), item, score. Without `out`, and with `mmap`,
+        """The top `k` items of every user: columns user, rank (from 1), item, score. Without `out`, or with `mmap`,
         the table is mapped from disk, so it may be larger than memory.
 
-        Everybody gets `k` items as long as `k` are left.
+        Every user gets `k` items as long as `k` remain.
 
         Args:
             k: Items per user.
-            users: Raw ids; or a table or file with a user column and, where there are, items that new users have had
-                (a row each, joining their history) and features. Everybody without it.
+            users: Raw ids; or a table or file with a user column and, optionally, the items of new users (one per row,
+                added to their history) and features. By default all users.
             items: Raw ids of the only items that may be recommended.
-            tags: Only items that have all of these, each `column=value`.
-            seen: The dataset that says what users have, and whose training rows are the histories that the model reads;
-                without it, the training rows that the model keeps.
-            exclude: Which of a user's items are left out: those of every split (`all`, the default), those of the
-                training split (`train`), or `none`. Without `seen` those of the other splits are not known, which a
-                warning says.
+            tags: Recommends only items that have all of these, each as `column=value`.
+            seen: The dataset that defines which items users already have, and whose training rows are the histories
+                that the model reads; by default, the training rows stored in the model.
+            exclude: Which of a user's items are excluded: those of every split (`all`, the default), those of the
+                training split (`train`), or `none`. Without `seen`, those of the other splits are unknown, and a
+                warning says so.
             include_seen: Keeps the items that a user has: short for `exclude="none"`.
-            recall: Searches through an approximate index that keeps this recall: `items.index` in the model's folder,
-                which is built where it is missing, damaged or of another model.
-            out: Writes to this file (`.arrow`, `.parquet`, `.csv`, `.jsonl`), of which the table is then read back
-                where it is Arrow or Parquet; empty for other formats.
-            by_user: With `.jsonl`, writes a line for every user.
-            memory: Bytes that blocks of users may take.
-            sep: What stands between two values of a text file of users; as all settings below, as for `Dataset.build`.
-                Found in the file without it.
+            recall: Uses an approximate index with at least this recall: `items.index` in the model's folder, which is
+                built if it is missing, damaged or of another model.
+            out: Writes to this file (`.arrow`, `.parquet`, `.csv`, `.jsonl`). The returned table is read back from
+                it if it is Arrow or Parquet, and is empty for other formats.
+            by_user: With `.jsonl`, writes one line per user.
+            memory: Memory limit for blocks of users, in bytes.
+            sep: The separator of a text file of users; this and the settings below are as for `Dataset.build`.
+                Detected from the file by default.
             columns: The columns' names, for a text file without a header.
             quote: The character that quotes a value, or `none`.
-            escape: The character that takes the next one as it is.
-            null: The words that stand for a missing value, in the place of the usual ones.
-            time_unit: What integer times count: `s`, `ms`, `us`, `ns`, `days`, `excel`.
-            time_format: How times are written, as `%d/%m/%Y`.
-            mmap: Maps the lists of the Arrow file `out` instead of reading them into memory. Then it must not be
-                written over while the table is in use: a file that is cut ends the process.
+            escape: The escape character.
+            null: The words that mean a missing value, instead of the usual ones.
+            time_unit: The unit of integer times: `s`, `ms`, `us`, `ns`, `days`, `excel`.
+            time_format: The format of times, such as `%d/%m/%Y`.
+            mmap: Maps the lists of the Arrow file `out` instead of reading them into memory. The file must then not be
+                overwritten while the table is in use: if it is truncated, the process ends.
             progress: Shows a bar.
 
         Raises:
@@ -285,7 +285,7 @@ class Model:
             DataError: For a table of users that cannot be used.
 
         Warns:
-            ResultWarning: Of what was left out, or is not as it may seem.
+            ResultWarning: If something was left out, or the result may be misleading.
         """
         k = count("k", k)
         memory = None if memory is None else count("memory", memory)
@@ -347,7 +347,7 @@ class Model:
         return evaluate(self, dataset, split, **settings)
 
     def __repr__(self) -> str:
-        """What it is, in a line."""
+        """A one-line description."""
         return f"Model({str(self.path)!r}, D = {self.config['model']['dim']}, {len(self.item_ids)} items)"
 
 

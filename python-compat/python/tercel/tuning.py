@@ -19,7 +19,7 @@ from .model import Model
 
 
 class Tuned:
-    """What a search has found.
+    """The result of a search.
 
     >>> import tercel
     >>> data = tercel.Dataset.build(tercel.demo_purchases(), split="last-per-user:1", progress=False)
@@ -29,18 +29,18 @@ class Tuned:
 
     Attributes:
         path: The folder: `tuned.toml`, `trials.parquet`, `report.html` and `model`.
-        metric: What was followed, on the validation split.
-        value: The winner's figure.
+        metric: The metric that was maximized, on the validation split.
+        value: The winner's metric value.
         interval: The ends of its 95 % interval.
-        default_value: The defaults' figure; None where they failed.
-        gain: How much better the winner is than the defaults, user by user, and the ends of the 95 % interval; None
-            where the defaults win.
+        default_value: The metric value of the defaults; None if they failed.
+        gain: The paired difference between the winner and the defaults over users, and the ends of its 95 % interval;
+            None if the defaults win.
         chosen: The winner's settings, by their keys in a configuration file.
-        trials: How many were tried.
+        trials: The number of trials.
     """
 
     def __init__(self, path: Path, summary: Mapping[str, Any], folder: Scratch | None = None) -> None:
-        """What `tune` answers."""
+        """Use `tune`."""
         self.path = path
         self.metric: str = summary["metric"]
         self.value: float = summary["value"]
@@ -89,10 +89,11 @@ def tune(
     on_trial: Callable[[Event], None] | None = None,
     **settings: Any,
 ) -> Tuned:
-    """Searches the settings that are best on a dataset, on its validation split.
+    """Searches for the best settings for a dataset, on its validation split.
 
-    Many short trainings; the best quarter goes on from its checkpoints, and so to the end. Settings that are given are
-    not searched. Without a validation split a part of the training rows is held out. The test split is not read.
+    The search starts many short trials, and the best quarter repeatedly continues from its checkpoints. Settings that
+    are passed are not searched. Without a validation split, part of the training rows is held out. The test split is
+    never read.
 
     >>> import tercel
     >>> data = tercel.Dataset.build(tercel.demo_purchases(), split="last-per-user:1", progress=False)
@@ -102,26 +103,24 @@ def tune(
     >>> top = found.model().recommend(k=2, seen=data, progress=False)
 
     Args:
-        dataset: What to learn from.
-        out: The folder to write; without it a temporary one, which goes with what is answered.
-        minutes: How long it may take; 10 where `trials` is not given.
-        trials: How many settings are tried.
-        metric: `ndcg@10`, `recall@20`, …; with `discovery.` or `next.` before it where people buy again.
-        space: What is searched, as in a space file: `{"model": {"temperature": {"from": 0.05, "to": 0.4, "scale":
-            "log"}, "user": {"history": [0, 2]}}}`; without it what the data suggests.
-        parallel: Trials side by side; 0: one a core, two on a GPU.
-        config: What is not searched: a TOML or JSON file, or a dictionary.
-        resume: Goes on with a search that was stopped; one that is finished, and was asked the same, is answered
-            as it is.
+        dataset: The dataset to train on.
+        out: The folder to write; by default a temporary one, which is removed with the result.
+        minutes: Time limit; 10 if `trials` is not given.
+        trials: Number of trials.
+        metric: `ndcg@10`, `recall@20`, …; optionally with the prefix `discovery.` or `next.` for repeat purchases.
+        space: The search space, as in a space file: `{"model": {"temperature": {"from": 0.05, "to": 0.4, "scale":
+            "log"}, "user": {"history": [0, 2]}}}`; by default derived from the data.
+        parallel: Number of parallel trials; 0 runs one per core, or two on a GPU.
+        config: Settings that are not searched: a TOML or JSON file, or a dictionary.
+        resume: Continues an interrupted search; if one with the same arguments is finished, its result is returned.
         progress: Shows a bar.
-        on_trial: Called with every trial's figure: `trial`, `rung`, `epochs`, `chosen`, `value`, `failed`; what it
-            raises stops the search.
-        settings: Short names of settings of training, which are not searched.
+        on_trial: Called with every trial's result: `trial`, `rung`, `epochs`, `chosen`, `value`, `failed`; an exception
+            that it raises stops the search.
+        settings: Training settings by short name, which are not searched.
 
     Raises:
-        ConfigError: For what cannot be used.
-        CheckpointError: When the folder holds an unfinished search and `resume` is false, or it was asked something
-            else.
+        ConfigError: For settings that cannot be used.
+        CheckpointError: If the folder contains an unfinished search and `resume` is false, or one with other arguments.
     """
     dataset = opened(dataset)
     folder = Scratch() if out is None else None

@@ -105,7 +105,7 @@ pub(super) fn load(context: &Context, source: &Source) -> Result<Loaded> {
             Ok(module) => return Ok(Loaded { module, ptx }),
             Err(e) if asked.is_none() && e.0 == sys::CUresult::CUDA_ERROR_UNSUPPORTED_PTX_VERSION => {
                 tracing::warn!(
-                    "the driver is older than NVRTC and refuses its PTX for {}: taking the embedded PTX",
+                    "the driver is older than NVRTC and rejects its PTX for {}: using the embedded PTX",
                     source.stem
                 );
             }

@@ -55,7 +55,7 @@ pub fn speak_of_threads_without_memory() {
         let text = payload.downcast_ref::<String>().map(String::as_str).or(payload.downcast_ref::<&str>().copied());
         if text.is_some_and(|text| text.starts_with("failed to allocate an alternative stack")) {
             one_speaks();
-            exit_with(b"error: out of memory: a thread could not start; give it more, or use fewer --threads\n");
+            exit_with(b"error: out of memory: a thread could not start; provide more memory, or use fewer --threads\n");
         }
         speak(panic);
     }));
@@ -77,7 +77,7 @@ fn leave(size: usize) -> ! {
     let line: [&[u8]; 3] = [
         b"error: out of memory: ",
         decimal(size, &mut digits),
-        b" bytes more were asked for; give it more, or use fewer --threads, or a smaller --memory or --batch-size\n",
+        b" more bytes were requested; provide more memory, or use fewer --threads, or a smaller --memory or --batch-size\n",
     ];
     let mut text = [0; 160];
     let mut len = 0;

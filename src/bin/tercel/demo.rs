@@ -63,7 +63,7 @@ fn find_data(given: Option<&Path>) -> Result<PathBuf> {
     found.cloned().ok_or_else(|| {
         Error::input(
             &places[0],
-            "the demo's data (nightly.toml and its files) is not here; run from the repository, or give --data",
+            "the demo data (nightly.toml and its files) was not found; run from the repository, or pass --data",
         )
     })
 }
@@ -85,11 +85,11 @@ fn show(data: &Path, files: &nightly::Finished, out: &Output) -> Result<()> {
         let name = names.get(&row.item).map_or("(a product without a description)", String::as_str);
         out.text(format_args!("  {:>2}. {name} (product {}, score {:.2})", row.rank, row.item, row.score));
     }
-    out.text(format_args!("\nThe predictions of every household: {}", files.predictions.display()));
-    out.text(format_args!("The model: {}   its data: {}", files.model.display(), files.dataset.display()));
+    out.text(format_args!("\nPredictions for all households: {}", files.predictions.display()));
+    out.text(format_args!("Model: {}   dataset: {}", files.model.display(), files.dataset.display()));
     out.text(format_args!(
-        "Its settings are nightly.toml's. What suits your own data best: `tercel tune --data DATASET --out TUNED` searches; \
-         of this data: `tercel tune --data {} --out out/tuned`",
+        "Its settings come from nightly.toml. To search for the best settings on your own data: `tercel tune --data DATASET \
+         --out TUNED`; on this data: `tercel tune --data {} --out out/tuned`",
         files.dataset.display()
     ));
     Ok(())

@@ -69,7 +69,7 @@ fn swept(path: &Path, out: &Output) -> Result<()> {
         out.text(format_args!("{what} {}{reason}", path.display()));
     }
     if met.is_empty() {
-        out.text(format_args!("{}: nothing is left of any run", path.display()));
+        out.text(format_args!("{}: no leftovers of any run", path.display()));
     }
     Ok(())
 }
@@ -106,11 +106,11 @@ pub fn run(args: &Args, out: &Output) -> Result<()> {
     let precision = if report.cpu_multiplies_bf16 {
         "the softmax loss multiplies bf16 values (train.precision)"
     } else {
-        "computes in fp32, whatever train.precision says"
+        "computes in fp32 regardless of train.precision"
     };
     out.text(format!("instructions   {}: {precision}", report.instruction_sets.join(", ")));
     out.text(format!(
-        "memory         {}, of which {} available",
+        "memory         {}, {} available",
         memory(report.memory_bytes),
         memory(report.memory_available_bytes)
     ));
@@ -140,7 +140,7 @@ fn words(cuda: &CudaInfo) -> String {
         cuda.driver_version % 1000 / 10,
         match cuda.kernels_from {
             "nvrtc" => "compiled for this device",
-            _ => "the PTX that comes with Tercel",
+            _ => "the PTX shipped with Tercel",
         }
     )
 }
@@ -170,7 +170,7 @@ fn budget(data: &std::path::Path, args: &Args, cuda: Option<&CudaInfo>, out: &Ou
     ));
     if let Some(free) = free {
         let fits = if total <= free { "fits" } else { "does not fit" };
-        out.text(format!("it {fits}: {} are free", size(free)));
+        out.text(format!("it {fits}: {} free", size(free)));
     }
     Ok(())
 }

@@ -85,7 +85,7 @@ pub fn perform(
     }
     match keep(&opened, settings.split, &evaluations) {
         // A model folder that cannot be written (a shared mount, say) is as good to evaluate.
-        Err(error) if cannot_be_written(&error) => tracing::warn!("the metrics are not kept: {error}"),
+        Err(error) if cannot_be_written(&error) => tracing::warn!("the metrics were not saved: {error}"),
         kept => kept?,
     }
     Ok(())
@@ -124,20 +124,20 @@ fn table(found: &Evaluation, out: &Output) {
         return;
     }
     out.text(format_args!(
-        "{} split, {}: {} users, {} of their items; items seen in training {}",
+        "{} split, {}: {} users, {} relevant items; items seen in training {}",
         found.split.name(),
         found.view,
         thousands(found.users),
         thousands(found.relevant),
-        if found.view == View::Next { "included" } else { "left out" }
+        if found.view == View::Next { "included" } else { "excluded" }
     ));
     let repeated = if found.view == View::Discovery { found.repeated } else { 0 };
     let notes = [
         (found.skipped_users, "users have no items in the split and are skipped"),
-        (repeated, "of the split's items their users have in training: no discoveries, left out"),
-        (found.repeating_users, "users have nothing else in the split and are skipped"),
-        (found.cold_users, "users are new: they are ranked for by their features alone"),
-        (found.unknown_items, "items are not in the training split: they can only be missed"),
+        (repeated, "of the split's items are already in their user's training rows: not discoveries, excluded"),
+        (found.repeating_users, "users have no other items in the split and are skipped"),
+        (found.cold_users, "users are new: their lists are based on their features alone"),
+        (found.unknown_items, "items are not in the training split and cannot be recommended"),
     ];
     for (number, what) in notes.into_iter().filter(|(number, _)| *number > 0) {
         out.text(format_args!("  {} {what}", thousands(number)));

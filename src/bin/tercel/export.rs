@@ -57,7 +57,7 @@ pub fn run(args: &Args, out: &Output) -> Result<()> {
 /// What can be checked before any work: that there is something to do, and that every file can be written.
 fn check(args: &Args) -> Result<()> {
     if args.items.is_empty() && args.users.is_empty() {
-        return Err(Error::config("export", "nothing to write: give --items FILE, --users FILE or both"));
+        return Err(Error::config("export", "nothing to write: pass --items FILE, --users FILE or both"));
     }
     let mut places = Vec::new();
     for path in args.items.iter().chain(&args.users) {

@@ -45,7 +45,7 @@ pub struct Args {
 
 pub fn run(args: &Args, out: &Output) -> Result<()> {
     if let Some(file) = args.out.as_ref().filter(|file| file.is_dir()) {
-        return Err(Error::input(file, "is a folder; the index goes to a file in it"));
+        return Err(Error::input(file, "is a folder; name a file in it for the index"));
     }
     let mut settings = IndexSettings::default();
     args.settings.apply(&mut settings);
@@ -83,12 +83,12 @@ pub fn perform(
 /// What is known of an index, for people.
 pub fn lines(about: &About, out: &Output) {
     let Some(measured) = &about.measured else {
-        return out.text("  exact: it searches all items");
+        return out.text("  exact: searches all items");
     };
     let recall = measured.recall;
     let source = match measured.source {
         QuerySource::Given => "held-out queries",
-        QuerySource::Items => "items in the place of queries",
+        QuerySource::Items => "items used as queries",
     };
     out.text(format_args!(
         "  recall@{} {:.4} ({:.4} to {:.4}) over {} {source}; {:.1} % of the items read, {} lists",

@@ -101,7 +101,7 @@ pub fn perform(inputs: &[PathBuf], dataset: &Path, config: &IngestConfig, out: &
     }
     if summary.filtered.is_some() {
         out.text(format_args!(
-            "  below the least count: {} users and {} items; with them went {} training, {} validation and {} test rows",
+            "  below the minimum count: {} users and {} items, removed with {} training, {} validation and {} test rows",
             thousands(filtered.users),
             thousands(filtered.items),
             thousands(filtered.train_rows),
@@ -124,9 +124,8 @@ fn repeats(summary: &IngestSummary) -> Option<String> {
     let held_out = summary.valid_rows + summary.test_rows;
     let repeats = summary.valid_repeats + summary.test_repeats;
     let share = 100.0 * repeats as f64 / held_out.max(1) as f64;
-    (held_out > 0).then(|| {
-        format!("{share:.1} % of the validation and test rows repeat training rows: the same user, the same item")
-    })
+    (held_out > 0)
+        .then(|| format!("{share:.1} % of the validation and test rows repeat training rows (same user, same item)"))
 }
 
 /// What the columns were taken for, in a line.

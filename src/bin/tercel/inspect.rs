@@ -89,7 +89,7 @@ pub fn run(args: &Args, out: &Output) -> Result<()> {
         search::unfinished(&tuned, out)?;
         return Ok(());
     }
-    let reason = "is no shard, dataset, model or search: it has neither dataset.json nor config.json nor tune.json";
+    let reason = "is not a shard, dataset, model or search: it has no dataset.json, config.json or tune.json";
     Err(Error::input(path, reason))
 }
 
@@ -97,7 +97,7 @@ pub fn run(args: &Args, out: &Output) -> Result<()> {
 fn text(path: &Path, bytes: u64, out: &Output) -> Result<()> {
     let keys = read_json::<serde_json::Map<String, Value>>(path)?.len();
     out.event("inspect", &json!({ "kind": "text", "path": shown(path), "bytes": bytes, "keys": keys }));
-    out.text(format_args!("{}: JSON, {}; its checksum holds", path.display(), size(bytes)));
+    out.text(format_args!("{}: JSON, {}; checksum OK", path.display(), size(bytes)));
     Ok(())
 }
 
@@ -112,9 +112,9 @@ fn index(path: &Path, bytes: u64, out: &Output) -> Result<()> {
     let (items, dim) = (thousands(index.len() as u64), index.dim());
     out.text(format_args!("{}: index, {items} items of width {dim}, {}", path.display(), size(bytes)));
     crate::index::lines(index.about(), out);
-    out.text(format_args!("  {} tags; every checksum holds", index.tags().count()));
+    out.text(format_args!("  {} tags; all checksums OK", index.tags().count()));
     if let Some(reason) = index.rebuild_advised() {
-        out.text(format_args!("  build it again: {reason}"));
+        out.text(format_args!("  rebuild advised: {reason}"));
     }
     Ok(())
 }
@@ -126,8 +126,7 @@ fn shard(path: &Path, bytes: u64, out: &Output) -> Result<()> {
     out.event("inspect", &fields);
     out.text(format_args!("{}: shard, {} rows, {}", path.display(), thousands(summary.rows), size(bytes)));
     shard_lines(&summary, out);
-    let checked =
-        if summary.checksums { "every block's checksum holds" } else { "no checksums: another program's file" };
+    let checked = if summary.checksums { "all block checksums OK" } else { "no checksums: not written by Tercel" };
     out.text(format_args!("  {} blocks; {checked}", summary.blocks));
     Ok(())
 }
@@ -193,9 +192,9 @@ fn dataset(path: &Path, out: &Output) -> Result<()> {
         merge(&mut event, &json!({ "derived": derived }));
     }
     out.event("inspect", &event);
-    out.text(format_args!("{}: dataset, {} in {files} files; {checksums} checksums hold", path.display(), size(bytes)));
+    out.text(format_args!("{}: dataset, {} in {files} files; {checksums} checksums OK", path.display(), size(bytes)));
     if let Some(derived) = &manifest.derived {
-        out.text(format_args!("  made of dataset {}: {}", derived.from, derived.kind));
+        out.text(format_args!("  derived from dataset {}: {}", derived.from, derived.kind));
     }
     for which in Split::ALL {
         let info = dataset.split(which);
@@ -255,7 +254,7 @@ impl Checked {
 
 fn model(path: &Path, out: &Output) -> Result<()> {
     let dir = ModelDir::new(path);
-    let missing = || Error::checkpoint(path, "there is no model any more");
+    let missing = || Error::checkpoint(path, "the model no longer exists");
     let checked = settled(&dir.file("config.json"), missing, |_| Checked::of(&dir))?;
     let Checked { info, state, checked, tensors } = checked;
     let values: u64 = tensors.iter().map(|(_, _, shape)| shape.iter().product::<u64>()).sum();
@@ -281,9 +280,9 @@ fn model(path: &Path, out: &Output) -> Result<()> {
         (None, false) => "no checkpoint yet".to_owned(),
         (None, true) => "trained".to_owned(),
         (Some(_), true) => format!("trained, {epoch} epochs, {} steps", thousands(steps)),
-        (Some(_), false) => format!("unfinished after {} steps: go on with --resume", thousands(steps)),
+        (Some(_), false) => format!("unfinished after {} steps: continue with --resume", thousands(steps)),
     };
-    out.text(format_args!("{}: model, {stands}; {checked} checksums hold", path.display()));
+    out.text(format_args!("{}: model, {stands}; {checked} checksums OK", path.display()));
     out.text(format_args!("  {} values in {} tensors", thousands(values), tensors.len()));
     for (name, dtype, shape) in &tensors {
         let shape: Vec<String> = shape.iter().map(u64::to_string).collect();
@@ -314,7 +313,7 @@ fn header(path: &Path) -> Result<Vec<(String, String, Vec<u64>)>> {
     file.read_exact(&mut length).map_err(|e| Error::io(path, e))?;
     let length = u64::from_le_bytes(length);
     if length > 100_000_000 {
-        return Err(damaged("it says that it is longer than a header may be"));
+        return Err(damaged("the header claims to be longer than the maximum"));
     }
     let mut text = Vec::new();
     file.take(length).read_to_end(&mut text).map_err(|e| Error::io(path, e))?;
@@ -347,7 +346,7 @@ fn kind(feature: &Feature) -> &'static str {
 fn entity_lines(name: &str, info: &EntityInfo, column: &str, out: &Output) {
     let unseen = match info.unseen {
         0 => String::new(),
-        n => format!(", and {} that only valid and test name", thousands(n.into())),
+        n => format!(", and {} only in valid and test", thousands(n.into())),
     };
     out.text(format_args!(
         "  {name}: {} of column {column}{unseen}",

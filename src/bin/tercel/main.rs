@@ -84,7 +84,7 @@ fn main() -> ExitCode {
     };
     progress::init_log(cli.quiet);
     if let Err(error) = installed {
-        tracing::warn!("a file that is cut while it is read will end this process without a word: {error}");
+        tracing::warn!("if a file is cut while it is being read, this process will end without a message: {error}");
     }
     let out = Output::new(cli.json);
     match run(&cli.command, &out) {

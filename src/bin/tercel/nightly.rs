@@ -120,10 +120,10 @@ pub struct Finished {
 /// Runs every stage that is not finished.
 pub fn perform(settings: &Settings, out: &Output) -> Result<Finished> {
     if settings.input.is_empty() {
-        return Err(Error::config("input", "nothing to read: name a file, or set `input` in the TOML file"));
+        return Err(Error::config("input", "no input: name a file, or set `input` in the TOML file"));
     }
     let Some(folder) = &settings.out else {
-        return Err(Error::config("out", "no folder for the run: give --out, or set `out` in the TOML file"));
+        return Err(Error::config("out", "no output folder: pass --out, or set `out` in the TOML file"));
     };
     let mut config = settings.config();
     config.validate()?;
@@ -302,15 +302,15 @@ impl Night<'_> {
     fn is_finished(&mut self, task: &Task, usable: bool) -> Result<bool> {
         let reason = match self.state.standing(task)? {
             Standing::Finished if usable => {
-                self.skip(task.stage, "finished already");
+                self.skip(task.stage, "already finished");
                 return Ok(true);
             }
             Standing::Open => return Ok(false),
-            Standing::Finished => "this version cannot read what another left".into(),
+            Standing::Finished => "this version cannot read the files of another version".into(),
             Standing::Again(reason) => reason,
         };
         self.out.event("again", &json!({ "stage": task.stage.name(), "reason": reason }));
-        self.out.text(format_args!("{}: again, because {reason}", task.stage.name()));
+        self.out.text(format_args!("{}: running again, because {reason}", task.stage.name()));
         Ok(false)
     }
 
@@ -344,7 +344,7 @@ impl Night<'_> {
 }
 
 fn replaced(path: &Path) -> Error {
-    Error::input(path, "was replaced by another run while this one worked; run it again")
+    Error::input(path, "was replaced by another run during this one; run again")
 }
 
 /// Whether a file says what else is in its folder.

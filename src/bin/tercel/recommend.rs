@@ -121,11 +121,14 @@ fn report(file: &Path, settings: &RecommendSettings, found: &Recommended, out: &
         duration(found.seconds)
     ));
     if found.short_users > 0 {
-        out.text(format_args!("  {} users get fewer: no more items are left for them", thousands(found.short_users)));
+        out.text(format_args!(
+            "  {} users get fewer: there are no more items left for them",
+            thousands(found.short_users)
+        ));
     }
     if found.users > 1 && found.diversity.most_common_share > 0.5 {
         out.text(format_args!(
-            "  {:.0} % of the users get one and the same list: the model may have collapsed",
+            "  {:.0} % of the users get the same list: the model may have collapsed",
             100.0 * found.diversity.most_common_share
         ));
     }

@@ -54,7 +54,7 @@ pub fn run(args: &Args, out: &Output) -> Result<()> {
 /// Trains, shows the progress and says what came of it.
 pub fn perform(data: &Path, model: &Path, config: &Config, resume: bool, out: &Output) -> Result<()> {
     if model.is_file() {
-        return Err(Error::input(model, "is a file; a model is a folder"));
+        return Err(Error::input(model, "is a file; a model must be a folder"));
     }
     let dataset = Dataset::open(data)?;
     let first = !model.exists();
@@ -89,7 +89,7 @@ pub fn perform(data: &Path, model: &Path, config: &Config, resume: bool, out: &O
     let mut fields = serde_json::to_value(&summary).unwrap_or_default();
     fields["model"] = shown(model).into();
     out.event("train", &fields);
-    let how = if summary.already_finished { "was finished already" } else { "trained" };
+    let how = if summary.already_finished { "already finished" } else { "trained" };
     out.text(format_args!(
         "{}: {how}: {} epochs, {} steps, loss {:.4}, in {}",
         model.display(),
@@ -101,7 +101,7 @@ pub fn perform(data: &Path, model: &Path, config: &Config, resume: bool, out: &O
     if first && decided.get() {
         let data = data.display();
         out.text(format_args!(
-            "the settings are defaults: `tercel tune --data {data} --out TUNED` finds this data's own"
+            "these are default settings; `tercel tune --data {data} --out TUNED` searches for better ones"
         ));
     }
     Ok(())
@@ -124,7 +124,7 @@ fn words(event: &TrainEvent, watched: Option<&str>) -> Option<String> {
         }
         TrainEvent::Watching { metric, reason } => format!("early stopping watches {metric}: {reason}"),
         TrainEvent::EarlyStop { epoch, best_epoch, metric, value } => {
-            format!("stopped after epoch {epoch}: epoch {best_epoch} is the best, {metric} {value:.4}")
+            format!("stopped after epoch {epoch}: epoch {best_epoch} was the best, {metric} {value:.4}")
         }
         TrainEvent::Diagnostics(found) => return diagnosis(found),
         _ => return None,

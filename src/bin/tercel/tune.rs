@@ -106,8 +106,8 @@ fn words(event: &TuneEvent) -> Option<String> {
     Some(match event {
         TuneEvent::Search { space, metric, view, validation, users, parallel, resumed } => {
             let keys: Vec<&str> = space.0.keys().map(String::as_str).collect();
-            let side = if *parallel == 1 { "one at a time".into() } else { format!("{parallel} side by side") };
-            let again = if *resumed > 0 { format!("; {resumed} trials are there already") } else { String::new() };
+            let side = if *parallel == 1 { "one at a time".into() } else { format!("{parallel} in parallel") };
+            let again = if *resumed > 0 { format!("; {resumed} trials already started") } else { String::new() };
             format!(
                 "searching {}\n{metric} of {} users on {validation}; trials {side}{again}\n{view}",
                 keys.join(", "),
@@ -117,9 +117,9 @@ fn words(event: &TuneEvent) -> Option<String> {
         TuneEvent::Plan(plan) => format!("{} trials, {} rungs", plan.trials, plan.rungs),
         TuneEvent::Trial { trial, failed: Some(reason), .. } => format!("trial {trial} failed: {reason}"),
         TuneEvent::Rung { rung, trials, best, value, gain } => {
-            format!("rung {rung}: {} trials, the best is trial {best} with {value:.4}{}", trials.len(), beside(*gain))
+            format!("rung {rung}: {} trials, the best is trial {best} at {value:.4}{}", trials.len(), beside(*gain))
         }
-        TuneEvent::OutOfTime { rung } => format!("time is up after rung {rung}"),
+        TuneEvent::OutOfTime { rung } => format!("time limit reached after rung {rung}"),
         TuneEvent::Final { trial, rows, epochs } => {
             format!("trial {trial} wins; training it on {} rows for {epochs} epochs", thousands(*rows))
         }
@@ -129,9 +129,7 @@ fn words(event: &TuneEvent) -> Option<String> {
 
 /// How much better than the defaults, in words.
 pub fn beside(gain: Option<[f64; 3]>) -> String {
-    gain.map_or(String::new(), |[gain, low, high]| {
-        format!(", {gain:+.4} ({low:+.4} to {high:+.4}) beside the defaults")
-    })
+    gain.map_or(String::new(), |[gain, low, high]| format!(", {gain:+.4} ({low:+.4} to {high:+.4}) over the defaults"))
 }
 
 fn say(summary: &TuneSummary, tuned: &Path, out: &Output) {
@@ -142,7 +140,7 @@ fn say(summary: &TuneSummary, tuned: &Path, out: &Output) {
         _ => out.text(format_args!("{metric} {value:.4}{}: {}", beside(summary.gain), chosen(&summary.chosen))),
     }
     out.text(format_args!(
-        "{}: {} trials in {}; halving spared {saved:.0} % of their epochs; see report.html, train with tuned.toml",
+        "{}: {} trials in {}; halving saved {saved:.0} % of their epochs; see report.html, train with tuned.toml",
         tuned.display(),
         summary.trials,
         duration(*seconds)

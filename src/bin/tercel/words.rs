@@ -20,10 +20,10 @@ const FLAGS: [(&str, &str); 11] = [
 /// How the library's sentences speak of settings, and what the command says there.
 const PHRASES: [(&str, &str); 10] = [
     ("`include_seen`", "--include-seen"),
-    ("goes with an approximate index", "goes with --index approx"),
+    ("requires an approximate index", "requires --index approx"),
     ("raise `memory`", "raise --memory"),
     ("or exclude training items alone", "or pass --exclude train"),
-    ("set `resume` to go on with it, or take another folder", "pass --resume to go on with it, or give another --out"),
+    ("set `resume` to continue it, or choose another folder", "pass --resume to continue it, or choose another --out"),
     ("without `resume`", "without --resume"),
     ("ingest with a `split`", "ingest with --split, --valid or --test"),
     ("the device `cpu`", "--device cpu"),
@@ -50,9 +50,11 @@ pub fn under(table: &str, error: Error) -> Error {
 /// A note, as the command logs it.
 pub fn note(note: &Note) -> String {
     match note {
-        Note::TrainingItemsOnly => "the model keeps training purchases only: give --exclude-seen DATASET to leave out \
-                                    those of its validation and test splits too (--exclude train: as it is)"
-            .to_owned(),
+        Note::TrainingItemsOnly => {
+            "the model stores training rows only: pass --exclude-seen DATASET to also exclude the \
+                                    items of its validation and test splits, or --exclude train to silence this note"
+                .to_owned()
+        }
         note => sentence(&note.to_string()),
     }
 }

@@ -42,7 +42,7 @@ impl Dataset {
     pub fn hold_out(&self, out: impl AsRef<Path>, seed: u64) -> Result<Dataset> {
         let old = self.manifest();
         if old.valid.rows > 0 {
-            let reason = format!("has {} validation rows already; nothing is to be held out", old.valid.rows);
+            let reason = format!("has {} validation rows already; there is no need to hold out any", old.valid.rows);
             return Err(Error::input(self.dir(), reason));
         }
         let making = Making::begin(self, out.as_ref())?;
@@ -61,7 +61,7 @@ impl Dataset {
         }
         let Some((kind, Parts { train, valid, counts: [user_counts, item_counts] })) = found else {
             let reason = format!(
-                "none of its {} training rows can be held out: each is all that is known of its user or of its item",
+                "none of its {} training rows can be held out: each is the only row of its user or of its item",
                 old.train.rows
             );
             return Err(Error::input(self.dir(), reason));

@@ -79,7 +79,7 @@ pub(super) fn read_features(
             return rejected.push(
                 path,
                 number,
-                reject(input.key, format!("{} is no id; every row needs one", quoted(key))),
+                reject(input.key, format!("{} is not an id; every row needs one", quoted(key))),
             );
         }
         let row = ids.find(key).map_or(NOWHERE, |id| side.row[id as usize]);
@@ -95,7 +95,7 @@ pub(super) fn read_features(
         met += 1;
         let cell = |i: usize| feature_value(values[i], missing);
         let problem = if seen[row as usize] {
-            Some((input.key, format!("{} has a row already", quoted(key))))
+            Some((input.key, format!("{} already has a row", quoted(key))))
         } else {
             columns.iter().zip(&input.columns).find_map(|(c, (i, _))| c.check(cell(*i)).map(|reason| (*i, reason)))
         };
@@ -116,10 +116,10 @@ pub(super) fn read_features(
     }
     fitted.notes.push(format!("{file}: {trained} of {} {word} have features", side.rows - 1));
     if rows > met {
-        fitted.notes.push(format!("{file}: {} rows are of {word} that no interaction names", rows - met));
+        fitted.notes.push(format!("{file}: {} rows belong to {word} without interactions", rows - met));
     }
     if below > 0 {
-        fitted.notes.push(format!("{file}: {below} rows are of {word} below the least count"));
+        fitted.notes.push(format!("{file}: {below} rows belong to {word} below the minimum count"));
     }
     for (at, (column, (i, _))) in columns.into_iter().zip(&input.columns).enumerate() {
         let name = &names[*i];

@@ -25,7 +25,7 @@ use crate::{Error, Result};
 pub fn interactions(name: impl Into<PathBuf>, table: Stream, config: &IngestConfig) -> Result<Stream> {
     config.validate()?;
     if config.on_error == OnError::Skip {
-        return Err(Error::config("on_error", "rows are not left out here: use `stop` (the default)"));
+        return Err(Error::config("on_error", "rows cannot be skipped here: use `stop` (the default)"));
     }
     let train = vec![Input::table(name, table)];
     let plan = plan(&Inputs { train, ..Inputs::default() }, config)?;

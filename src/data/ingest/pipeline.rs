@@ -343,7 +343,10 @@ fn work(
         let users = dictionaries.users.resolve(&columns.users, turn, &mut scratch, &mut slot.users);
         let items = dictionaries.items.resolve(&columns.items, turn, &mut scratch, &mut slot.items);
         if users.and(items).is_err() {
-            slot.body = Body::Failed(Error::input(&file.table.path, "more ids than fit: about 4 billion a side"));
+            slot.body = Body::Failed(Error::input(
+                &file.table.path,
+                "too many ids: the limit is about 4 billion users or items",
+            ));
         }
         if done.send(slot).is_err() {
             return;

@@ -71,7 +71,7 @@ impl Rejected {
     pub(super) fn note(&self) -> Option<String> {
         let (written, rows) = (self.written.0, self.rows);
         (written < rows)
-            .then(|| format!("rejected.csv has the first {written} of {rows} rejected rows: that is its limit"))
+            .then(|| format!("rejected.csv contains the first {written} of {rows} rejected rows, its maximum"))
     }
 
     /// Ends the file; how many rows were rejected.

@@ -177,7 +177,7 @@ pub(super) fn number(
             return Err(Error::config("split", reason));
         }
         (rows, Some(Filtered { train_rows, .. })) if rows == train_rows => {
-            let reason = format!("none of the {rows} training rows is left; lower min_count=");
+            let reason = format!("none of the {rows} training rows remain; lower min_count=");
             return Err(Error::config("min_count", reason));
         }
         _ => {}

@@ -49,11 +49,11 @@ impl Layout {
             return Err(missing_id(id));
         }
         if id.len() > MAX_ID {
-            return Err(format!("is {} bytes long; an id has {MAX_ID} at most", id.len()));
+            return Err(format!("is {} bytes long; ids are limited to {MAX_ID}", id.len()));
         }
         if self.unsure_quotes && id.len() > 1 && id[0] == b'"' && id[id.len() - 1] == b'"' {
             return Err(format!(
-                "{} stands in quotes; give quote=\" where they are not part of the id, quote=none where they are",
+                "{} is in quotes; give quote=\" where they are not part of the id, quote=none where they are",
                 quoted(id)
             ));
         }
@@ -67,8 +67,8 @@ impl Layout {
 #[cold]
 fn missing_id(id: &[u8]) -> String {
     match id.trim_ascii() {
-        [] => "is empty; an id is needed".into(),
-        _ => format!("{} stands for a missing value, and an id is needed; null= says which words do", quoted(id)),
+        [] => "is empty; an id is required".into(),
+        _ => format!("{} means a missing value, but an id is required; null= sets which words do", quoted(id)),
     }
 }
 
@@ -215,7 +215,7 @@ pub(super) fn parse_weight(text: &[u8]) -> Result<f32, String> {
     let value = std::str::from_utf8(text).ok().and_then(|t| t.trim().parse::<f32>().ok());
     match value {
         Some(weight) if weight.is_finite() && weight >= 0.0 => Ok(weight),
-        _ => Err(format!("{} is not a weight; a finite number from 0 is needed", quoted(text))),
+        _ => Err(format!("{} is not a weight; a finite number of at least 0 is required", quoted(text))),
     }
 }
 

@@ -37,7 +37,7 @@ pub(super) struct Plan {
 /// Finds, opens and checks every file's columns.
 pub(super) fn plan(inputs: &Inputs, config: &IngestConfig) -> Result<Plan> {
     if inputs.train.is_empty() {
-        return Err(Error::config("inputs", "no input is given"));
+        return Err(Error::config("inputs", "no input given"));
     }
     if config.split != SplitRule::None && !(inputs.valid.is_empty() && inputs.test.is_empty()) {
         return Err(Error::config("split", "rows are given for a split: use `none` (the default) with them"));
@@ -129,7 +129,7 @@ pub fn files(inputs: &[PathBuf], config: &IngestConfig) -> Result<Vec<PathBuf>> 
 /// Where a table has the columns that are read.
 fn input_file(table: Table, split: Split, columns: &SourceColumns, times: &Times) -> Result<InputFile> {
     if table.is_ours {
-        let reason = "is a part of a dataset of Tercel: its users and items are rows of vocabularies, not ids";
+        let reason = "is part of a Tercel dataset: its users and items are vocabulary rows, not ids";
         return Err(Error::input(&table.path, reason));
     }
     let find = |name: &Option<String>| name.as_deref().map(|name| table.index(name)).transpose();
@@ -178,7 +178,7 @@ fn keep_parts(tables: &mut Vec<(Candidate, Table)>, notes: &mut Vec<String>) {
         let part = !candidate.in_folder || candidate.is_main || own == names;
         if !part {
             notes.push(format!(
-                "{}: not read: its columns ({}) are others than those of the interactions",
+                "{}: not read: its columns ({}) differ from those of the interactions",
                 table.path.display(),
                 listed(&table.columns)
             ));
@@ -263,7 +263,7 @@ fn column_names(table: &Table, in_folder: bool, preset: Preset, config: &IngestC
         _ => pick(&config.time, time, Role::Time, &taken)?,
     };
     if user == item {
-        return Err(Error::config("item", format!("`{item}` is the user column already")));
+        return Err(Error::config("item", format!("`{item}` is already the user column")));
     }
     Ok(SourceColumns { user, item, time, weight: config.weight.clone(), ..SourceColumns::default() })
 }
@@ -295,7 +295,9 @@ fn feature_input(
                 let (word, names) = (side.role().word(), listed(&table.columns));
                 return Err(Error::input(
                     path,
-                    format!("no column is `{id}` or looks like the {word}; it has {names}: give {key_field}=COLUMN"),
+                    format!(
+                        "no column is named `{id}` or looks like the {word}; it has {names}: give {key_field}=COLUMN"
+                    ),
                 ));
             }
             Err(candidates) => return Err(ambiguous(path, side.role(), &candidates, key_field)),

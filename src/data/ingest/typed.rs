@@ -84,7 +84,7 @@ impl IdArray {
             IdArray::Text(array, _) | IdArray::Signed(array) | IdArray::Unsigned(array) => array,
         };
         if array.is_null(row) {
-            return Err("is null; an id is needed".into());
+            return Err("is null; an id is required".into());
         }
         buffer.clear();
         let written = match self {
@@ -138,7 +138,7 @@ impl TimeArray {
             | TimeArray::Text(a) => a,
         };
         if array.is_null(row) {
-            return Err("is null or too large; a time is needed".into());
+            return Err("is null or too large; a time is required".into());
         }
         match self {
             TimeArray::Days(a) => {
@@ -191,7 +191,7 @@ impl Columns {
                     let value = array.is_valid(row).then(|| array.as_primitive::<Float32Type>().value(row));
                     match value {
                         Some(weight) if weight.is_finite() && weight >= 0.0 => self.weights.push(weight),
-                        _ => return Err((*i, "is not a weight; a finite number from 0 is needed".to_owned())),
+                        _ => return Err((*i, "is not a weight; a finite number of at least 0 is required".to_owned())),
                     }
                 }
                 self.push(user, item, time, layout);

@@ -126,7 +126,7 @@ impl<'a> BatchReader<'a> {
 
     fn primitive<T: bytemuck::AnyBitPattern>(&self, column: &Column) -> Result<&'a [T]> {
         self.values(self.batch.primitive(column, size_of::<T>() as u64))
-            .ok_or_else(|| self.damaged(column, "it has nulls, or its values do not lie in the file"))
+            .ok_or_else(|| self.damaged(column, "it contains nulls, or its values lie outside the file"))
     }
 
     /// Offsets from 0 of a text or list column, rows + 1 of them, and the first one's value in the file.
@@ -138,7 +138,7 @@ impl<'a> BatchReader<'a> {
             all(self.values::<i32>(self.batch.offsets(column, 4)).unwrap_or(&[-1]))?
         };
         let mut offsets =
-            found.ok_or_else(|| self.damaged(column, "its offsets do not lie in the file or are negative"))?;
+            found.ok_or_else(|| self.damaged(column, "its offsets lie outside the file or are negative"))?;
         if offsets.is_empty() {
             offsets.push(0);
         }
@@ -179,7 +179,7 @@ impl<'a> BatchReader<'a> {
                 let from = to.len();
                 let values: &[i64] = self
                     .values(self.batch.values_with_nulls(column, 8))
-                    .ok_or_else(|| self.damaged(column, "its values do not lie in the file"))?;
+                    .ok_or_else(|| self.damaged(column, "its values lie outside the file"))?;
                 memory::extend(to, values, WHAT)?;
                 if first_is_null {
                     to[from] = 0;
@@ -203,7 +203,7 @@ impl<'a> BatchReader<'a> {
                 }
                 let text: &[u8] = self
                     .values(self.batch.text(column))
-                    .ok_or_else(|| self.damaged(column, "its texts do not lie in the file"))?;
+                    .ok_or_else(|| self.damaged(column, "its texts lie outside the file"))?;
                 let base = bytes.len() as u64;
                 memory::reserve(to, offsets.len(), WHAT)?;
                 let start = offsets[0];
@@ -252,7 +252,7 @@ impl<'a> BatchReader<'a> {
                 let codes: Option<&[u32]> = self.values(self.batch.list_values(column)).and_then(|codes: &[u32]| {
                     codes.get(usize::try_from(offsets[0]).ok()?..usize::try_from(offsets[offsets.len() - 1]).ok()?)
                 });
-                let codes = codes.ok_or_else(|| self.damaged(column, "its lists do not lie in the file"))?;
+                let codes = codes.ok_or_else(|| self.damaged(column, "its lists lie outside the file"))?;
                 let base = all.len() as u64;
                 memory::reserve(to, offsets.len(), WHAT)?;
                 for &end in &offsets[1..] {

@@ -78,7 +78,7 @@ impl EntityTable {
             if !names.insert(name.as_str()) {
                 return Err(Error::config(
                     format!("feature {name}"),
-                    "a vocabulary file has a column of this name already; rename it in the input",
+                    "the vocabulary file already has a column of this name; rename it in the input",
                 ));
             }
             let list = matches!(column, FeatureColumn::Lists { .. });

@@ -24,7 +24,8 @@ impl Points {
         let mut values = Vec::new();
         let room = rows.checked_mul(stride).map(|n| memory::reserve_exact(&mut values, n, "vectors").is_ok());
         if room != Some(true) {
-            let reason = format!("no memory for {rows} vectors; the graph of a .usearch file needs them all");
+            let reason =
+                format!("not enough memory for {rows} vectors; the graph of a .usearch file needs all of them");
             return Err(io::Error::new(io::ErrorKind::OutOfMemory, reason));
         }
         Ok(Points { stride, values })

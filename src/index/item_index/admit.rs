@@ -109,7 +109,7 @@ impl ItemIndex {
             Admit::Tag(tag) => {
                 let known: Vec<&str> = self.tags.keys().map(String::as_str).take(8).collect();
                 let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-                Err(Error::config("tag", format!("the index has no tag `{tag}`; it has: {known}")))
+                Err(Error::config("tag", format!("the index has no tag `{tag}`; its tags are: {known}")))
             }
             Admit::All(rules) | Admit::Any(rules) => rules.iter().try_for_each(|rule| self.check(rule)),
             Admit::Not(rule) => self.check(rule),
@@ -123,7 +123,7 @@ impl ItemIndex {
     /// [`Error::Config`] for an empty tag.
     pub fn set_tag(&mut self, tag: &str, items: &[u32]) -> Result<()> {
         if tag.is_empty() {
-            return Err(Error::config("tag", "is empty; call it something, as in `category=shoes`"));
+            return Err(Error::config("tag", "is empty; give it a name, as in `category=shoes`"));
         }
         self.tags.insert(tag.to_owned(), sorted(items));
         Ok(())

@@ -288,7 +288,7 @@ impl IndexOptions {
         if let IndexKind::Approx { recall } = self.kind
             && !(recall > 0.0 && recall < 1.0)
         {
-            let reason = format!("{recall} is not between 0 and 1; 0.95 is usual, and an exact index misses nothing");
+            let reason = format!("{recall} is not between 0 and 1; 0.95 is usual, and an exact index has recall 1");
             return Err(Error::config("recall", reason));
         }
         check_k(self.k)

@@ -186,7 +186,7 @@ pub(super) fn unique(ids: &[u32]) -> Result<()> {
             return Err(shape(format!("item numbers below {}", crate::index::NO_ITEM), id));
         }
         if let Some(before) = first.insert(id, row) {
-            return Err(shape("each item once", format!("item {id} in rows {before} and {row}")));
+            return Err(shape("each item at most once", format!("item {id} in rows {before} and {row}")));
         }
     }
     Ok(())

@@ -152,9 +152,9 @@ impl ItemIndex {
         let body = (FRONT + header.length).next_multiple_of(ALIGN);
         let Header { dim, items, about, tags, sections, body_bytes, checksums } = header.says;
         let bytes = file.as_slice().get(body..).filter(|bytes| bytes.len() == body_bytes);
-        let bytes = bytes.ok_or_else(|| damaged("end of file", "it has another length than its header says"))?;
+        let bytes = bytes.ok_or_else(|| damaged("end of file", "its length differs from the one in the header"))?;
         if bytes.len().div_ceil(CHUNK) != checksums.len() {
-            return Err(damaged("header", "it has too few or too many checksums"));
+            return Err(damaged("header", "wrong number of checksums"));
         }
         let cpu = Cpu::new(threads, None, Precision::Fp32)?;
         // Sections that hold vectors; the rest is checked by what it must be.
@@ -171,15 +171,15 @@ impl ItemIndex {
             return Err(damaged(&format!("byte {} or after it", body + chunk * CHUNK), "the checksum differs"));
         }
         if found.iter().any(|(_, finite)| !finite) {
-            return Err(damaged("values", "they hold NaN or infinity"));
+            return Err(damaged("values", "contains NaN or infinity"));
         }
         let range = |name: &str| -> Result<Range<usize>> {
             let found = sections.iter().find(|(of, ..)| of == name);
             let place =
                 found.and_then(|(_, at, len)| Some(body.checked_add(*at)?..body.checked_add(*at)?.checked_add(*len)?));
-            place.ok_or_else(|| damaged(name, "there is no such section"))
+            place.ok_or_else(|| damaged(name, "the section is missing"))
         };
-        let whole = |name: &str| damaged(name, "it does not hold as many values as it should");
+        let whole = |name: &str| damaged(name, "wrong number of values");
         let panels = items.div_ceil(crate::backend::cpu::simd::PANEL);
         let part = Part { file: &file, range: &range, whole: &whole };
         let values = part.of::<f32>("values", None)?;
@@ -282,7 +282,7 @@ fn read_header(file: &Opened) -> Result<ReadHeader> {
     let mut front = vec![0; FRONT.min(file.bytes() as usize)];
     file.read(0, &mut front).map_err(failed)?;
     if front.len() < FRONT || &front[..8] != MAGIC {
-        return Err(Error::input(path, "is no index; `tercel index` makes one"));
+        return Err(Error::input(path, "is not an index; `tercel index` builds one"));
     }
     let number = |at: usize| u32::from_le_bytes([front[at], front[at + 1], front[at + 2], front[at + 3]]);
     if number(8) != VERSION {

@@ -106,7 +106,7 @@ impl ItemIndex {
         let IndexKind::Approx { recall } = self.about.kind else { return None };
         let measured = self.about.measured.as_ref()?;
         if measured.recall.value < f64::from(recall) {
-            return Some(format!("its recall is {:.3}, {recall} is asked for", measured.recall.value));
+            return Some(format!("its recall is {:.3}, below the target of {recall}", measured.recall.value));
         }
         let changed = self.about.added + self.about.removed;
         (5 * changed > measured.items)

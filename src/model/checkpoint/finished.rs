@@ -33,7 +33,7 @@ impl Finished {
             |text| {
                 let info = parse_info(&path, text)?;
                 if info.parameters.is_none() {
-                    let reason = "is not finished: `tercel train --resume` goes on with it; no reader takes it before";
+                    let reason = "is not finished, so it cannot be read: continue with `tercel train --resume`";
                     return Err(Error::checkpoint(dir, reason));
                 }
                 let held = Held::open(dir, info.files().map(|file| file.name.as_str()))?;
@@ -75,7 +75,7 @@ impl Finished {
         let file = self.opened(told)?;
         let found = hash_opened(&file)?;
         if told.xxh3.as_ref() != Some(&found) {
-            let reason = "is not the file that config.json describes: damaged, or another model's; train again";
+            let reason = "is not the file that config.json describes: damaged, or from another model; train again";
             return Err(Error::checkpoint(file.path(), reason));
         }
         TensorFile::of(file)
@@ -87,12 +87,12 @@ pub(super) fn missing(dir: &Path) -> Error {
     let draft = beside(dir, WORK.ending);
     if draft.join(MANIFEST).is_file() {
         let reason = format!(
-            "there is no model yet: {} holds an unfinished run, which `tercel train --resume` goes on with",
+            "there is no model yet: {} contains an unfinished run, which `tercel train --resume` continues",
             draft.display()
         );
         return Error::checkpoint(dir, reason);
     }
-    Error::checkpoint(dir.join(MANIFEST), "there is no such file: not a model folder; make one with `tercel train`")
+    Error::checkpoint(dir.join(MANIFEST), "no such file: not a model folder; create a model with `tercel train`")
 }
 
 /// Takes a model's folder as it is now, after one of its files was changed by hand: sizes and checksums of all files, and
@@ -108,7 +108,7 @@ pub fn accept(dir: impl AsRef<Path>) -> Result<()> {
     if at(super::STATE).exists() {
         accept_json(&at(super::STATE), |state: &mut super::TrainerState| {
             if !state.finished {
-                return Err(Error::checkpoint(dir, "is an unfinished run, which nothing but training changes"));
+                return Err(Error::checkpoint(dir, "is an unfinished run, which only training may change"));
             }
             for file in &mut state.files {
                 // Whoever gives a model away may leave the optimizer's state out.

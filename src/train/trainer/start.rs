@@ -97,7 +97,7 @@ impl<'a, B: Backend> Run<'a, B> {
                 let Cursor { epoch, batch } = state.cursor;
                 if epoch > config.epochs() || batch >= loader.batches_per_epoch() {
                     let reason =
-                        format!("trainer.json stands at epoch {epoch}, batch {batch}, which this run never has");
+                        format!("trainer.json is at epoch {epoch}, batch {batch}, which this run does not have");
                     return Err(Error::checkpoint(dir.path(), reason));
                 }
                 if !state.finished {

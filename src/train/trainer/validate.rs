@@ -46,7 +46,7 @@ impl<B: Backend> Run<'_, B> {
         let evaluation = match &evaluation.nothing {
             Some(nothing) if stop.view.is_some() => {
                 let (view, metric) = (evaluation.view, &stop.metric);
-                let reason = format!("nothing to find in the view `{view}`: {nothing}; watch next.{metric}");
+                let reason = format!("nothing to find in the view `{view}`: {nothing}; use next.{metric}");
                 return Err(Error::config("train.early_stop", reason));
             }
             Some(nothing) if before.is_none() => {

@@ -56,7 +56,7 @@ class MLPBlock:
         """The widths, the last of which is the embedding's."""
         widths = [count("dimensions", width) for width in several(dimensions, "dimensions")]
         if not widths:
-            raise ConfigError("MLPBlock: give one width at least", field="dimensions")
+            raise ConfigError("MLPBlock: at least one width is required", field="dimensions")
         if text_of(activation, "activation") != "relu":
             raise ConfigError(f"MLPBlock: Tercel has relu, not {activation}", field="activation")
         if not no_activation_last_layer:
@@ -123,7 +123,7 @@ class Embeddings:
         if isinstance(dim, dict):
             widths = sorted(set(dim.values()))
             if len(widths) > 1:
-                differs(f"Embeddings: the embeddings of a tower are as wide as each other here: {widths[-1]}")
+                differs(f"Embeddings: all embeddings of a tower have the same width here: {widths[-1]}")
             dim = widths[-1] if widths else None
         self.schema, self.dim = schema, dim
 

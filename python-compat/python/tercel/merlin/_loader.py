@@ -64,7 +64,7 @@ class Loader:
             self.dataset = Dataset(self.dataset.to_arrow(), schema=schema)
         batch_size = count("batch_size", batch_size)
         if batch_size == 0:
-            raise ConfigError("batch_size: 0 rows are no batch", field="batch_size")
+            raise ConfigError("batch_size: must be at least 1", field="batch_size")
         self.batch_size, self.shuffle, self.drop_last = batch_size, shuffle, drop_last
         self.global_size, self.global_rank = global_size or 1, global_rank or 0
         self._seed_fn, self._epoch = seed_fn, 0

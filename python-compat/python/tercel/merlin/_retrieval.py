@@ -205,7 +205,7 @@ class RetrievalModel:
         features = [columns.user_features, columns.item_features]
         last = {hidden[-1] for hidden in widths if hidden}
         if len(last) > 1:
-            raise ConfigError(f"the towers end in {' and '.join(map(str, sorted(last)))} values; they must be as wide")
+            raise ConfigError(f"the towers end in {' and '.join(map(str, sorted(last)))} values; widths must be equal")
         wide = [tower.inputs.dim for tower in (self.query, self.candidate) if tower.inputs.dim]
         dim = last.pop() if last else (wide[0] if wide else 64)
         towers: list[dict[str, Any]] = []

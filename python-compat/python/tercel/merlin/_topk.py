@@ -72,7 +72,7 @@ class TopKEncoder:
         unused("evaluate", others, ("batch_size",))
         per_user("evaluate", "Merlin's top-k encoder has a row for each interaction, with one relevant item")
         if self.candidates is not None and len(self.candidates) < len(self.model.trained.item_ids):
-            differs("evaluate: the whole catalogue is ranked; candidates restrict predictions alone")
+            differs("evaluate: the full catalogue is ranked; candidates only restrict predictions")
         train = self.model._trained_on()
         data = encode(train, as_dataset(x), self.model._columns())
         ks = sorted({metric.k for metric in self.metrics})

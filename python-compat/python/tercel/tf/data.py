@@ -45,9 +45,9 @@ class Dataset:
             DataError: For what is no table.
         """
         if is_path(tensors) or isinstance(tensors, bytes):
-            raise KindError("from_tensor_slices: give rows; tercel.read_table(path) reads a file", path="tensors")
+            raise KindError("from_tensor_slices: pass rows; tercel.read_table(path) reads a file", path="tensors")
         if isinstance(tensors, tuple) and tensors and all(is_column(one) for one in tensors):
-            raise KindError("from_tensor_slices: give columns by name, as {'user_id': …}, not a tuple", path="tensors")
+            raise KindError("from_tensor_slices: pass columns by name, as {'user_id': …}, not a tuple", path="tensors")
         if is_column(tensors):
             return Dataset(pa.table({_ONE: array_of(tensors, _ONE, "tensors")}), Column(_ONE))
         table = arrow_table(tensors, "tensors")
@@ -85,7 +85,7 @@ class Dataset:
     def shuffle(self, buffer_size: int, seed: int | None = None, **_: Any) -> Dataset:
         """Shuffled by the seed (all rows, whatever the buffer)."""
         if self.batch_size is not None:
-            differs("shuffle: the rows are shuffled, and with them the batches; TensorFlow leaves each batch together")
+            differs("shuffle: rows are shuffled across batches; TensorFlow keeps each batch together")
         order = np.random.default_rng(0 if seed is None else whole("seed", seed)).permutation(self.table.num_rows)
         return Dataset(self.table.take(pa.array(order)), self.structure, self.batch_size)
 
@@ -138,7 +138,7 @@ class Dataset:
         found = self.structure
         several = found.values() if isinstance(found, dict) else found if isinstance(found, tuple) else [found]
         if not all(isinstance(column, Column) for column in several):
-            raise ConfigError("dataset: embeddings are made in training; there is nothing to look at", field="dataset")
+            raise ConfigError("dataset: embeddings are computed in training and cannot be inspected", field="dataset")
         size = self.batch_size or _AT_ONCE
         for at in range(0, self.table.num_rows, size):
             parts = {column.name: self.table.column(column.name).slice(at, size) for column in self.columns()}

@@ -75,7 +75,7 @@ class Model(keras.Model):
         """
         unused("fit", others, TRAINING)
         if validation_data is not None:
-            differs("fit: validation_data is encoded, and not measured by epoch: call evaluate")
+            differs("fit: validation_data is encoded, but not evaluated in each epoch: call evaluate")
         plan, columns = self._plan(x)
         data = _encode(x, validation_data, plan, columns)
         config = _config(plan, columns)
@@ -87,7 +87,7 @@ class Model(keras.Model):
         config["train"]["batch_size"] = batch_size
         # Every epoch is trained, as in Keras.
         config["train"]["early_stop"] = "off"
-        differs("fit: the loss that is told is a mean over rows; TFRS tells the sum over a batch")
+        differs("fit: the reported loss is a mean over rows; TFRS reports the sum over a batch")
         self._rows = x
         self.tercel = Trained.train(data, config=config, progress=verbose not in (0, False))
         for tower in (plan.query, plan.candidate):
@@ -116,7 +116,7 @@ class Model(keras.Model):
         _, features = x.renamed()
         plan = self.compute_loss(features, training=True)
         if not isinstance(plan, Plan):
-            raise ConfigError("compute_loss must return what self.task(query_embeddings, candidate_embeddings) answers")
+            raise ConfigError("compute_loss must return self.task(query_embeddings, candidate_embeddings)")
         return plan, (plan.query.columns[0].name, plan.candidate.columns[0].name)
 
 
@@ -147,7 +147,7 @@ def _config(plan: Plan, columns: tuple[str, str]) -> dict[str, Any]:
         words: dict[str, Any] = {"id": True, "history": 0, "features": read, "mlp": list(tower.hidden[:-1])}
         towers.append(words | ({"combine": "concat", "feature_dim": tower.dim} if several else {}))
     if plan.query.width != plan.candidate.width:
-        raise ConfigError(f"the towers are {plan.query.width} and {plan.candidate.width} wide; they must be as wide")
+        raise ConfigError(f"the towers are {plan.query.width} and {plan.candidate.width} wide; widths must be equal")
     return {
         "model": {
             "dim": plan.query.width,

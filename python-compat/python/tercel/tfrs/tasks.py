@@ -58,7 +58,7 @@ class Retrieval:
         self.temperature = 1.0 if temperature is None else number("temperature", temperature)
         self.remove_accidental_hits = remove_accidental_hits
         if num_hard_negatives is not None:
-            differs("Retrieval: every candidate counts here, not the hardest alone")
+            differs("Retrieval: every candidate counts here, not only the hardest")
         if loss is not None:
             differs("Retrieval: the loss is the softmax over candidates here")
 

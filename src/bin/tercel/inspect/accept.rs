@@ -39,6 +39,6 @@ pub fn accept(path: &Path) -> Result<()> {
     }
     match found {
         true => Ok(()),
-        false => Err(Error::input(path, "is no dataset, model or JSON text that could be accepted")),
+        false => Err(Error::input(path, "is not a dataset, model or JSON file that can be accepted")),
     }
 }

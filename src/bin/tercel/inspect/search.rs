@@ -43,17 +43,17 @@ fn say(path: &Path, found: &Found, written: Option<&str>, out: &Output) {
     let on = written.map_or(String::new(), |day| format!(" on {day}"));
     let stands = match found.finished {
         true => format!("finished{on}"),
-        false => format!("unfinished, last worked on{on}: go on with --resume"),
+        false => format!("unfinished, last active{on}: continue with --resume"),
     };
     let of = found.planned.filter(|_| !found.finished).map_or(String::new(), |planned| format!(" of {planned}"));
-    out.text(format_args!("{}: search, {stands}; {} checksums hold", path.display(), found.checksums_verified));
+    out.text(format_args!("{}: search, {stands}; {} checksums OK", path.display(), found.checksums_verified));
     out.text(format_args!(
         "  {trials}{of} trials, {failed} failed, {rungs} rungs; {metric} on dataset {}",
         found.dataset
     ));
     out.text(format_args!("  searched: {}", found.searched.join(", ")));
     let Some(Best { trial, value, interval: [low, high], epochs, gain, .. }) = &found.best else {
-        return out.text("  no trial has a figure yet");
+        return out.text("  no trial has been evaluated yet");
     };
     let first = if found.finished { "the winner is" } else { "the best so far is" };
     let who = if *trial == 0 { "the defaults".to_owned() } else { format!("trial {trial}") };

@@ -68,7 +68,7 @@ impl Settings {
             ("index.seed", self.index.seed != default.seed),
         ];
         match told.iter().find(|(_, told)| *told) {
-            Some((setting, _)) if self.searched().is_none() => Err(Error::config(*setting, "goes with --index approx")),
+            Some((setting, _)) if self.searched().is_none() => Err(Error::config(*setting, "requires --index approx")),
             _ => Ok(()),
         }
     }

@@ -158,11 +158,11 @@ impl State {
         };
         let record = &self.records.stages[at];
         if let Some(pipe) = task.inputs.iter().find(|stamp| stamp.is_pipe()) {
-            return again(format!("{} cannot be asked what it held", pipe.path.display()));
+            return again(format!("{} is not a regular file, so its contents cannot be compared", pipe.path.display()));
         }
         if record.key != task.key {
             let reason = difference(&record.inputs, &task.inputs);
-            return again(reason.unwrap_or_else(|| "the settings, or what it builds on, have changed".into()));
+            return again(reason.unwrap_or_else(|| "its settings or its inputs have changed".into()));
         }
         if !record.finished {
             return Ok(Standing::Open);
@@ -176,7 +176,7 @@ impl State {
                     now.path.clone_from(&left.path);
                     outputs.push(now);
                 }
-                Ok(_) => return again(format!("{name} was changed since")),
+                Ok(_) => return again(format!("{name} has changed since")),
                 Err(_) => return again(format!("{name} is gone")),
             }
         }
@@ -300,13 +300,13 @@ mod tests {
         let time = fs::metadata(&left[1]).and_then(|about| about.modified()).expect("a time");
         fs::write(&left[1], "tsil").expect("written");
         fs::File::options().write(true).open(&left[1]).and_then(|file| file.set_modified(time)).expect("set back");
-        assert!(again(&mut state, &task).ends_with("b was changed since"), "of equal size and time");
+        assert!(again(&mut state, &task).ends_with("b has changed since"), "of equal size and time");
         finish(&mut state);
         fs::remove_file(&left[0]).expect("removed");
         assert!(again(&mut state, &task).ends_with("a is gone"));
         finish(&mut state);
         fs::write(&left[0], "").expect("written");
-        assert!(again(&mut state, &task).ends_with("a was changed since"));
+        assert!(again(&mut state, &task).ends_with("a has changed since"));
         finish(&mut state);
         fs::rename(&left[0], folder.path().join("c")).expect("renamed");
         fs::rename(folder.path().join("c"), &left[0]).expect("renamed back");
@@ -323,7 +323,7 @@ mod tests {
         let pipe = PathBuf::from("/dev/null");
         let task = Task::new(Stage::Ingest, &json!(0), Stamp::all(&[pipe], &[]).expect("asked"), &[]);
         state.finish(&task, &[left]).expect("written");
-        assert_eq!(again(&mut state, &task), "/dev/null cannot be asked what it held");
+        assert_eq!(again(&mut state, &task), "/dev/null is not a regular file, so its contents cannot be compared");
     }
 
     #[test]

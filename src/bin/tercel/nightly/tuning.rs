@@ -88,10 +88,10 @@ struct Kept {
 impl Tuning {
     /// Why a search is due; none where it is not.
     fn due(&self, every: u64, question: &str) -> Option<String> {
-        let Some(last) = &self.searched else { return Some("there was none before".into()) };
+        let Some(last) = &self.searched else { return Some("there has been none yet".into()) };
         let ago = self.night.saturating_sub(last.night);
         if last.question != question {
-            return Some("it is asked something else than the last one".into());
+            return Some("its settings differ from those of the last one".into());
         }
         match (ago, last.outcome) {
             (0, _) => None,
@@ -155,7 +155,7 @@ pub fn check_file(folder: &Path) -> Result<()> {
     let path = folder.join(SETTINGS);
     match std::fs::read(&path) {
         Ok(bytes) if !bytes.starts_with(HEAD.as_bytes()) => {
-            Err(Error::input(&path, "is not of a nightly run, which would replace it; move it elsewhere"))
+            Err(Error::input(&path, "was not written by a nightly run, which would replace it; move it elsewhere"))
         }
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io(&path, error)),
         _ => Ok(()),
@@ -186,7 +186,7 @@ impl Night<'_> {
             (Some(reason), _) => self.search(&mut tuning, asked, question, &reason, dataset)?,
             (None, Some(last)) => {
                 let ago = nights_ago(tuning.night.saturating_sub(last.night));
-                self.skip(Stage::Tune, &format!("the last search was {ago}; one every {} nights", asked.every));
+                self.skip(Stage::Tune, &format!("the last search was {ago}; it runs every {} nights", asked.every));
             }
             (None, None) => {}
         }
@@ -218,7 +218,7 @@ impl Night<'_> {
         if let Some(space) = &mut space
             && !given.is_empty()
         {
-            self.out.text(format_args!("tune: given, and not searched: {}", given.join(", ")));
+            self.out.text(format_args!("tune: set explicitly, so not searched: {}", given.join(", ")));
             space.0.retain(|key, _| !given.contains(key));
         }
         self.state.start(&task)?;
@@ -252,16 +252,15 @@ impl Night<'_> {
 
     /// Trains with what is kept, and says so; with the defaults where that is nothing, or cannot be used any more.
     fn take(&mut self, tuning: &mut Tuning) -> Result<()> {
-        let instead = if tuning.kept.is_some() { "the settings that were found before" } else { "the defaults" };
+        let instead = if tuning.kept.is_some() { "the previously tuned settings" } else { "the defaults" };
         match tuning.searched.as_ref().filter(|last| last.night == tuning.night) {
             Some(Searched { outcome: Outcome::Failed, reason, .. }) => {
                 let reason = reason.as_deref().unwrap_or_default();
                 self.out.event("search_failed", &json!({ "reason": reason }));
-                self.out.text(format_args!("tune: the search failed ({reason}); the night goes on with {instead}"));
+                self.out.text(format_args!("tune: the search failed ({reason}); the run continues with {instead}"));
             }
             Some(Searched { outcome: Outcome::NothingBetter, .. }) => {
-                self.out
-                    .text(format_args!("tune: nothing is better than the defaults; the night goes on with {instead}"));
+                self.out.text(format_args!("tune: no settings beat the defaults; the run continues with {instead}"));
             }
             _ => {}
         }
@@ -282,7 +281,7 @@ impl Night<'_> {
                 Err(error) => {
                     let reason = error.to_string();
                     self.out.event("tuned_unusable", &json!({ "reason": reason }));
-                    self.out.text(format_args!("tune: the settings that were found do not fit any more ({reason})"));
+                    self.out.text(format_args!("tune: the tuned settings can no longer be used ({reason})"));
                 }
             }
         }
@@ -302,7 +301,10 @@ impl Night<'_> {
         self.out.event("tuned", &event);
         self.out.text(format_args!("tune: training with settings {}: {}", kept.words(), chosen(&kept.chosen)));
         if !other.is_empty() {
-            self.out.text(format_args!("tune: given since, and taken instead: {}", other.join(", ")));
+            self.out.text(format_args!(
+                "tune: set explicitly since then, and overriding the tuned values: {}",
+                other.join(", ")
+            ));
         }
     }
 

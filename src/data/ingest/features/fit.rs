@@ -54,7 +54,7 @@ impl Values {
                 if let Some(odd) = found.first_odd.filter(|_| self.spec.is_none() && found.mostly) {
                     let first = quoted(texts.texts.get(odd));
                     told +=
-                        &format!(", mostly numbers: {} are none (the first is {first}); declare it numeric", found.odd);
+                        &format!(", mostly numbers: {} are not (the first is {first}); declare it numeric", found.odd);
                 }
                 Ok((FeatureKind::Categorical { values }, encoded, told))
             }

@@ -52,7 +52,7 @@ impl Unmet {
         let almost_none = met * 100 < rows && met * 100 < entities;
         let said = would.as_ref().map(|found| {
             let (key, id) = (quoted(&found.example.0), quoted(&found.example.1));
-            format!("{} {word} would be met {}: {key} here is {id} in the interactions", found.ids, found.how)
+            format!("{} {word} would match {}: {key} here is {id} in the interactions", found.ids, found.how)
         });
         let column = &input.table.columns[input.key];
         let path = &input.table.path;
@@ -60,14 +60,15 @@ impl Unmet {
             (Some(said), Some(found)) if almost_none || found.ids * 20 >= entities => Err(Error::input(
                 path,
                 format!(
-                    "{met} of {rows} rows are of {word} of the interactions (column {column}), and {said}; write the ids alike"
+                    "{met} of {rows} rows match {word} of the interactions (column {column}), and {said}; write the ids in \
+                     the same way"
                 ),
             )),
             (None, _) if almost_none => Err(Error::input(
                 path,
                 format!(
-                    "{met} of {rows} rows are of {word} of the interactions (column {column}; the first is {}); name the \
-                     column that has their ids by {}_key=COLUMN",
+                    "{met} of {rows} rows match {word} of the interactions (column {column}; the first is {}); name the \
+                     column of their ids by {}_key=COLUMN",
                     quoted(&self.keys[0]),
                     word.trim_end_matches('s')
                 ),

@@ -84,7 +84,7 @@ pub(super) fn candidates(inputs: &Inputs, format: Option<Format>, notes: &mut Ve
         });
         if own.is_empty() && !given.is_empty() && split != Split::Train {
             let name = split.name();
-            return Err(Error::config(name, "its files are all given for another part already; give each one place"));
+            return Err(Error::config(name, "all of its files are already used for another split; use each file once"));
         }
         if split == Split::Train {
             no_held_out(&own)?;
@@ -122,8 +122,8 @@ fn no_held_out(candidates: &[Candidate]) -> Result<()> {
     match (held_out.first(), others.is_empty()) {
         (Some(first), false) => Err(Error::input(
             first,
-            "is named after a held-out split, and its folder is given to train on; give it by valid= or test=, or name \
-             the files to train on themselves",
+            "is named like a held-out split, but its folder is the training input; pass it by valid= or test=, or name \
+             the training files themselves",
         )),
         _ => Ok(()),
     }
@@ -140,7 +140,10 @@ fn pipes_once(inputs: &Inputs) -> Result<()> {
             _ => path.to_owned(),
         };
         if seen.contains(&name) {
-            return Err(Error::config("inputs", format!("{} is given twice, and can be read once", name.display())));
+            return Err(Error::config(
+                "inputs",
+                format!("{} is given twice, but can only be read once", name.display()),
+            ));
         }
         seen.push(name);
     }
@@ -223,7 +226,7 @@ fn of_folder(
     files.retain(|file| {
         let keep = kind_of_name(&file.path).is_none_or(wanted);
         if !keep {
-            passed.push(format!("{}: not read: it is of another format", file.path.display()));
+            passed.push(format!("{}: not read: different format", file.path.display()));
         }
         keep
     });
@@ -248,7 +251,7 @@ fn of_folder(
             Some(main) => {
                 let preset = Preset::of_file(Path::new(main), format)?;
                 if !is_main && !preset.may_be_part(&path) {
-                    passed.push(format!("{}: not read: {main} has the interactions", path.display()));
+                    passed.push(format!("{}: not read: the interactions are in {main}", path.display()));
                     continue;
                 }
                 preset

@@ -139,7 +139,7 @@ class Schema:
         """The first column."""
         for column in self:
             return column
-        raise UnknownNameError("schema: it has no columns: none has the tag or name that was asked for")
+        raise UnknownNameError("schema: no columns: none has the requested tag or name")
 
     def select_by_tag(self, tags: Iterable[Tags | str] | Tags | str) -> Schema:
         """The columns that have one of the tags."""

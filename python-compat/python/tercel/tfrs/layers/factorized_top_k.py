@@ -90,7 +90,7 @@ class BruteForce:
 
     def _of(self, ids: list[str]) -> BruteForce:
         if not ids:
-            raise ConfigError("candidates: there are none", field="candidates")
+            raise ConfigError("candidates: empty", field="candidates")
         self._candidates = ids
         return self
 
@@ -130,7 +130,7 @@ class BruteForce:
     def _many(self, k: int | None) -> int:
         many = count("k", self.k if k is None else k)
         if many == 0:
-            raise ConfigError("k: 0 items are no list", field="k")
+            raise ConfigError("k: must be at least 1", field="k")
         return many
 
     @property
@@ -208,12 +208,12 @@ def _exclusions(exclusions: Any, queries: int) -> list[set[str]]:
     tensor = getattr(exclusions, "numpy", None)
     rows = list(tensor() if callable(tensor) else exclusions)
     if len(rows) != queries:
-        raise ShapeError(f"exclusions: {len(rows)} rows for {queries} queries; each query has a row of its own")
+        raise ShapeError(f"exclusions: {len(rows)} rows for {queries} queries; one row per query is required")
     made = []
     for at, row in enumerate(rows):
         several = row.as_py() if isinstance(row, pa.Scalar) else row
         if several is None or isinstance(several, (str, bytes)) or not is_column(several):
-            raise ShapeError(f"exclusions: row {at + 1} is {several!r} and no list of ids")
+            raise ShapeError(f"exclusions: row {at + 1} is {several!r}, not a list of ids")
         listed = several.tolist() if isinstance(several, np.ndarray) else list(several)
         made.append(set(raw_ids([one for one in listed if one not in ("", b"")], f"exclusions[{at}]")))
     return made
