@@ -332,7 +332,7 @@ mod tests {
             let said = read(text).unwrap_err();
             assert!(said.contains(hint) && said.contains("time_unit=s|ms|us|ns|days"), "{text}: {said}");
         }
-        assert!(read("9223372036854775808").unwrap_err().contains("64 bits"));
+        assert!(read("9223372036854775808").unwrap_err().contains("64-bit"));
     }
 
     #[test]
