@@ -38,6 +38,7 @@ pub use search::{
 pub use setting::{Description, Flag, Setting};
 pub use training::{Config, LossConfig, ModelConfig, OptimizerConfig, TowerConfig, TrainConfig};
 pub use tuning::{NightlyTuneSettings, TuneSettings};
+pub(crate) use value::as_written;
 pub use value::{Value, Word};
 
 #[cfg(test)]

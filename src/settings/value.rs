@@ -255,3 +255,9 @@ macro_rules! choices {
     (@names $first:literal $(, $word:literal)*) => { concat!($first $(, "|", $word)*) };
 }
 pub(crate) use choices;
+
+/// A number as it was written: settings are kept in single precision, which JSON shows in double.
+pub(crate) fn as_written(value: serde_json::Value) -> serde_json::Value {
+    let number = value.as_f64().filter(|_| value.is_f64()).map(|number| number as f32);
+    number.and_then(|number| number.to_string().parse::<f64>().ok()).map_or(value, |number| number.into())
+}

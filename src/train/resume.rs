@@ -9,6 +9,7 @@ use crate::data::dataset::{Dataset, verify_file};
 use crate::data::shape::Shape;
 use crate::files::{Draft, check_known_place};
 use crate::model::checkpoint::{BESIDE, ModelDir, ModelInfo, TrainerState, WORK};
+use crate::settings::as_written;
 use crate::{Device, Error, Result};
 
 /// Where a run begins.
@@ -177,6 +178,6 @@ fn first_difference(name: &str, a: &serde_json::Value, b: &serde_json::Value) ->
             })
         }
         _ if a == b => None,
-        _ => Some(format!("{name} ({a}, now {b})")),
+        _ => Some(format!("{name} ({}, now {})", as_written(a.clone()), as_written(b.clone()))),
     }
 }

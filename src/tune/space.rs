@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::config::{Config, Table};
 use crate::settings::Description;
+pub(super) use crate::settings::as_written;
 use crate::{Error, Result};
 
 /// The settings of one trial that the search chose, by key (`model.temperature`).
@@ -240,12 +241,6 @@ pub(super) fn with(config: &Config, chosen: &Chosen) -> Result<Config, String> {
 /// A setting's value in the settings' JSON.
 pub(super) fn value_of(all: &Value, key: &str) -> Value {
     key.split('.').try_fold(all, |table, name| table.get(name)).cloned().unwrap_or_default()
-}
-
-/// A number as it was written: settings are kept in single precision, which JSON shows in double.
-pub(super) fn as_written(value: Value) -> Value {
-    let number = value.as_f64().filter(|_| value.is_f64()).map(|number| number as f32);
-    number.and_then(|number| number.to_string().parse::<f64>().ok()).map_or(value, |number| json!(number))
 }
 
 /// The place of a key in a JSON object, made where it is missing.
