@@ -78,9 +78,11 @@ impl Axis {
             Axis::Choices(choices) if choices.is_empty() => Err("empty list: there is nothing to choose from".into()),
             Axis::Range(Range { from, to, scale, whole }) => {
                 let positive = *scale == Scale::Linear || *from > 0.0;
-                let fractions = *whole && [from, to].iter().any(|end| end.fract() != 0.0);
+                let no_counts = *whole && [from, to].iter().any(|end| end.fract() != 0.0 || **end < 0.0);
                 match from < to && from.is_finite() && to.is_finite() && positive {
-                    true if fractions => Err(format!("takes whole numbers, so the range cannot be {from} to {to}")),
+                    true if no_counts => {
+                        Err(format!("takes whole numbers from 0, so the range cannot be {from} to {to}"))
+                    }
                     true => Ok(()),
                     false => Err(format!(
                         "{from} to {to} is not a valid range: it must be finite and increasing, and positive on a log scale"
@@ -204,6 +206,9 @@ fn collect(prefix: &str, table: &Value, known: &[Description], space: &mut Space
             searched(&key, known)?;
             let axis = match value {
                 Value::Array(choices) => Axis::Choices(choices.clone()),
+                Value::Object(_) if !takes(&key, &json!(1)) => {
+                    return Err(format!("{key}: takes no numbers, so it has no range; list the values to try"));
+                }
                 Value::Object(_) => {
                     let range: Range = serde_json::from_value(value.clone()).map_err(|e| format!("{key}: {e}"))?;
                     Axis::Range(Range { whole: range.whole || counts(&key), ..range })
@@ -222,8 +227,12 @@ fn collect(prefix: &str, table: &Value, known: &[Description], space: &mut Space
 
 /// Whether a setting takes whole numbers alone.
 fn counts(key: &str) -> bool {
-    let takes = |value: Value| with(&Config::default(), &Chosen::from([(key.to_owned(), value)])).is_ok();
-    takes(json!(1)) && !takes(json!(1.5))
+    takes(key, &json!(1)) && !takes(key, &json!(1.5))
+}
+
+/// Whether a value is of a setting's type.
+fn takes(key: &str, value: &Value) -> bool {
+    with(&Config::default(), &Chosen::from([(key.to_owned(), value.clone())])).is_ok()
 }
 
 /// The settings with what was chosen put over them.
@@ -312,7 +321,7 @@ mod tests {
         assert_eq!(serde_json::from_str::<Space>(&serde_json::to_string(&space).unwrap()).unwrap(), space);
         let error =
             Space::from_toml("[train]\nepochs = { from = 1.5, to = 3.0 }", "space.toml").unwrap_err().to_string();
-        assert!(error.contains("train.epochs: takes whole numbers, so the range cannot be 1.5 to 3"), "{error}");
+        assert!(error.contains("train.epochs: takes whole numbers from 0, so the range cannot be 1.5 to 3"), "{error}");
     }
 
     #[test]
@@ -324,6 +333,9 @@ mod tests {
             ("[model]\ntemperature = { from = 0.0, to = 1.0, scale = \"log\" }", "model.temperature:"),
             ("[model]\ntemperature = { from = 1.0, to = 0.1 }", "is not a valid range"),
             ("[model]\ntemperature = { from = 1.0, too = 0.1 }", "unknown field `too`"),
+            ("[optimizer]\nwarmup_steps = { from = -1, to = 9 }", "optimizer.warmup_steps: takes whole numbers from 0"),
+            ("[loss]\nnegatives = { from = 1, to = 2 }", "loss.negatives: takes no numbers"),
+            ("[model.user]\nid = { from = 0, to = 1 }", "model.user.id: takes no numbers"),
             ("[train]\nbatch_size = [0]", "train.batch_size"),
             ("[train]\nbatch_size = [\"many\"]", "train.batch_size"),
             ("model = 3", "not a table"),

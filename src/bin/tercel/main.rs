@@ -93,7 +93,7 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(error) => {
-            eprintln!("error: {}", args::in_flags(&args::one_line(&words::error(&error))));
+            allocator::last_line(format!("error: {}", args::in_flags(&args::one_line(&words::error(&error)))));
             ExitCode::from(error.exit_code())
         }
     }
