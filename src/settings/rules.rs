@@ -36,8 +36,8 @@ const SHARP: f32 = 0.1;
 /// The power of popularity where nothing is known, the least and the most.
 const POPULARITY_USUAL: f32 = 0.5;
 const POPULARITY: (f64, f64) = (0.2, 0.8);
-/// Neighbours tell something of a user where they tell so many times what popularity tells.
-const LIFT: f64 = 1.2;
+/// Neighbours tell nothing of a user where they tell so many times what popularity tells, and enough from the second on.
+const LIFT: (f64, f64) = (1.2, 1.4);
 /// The temperature times the logarithm of how much more likely an item is that the neighbours tell, and the same where the last
 /// items alone are read; they tell so many.
 const RANGE: f64 = 0.7;
@@ -144,7 +144,7 @@ fn negatives(history: usize, user_id: bool, shape: &Shape, epochs: u64) -> Choic
 /// Scores of unit vectors lie between -1 / T and 1 / T: how far a likely item can stand above one that has nothing to do
 /// with the user. That must be more the more items there are, and the more of what a user takes the others explain:
 /// `T = 0.7 / ln(h n / 20)`, where h is the share of items told among 20 of n by the neighbours of the user's others
-/// (`benches/README.md`, "Temperature").
+/// (`benches/README.md`, "Temperature"). Where the others explain hardly more than popularity does, T goes over to the highest.
 ///
 /// `alone`: the user tower reads the last items alone, which tell more sharply: `0.45 / ln(h n / 20)`.
 fn temperature(alone: bool, shape: &Shape) -> Choice<f32> {
@@ -155,14 +155,18 @@ fn temperature(alone: bool, shape: &Shape) -> Choice<f32> {
     let among = format!("{told}, among {} items", grouped(shape.items));
     let times = (neighbours * shape.items as f64 / TOLD).max(1.0);
     let (range, most) = if alone { (RANGE_ALONE, OF_HISTORY) } else { (RANGE, SOFT) };
-    let found = digits((range / times.ln()).clamp(SHARP.into(), most.into()));
+    let most = f64::from(most);
+    let found = (range / times.ln()).clamp(SHARP.into(), most);
+    let told_by_them = ((neighbours / popularity.max(f64::MIN_POSITIVE) - LIFT.0) / (LIFT.1 - LIFT.0)).clamp(0.0, 1.0);
     match users {
         0..ENOUGH_USERS => {
             (USUAL, format!("{users} users are too few to measure how well a user's items predict each other"))
         }
-        _ if alone => (found, format!("{among}; the user tower reads no user id")),
-        _ if neighbours < LIFT * popularity => (SOFT, format!("{told}, {:.1} % by popularity", 100.0 * popularity)),
-        _ => (found, among),
+        _ if alone => (digits(found), format!("{among}; the user tower reads no user id")),
+        _ if told_by_them < 1.0 => {
+            (digits(most - told_by_them * (most - found)), format!("{among}, {:.1} % by popularity", 100.0 * popularity))
+        }
+        _ => (digits(found), among),
     }
 }
 
