@@ -16,6 +16,10 @@ use crate::model::spec::ModelSpec;
 const DEARER: f64 = 4.0;
 /// The same on a GPU, which scores thousands of candidates in the time of a few hundred.
 const DEARER_ON_A_GPU: f64 = 64.0;
+/// Wider embeddings are tried where a user's items tell so many times what popularity tells, and where items are so few that
+/// serving stays cheap (`benches/README.md`, "Wider embeddings").
+const WIDE_LIFT: f64 = 3.0;
+const FEW_ITEMS: u64 = 20_000;
 /// What an example costs beside its scores, in candidates, and what an item of a history does (MovieLens-1M, on one core).
 const OTHERS: f64 = 100.0;
 const OF_HISTORY: f64 = 5.0;
@@ -48,6 +52,9 @@ pub(super) fn space(
     ];
     if f64::from(manifest.items.rows) < dearer * 512.0 || defaults.negatives() == Negatives::Full {
         all.push(("loss.negatives", list(&[json!("in-batch"), json!("full")])));
+    }
+    if shape.items <= FEW_ITEMS && shape.held_out.is_some_and(|told| told.neighbours >= WIDE_LIFT * told.popularity) {
+        all.push(("model.dim", list(&[1, 2, 4].map(|times| json!(times * defaults.model.dim)))));
     }
     for (key, side) in [("model.user.features", &manifest.users), ("model.item.features", &manifest.items)] {
         if !side.features.is_empty() {

@@ -46,7 +46,8 @@ const EXAMPLES: &str = r"Examples, run from the repository:
 ///
 /// With a table `tune` (`every = 7`, the number of nights between searches, and the settings of `tercel tune`: metric,
 /// minutes, trials, space, parallel), a search for the training settings runs after ingest, and the nights until the next
-/// search train with its result. Settings given by the file or a flag are kept fixed. A night is a run with new data.
+/// search train with its result. Settings given by the file or a flag are kept fixed; so is `model.dim`,
+/// unless the space names it. A night is a run with new data.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {

@@ -222,13 +222,12 @@ impl Night<'_> {
             space.0.retain(|key, _| !given.contains(key));
         }
         self.state.start(&task)?;
-        let request = Tune {
-            config: self.config.clone(),
-            settings: asked.search.clone(),
-            space,
-            fixed: self.settings.said.clone(),
-            resume,
-        };
+        let mut fixed = self.settings.said.clone();
+        if space.is_none() {
+            // Whoever reads the exported vectors expects them to be as wide as yesterday's.
+            fixed.insert("model.dim".into());
+        }
+        let request = Tune { config: self.config.clone(), settings: asked.search.clone(), space, fixed, resume };
         let found = perform(&self.files.dataset, &place, &request, self.out);
         let (outcome, reason) = match found {
             Ok(summary) if summary.winner > 0 => {
