@@ -1,13 +1,13 @@
 //! The search for settings: what it leaves, that it is exact, and that nothing but the right rows is read.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tercel::data::ingest::{IngestConfig, ingest};
 use tercel::settings::TuneSettings;
-use tercel::tune::{Space, Tune, TuneEvent, TuneSummary, tune};
+use tercel::tune::{Chosen, Space, Tune, TuneEvent, TuneSummary, tune};
 use tercel::{Config, Dataset, Device, Error, Evaluate, Model, Split};
 
 const SPACE: &str = r#"
@@ -42,8 +42,7 @@ fn request(trials: usize, parallel: usize) -> Tune {
         config,
         settings,
         space: Some(Space::from_toml(SPACE, "space").unwrap()),
-        fixed: BTreeSet::new(),
-        resume: false,
+        ..Tune::default()
     }
 }
 
@@ -204,6 +203,31 @@ fn what_is_given_is_not_searched_even_at_its_default() {
     request.config.train.epochs = Some(2);
     let error = tune(&dataset, folder.path().join("c"), &request, &AtomicBool::new(false), &mut |_| {}).unwrap_err();
     assert!(error.to_string().contains("every setting that could be searched is fixed"), "{error}");
+}
+
+#[test]
+fn what_an_earlier_search_found_is_tried_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let dataset = dataset(folder.path(), "last-per-user:1");
+    let tried = |earlier: &str| {
+        let earlier = serde_json::from_str(earlier).unwrap();
+        let mut trials = BTreeMap::new();
+        let request = Tune { earlier, ..request(3, 1) };
+        tune(&dataset, folder.path().join("tuned"), &request, &AtomicBool::new(false), &mut |event| {
+            if let TuneEvent::Trial { trial, chosen, .. } = event {
+                trials.insert(trial, chosen);
+            }
+        })
+        .unwrap();
+        trials.into_values().collect::<Vec<Chosen>>()
+    };
+    let afresh = tried("{}");
+    let after = tried("{\"model.temperature\": 0.123, \"train.batch_size\": 3}");
+    assert_eq!((after.len(), &after[0]), (3, &afresh[0]), "the defaults are tried all the same");
+    assert_eq!(after[1]["model.temperature"], 0.123);
+    assert_eq!(after[1].keys().collect::<Vec<_>>(), after[0].keys().collect::<Vec<_>>(), "and nothing else is searched");
+    // What cannot be used is left out.
+    assert_eq!(tried("{\"model.temperature\": -1.0}"), afresh);
 }
 
 #[test]

@@ -48,7 +48,7 @@ pub(crate) fn tune(
         }
         None => None,
     };
-    let request = Tune { config, settings, space, fixed, resume };
+    let request = Tune { config, settings, space, fixed, resume, ..Tune::default() };
     let (result, watch) = py.detach(|| {
         let stop = AtomicBool::new(false);
         let watch = RefCell::new(Watch::new(observer));

@@ -8,7 +8,7 @@ use std::time::Instant;
 use super::events::{TuneEvent, TuneSummary};
 use super::page::Facts;
 use super::search::Search;
-use super::space::{Space, with};
+use super::space::{Chosen, Space, with};
 use super::state::{Asked, State};
 use super::trial::{Bench, TRIALS, trained};
 use super::{metric, output, rows, suggest};
@@ -40,6 +40,8 @@ pub struct Tune {
     pub space: Option<Space>,
     /// Settings that are given, by key, though `config` may have them at their defaults: they are not searched.
     pub fixed: BTreeSet<String>,
+    /// What an earlier search found, by key: the first trial after the defaults, as far as it is searched. Empty for nothing.
+    pub earlier: Chosen,
     /// Goes on with a search that was killed; begins where there is none. One that is finished is left as it is.
     pub resume: bool,
 }
@@ -116,7 +118,7 @@ pub fn tune(
             "every setting that could be searched is fixed: leave at least one of them unset",
         ));
     }
-    let asked = asked(dataset, settings, &config, space);
+    let asked = asked(dataset, request, &config, space);
     let state = match left {
         Some(state) => match state.check(&asked, draft.path()) {
             Ok(()) => state,
@@ -189,7 +191,8 @@ pub fn tune(
     Ok(summary(&state, winner, &out, begun))
 }
 
-fn asked(dataset: &Dataset, settings: &TuneSettings, config: &Config, space: Space) -> Asked {
+fn asked(dataset: &Dataset, request: &Tune, config: &Config, space: Space) -> Asked {
+    let settings = &request.settings;
     Asked {
         dataset: dataset.fingerprint().to_owned(),
         config: config.clone(),
@@ -198,6 +201,7 @@ fn asked(dataset: &Dataset, settings: &TuneSettings, config: &Config, space: Spa
         trials: settings.trials,
         minutes: settings.limit(),
         seed: config.train.seed,
+        earlier: request.earlier.clone(),
     }
 }
 
@@ -208,7 +212,7 @@ fn already(dataset: &Dataset, out: &Path, request: &Tune, config: &Config) -> Re
     let Some(state) = output::finished(out)? else { return Ok(None) };
     let space = request.space.clone().unwrap_or_else(|| state.asked.space.clone());
     let fixed = request.fixed.iter().any(|key| space.0.contains_key(key));
-    match state.check(&asked(dataset, &request.settings, config, space), out) {
+    match state.check(&asked(dataset, request, config, space), out) {
         Ok(()) if !fixed => Ok(state.winner().map(|winner| summary(&state, winner, out, begun))),
         _ => Ok(None),
     }

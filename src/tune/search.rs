@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use serde_json::Value;
+
 use super::events::TuneEvent;
 use super::ladder::{Climb, climb};
 use super::plan::{KEEP_ONE_IN, Plan, Tried, epochs_at};
@@ -118,6 +120,7 @@ impl Search<'_, '_> {
             let at = all.len() as u64;
             let drawn = match of {
                 _ if at == 0 => Some(self.defaults.clone()),
+                _ if at == 1 && self.earlier().is_some() => self.earlier(),
                 Some(_) if !seen.is_empty() => sampler.by_figures(at, &seen, &all),
                 _ => sampler.by_chance(at, &all),
             };
@@ -125,6 +128,14 @@ impl Search<'_, '_> {
             all.push(chosen);
         }
         all.drain(before.min(all.len())..).collect()
+    }
+
+    /// What an earlier search found, where it is something else than the defaults and can be used still.
+    fn earlier(&self) -> Option<Chosen> {
+        let found = &self.state.asked.earlier;
+        let value = |(key, default): (&String, &Value)| (key.clone(), found.get(key).unwrap_or(default).clone());
+        let chosen: Chosen = self.defaults.iter().map(value).collect();
+        (chosen != self.defaults && self.cost(&chosen).is_some()).then_some(chosen)
     }
 
     /// How many times as long as with the defaults a training takes; None for settings that cannot be used together.

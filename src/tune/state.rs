@@ -40,6 +40,9 @@ pub(super) struct Asked {
     pub(super) trials: Option<usize>,
     pub(super) minutes: Option<f64>,
     pub(super) seed: u64,
+    /// What an earlier search found.
+    #[serde(default, skip_serializing_if = "Chosen::is_empty")]
+    pub(super) earlier: Chosen,
 }
 
 /// One trial.
@@ -189,6 +192,7 @@ mod tests {
             trials: Some(3),
             minutes: None,
             seed: 0,
+            earlier: Chosen::new(),
         };
         State { trials, ..State::new(asked) }
     }

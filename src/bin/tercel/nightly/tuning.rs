@@ -227,7 +227,15 @@ impl Night<'_> {
             // Whoever reads the exported vectors expects them to be as wide as yesterday's.
             fixed.insert("model.dim".into());
         }
-        let request = Tune { config: self.config.clone(), settings: asked.search.clone(), space, fixed, resume };
+        let request = Tune {
+            config: self.config.clone(),
+            settings: asked.search.clone(),
+            space,
+            fixed,
+            // Otherwise one that is worse than it could take its place.
+            earlier: tuning.kept.as_ref().map(|kept| kept.chosen.clone()).unwrap_or_default(),
+            resume,
+        };
         let found = perform(&self.files.dataset, &place, &request, self.out);
         let (outcome, reason) = match found {
             Ok(summary) if summary.winner > 0 => {
