@@ -37,7 +37,7 @@ const SHARP: f32 = 0.1;
 const POPULARITY_USUAL: f32 = 0.5;
 const POPULARITY: (f64, f64) = (0.2, 0.8);
 /// Neighbours tell nothing of a user where they tell so many times what popularity tells, and enough from the second on.
-const LIFT: (f64, f64) = (1.2, 1.4);
+const LIFT: (f64, f64) = (1.25, 1.4);
 /// The temperature times the logarithm of how much more likely an item is that the neighbours tell, and the same where the last
 /// items alone are read; they tell so many.
 const RANGE: f64 = 0.7;

@@ -191,8 +191,8 @@ fn temperature_follows_what_the_others_explain_and_the_catalogue() {
         "nor above, nor divided by nothing"
     );
     assert_eq!(decided(40_000, 500, 0.2, 0.17), 0.3, "popularity tells nearly as much");
-    // Halfway from 0.3 to 0.12 at 1.3 times as much.
-    assert_eq!([0.2 / 1.3, 0.2 / 1.4].map(|popularity| decided(40_000, 500, 0.2, popularity)), [0.21, 0.12]);
+    // Halfway from 0.3 to 0.12 at 1.325 times as much.
+    assert_eq!([0.2 / 1.325, 0.2 / 1.4].map(|popularity| decided(40_000, 500, 0.2, popularity)), [0.21, 0.12]);
     assert_eq!(decided(40_000, 500, 0.0, 0.0), 0.3, "nothing tells anything");
     assert_eq!(decided(40_000, 499, 0.2, 0.05), 0.2, "too few users");
     let of_last = |user: &str| {
