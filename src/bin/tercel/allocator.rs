@@ -61,16 +61,8 @@ pub fn speak_of_threads_without_memory() {
     }));
 }
 
-/// The error that the command ends with, unless a thread without memory is already ending it with a line of its own.
-pub fn last_line(mut line: String) {
-    line.push('\n');
-    one_speaks();
-    // Where stderr is closed nobody reads it.
-    let _ = std::io::Write::write_all(&mut std::io::stderr(), line.as_bytes());
-}
-
-/// Where one thread has no memory, others soon have none: one of them speaks.
-fn one_speaks() {
+/// Returns to one thread alone: where one has no memory, others soon have none, and one line is enough.
+pub fn one_speaks() {
     static SPOKEN: AtomicBool = AtomicBool::new(false);
     while SPOKEN.swap(true, Relaxed) {
         std::thread::sleep(Duration::from_secs(1));

@@ -22,6 +22,7 @@ mod watch;
 mod words;
 
 use std::alloc::System;
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -93,7 +94,10 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(error) => {
-            allocator::last_line(format!("error: {}", args::in_flags(&args::one_line(&words::error(&error)))));
+            let line = format!("error: {}\n", args::in_flags(&args::one_line(&words::error(&error))));
+            allocator::one_speaks();
+            // Where stderr is closed nobody reads it.
+            let _ = std::io::stderr().write_all(line.as_bytes());
             ExitCode::from(error.exit_code())
         }
     }
