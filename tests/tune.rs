@@ -38,12 +38,7 @@ fn request(trials: usize, parallel: usize) -> Tune {
     config.model.dim = 8;
     (config.train.device, config.train.threads) = (Device::Cpu, 2);
     let settings = TuneSettings { trials: Some(trials), parallel, metric: "ndcg@10".into(), ..TuneSettings::default() };
-    Tune {
-        config,
-        settings,
-        space: Some(Space::from_toml(SPACE, "space").unwrap()),
-        ..Tune::default()
-    }
+    Tune { config, settings, space: Some(Space::from_toml(SPACE, "space").unwrap()), ..Tune::default() }
 }
 
 fn run(dataset: &Dataset, out: &Path, request: &Tune) -> TuneSummary {
@@ -225,7 +220,11 @@ fn what_an_earlier_search_found_is_tried_first() {
     let after = tried("{\"model.temperature\": 0.123, \"train.batch_size\": 3}");
     assert_eq!((after.len(), &after[0]), (3, &afresh[0]), "the defaults are tried all the same");
     assert_eq!(after[1]["model.temperature"], 0.123);
-    assert_eq!(after[1].keys().collect::<Vec<_>>(), after[0].keys().collect::<Vec<_>>(), "and nothing else is searched");
+    assert_eq!(
+        after[1].keys().collect::<Vec<_>>(),
+        after[0].keys().collect::<Vec<_>>(),
+        "and nothing else is searched"
+    );
     // What cannot be used is left out.
     assert_eq!(tried("{\"model.temperature\": -1.0}"), afresh);
 }

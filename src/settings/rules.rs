@@ -163,9 +163,10 @@ fn temperature(alone: bool, shape: &Shape) -> Choice<f32> {
             (USUAL, format!("{users} users are too few to measure how well a user's items predict each other"))
         }
         _ if alone => (digits(found), format!("{among}; the user tower reads no user id")),
-        _ if told_by_them < 1.0 => {
-            (digits(most - told_by_them * (most - found)), format!("{among}, {:.1} % by popularity", 100.0 * popularity))
-        }
+        _ if told_by_them < 1.0 => (
+            digits(most - told_by_them * (most - found)),
+            format!("{among}, {:.1} % by popularity", 100.0 * popularity),
+        ),
         _ => (digits(found), among),
     }
 }

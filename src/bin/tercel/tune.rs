@@ -63,7 +63,13 @@ pub fn run(args: &Args, out: &Output) -> Result<()> {
     settings.validate()?;
     let space = settings.space.as_deref().map(read_space).transpose()?;
     config.train.device = announce(config.train.device, out)?;
-    perform(&args.data, &args.out, &Tune { config, settings, space, fixed, resume: args.resume, ..Tune::default() }, out).map(drop)
+    perform(
+        &args.data,
+        &args.out,
+        &Tune { config, settings, space, fixed, resume: args.resume, ..Tune::default() },
+        out,
+    )
+    .map(drop)
 }
 
 /// Reads a space file.
