@@ -1,4 +1,4 @@
-//! A CUDA device: [`Backend`] over the kernels of `kernels/`.
+//! A CUDA device: [`Backend`](super::Backend) over the kernels of `kernels/`.
 //!
 //! The driver is opened at run time, and looked for before the first call into it: cudarc panics where it is missing.
 //! Every kernel runs on one stream, in the order of the launches, so that buffers need no locks and sums have one order:
@@ -13,13 +13,16 @@ mod kernels;
 pub(crate) mod launch;
 mod linear;
 mod loss;
+mod memory;
 mod norm;
 mod operations;
 mod optim;
 #[cfg(test)]
 #[path = "../../tests/parity/cuda/cuda.rs"]
 mod parity;
+mod queue;
 mod readback;
+mod scan;
 mod source;
 mod status;
 mod tiles;

@@ -74,7 +74,7 @@ impl<B: Backend> Stepper<B> {
         })
     }
 
-    /// Does one step. Its loss comes with [`Backend::arrived`], at once on the CPU.
+    /// Does one step. Its loss comes with [`Queue::arrived`], at once on the CPU.
     pub(crate) fn step(
         &mut self,
         core: &mut Core<B>,

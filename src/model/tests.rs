@@ -9,7 +9,7 @@ use super::negatives::Sampler;
 use super::spec::ModelSpec;
 use super::step::Stepper;
 use crate::backend::cpu::Cpu;
-use crate::backend::{Backend, Step, TableData};
+use crate::backend::{Memory, Queue, Step, TableData};
 use crate::config::{Combine, Config, LogQ, Negatives, OptimizerKind, Precision, Resolved};
 use crate::data::batch::{Cursor, Prepare, Rows};
 use crate::data::dataset::{EntityInfo, Feature, FeatureKind, FileInfo};

@@ -5,7 +5,7 @@ use half::{bf16, f16};
 use super::optim::{KINDS, naive_step, step};
 use super::*;
 use crate::Error;
-use crate::backend::{Backend, Bag, MatMut, Plan, Table, TableData};
+use crate::backend::{Bag, MatMut, Operations, Plan, Table, TableData};
 use crate::config::{Dtype, OptimizerKind};
 
 pub(crate) const DTYPES: [Dtype; 3] = [Dtype::Fp32, Dtype::Bf16, Dtype::Fp16];

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::Error;
-use crate::backend::{Backend, MatMut};
+use crate::backend::{MatMut, Operations};
 
 struct Case {
     rows: usize,

@@ -2,7 +2,7 @@
 
 use super::naive::loss::Loss;
 use super::*;
-use crate::backend::{Backend, Masked, SoftmaxGrads, SoftmaxLoss};
+use crate::backend::{Masked, Operations, SoftmaxGrads, SoftmaxLoss};
 use crate::{Error, Result};
 
 /// A problem in the backend's terms.

@@ -1,7 +1,7 @@
 //! L2 norms of rows.
 
 use super::*;
-use crate::backend::Backend;
+use crate::backend::Operations;
 
 #[test]
 fn matches_the_oracle() {

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::Error;
-use crate::backend::{Backend, Step};
+use crate::backend::{Operations, Step};
 use crate::config::OptimizerKind;
 
 pub(crate) const KINDS: [OptimizerKind; 4] =

@@ -3,7 +3,7 @@
 use super::*;
 use crate::Error;
 use crate::backend::cpu::topk::{Search, Way, Who, topk};
-use crate::backend::{Backend, Skip};
+use crate::backend::{Scan, Skip};
 
 /// Ids and scores of `rows` x `k`.
 type Found = (Vec<u32>, Vec<f32>);

@@ -30,7 +30,7 @@ fn check_ids(op: &'static str, ids: &[u32], rows: usize) -> Result<()> {
     Err(Error::Shape { op, expected: format!("ids below {rows}"), found: format!("id {max} at position {at}") })
 }
 
-/// See [`Backend::embedding_bag_fwd`](crate::backend::Backend::embedding_bag_fwd).
+/// See [`Operations::embedding_bag_fwd`](crate::backend::Operations::embedding_bag_fwd).
 pub(crate) fn forward(
     cpu: &Cpu,
     out: MatMut<'_, Cpu>,

@@ -12,7 +12,7 @@ const OUTS: usize = 12;
 /// Multiplications below which a task costs more than it saves.
 const SMALL: usize = 1 << 18;
 
-/// See [`Backend::linear_fwd`](crate::backend::Backend::linear_fwd).
+/// See [`Operations::linear_fwd`](crate::backend::Operations::linear_fwd).
 pub(crate) fn forward(cpu: &Cpu, y: MatMut<'_, Cpu>, x: Mat<'_, Cpu>, w: &[f32], b: &[f32], relu: bool) -> Result<()> {
     const OP: &str = "linear_fwd";
     need_mat(OP, "y", y.buf.len(), (y.rows, y.cols, y.stride, y.col))?;
@@ -79,7 +79,7 @@ impl Op for Forward<'_> {
     }
 }
 
-/// See [`Backend::linear_bwd`](crate::backend::Backend::linear_bwd).
+/// See [`Operations::linear_bwd`](crate::backend::Operations::linear_bwd).
 #[allow(clippy::too_many_arguments)]
 pub(crate) fn backward(
     cpu: &Cpu,

@@ -62,7 +62,7 @@ impl Cut {
     }
 }
 
-/// See [`Backend::softmax_loss`](crate::backend::Backend::softmax_loss).
+/// See [`Operations::softmax_loss`](crate::backend::Operations::softmax_loss).
 pub(crate) fn softmax(cpu: &Cpu, grads: SoftmaxGrads<'_, Cpu>, loss: &SoftmaxLoss<'_, Cpu>) -> Result<()> {
     check::check(cpu, &grads, loss)?;
     let (b, c, d) = (loss.rows, loss.columns, loss.dim);

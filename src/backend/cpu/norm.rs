@@ -12,7 +12,7 @@ const SMALL: usize = 1 << 16;
 /// Shorter rows count as this long.
 const SHORTEST: f32 = 1e-12;
 
-/// See [`Backend::l2_norm_fwd`](crate::backend::Backend::l2_norm_fwd).
+/// See [`Operations::l2_norm_fwd`](crate::backend::Operations::l2_norm_fwd).
 pub(crate) fn forward(cpu: &Cpu, y: &mut [f32], inverse: &mut [f32], x: &[f32], rows: usize, dim: usize) -> Result<()> {
     const OP: &str = "l2_norm_fwd";
     need_len(OP, "x", x.len(), rows * dim)?;
@@ -59,7 +59,7 @@ impl Op for Forward<'_> {
     }
 }
 
-/// See [`Backend::l2_norm_bwd`](crate::backend::Backend::l2_norm_bwd).
+/// See [`Operations::l2_norm_bwd`](crate::backend::Operations::l2_norm_bwd).
 pub(crate) fn backward(cpu: &Cpu, dy: &mut [f32], y: &[f32], inverse: &[f32], rows: usize, dim: usize) -> Result<()> {
     const OP: &str = "l2_norm_bwd";
     need_len(OP, "dy", dy.len(), rows * dim)?;

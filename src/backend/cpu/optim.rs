@@ -66,7 +66,7 @@ impl Rule {
     }
 }
 
-/// See [`Backend::dense_step`](crate::backend::Backend::dense_step). Row-wise Adagrad is Adagrad here: there are no rows.
+/// See [`Operations::dense_step`](crate::backend::Operations::dense_step). Row-wise Adagrad is Adagrad here: there are no rows.
 pub(crate) fn dense_step(
     cpu: &Cpu,
     w: &mut [f32],
@@ -120,7 +120,7 @@ impl Op for Dense<'_> {
     }
 }
 
-/// See [`Backend::squared_norm`](crate::backend::Backend::squared_norm).
+/// See [`Operations::squared_norm`](crate::backend::Operations::squared_norm).
 pub(crate) fn squared_norm(cpu: &Cpu, x: &[f32], len: usize) -> Result<f64> {
     need_len("squared_norm", "x", x.len(), len)?;
     let mut sums = vec![0.0; len.div_ceil(PIECE)];

@@ -49,13 +49,13 @@ pub(crate) struct Items {
 }
 
 impl Items {
-    /// See [`Backend::items`](crate::backend::Backend::items).
+    /// See [`Scan::items`](crate::backend::Scan::items).
     pub(crate) fn new(rows: usize, dim: usize) -> Result<Items> {
         let values = memory::zeros(rows * dim, WHAT)?;
         Ok(Items { values: values.into(), codes: ItemCodes::new(rows, dim)?, rows, dim })
     }
 
-    /// See [`Backend::pack_items`](crate::backend::Backend::pack_items).
+    /// See [`Scan::pack_items`](crate::backend::Scan::pack_items).
     pub(crate) fn pack(&mut self, cpu: &Cpu, first: usize, embeddings: &[f32], rows: usize) -> Result<()> {
         const OP: &str = "pack_items";
         need_len(OP, "embeddings", embeddings.len(), rows * self.dim)?;
@@ -183,7 +183,7 @@ impl Search<'_> {
     }
 }
 
-/// See [`Backend::topk`](crate::backend::Backend::topk). `way`: absent, the faster one.
+/// See [`Scan::topk`](crate::backend::Scan::topk). `way`: absent, the faster one.
 pub(crate) fn topk(
     cpu: &Cpu,
     ids: &mut [u32],

@@ -68,7 +68,7 @@ fn rows_kernel<'a>(kernels: &'a Embedding, data: &TableData<Cuda>) -> (&'a Kerne
     }
 }
 
-/// See [`Backend::embedding_bag_fwd`](crate::backend::Backend::embedding_bag_fwd). Ids and offsets are checked by the
+/// See [`Operations::embedding_bag_fwd`](crate::backend::Operations::embedding_bag_fwd). Ids and offsets are checked by the
 /// kernel: one that does not fit gives zeros, and an error at the next read.
 pub(crate) fn forward(
     cuda: &Cuda,

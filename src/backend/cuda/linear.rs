@@ -118,7 +118,7 @@ fn need_small(op: &'static str, sizes: [usize; 3]) -> Result<()> {
     need(op, largest <= plan::LARGEST, format_args!("at most {} rows and columns", plan::LARGEST), largest)
 }
 
-/// See [`Backend::linear_fwd`](crate::backend::Backend::linear_fwd).
+/// See [`Operations::linear_fwd`](crate::backend::Operations::linear_fwd).
 pub(crate) fn forward(
     cuda: &Cuda,
     y: MatMut<'_, Cuda>,
@@ -144,7 +144,7 @@ pub(crate) fn forward(
     product(cuda, &Product::new(Of::Forward, rows, n, k), &to, &x, &w, b.ptr(), relu)
 }
 
-/// See [`Backend::linear_bwd`](crate::backend::Backend::linear_bwd).
+/// See [`Operations::linear_bwd`](crate::backend::Operations::linear_bwd).
 #[allow(clippy::too_many_arguments)]
 pub(crate) fn backward(
     cuda: &Cuda,

@@ -55,7 +55,7 @@ fn ptr<T>(buf: Option<&Buf<T>>) -> u64 {
     buf.map_or(0, Buf::ptr)
 }
 
-/// See [`Backend::softmax_loss`](crate::backend::Backend::softmax_loss).
+/// See [`Operations::softmax_loss`](crate::backend::Operations::softmax_loss).
 ///
 /// Lengths are checked here. What needs values is checked on the device, and reported when the host reads next: a
 /// positive that is no column makes its row count for nothing, and masked columns that are none are left out.

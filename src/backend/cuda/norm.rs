@@ -27,7 +27,7 @@ fn grid(op: &'static str, rows: usize, lanes: usize) -> Result<[u32; 3]> {
     Ok([blocks as u32, 1, 1])
 }
 
-/// See [`Backend::l2_norm_fwd`](crate::backend::Backend::l2_norm_fwd).
+/// See [`Operations::l2_norm_fwd`](crate::backend::Operations::l2_norm_fwd).
 pub(crate) fn forward(
     cuda: &Cuda,
     y: &mut Buf<f32>,
@@ -59,7 +59,7 @@ pub(crate) fn forward(
     unsafe { cuda.launch(kernels[kernel], grid, THREADS as u32, 0, &args) }
 }
 
-/// See [`Backend::l2_norm_bwd`](crate::backend::Backend::l2_norm_bwd).
+/// See [`Operations::l2_norm_bwd`](crate::backend::Operations::l2_norm_bwd).
 pub(crate) fn backward(
     cuda: &Cuda,
     dy: &mut Buf<f32>,

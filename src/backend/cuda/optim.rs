@@ -27,7 +27,7 @@ pub(super) fn kind_code(kind: OptimizerKind) -> u32 {
     }
 }
 
-/// See [`Backend::dense_step`](crate::backend::Backend::dense_step). Row-wise Adagrad is Adagrad here: there are no rows.
+/// See [`Operations::dense_step`](crate::backend::Operations::dense_step). Row-wise Adagrad is Adagrad here: there are no rows.
 pub(crate) fn dense_step(
     cuda: &Cuda,
     w: &mut Buf<f32>,
@@ -61,7 +61,7 @@ pub(crate) fn dense_step(
     unsafe { cuda.launch(kernel, [blocks(len.div_ceil(4), THREADS), 1, 1], THREADS as u32, 0, &list) }
 }
 
-/// See [`Backend::squared_norm`](crate::backend::Backend::squared_norm).
+/// See [`Operations::squared_norm`](crate::backend::Operations::squared_norm).
 pub(crate) fn squared_norm(cuda: &Cuda, x: &Buf<f32>, len: usize) -> Result<f64> {
     need_len("squared_norm", "x", x.len(), len)?;
     if len == 0 {

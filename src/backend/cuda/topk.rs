@@ -33,7 +33,7 @@ use search::{Search, Skips};
 /// Skips of a chunk at most: its offsets are 32 bits wide.
 const MOST_SKIPS: usize = 1 << 30;
 
-/// See [`Backend::topk`](crate::backend::Backend::topk).
+/// See [`Scan::topk`](crate::backend::Scan::topk).
 #[allow(clippy::too_many_arguments)]
 pub(crate) fn topk(
     cuda: &Cuda,

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::super::linear::{Of, Product, plan};
 use super::super::{norm, tiles};
 use super::*;
-use crate::backend::{Backend, Mat, MatMut};
+use crate::backend::{Mat, MatMut, Memory, Operations};
 
 /// What a launch counted.
 pub(super) struct Counted(Value);

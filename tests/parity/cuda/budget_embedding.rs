@@ -7,7 +7,7 @@ use super::embedding_step::{Grads, step_on};
 use super::*;
 use crate::backend::cpu::parity::embedding::{offsets, plan, random_bags, skewed_ids, table, with_states};
 use crate::backend::cpu::parity::optim::{KINDS, step};
-use crate::backend::{Backend, Bag, MatMut};
+use crate::backend::{Bag, MatMut, Memory, Operations};
 use crate::config::{Dtype, OptimizerKind};
 
 /// A table's type, its name in kernels, bytes of a value, and values of a lane in a lookup.

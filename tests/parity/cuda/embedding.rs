@@ -3,7 +3,7 @@
 use super::*;
 use crate::Error;
 use crate::backend::cpu::parity::embedding::{DTYPES, offsets, random_bags, table, values};
-use crate::backend::{Backend, Bag, MatMut, Table, TableData};
+use crate::backend::{Backend, Bag, MatMut, Memory, Operations, Table, TableData};
 use crate::config::Dtype;
 
 /// The same table on the device.

@@ -4,7 +4,7 @@ use super::super::linear::{self, Of, Output, Product, plan};
 use super::super::tiles::Tiles;
 use super::*;
 use crate::Error;
-use crate::backend::{Backend, Mat, MatMut};
+use crate::backend::{Backend, Mat, MatMut, Memory, Operations};
 
 const PRECISIONS: [Precision; 2] = [Precision::Bf16, Precision::Fp32];
 

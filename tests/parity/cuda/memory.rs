@@ -1,7 +1,7 @@
 //! Buffers, batches' inputs, values that come back late.
 
 use super::*;
-use crate::backend::Backend;
+use crate::backend::{Memory, Queue};
 
 #[test]
 fn values_come_back_as_they_went_cuda() {

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::Error;
-use crate::backend::Backend;
+use crate::backend::{Backend, Memory, Operations};
 
 /// y, the inverse norms, and dx of `dy`.
 fn run<B: Backend>(on: &B, x: &[f32], dy: &[f32], rows: usize, dim: usize) -> [Vec<f32>; 3] {

@@ -3,7 +3,7 @@
 use super::*;
 use crate::Error;
 use crate::backend::cpu::parity::optim::{KINDS, step};
-use crate::backend::{Backend, Step};
+use crate::backend::{Backend, Memory, Operations, Step};
 use crate::config::OptimizerKind;
 
 /// Some steps of random parameters: w and both states.

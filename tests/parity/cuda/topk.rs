@@ -5,7 +5,7 @@ use super::*;
 use crate::Error;
 use crate::backend::cuda::Buf;
 use crate::backend::cuda::topk::{Approximate, Form, Items, Method, Report, floors, topk_approx, topk_reported};
-use crate::backend::{Backend, Skip};
+use crate::backend::{Memory, Scan, Skip};
 
 /// SplitMix64.
 struct Random(u64);

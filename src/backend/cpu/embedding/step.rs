@@ -17,7 +17,7 @@ const POSITIONS: usize = 256;
 /// How many unique rows ahead the table is fetched.
 const ROWS_AHEAD: usize = 8;
 
-/// See [`Backend::embedding_bag_bwd_step`](crate::backend::Backend::embedding_bag_bwd_step).
+/// See [`Operations::embedding_bag_bwd_step`](crate::backend::Operations::embedding_bag_bwd_step).
 ///
 /// A gradient that is not finite is not hidden: it goes through the rule into the row and its state, where the trainer's
 /// check finds it.

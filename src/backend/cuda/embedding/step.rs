@@ -82,7 +82,7 @@ fn gradient_args(grads: &[Mat<'_, Cuda>], total: usize) -> Vec<Arg> {
     addresses.chain(strides).chain(firsts).chain([Arg::from(total as u32)]).collect()
 }
 
-/// See [`Backend::embedding_bag_bwd_step`](crate::backend::Backend::embedding_bag_bwd_step). The plan's rows, starts and
+/// See [`Operations::embedding_bag_bwd_step`](crate::backend::Operations::embedding_bag_bwd_step). The plan's rows, starts and
 /// positions are checked by the kernel: what does not fit is left out, and is an error at the next read.
 pub(crate) fn backward_step(
     cuda: &Cuda,

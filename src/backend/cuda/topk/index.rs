@@ -3,7 +3,7 @@
 use super::approximate::topk_approx;
 use super::{Codes, Cuda, Items, Skip, topk_reported};
 use crate::Result;
-use crate::backend::Backend;
+use crate::backend::Memory;
 
 /// Rows that are uploaded together: whole panels.
 const PIECE: usize = 1 << 14;

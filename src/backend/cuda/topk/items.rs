@@ -69,7 +69,7 @@ fn grid(op: &'static str, rows: usize) -> Result<[u32; 3]> {
 }
 
 impl Items {
-    /// See [`Backend::items`](crate::backend::Backend::items).
+    /// See [`Scan::items`](crate::backend::Scan::items).
     pub(crate) fn new(cuda: &Cuda, rows: usize, dim: usize) -> Result<Items> {
         need("items", rows < i32::MAX as usize, "fewer than 2^31 - 1 items", rows)?;
         let (pitch, bytes) = (dim.next_multiple_of(8), Form::Bf16.row_bytes(dim));
@@ -88,7 +88,7 @@ impl Items {
         Ok(items)
     }
 
-    /// See [`Backend::pack_items`](crate::backend::Backend::pack_items).
+    /// See [`Scan::pack_items`](crate::backend::Scan::pack_items).
     pub(crate) fn pack(&mut self, cuda: &Cuda, first: usize, embeddings: &Buf<f32>, rows: usize) -> Result<()> {
         const OP: &str = "pack_items";
         need_len(OP, "embeddings", embeddings.len(), rows * self.dim)?;

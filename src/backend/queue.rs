@@ -1,0 +1,18 @@
+//! A batch's inputs on their way in, single values on their way out.
+
+use super::memory::{Elem, Memory};
+use crate::Result;
+
+/// A device that works while the host prepares what comes next.
+pub(crate) trait Queue: Memory {
+    /// Another batch begins: what was staged two batches ago may be overwritten.
+    fn begin_batch(&self) -> Result<()>;
+    /// Makes `to` hold `host`, an input of the current batch: it is read by operations alone, and gone two batches
+    /// later. A device takes all of a batch's inputs over together, while it computes the batch before.
+    fn stage<T: Elem>(&self, to: &mut Self::Buf<T>, host: &[T]) -> Result<()>;
+    /// Asks for the first value of `from` as it is when everything queued so far is done, without waiting for it.
+    fn read_later(&self, from: &Self::Buf<f32>) -> Result<()>;
+    /// Takes the values of [`read_later`](Queue::read_later) that have come, in the order they were asked for; with
+    /// `all`, waits for those that are still under way.
+    fn arrived(&self, all: bool, values: &mut Vec<f32>) -> Result<()>;
+}

@@ -1,0 +1,36 @@
+//! The best items of queries.
+
+use super::memory::Memory;
+use crate::Result;
+
+/// Items that a query must not return: query q skips `items[offsets[q]..offsets[q + 1]]`, ascending rows.
+#[derive(Clone, Copy)]
+pub(crate) struct Skip<'a> {
+    pub offsets: &'a [usize],
+    pub items: &'a [u32],
+}
+
+/// A device that ranks.
+pub(crate) trait Scan: Memory {
+    /// Item embeddings in the layout that `topk` scans.
+    type Items: Send + Sync;
+
+    /// Room for `rows` items, `dim` wide, as `topk` scans them.
+    fn items(&self, rows: usize, dim: usize) -> Result<Self::Items>;
+    /// Lays out items `first .. first + rows` from their embeddings (rows x D). Pieces come in any order; each but the
+    /// last is a multiple of 64 items.
+    fn pack_items(&self, to: &mut Self::Items, first: usize, embeddings: &Self::Buf<f32>, rows: usize) -> Result<()>;
+    /// The k best items of each query by inner product: score descending, then item row ascending; NaN is never
+    /// returned. `ids` and `scores` are queries x k; places without an item hold `u32::MAX` and -inf.
+    #[allow(clippy::too_many_arguments)]
+    fn topk(
+        &self,
+        ids: &mut [u32],
+        scores: &mut [f32],
+        queries: &Self::Buf<f32>,
+        items: &Self::Items,
+        skip: Option<Skip<'_>>,
+        rows: usize,
+        k: usize,
+    ) -> Result<()>;
+}
