@@ -10,9 +10,9 @@
 pub mod bench;
 mod check;
 pub(crate) mod cpu;
-#[cfg(feature = "cuda")]
 pub(crate) mod cuda;
 mod memory;
+pub(crate) mod open;
 mod operands;
 mod operations;
 mod queue;
@@ -26,23 +26,7 @@ pub(crate) use operations::Operations;
 pub(crate) use queue::Queue;
 pub(crate) use scan::{Scan, Skip};
 
-use crate::Result;
-
 /// All that a device can do.
 pub(crate) trait Backend: Queue + Operations + Scan {}
 
 impl<D: Queue + Operations + Scan> Backend for D {}
-
-/// Whether CUDA device `ordinal` can be used: probes for the driver library before any call into it.
-pub(crate) fn cuda_probe(ordinal: usize) -> Result<()> {
-    #[cfg(not(feature = "cuda"))]
-    return Err(no_cuda_feature(ordinal));
-    #[cfg(feature = "cuda")]
-    cuda::probe(ordinal).map_err(|reason| crate::Error::CudaUnavailable { reason })
-}
-
-/// What a build without CUDA says.
-#[cfg(not(feature = "cuda"))]
-pub(crate) fn no_cuda_feature(ordinal: usize) -> crate::Error {
-    crate::Error::CudaUnavailable { reason: format!("this build has no `cuda` feature (cuda:{ordinal} was requested)") }
-}

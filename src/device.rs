@@ -66,38 +66,6 @@ pub struct Choice {
     pub reason: String,
 }
 
-impl Device {
-    /// The device that this one stands for on this host, and why.
-    ///
-    /// # Errors
-    /// [`Error::CudaUnavailable`] where a CUDA device is asked for and cannot be used. Nothing falls back in silence.
-    pub fn choose(self) -> Result<Choice> {
-        let asked = || "as asked".to_owned();
-        match self {
-            Device::Cpu => Ok(Choice { device: Device::Cpu, reason: asked() }),
-            Device::Cuda(ordinal) => {
-                crate::backend::cuda_probe(ordinal)?;
-                Ok(Choice { device: self, reason: asked() })
-            }
-            Device::Auto => Ok(match crate::backend::cuda_probe(0) {
-                Ok(()) => Choice { device: Device::Cuda(0), reason: "auto: the first CUDA device".into() },
-                Err(Error::CudaUnavailable { reason }) => {
-                    Choice { device: Device::Cpu, reason: format!("auto: {reason}") }
-                }
-                Err(other) => return Err(other),
-            }),
-        }
-    }
-
-    /// The device that this one stands for on this host: never [`Device::Auto`].
-    ///
-    /// # Errors
-    /// As [`choose`](Device::choose).
-    pub fn resolve(self) -> Result<Device> {
-        self.choose().map(|choice| choice.device)
-    }
-}
-
 /// Whether the softmax loss multiplies bf16 values on this host's processors, where `train.precision` lets it.
 pub fn cpu_multiplies_bf16() -> bool {
     crate::backend::cpu::simd::Isa::gains_by_bf16()
@@ -154,20 +122,5 @@ impl CudaInfo {
             _ => return None,
         };
         Some(per_clock * f64::from(self.multiprocessors) * f64::from(self.clock_khz) * 1e3)
-    }
-
-    /// Opens device `ordinal` and loads every kernel, as training would.
-    ///
-    /// # Errors
-    /// [`Error::CudaUnavailable`], [`Error::Cuda`] or [`Error::KernelCompile`]: what training would meet too.
-    pub fn read(ordinal: usize) -> Result<CudaInfo> {
-        #[cfg(not(feature = "cuda"))]
-        return Err(crate::backend::no_cuda_feature(ordinal));
-        #[cfg(feature = "cuda")]
-        {
-            let cuda = crate::backend::cuda::Cuda::new(ordinal, Default::default())?;
-            cuda.load_kernels()?;
-            Ok(cuda.info().clone())
-        }
     }
 }

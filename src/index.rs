@@ -127,7 +127,6 @@ impl Found {
     }
 
     /// Puts each user's items in order, where ties went by something else than their numbers.
-    #[cfg(feature = "cuda")]
     pub(crate) fn sort(&mut self) {
         let k = self.k.max(1);
         for (ids, scores) in self.ids.chunks_mut(k).zip(self.scores.chunks_mut(k)) {

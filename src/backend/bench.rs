@@ -17,6 +17,7 @@ use zipf::Zipf;
 use super::cpu::Cpu;
 use super::cpu::simd::Isa;
 use super::cpu::topk::{Search, Way, Who, topk};
+use super::open::{Cuda, Opened};
 use super::{Backend, Bag, Mat, MatMut, Plan, SoftmaxGrads, SoftmaxLoss, Step, Table, TableData};
 use crate::config::{Dtype, OptimizerKind, Precision};
 use crate::data::batch::{Segments, SortScratch};
@@ -93,21 +94,20 @@ fn name(isa: Isa) -> String {
 /// Calls a function that is generic over the backend with the one that is meant.
 macro_rules! on {
     ($on:expr, $bench:ident($($arg:expr),*)) => {
-        match $on {
-            $crate::backend::bench::On::Cpu(threads, isa) => {
-                $bench(&std::sync::Arc::new($crate::backend::bench::open_cpu(*threads, isa)), $($arg),*)
-            }
-            #[cfg(feature = "cuda")]
-            $crate::backend::bench::On::Cuda(ordinal, precision) => {
-                let cuda = $crate::backend::cuda::Cuda::new(*ordinal, *precision).expect("the device is there");
-                $bench(&std::sync::Arc::new(cuda), $($arg),*)
-            }
-            #[cfg(not(feature = "cuda"))]
-            $crate::backend::bench::On::Cuda(..) => panic!("this build has no `cuda` feature"),
+        match $crate::backend::bench::open($on) {
+            $crate::backend::open::Opened::Cpu(cpu) => $bench(&std::sync::Arc::new(cpu), $($arg),*),
+            $crate::backend::open::Opened::Cuda(cuda) => $bench(&std::sync::Arc::new(cuda), $($arg),*),
         }
     };
 }
 use on;
+
+fn open(on: &On) -> Opened {
+    match on {
+        On::Cpu(threads, isa) => Opened::Cpu(open_cpu(*threads, isa)),
+        On::Cuda(ordinal, precision) => Opened::Cuda(Cuda::new(*ordinal, *precision).expect("the device can be used")),
+    }
+}
 
 fn open_cpu(threads: usize, isa: &str) -> Cpu {
     let isa = Isa::ALL.into_iter().find(|&i| name(i) == isa);

@@ -29,7 +29,6 @@ use crate::config::Precision;
 use crate::threads::Threads;
 use crate::{Error, Result};
 
-
 /// The host's processors.
 pub(crate) struct Cpu {
     pub(crate) threads: Threads,

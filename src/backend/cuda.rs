@@ -3,6 +3,7 @@
 //! The driver is opened at run time, and looked for before the first call into it: cudarc panics where it is missing.
 //! Every kernel runs on one stream, in the order of the launches, so that buffers need no locks and sums have one order:
 //! the same run gives the same bits. A batch's inputs come in on a second stream ([`upload`]).
+#![cfg(feature = "cuda")]
 #![allow(unsafe_code)]
 
 mod buffer;

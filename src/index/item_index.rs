@@ -24,7 +24,6 @@ mod admit;
 mod base;
 mod build;
 mod change;
-#[cfg(feature = "cuda")]
 mod device;
 mod file;
 mod measure;
@@ -45,6 +44,8 @@ use crate::backend::Skip;
 use crate::backend::cpu::Cpu;
 use crate::backend::cpu::topk::lists::{Effort, Guide, Lists as InvertedLists};
 use crate::backend::cpu::topk::{Search, Who};
+use crate::backend::open;
+use crate::config::Precision;
 use crate::index::{Found, Lists};
 use crate::slab::Slab;
 use crate::{Device, Error, Result};
@@ -76,22 +77,15 @@ pub struct ItemIndex {
 /// Where searches run.
 enum Engine {
     Host,
-    #[cfg(feature = "cuda")]
     Cuda(Box<device::OnDevice>),
 }
 
 impl Engine {
     fn open(device: Device) -> Result<Engine> {
-        match device.resolve()? {
-            #[cfg(feature = "cuda")]
-            Device::Cuda(ordinal) => {
-                let cuda = crate::backend::cuda::Cuda::new(ordinal, crate::config::Precision::Bf16)?;
-                Ok(Engine::Cuda(Box::new(device::OnDevice { cuda, all: device::Kept::default() })))
-            }
-            #[cfg(not(feature = "cuda"))]
-            Device::Cuda(ordinal) => Err(crate::backend::no_cuda_feature(ordinal)),
-            Device::Cpu | Device::Auto => Ok(Engine::Host),
-        }
+        Ok(match open::cuda(device, Precision::Bf16)? {
+            Some(cuda) => Engine::Cuda(Box::new(device::OnDevice { cuda, all: device::Kept::default() })),
+            None => Engine::Host,
+        })
     }
 
     fn is_host(&self) -> bool {
@@ -100,7 +94,6 @@ impl Engine {
 
     /// Items have changed.
     fn forget(&mut self) {
-        #[cfg(feature = "cuda")]
         if let Engine::Cuda(device) = self {
             device.all = device::Kept::default();
         }
@@ -220,7 +213,6 @@ impl ItemIndex {
             return Err(shape("a filter of this index in its current state", found));
         }
         let mut found = Found::empty(rows, k)?;
-        #[cfg(feature = "cuda")]
         if let Engine::Cuda(device) = &self.engine {
             let recall = self.about.scan_recall.unwrap_or(1.0);
             self.search_on(device, &mut found, queries, filter, recall)?;
@@ -240,7 +232,6 @@ impl ItemIndex {
     fn search_exactly(&self, queries: &[f32], k: usize, only: Option<&Admitted>) -> Result<Found> {
         let rows = self.rows_of(queries)?;
         let mut found = Found::empty(rows, k)?;
-        #[cfg(feature = "cuda")]
         if let Engine::Cuda(device) = &self.engine {
             self.search_on(device, &mut found, queries, &Filter { only, ..Filter::default() }, 1.0)?;
             return Ok(found);

@@ -10,8 +10,7 @@ use super::search::Kept;
 use super::{Observer, Search};
 use crate::backend::Backend;
 use crate::backend::cpu::Cpu;
-#[cfg(feature = "cuda")]
-use crate::backend::cuda::Cuda;
+use crate::backend::open::{Cuda, Opened, open};
 use crate::config::Resolved;
 use crate::data::history::History;
 use crate::data::vocabulary::Vocabulary;
@@ -30,7 +29,6 @@ macro_rules! loaded {
     ($engine:expr, $loaded:ident => $words:expr) => {
         match $engine {
             Engine::Cpu($loaded) => $words,
-            #[cfg(feature = "cuda")]
             Engine::Cuda($loaded) => $words,
         }
     };
@@ -58,7 +56,6 @@ pub struct Model {
 /// One variant per backend: the only place where the public API meets the type parameter.
 pub(super) enum Engine {
     Cpu(Box<Loaded<Cpu>>),
-    #[cfg(feature = "cuda")]
     Cuda(Box<Loaded<Cuda>>),
 }
 
@@ -124,18 +121,9 @@ impl Model {
         let mut parameters = files.parameters()?;
         let catalogue = info.catalogue().unwrap_or_default();
         let device = device.resolve()?;
-        let engine = match device {
-            #[cfg(feature = "cuda")]
-            Device::Cuda(ordinal) => {
-                let backend = Cuda::new(ordinal, info.config.train.precision)?;
-                Engine::Cuda(Loaded::new(backend, spec, &info.config, &mut parameters, &items)?)
-            }
-            #[cfg(not(feature = "cuda"))]
-            Device::Cuda(ordinal) => return Err(crate::backend::no_cuda_feature(ordinal)),
-            Device::Cpu | Device::Auto => {
-                let backend = Cpu::new(threads, None, info.config.train.precision)?;
-                Engine::Cpu(Loaded::new(backend, spec, &info.config, &mut parameters, &items)?)
-            }
+        let engine = match open(device, threads, None, info.config.train.precision)? {
+            Opened::Cpu(cpu) => Engine::Cpu(Loaded::new(cpu, spec, &info.config, &mut parameters, &items)?),
+            Opened::Cuda(cuda) => Engine::Cuda(Loaded::new(cuda, spec, &info.config, &mut parameters, &items)?),
         };
         let (history, kept) = (Mutex::new(None), None);
         Ok(Model { engine, files, users, items, catalogue, history, kept, device, threads })

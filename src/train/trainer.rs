@@ -16,10 +16,8 @@ use std::time::{Duration, Instant};
 
 use super::schedule::learning_rate;
 use super::{TrainEvent, TrainSummary, diagnostics, report};
-use crate::backend::cpu::Cpu;
 use crate::backend::cpu::simd::Isa;
-#[cfg(feature = "cuda")]
-use crate::backend::cuda::Cuda;
+use crate::backend::open::{Opened, open};
 use crate::backend::{Backend, Step};
 use crate::config::{Config, Resolved};
 use crate::data::batch::Cursor;
@@ -34,7 +32,7 @@ use crate::model::core::Core;
 use crate::model::inputs::{ModelBatch, ModelInputs};
 use crate::model::step::Stepper;
 use crate::settings::View;
-use crate::{Device, Error, Result};
+use crate::{Error, Result};
 
 /// Time between two [`TrainEvent::Progress`].
 const PROGRESS: Duration = Duration::from_millis(200);
@@ -101,14 +99,10 @@ trait Job {
 
 /// Does it where the settings say.
 fn on_backend<J: Job>(config: &Resolved, job: J) -> Result<J::Done> {
-    match config.train.device.resolve()? {
-        #[cfg(feature = "cuda")]
-        Device::Cuda(ordinal) => job.run(Cuda::new(ordinal, config.train.precision)?),
-        #[cfg(not(feature = "cuda"))]
-        Device::Cuda(ordinal) => Err(crate::backend::no_cuda_feature(ordinal)),
-        Device::Cpu | Device::Auto => {
-            job.run(Cpu::new(config.train.threads, Isa::asked(config.train.instructions), config.train.precision)?)
-        }
+    let train = &config.train;
+    match open(train.device, train.threads, Isa::asked(train.instructions), train.precision)? {
+        Opened::Cpu(cpu) => job.run(cpu),
+        Opened::Cuda(cuda) => job.run(cuda),
     }
 }
 

@@ -31,7 +31,6 @@ pub struct Admitted {
     /// The base's items by themselves, where they are few: searched exactly.
     pub(super) narrow: Option<Base>,
     pub(super) guides: Guides,
-    #[cfg(feature = "cuda")]
     pub(super) device: super::device::Kept,
     pub(super) generation: u64,
     count: usize,
@@ -84,7 +83,6 @@ impl ItemIndex {
             tail,
             narrow,
             guides: Guides::default(),
-            #[cfg(feature = "cuda")]
             device: super::device::Kept::default(),
             generation: self.generation,
             count: here + there,

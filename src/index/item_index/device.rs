@@ -7,8 +7,7 @@ use super::admit::{Admitted, ones};
 use super::{Filter, IndexKind, ItemIndex, shape};
 use crate::Result;
 use crate::backend::Skip;
-use crate::backend::cuda::Cuda;
-use crate::backend::cuda::topk::Index;
+use crate::backend::open::{Cuda, Index};
 use crate::index::{Found, Lists, NO_ITEM};
 use crate::rng::Rng;
 

@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use super::*;
+use crate::backend::cpu::Cpu;
 use crate::config::Precision;
 use crate::data::ingest::{IngestConfig, ingest};
-use crate::{Evaluate, Model};
+use crate::{Device, Evaluate, Model};
 
 /// Trains on a sample of real purchases and answers recall@100 of the last three weeks, bought before or not.
 fn recall(dataset: &Dataset, out: &Path, config: &Config, bf16: bool) -> f64 {

@@ -1,0 +1,216 @@
+//! What stands for a CUDA device in a build without the `cuda` feature: a type that has no values. Nothing here runs,
+//! but for the functions that say so.
+
+use std::borrow::Cow;
+
+use crate::backend::{
+    Bag, Elem, Mat, MatMut, Memory, Operations, Plan, Queue, Scan, Skip, SoftmaxGrads, SoftmaxLoss, Step, Table,
+};
+use crate::config::Precision;
+use crate::device::CudaInfo;
+use crate::{Error, Result};
+
+enum Never {}
+
+/// No device. The field is private, so that code that matches on it is not told that it cannot be reached.
+pub(crate) struct Cuda(Never);
+
+fn reason(ordinal: usize) -> String {
+    format!("this build has no `cuda` feature (cuda:{ordinal} was requested)")
+}
+
+/// Never.
+pub(super) fn probe(ordinal: usize) -> Result<(), String> {
+    Err(reason(ordinal))
+}
+
+impl Cuda {
+    /// # Errors
+    /// [`Error::CudaUnavailable`], always.
+    pub(crate) fn new(ordinal: usize, _: Precision) -> Result<Cuda> {
+        Err(Error::CudaUnavailable { reason: reason(ordinal) })
+    }
+
+    pub(super) fn info(&self) -> &CudaInfo {
+        match self.0 {}
+    }
+
+    pub(super) fn load_kernels(&self) -> Result<()> {
+        match self.0 {}
+    }
+}
+
+impl Memory for Cuda {
+    type Buf<T: Elem> = Vec<T>;
+
+    fn path(&self) -> String {
+        match self.0 {}
+    }
+
+    fn free_memory(&self) -> Result<Option<(String, u64)>> {
+        match self.0 {}
+    }
+
+    fn zeros<T: Elem>(&self, _: usize) -> Result<Vec<T>> {
+        match self.0 {}
+    }
+
+    fn upload<T: Elem>(&self, _: Vec<T>) -> Result<Vec<T>> {
+        match self.0 {}
+    }
+
+    fn host<'a, T: Elem>(&self, _: &'a Vec<T>, _: usize) -> Result<Cow<'a, [T]>> {
+        match self.0 {}
+    }
+
+    fn len<T: Elem>(&self, _: &Vec<T>) -> usize {
+        match self.0 {}
+    }
+
+    fn write<T: Elem>(&self, _: &mut Vec<T>, _: &[T]) -> Result<()> {
+        match self.0 {}
+    }
+
+    fn read<T: Elem>(&self, _: &mut [T], _: &Vec<T>, _: usize) -> Result<()> {
+        match self.0 {}
+    }
+
+    fn copy_rows(&self, _: &mut Vec<f32>, _: usize, _: &Vec<f32>, _: usize, _: usize, _: usize) -> Result<()> {
+        match self.0 {}
+    }
+}
+
+impl Queue for Cuda {
+    fn begin_batch(&self) -> Result<()> {
+        match self.0 {}
+    }
+
+    fn stage<T: Elem>(&self, _: &mut Vec<T>, _: &[T]) -> Result<()> {
+        match self.0 {}
+    }
+
+    fn read_later(&self, _: &Vec<f32>) -> Result<()> {
+        match self.0 {}
+    }
+
+    fn arrived(&self, _: bool, _: &mut Vec<f32>) -> Result<()> {
+        match self.0 {}
+    }
+}
+
+impl Operations for Cuda {
+    fn embedding_bag_fwd(&self, _: MatMut<'_, Self>, _: &Table<Self>, _: &Bag<'_, Self>, _: bool) -> Result<()> {
+        match self.0 {}
+    }
+
+    fn embedding_bag_bwd_step(
+        &self,
+        _: &mut Table<Self>,
+        _: &Plan<'_, Self>,
+        _: &[Mat<'_, Self>],
+        _: &Step,
+    ) -> Result<()> {
+        match self.0 {}
+    }
+
+    fn linear_fwd(&self, _: MatMut<'_, Self>, _: Mat<'_, Self>, _: &Vec<f32>, _: &Vec<f32>, _: bool) -> Result<()> {
+        match self.0 {}
+    }
+
+    fn linear_bwd(
+        &self,
+        _: Option<MatMut<'_, Self>>,
+        _: &mut Vec<f32>,
+        _: &mut Vec<f32>,
+        _: MatMut<'_, Self>,
+        _: Mat<'_, Self>,
+        _: Mat<'_, Self>,
+        _: &Vec<f32>,
+        _: bool,
+    ) -> Result<()> {
+        match self.0 {}
+    }
+
+    fn l2_norm_fwd(&self, _: &mut Vec<f32>, _: &mut Vec<f32>, _: &Vec<f32>, _: usize, _: usize) -> Result<()> {
+        match self.0 {}
+    }
+
+    fn l2_norm_bwd(&self, _: &mut Vec<f32>, _: &Vec<f32>, _: &Vec<f32>, _: usize, _: usize) -> Result<()> {
+        match self.0 {}
+    }
+
+    fn softmax_loss(&self, _: SoftmaxGrads<'_, Self>, _: &SoftmaxLoss<'_, Self>) -> Result<()> {
+        match self.0 {}
+    }
+
+    fn dense_step(
+        &self,
+        _: &mut Vec<f32>,
+        _: Option<&mut Vec<f32>>,
+        _: Option<&mut Vec<f32>>,
+        _: &Vec<f32>,
+        _: usize,
+        _: &Step,
+    ) -> Result<()> {
+        match self.0 {}
+    }
+
+    fn squared_norm(&self, _: &Vec<f32>, _: usize) -> Result<f64> {
+        match self.0 {}
+    }
+}
+
+impl Scan for Cuda {
+    type Items = ();
+
+    fn items(&self, _: usize, _: usize) -> Result<()> {
+        match self.0 {}
+    }
+
+    fn pack_items(&self, _: &mut (), _: usize, _: &Vec<f32>, _: usize) -> Result<()> {
+        match self.0 {}
+    }
+
+    fn topk(
+        &self,
+        _: &mut [u32],
+        _: &mut [f32],
+        _: &Vec<f32>,
+        _: &(),
+        _: Option<Skip<'_>>,
+        _: usize,
+        _: usize,
+    ) -> Result<()> {
+        match self.0 {}
+    }
+}
+
+/// Searches on the device.
+pub(crate) mod topk {
+    use super::{Cuda, Never};
+    use crate::Result;
+    use crate::backend::Skip;
+
+    /// No catalogue.
+    pub(crate) struct Index(Never);
+
+    impl Index {
+        pub(crate) fn new<'a>(cuda: &Cuda, _: usize, _: usize, _: impl Fn(usize) -> &'a [f32]) -> Result<Index> {
+            match cuda.0 {}
+        }
+
+        #[allow(clippy::too_many_arguments)]
+        pub(crate) fn search(
+            &self,
+            _: &Cuda,
+            _: &mut [u32],
+            _: &mut [f32],
+            _: &[f32],
+            _: Option<Skip<'_>>,
+            _: (usize, usize),
+            _: f32,
+        ) -> Result<()> {
+            match self.0 {}
+        }
+    }
+}
