@@ -18,7 +18,10 @@ use super::cpu::Cpu;
 use super::cpu::simd::Isa;
 use super::cpu::topk::{Search, Way, Who, topk};
 use super::open::{Cuda, Opened};
-use super::{Backend, Bag, Mat, MatMut, Plan, SoftmaxGrads, SoftmaxLoss, Step, Table, TableData};
+use super::{
+    Backend, Bag, Best, LinearGrads, LinearPass, Mat, MatMut, Plan, SoftmaxGrads, SoftmaxLoss, Step, Table, TableData,
+    TopK,
+};
 use crate::config::{Dtype, OptimizerKind, Precision};
 use crate::data::batch::{Segments, SortScratch};
 use crate::rng::Rng;
@@ -265,7 +268,8 @@ fn layer<B: Backend>(b: &Arc<B>, rows: usize, ins: usize, outs: usize, backward:
         if backward {
             let (dx, dy) = (MatMut::dense(&mut dx, rows, ins), MatMut::dense(&mut dy, rows, outs));
             let y = Mat::dense(&y, rows, outs);
-            backend.linear_bwd(Some(dx), &mut dw, &mut db, dy, y, x, &w, true).expect("fits");
+            let grads = LinearGrads { dx: Some(dx), dw: &mut dw, db: &mut db, dy };
+            backend.linear_bwd(grads, LinearPass { y, x, w: &w, relu: true }).expect("fits");
         } else {
             backend.linear_fwd(MatMut::dense(&mut y, rows, outs), x, &w, &bias, true).expect("fits");
         }
@@ -353,7 +357,8 @@ fn best<B: Backend>(b: &Arc<B>, queries: usize, items: usize, dim: usize, k: usi
     let (mut ids, mut scores) = (vec![0; queries * k], vec![0.0; queries * k]);
     let backend = Arc::clone(b);
     Bench::new(b, move || {
-        backend.topk(&mut ids, &mut scores, &asked, &packed, None, queries, k).expect("fits");
+        let best = Best { ids: &mut ids, scores: &mut scores };
+        backend.topk(best, &packed, &TopK { queries: &asked, rows: queries, k, skip: None }).expect("fits");
     })
 }
 

@@ -97,6 +97,29 @@ pub(crate) struct Step {
     pub grad_scale: f32,
 }
 
+/// A linear layer as its forward left it: what its gradients depend on.
+pub(crate) struct LinearPass<'a, B: Memory> {
+    /// What the forward gave, rows x out: read with `relu` alone.
+    pub y: Mat<'a, B>,
+    /// What the forward read, rows x in.
+    pub x: Mat<'a, B>,
+    /// out x in.
+    pub w: &'a B::Buf<f32>,
+    pub relu: bool,
+}
+
+/// What the backward of a linear layer writes.
+pub(crate) struct LinearGrads<'a, B: Memory> {
+    /// Rows x in, overwritten; absent where nothing needs it.
+    pub dx: Option<MatMut<'a, B>>,
+    /// out x in, overwritten.
+    pub dw: &'a mut B::Buf<f32>,
+    /// out values, overwritten.
+    pub db: &'a mut B::Buf<f32>,
+    /// Rows x out: the gradient that comes in, changed in place.
+    pub dy: MatMut<'a, B>,
+}
+
 /// The columns that a row must not count as negatives, beside its accidental hits: row r masks
 /// `columns[offsets[r]..offsets[r + 1]]` (ascending; never the row's positive).
 pub(crate) struct Masked<'a, B: Memory> {

@@ -3,7 +3,7 @@
 //! Operations are coarse (a whole lookup, a whole loss), so that a backend may fuse what it likes.
 
 use super::memory::Memory;
-use super::operands::{Bag, Mat, MatMut, Plan, SoftmaxGrads, SoftmaxLoss, Step, Table};
+use super::operands::{Bag, LinearGrads, LinearPass, Mat, MatMut, Plan, SoftmaxGrads, SoftmaxLoss, Step, Table};
 use crate::Result;
 
 /// A device that trains.
@@ -34,20 +34,9 @@ pub(crate) trait Operations: Memory {
         b: &Self::Buf<f32>,
         relu: bool,
     ) -> Result<()>;
-    /// Gradients of [`linear_fwd`](Operations::linear_fwd): overwrites dw and db, and dx where given. `y` is the forward's
-    /// output: with `relu`, dy counts only where y > 0 (dy is changed in place).
-    #[allow(clippy::too_many_arguments)]
-    fn linear_bwd(
-        &self,
-        dx: Option<MatMut<'_, Self>>,
-        dw: &mut Self::Buf<f32>,
-        db: &mut Self::Buf<f32>,
-        dy: MatMut<'_, Self>,
-        y: Mat<'_, Self>,
-        x: Mat<'_, Self>,
-        w: &Self::Buf<f32>,
-        relu: bool,
-    ) -> Result<()>;
+    /// Gradients of [`linear_fwd`](Operations::linear_fwd): overwrites dw and db, and dx where given. With `relu`, dy
+    /// counts only where y > 0 (dy is changed in place).
+    fn linear_bwd(&self, grads: LinearGrads<'_, Self>, pass: LinearPass<'_, Self>) -> Result<()>;
 
     /// `y_r = x_r / max(|x_r|, 1e-12)` and `inverse_norms[r] = 1 / max(|x_r|, 1e-12)`; a zero row stays zero.
     fn l2_norm_fwd(

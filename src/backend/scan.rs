@@ -10,6 +10,22 @@ pub(crate) struct Skip<'a> {
     pub items: &'a [u32],
 }
 
+/// What is asked of items: the best for each query.
+pub(crate) struct TopK<'a, Q: ?Sized> {
+    /// `rows` x D.
+    pub queries: &'a Q,
+    pub rows: usize,
+    /// Items for each query.
+    pub k: usize,
+    pub skip: Option<Skip<'a>>,
+}
+
+/// Where the answer goes: k places a query.
+pub(crate) struct Best<'a> {
+    pub ids: &'a mut [u32],
+    pub scores: &'a mut [f32],
+}
+
 /// A device that ranks.
 pub(crate) trait Scan: Memory {
     /// Item embeddings in the layout that `topk` scans.
@@ -21,16 +37,6 @@ pub(crate) trait Scan: Memory {
     /// last is a multiple of 64 items.
     fn pack_items(&self, to: &mut Self::Items, first: usize, embeddings: &Self::Buf<f32>, rows: usize) -> Result<()>;
     /// The k best items of each query by inner product: score descending, then item row ascending; NaN is never
-    /// returned. `ids` and `scores` are queries x k; places without an item hold `u32::MAX` and -inf.
-    #[allow(clippy::too_many_arguments)]
-    fn topk(
-        &self,
-        ids: &mut [u32],
-        scores: &mut [f32],
-        queries: &Self::Buf<f32>,
-        items: &Self::Items,
-        skip: Option<Skip<'_>>,
-        rows: usize,
-        k: usize,
-    ) -> Result<()>;
+    /// returned. Places without an item hold `u32::MAX` and -inf.
+    fn topk(&self, best: Best<'_>, items: &Self::Items, asked: &TopK<'_, Self::Buf<f32>>) -> Result<()>;
 }

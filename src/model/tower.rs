@@ -1,7 +1,7 @@
 //! Forward and backward of one tower: pooled lookups, linear layers, L2 norm.
 
 use crate::Result;
-use crate::backend::{Backend, Bag, Mat, MatMut, Step, Table};
+use crate::backend::{Backend, Bag, LinearGrads, LinearPass, Mat, MatMut, Step, Table};
 use crate::model::inputs::HostBag;
 use crate::model::spec::TowerSpec;
 
@@ -140,16 +140,19 @@ impl<B: Backend> Tower<B> {
             let (before, after) = self.grads.split_at_mut(l + 1);
             let dy = if after.is_empty() { &mut *d_output } else { &mut after[0] };
             let layer = &mut self.layers[l];
-            backend.linear_bwd(
-                Some(MatMut::dense(&mut before[l], rows, inputs)),
-                &mut layer.w.grad,
-                &mut layer.b.grad,
-                MatMut::dense(dy, rows, width),
-                Mat::dense(&self.acts[l + 1], rows, width),
-                Mat::dense(&self.acts[l], rows, inputs),
-                &layer.w.value,
-                self.spec.layers[l].relu,
-            )?;
+            let grads = LinearGrads {
+                dx: Some(MatMut::dense(&mut before[l], rows, inputs)),
+                dw: &mut layer.w.grad,
+                db: &mut layer.b.grad,
+                dy: MatMut::dense(dy, rows, width),
+            };
+            let pass = LinearPass {
+                y: Mat::dense(&self.acts[l + 1], rows, width),
+                x: Mat::dense(&self.acts[l], rows, inputs),
+                w: &layer.w.value,
+                relu: self.spec.layers[l].relu,
+            };
+            backend.linear_bwd(grads, pass)?;
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::Error;
-use crate::backend::{MatMut, Operations};
+use crate::backend::{LinearGrads, LinearPass, MatMut, Operations};
 
 struct Case {
     rows: usize,
@@ -42,17 +42,14 @@ impl Case {
         let mut dx = vec![f32::NAN; rows * x_stride];
         let mut dy = framed(&self.dy, outs, y_stride, 1);
         let (mut dw, mut db) = (vec![f32::NAN; outs * ins], vec![f32::NAN; outs]);
-        cpu.linear_bwd(
-            Some(MatMut { buf: &mut dx, rows, cols: ins, stride: x_stride, col: 3 }),
-            &mut dw,
-            &mut db,
-            MatMut { buf: &mut dy, rows, cols: outs, stride: y_stride, col: 1 },
-            mat(&y, rows, outs, y_stride, 4),
-            mat(&x, rows, ins, x_stride, 2),
-            &self.w,
-            relu,
-        )
-        .expect("fits");
+        let grads = LinearGrads {
+            dx: Some(MatMut { buf: &mut dx, rows, cols: ins, stride: x_stride, col: 3 }),
+            dw: &mut dw,
+            db: &mut db,
+            dy: MatMut { buf: &mut dy, rows, cols: outs, stride: y_stride, col: 1 },
+        };
+        let (y_view, x_view) = (mat(&y, rows, outs, y_stride, 4), mat(&x, rows, ins, x_stride, 2));
+        cpu.linear_bwd(grads, LinearPass { y: y_view, x: x_view, w: &self.w, relu }).expect("fits");
         [unframed(&y, rows, outs, y_stride, 4), unframed(&dx, rows, ins, x_stride, 3), dw, db]
     }
 }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::Error;
 use crate::backend::cpu::topk::{Search, Way, Who, topk};
-use crate::backend::{Scan, Skip};
+use crate::backend::{Best, Scan, Skip, TopK};
 
 /// Ids and scores of `rows` x `k`.
 type Found = (Vec<u32>, Vec<f32>);
@@ -237,9 +237,13 @@ fn nothing_to_find() {
     assert_eq!(run(&cpu, &[], &[1.0; 8], 4, None, 3), (vec![], vec![]));
     let mut items = cpu.items(2, 4).expect("room");
     cpu.pack_items(&mut items, 0, &vec![1.0; 8], 2).expect("packs");
-    let short = cpu.topk(&mut [0; 3], &mut [0.0; 4], &vec![0.0; 4], &items, None, 1, 4);
+    let ask = |ids: &mut [u32], skip| {
+        let best = Best { ids, scores: &mut [0.0; 4] };
+        cpu.topk(best, &items, &TopK { queries: &vec![0.0; 4], rows: 1, k: 4, skip })
+    };
+    let short = ask(&mut [0; 3], None);
     assert!(matches!(short, Err(Error::Shape { op: "topk", .. })));
     let skip = Skip { offsets: &[0, 5], items: &[1] };
-    let beyond = cpu.topk(&mut [0; 4], &mut [0.0; 4], &vec![0.0; 4], &items, Some(skip), 1, 4);
+    let beyond = ask(&mut [0; 4], Some(skip));
     assert!(matches!(beyond, Err(Error::Shape { op: "topk", .. })));
 }

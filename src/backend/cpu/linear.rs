@@ -3,6 +3,7 @@
 use super::simd::{Epilogue, Gemm, Op, PANEL, Simd, pack_panels, rows as row};
 use super::{Cpu, Mat, MatMut, need, need_len, need_mat};
 use crate::Result;
+use crate::backend::{LinearGrads, LinearPass};
 use crate::threads::ranges;
 
 /// Rows of a task.
@@ -80,18 +81,9 @@ impl Op for Forward<'_> {
 }
 
 /// See [`Operations::linear_bwd`](crate::backend::Operations::linear_bwd).
-#[allow(clippy::too_many_arguments)]
-pub(crate) fn backward(
-    cpu: &Cpu,
-    dx: Option<MatMut<'_, Cpu>>,
-    dw: &mut [f32],
-    db: &mut [f32],
-    dy: MatMut<'_, Cpu>,
-    y: Mat<'_, Cpu>,
-    x: Mat<'_, Cpu>,
-    w: &[f32],
-    relu: bool,
-) -> Result<()> {
+pub(crate) fn backward(cpu: &Cpu, grads: LinearGrads<'_, Cpu>, pass: LinearPass<'_, Cpu>) -> Result<()> {
+    let LinearGrads { dx, dw, db, dy } = grads;
+    let LinearPass { y, x, w, relu } = pass;
     const OP: &str = "linear_bwd";
     need_mat(OP, "dy", dy.buf.len(), (dy.rows, dy.cols, dy.stride, dy.col))?;
     need_mat(OP, "x", x.buf.len(), (x.rows, x.cols, x.stride, x.col))?;

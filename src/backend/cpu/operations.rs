@@ -2,7 +2,9 @@
 
 use super::{Cpu, embedding, linear, loss, norm, optim};
 use crate::Result;
-use crate::backend::{Bag, Mat, MatMut, Operations, Plan, SoftmaxGrads, SoftmaxLoss, Step, Table};
+use crate::backend::{
+    Bag, LinearGrads, LinearPass, Mat, MatMut, Operations, Plan, SoftmaxGrads, SoftmaxLoss, Step, Table,
+};
 
 impl Operations for Cpu {
     fn embedding_bag_fwd(
@@ -29,18 +31,8 @@ impl Operations for Cpu {
         linear::forward(self, y, x, w, b, relu)
     }
 
-    fn linear_bwd(
-        &self,
-        dx: Option<MatMut<'_, Self>>,
-        dw: &mut Vec<f32>,
-        db: &mut Vec<f32>,
-        dy: MatMut<'_, Self>,
-        y: Mat<'_, Self>,
-        x: Mat<'_, Self>,
-        w: &Vec<f32>,
-        relu: bool,
-    ) -> Result<()> {
-        linear::backward(self, dx, dw, db, dy, y, x, w, relu)
+    fn linear_bwd(&self, grads: LinearGrads<'_, Self>, pass: LinearPass<'_, Self>) -> Result<()> {
+        linear::backward(self, grads, pass)
     }
 
     fn l2_norm_fwd(

@@ -3,7 +3,7 @@
 use super::Cpu;
 use super::topk::{self, Items};
 use crate::Result;
-use crate::backend::{Scan, Skip};
+use crate::backend::{Best, Scan, TopK};
 
 impl Scan for Cpu {
     type Items = Items;
@@ -16,17 +16,9 @@ impl Scan for Cpu {
         to.pack(self, first, embeddings, rows)
     }
 
-    fn topk(
-        &self,
-        ids: &mut [u32],
-        scores: &mut [f32],
-        queries: &Vec<f32>,
-        items: &Items,
-        skip: Option<Skip<'_>>,
-        rows: usize,
-        k: usize,
-    ) -> Result<()> {
-        let who = topk::Who { skip, ..Default::default() };
-        topk::topk(self, ids, scores, items, &topk::Search { queries, rows, k, who }, None)
+    fn topk(&self, best: Best<'_>, items: &Items, asked: &TopK<'_, Vec<f32>>) -> Result<()> {
+        let &TopK { queries, rows, k, skip } = asked;
+        let search = topk::Search { queries, rows, k, who: topk::Who { skip, ..Default::default() } };
+        topk::topk(self, best.ids, best.scores, items, &search, None)
     }
 }

@@ -10,6 +10,7 @@ use super::launch::args;
 use super::tiles::Tiles;
 use super::{Buf, Cuda, Mat, MatMut, need, need_len, need_mat};
 use crate::Result;
+use crate::backend::{LinearGrads, LinearPass};
 use crate::config::Precision;
 
 /// This stem's kernels.
@@ -145,18 +146,9 @@ pub(crate) fn forward(
 }
 
 /// See [`Operations::linear_bwd`](crate::backend::Operations::linear_bwd).
-#[allow(clippy::too_many_arguments)]
-pub(crate) fn backward(
-    cuda: &Cuda,
-    dx: Option<MatMut<'_, Cuda>>,
-    dw: &mut Buf<f32>,
-    db: &mut Buf<f32>,
-    dy: MatMut<'_, Cuda>,
-    y: Mat<'_, Cuda>,
-    x: Mat<'_, Cuda>,
-    w: &Buf<f32>,
-    relu: bool,
-) -> Result<()> {
+pub(crate) fn backward(cuda: &Cuda, grads: LinearGrads<'_, Cuda>, pass: LinearPass<'_, Cuda>) -> Result<()> {
+    let LinearGrads { dx, dw, db, dy } = grads;
+    let LinearPass { y, x, w, relu } = pass;
     const OP: &str = "linear_bwd";
     need_mat(OP, "dy", dy.buf.len(), (dy.rows, dy.cols, dy.stride, dy.col))?;
     need_mat(OP, "x", x.buf.len(), (x.rows, x.cols, x.stride, x.col))?;

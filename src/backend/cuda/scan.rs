@@ -3,7 +3,7 @@
 use super::topk::{self, Items};
 use super::{Buf, Cuda};
 use crate::Result;
-use crate::backend::{Scan, Skip};
+use crate::backend::{Best, Scan, TopK};
 
 impl Scan for Cuda {
     type Items = Items;
@@ -16,16 +16,8 @@ impl Scan for Cuda {
         to.pack(self, first, embeddings, rows)
     }
 
-    fn topk(
-        &self,
-        ids: &mut [u32],
-        scores: &mut [f32],
-        queries: &Buf<f32>,
-        items: &Items,
-        skip: Option<Skip<'_>>,
-        rows: usize,
-        k: usize,
-    ) -> Result<()> {
-        topk::topk(self, ids, scores, queries, items, skip, rows, k)
+    fn topk(&self, best: Best<'_>, items: &Items, asked: &TopK<'_, Buf<f32>>) -> Result<()> {
+        topk::topk_reported(self, best, items, None, asked)?;
+        Ok(())
     }
 }

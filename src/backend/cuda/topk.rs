@@ -19,7 +19,7 @@ mod search;
 use super::kernels::Kernel;
 use super::{Buf, Cuda, need, need_len};
 use crate::Result;
-use crate::backend::Skip;
+use crate::backend::{Best, Skip, TopK};
 
 #[cfg(test)]
 pub(crate) use approximate::{Approximate, Method, topk_approx};
@@ -33,33 +33,16 @@ use search::{Search, Skips};
 /// Skips of a chunk at most: its offsets are 32 bits wide.
 const MOST_SKIPS: usize = 1 << 30;
 
-/// See [`Scan::topk`](crate::backend::Scan::topk).
-#[allow(clippy::too_many_arguments)]
-pub(crate) fn topk(
-    cuda: &Cuda,
-    ids: &mut [u32],
-    scores: &mut [f32],
-    queries: &Buf<f32>,
-    items: &Items,
-    skip: Option<Skip<'_>>,
-    rows: usize,
-    k: usize,
-) -> Result<()> {
-    topk_reported(cuda, (ids, scores), queries, items, None, skip, (rows, k))?;
-    Ok(())
-}
-
-/// [`topk`], by a scan of int8 codes where they are given, with a report of what it took.
+/// See [`Scan::topk`](crate::backend::Scan::topk): by a scan of int8 codes where they are given, with a report of what
+/// it took.
 pub(crate) fn topk_reported(
     cuda: &Cuda,
-    found: (&mut [u32], &mut [f32]),
-    queries: &Buf<f32>,
+    best: Best<'_>,
     items: &Items,
     codes: Option<&Codes>,
-    skip: Option<Skip<'_>>,
-    (rows, k): (usize, usize),
+    asked: &TopK<'_, Buf<f32>>,
 ) -> Result<Report> {
-    each_chunk(cuda, found, queries, items, skip, (rows, k), |search, skipped| exact(search, codes, skipped))
+    each_chunk(cuda, best, items, asked, |search, skipped| exact(search, codes, skipped))
 }
 
 /// The exact search of a chunk, by int8 codes where they are given. `skipped`: how many items each query skips.
@@ -85,14 +68,13 @@ fn sample_for(cuda: &Cuda, items: &Items, k: usize, form: Form) -> Option<Sample
 /// Checks the arguments as the CPU does, then runs `search` on chunks of queries and brings their results back.
 fn each_chunk(
     cuda: &Cuda,
-    (ids, scores): (&mut [u32], &mut [f32]),
-    queries: &Buf<f32>,
+    Best { ids, scores }: Best<'_>,
     items: &Items,
-    skip: Option<Skip<'_>>,
-    (rows, k): (usize, usize),
+    asked: &TopK<'_, Buf<f32>>,
     mut search: impl FnMut(&Search<'_>, &[usize]) -> Result<Report>,
 ) -> Result<Report> {
     const OP: &str = "topk";
+    let &TopK { queries, rows, k, skip } = asked;
     need_len(OP, "ids", ids.len(), rows * k)?;
     need_len(OP, "scores", scores.len(), rows * k)?;
     need_len(OP, "queries", queries.len(), rows * items.dim)?;

@@ -4,7 +4,8 @@
 use std::borrow::Cow;
 
 use crate::backend::{
-    Bag, Elem, Mat, MatMut, Memory, Operations, Plan, Queue, Scan, Skip, SoftmaxGrads, SoftmaxLoss, Step, Table,
+    Bag, Best, Elem, LinearGrads, LinearPass, Mat, MatMut, Memory, Operations, Plan, Queue, Scan, SoftmaxGrads,
+    SoftmaxLoss, Step, Table, TopK,
 };
 use crate::config::Precision;
 use crate::device::CudaInfo;
@@ -117,17 +118,7 @@ impl Operations for Cuda {
         match self.0 {}
     }
 
-    fn linear_bwd(
-        &self,
-        _: Option<MatMut<'_, Self>>,
-        _: &mut Vec<f32>,
-        _: &mut Vec<f32>,
-        _: MatMut<'_, Self>,
-        _: Mat<'_, Self>,
-        _: Mat<'_, Self>,
-        _: &Vec<f32>,
-        _: bool,
-    ) -> Result<()> {
+    fn linear_bwd(&self, _: LinearGrads<'_, Self>, _: LinearPass<'_, Self>) -> Result<()> {
         match self.0 {}
     }
 
@@ -171,16 +162,7 @@ impl Scan for Cuda {
         match self.0 {}
     }
 
-    fn topk(
-        &self,
-        _: &mut [u32],
-        _: &mut [f32],
-        _: &Vec<f32>,
-        _: &(),
-        _: Option<Skip<'_>>,
-        _: usize,
-        _: usize,
-    ) -> Result<()> {
+    fn topk(&self, _: Best<'_>, _: &(), _: &TopK<'_, Vec<f32>>) -> Result<()> {
         match self.0 {}
     }
 }
@@ -189,7 +171,7 @@ impl Scan for Cuda {
 pub(crate) mod topk {
     use super::{Cuda, Never};
     use crate::Result;
-    use crate::backend::Skip;
+    use crate::backend::{Best, TopK};
 
     /// No catalogue.
     pub(crate) struct Index(Never);
@@ -199,17 +181,7 @@ pub(crate) mod topk {
             match cuda.0 {}
         }
 
-        #[allow(clippy::too_many_arguments)]
-        pub(crate) fn search(
-            &self,
-            _: &Cuda,
-            _: &mut [u32],
-            _: &mut [f32],
-            _: &[f32],
-            _: Option<Skip<'_>>,
-            _: (usize, usize),
-            _: f32,
-        ) -> Result<()> {
+        pub(crate) fn search(&self, _: &Cuda, _: Best<'_>, _: &TopK<'_, [f32]>, _: f32) -> Result<()> {
             match self.0 {}
         }
     }

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::admit::{Admitted, ones};
 use super::{Filter, IndexKind, ItemIndex, shape};
 use crate::Result;
-use crate::backend::Skip;
 use crate::backend::open::{Cuda, Index};
+use crate::backend::{Best, Skip, TopK};
 use crate::index::{Found, Lists, NO_ITEM};
 use crate::rng::Rng;
 
@@ -60,9 +60,9 @@ impl ItemIndex {
         };
         let local = filter.skip.map(|skip| catalogue.places(skip));
         let skip = local.as_ref().map(|local| Skip { offsets: &local.offsets, items: &local.values });
-        let (ids, scores, size) = (&mut found.ids, &mut found.scores, (rows, found.k));
-        catalogue.index.search(&device.cuda, ids, scores, queries, skip, size, recall)?;
-        for id in ids.iter_mut().filter(|id| **id != NO_ITEM) {
+        let best = Best { ids: &mut found.ids, scores: &mut found.scores };
+        catalogue.index.search(&device.cuda, best, &TopK { queries, rows, k: found.k, skip }, recall)?;
+        for id in found.ids.iter_mut().filter(|id| **id != NO_ITEM) {
             *id = catalogue.ids[*id as usize];
         }
         found.sort();

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::super::linear::{Of, Product, plan};
 use super::super::{norm, tiles};
 use super::*;
-use crate::backend::{Mat, MatMut, Memory, Operations};
+use crate::backend::{LinearGrads, LinearPass, Mat, MatMut, Memory, Operations};
 
 /// What a launch counted.
 pub(super) struct Counted(Value);
@@ -109,7 +109,9 @@ fn linear_layers_do_what_they_must_cuda() {
         let x = || Mat::dense(&x, rows, ins);
         cuda.linear_fwd(MatMut::dense(&mut y, rows, outs), x(), &w, &b, true).expect("fits");
         let (to, from) = (MatMut::dense(&mut dx, rows, ins), MatMut::dense(&mut dy, rows, outs));
-        cuda.linear_bwd(Some(to), &mut dw, &mut db, from, Mat::dense(&y, rows, outs), x(), &w, true).expect("fits");
+        let grads = LinearGrads { dx: Some(to), dw: &mut dw, db: &mut db, dy: from };
+        let pass = LinearPass { y: Mat::dense(&y, rows, outs), x: x(), w: &w, relu: true };
+        cuda.linear_bwd(grads, pass).expect("fits");
         for (of, kernel, m, n, k) in [
             (Of::Forward, "fwd", rows, outs, ins),
             (Of::BackwardX, "bwd_x", rows, ins, outs),

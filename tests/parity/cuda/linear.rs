@@ -4,7 +4,7 @@ use super::super::linear::{self, Of, Output, Product, plan};
 use super::super::tiles::Tiles;
 use super::*;
 use crate::Error;
-use crate::backend::{Backend, Mat, MatMut, Memory, Operations};
+use crate::backend::{Backend, LinearGrads, LinearPass, Mat, MatMut, Memory, Operations};
 
 const PRECISIONS: [Precision; 2] = [Precision::Bf16, Precision::Fp32];
 
@@ -59,17 +59,19 @@ impl Case {
         let mut dx = up(vec![f32::NAN; rows * x_stride]);
         let mut dy = up(framed(&self.dy, outs, y_stride, before));
         let (mut dw, mut db) = (up(vec![f32::NAN; outs * ins]), up(vec![f32::NAN; outs]));
-        on.linear_bwd(
-            Some(MatMut { buf: &mut dx, rows, cols: ins, stride: x_stride, col: before }),
-            &mut dw,
-            &mut db,
-            MatMut { buf: &mut dy, rows, cols: outs, stride: y_stride, col: before },
-            Mat { buf: &y, rows, cols: outs, stride: y_stride, col: before },
-            Mat { buf: &x, rows, cols: ins, stride: x_stride, col: before },
-            &w,
+        let grads = LinearGrads {
+            dx: Some(MatMut { buf: &mut dx, rows, cols: ins, stride: x_stride, col: before }),
+            dw: &mut dw,
+            db: &mut db,
+            dy: MatMut { buf: &mut dy, rows, cols: outs, stride: y_stride, col: before },
+        };
+        let pass = LinearPass {
+            y: Mat { buf: &y, rows, cols: outs, stride: y_stride, col: before },
+            x: Mat { buf: &x, rows, cols: ins, stride: x_stride, col: before },
+            w: &w,
             relu,
-        )
-        .expect("fits");
+        };
+        on.linear_bwd(grads, pass).expect("fits");
         // Nothing beside dy was written either.
         unframed(&down(&dy, rows * y_stride), rows, outs, y_stride, before);
         let dx = unframed(&down(&dx, rows * x_stride), rows, ins, x_stride, before);
@@ -236,16 +238,10 @@ fn refuses_what_does_not_fit_cuda() {
     assert!(matches!(forward(0, 2, &up(11)), Err(Error::Shape { .. })), "a short w");
     let backward = |dw: usize, y_rows, dx_cols| {
         let (mut dx, mut dw, mut db, mut dy, y) = (up(8), up(dw), up(3), up(6), up(6));
-        cuda.linear_bwd(
-            Some(MatMut { buf: &mut dx, rows: 2, cols: dx_cols, stride: 4, col: 0 }),
-            &mut dw,
-            &mut db,
-            MatMut::dense(&mut dy, 2, 3),
-            Mat::dense(&y, y_rows, 3),
-            Mat::dense(&x, 2, 4),
-            &w,
-            true,
-        )
+        let dx = Some(MatMut { buf: &mut dx, rows: 2, cols: dx_cols, stride: 4, col: 0 });
+        let grads = LinearGrads { dx, dw: &mut dw, db: &mut db, dy: MatMut::dense(&mut dy, 2, 3) };
+        let pass = LinearPass { y: Mat::dense(&y, y_rows, 3), x: Mat::dense(&x, 2, 4), w: &w, relu: true };
+        cuda.linear_bwd(grads, pass)
     };
     assert!(backward(12, 2, 4).is_ok());
     assert!(matches!(backward(11, 2, 4), Err(Error::Shape { .. })), "a short dw");

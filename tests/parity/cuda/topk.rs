@@ -5,7 +5,7 @@ use super::*;
 use crate::Error;
 use crate::backend::cuda::Buf;
 use crate::backend::cuda::topk::{Approximate, Form, Items, Method, Report, floors, topk_approx, topk_reported};
-use crate::backend::{Memory, Scan, Skip};
+use crate::backend::{Best, Memory, Scan, Skip, TopK};
 
 /// SplitMix64.
 struct Random(u64);
@@ -67,7 +67,7 @@ impl Case<'_> {
     }
 
     /// Runs `search` with poisoned results.
-    fn run<R>(&self, cuda: &Cuda, search: impl FnOnce(&mut Found, &Buf<f32>, Option<Skip<'_>>) -> R) -> (Found, R) {
+    fn run<R>(&self, cuda: &Cuda, search: impl FnOnce(Best<'_>, &TopK<'_, Buf<f32>>) -> R) -> (Found, R) {
         let places = self.rows() * self.k;
         let mut found = (vec![7; places], vec![f32::NAN; places]);
         let mut offsets = vec![0];
@@ -78,7 +78,8 @@ impl Case<'_> {
         }
         let skip = self.skip.map(|_| Skip { offsets: &offsets, items: &values });
         let queries = cuda.upload(self.queries.to_vec()).expect("fits");
-        let answer = search(&mut found, &queries, skip);
+        let best = Best { ids: &mut found.0, scores: &mut found.1 };
+        let answer = search(best, &TopK { queries: &queries, rows: self.rows(), k: self.k, skip });
         (found, answer)
     }
 
@@ -86,19 +87,13 @@ impl Case<'_> {
     fn exact(&self, cuda: &Cuda, int8: bool) -> (Found, Report) {
         let items = self.pack(cuda);
         let codes = int8.then(|| items.codes(cuda).expect("room"));
-        self.run(cuda, |(ids, scores), queries, skip| {
-            topk_reported(cuda, (ids, scores), queries, &items, codes.as_ref(), skip, (self.rows(), self.k))
-                .expect("runs")
-        })
+        self.run(cuda, |best, asked| topk_reported(cuda, best, &items, codes.as_ref(), asked).expect("runs"))
     }
 
     fn approximate(&self, cuda: &Cuda, int8: bool, recall: f64, way: Option<Method>) -> (Found, Approximate) {
         let items = self.pack(cuda);
         let codes = int8.then(|| items.codes(cuda).expect("room"));
-        self.run(cuda, |(ids, scores), queries, skip| {
-            let size = (self.rows(), self.k);
-            topk_approx(cuda, ids, scores, queries, &items, codes.as_ref(), skip, size, recall, way).expect("runs")
-        })
+        self.run(cuda, |best, asked| topk_approx(cuda, best, &items, codes.as_ref(), asked, recall, way).expect("runs"))
     }
 
     /// What must come out: each score one chain of multiply-adds, the order total.
@@ -312,16 +307,18 @@ fn nothing_to_find_and_refusals_cuda() {
     let mut items = cuda.items(2, 4).expect("room");
     cuda.pack_items(&mut items, 0, &cuda.upload(vec![1.0; 8]).expect("fits"), 2).expect("packs");
     let queries = cuda.upload(vec![0.0; 4]).expect("fits");
-    let short = cuda.topk(&mut [0; 3], &mut [0.0; 4], &queries, &items, None, 1, 4);
+    let asked = |rows, skip| TopK { queries: &queries, rows, k: 4, skip };
+    let short = cuda.topk(Best { ids: &mut [0; 3], scores: &mut [0.0; 4] }, &items, &asked(1, None));
     assert!(matches!(short, Err(Error::Shape { op: "topk", .. })));
-    let short = cuda.topk(&mut [0; 8], &mut [0.0; 8], &queries, &items, None, 2, 4);
+    let short = cuda.topk(Best { ids: &mut [0; 8], scores: &mut [0.0; 8] }, &items, &asked(2, None));
     assert!(matches!(short, Err(Error::Shape { op: "topk", .. })));
     let skip = Skip { offsets: &[0, 5], items: &[1] };
-    let beyond = cuda.topk(&mut [0; 4], &mut [0.0; 4], &queries, &items, Some(skip), 1, 4);
+    let beyond = cuda.topk(Best { ids: &mut [0; 4], scores: &mut [0.0; 4] }, &items, &asked(1, Some(skip)));
     assert!(matches!(beyond, Err(Error::Shape { op: "topk", .. })));
     let ragged = cuda.pack_items(&mut items, 1, &queries, 1);
     assert!(matches!(ragged, Err(Error::Shape { op: "pack_items", .. })));
-    let recall = topk_approx(&cuda, &mut [0; 4], &mut [0.0; 4], &queries, &items, None, None, (1, 4), 0.0, None);
+    let best = Best { ids: &mut [0; 4], scores: &mut [0.0; 4] };
+    let recall = topk_approx(&cuda, best, &items, None, &asked(1, None), 0.0, None);
     assert!(matches!(recall, Err(Error::Shape { op: "topk_approx", .. })));
 }
 

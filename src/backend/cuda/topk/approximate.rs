@@ -25,7 +25,7 @@
 
 use super::plan::{self, Sample, Tile};
 use super::search::{Report, Search};
-use super::{Buf, Codes, Cuda, Form, Items, Skip, each_chunk, exact, need, sample_for};
+use super::{Best, Buf, Codes, Cuda, Form, Items, TopK, each_chunk, exact, need, sample_for};
 use crate::Result;
 
 /// Items kept a bucket (`topk_scan.cuh`).
@@ -59,25 +59,22 @@ pub(crate) struct Approximate {
     pub report: Report,
 }
 
-/// As [`topk`](super::topk()), at least the part `recall` of whose results is expected to be there. Scores are exact.
+/// As [`Scan::topk`](crate::backend::Scan::topk), at least the part `recall` of whose results is expected to be there. Scores are exact.
 /// `way`: a method to be used where it reaches the recall; absent, the cheaper one.
 ///
 /// # Errors
 /// [`Error::Shape`](crate::Error::Shape) as `topk`, and where `recall` is not above 0 and at most 1, or `codes` are
 /// those of another catalogue.
-#[allow(clippy::too_many_arguments)]
 pub(crate) fn topk_approx(
     cuda: &Cuda,
-    ids: &mut [u32],
-    scores: &mut [f32],
-    queries: &Buf<f32>,
+    best: Best<'_>,
     items: &Items,
     codes: Option<&Codes>,
-    skip: Option<Skip<'_>>,
-    (rows, k): (usize, usize),
+    asked: &TopK<'_, Buf<f32>>,
     recall: f64,
     way: Option<Method>,
 ) -> Result<Approximate> {
+    let (rows, k) = (asked.rows, asked.k);
     need("topk_approx", recall > 0.0 && recall <= 1.0, "a recall above 0 and at most 1", recall)?;
     if let Some(codes) = codes {
         let same = codes.items == items.rows && codes.dim == items.dim;
@@ -100,15 +97,13 @@ pub(crate) fn topk_approx(
         recall: choice.recall,
         report: Report::default(),
     };
-    done.report = each_chunk(cuda, (ids, scores), queries, items, skip, (rows, k), |search, skipped| {
-        match (choice.method, sample) {
-            (Method::Threshold, Some(sample)) => {
-                let ranks = plan::ranks(k, skipped.iter().copied(), items.rows, &sample);
-                search.scan(codes, &sample, &ranks, margin(items.dim))
-            }
-            (Method::Buckets, Some(_)) => buckets(search, codes, &choice),
-            _ => exact(search, None, skipped),
+    done.report = each_chunk(cuda, best, items, asked, |search, skipped| match (choice.method, sample) {
+        (Method::Threshold, Some(sample)) => {
+            let ranks = plan::ranks(k, skipped.iter().copied(), items.rows, &sample);
+            search.scan(codes, &sample, &ranks, margin(items.dim))
         }
+        (Method::Buckets, Some(_)) => buckets(search, codes, &choice),
+        _ => exact(search, None, skipped),
     })?;
     Ok(done)
 }

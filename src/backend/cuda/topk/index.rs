@@ -1,7 +1,7 @@
 //! A catalogue on the device for searches that may miss a part of the best: its fp32 and bf16 rows, and int8 codes.
 
 use super::approximate::topk_approx;
-use super::{Codes, Cuda, Items, Skip, topk_reported};
+use super::{Best, Codes, Cuda, Items, Skip, TopK, topk_reported};
 use crate::Result;
 use crate::backend::Memory;
 
@@ -39,24 +39,17 @@ impl Index {
     /// The k best of each query, or at least the part `recall` of them in expectation (1: all, in the bits of the CPU's
     /// scan). Everybody gets k items whenever that many may be given. Where less than all is asked for, items that are alike
     /// must not stand in a pattern: the scan takes their places for random.
-    #[allow(clippy::too_many_arguments)]
-    pub(crate) fn search(
-        &self,
-        cuda: &Cuda,
-        ids: &mut [u32],
-        scores: &mut [f32],
-        queries: &[f32],
-        skip: Option<Skip<'_>>,
-        (rows, k): (usize, usize),
-        recall: f32,
-    ) -> Result<()> {
-        let asked = cuda.upload(queries.to_vec())?;
-        let (items, codes) = (&self.items, self.codes.as_ref());
+    pub(crate) fn search(&self, cuda: &Cuda, best: Best<'_>, asked: &TopK<'_, [f32]>, recall: f32) -> Result<()> {
+        let &TopK { queries, rows, k, skip } = asked;
+        let Best { ids, scores } = best;
+        let there = cuda.upload(queries.to_vec())?;
+        let (items, codes, all) = (&self.items, self.codes.as_ref(), TopK { queries: &there, rows, k, skip });
+        let best = Best { ids: &mut *ids, scores: &mut *scores };
         if recall >= 1.0 || !self.finite {
-            topk_reported(cuda, (ids, scores), &asked, items, codes, skip, (rows, k))?;
+            topk_reported(cuda, best, items, codes, &all)?;
             return Ok(());
         }
-        topk_approx(cuda, ids, scores, &asked, items, codes, skip, (rows, k), f64::from(recall), None)?;
+        topk_approx(cuda, best, items, codes, &all, f64::from(recall), None)?;
         // Buckets keep a few items each: where skips take most of those, a query comes out short.
         let full = |q: usize| {
             let skipped = skip.map_or(0, |skip| skip.offsets[q + 1] - skip.offsets[q]);
@@ -72,8 +65,8 @@ impl Index {
                 (Some(skip), Some(offsets), Some((from, to))) => Some(Skip { offsets, items: &skip.items[from..to] }),
                 _ => None,
             };
-            let (ids, scores) = (&mut ids[q * k..(q + 1) * k], &mut scores[q * k..(q + 1) * k]);
-            topk_reported(cuda, (ids, scores), &query, items, codes, skip, (1, k))?;
+            let best = Best { ids: &mut ids[q * k..(q + 1) * k], scores: &mut scores[q * k..(q + 1) * k] };
+            topk_reported(cuda, best, items, codes, &TopK { queries: &query, rows: 1, k, skip })?;
         }
         Ok(())
     }
