@@ -15,9 +15,11 @@ mod block;
 mod check;
 mod pack;
 mod same;
+mod state;
 
-use block::{Problem, RowState};
+use block::{Area, Problem};
 use pack::{Candidates, Rounded, Users};
+use state::RowState;
 
 use super::simd::{Op, PANEL, Simd, rows};
 use super::{Cpu, scratch};
@@ -183,17 +185,19 @@ impl Op for Group<'_> {
         for (n, rows) in ranges(self.rows.len(), self.strip).into_iter().enumerate() {
             let du = &mut self.du[rows.start * d..rows.end * d];
             let rows = self.rows.start + rows.start..self.rows.start + rows.end;
-            state.start(problem, &rows);
+            problem.start(&mut state, &rows);
             self.users.pack(s, problem.users(&rows), d);
             for (columns, scores) in blocks.iter().zip(self.scores.chunks_exact_mut(self.strip * STRIDE)) {
-                problem.scores(s, scores, &self.users, &rows, columns, &mut state);
-                problem.raise(s, scores, &rows, columns, &mut state);
+                let area = Area { rows: &rows, columns };
+                problem.scores(s, scores, &self.users, area, &mut state);
+                problem.raise(s, scores, area, &mut state);
             }
             sums.0 += problem.finish(&rows, &mut state);
             for (columns, p) in blocks.iter().zip(self.scores.chunks_exact_mut(self.strip * STRIDE)) {
-                problem.probabilities(s, p, &mut self.rounded, &rows, columns, &state);
+                let area = Area { rows: &rows, columns };
+                problem.probabilities(s, p, &mut self.rounded, area, &state);
                 let dv = &mut self.dv[columns.start * d..columns.end * d];
-                problem.add_du(s, du, (p, &self.rounded), &rows, columns);
+                problem.add_du(s, du, (p, &self.rounded), area);
                 problem.add_dv(s, dv, (p, &self.rounded), &self.users, columns, n > 0);
             }
             sums.1 += problem.d_scale(s, du, &rows);
@@ -250,12 +254,13 @@ impl Op for WideRows<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> Sums {
         let (problem, rows, Work { mut users, mut p, mut rounded }) = (self.problem, self.rows, self.work);
-        self.state.start(problem, &rows);
+        problem.start(self.state, &rows);
         users.pack(s, problem.users(&rows), problem.loss.dim);
         for columns in ranges(problem.loss.columns, COLUMNS) {
-            problem.scores(s, &mut p, &users, &rows, &columns, self.state);
-            problem.raise_with_du(s, self.du, &mut p, &mut rounded, &rows, &columns, self.state);
-            problem.add_du(s, self.du, (&p, &rounded), &rows, &columns);
+            let area = Area { rows: &rows, columns: &columns };
+            problem.scores(s, &mut p, &users, area, self.state);
+            problem.raise_with_du(s, self.du, &mut p, &mut rounded, area, self.state);
+            problem.add_du(s, self.du, (&p, &rounded), area);
         }
         let value = problem.finish(&rows, self.state);
         problem.finish_du(s, self.du, &rows, self.state);
@@ -279,10 +284,11 @@ impl Op for WideColumns<'_> {
     fn run<S: Simd>(self, s: S) {
         let (problem, columns, Work { mut users, mut p, mut rounded }) = (self.problem, &self.columns, self.work);
         for (n, (rows, state)) in self.strips.iter().zip(self.states).enumerate() {
-            let mut masks = state.masks_at(problem, rows, columns.start);
+            let mut masks = problem.masks_at(rows, columns.start);
             users.pack(s, problem.users(rows), problem.loss.dim);
-            problem.scores(s, &mut p, &users, rows, columns, &mut masks);
-            problem.probabilities_of_scores(s, &mut p, &mut rounded, rows, columns, state);
+            let area = Area { rows, columns };
+            problem.scores(s, &mut p, &users, area, &mut masks);
+            problem.probabilities_of_scores(s, &mut p, &mut rounded, area, state);
             problem.add_dv(s, self.dv, (&p, &rounded), &users, columns, n > 0);
         }
     }

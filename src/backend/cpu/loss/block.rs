@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::pack::{Candidates, Rounded, Users, width};
 use super::same::Same;
+use super::state::{Masks, RowState};
 use super::{COLUMNS, STRIDE};
 use crate::backend::SoftmaxLoss;
 use crate::backend::cpu::Cpu;
@@ -23,77 +24,11 @@ pub(crate) struct Problem<'a> {
     pub same: Option<&'a Same>,
 }
 
-/// What is known of the rows of a strip.
-pub(crate) struct RowState {
-    /// The largest score so far: scores are taken relative to it.
-    shift: Vec<f32>,
-    /// The shift at the time of each block, block by block, where scores are kept.
-    shifts: Vec<f32>,
-    /// The sum of `e^(score - shift)` so far.
-    sum: Vec<f64>,
-    /// The positive's score.
-    positive: Vec<f32>,
-    /// p = `e^(score - shift) * factor`, less `hot` for the positive.
-    factor: Vec<f32>,
-    hot: Vec<f32>,
-    masks: Masks,
-}
-
-/// How far the masks of each row have been applied, and how many columns they took.
-pub(crate) struct Masks {
-    same: Vec<usize>,
-    masked: Vec<usize>,
-    taken: Vec<usize>,
-}
-
-impl AsMut<Masks> for Masks {
-    fn as_mut(&mut self) -> &mut Masks {
-        self
-    }
-}
-
-impl AsMut<Masks> for RowState {
-    fn as_mut(&mut self) -> &mut Masks {
-        &mut self.masks
-    }
-}
-
-impl RowState {
-    /// For strips of `rows` rows, with so many blocks of kept scores.
-    pub(crate) fn new(rows: usize, blocks: usize) -> RowState {
-        RowState {
-            shift: vec![0.0; rows],
-            shifts: vec![0.0; rows * blocks],
-            sum: vec![0.0; rows],
-            positive: vec![0.0; rows],
-            factor: vec![0.0; rows],
-            hot: vec![0.0; rows],
-            masks: Masks { same: vec![0; rows], masked: vec![0; rows], taken: vec![0; rows] },
-        }
-    }
-
-    /// Before the first block.
-    pub(crate) fn start(&mut self, problem: &Problem<'_>, rows: &Range<usize>) {
-        self.shift.fill(f32::NEG_INFINITY);
-        self.sum.fill(0.0);
-        for (r, i) in rows.clone().enumerate() {
-            self.masks.same[r] = 0;
-            self.masks.masked[r] = 0;
-            self.masks.taken[r] = 0;
-            // Without a correction the score is read where it is made: see `look`.
-            self.positive[r] = if problem.loss.corrected.is_some() { problem.plain_positive(i) } else { 0.0 };
-        }
-    }
-
-    /// Masks for a block that starts at `column`.
-    pub(crate) fn masks_at(&self, problem: &Problem<'_>, rows: &Range<usize>, column: usize) -> Masks {
-        let at = |list: &[u32]| list.partition_point(|&c| (c as usize) < column);
-        Masks {
-            same: rows.clone().map(|i| at(problem.same_of(i))).collect(),
-            masked: rows.clone().map(|i| at(problem.masked_of(i))).collect(),
-            taken: vec![0; rows.len()],
-        }
-    }
+/// Rows against columns: scores, or what becomes of them.
+#[derive(Clone, Copy)]
+pub(crate) struct Area<'a> {
+    pub rows: &'a Range<usize>,
+    pub columns: &'a Range<usize>,
 }
 
 impl Problem<'_> {
@@ -120,6 +55,29 @@ impl Problem<'_> {
         self.scale * u.iter().zip(v).map(|(a, b)| a * b).sum::<f32>()
     }
 
+    /// Makes the state of these rows that of before the first block.
+    pub(crate) fn start(&self, state: &mut RowState, rows: &Range<usize>) {
+        state.shift.fill(f32::NEG_INFINITY);
+        state.sum.fill(0.0);
+        for (r, i) in rows.clone().enumerate() {
+            state.masks.same[r] = 0;
+            state.masks.masked[r] = 0;
+            state.masks.taken[r] = 0;
+            // Without a correction the score is read where it is made: see `look_row`.
+            state.positive[r] = if self.loss.corrected.is_some() { self.plain_positive(i) } else { 0.0 };
+        }
+    }
+
+    /// Masks for a block that starts at `column`.
+    pub(crate) fn masks_at(&self, rows: &Range<usize>, column: usize) -> Masks {
+        let at = |list: &[u32]| list.partition_point(|&c| (c as usize) < column);
+        Masks {
+            same: rows.clone().map(|i| at(self.same_of(i))).collect(),
+            masked: rows.clone().map(|i| at(self.masked_of(i))).collect(),
+            taken: vec![0; rows.len()],
+        }
+    }
+
     #[inline(always)]
     fn multiply<S: Simd>(&self, s: S, product: Gemm<'_>) {
         if self.bf16 { s.run(PairGemm(product)) } else { s.run(product) }
@@ -138,10 +96,10 @@ impl Problem<'_> {
         s: S,
         out: &mut [f32],
         users: &Users<'_>,
-        rows: &Range<usize>,
-        columns: &Range<usize>,
+        area: Area<'_>,
         masks: &mut impl AsMut<Masks>,
     ) {
+        let Area { rows, columns } = area;
         let (a, k) = (users.along(self.users(rows)), width(self.loss.dim, self.bf16));
         for start in columns.clone().step_by(PANEL) {
             let product = Gemm {
@@ -212,14 +170,8 @@ impl Problem<'_> {
     /// The block's part of the rows' maxima and sums; turns the scores into `e^(score - shift)`, each row with its
     /// shift of now.
     #[inline(always)]
-    pub(crate) fn raise<S: Simd>(
-        &self,
-        s: S,
-        scores: &mut [f32],
-        rows: &Range<usize>,
-        columns: &Range<usize>,
-        state: &mut RowState,
-    ) {
+    pub(crate) fn raise<S: Simd>(&self, s: S, scores: &mut [f32], area: Area<'_>, state: &mut RowState) {
+        let Area { rows, columns } = area;
         let width = columns.len().next_multiple_of(PANEL);
         let block = columns.start / COLUMNS * state.shift.len();
         for (r, i) in rows.clone().enumerate() {
@@ -232,17 +184,16 @@ impl Problem<'_> {
 
     /// As [`raise`](Problem::raise), for p that is used at once; where the shift moved, dU follows.
     #[inline(always)]
-    #[allow(clippy::too_many_arguments)]
     pub(crate) fn raise_with_du<S: Simd>(
         &self,
         s: S,
         du: &mut [f32],
         p: &mut [f32],
         rounded: &mut Rounded<'_>,
-        rows: &Range<usize>,
-        columns: &Range<usize>,
+        area: Area<'_>,
         state: &mut RowState,
     ) {
+        let Area { rows, columns } = area;
         let (d, width) = (self.loss.dim, columns.len().next_multiple_of(PANEL));
         for (r, i) in rows.clone().enumerate() {
             let values = &mut p[r * STRIDE..][..width];
@@ -293,10 +244,10 @@ impl Problem<'_> {
         s: S,
         p: &mut [f32],
         rounded: &mut Rounded<'_>,
-        rows: &Range<usize>,
-        columns: &Range<usize>,
+        area: Area<'_>,
         state: &RowState,
     ) {
+        let Area { rows, columns } = area;
         let width = columns.len().next_multiple_of(PANEL);
         let block = columns.start / COLUMNS * state.shift.len();
         for (r, i) in rows.clone().enumerate() {
@@ -321,10 +272,10 @@ impl Problem<'_> {
         s: S,
         p: &mut [f32],
         rounded: &mut Rounded<'_>,
-        rows: &Range<usize>,
-        columns: &Range<usize>,
+        area: Area<'_>,
         state: &RowState,
     ) {
+        let Area { rows, columns } = area;
         let width = columns.len().next_multiple_of(PANEL);
         for (r, i) in rows.clone().enumerate() {
             let values = &mut p[r * STRIDE..][..width];
@@ -344,14 +295,8 @@ impl Problem<'_> {
 
     /// `dU = p V`, added from the second block on.
     #[inline(always)]
-    pub(crate) fn add_du<S: Simd>(
-        &self,
-        s: S,
-        du: &mut [f32],
-        (p, rounded): (&[f32], &Rounded<'_>),
-        rows: &Range<usize>,
-        columns: &Range<usize>,
-    ) {
+    pub(crate) fn add_du<S: Simd>(&self, s: S, du: &mut [f32], (p, rounded): (&[f32], &Rounded<'_>), area: Area<'_>) {
+        let Area { rows, columns } = area;
         let (a, a_row) = rounded.along(p);
         let (b, k) = self.candidates.rows(columns);
         let epilogue = if columns.start == 0 { Epilogue::Write } else { Epilogue::Add };

@@ -2,7 +2,7 @@
 //!
 //! Sums are exact, so they are the same on every instruction set.
 
-use super::{GROUP, PANEL, Simd};
+use super::{GROUP, PANEL, Pass, Simd};
 
 /// The greatest code.
 pub(crate) const LARGEST_CODE: f32 = 63.0;
@@ -25,21 +25,17 @@ pub(crate) fn query_code_at<S: Simd>(r: usize, k: usize, width: usize) -> usize 
     r / S::CODE_ROWS * S::CODE_ROWS * width + (k / 8 * S::CODE_ROWS + r % S::CODE_ROWS) * 8 + k % 8
 }
 
-/// Multiplies the first `live` of up to [`GROUP`] queries (see [`query_code_at`]) with one panel of items. Bit j of
-/// `hits[q]`: the sum of item j may be at least `bars[q]`; where a query has a hit its `sums[q * PANEL..]` are written.
-/// Answers whether any has one. `width` is a multiple of 8.
+/// Multiplies queries (see [`query_code_at`]) with a panel. Bit j of `hits[q]`: the sum of item j may be at least
+/// `bars[q]`; where a query has a hit its `sums[q * PANEL..]` are written. Answers whether any has one. The width is a
+/// multiple of 8.
 #[inline(always)]
-#[allow(clippy::too_many_arguments)]
 pub(crate) fn scan_codes<S: Simd>(
     s: S,
     sums: &mut [f32; GROUP * PANEL],
     hits: &mut [u32; GROUP],
-    queries: &[i8],
-    panel: &[u8],
-    bars: &[f32; GROUP],
-    width: usize,
-    live: usize,
+    pass: Pass<'_, i8, u8>,
 ) -> bool {
+    let Pass { queries, panel, width, live, .. } = pass;
     assert!(width.is_multiple_of(8) && panel.len() >= width * PANEL);
     assert!(live <= GROUP && queries.len() >= GROUP * width);
     *hits = [0; GROUP];
@@ -47,10 +43,10 @@ pub(crate) fn scan_codes<S: Simd>(
     while row < live {
         // Fewer queries than a tile has go one by one, or four by four.
         row += match (S::CODE_ROWS, live - row) {
-            (12, 12..) => rows::<S, 12>(s, sums, hits, queries, panel, bars, width, row),
-            (3, 3..) => rows::<S, 3>(s, sums, hits, queries, panel, bars, width, row),
-            (_, 4..) => rows::<S, 4>(s, sums, hits, queries, panel, bars, width, row),
-            _ => rows::<S, 1>(s, sums, hits, queries, panel, bars, width, row),
+            (12, 12..) => rows::<S, 12>(s, sums, hits, pass, row),
+            (3, 3..) => rows::<S, 3>(s, sums, hits, pass, row),
+            (_, 4..) => rows::<S, 4>(s, sums, hits, pass, row),
+            _ => rows::<S, 1>(s, sums, hits, pass, row),
         };
     }
     hits.iter().any(|&h| h != 0)
@@ -58,17 +54,14 @@ pub(crate) fn scan_codes<S: Simd>(
 
 /// `MR` queries from `row` on against the panel; answers `MR`.
 #[inline(always)]
-#[allow(clippy::too_many_arguments)]
 fn rows<S: Simd, const MR: usize>(
     s: S,
     sums: &mut [f32; GROUP * PANEL],
     hits: &mut [u32; GROUP],
-    queries: &[i8],
-    panel: &[u8],
-    bars: &[f32; GROUP],
-    width: usize,
+    pass: Pass<'_, i8, u8>,
     row: usize,
 ) -> usize {
+    let Pass { queries, panel, bars, width, .. } = pass;
     for column in (0..PANEL).step_by(2 * S::LANES) {
         let (q, items) = (queries[query_code_at::<S>(row, 0, width)..].as_ptr(), panel[column * 4..].as_ptr());
         // SAFETY: `scan_codes` checked that there are `width` times GROUP codes of queries and PANEL of items. The MR

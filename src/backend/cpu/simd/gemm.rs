@@ -182,7 +182,8 @@ impl<const PAIRS: bool> Block<PAIRS> {
     /// As for `columns`, for the rows `row..row + MR`.
     #[inline(always)]
     unsafe fn tile<S: Simd, const MR: usize, const NV: usize>(&self, s: S, row: usize, lanes: usize) {
-        let a = self.a.wrapping_add(row * self.a_row);
+        let a = Left { at: self.a.wrapping_add(row * self.a_row), row: self.a_row, col: self.a_col };
+        let b = Right { at: self.b, row: self.b_row };
         // By the time that the sums are there, so are the lines that they go to.
         for r in 0..MR {
             for at in (0..NV * S::LANES).step_by(16) {
@@ -192,9 +193,9 @@ impl<const PAIRS: bool> Block<PAIRS> {
         // SAFETY: the caller vouches for the rows, k and the columns.
         let sums = unsafe {
             if lanes == S::LANES {
-                tile::<S, MR, NV, false, PAIRS>(s, a, self.a_row, self.a_col, self.b, self.b_row, self.k, lanes)
+                tile::<S, MR, NV, false, PAIRS>(s, a, b, self.k, lanes)
             } else {
-                tile::<S, MR, NV, true, PAIRS>(s, a, self.a_row, self.a_col, self.b, self.b_row, self.k, lanes)
+                tile::<S, MR, NV, true, PAIRS>(s, a, b, self.k, lanes)
             }
         };
         for (r, sums) in sums.into_iter().enumerate() {
@@ -228,22 +229,34 @@ unsafe fn read<S: Simd>(s: S, from: *const f32, lanes: usize) -> S::F {
     unsafe { if lanes == S::LANES { s.load(from) } else { s.load_part(from, lanes) } }
 }
 
+/// Where A begins: its rows and columns are so many values apart.
+#[derive(Clone, Copy)]
+pub(super) struct Left {
+    pub at: *const f32,
+    pub row: usize,
+    pub col: usize,
+}
+
+/// Where B begins: its rows are so many values apart, its columns stand side by side.
+#[derive(Clone, Copy)]
+pub(super) struct Right {
+    pub at: *const f32,
+    pub row: usize,
+}
+
 /// The sums of `MR` rows by `NV` vectors.
 ///
 /// # Safety
 /// `MR` rows of k values of A and k rows of `NV` vectors of B can be read; with `PART`, only `lanes` of the vector.
 #[inline(always)]
-#[allow(clippy::too_many_arguments)]
 pub(super) unsafe fn tile<S: Simd, const MR: usize, const NV: usize, const PART: bool, const PAIRS: bool>(
     s: S,
-    mut a: *const f32,
-    a_row: usize,
-    a_col: usize,
-    mut b: *const f32,
-    b_row: usize,
+    a: Left,
+    b: Right,
     k: usize,
     lanes: usize,
 ) -> [[S::F; NV]; MR] {
+    let (Left { at: mut a, row: a_row, col: a_col }, Right { at: mut b, row: b_row }) = (a, b);
     let mut sums = [[s.splat(0.0); NV]; MR];
     for _ in 0..k {
         let mut row = [s.splat(0.0); NV];

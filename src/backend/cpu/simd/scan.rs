@@ -1,11 +1,23 @@
 //! Scores of queries and items in tiles, compared with bars while they are in registers.
 
-use super::gemm::tile;
+use super::gemm::{Left, Right, tile};
 use super::pack::turn_over;
 use super::{PANEL, Simd};
 
 /// Queries that [`scan_panel`] takes at once.
 pub(crate) const GROUP: usize = 12;
+
+/// The first `live` of up to [`GROUP`] queries against one panel of items.
+#[derive(Clone, Copy)]
+pub(crate) struct Pass<'a, Q, P> {
+    pub queries: &'a [Q],
+    pub panel: &'a [P],
+    /// The least result that is a hit, for each query.
+    pub bars: &'a [f32; GROUP],
+    /// Values of a query, as they are packed.
+    pub width: usize,
+    pub live: usize,
+}
 
 /// Items of a tile.
 #[inline(always)]
@@ -46,50 +58,43 @@ pub(crate) fn score_rows<S: Simd, const N: usize>(s: S, query: &[f32], rows: [&[
     sums
 }
 
-/// Scores the first `live` of up to [`GROUP`] queries (see [`query_at`]) against one panel (see [`pack_items`]). Bit j of
-/// `hits[q]`: the score of item j is at least `bars[q]`. Where a query has a hit its `scores[q * PANEL..]` are written.
-/// Answers whether any has one.
+/// Scores queries (see [`query_at`]) against a panel (see [`pack_items`]). Bit j of `hits[q]`: the score of item j is at
+/// least `bars[q]`. Where a query has a hit its `scores[q * PANEL..]` are written. Answers whether any has one.
 #[inline(always)]
-#[allow(clippy::too_many_arguments)]
 pub(crate) fn scan_panel<S: Simd>(
     s: S,
     scores: &mut [f32; GROUP * PANEL],
     hits: &mut [u32; GROUP],
-    queries: &[f32],
-    panel: &[f32],
-    bars: &[f32; GROUP],
-    dim: usize,
-    live: usize,
+    pass: Pass<'_, f32, f32>,
 ) -> bool {
+    let Pass { queries, panel, width: dim, live, .. } = pass;
     assert!(queries.len() >= dim * GROUP && panel.len() >= dim * PANEL);
     *hits = [0; GROUP];
     for row in (0..live.min(GROUP)).step_by(S::TILE_ROWS) {
         match (S::TILE_ROWS, S::TILE_VECTORS) {
-            (12, _) => scan_rows::<S, 12, 2>(s, scores, hits, queries, panel, bars, dim, row),
-            (6, _) => scan_rows::<S, 6, 2>(s, scores, hits, queries, panel, bars, dim, row),
-            _ => scan_rows::<S, 4, 1>(s, scores, hits, queries, panel, bars, dim, row),
+            (12, _) => scan_rows::<S, 12, 2>(s, scores, hits, pass, row),
+            (6, _) => scan_rows::<S, 6, 2>(s, scores, hits, pass, row),
+            _ => scan_rows::<S, 4, 1>(s, scores, hits, pass, row),
         }
     }
     hits.iter().any(|&h| h != 0)
 }
 
 #[inline(always)]
-#[allow(clippy::too_many_arguments)]
 fn scan_rows<S: Simd, const MR: usize, const NV: usize>(
     s: S,
     scores: &mut [f32; GROUP * PANEL],
     hits: &mut [u32; GROUP],
-    queries: &[f32],
-    panel: &[f32],
-    bars: &[f32; GROUP],
-    dim: usize,
+    pass: Pass<'_, f32, f32>,
     row: usize,
 ) {
+    let Pass { queries, panel, bars, width: dim, .. } = pass;
     for column in (0..PANEL).step_by(NV * S::LANES) {
-        let (a, b) = (queries[row * dim..].as_ptr(), panel[column * dim..].as_ptr());
+        let a = Left { at: queries[row * dim..].as_ptr(), row: 1, col: MR };
+        let b = Right { at: panel[column * dim..].as_ptr(), row: NV * S::LANES };
         // SAFETY: `scan_panel` checked that there are `dim` times GROUP values of queries and PANEL of items; the tile
         // takes `dim` times MR of the first from query `row` on and NV vectors of the second from item `column` on.
-        let sums = unsafe { tile::<S, MR, NV, false, false>(s, a, 1, MR, b, NV * S::LANES, dim, S::LANES) };
+        let sums = unsafe { tile::<S, MR, NV, false, false>(s, a, b, dim, S::LANES) };
         // Most tiles have no hit at all.
         let mut any = 0;
         for (sums, &bar) in sums.iter().zip(&bars[row..]) {

@@ -6,7 +6,7 @@ use super::candidates::Candidates;
 use super::codes::{Panel, QueryCode};
 use super::shortlist::{Entry, Shortlist};
 use super::{Items, Task, Who, scan as fp32};
-use crate::backend::cpu::simd::{GROUP, Op, PANEL, Simd, query_code_at, scan_codes, score_rows};
+use crate::backend::cpu::simd::{GROUP, Op, PANEL, Pass, Simd, query_code_at, scan_codes, score_rows};
 
 /// Items of a block that all queries of a task see before the next one: their codes stay in the second cache.
 const BLOCK: usize = 2048;
@@ -114,7 +114,7 @@ pub(super) fn scan<S: Simd>(s: S, task: &Task<'_>) -> Vec<Candidates> {
             for item in (from..to).step_by(PANEL) {
                 let (bytes, panel) = items.codes.panel(item);
                 group.sums_to_reach(s, &mut bars, panel);
-                if !scan_codes(s, &mut sums, &mut hits, queries, bytes, &bars, width, live) {
+                if !scan_codes(s, &mut sums, &mut hits, Pass { queries, panel: bytes, bars: &bars, width, live }) {
                     continue;
                 }
                 let there = who.panel(item) & fp32::up_to(to - item);

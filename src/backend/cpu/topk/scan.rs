@@ -3,7 +3,7 @@
 
 use super::candidates::Candidates;
 use super::{BLOCK, Task};
-use crate::backend::cpu::simd::{GROUP, PANEL, Simd, pack_items, query_at, scan_panel};
+use crate::backend::cpu::simd::{GROUP, PANEL, Pass, Simd, pack_items, query_at, scan_panel};
 
 /// Groups that see a panel one after another, while it is in the first cache.
 const TOGETHER: usize = 4;
@@ -48,7 +48,7 @@ pub(super) fn scan<S: Simd>(s: S, task: &Task<'_>, numbers: &[usize]) -> Vec<Can
                 let panel = &panels[(item - from) * dim..(item - from + PANEL) * dim];
                 let (group, bars) = (&packed[g * GROUP * dim..(g + 1) * GROUP * dim], &mut bars[g]);
                 let live = (numbers.len() - g * GROUP).min(GROUP);
-                if !scan_panel(s, &mut scores, &mut hits, group, panel, bars, dim, live) {
+                if !scan_panel(s, &mut scores, &mut hits, Pass { queries: group, panel, bars, width: dim, live }) {
                     continue;
                 }
                 let there = who.panel(item) & up_to(to - item);

@@ -24,7 +24,7 @@
 //! thousands of items, most of which are passed over without a change to what is kept ([`LONG_BUCKET`]).
 
 use super::plan::{self, Sample, Tile};
-use super::search::{Report, Search};
+use super::search::{Report, Search, Shortlists};
 use super::{Best, Buf, Codes, Cuda, Form, Items, TopK, each_chunk, exact, need, sample_for};
 use crate::Result;
 
@@ -59,8 +59,8 @@ pub(crate) struct Approximate {
     pub report: Report,
 }
 
-/// As [`Scan::topk`](crate::backend::Scan::topk), at least the part `recall` of whose results is expected to be there. Scores are exact.
-/// `way`: a method to be used where it reaches the recall; absent, the cheaper one.
+/// As [`Scan::topk`](crate::backend::Scan::topk), at least the part `recall` of whose results is expected to be there.
+/// Scores are exact. `way`: a method to be used where it reaches the recall; absent, the cheaper one.
 ///
 /// # Errors
 /// [`Error::Shape`](crate::Error::Shape) as `topk`, and where `recall` is not above 0 and at most 1, or `codes` are
@@ -112,10 +112,11 @@ pub(crate) fn topk_approx(
 fn buckets(search: &Search<'_>, codes: Option<&Codes>, choice: &Choice) -> Result<Report> {
     let form = if codes.is_some() { Form::Int8 } else { Form::Bf16 };
     let prepared = search.items.prepare(search.cuda, form, search.queries, search.rows)?;
-    let list = choice.tile.buckets * choice.splits * KEPT;
-    let lists = search.cuda.scratch::<u64>(search.rows * list)?;
-    search.buckets(&prepared, codes, (&lists, list), &choice.tile, choice.splits)?;
-    search.rank_buckets(&prepared, (&lists, list), margin(search.items.dim))?;
+    let room = choice.tile.buckets * choice.splits * KEPT;
+    let lists = search.cuda.scratch::<u64>(search.rows * room)?;
+    let kept = Shortlists { lists: &lists, room };
+    search.buckets(&prepared, codes, kept, &choice.tile, choice.splits)?;
+    search.rank_buckets(&prepared, kept, margin(search.items.dim))?;
     // Queries that are zero or not finite were not scanned for: their exact answer is cheap or unlikely to be asked.
     search.leftover(&prepared)
 }

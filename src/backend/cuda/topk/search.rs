@@ -44,6 +44,39 @@ pub(super) struct Search<'a> {
     pub scores: Buf<f32>,
 }
 
+/// The queries of a chunk that a launch is for.
+#[derive(Clone, Copy)]
+struct Picked {
+    /// The address of `rows` places; 0 for the first `rows` of the chunk.
+    index: u64,
+    rows: usize,
+}
+
+/// Items that a scan kept: places of `room` a query of the chunk.
+#[derive(Clone, Copy)]
+pub(super) struct Shortlists<'a> {
+    pub lists: &'a Buf<u64>,
+    pub room: usize,
+}
+
+/// What decides which items a list has, and whether it is complete: a value a query of the chunk, by address. All are 0
+/// where lists are whole as they are.
+#[derive(Clone, Copy, Default)]
+struct Limits {
+    counts: u64,
+    thresholds: u64,
+    bars: u64,
+}
+
+/// A scan of all items.
+struct Sweep<'a> {
+    kernel: &'a super::Kernel,
+    tile: &'a Tile,
+    splits: usize,
+    prepared: &'a Prepared,
+    codes: Option<&'a Codes>,
+}
+
 /// What a scan did, over all its queries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Report {
@@ -77,17 +110,21 @@ impl Search<'_> {
         let thresholds = cuda.scratch::<f32>(self.rows)?;
         let bars = cuda.scratch::<f32>(self.rows)?;
         self.thresholds(&prepared, codes, sample, ranks, margin, (&thresholds, &bars))?;
-        let list = self.items.rows.min(plan::LIST);
-        let lists = cuda.scratch::<u64>(self.rows * list)?;
+        let room = self.items.rows.min(plan::LIST);
+        let lists = cuda.scratch::<u64>(self.rows * room)?;
+        let kept = Shortlists { lists: &lists, room };
         let mut counts = cuda.scratch::<u32>(self.rows)?;
         let (mut report, mut states) = (Report::default(), vec![0; self.rows]);
         let mut index: Option<(Buf<u32>, usize)> = None;
         for round in 0..=RESCANS {
             cuda.fill_zero(&mut counts, 0, self.rows)?;
-            let rows = index.as_ref().map_or(self.rows, |index| index.1);
-            let index_ptr = index.as_ref().map_or(0, |index| index.0.ptr());
-            self.filter(&prepared, codes, (&lists, list), &counts, &bars, (index_ptr, rows))?;
-            self.rank(&prepared, (&lists, list), &counts, (&thresholds, &bars), margin, (index_ptr, rows))?;
+            let picked = Picked {
+                index: index.as_ref().map_or(0, |index| index.0.ptr()),
+                rows: index.as_ref().map_or(self.rows, |index| index.1),
+            };
+            let limits = Limits { counts: counts.ptr(), thresholds: thresholds.ptr(), bars: bars.ptr() };
+            self.filter(&prepared, codes, kept, limits, picked)?;
+            self.rank(&prepared, kept, limits, margin, picked)?;
             cuda.download(&mut states, &prepared.states, 0)?;
             let again: Vec<u32> = places(&states, State::RESCAN);
             if again.is_empty() || round == RESCANS {
@@ -176,19 +213,18 @@ impl Search<'_> {
         unsafe { cuda.launch(&kernels.topk_threshold, grid, RANK_THREADS as u32, shared, &args) }
     }
 
-    /// Appends what reaches the bars to the lists of `rows` queries, those of the index where its address is not 0.
+    /// Appends what reaches the bars to the lists of these queries.
     fn filter(
         &self,
         prepared: &Prepared,
         codes: Option<&Codes>,
-        (lists, list): (&Buf<u64>, usize),
-        counts: &Buf<u32>,
-        bars: &Buf<f32>,
-        (index, rows): (u64, usize),
+        kept: Shortlists<'_>,
+        limits: Limits,
+        picked: Picked,
     ) -> Result<()> {
         let kernels = self.cuda.kernels.topk(&self.cuda.context)?;
         let bytes = prepared.form.row_bytes(self.items.dim);
-        let tile = Tile::of(prepared.form, bytes, rows);
+        let tile = Tile::of(prepared.form, bytes, picked.rows);
         let kernel = match (prepared.form, tile.narrow) {
             (Form::Bf16, 128) => &kernels.topk_filter_bf16_128,
             (Form::Bf16, 256) => &kernels.topk_filter_bf16_256,
@@ -197,18 +233,8 @@ impl Search<'_> {
             (Form::Int8, 128) => &kernels.topk_filter_int8_128,
             (Form::Int8, _) => &kernels.topk_filter_int8,
         };
-        let splits = tile.splits(rows, self.items.rows, self.cuda.info().multiprocessors as usize);
-        self.launch_scan(
-            kernel,
-            &tile,
-            splits,
-            prepared,
-            codes,
-            (lists.ptr(), list),
-            counts.ptr(),
-            bars.ptr(),
-            (index, rows),
-        )
+        let splits = tile.splits(picked.rows, self.items.rows, self.cuda.info().multiprocessors as usize);
+        self.sweep(&Sweep { kernel, tile: &tile, splits, prepared, codes }, kept, limits, picked)
     }
 
     /// The best [`KEPT`](super::approximate::KEPT) of each of `splits` x the tile's buckets, all queries.
@@ -216,7 +242,7 @@ impl Search<'_> {
         &self,
         prepared: &Prepared,
         codes: Option<&Codes>,
-        (lists, list): (&Buf<u64>, usize),
+        kept: Shortlists<'_>,
         tile: &Tile,
         splits: usize,
     ) -> Result<()> {
@@ -229,45 +255,35 @@ impl Search<'_> {
             (Form::Int8, 128) => &kernels.topk_buckets_int8_128,
             (Form::Int8, _) => &kernels.topk_buckets_int8,
         };
-        self.launch_scan(kernel, tile, splits, prepared, codes, (lists.ptr(), list), 0, 0, (0, self.rows))
+        let picked = Picked { index: 0, rows: self.rows };
+        self.sweep(&Sweep { kernel, tile, splits, prepared, codes }, kept, Limits::default(), picked)
     }
 
-    #[allow(clippy::too_many_arguments)]
-    fn launch_scan(
-        &self,
-        kernel: &super::Kernel,
-        tile: &Tile,
-        splits: usize,
-        prepared: &Prepared,
-        codes: Option<&Codes>,
-        (lists, list): (u64, usize),
-        counts: u64,
-        bars: u64,
-        (index, rows): (u64, usize),
-    ) -> Result<()> {
+    fn sweep(&self, sweep: &Sweep<'_>, kept: Shortlists<'_>, limits: Limits, picked: Picked) -> Result<()> {
+        let Sweep { kernel, tile, splits, prepared, codes } = *sweep;
         let (form, items, item_scales) = form_of(self.items, codes);
         let (skip_offsets, skip_items) = self.skips.ptrs();
         let args = args![
-            lists,
-            counts,
-            bars,
+            kept.lists.ptr(),
+            limits.counts,
+            limits.bars,
             items,
             item_scales,
             prepared.rows.ptr(),
             prepared.scales(),
-            index,
+            picked.index,
             skip_offsets,
             skip_items,
             self.items.rows as u32,
-            rows as u32,
+            picked.rows as u32,
             form.row_bytes(self.items.dim) as u32,
             self.items.rows.div_ceil(tile.items) as u32,
-            list as u32,
+            kept.room as u32,
         ];
-        let grid = [rows.div_ceil(tile.queries) as u32, splits as u32, 1];
+        let grid = [picked.rows.div_ceil(tile.queries) as u32, splits as u32, 1];
         // topk_filter_* and topk_buckets_*(lists, counts, bars, items, item_scales, queries, query_scales, index,
-        // skip_offsets, skip_items, item_count, rows, row_bytes, tiles, list_room): at most `list` ids a query are
-        // written (buckets: `list` is splits x the tile's buckets x 4). Skip lists were checked against their offsets.
+        // skip_offsets, skip_items, item_count, rows, row_bytes, tiles, list_room): at most `room` ids a query are
+        // written (buckets: `room` is splits x the tile's buckets x 4). Skip lists were checked against their offsets.
         // SAFETY: items and queries are in the form that the kernel's name says, sized for it; the index holds `rows`
         // queries of the chunk; lists, counts and bars have a place for every query of it. One stream orders it.
         unsafe { self.cuda.launch(kernel, grid, tile.threads, tile.shared, &args) }
@@ -277,30 +293,10 @@ impl Search<'_> {
     fn rank(
         &self,
         prepared: &Prepared,
-        lists: (&Buf<u64>, usize),
-        counts: &Buf<u32>,
-        (thresholds, bars): (&Buf<f32>, &Buf<f32>),
+        kept: Shortlists<'_>,
+        limits: Limits,
         margin: f32,
-        index: (u64, usize),
-    ) -> Result<()> {
-        self.rank_lists(prepared, lists, counts.ptr(), thresholds.ptr(), bars.ptr(), margin, index)
-    }
-
-    /// Ranks lists that are whole as they are.
-    pub(super) fn rank_buckets(&self, prepared: &Prepared, lists: (&Buf<u64>, usize), margin: f32) -> Result<()> {
-        self.rank_lists(prepared, lists, 0, 0, 0, margin, (0, self.rows))
-    }
-
-    #[allow(clippy::too_many_arguments)]
-    fn rank_lists(
-        &self,
-        prepared: &Prepared,
-        (lists, list): (&Buf<u64>, usize),
-        counts: u64,
-        thresholds: u64,
-        bars: u64,
-        margin: f32,
-        (index, rows): (u64, usize),
+        picked: Picked,
     ) -> Result<()> {
         let kernel = &self.cuda.kernels.topk(&self.cuda.context)?.topk_rank_list;
         let room = plan::room(self.k);
@@ -308,13 +304,13 @@ impl Search<'_> {
             self.ids.ptr(),
             self.scores.ptr(),
             prepared.states.ptr(),
-            thresholds,
-            bars,
+            limits.thresholds,
+            limits.bars,
             prepared.errors.ptr(),
-            index,
-            lists.ptr(),
-            counts,
-            list as u32,
+            picked.index,
+            kept.lists.ptr(),
+            limits.counts,
+            kept.room as u32,
             prepared.exact.ptr(),
             self.items.exact.ptr(),
             self.items.pitch as u32,
@@ -324,9 +320,14 @@ impl Search<'_> {
         ];
         // topk_rank_list(ids, scores, states, thresholds, bars, errors, index, lists, counts, list_room, queries, exact,
         // pitch, k, room, margin): without thresholds, no bars either; `room` fits k and the shared memory.
-        // SAFETY: one place a query in each (k in ids and scores, `list` in lists, dim in queries), the index names
+        // SAFETY: one place a query in each (k in ids and scores, list_room in lists, dim in queries), the index names
         // queries of the chunk, lists hold items of the catalogue (scans append no other). One stream orders it.
-        unsafe { self.cuda.launch(kernel, [rows as u32, 1, 1], RANK_THREADS as u32, rank_shared(room), &args) }
+        unsafe { self.cuda.launch(kernel, [picked.rows as u32, 1, 1], RANK_THREADS as u32, rank_shared(room), &args) }
+    }
+
+    /// Ranks lists that are whole as they are.
+    pub(super) fn rank_buckets(&self, prepared: &Prepared, kept: Shortlists<'_>, margin: f32) -> Result<()> {
+        self.rank(prepared, kept, Limits::default(), margin, Picked { index: 0, rows: self.rows })
     }
 
     /// Ranks all items for the queries of `index` (all of the chunk where it is absent).
@@ -360,7 +361,7 @@ impl Search<'_> {
             ];
             // SAFETY: topk_rank_all(keys, index, after, ceilings, skip_offsets, skip_items, queries, exact, items,
             // per_part, dim, pitch, k, room): keys hold rows x parts x k values, `after` one a row (written by the
-            // merge below of the round before); the rest as in `rank_lists` and `launch_scan`. One stream orders it.
+            // merge below of the round before); the rest as in `rank` and `sweep`. One stream orders it.
             unsafe {
                 let grid = [rows as u32, parts as u32, 1];
                 cuda.launch(&kernels.topk_rank_all, grid, RANK_THREADS as u32, rank_shared(room), &args)

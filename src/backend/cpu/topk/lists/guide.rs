@@ -4,7 +4,7 @@ use super::super::super::Cpu;
 use super::super::candidates::Candidates;
 use super::super::codes::{ItemCodes, QueryCode, step};
 use super::super::scan::up_to;
-use crate::backend::cpu::simd::{GROUP, PANEL, Simd, query_code_at, scan_codes};
+use crate::backend::cpu::simd::{GROUP, PANEL, Pass, Simd, query_code_at, scan_codes};
 
 /// A row for each list: its centroid, and what counts beside the centroid's score.
 pub(crate) struct Guide {
@@ -115,7 +115,7 @@ impl Guide {
             let queries = &guided.codes[first * width..(first + GROUP) * width];
             for list in (0..lists).step_by(PANEL) {
                 let (bytes, _) = self.codes.panel(list);
-                if !scan_codes(s, &mut sums, &mut hits, queries, bytes, &limits, width, live) {
+                if !scan_codes(s, &mut sums, &mut hits, Pass { queries, panel: bytes, bars: &limits, width, live }) {
                     continue;
                 }
                 let there = self.live[list / PANEL] & up_to(lists - list);

@@ -1,5 +1,7 @@
 //! A block of queries through its lists, list by list.
 
+use std::ops::Range;
+
 use super::super::candidates::Candidates;
 use super::super::certified::{Group, Score, push};
 use super::super::codes::QueryCode;
@@ -8,7 +10,7 @@ use super::super::{Items, Search};
 use super::guide::{Guide, Promise};
 use super::{Lists, within};
 use crate::backend::cpu::Cpu;
-use crate::backend::cpu::simd::{GROUP, Op, PANEL, Simd, query_code_at, scan_codes};
+use crate::backend::cpu::simd::{GROUP, Op, PANEL, Pass, Simd, query_code_at, scan_codes};
 use crate::threads::ranges;
 
 /// Queries of a task, at most.
@@ -209,15 +211,14 @@ impl Probe<'_> {
                     }
                     live += 1;
                 }
-                self.scan(s, asked, &queries[..live], &mut group, &gathered, from, to);
+                self.scan(s, asked, &queries[..live], &mut group, &gathered, from..to);
             }
         }
         items
     }
 
-    /// Searches the items at places `from..to` for a group of queries.
+    /// Searches the items at these places for a group of queries.
     #[inline(always)]
-    #[allow(clippy::too_many_arguments)]
     fn scan<S: Simd>(
         &self,
         s: S,
@@ -225,9 +226,9 @@ impl Probe<'_> {
         queries: &[usize],
         group: &mut Group,
         codes: &[i8],
-        from: usize,
-        to: usize,
+        places: Range<usize>,
     ) {
+        let Range { start: from, end: to } = places;
         let items: &Items = &self.lists.items;
         let (who, width) = (&self.search.who, items.codes.width);
         let (mut sums, mut hits, mut bars) = ([0.0; GROUP * PANEL], [0; GROUP], [0.0; GROUP]);
@@ -238,7 +239,8 @@ impl Probe<'_> {
             }
             let (bytes, panel) = items.codes.panel(first);
             group.sums_to_reach(s, &mut bars, panel);
-            if !scan_codes(s, &mut sums, &mut hits, codes, bytes, &bars, width, queries.len()) {
+            let pass = Pass { queries: codes, panel: bytes, bars: &bars, width, live: queries.len() };
+            if !scan_codes(s, &mut sums, &mut hits, pass) {
                 continue;
             }
             for (r, (&n, &hits)) in queries.iter().zip(&hits).enumerate().filter(|(_, (_, hits))| **hits & there != 0) {
