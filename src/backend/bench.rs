@@ -99,7 +99,7 @@ macro_rules! on {
     ($on:expr, $bench:ident($($arg:expr),*)) => {
         match $crate::backend::bench::open($on) {
             $crate::backend::open::Opened::Cpu(cpu) => $bench(&std::sync::Arc::new(cpu), $($arg),*),
-            $crate::backend::open::Opened::Cuda(cuda) => $bench(&std::sync::Arc::new(cuda), $($arg),*),
+            $crate::backend::open::Opened::Cuda(cuda) => $bench(&std::sync::Arc::new(*cuda), $($arg),*),
         }
     };
 }
@@ -108,7 +108,9 @@ use on;
 fn open(on: &On) -> Opened {
     match on {
         On::Cpu(threads, isa) => Opened::Cpu(open_cpu(*threads, isa)),
-        On::Cuda(ordinal, precision) => Opened::Cuda(Cuda::new(*ordinal, *precision).expect("the device can be used")),
+        On::Cuda(ordinal, precision) => {
+            Opened::Cuda(Box::new(Cuda::new(*ordinal, *precision).expect("the device can be used")))
+        }
     }
 }
 

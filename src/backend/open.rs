@@ -22,7 +22,7 @@ use crate::{Device, Error, Result};
 /// A device, opened.
 pub(crate) enum Opened {
     Cpu(Cpu),
-    Cuda(Cuda),
+    Cuda(Box<Cuda>),
 }
 
 /// Opens a device: a CPU with so many threads (0: every core) and this instruction set, or the best that it has.
@@ -31,7 +31,7 @@ pub(crate) enum Opened {
 /// [`Error::CudaUnavailable`] where a CUDA device is asked for and cannot be used; as [`Cpu::new`].
 pub(crate) fn open(device: Device, threads: usize, isa: Option<Isa>, precision: Precision) -> Result<Opened> {
     match cuda(device, precision)? {
-        Some(cuda) => Ok(Opened::Cuda(cuda)),
+        Some(cuda) => Ok(Opened::Cuda(Box::new(cuda))),
         None => Ok(Opened::Cpu(Cpu::new(threads, isa, precision)?)),
     }
 }

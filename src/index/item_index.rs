@@ -22,9 +22,11 @@
 
 mod admit;
 mod base;
+mod bits;
 mod build;
 mod change;
 mod device;
+mod engine;
 mod file;
 mod measure;
 
@@ -44,13 +46,12 @@ use crate::backend::Skip;
 use crate::backend::cpu::Cpu;
 use crate::backend::cpu::topk::lists::{Effort, Guide, Lists as InvertedLists};
 use crate::backend::cpu::topk::{Search, Who};
-use crate::backend::open;
-use crate::config::Precision;
 use crate::index::{Found, Lists};
 use crate::slab::Slab;
-use crate::{Device, Error, Result};
+use crate::{Error, Result};
 use base::Base;
 use change::Tail;
+use engine::Engine;
 
 /// Items to be found by inner product. An item is known by a number of the caller's, its row in the vocabulary as a rule.
 pub struct ItemIndex {
@@ -72,32 +73,6 @@ pub struct ItemIndex {
     generation: u64,
     guides: Guides,
     engine: Engine,
-}
-
-/// Where searches run.
-enum Engine {
-    Host,
-    Cuda(Box<device::OnDevice>),
-}
-
-impl Engine {
-    fn open(device: Device) -> Result<Engine> {
-        Ok(match open::cuda(device, Precision::Bf16)? {
-            Some(cuda) => Engine::Cuda(Box::new(device::OnDevice { cuda, all: device::Kept::default() })),
-            None => Engine::Host,
-        })
-    }
-
-    fn is_host(&self) -> bool {
-        matches!(self, Engine::Host)
-    }
-
-    /// Items have changed.
-    fn forget(&mut self) {
-        if let Engine::Cuda(device) = self {
-            device.all = device::Kept::default();
-        }
-    }
 }
 
 /// What is known of an index beside its items.

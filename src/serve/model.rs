@@ -123,7 +123,7 @@ impl Model {
         let device = device.resolve()?;
         let engine = match open(device, threads, None, info.config.train.precision)? {
             Opened::Cpu(cpu) => Engine::Cpu(Loaded::new(cpu, spec, &info.config, &mut parameters, &items)?),
-            Opened::Cuda(cuda) => Engine::Cuda(Loaded::new(cuda, spec, &info.config, &mut parameters, &items)?),
+            Opened::Cuda(cuda) => Engine::Cuda(Loaded::new(*cuda, spec, &info.config, &mut parameters, &items)?),
         };
         let (history, kept) = (Mutex::new(None), None);
         Ok(Model { engine, files, users, items, catalogue, history, kept, device, threads })

@@ -102,7 +102,7 @@ fn on_backend<J: Job>(config: &Resolved, job: J) -> Result<J::Done> {
     let train = &config.train;
     match open(train.device, train.threads, Isa::asked(train.instructions), train.precision)? {
         Opened::Cpu(cpu) => job.run(cpu),
-        Opened::Cuda(cuda) => job.run(cuda),
+        Opened::Cuda(cuda) => job.run(*cuda),
     }
 }
 

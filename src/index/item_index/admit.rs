@@ -3,6 +3,8 @@
 use std::fmt;
 
 use super::base::Base;
+use super::bits::{count, ones};
+use super::engine::Kept;
 use super::{Guides, ItemIndex};
 use crate::{Error, Result};
 
@@ -31,7 +33,7 @@ pub struct Admitted {
     /// The base's items by themselves, where they are few: searched exactly.
     pub(super) narrow: Option<Base>,
     pub(super) guides: Guides,
-    pub(super) device: super::device::Kept,
+    pub(super) device: Kept,
     pub(super) generation: u64,
     count: usize,
 }
@@ -74,7 +76,6 @@ impl ItemIndex {
     }
 
     pub(super) fn admitted(&self, base: Vec<u32>, tail: Vec<u32>) -> Result<Admitted> {
-        let count = |words: &[u32]| words.iter().map(|w| w.count_ones() as usize).sum::<usize>();
         let (here, there) = (count(&base), count(&tail));
         let few = here <= NARROW.max(self.base.len() / NARROW_PART);
         let narrow = (few && self.engine.is_host()).then(|| self.narrow(&base)).transpose()?;
@@ -83,7 +84,7 @@ impl ItemIndex {
             tail,
             narrow,
             guides: Guides::default(),
-            device: super::device::Kept::default(),
+            device: Kept::default(),
             generation: self.generation,
             count: here + there,
         })
@@ -175,9 +176,4 @@ fn sorted(items: &[u32]) -> Vec<u32> {
 fn words(order: &[u32], rule: &Looked<'_>) -> Vec<u32> {
     let word = |ids: &[u32]| ids.iter().enumerate().fold(0, |word, (j, &id)| word | u32::from(rule.admits(id)) << j);
     order.chunks(32).map(word).collect()
-}
-
-/// The places of the ones.
-pub(super) fn ones(words: &[u32]) -> impl Iterator<Item = u32> {
-    words.iter().zip(0u32..).flat_map(|(&word, w)| (0..32).filter(move |j| word >> j & 1 == 1).map(move |j| 32 * w + j))
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::bits::count;
 use crate::Result;
 use crate::backend::cpu::Cpu;
 use crate::backend::cpu::topk::lists::{Guide, Lists};
@@ -49,7 +50,7 @@ impl Base {
 
     /// Places whose items are there.
     pub(super) fn alive(&self, alive: Option<&[u32]>) -> usize {
-        alive.map_or(self.len(), |words| words.iter().map(|w| w.count_ones() as usize).sum())
+        alive.map_or(self.len(), count)
     }
 
     /// Searches through the lists where there are any and k is small beside what they admit; else everything. Answers how

@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::base::Base;
 use super::change::{Tail, finite, unique};
+use super::engine::Engine;
 use super::measure::{QuerySource, Recall, halves, recalls};
-use super::{About, Engine, Filter, Guides, ItemIndex, new_generation, shape};
+use super::{About, Filter, Guides, ItemIndex, new_generation, shape};
 use crate::backend::cpu::Cpu;
 use crate::backend::cpu::topk::lists::train;
 use crate::backend::cpu::topk::{Search, Who};

@@ -2,8 +2,8 @@
 
 use hashbrown::HashMap;
 
-use super::admit::ones;
 use super::base::Base;
+use super::bits::ones;
 use super::{Guides, ItemIndex, new_generation, shape};
 use crate::backend::cpu::Cpu;
 use crate::backend::cpu::topk::{Items, Search, Who, topk};

@@ -1,47 +1,18 @@
 //! An index whose searches run on a CUDA device: all items lie there, and one scan with a recall to keep takes the place
 //! of lists.
 
-use std::sync::{Arc, Mutex, PoisonError};
-
-use super::admit::{Admitted, ones};
+use super::admit::Admitted;
+use super::bits::ones;
+use super::engine::{Catalogue, OnDevice};
 use super::{Filter, IndexKind, ItemIndex, shape};
 use crate::Result;
 use crate::backend::open::{Cuda, Index};
 use crate::backend::{Best, Skip, TopK};
-use crate::index::{Found, Lists, NO_ITEM};
+use crate::index::{Found, NO_ITEM};
 use crate::rng::Rng;
-
-/// The device, and the items of now.
-pub(super) struct OnDevice {
-    pub cuda: Cuda,
-    pub all: Kept,
-}
-
-/// A catalogue that is laid out when it is first asked for.
-#[derive(Default)]
-pub(super) struct Kept(Mutex<Option<Arc<Catalogue>>>);
-
-/// Items on the device.
-pub(super) struct Catalogue {
-    index: Index,
-    /// The number of each place.
-    ids: Vec<u32>,
-    /// Numbers, ascending, each with its place.
-    places: Vec<(u32, u32)>,
-}
 
 /// Marks the random numbers that items are mixed with.
 const MIX: u64 = u64::from_le_bytes(*b"mixed\0\0\0");
-
-impl Kept {
-    fn get(&self, make: impl FnOnce() -> Result<Catalogue>) -> Result<Arc<Catalogue>> {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(catalogue) = &*kept {
-            return Ok(Arc::clone(catalogue));
-        }
-        Ok(Arc::clone(kept.insert(Arc::new(make()?))))
-    }
-}
 
 impl ItemIndex {
     /// As [`search`](ItemIndex::search), on the device, with this recall in expectation; 1 is exact.
@@ -93,20 +64,5 @@ impl ItemIndex {
         let mut places: Vec<(u32, u32)> = ids.iter().copied().zip(0..).collect();
         places.sort_unstable();
         Ok(Catalogue { index, ids, places })
-    }
-}
-
-impl Catalogue {
-    /// Lists of numbers as lists of places; others are left out.
-    fn places(&self, skip: &Lists) -> Lists {
-        let mut local = Lists::default();
-        for query in 0..skip.len() {
-            let start = local.values.len();
-            let place = |id: &u32| self.places.binary_search_by_key(id, |(of, _)| *of).ok().map(|at| self.places[at].1);
-            local.values.extend(skip.get(query).iter().filter_map(place));
-            local.values[start..].sort_unstable();
-            local.close();
-        }
-        local
     }
 }

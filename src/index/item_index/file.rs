@@ -16,7 +16,8 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::base::Base;
 use super::change::Tail;
-use super::{About, Engine, Guides, IndexKind, ItemIndex, QuerySource, new_generation};
+use super::engine::Engine;
+use super::{About, Guides, IndexKind, ItemIndex, QuerySource, new_generation};
 use crate::backend::cpu::Cpu;
 use crate::backend::cpu::topk::Items;
 use crate::backend::cpu::topk::lists::Lists;
