@@ -5,7 +5,6 @@ use std::sync::Arc;
 use cudarc::driver::sys::CUdevice_attribute as Attribute;
 use cudarc::driver::{CudaContext, CudaEvent, CudaSlice, CudaStream, DriverError, PinnedHostSlice, result, sys};
 
-use super::compile::{self, PtxFrom};
 use crate::device::CudaInfo;
 use crate::{Error, Result};
 
@@ -21,9 +20,9 @@ impl Context {
     /// Opens device `ordinal`.
     ///
     /// # Errors
-    /// [`Error::CudaUnavailable`] where [`probe`](super::probe) says so; [`Error::Cuda`].
+    /// [`Error::CudaUnavailable`] where [`probe`] says so; [`Error::Cuda`].
     pub(super) fn open(ordinal: usize) -> Result<Context> {
-        super::probe(ordinal).map_err(|reason| Error::CudaUnavailable { reason })?;
+        probe(ordinal).map_err(|reason| Error::CudaUnavailable { reason })?;
         let op = |op: &'static str| move |e: DriverError| cuda_error(op, e);
         let cuda = CudaContext::new(ordinal).map_err(op("open the device"))?;
         // SAFETY: every buffer is used on the streams below alone, and `upload` orders these two by its own events.
@@ -31,11 +30,7 @@ impl Context {
         let compute = cuda.new_stream().map_err(op("make a stream"))?;
         let copy = cuda.new_stream().map_err(op("make a stream"))?;
         keep_freed_memory(&cuda).map_err(op("set up the memory pool"))?;
-        let mut info = info(&cuda).map_err(op("read the device's attributes"))?;
-        info.kernels_from = match compile::choice()? {
-            PtxFrom::Embedded => "embedded",
-            PtxFrom::Nvrtc => "nvrtc",
-        };
+        let info = info(&cuda).map_err(op("read the device's attributes"))?;
         Ok(Context { cuda, compute, copy, info })
     }
 
@@ -88,6 +83,30 @@ impl Context {
     }
 }
 
+/// Whether the device can be used, or why not. Calls into the driver only once its library was found.
+pub(crate) fn probe(ordinal: usize) -> Result<(), String> {
+    // SAFETY: the call opens the library by name and closes it again; it calls no function of the driver.
+    let present = unsafe { sys::is_culib_present() };
+    if !present {
+        return Err("no NVIDIA driver on this host (libcuda was not found)".into());
+    }
+    let words = |e: DriverError| cuda_error("", e).to_string();
+    result::init().map_err(|e| format!("the NVIDIA driver failed to start: {}", words(e)))?;
+    let count = result::device::get_count().map_err(words)?;
+    if ordinal >= usize::try_from(count).unwrap_or(0) {
+        return Err(format!("this host has {count} CUDA device(s): there is no cuda:{ordinal}"));
+    }
+    let device = result::device::get(ordinal as i32).map_err(words)?;
+    let major = sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR;
+    // SAFETY: the device was just given by the driver.
+    let major = unsafe { result::device::get_attribute(device, major) }.map_err(words)?;
+    if major < 8 {
+        let minimum = "Tercel's kernels need 8.0 (Ampere) or newer";
+        return Err(format!("cuda:{ordinal} has compute capability {major}.x; {minimum}"));
+    }
+    Ok(())
+}
+
 /// Asks the driver.
 fn info(cuda: &Arc<CudaContext>) -> Result<CudaInfo, DriverError> {
     let get = |what| cuda.attribute(what).map(|value| value.max(0) as u32);
@@ -109,7 +128,7 @@ fn info(cuda: &Arc<CudaContext>) -> Result<CudaInfo, DriverError> {
     })
 }
 
-/// The CUDA version that the driver serves. The library must be there ([`super::probe`]).
+/// The CUDA version that the driver serves. The library must be there ([`probe`]).
 pub(super) fn driver_version() -> Result<u32, DriverError> {
     let mut version = 0;
     // SAFETY: the call writes one integer to the address that it is given.

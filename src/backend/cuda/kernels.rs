@@ -6,7 +6,7 @@ use cudarc::driver::CudaFunction;
 
 use super::compile::{self, Source};
 use super::context::Context;
-use super::launch::{ParamSizes, param_sizes};
+use super::params::{ParamSizes, param_sizes};
 use crate::Result;
 
 /// A loaded kernel.

@@ -1,7 +1,7 @@
 //! What kernels report of ids that they refuse: one word an operation, read when the host reads anyway.
 
-use super::Cuda;
 use super::buffer::Buf;
+use super::context::Context;
 use crate::{Error, Result};
 
 /// A word without a report.
@@ -16,14 +16,25 @@ pub(crate) struct Status {
 }
 
 impl Status {
-    pub(super) fn new(cuda: &super::context::Context) -> Result<Status> {
-        let words = Buf::own(cuda.alloc(OPS.len() * 8)?, OPS.len());
+    pub(super) fn new(context: &Context) -> Result<Status> {
+        let words = Buf::own(context.alloc(OPS.len() * 8)?, OPS.len());
         let status = Status { words };
-        status.reset(cuda)?;
+        status.reset(context)?;
         Ok(status)
     }
 
-    fn reset(&self, context: &super::context::Context) -> Result<()> {
+    /// Room for [`words`](Status::words).
+    pub(super) fn empty() -> [u64; OPS.len()] {
+        [NOTHING; OPS.len()]
+    }
+
+    /// All words, to be read.
+    pub(super) fn words(&self) -> &Buf<u64> {
+        &self.words
+    }
+
+    /// Takes reports back.
+    pub(super) fn reset(&self, context: &Context) -> Result<()> {
         context.bind()?;
         // SAFETY: the buffer holds this many bytes and is used on the compute stream alone.
         let set = unsafe {
@@ -48,28 +59,15 @@ impl Status {
     }
 }
 
-impl Cuda {
-    /// Where kernels report.
-    pub(crate) fn status(&self) -> &Status {
-        &self.status
-    }
-
-    /// Waits for all queued kernels.
-    ///
-    /// # Errors
-    /// [`Error::Shape`] when one of them met an id, a position or a column outside its table.
-    pub(super) fn check_status(&self) -> Result<()> {
-        let mut words = [NOTHING; OPS.len()];
-        self.download(&mut words, &self.status.words, 0)?;
-        let Some(at) = words.iter().position(|&word| word != NOTHING) else { return Ok(()) };
-        self.status.reset(&self.context)?;
-        let (position, value) = (words[at] >> 32, words[at] as u32);
-        // Upper positions are not those of ids: rows of the bags, or unique rows of a plan.
-        let (expected, found) = match (at, position.checked_sub(1 << 31)) {
-            (0, Some(row)) => ("ascending offsets up to the lookups", format!("the end {value} of bag {row}")),
-            (1, Some(row)) => ("ascending unique rows of the table", format!("{value} as row {row} of the plan")),
-            _ => ("ids inside their table", format!("id {value} at position {position}")),
-        };
-        Err(Error::Shape { op: OPS[at], expected: expected.into(), found })
-    }
+/// What the first of these words that holds a report says.
+pub(super) fn refusal(words: &[u64; OPS.len()]) -> Option<Error> {
+    let at = words.iter().position(|&word| word != NOTHING)?;
+    let (position, value) = (words[at] >> 32, words[at] as u32);
+    // Upper positions are not those of ids: rows of the bags, or unique rows of a plan.
+    let (expected, found) = match (at, position.checked_sub(1 << 31)) {
+        (0, Some(row)) => ("ascending offsets up to the lookups", format!("the end {value} of bag {row}")),
+        (1, Some(row)) => ("ascending unique rows of the table", format!("{value} as row {row} of the plan")),
+        _ => ("ids inside their table", format!("id {value} at position {position}")),
+    };
+    Some(Error::Shape { op: OPS[at], expected: expected.into(), found })
 }
