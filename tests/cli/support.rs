@@ -1,5 +1,6 @@
-//! Runs the built command, and makes small inputs for it.
+//! Runs the built command, makes small inputs and a small model for it, and reads the lists that it writes.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -22,6 +23,10 @@ impl From<Output> for Run {
             stderr: String::from_utf8(output.stderr).expect("stderr is UTF-8"),
         }
     }
+}
+
+pub fn folder() -> tempfile::TempDir {
+    tempfile::tempdir().expect("a temp folder")
 }
 
 pub fn command(folder: &Path, args: &[&str]) -> Command {
@@ -137,4 +142,43 @@ pub fn sample(folder: &Path, name: &str) {
         }
     }
     out.finish().expect("written");
+}
+
+/// Ingests and trains on [`two_tastes`] in `folder`: `data` and `model`.
+pub fn small_model(folder: &Path) {
+    two_tastes(folder, "in.csv");
+    events(folder, &["ingest", "in.csv", "--out", "data", "--split", "last-per-user:1"]);
+    events(
+        folder,
+        &[
+            "train",
+            "--data",
+            "data",
+            "--out",
+            "model",
+            "--dim",
+            "8",
+            "--epochs",
+            "30",
+            "--batch-size",
+            "32",
+            "--early-stop",
+            "off",
+        ],
+    );
+}
+
+/// The items of each user in a predictions file in CSV, in the order of their ranks.
+pub fn lists(path: &Path) -> BTreeMap<String, Vec<String>> {
+    let mut lists: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut reader = csv::Reader::from_path(path).expect("the predictions are there");
+    assert_eq!(reader.headers().expect("a header"), vec!["user", "rank", "item", "score"]);
+    for row in reader.records() {
+        let row = row.expect("a row");
+        let list = lists.entry(row[0].to_owned()).or_default();
+        list.push(row[2].to_owned());
+        assert_eq!(row[1].parse(), Ok(list.len()), "ranks count from 1");
+        row[3].parse::<f32>().expect("a score");
+    }
+    lists
 }
