@@ -5,7 +5,7 @@
     trained = train_one(work, "a", {"dim": 64}, Schedule())
 
 Everything large stays in the folder, as Parquet or as Tercel's own files: on one machine a plain folder, on a cluster
-one that every worker sees.
+one that every worker sees. The search for settings is night_tune, and night_base has what the steps share.
 """
 
 from __future__ import annotations
@@ -13,125 +13,44 @@ from __future__ import annotations
 import json
 import stat
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from datetime import datetime, timezone
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import tercel
-from tercel._core import forget, forget_search
-from tercel.config import configuration
+from tercel._core import forget
 from tercel.dataset import SPLITS
 from tercel.model import Exclude
 
 from pipeline import dataops
 from pipeline.checks import CheckReport, Settings, run_checks
+from pipeline.night_base import Schedule, Trained, Work
+from pipeline.night_tune import TUNED, Search, origin, tune
 from pipeline.owned import Owned
 from pipeline.publish import Published, checksum_of, popular_list, publish_dynamodb, publish_sqlite
 from pipeline.publish_dynamodb import remove_requests
 from pipeline.report import render_report
-from pipeline.sealed import sha256_of
+
+__all__ = [
+    "TUNED",
+    "Schedule",
+    "Search",
+    "Trained",
+    "Work",
+    "origin",
+    "pick",
+    "predict",
+    "prepare",
+    "publish",
+    "test",
+    "train_one",
+    "tune",
+]
 
 # Columns of articles that are texts for people: hundreds of thousands of values that say nothing to a tower.
 _FOR_PEOPLE = "name", "prod_name", "detail_desc", "image_url"
-
-
-TUNED = "tuned"
-"""The name of the model that has the search's settings."""
-
-
-@dataclass(frozen=True)
-class Work:
-    """The paths of a night's folder."""
-
-    folder: Path
-
-    @property
-    def warehouse(self) -> Path:
-        """The DuckDB file."""
-        return self.folder / "warehouse.duckdb"
-
-    @property
-    def data(self) -> Path:
-        """Tercel's dataset."""
-        return self.folder / "data"
-
-    def mart(self, name: str) -> Path:
-        """A mart as Parquet."""
-        return self.folder / f"{name}.parquet"
-
-    @property
-    def tuning(self) -> Path:
-        """The last search for settings: its page, its trials, its model."""
-        return self.folder / "tuning"
-
-    @property
-    def tuned(self) -> Path:
-        """What the nights keep of searches."""
-        return self.folder / "tuned.json"
-
-    def model(self, name: str) -> Path:
-        """The model of some settings: those of the search, or a grid point's."""
-        return self.folder / "models" / name
-
-    @property
-    def predictions(self) -> Path:
-        """Everybody's lists."""
-        return self.folder / "predictions.parquet"
-
-    @property
-    def checked(self) -> Path:
-        """Everybody's lists as they are measured: what is in the held-out splits stays in."""
-        return self.folder / "predictions-checked.parquet"
-
-    @property
-    def store(self) -> Path:
-        """The store that the API reads."""
-        return self.folder / "recommendations.sqlite"
-
-    def report(self, night: str) -> Path:
-        """A night's page."""
-        return self.folder / "reports" / f"{night}.html"
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """How long to train, and what chooses among models."""
-
-    metric: str = "ndcg@12"
-    epochs: int | None = None
-    patience: int = 2
-    seed: int = 1
-    threads: int = 0
-    device: str = "auto"
-
-
-@dataclass(frozen=True)
-class Trained:
-    """A model of the search's settings, or of one point of a grid."""
-
-    name: str
-    path: Path
-    settings: dict[str, Any]
-    metric: str
-    value: float
-    popularity: float
-    decisions: list[dict[str, str]] = field(default_factory=list)
-    losses: list[float] = field(default_factory=list)
-    validations: list[float] = field(default_factory=list)
-    seconds: float = 0.0
-
-
-@dataclass(frozen=True)
-class Search:
-    """When the settings are searched for, and for how long."""
-
-    every: int = 7
-    minutes: float | None = None
-    trials: int | None = None
-    space: Mapping[str, Any] | None = None
 
 
 def prepare(work: Work, source: Path | str, settings: dataops.DataSettings) -> dict[str, Any]:
@@ -180,87 +99,6 @@ def prepare(work: Work, source: Path | str, settings: dataops.DataSettings) -> d
     }
 
 
-def tune(work: Work, night: str, search: Search, schedule: Schedule) -> dict[str, Any]:
-    """The settings to train with, for `train_one`: of a search where that is due, else of the last one.
-
-    A search is due in the first night, and where the last one is `search.every` nights ago or was asked something else;
-    the same night again is no other one. Killed, it goes on when it is called again. Where it fails, or finds nothing
-    better than the defaults, the night goes on with the settings that were found before, or with the defaults. What was
-    found, when and in which night is kept in `tuned.json`.
-    """
-    owned = Owned(work.folder)
-    kept: dict[str, Any] = {"night": "", "nights": 0, "started": None, "searched": None, "tuned": None}
-    if work.tuned.exists():
-        owned.check(work.tuned)
-        kept = json.loads(work.tuned.read_text(encoding="utf-8"))
-    if kept["night"] != night:
-        kept |= {"night": night, "nights": kept["nights"] + 1}
-        _keep(owned, work, kept)
-    question = {name: value for name, value in asdict(search).items() if name != "every"}
-    question |= {"metric": schedule.metric, "epochs": schedule.epochs, "seed": schedule.seed}
-    if _due(kept, question, search.every):
-        started = {"data": sha256_of(work.data / "dataset.json"), "question": question}
-        if kept["started"] != started:
-            forget_search(work.tuning)  # another night's
-            kept["started"] = started
-            _keep(owned, work, kept)
-        date = datetime.now(timezone.utc).strftime("%Y-%m-%d")
-        outcome: dict[str, Any] = {"night": night, "number": kept["nights"], "date": date, "question": question}
-        try:
-            found = _tuned(_search(work, search, schedule), night, date)
-            kept["searched"] = outcome | {"outcome": "better" if found["gain"] else "nothing_better"}
-            if found["gain"]:
-                kept["tuned"] = found
-        except (tercel.ConfigError, tercel.DataError, tercel.CheckpointError, tercel.NonFiniteError) as error:
-            print(f"the search failed: {error}")
-            kept["searched"] = outcome | {"outcome": "failed", "reason": str(error)}
-            forget_search(work.tuning)
-        kept["started"] = None
-        _keep(owned, work, kept)
-    return dict(kept["tuned"]["settings"]) if kept["tuned"] else {}
-
-
-def _keep(owned: Owned, work: Work, kept: Mapping[str, Any]) -> None:
-    owned.write_text(work.tuned, json.dumps(kept, indent=2) + "\n")
-
-
-def _due(kept: Mapping[str, Any], question: Mapping[str, Any], every: int) -> bool:
-    last = kept["searched"]
-    if last is None or last["question"] != question:
-        return True
-    ago = kept["nights"] - last["number"]
-    return bool(ago > 0 and (ago >= every or last["outcome"] == "failed"))
-
-
-def _search(work: Work, search: Search, schedule: Schedule) -> tercel.Tuned:
-    return tercel.tune(
-        tercel.Dataset(work.data),
-        work.tuning,
-        minutes=search.minutes,
-        trials=search.trials,
-        space=search.space,
-        metric=schedule.metric,
-        resume=True,
-        progress=False,
-        on_trial=_said,
-        epochs=schedule.epochs,
-        seed=schedule.seed,
-        device=schedule.device,
-    )
-
-
-def _said(trial: Mapping[str, Any]) -> None:
-    value = "failed" if trial["value"] is None else f"{trial['value']:.4f}"
-    print(f"trial {trial['trial']}, rung {trial['rung']}: {value}", flush=True)
-
-
-def _tuned(found: tercel.Tuned, night: str, date: str) -> dict[str, Any]:
-    """What is kept of a search."""
-    about = {"metric": found.metric, "value": found.value, "interval": found.interval, "gain": found.gain}
-    settings = {"config": configuration(found.settings, {})}
-    return {"night": night, "date": date, "trials": found.trials, "chosen": found.chosen, **about, "settings": settings}
-
-
 def train_one(work: Work, name: str, settings: Mapping[str, Any], schedule: Schedule) -> Trained:
     """Trains with some settings (short names, and `config` for a whole configuration); every epoch is validated over
     the full catalogue, and the best one kept.
@@ -294,14 +132,6 @@ def train_one(work: Work, name: str, settings: Mapping[str, Any], schedule: Sche
         validations=metrics["validations"],
         seconds=sum(event["seconds"] for event in epochs),
     )
-
-
-def origin(work: Work, chosen: Trained) -> dict[str, Any]:
-    """Where a model's settings come from, for the report: a search, and what was left to the data."""
-    kept = json.loads(work.tuned.read_text(encoding="utf-8")) if work.tuned.exists() else {}
-    tuned = kept.get("tuned") if chosen.name == TUNED else None
-    return {"search": kept.get("searched") if chosen.name == TUNED else None, "tuned": tuned,
-            "given": chosen.settings, "decisions": chosen.decisions}  # fmt: skip
 
 
 def pick(results: Sequence[Trained]) -> Trained:

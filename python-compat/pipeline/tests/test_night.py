@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 import tercel
 
-from pipeline import night, report
+from pipeline import night, night_tune, report
 from pipeline.owned import NotOurs
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -103,12 +103,12 @@ def test_a_search_that_was_killed_goes_on(work: night.Work, tmp_path: Path, monk
     def stopped(_: dict[str, Any]) -> None:
         raise Stopped
 
-    said = night._said
-    monkeypatch.setattr(night, "_said", stopped)
+    said = night_tune._said
+    monkeypatch.setattr(night_tune, "_said", stopped)
     with pytest.raises(Stopped):
         night.tune(work, "monday", SEARCH, LONG)
     assert (work.folder / ".tuning.tuning" / "search.json").is_file()
-    monkeypatch.setattr(night, "_said", said)
+    monkeypatch.setattr(night_tune, "_said", said)
     night.tune(work, "monday", SEARCH, LONG)
     whole = tercel.tune(tercel.Dataset(work.data), tmp_path / "whole", metric="ndcg@5", trials=3, space=SPACE, seed=1,
                         device="cpu", progress=False)  # fmt: skip
