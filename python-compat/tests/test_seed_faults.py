@@ -1,7 +1,7 @@
 """Nine faults of the system that this one replaces, each shown not to happen here. In the order of their numbers.
 
-Faults 1, 5 and 6 belong to the pipeline: `pipeline/tests/test_dataops.py` has their tests on data; here is what can be
-said without dbt.
+Faults 1, 5 and 6 belong to the pipeline: `pipeline/tests/test_dataops_marts.py` and `test_dataops_failing.py` have
+their tests on data; here is what can be said without dbt.
 """
 
 from __future__ import annotations

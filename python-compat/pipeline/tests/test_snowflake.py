@@ -5,7 +5,6 @@ Snowflake itself takes every statement is not."""
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,10 +14,11 @@ import pytest
 
 from pipeline import dataops
 from pipeline.dataops import DataTestsFailed, SourceKind
-from pipeline.tests.shop import CATALOGUE, SAMPLE, quick_builds, sampled
+from pipeline.tests.shop import CATALOGUE, SAMPLE, sampled
 
 fakesnow = pytest.importorskip("fakesnow")
 connector = pytest.importorskip("snowflake.connector")
+pytestmark = pytest.mark.usefixtures("quick")
 
 MARTS = [
     "purchases",
@@ -40,12 +40,6 @@ ACCOUNT = {
     "SNOWFLAKE_SCHEMA": "main",
     "SNOWFLAKE_THREADS": "1",
 }
-
-
-@pytest.fixture(autouse=True, scope="module")
-def quick() -> Iterator[None]:
-    with quick_builds():
-        yield
 
 
 @pytest.fixture(autouse=True)
