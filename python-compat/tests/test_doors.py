@@ -206,3 +206,24 @@ def test_what_comes_out_of_evaluation(model: tercel.Model, data: tercel.Dataset)
         data.rows,
     ]
     assert [leak for door in doors for leak in leaks(door)] == []
+
+
+@pytest.mark.parametrize("path", [3, b"folder", None, ["a"]])
+def test_paths_of_another_kind_are_named(path: Any) -> None:
+    for call in (lambda: tercel.Dataset(path), lambda: tercel.Index.open(path)):
+        with pytest.raises(tercel.KindError):
+            call()
+
+
+def test_evaluation_of_something_else(model: tercel.Model, data: tercel.Dataset) -> None:
+    wrong: Any
+    for wrong in ("data", data.path, None):
+        with pytest.raises(tercel.ConfigError, match=r"dataset: a tercel\.Dataset is needed"):
+            tercel.evaluate(model, wrong)
+    for wrong in ("model", model.path, None):
+        with pytest.raises(tercel.ConfigError, match=r"model: a tercel\.Model is needed"):
+            tercel.evaluate(wrong, data)
+    for wrong in ("10", 2.5, [5, "10"], None):
+        with pytest.raises(tercel.ConfigError, match="k: "):
+            tercel.evaluate(model, data, k=wrong, progress=False)
+    assert tercel.evaluate(model, data, k=np.int64(5), bootstrap=0, progress=False).metrics  # type: ignore[arg-type]

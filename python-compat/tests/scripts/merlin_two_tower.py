@@ -1,8 +1,8 @@
 # mypy: ignore-errors
 """A two-tower script for Merlin, with Merlin's imports: what somebody has who comes from there.
 
-It reads train.parquet and valid.parquet of the current folder. `tests/test_merlin.py` runs it with its import lines
-rewritten and nothing else.
+It reads train.parquet and valid.parquet of the current folder. `tests/test_merlin_scripts.py` runs it with its import
+lines rewritten and nothing else.
 """
 
 import merlin.models.tf as mm

@@ -2,7 +2,7 @@
 """A first script with TensorFlow Recommenders, with its imports: who rated what, and the best titles of somebody.
 
 It finds `TABLE`, rows of user_id and movie_title, in its globals, where its readers would call `tensorflow_datasets`.
-`tests/test_merlin.py` runs it with its import lines rewritten and nothing else.
+`tests/test_merlin_scripts.py` runs it with its import lines rewritten and nothing else.
 """
 
 import tensorflow as tf
