@@ -19,7 +19,8 @@ use crate::{Error, Result};
 pub(super) struct Source {
     pub stem: &'static str,
     pub cuda: &'static str,
-    pub ptx: &'static str,
+    /// Packed with zstd: a fifteenth of its size.
+    pub ptx: &'static [u8],
 }
 
 /// A module and the PTX that it came from.
@@ -112,9 +113,23 @@ pub(super) fn load(context: &Context, source: &Source) -> Result<Loaded> {
             Err(e) => return Err(cuda_error(&format!("load {} as NVRTC compiled it", source.stem), e)),
         }
     }
-    let module = context.cuda.load_module(Ptx::from_src(source.ptx));
+    let ptx = embedded(source)?;
+    let module = context.cuda.load_module(Ptx::from_src(ptx.as_str()));
     let module = module.map_err(|e| cuda_error(&format!("load the embedded PTX of {}", source.stem), e))?;
-    Ok(Loaded { module, ptx: source.ptx.to_owned() })
+    Ok(Loaded { module, ptx })
+}
+
+/// The committed PTX of a stem.
+///
+/// # Errors
+/// [`Error::KernelCompile`] where the build is damaged.
+fn embedded(source: &Source) -> Result<String> {
+    let read = zstd::decode_all(source.ptx);
+    let text = read.and_then(|bytes| String::from_utf8(bytes).map_err(std::io::Error::other));
+    text.map_err(|e| Error::KernelCompile {
+        stem: source.stem.into(),
+        log: format!("the embedded PTX cannot be unpacked: {e}; build again"),
+    })
 }
 
 /// PTX for the device's architecture, from the cache where it has been compiled before.

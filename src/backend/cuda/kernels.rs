@@ -39,7 +39,7 @@ macro_rules! kernels {
                 let source = Source {
                     stem: stringify!($stem),
                     cuda: include_str!(concat!("../../../kernels/", stringify!($stem), ".cu")),
-                    ptx: include_str!(concat!("../../../kernels/ptx/", stringify!($stem), ".ptx")),
+                    ptx: include_bytes!(concat!("../../../kernels/ptx/", stringify!($stem), ".ptx.zst")),
                 };
                 let loaded = compile::load(context, &source)?;
                 let module = $module {

@@ -30,6 +30,7 @@ fn the_committed_ptx_is_complete_and_is_understood() {
     for (stem, text) in &committed {
         // PTX 7.8 for sm_80: what every driver from CUDA 11.8 on takes.
         assert!(text.contains(".version 7.8\n") && text.contains(".target sm_80\n"), "{stem}");
+        assert!(committed::is_packed(stem, text), "kernels/ptx/{stem}.ptx.zst holds another text: `cargo vgpu ptx`");
     }
 }
 

@@ -6,12 +6,25 @@ use std::path::PathBuf;
 use super::nvrtc::Nvrtc;
 use super::{Result, Toolkit, ToolkitError, files_in, in_parallel, read, repository, stems};
 
+/// How hard it is packed: once, for every build.
+const LEVEL: i32 = 19;
+
 /// The architecture of the committed PTX. The driver translates it for newer devices.
 pub const ARCH: &str = "compute_80";
 
 /// The committed PTX of a stem.
 pub fn path(stem: &str) -> PathBuf {
     folder().join(format!("{stem}.ptx"))
+}
+
+fn packed(stem: &str) -> PathBuf {
+    folder().join(format!("{stem}.ptx.zst"))
+}
+
+/// Whether this is the text that the library embeds: the committed one, packed with zstd.
+pub fn is_packed(stem: &str, text: &str) -> bool {
+    let bytes = std::fs::read(packed(stem)).and_then(|bytes| zstd::decode_all(&bytes[..]));
+    bytes.is_ok_and(|bytes| bytes == text.as_bytes())
 }
 
 fn folder() -> PathBuf {
@@ -136,10 +149,19 @@ pub fn write(generated: &[(String, String)]) -> Result<Vec<String>> {
         let path = path(stem);
         let (done, what) = match generated.iter().find(|(source, _)| source == stem) {
             Some((_, text)) => (std::fs::write(&path, text), format!("{} lines written", text.lines().count())),
-            None => (std::fs::remove_file(&path), "removed: it has no source".into()),
+            None => {
+                let both = std::fs::remove_file(&path).and_then(|()| std::fs::remove_file(packed(stem)));
+                (both, "removed: it has no source".into())
+            }
         };
         done.map_err(|source| ToolkitError::Io { path, source })?;
         touched.push(format!("kernels/ptx/{stem}.ptx: {what}"));
+    }
+    for (stem, text) in generated.iter().filter(|(stem, text)| !is_packed(stem, text)) {
+        let path = packed(stem);
+        let done = zstd::encode_all(text.as_bytes(), LEVEL).and_then(|bytes| std::fs::write(&path, bytes));
+        done.map_err(|source| ToolkitError::Io { path, source })?;
+        touched.push(format!("kernels/ptx/{stem}.ptx.zst: packed"));
     }
     Ok(touched)
 }
