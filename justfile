@@ -16,7 +16,7 @@ test:
 
 # The command under faults, every case: killed, stopped, starved and lied to at each call that it makes. Some minutes.
 faults filter="":
-    TERCEL_FAULTS=long cargo test --workspace --features cli --test faults -- --nocapture {{filter}}
+    TERCEL_FAULTS=long cargo test --workspace --features cli --test integration -- --nocapture faults::{{filter}}
 
 # The nightly job on the data that ships with the repository.
 demo:

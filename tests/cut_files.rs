@@ -13,6 +13,8 @@ use tercel::data::writer::ShardWriter;
 use tercel::index::item_index::IndexOptions;
 use tercel::{Device, Index};
 
+use crate::alone;
+
 /// Names the file that a child of these tests maps, cuts and reads.
 const FILE: &str = "TERCEL_TEST_CUT_FILE";
 /// What the child does before.
@@ -24,12 +26,7 @@ fn cut(path: &Path) {
 
 /// Runs `name`, a test of this file that does nothing by itself, as a child that works on `file`.
 fn child(name: &str, file: &Path, before: &str) -> Output {
-    Command::new(env::current_exe().unwrap())
-        .args([name, "--exact", "--nocapture", "--test-threads=1"])
-        .env(FILE, file)
-        .env(BEFORE, before)
-        .output()
-        .unwrap()
+    alone::output(alone::command("", module_path!(), name).env(FILE, file).env(BEFORE, before))
 }
 
 fn file_of_child() -> Option<PathBuf> {

@@ -12,6 +12,9 @@ use tercel::data::vocabulary::RawId;
 use tercel::export::{Exported, Shape, VectorWriter, ids_path};
 use tercel::index::predictions::IdKind;
 
+#[cfg(unix)]
+use crate::alone;
+
 const ENDINGS: [&str; 5] = ["npy", "arrow", "safetensors", "faiss", "usearch"];
 
 /// Ids that need quoting or escaping somewhere.
@@ -232,13 +235,8 @@ fn a_full_disk_leaves_the_old_file() {
         fs::write(&path, "yesterday's").unwrap();
         let before = names(folder.path());
         // 32 blocks of 512 or 1024 bytes; without the trap the signal would end the process.
-        let done = std::process::Command::new("sh")
-            .args(["-c", "trap '' XFSZ; ulimit -f 32; exec \"$0\" \"$@\""])
-            .arg(std::env::current_exe().unwrap())
-            .args(["--exact", "a_full_disk_child", "--nocapture"])
-            .env(FULL, &path)
-            .output()
-            .unwrap();
+        let mut child = alone::command("trap '' XFSZ; ulimit -f 32;", module_path!(), "a_full_disk_child");
+        let done = alone::output(child.env(FULL, &path));
         assert!(done.status.success(), "{ending}: {}", String::from_utf8_lossy(&done.stderr));
         assert!(String::from_utf8_lossy(&done.stdout).contains("1 passed"));
         assert_eq!(fs::read_to_string(&path).unwrap(), "yesterday's", "{ending}");

@@ -8,6 +8,8 @@ use tercel::data::ingest::{IngestConfig, ingest};
 use tercel::index::item_index::IndexOptions;
 use tercel::{Config, Dataset, Device, Evaluate, Export, Model, Recommend, Split};
 
+use crate::alone;
+
 fn rows(n: usize) -> String {
     let rows = (0..n).map(|n| format!("{},{},{}\n", n % 300, n / 300 * 7 % 90 + n % 11, 1_500_000_000 + n));
     "user,item,time\n".to_owned() + &rows.collect::<String>()
@@ -92,8 +94,15 @@ fn threads_that_cannot_start_end_in_a_line() {
     assert_eq!(wrong(&output), None);
 }
 
+/// Says that a process is [`child_with_a_global_pool`]'s.
+const ALONE: &str = "TERCEL_TEST_GLOBAL_POOL";
+
+/// Does nothing by itself: [`the_global_pool_of_threads_is_never_used`] runs it in a process whose pool nobody else uses.
 #[test]
-fn the_global_pool_of_threads_is_never_used() {
+fn child_with_a_global_pool() {
+    if std::env::var_os(ALONE).is_none() {
+        return;
+    }
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     std::fs::write(at("in.csv"), rows(6000)).unwrap();
@@ -114,4 +123,11 @@ fn the_global_pool_of_threads_is_never_used() {
     tercel::synth::hm::write(&at("hm"), &config, &|_, _| {}).unwrap();
     // It can be set up once only, and is set up by its first use.
     rayon::ThreadPoolBuilder::new().num_threads(1).build_global().expect("nothing has used the global pool");
+}
+
+#[test]
+fn the_global_pool_of_threads_is_never_used() {
+    let done = alone::output(alone::command("", module_path!(), "child_with_a_global_pool").env(ALONE, "1"));
+    let said = String::from_utf8_lossy(&done.stdout);
+    assert!(done.status.success() && said.contains("1 passed"), "{said}{}", String::from_utf8_lossy(&done.stderr));
 }

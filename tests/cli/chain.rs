@@ -5,7 +5,7 @@ use std::fs;
 
 use serde_json::Value;
 
-use super::support::{event, events, folder, lists, sample, tercel};
+use crate::support::{event, events, folder, lists, sample, tercel};
 
 #[test]
 fn the_whole_chain_on_a_sample_of_real_purchases() {

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::support::{event, events, fails, folder, item_id, lists, small_model, tercel, two_tastes, user_id, write};
+use crate::support::{event, events, fails, folder, item_id, lists, small_model, tercel, two_tastes, user_id, write};
 
 /// The items that user `number` of [`two_tastes`] has after `steps` of its twelve steps.
 fn bought(number: usize, steps: usize) -> Vec<String> {

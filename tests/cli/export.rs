@@ -8,7 +8,7 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::Float32Type;
 use serde_json::Value;
 
-use super::support::{event, events, fails, folder, lists, two_tastes, write};
+use crate::support::{event, events, fails, folder, lists, two_tastes, write};
 
 /// A model that reads histories, with popularity in its scores.
 fn model(at: &Path) {

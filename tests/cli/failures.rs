@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use super::support::{command, event, events, fails, folder, small_model, two_tastes, write};
+use crate::support::{command, event, events, fails, folder, small_model, two_tastes, write};
 
 #[test]
 fn every_kind_of_failure_has_its_exit_code_and_its_line() {

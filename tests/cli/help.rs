@@ -1,6 +1,6 @@
 //! `--help`, for every subcommand.
 
-use super::support::{folder, tercel};
+use crate::support::{folder, tercel};
 
 const SUBCOMMANDS: [&str; 12] = [
     "ingest",

@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::Value;
 
-use super::support::{event, events, fails, folder, lists, two_tastes, write};
+use crate::support::{event, events, fails, folder, lists, two_tastes, write};
 
 #[test]
 fn an_index_is_built_once_and_again_for_another_model() {

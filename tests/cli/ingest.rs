@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::support::{event, events, folder, write};
+use crate::support::{event, events, folder, write};
 
 #[test]
 fn a_bad_row_can_be_skipped_and_is_kept() {

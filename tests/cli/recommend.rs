@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use super::support::{event, events, fails, folder, item_id, lists, small_model, two_tastes, user_id, write};
+use crate::support::{event, events, fails, folder, item_id, lists, small_model, two_tastes, user_id, write};
 
 #[test]
 fn raw_ids_come_back_unchanged_and_seen_items_do_not() {

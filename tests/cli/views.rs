@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::support::{event, events, folder, sample, tercel, write};
+use crate::support::{event, events, folder, sample, tercel, write};
 
 /// The evaluations of a run, in their order.
 fn evaluations(found: &[Value]) -> Vec<&Value> {

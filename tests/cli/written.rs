@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Write;
 use std::process::Stdio;
 
-use super::support::{command, event, events, fails, folder, item_id, lists, small_model, user_id, write};
+use crate::support::{command, event, events, fails, folder, item_id, lists, small_model, user_id, write};
 
 const RECOMMEND: [&str; 8] = ["recommend", "--model", "model", "--out", "top.csv", "--k", "3", "--include-seen"];
 

@@ -11,7 +11,7 @@ use tercel::data::shard::Shard;
 use tercel::data::vocabulary::Vocabulary;
 use tercel::{Error, Result};
 
-use crate::small::{VALUES, Values, values, write_dataset, write_shard, write_vocabulary};
+use super::small::{VALUES, Values, values, write_dataset, write_shard, write_vocabulary};
 
 #[test]
 fn every_byte_of_a_shard_damaged_is_an_error_or_the_same_values() {

@@ -20,7 +20,7 @@ use tercel::data::loader::{Loader, LoaderConfig};
 use tercel::data::shard::{Shard, summarise};
 use tercel::data::vocabulary::{EntityTable, FeatureColumn, RawIds};
 
-use crate::small::{VALUES, Values, values, write_dataset};
+use super::small::{VALUES, Values, values, write_dataset};
 
 /// Writes columns with another implementation of Arrow, in record batches of `rows` rows.
 fn foreign(path: &Path, columns: Vec<(&str, ArrayRef)>, rows: usize, compression: Option<CompressionType>) {

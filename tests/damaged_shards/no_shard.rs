@@ -7,7 +7,7 @@ use tercel::Error;
 use tercel::data::shard::Shard;
 use tercel::data::writer::ShardWriter;
 
-use crate::small::values;
+use super::small::values;
 
 #[test]
 fn what_is_no_shard_is_an_error_that_says_so() {

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use tercel::data::ingest::{IngestConfig, OnError};
 
-use crate::support::{Case, config};
+use super::support::{Case, config};
 
 fn error(content: impl AsRef<[u8]>) -> String {
     error_with(content, |_| {})

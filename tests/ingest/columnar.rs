@@ -14,7 +14,7 @@ use tercel::data::dataset::{FeatureKind, Split};
 use tercel::data::ingest::{IngestConfig, Input, Inputs, OnError, Stream, ingest_inputs, interactions};
 use tercel::data::vocabulary::RawIds;
 
-use crate::support::{Case, config};
+use super::support::{Case, config};
 
 fn batch(columns: Vec<(&str, ArrayRef)>) -> RecordBatch {
     RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(name, array)| (name, array, true))).unwrap()
@@ -77,7 +77,7 @@ fn tables_in_memory_give_what_their_files_give() {
     };
     let summary = ingest_inputs(inputs(), &table.out(), &config, &|_| Ok(())).unwrap();
     assert_eq!((summary.rows, summary.users, summary.items), (50_000, 900, 70));
-    assert_eq!(crate::support::files(&table.out()), crate::support::files(&file.out()));
+    assert_eq!(super::support::files(&table.out()), super::support::files(&file.out()));
     assert_eq!(summary.train_rows, expected.summary.train_rows);
 
     // Errors name the table; whoever watches can end the work, and nothing is left.
@@ -121,7 +121,7 @@ fn rows_that_workers_read_give_what_the_table_gives() {
     let case = |rows: Vec<Input>| {
         let case = Case::new();
         ingest_inputs(Inputs { train: rows, ..Inputs::default() }, &case.out(), &config, &|_| Ok(())).unwrap();
-        let mut files = crate::support::files(&case.out());
+        let mut files = super::support::files(&case.out());
         // What the input's columns were called and taken for is another matter for rows that workers have read.
         let mut manifest: serde_json::Value = serde_json::from_slice(&files["dataset.json"]).unwrap();
         for key in ["columns", "checksum"] {

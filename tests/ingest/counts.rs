@@ -3,7 +3,7 @@
 use tercel::data::dataset::{Filtered, Split};
 use tercel::data::ingest::{IngestConfig, MinCount};
 
-use crate::support::{Case, Opened, config, names};
+use super::support::{Case, Opened, config, names};
 
 // Training rows: a 3, b 2, c 1; x 3, y 2, z 1. Only test rows have d and w.
 const LOG: &str = "user,item,time\na,x,1\na,y,1\na,z,1\nb,x,1\nb,y,1\nc,x,1\nc,z,9\nb,z,9\nd,x,9\na,w,9\nb,w,9\n";

@@ -9,7 +9,7 @@ use std::fs;
 use tercel::Error;
 use tercel::data::dataset::Dataset;
 
-use crate::support::{Case, files};
+use super::support::{Case, files};
 use plain::{PLAIN, Plain, Raw, dataset};
 
 #[test]

@@ -3,7 +3,7 @@
 use tercel::data::dataset::{FeatureKind, Split};
 use tercel::data::ingest::FeatureSpec;
 
-use crate::support::{Case, config, files};
+use super::support::{Case, config, files};
 
 const LOG: &str = "user,item,time\na,x,1\nb,y,1\nc,x,1\na,y,9\nd,z,9\nb,w,9\n";
 

@@ -6,7 +6,7 @@ use tercel::data::dataset::Split;
 use tercel::data::ingest::{Format, IngestConfig};
 use tercel::data::vocabulary::RawIds;
 
-use crate::support::{Case, config, row};
+use super::support::{Case, config, row};
 
 const ROWS: [(&str, &str, &str, i64); 4] = [
     ("ann", "x, \"1\"", "2017-12-04", 1_512_345_600),
@@ -181,7 +181,7 @@ fn the_complete_journey() {
     let case = Case::new();
     let run = |inputs: &[std::path::PathBuf], config| {
         let summary = tercel::data::ingest::ingest(inputs, &case.out(), config, &|_| {}).unwrap();
-        crate::support::Opened::new(&case.out(), summary)
+        super::support::Opened::new(&case.out(), summary)
     };
     let opened = run(std::slice::from_ref(&dir), &split);
     assert_eq!((opened.summary.rows, opened.summary.rejected), (482_803, 0));

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use tercel::data::ingest::files;
 
-use crate::support::{Case, config};
+use super::support::{Case, config};
 
 /// The names of the files that are read, from the case's folder on.
 fn read(case: &Case, inputs: &[&str], edit: impl FnOnce(&mut tercel::data::ingest::IngestConfig)) -> Vec<String> {

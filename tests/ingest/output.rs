@@ -5,7 +5,9 @@ use std::fs;
 use tercel::data::dataset::Split;
 use tercel::data::ingest::OnError;
 
-use crate::support::{Case, config, files, names};
+use super::support::{Case, config, files, names};
+#[cfg(unix)]
+use crate::alone;
 
 #[test]
 fn one_thread_or_four_the_same_bytes() {
@@ -153,12 +155,8 @@ fn a_full_disk_leaves_the_last_dataset() {
     let before = files(&case.out());
     case.write("a.csv", format!("user,item\n{text}"));
     // A file may have 64 KiB; a write beyond is an error, as on a full disk, and no signal.
-    let child = std::process::Command::new("sh")
-        .args(["-c", "trap '' XFSZ; ulimit -f 128; exec \"$0\" --exact output::child_with_little_room --nocapture"])
-        .arg(std::env::current_exe().unwrap())
-        .env("TERCEL_TEST_LITTLE_ROOM", case.dir.path())
-        .output()
-        .unwrap();
+    let mut child = alone::command("trap '' XFSZ; ulimit -f 128;", module_path!(), "child_with_little_room");
+    let child = alone::output(child.env("TERCEL_TEST_LITTLE_ROOM", case.dir.path()));
     let said = String::from_utf8_lossy(&child.stdout);
     assert!(child.status.success() && said.contains("it said: "), "{said}{}", String::from_utf8_lossy(&child.stderr));
     assert_eq!(names(case.dir.path()), ["a.csv", "out"]);

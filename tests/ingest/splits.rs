@@ -2,7 +2,7 @@
 
 use tercel::data::dataset::Split;
 
-use crate::support::{Case, Opened, config, row};
+use super::support::{Case, Opened, config, row};
 
 const LOG: &str = "user,item,time\na,x,10\nb,x,10\na,y,30\na,z,20\nb,q,20\nc,x,15\na,w,40\nd,r,40\n";
 

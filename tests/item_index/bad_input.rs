@@ -3,7 +3,7 @@
 use tercel::index::item_index::{Filter, IndexOptions, ItemIndex};
 use tercel::index::{Lists, NO_ITEM};
 
-use crate::cloud::{DIM, approx, exact};
+use super::cloud::{DIM, approx, exact};
 
 #[test]
 fn bad_input_says_what() {

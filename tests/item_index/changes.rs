@@ -4,7 +4,7 @@ use tercel::index::NO_ITEM;
 use tercel::index::item_index::{Admit, Filter, ItemIndex};
 use tercel::{Device, Error};
 
-use crate::cloud::{Cloud, DIM, approx, recall, rows};
+use super::cloud::{Cloud, DIM, approx, recall, rows};
 
 #[test]
 fn items_come_and_go() {

@@ -6,7 +6,7 @@ use std::path::Path;
 use tercel::index::item_index::{Filter, IndexKind, ItemIndex};
 use tercel::{Device, Error};
 
-use crate::cloud::{Cloud, DIM, approx, exact};
+use super::cloud::{Cloud, DIM, approx, exact};
 
 #[test]
 fn a_file_holds_everything_and_shows_damage() {

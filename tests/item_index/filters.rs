@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use tercel::index::Lists;
 use tercel::index::item_index::{Admit, Filter, ItemIndex};
 
-use crate::cloud::{Cloud, DIM, approx, naive, recall, rows};
+use super::cloud::{Cloud, DIM, approx, naive, recall, rows};
 
 #[test]
 fn filters_admit_what_they_say_and_leave_k() {

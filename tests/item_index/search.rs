@@ -2,7 +2,7 @@
 
 use tercel::index::item_index::{Filter, ItemIndex, QuerySource};
 
-use crate::cloud::{Cloud, DIM, approx, exact, naive, recall, rows};
+use super::cloud::{Cloud, DIM, approx, exact, naive, recall, rows};
 
 #[test]
 fn keeps_the_recall_that_was_asked_for() {

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use super::{folder, stages, top};
 use crate::support::{self, event, events, fails, two_tastes, write};
-use crate::{folder, stages, top};
 
 const ALL: [&str; 4] = ["ingest", "train", "evaluate", "recommend"];
 

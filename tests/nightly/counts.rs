@@ -2,8 +2,8 @@
 
 use std::fs;
 
+use super::{folder, top};
 use crate::support::{self, event, events, write};
-use crate::{folder, top};
 
 #[test]
 fn users_below_the_least_count_are_not_measured_and_get_no_lists() {

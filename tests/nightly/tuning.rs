@@ -7,8 +7,8 @@ use std::process::Stdio;
 
 use serde_json::Value;
 
+use super::{stages, top};
 use crate::support::{self, command, event, events, fails, tercel, two_tastes, write};
-use crate::{stages, top};
 
 const CONFIG: &str = r#"
 input = ["in.csv"]

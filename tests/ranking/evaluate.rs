@@ -7,7 +7,7 @@ use tercel::eval::{EvaluateOptions, Evaluation, Evaluator, View, evaluate};
 use tercel::index::{Ranker, sample_users};
 use tercel::{Error, Result};
 
-use crate::fixture::{Scored, Toy};
+use super::fixture::{Scored, Toy};
 
 pub fn run(dataset: &Dataset, ranker: &mut dyn Ranker, options: &EvaluateOptions) -> Result<Evaluation> {
     evaluate(dataset, Split::Test, ranker, options, &mut |_| Ok(()))

@@ -8,7 +8,7 @@ use tercel::index::{Exclude, Ranker, RecommendOptions, Seen, Users, recommend};
 use tercel::table::ReadOptions;
 use tercel::{Error, Result};
 
-use crate::fixture::{Scored, Toy, vocabularies};
+use super::fixture::{Scored, Toy, vocabularies};
 
 const ALL: u64 = 1 << 20;
 

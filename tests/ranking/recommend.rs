@@ -12,7 +12,7 @@ use tercel::index::filter::AllowList;
 use tercel::index::{Exclude, RecommendOptions, Recommended, Seen, Users, recommend};
 use tercel::table::ReadOptions;
 
-use crate::fixture::{Scored, Toy, vocabularies};
+use super::fixture::{Scored, Toy, vocabularies};
 
 /// Four users, five items; counts i1 3, i2 2, i3 1, i4 1, i5 0.
 fn toy() -> Toy {

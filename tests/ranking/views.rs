@@ -5,8 +5,8 @@ use tercel::data::dataset::{Dataset, Manifest, Split, write_json};
 use tercel::data::repeats::repeats;
 use tercel::eval::{Baselines, Evaluator, View, Views, views};
 
-use crate::evaluate::{at, run, toy};
-use crate::fixture::{Scored, Toy};
+use super::evaluate::{at, run, toy};
+use super::fixture::{Scored, Toy};
 
 const DAY: i64 = 86_400;
 

@@ -1,6 +1,6 @@
 //! Which column is what: names that say id win, two of one rank are asked about, and what was taken and left is said.
 
-use crate::example::{Example, batch, integers, parquet, texts};
+use super::example::{Example, batch, integers, parquet, texts};
 use crate::support::tercel;
 
 /// One row under this header; the values are the columns' numbers, and `1704412800` under a name of a time.

@@ -1,6 +1,6 @@
 //! Times as people write them: ISO dates as they are, everything else by its format.
 
-use crate::example::Example;
+use super::example::Example;
 
 fn log(times: &[&str]) -> Example {
     let rows = times.iter().enumerate().map(|(n, time)| format!("u{n}\ti\t{time}\n"));

@@ -9,7 +9,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tercel::data::ingest::{IngestConfig, ingest};
 
-use crate::contents::{Contents, Decoded};
+use super::contents::{Contents, Decoded};
 use crate::support::tercel;
 
 /// A folder with files, what of it is named as input, and settings by their TOML keys.

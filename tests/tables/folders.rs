@@ -1,6 +1,6 @@
 //! A folder means all its data files, and what is not read is named.
 
-use crate::example::{Example, arrow, batch, gzip, integers, link, parquet, texts};
+use super::example::{Example, arrow, batch, gzip, integers, link, parquet, texts};
 
 fn log(users: &[&str]) -> String {
     let rows: String = users.iter().map(|user| format!("{user},x\n")).collect();

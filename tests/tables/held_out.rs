@@ -1,6 +1,6 @@
 //! What is held out does not train, whatever folder it lies in; side files and datasets are no interactions.
 
-use crate::example::{Example, link};
+use super::example::{Example, link};
 use crate::support::{events, tercel};
 
 const A: &str = "user_id,item_id\na,x\n";

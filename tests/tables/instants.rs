@@ -1,6 +1,6 @@
 //! Integers as times: what they count is told from the values where they can be only one thing, and asked for elsewhere.
 
-use crate::example::{Example, Outcome, batch, integers, parquet, texts};
+use super::example::{Example, Outcome, batch, integers, parquet, texts};
 
 /// Users `u0`, `u1`, … at these times.
 fn log(times: &[&str]) -> Example {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow_array::{ArrayRef, Decimal128Array, Float64Array};
 
-use crate::example::{Example, Outcome, batch, integers, parquet, texts};
+use super::example::{Example, Outcome, batch, integers, parquet, texts};
 
 const LOG: &str = "user_id,item_id\n1,10\n2,20\n3,30\n1,20\n";
 

@@ -1,6 +1,6 @@
 //! JSON lines: one object per line, whatever order and whatever other keys.
 
-use crate::example::{Example, gzip};
+use super::example::{Example, gzip};
 
 #[test]
 fn logs_as_services_write_them() {

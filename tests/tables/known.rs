@@ -1,6 +1,6 @@
 //! Data sets that many people begin with, as they are distributed.
 
-use crate::example::Example;
+use super::example::Example;
 
 #[test]
 fn movielens_100k() {

@@ -1,6 +1,6 @@
 //! Words for a missing value: no ids, no categories, and no reason to take a number for a category.
 
-use crate::example::{Example, batch, parquet, texts};
+use super::example::{Example, batch, parquet, texts};
 
 const WORDS: [&str; 12] = ["", "\\N", "NULL", "null", "NaN", "nan", "None", "N/A", "n/a", "NA", "<NA>", "#N/A"];
 

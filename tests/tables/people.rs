@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Stdio;
 
-use crate::example::{arrow, batch, gzip, integers, parquet, stream, texts};
+use super::example::{arrow, batch, gzip, integers, parquet, stream, texts};
 use crate::support::{command, events, tercel};
 
 /// A model of a shop: customers `c0` to `c39` under this name, items `s0` to `s19`.

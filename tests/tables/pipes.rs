@@ -6,8 +6,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread::{self, JoinHandle};
 
-use crate::contents::{Contents, Decoded};
-use crate::example::{arrow, batch, gzip, integers, parquet, stream, texts};
+use super::contents::{Contents, Decoded};
+use super::example::{arrow, batch, gzip, integers, parquet, stream, texts};
 use crate::support::{Run, command, tercel};
 
 /// Many more rows than a buffer holds; ids of several lengths, so that every piece ends elsewhere.

@@ -1,6 +1,6 @@
 //! Quoted values in files with commas, semicolons and bars.
 
-use crate::example::Example;
+use super::example::Example;
 use crate::support::tercel;
 
 #[test]

@@ -12,7 +12,7 @@ use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::parser::parse_message_type;
 
-use crate::example::{Example, arrow, batch, parquet, stream, texts};
+use super::example::{Example, arrow, batch, parquet, stream, texts};
 
 /// A file with the times as Spark writes them: nanoseconds of the day, and a Julian day.
 fn int96(moments: &[(u64, u32)]) -> Vec<u8> {

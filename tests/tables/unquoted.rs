@@ -1,6 +1,6 @@
 //! Tabs and `::`: a quote is a letter, unless the file proves otherwise.
 
-use crate::example::{Example, gzip};
+use super::example::{Example, gzip};
 
 /// Rows of a tab-separated file with a title, as Hive, MySQL and IMDb write them.
 fn titles(titles: &[&str]) -> (String, Vec<String>) {

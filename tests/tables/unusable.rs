@@ -10,7 +10,7 @@ use arrow_array::{
 };
 use arrow_schema::{DataType, Field, Fields};
 
-use crate::example::{Example, arrow, batch, integers, parquet, stream, texts};
+use super::example::{Example, arrow, batch, integers, parquet, stream, texts};
 
 fn point(x: Vec<f64>) -> ArrayRef {
     let fields = Fields::from(vec![Field::new("x", DataType::Float64, true), Field::new("y", DataType::Float64, true)]);

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::example::{Example, arrow, batch, integers, parquet, size, texts};
+use super::example::{Example, arrow, batch, integers, parquet, size, texts};
 use crate::support::{Run, events};
 
 const COLUMNS: usize = 20_000;

@@ -10,7 +10,7 @@ use tercel::data::ingest::{IngestConfig, ingest};
 use tercel::files::read_json;
 use tercel::train::{TrainEvent, train};
 
-use crate::checkerboard::{checkerboard, config, recall_at_1, run};
+use super::checkerboard::{checkerboard, config, recall_at_1, run};
 
 #[test]
 fn early_stopping_is_on_where_there_is_a_validation_split() {

@@ -8,7 +8,7 @@ use tercel::files::{read_json, write_json};
 use tercel::train::{TrainEvent, train, train_until};
 use tercel::{Device, Error, Model};
 
-use crate::checkerboard::{checkerboard, config, run};
+use super::checkerboard::{checkerboard, config, run};
 
 #[test]
 fn the_best_epoch_is_compared_with_its_record() {

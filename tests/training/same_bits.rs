@@ -8,7 +8,7 @@ use tercel::Error;
 use tercel::config::Dtype;
 use tercel::train::{TrainEvent, train_until};
 
-use crate::checkerboard::{checkerboard, config, run};
+use super::checkerboard::{checkerboard, config, run};
 
 #[test]
 fn a_run_that_is_stopped_goes_on_to_the_same_bits() {

@@ -7,7 +7,7 @@ use tercel::index::{Lists, Ranker, UserBlock};
 use tercel::train::train;
 use tercel::{Config, Device, Error, Model};
 
-use crate::checkerboard::{SIZE, checkerboard, config, recall_at_1, run};
+use super::checkerboard::{SIZE, checkerboard, config, recall_at_1, run};
 
 #[test]
 fn every_way_to_train_finds_the_withheld_item_of_the_checkerboard() {

@@ -10,7 +10,7 @@ use tercel::data::derive::HoldoutKind;
 use tercel::data::ingest::{IngestConfig, ingest};
 
 use super::plain::{Look, PLAIN, Plain, Raw, Row, check_shape, dataset, look, raw, times, told};
-use crate::support::{Case, files, names};
+use crate::ingest::support::{Case, files, names};
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]

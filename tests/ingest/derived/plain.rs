@@ -11,7 +11,7 @@ use tercel::data::shape;
 use tercel::data::shard::Shard;
 use tercel::data::vocabulary::{FeatureColumn, RawId, Vocabulary};
 
-use crate::support::{Case, config};
+use crate::ingest::support::{Case, config};
 
 /// A row: user, item, time (0 where there is none), bits of the weight.
 pub type Row = (u32, u32, i64, u32);

@@ -7,7 +7,7 @@ use tercel::data::dataset::{Dataset, Split};
 use tercel::data::derive::DerivedKind;
 
 use super::plain::{Look, PLAIN, Plain, Raw, Row, check_shape, dataset, edit, look, raw, times, told};
-use crate::support::{Case, files, names};
+use crate::ingest::support::{Case, files, names};
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]

@@ -1,9 +1,5 @@
 //! `tercel nightly`: one go, killed and run again, changed and run again.
 
-#[path = "../cli/support.rs"]
-#[allow(dead_code)]
-mod support;
-
 mod changes;
 mod counts;
 mod tuning;
@@ -15,7 +11,8 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use serde_json::Value;
-use support::{command, event, events, fails, two_tastes, write};
+
+use crate::support::{command, event, events, fails, tercel, two_tastes, write};
 
 const CONFIG: &str = r#"
 input = ["in.csv"]
@@ -177,7 +174,7 @@ fn the_demo_runs_on_the_shipped_data() {
     let folder = tempfile::tempdir().expect("a temp folder");
     let at = folder.path();
     let demo = ["demo", "--out", "demo", "--epochs", "1", "--dim", "8", "--quiet"];
-    let run = support::tercel(at, &demo);
+    let run = tercel(at, &demo);
     assert_eq!(run.code, 0, "{}", run.stderr);
     for words in
         ["seen in training excluded", "seen in training included", "of 28 days", "item-kNN", "household ", "popularity"]

@@ -15,9 +15,6 @@ mod missing;
 mod people;
 mod pipes;
 mod quotes;
-#[allow(dead_code)]
-#[path = "../cli/support.rs"]
-mod support;
 mod typed_times;
 mod unquoted;
 mod unusable;

@@ -9,6 +9,5 @@ mod index;
 mod ingest;
 mod recommend;
 mod search;
-mod support;
 mod views;
 mod written;
