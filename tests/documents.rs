@@ -1,4 +1,4 @@
-//! The documents name files and items that exist.
+//! The documents name files and items that exist, and no file of tests is left out.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -66,4 +66,28 @@ fn every_link_between_the_documents_leads_somewhere() {
         }
     }
     assert!(missing.is_empty(), "{}", missing.join("\n"));
+}
+
+/// Cargo looks for no tests by itself: a file that nothing names would neither be compiled nor run.
+#[test]
+fn every_file_of_tests_is_named() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |name: &str| fs::read_to_string(root.join(name)).expect("a text file");
+    let (modules, targets) = (read("tests/main.rs"), read("Cargo.toml"));
+    let (mut named, mut missing) = (0, Vec::new());
+    for entry in fs::read_dir(root.join("tests")).expect("the folder of tests can be listed") {
+        let path = entry.expect("an entry of it can be read").path();
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        if path.extension().is_none_or(|extension| extension != "rs") || name == "main" {
+            continue;
+        }
+        named += 1;
+        let is_module = modules.lines().any(|line| line == format!("mod {name};"));
+        let is_target = targets.contains(&format!("[[test]]\nname = \"{name}\"\n"));
+        if !is_module && !is_target {
+            missing.push(name);
+        }
+    }
+    assert!(missing.is_empty(), "neither in tests/main.rs nor in Cargo.toml: {missing:?}");
+    assert!(named > 20, "{named} files: the tests were found");
 }
