@@ -62,9 +62,9 @@ pub struct Holdout {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum HoldoutKind {
-    /// The last row of each user with at least three.
+    /// The last rows of each user.
     LastPerUser,
-    /// A row of each user with at least three, drawn by a seed.
+    /// Rows of each user, drawn by a seed.
     RandomPerUser {
         /// The seed.
         seed: u64,
@@ -99,9 +99,9 @@ impl fmt::Display for Holdout {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let rows = self.rows;
         match self.kind {
-            HoldoutKind::LastPerUser => write!(f, "{rows} training rows held out: the last one of each user"),
+            HoldoutKind::LastPerUser => write!(f, "{rows} training rows held out: the last of each user"),
             HoldoutKind::RandomPerUser { seed } => {
-                write!(f, "{rows} training rows held out: one of each user, drawn at random, seed {seed}")
+                write!(f, "{rows} training rows held out: some of each user, drawn at random, seed {seed}")
             }
             HoldoutKind::Time { from } => {
                 let from = crate::table::time::format_time(from);

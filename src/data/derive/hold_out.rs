@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::part::{Columns, Part};
-use super::rule::Rule;
+use super::rule::{MOST_PER_USER, Rule};
 use super::{Derived, DerivedKind, Holdout, Making, check_ids, columns};
 use crate::data::batch::Rows;
 use crate::data::dataset::{Dataset, EntityInfo, FileInfo, Manifest, Split, SplitInfo};
@@ -26,14 +26,13 @@ impl Dataset {
     /// - Of a split by time, and where the test split lies behind the last training row, the last part of the training time:
     ///   as long as the test split's, and a fifth of the rows at most.
     /// - Of rows that were drawn at random, a tenth of the rows, drawn by `seed`.
-    /// - Of test rows that were given, and that lie among those that their users have in training, one row of each user with
-    ///   at least three, drawn by `seed`.
-    /// - Else the last row of each user with at least three, where rows have times; else a tenth of the rows.
+    /// - Of test rows that were given, and that lie among those that their users have in training, rows of each user that are
+    ///   drawn by `seed`: as many as the test split has of a user on average, from one to four, and a third of theirs at most.
+    /// - Else as many last rows of each user, where rows have times; else a tenth of the rows.
     ///
-    /// The only row that training has of a user
-    /// or of an item stays with it, so that the vocabularies keep their rows; counts are those of what is left. Where
-    /// nothing could be held out in one way the next is tried. [`Dataset::holdout`] of the new dataset says which way it
-    /// was. Memory: the vocabularies, and 50 bytes a user.
+    /// The only row that training has of a user or of an item stays with it, so that the vocabularies keep their rows; counts
+    /// are those of what is left. Where nothing could be held out in one way the next is tried. [`Dataset::holdout`] of the
+    /// new dataset says which way it was. Memory: the vocabularies, and 50 to 150 bytes a user.
     ///
     /// # Errors
     /// [`Error::Input`] when there are validation rows already, when no row can be spared, when `out` is in the way of
@@ -115,11 +114,13 @@ impl Way {
 
     /// The decision per row; `None` where rows cannot be held out in this way.
     fn rule(&self, source: &Source, dataset: &Dataset, seed: u64) -> Result<Option<Rule>> {
-        let users = dataset.manifest().users.rows;
+        let (users, test) = (dataset.manifest().users.rows, dataset.split(Split::Test));
+        // More rows tell good settings from bad ones better.
+        let most = (test.rows / u64::from(users.max(1))).clamp(1, MOST_PER_USER as u64) as usize;
         match self {
             Way::Time if source.columns.timestamps => {
                 // Only what the manifest tells of the test split.
-                let (train, test) = (dataset.split(Split::Train), dataset.split(Split::Test));
+                let train = dataset.split(Split::Train);
                 let (Some(start), Some(end)) = (test.first_timestamp, test.last_timestamp) else { return Ok(None) };
                 let Some(last) = source.last_timestamp(train)? else { return Ok(None) };
                 if test.rows == 0 || start < last {
@@ -127,9 +128,9 @@ impl Way {
                 }
                 Rule::last_span(&source.shards, last, end.saturating_sub(start), train.rows)
             }
-            Way::LastPerUser if source.columns.timestamps => Rule::last_per_user(&source.shards, users).map(Some),
+            Way::LastPerUser if source.columns.timestamps => Rule::last_per_user(&source.shards, users, most).map(Some),
             Way::Time | Way::LastPerUser => Ok(None),
-            Way::RandomPerUser => Rule::random_per_user(&source.shards, users, seed).map(Some),
+            Way::RandomPerUser => Rule::random_per_user(&source.shards, users, most, seed).map(Some),
             Way::Random(n) => Ok(Some(Rule::Random { seed, below: u64::MAX / n })),
         }
     }

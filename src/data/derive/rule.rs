@@ -13,16 +13,18 @@ const WHAT: &str = "the rows of the users that are held out";
 const DRAW: u64 = 0x686f_6c64;
 /// At most this part of the rows is held out by time.
 const MOST: u64 = 5;
-/// The fewest rows of a user whose last one is held out.
-const FEWEST: u32 = 3;
+/// The part of a user's rows that is held out, at most.
+const MOST_OF_A_USER: u32 = 3;
+/// The most rows of a user that are held out.
+pub(super) const MOST_PER_USER: usize = 4;
 /// Spans of time that are counted at once.
 const SPANS: u64 = 64 << 10;
 
 /// The decision per row.
 pub(super) enum Rule {
-    /// A row of each user by its key and its number; none for those with too few.
-    OnePerUser {
-        rows: Vec<Option<(i64, u64)>>,
+    /// The rows of each user from this key and number on; none for those with too few.
+    PerUser {
+        from: Vec<Option<(i64, u64)>>,
         /// What the keys are drawn by, in the place of times.
         seed: Option<u64>,
     },
@@ -40,8 +42,8 @@ impl Rule {
     /// What is recorded of it.
     pub(super) fn kind(&self) -> HoldoutKind {
         match self {
-            Rule::OnePerUser { seed: None, .. } => HoldoutKind::LastPerUser,
-            Rule::OnePerUser { seed: Some(seed), .. } => HoldoutKind::RandomPerUser { seed: *seed },
+            Rule::PerUser { seed: None, .. } => HoldoutKind::LastPerUser,
+            Rule::PerUser { seed: Some(seed), .. } => HoldoutKind::RandomPerUser { seed: *seed },
             Rule::Time { from } => HoldoutKind::Time { from: *from },
             Rule::Random { seed, .. } => HoldoutKind::Random { seed: *seed },
         }
@@ -52,33 +54,36 @@ impl Rule {
         user != 0
             && item != 0
             && match self {
-                Rule::OnePerUser { rows, .. } => rows[user as usize].is_some_and(|(_, chosen)| chosen == row),
+                Rule::PerUser { from, seed } => {
+                    let key = seed.map_or(time, |seed| drawn(seed, row));
+                    from[user as usize].is_some_and(|from| (key, row) >= from)
+                }
                 Rule::Time { from } => time >= *from,
                 Rule::Random { seed, below } => Rng::at(*seed, &[DRAW, row]).next_u64() <= *below,
             }
     }
 
-    /// The last row of each of the users, by time, then order.
-    pub(super) fn last_per_user(shards: &[Arc<ShardIndex>], users: u32) -> Result<Rule> {
-        let mut last = Greatest::new(users)?;
+    /// The last rows of each of the users, by time, then order: `most`, and a third of them at most.
+    pub(super) fn last_per_user(shards: &[Arc<ShardIndex>], users: u32, most: usize) -> Result<Rule> {
+        let mut last = Greatest::new(users, most)?;
         each_time(shards, |user, time, row| last.push(user, time, row))?;
-        Ok(Rule::OnePerUser { rows: last.finish(), seed: None })
+        Ok(Rule::PerUser { from: last.least(), seed: None })
     }
 
-    /// A row of each of the users, drawn by `seed`.
-    pub(super) fn random_per_user(shards: &[Arc<ShardIndex>], users: u32, seed: u64) -> Result<Rule> {
-        let mut drawn = Greatest::new(users)?;
+    /// As many rows of each of the users, drawn by `seed`.
+    pub(super) fn random_per_user(shards: &[Arc<ShardIndex>], users: u32, most: usize, seed: u64) -> Result<Rule> {
+        let mut greatest = Greatest::new(users, most)?;
         let mut before = 0;
         for shard in shards {
             shard.scan(|first, rows| {
                 for (&user, row) in rows.users.iter().zip(before + first..) {
-                    drawn.push(user, Rng::at(seed, &[DRAW, row]).next_u64() as i64, row);
+                    greatest.push(user, drawn(seed, row), row);
                 }
                 Ok(())
             })?;
             before += shard.rows;
         }
-        Ok(Rule::OnePerUser { rows: drawn.finish(), seed: Some(seed) })
+        Ok(Rule::PerUser { from: greatest.least(), seed: Some(seed) })
     }
 
     /// The last `span` seconds up to `end`, the time of the last row, or fewer, so that no more than a fifth of the `rows`
@@ -113,30 +118,44 @@ impl Rule {
     }
 }
 
-/// The row of each user that has the greatest key.
+/// A row's key where there is no time to go by.
+fn drawn(seed: u64, row: u64) -> i64 {
+    Rng::at(seed, &[DRAW, row]).next_u64() as i64
+}
+
+/// The rows of each user that have the greatest keys.
 struct Greatest {
+    /// The keys of a user beside each other, the greatest first; `most` of each.
     rows: Vec<Option<(i64, u64)>>,
+    most: usize,
     counts: Vec<u32>,
 }
 
 impl Greatest {
-    fn new(users: u32) -> Result<Greatest> {
-        let rows = memory::filled(None::<(i64, u64)>, users as usize, WHAT)?;
-        Ok(Greatest { rows, counts: memory::zeros(users as usize, WHAT)? })
+    fn new(users: u32, most: usize) -> Result<Greatest> {
+        let rows = memory::filled(None::<(i64, u64)>, users as usize * most, WHAT)?;
+        Ok(Greatest { rows, most, counts: memory::zeros(users as usize, WHAT)? })
     }
 
     fn push(&mut self, user: u32, key: i64, row: u64) {
-        let Some(greatest) = self.rows.get_mut(user as usize) else { return };
-        self.counts[user as usize] = self.counts[user as usize].saturating_add(1);
-        // No row at all is before every row.
-        *greatest = (*greatest).max(Some((key, row)));
+        let Some(count) = self.counts.get_mut(user as usize) else { return };
+        *count = count.saturating_add(1);
+        let mut pushed = Some((key, row));
+        for kept in &mut self.rows[user as usize * self.most..][..self.most] {
+            // No row at all is before every row.
+            if pushed > *kept {
+                std::mem::swap(&mut pushed, kept);
+            }
+        }
     }
 
-    /// None of users with too few rows.
-    fn finish(mut self) -> Vec<Option<(i64, u64)>> {
-        let few = self.rows.iter_mut().zip(self.counts).filter(|(_, count)| *count < FEWEST);
-        few.for_each(|(row, _)| *row = None);
-        self.rows
+    /// The least of those that are held out; none of users with too few rows.
+    fn least(self) -> Vec<Option<(i64, u64)>> {
+        let held = |(rows, count): (&[Option<(i64, u64)>], u32)| {
+            let held = self.most.min((count / MOST_OF_A_USER) as usize);
+            held.checked_sub(1).and_then(|last| rows[last])
+        };
+        self.rows.chunks_exact(self.most).zip(self.counts.iter().copied()).map(held).collect()
     }
 }
 
