@@ -22,11 +22,12 @@ mod scan;
 pub(crate) use cpu::simd::pages::zeros as host_zeros;
 pub(crate) use memory::{Elem, Memory};
 pub(crate) use operands::{
-    Bag, LinearGrads, LinearPass, Masked, Mat, MatMut, Plan, SoftmaxGrads, SoftmaxLoss, Step, Table, TableData,
+    Bag, EmbeddingTable, GradientPlan, LinearGrads, LinearPass, Masked, Mat, MatMut, OptimizerStep, SoftmaxGrads,
+    SoftmaxLoss, TableData,
 };
 pub(crate) use operations::Operations;
 pub(crate) use queue::Queue;
-pub(crate) use scan::{Best, Scan, Skip, TopK};
+pub(crate) use scan::{Scan, Skip, TopK, TopKOutput};
 
 /// All that a device can do.
 pub(crate) trait Backend: Queue + Operations + Scan {}

@@ -3,6 +3,7 @@
 
 mod large;
 mod peak;
+mod plan;
 mod step;
 mod zipf;
 
@@ -11,16 +12,17 @@ use std::time::{Duration, Instant};
 
 pub use large::{large_gather, large_step};
 pub use peak::peak;
+use plan::DevicePlan;
 pub use step::{training_step, training_step_on_tables};
 use zipf::Zipf;
 
 use super::cpu::Cpu;
 use super::cpu::simd::Isa;
-use super::cpu::topk::{Search, Way, Who, topk};
-use super::open::{Cuda, Opened};
+use super::cpu::topk::{ItemView, TopKMethod, TopKQueries, topk};
+use super::open::{Cuda, OpenedDevice};
 use super::{
-    Backend, Bag, Best, LinearGrads, LinearPass, Mat, MatMut, Plan, SoftmaxGrads, SoftmaxLoss, Step, Table, TableData,
-    TopK,
+    Backend, Bag, EmbeddingTable, LinearGrads, LinearPass, Mat, MatMut, OptimizerStep, SoftmaxGrads, SoftmaxLoss,
+    TableData, TopK, TopKOutput,
 };
 use crate::config::{Dtype, OptimizerKind, Precision};
 use crate::data::batch::{Segments, SortScratch};
@@ -98,18 +100,18 @@ fn name(isa: Isa) -> String {
 macro_rules! on {
     ($on:expr, $bench:ident($($arg:expr),*)) => {
         match $crate::backend::bench::open($on) {
-            $crate::backend::open::Opened::Cpu(cpu) => $bench(&std::sync::Arc::new(cpu), $($arg),*),
-            $crate::backend::open::Opened::Cuda(cuda) => $bench(&std::sync::Arc::new(*cuda), $($arg),*),
+            $crate::backend::open::OpenedDevice::Cpu(cpu) => $bench(&std::sync::Arc::new(cpu), $($arg),*),
+            $crate::backend::open::OpenedDevice::Cuda(cuda) => $bench(&std::sync::Arc::new(*cuda), $($arg),*),
         }
     };
 }
 use on;
 
-fn open(on: &On) -> Opened {
+fn open(on: &On) -> OpenedDevice {
     match on {
-        On::Cpu(threads, isa) => Opened::Cpu(open_cpu(*threads, isa)),
+        On::Cpu(threads, isa) => OpenedDevice::Cpu(open_cpu(*threads, isa)),
         On::Cuda(ordinal, precision) => {
-            Opened::Cuda(Box::new(Cuda::new(*ordinal, *precision).expect("the device can be used")))
+            OpenedDevice::Cuda(Box::new(Cuda::new(*ordinal, *precision).expect("the device can be used")))
         }
     }
 }
@@ -128,14 +130,21 @@ fn upload<B: Backend, T: super::Elem>(backend: &B, host: Vec<T>) -> B::Buf<T> {
     backend.upload(host).expect("the device has room")
 }
 
-fn table<B: Backend>(b: &B, rows: usize, dim: usize, dtype: Dtype, kind: OptimizerKind, number: u32) -> Table<B> {
+fn table<B: Backend>(
+    b: &B,
+    rows: usize,
+    dim: usize,
+    dtype: Dtype,
+    kind: OptimizerKind,
+    number: u32,
+) -> EmbeddingTable<B> {
     let data = values(rows * dim, u64::from(number));
     let width = match kind {
         OptimizerKind::Sgd => None,
         OptimizerKind::RowwiseAdagrad => Some(rows),
         OptimizerKind::Adagrad | OptimizerKind::Adam => Some(rows * dim),
     };
-    Table {
+    EmbeddingTable {
         rows,
         dim,
         data: match dtype {
@@ -150,8 +159,18 @@ fn table<B: Backend>(b: &B, rows: usize, dim: usize, dtype: Dtype, kind: Optimiz
     }
 }
 
-fn step_of(kind: OptimizerKind) -> Step {
-    Step { kind, lr: 0.05, beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.0, number: 1, seed: 0, grad_scale: 1.0 }
+fn step_of(kind: OptimizerKind) -> OptimizerStep {
+    OptimizerStep {
+        kind,
+        lr: 0.05,
+        beta1: 0.9,
+        beta2: 0.999,
+        eps: 1e-8,
+        weight_decay: 0.0,
+        number: 1,
+        seed: 0,
+        grad_scale: 1.0,
+    }
 }
 
 /// `lookups` Zipf ids from a table of `rows`, pooled in bags of `bag`.
@@ -219,39 +238,6 @@ fn zipf_segments(rows: usize, lookups: usize, rng: &mut Rng) -> Segments {
 /// Unique rows among `lookups` Zipf ids of a table of `rows`: what the step's bytes depend on.
 pub fn zipf_uniques(rows: usize, lookups: usize) -> usize {
     zipf_segments(rows, lookups, &mut Rng::at(1, &[])).unique.len()
-}
-
-/// A plan on the device.
-struct DevicePlan<B: Backend> {
-    unique: B::Buf<u32>,
-    starts: B::Buf<u32>,
-    positions: B::Buf<u32>,
-    uniques: usize,
-    lookups: usize,
-}
-
-impl<B: Backend> DevicePlan<B> {
-    fn new(b: &B, segments: &Segments) -> Self {
-        DevicePlan {
-            unique: upload(b, segments.unique.clone()),
-            starts: upload(b, segments.starts.clone()),
-            positions: upload(b, segments.positions.clone()),
-            uniques: segments.unique.len(),
-            lookups: segments.positions.len(),
-        }
-    }
-
-    fn stage(&mut self, b: &B, segments: &Segments) {
-        b.stage(&mut self.unique, &segments.unique).expect("the device has room");
-        b.stage(&mut self.starts, &segments.starts).expect("the device has room");
-        b.stage(&mut self.positions, &segments.positions).expect("the device has room");
-        (self.uniques, self.lookups) = (segments.unique.len(), segments.positions.len());
-    }
-
-    fn view(&self) -> Plan<'_, B> {
-        let DevicePlan { unique, starts, positions, uniques, lookups } = self;
-        Plan { unique, starts, positions, scales: None, uniques: *uniques, lookups: *lookups }
-    }
 }
 
 /// One linear layer, forward or backward.
@@ -359,7 +345,7 @@ fn best<B: Backend>(b: &Arc<B>, queries: usize, items: usize, dim: usize, k: usi
     let (mut ids, mut scores) = (vec![0; queries * k], vec![0.0; queries * k]);
     let backend = Arc::clone(b);
     Bench::new(b, move || {
-        let best = Best { ids: &mut ids, scores: &mut scores };
+        let best = TopKOutput { ids: &mut ids, scores: &mut scores };
         backend.topk(best, &packed, &TopK { queries: &asked, rows: queries, k, skip: None }).expect("fits");
     })
 }
@@ -371,8 +357,8 @@ pub fn top_k_fp32(threads: usize, isa: &str, queries: usize, items: usize, dim: 
     let (mut ids, mut scores) = (vec![0; queries * k], vec![0.0; queries * k]);
     let backend = Arc::clone(&cpu);
     Bench::new(&cpu, move || {
-        let search = Search { queries: &asked, rows: queries, k, who: Who::default() };
-        topk(&backend, &mut ids, &mut scores, &packed, &search, Some(Way::Fp32)).expect("fits");
+        let search = TopKQueries { queries: &asked, rows: queries, k, view: ItemView::default() };
+        topk(&backend, &mut ids, &mut scores, &packed, &search, Some(TopKMethod::Fp32)).expect("fits");
     })
 }
 

@@ -35,7 +35,7 @@ pub(crate) struct Cpu {
     pub(super) isa: Isa,
     /// Whether the softmax loss rounds the factors of its products to bf16.
     bf16: bool,
-    scratch: scratch::Pool,
+    scratch: scratch::ScratchPool,
     /// Values asked for with `read_later`.
     later: Mutex<Vec<f32>>,
 }
@@ -53,7 +53,7 @@ impl Cpu {
             threads: Threads::new(threads)?,
             isa,
             bf16,
-            scratch: scratch::Pool::default(),
+            scratch: scratch::ScratchPool::default(),
             later: Mutex::default(),
         })
     }

@@ -11,7 +11,7 @@ use absent as cuda;
 use super::cuda;
 
 pub(crate) use cuda::Cuda;
-pub(crate) use cuda::topk::Index;
+pub(crate) use cuda::topk::CudaIndex;
 
 use super::cpu::Cpu;
 use super::cpu::simd::Isa;
@@ -20,7 +20,7 @@ use crate::device::{Choice, CudaInfo};
 use crate::{Device, Error, Result};
 
 /// A device, opened.
-pub(crate) enum Opened {
+pub(crate) enum OpenedDevice {
     Cpu(Cpu),
     Cuda(Box<Cuda>),
 }
@@ -29,10 +29,10 @@ pub(crate) enum Opened {
 ///
 /// # Errors
 /// [`Error::CudaUnavailable`] where a CUDA device is asked for and cannot be used; as [`Cpu::new`].
-pub(crate) fn open(device: Device, threads: usize, isa: Option<Isa>, precision: Precision) -> Result<Opened> {
+pub(crate) fn open(device: Device, threads: usize, isa: Option<Isa>, precision: Precision) -> Result<OpenedDevice> {
     match cuda(device, precision)? {
-        Some(cuda) => Ok(Opened::Cuda(Box::new(cuda))),
-        None => Ok(Opened::Cpu(Cpu::new(threads, isa, precision)?)),
+        Some(cuda) => Ok(OpenedDevice::Cuda(Box::new(cuda))),
+        None => Ok(OpenedDevice::Cpu(Cpu::new(threads, isa, precision)?)),
     }
 }
 

@@ -43,7 +43,7 @@ pub(crate) enum TableData<B: Memory> {
 }
 
 /// An embedding table and its optimizer's state. Row 0 (unknown) starts as zero and no plan names it.
-pub(crate) struct Table<B: Memory> {
+pub(crate) struct EmbeddingTable<B: Memory> {
     pub rows: usize,
     pub dim: usize,
     pub data: TableData<B>,
@@ -70,7 +70,7 @@ pub(crate) struct Bag<'a, B: Memory> {
 /// and every row a position: starts ascend strictly from 0 to `lookups`. Gradient rows are those of the `grads` list,
 /// numbered through. Sums run over fixed chunks of 32 positions of the whole list, in fp32, then over a run's partial
 /// sums in order (`docs/kernels.md`): every backend adds in the same order.
-pub(crate) struct Plan<'a, B: Memory> {
+pub(crate) struct GradientPlan<'a, B: Memory> {
     pub unique: &'a B::Buf<u32>,
     pub starts: &'a B::Buf<u32>,
     pub positions: &'a B::Buf<u32>,
@@ -81,7 +81,7 @@ pub(crate) struct Plan<'a, B: Memory> {
 
 /// One optimizer step's constants.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Step {
+pub(crate) struct OptimizerStep {
     pub kind: OptimizerKind,
     pub lr: f32,
     pub beta1: f32,

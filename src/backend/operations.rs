@@ -3,7 +3,9 @@
 //! Operations are coarse (a whole lookup, a whole loss), so that a backend may fuse what it likes.
 
 use super::memory::Memory;
-use super::operands::{Bag, LinearGrads, LinearPass, Mat, MatMut, Plan, SoftmaxGrads, SoftmaxLoss, Step, Table};
+use super::operands::{
+    Bag, EmbeddingTable, GradientPlan, LinearGrads, LinearPass, Mat, MatMut, OptimizerStep, SoftmaxGrads, SoftmaxLoss,
+};
 use crate::Result;
 
 /// A device that trains.
@@ -12,17 +14,17 @@ pub(crate) trait Operations: Memory {
     fn embedding_bag_fwd(
         &self,
         out: MatMut<'_, Self>,
-        table: &Table<Self>,
+        table: &EmbeddingTable<Self>,
         bag: &Bag<'_, Self>,
         add: bool,
     ) -> Result<()>;
     /// Sums the gradients of each unique row and steps the row: one pass over the touched rows.
     fn embedding_bag_bwd_step(
         &self,
-        table: &mut Table<Self>,
-        plan: &Plan<'_, Self>,
+        table: &mut EmbeddingTable<Self>,
+        plan: &GradientPlan<'_, Self>,
         grads: &[Mat<'_, Self>],
-        step: &Step,
+        step: &OptimizerStep,
     ) -> Result<()>;
 
     /// `y = x w^T + b` (x: rows x in, w: out x in, b: out), then ReLU when asked.
@@ -68,7 +70,7 @@ pub(crate) trait Operations: Memory {
         state2: Option<&mut Self::Buf<f32>>,
         dw: &Self::Buf<f32>,
         len: usize,
-        step: &Step,
+        step: &OptimizerStep,
     ) -> Result<()>;
     /// The sum of the squares of the first `len` values, added in a fixed order in f64.
     fn squared_norm(&self, x: &Self::Buf<f32>, len: usize) -> Result<f64>;

@@ -1,12 +1,12 @@
 //! What a step works out once, the same on every backend.
 
-use super::Step;
+use super::OptimizerStep;
 use crate::config::OptimizerKind;
 use crate::rng::mix;
 
 /// A step's constants, worked out once.
 #[derive(Clone, Copy)]
-pub(crate) struct Rule {
+pub(crate) struct StepConstants {
     pub(crate) kind: OptimizerKind,
     pub(crate) grad_scale: f32,
     /// `1 - lr * weight_decay`.
@@ -20,11 +20,11 @@ pub(crate) struct Rule {
     pub(crate) eps: f32,
 }
 
-impl Rule {
-    pub(crate) fn new(step: &Step) -> Rule {
+impl StepConstants {
+    pub(crate) fn new(step: &OptimizerStep) -> StepConstants {
         let (lr, t) = (f64::from(step.lr), step.number as f64);
         let adam = step.kind == OptimizerKind::Adam;
-        Rule {
+        StepConstants {
             kind: step.kind,
             grad_scale: step.grad_scale,
             keep: (1.0 - lr * f64::from(step.weight_decay)) as f32,
@@ -38,6 +38,6 @@ impl Rule {
 }
 
 /// The part of the random bits for stochastic rounding that all rows of a step share.
-pub(crate) fn run_key(step: &Step) -> u64 {
+pub(crate) fn run_key(step: &OptimizerStep) -> u64 {
     mix(mix(step.seed) ^ step.number)
 }

@@ -21,7 +21,7 @@ pub(crate) struct TopK<'a, Q: ?Sized> {
 }
 
 /// Where the answer goes: k places a query.
-pub(crate) struct Best<'a> {
+pub(crate) struct TopKOutput<'a> {
     pub ids: &'a mut [u32],
     pub scores: &'a mut [f32],
 }
@@ -38,5 +38,5 @@ pub(crate) trait Scan: Memory {
     fn pack_items(&self, to: &mut Self::Items, first: usize, embeddings: &Self::Buf<f32>, rows: usize) -> Result<()>;
     /// The k best items of each query by inner product: score descending, then item row ascending; NaN is never
     /// returned. Places without an item hold `u32::MAX` and -inf.
-    fn topk(&self, best: Best<'_>, items: &Self::Items, asked: &TopK<'_, Self::Buf<f32>>) -> Result<()>;
+    fn topk(&self, best: TopKOutput<'_>, items: &Self::Items, asked: &TopK<'_, Self::Buf<f32>>) -> Result<()>;
 }

@@ -44,8 +44,8 @@ pub use measure::{FilteredRecall, Measured, QuerySource, Recall};
 
 use crate::backend::Skip;
 use crate::backend::cpu::Cpu;
-use crate::backend::cpu::topk::lists::{Effort, Guide, Lists as InvertedLists};
-use crate::backend::cpu::topk::{Search, Who};
+use crate::backend::cpu::topk::lists::{Effort, Guide, InvertedLists};
+use crate::backend::cpu::topk::{ItemView, TopKQueries};
 use crate::index::{Found, Lists};
 use crate::slab::Slab;
 use crate::{Error, Result};
@@ -193,7 +193,7 @@ impl ItemIndex {
             self.search_on(device, &mut found, queries, filter, recall)?;
             return Ok((found, (self.len() * rows) as u64));
         }
-        let search = Search { queries, rows, k, who: Who { skip, ..Who::default() } };
+        let search = TopKQueries { queries, rows, k, view: ItemView { skip, ..ItemView::default() } };
         let read = match filter.only {
             None => self.search_base(&mut found, &search, self.alive.as_deref(), &self.guides)?,
             Some(Admitted { narrow: Some(narrow), .. }) => narrow.exact(&self.cpu, &mut found, &search)?,
@@ -212,7 +212,7 @@ impl ItemIndex {
             return Ok(found);
         }
         let allowed = only.map_or(self.alive.as_deref(), |only| Some(&only.base));
-        let search = Search { queries, rows, k, who: Who { allowed, ..Who::default() } };
+        let search = TopKQueries { queries, rows, k, view: ItemView { allowed, ..ItemView::default() } };
         self.base.exact(&self.cpu, &mut found, &search)?;
         self.search_tail(&mut found, &search, only)?;
         Ok(found)
@@ -222,18 +222,18 @@ impl ItemIndex {
     fn search_base(
         &self,
         found: &mut Found,
-        search: &Search<'_>,
+        search: &TopKQueries<'_>,
         allowed: Option<&[u32]>,
         guides: &Guides,
     ) -> Result<u64> {
-        let search = Search { who: Who { allowed, ..search.who }, ..*search };
+        let search = TopKQueries { view: ItemView { allowed, ..search.view }, ..*search };
         let (cpu, k) = (&self.cpu, search.k);
         let guide = |lists: &InvertedLists| guides.get(k, || lists.guide(cpu, k, self.effort(), allowed));
         self.base.search(cpu, found, &search, guide)
     }
 
     /// Takes in what the tail has.
-    fn search_tail(&self, found: &mut Found, search: &Search<'_>, only: Option<&Admitted>) -> Result<()> {
+    fn search_tail(&self, found: &mut Found, search: &TopKQueries<'_>, only: Option<&Admitted>) -> Result<()> {
         if self.tail.len() == 0 {
             return Ok(());
         }

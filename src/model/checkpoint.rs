@@ -19,7 +19,7 @@ use std::borrow::Cow;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::backend::{Backend, Table, TableData};
+use crate::backend::{Backend, EmbeddingTable, TableData};
 use crate::config::Resolved;
 use crate::data::dataset::{Dataset, EntityInfo, FileInfo, check_name, verify_file};
 use crate::data::history::History;
@@ -341,7 +341,7 @@ fn trainer_tensors<'a, B: Backend>(core: &'a Core<B>, stepper: &'a Stepper<B>) -
         }
         Ok(())
     };
-    for (spec, Table { state1, state2, .. }) in core.spec.tables.iter().zip(&core.tables) {
+    for (spec, EmbeddingTable { state1, state2, .. }) in core.spec.tables.iter().zip(&core.tables) {
         let full = [spec.rows, spec.dim];
         let row_wise = state1.as_ref().is_some_and(|s| b.len(s) == spec.rows) && spec.dim != 1;
         add(format!("{}.state1", spec.name), if row_wise { &full[..1] } else { &full }, state1.as_ref())?;

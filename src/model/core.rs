@@ -1,7 +1,7 @@
 //! The model on a device: tables, towers, temperature.
 
 use crate::Result;
-use crate::backend::{Backend, Table, TableData, host_zeros};
+use crate::backend::{Backend, EmbeddingTable, TableData, host_zeros};
 use crate::config::{Dtype, OptimizerConfig, OptimizerKind, Resolved};
 use crate::model::popularity;
 use crate::model::spec::{LayerSpec, ModelSpec, TableSpec, TowerSpec};
@@ -19,7 +19,7 @@ const INIT: u64 = 0x696e_6974;
 pub(crate) struct Core<B: Backend> {
     pub backend: B,
     pub spec: ModelSpec,
-    pub tables: Vec<Table<B>>,
+    pub tables: Vec<EmbeddingTable<B>>,
     pub user: Tower<B>,
     pub item: Tower<B>,
     /// log(1 / T).
@@ -142,7 +142,7 @@ impl<B: Backend> Core<B> {
             };
             let (first, second) = lens(table.rows, table.dim);
             let (state1, state2) = (state(first)?, state(second)?);
-            tables.push(Table { rows: table.rows, dim: table.dim, data, state1, state2, number });
+            tables.push(EmbeddingTable { rows: table.rows, dim: table.dim, data, state1, state2, number });
         }
         let mut dense = |name: String, shape: Vec<usize>| -> Result<Dense<B>> {
             let len = shape.iter().product();

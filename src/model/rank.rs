@@ -1,6 +1,6 @@
 //! From a model to the best items: the catalogue's embeddings, laid out once, and users scored against them.
 
-use crate::backend::{Backend, Best, Skip, TopK};
+use crate::backend::{Backend, Skip, TopK, TopKOutput};
 use crate::data::vocabulary::FeatureColumn;
 use crate::index::{Found, Lists, NO_ITEM, Ranker, UserBlock};
 use crate::model::core::Core;
@@ -68,7 +68,7 @@ impl<B: Backend> Catalogue<B> {
         let skip = local.as_ref().map(|lists| Skip { offsets: &lists.offsets, items: &lists.values });
         let compared = SPREAD.users(core, rows)?.map(|values| core.backend.upload(values)).transpose()?;
         let queries = compared.as_ref().unwrap_or(core.user.output());
-        let best = Best { ids: &mut found.ids, scores: &mut found.scores };
+        let best = TopKOutput { ids: &mut found.ids, scores: &mut found.scores };
         core.backend.topk(best, &self.items, &TopK { queries, rows, k, skip })?;
         for id in found.ids.iter_mut().filter(|id| **id != NO_ITEM) {
             *id = self.rows[*id as usize];

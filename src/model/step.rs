@@ -1,7 +1,7 @@
 //! One training step: towers forward, loss, towers backward, every parameter stepped.
 
 use crate::Result;
-use crate::backend::{Backend, Masked, Mat, Plan, SoftmaxGrads, SoftmaxLoss, Step};
+use crate::backend::{Backend, GradientPlan, Masked, Mat, OptimizerStep, SoftmaxGrads, SoftmaxLoss};
 use crate::config::{LogQ, Negatives, Resolved};
 use crate::model::core::Core;
 use crate::model::inputs::{ModelBatch, Side, gradient_sources};
@@ -10,10 +10,29 @@ use crate::model::negatives::{Sampler, StreamingQ};
 /// The items of earlier batches that serve as further candidates: a ring of ids; their embeddings, as they were then,
 /// stand in the same rows of [`Stepper::candidates`].
 #[derive(Default)]
-pub(crate) struct Queue {
+pub(crate) struct CandidateQueue {
     pub capacity: usize,
     pub ids: Vec<u32>,
     pub next: usize,
+}
+
+/// A gradient plan's arrays, staged one table after the other.
+struct PlanBufs<B: Backend> {
+    unique: B::Buf<u32>,
+    starts: B::Buf<u32>,
+    positions: B::Buf<u32>,
+    scales: B::Buf<f32>,
+}
+
+/// What the loss reads of a batch, staged.
+struct LossBufs<B: Backend> {
+    ids: B::Buf<u32>,
+    positives: B::Buf<u32>,
+    masked_offsets: B::Buf<u32>,
+    masked_columns: B::Buf<u32>,
+    bias: B::Buf<f32>,
+    weights: B::Buf<f32>,
+    log1m: B::Buf<f32>,
 }
 
 /// What a step needs beside the model: gradients, the candidate queue, the streaming estimate of q.
@@ -22,7 +41,7 @@ pub(crate) struct Stepper<B: Backend> {
     mask_accidental_hits: bool,
     /// Rows of the item vocabulary.
     pub items: usize,
-    pub queue: Queue,
+    pub queue: CandidateQueue,
     pub streaming: Option<StreamingQ>,
     /// With a queue: its rows, then the batch's.
     pub candidates: B::Buf<f32>,
@@ -30,8 +49,8 @@ pub(crate) struct Stepper<B: Backend> {
     d_candidates: B::Buf<f32>,
     d_items: B::Buf<f32>,
     stats: B::Buf<f32>,
-    floats: [B::Buf<f32>; 4],
-    ints: [B::Buf<u32>; 7],
+    plan: PlanBufs<B>,
+    loss: LossBufs<B>,
     sources: Vec<Vec<(Side, usize)>>,
     columns: usize,
     all_ids: Vec<u32>,
@@ -57,15 +76,23 @@ impl<B: Backend> Stepper<B> {
         Ok(Stepper {
             mask_accidental_hits: config.loss.mask_accidental_hits && !full,
             items,
-            queue: Queue { capacity, ..Default::default() },
+            queue: CandidateQueue { capacity, ..Default::default() },
             streaming: streaming.then(|| StreamingQ::new(items)),
             candidates,
             d_users: f()?,
             d_candidates: f()?,
             d_items: f()?,
             stats: backend.zeros(2)?,
-            floats: [f()?, f()?, f()?, f()?],
-            ints: [u()?, u()?, u()?, u()?, u()?, u()?, u()?],
+            plan: PlanBufs { unique: u()?, starts: u()?, positions: u()?, scales: f()? },
+            loss: LossBufs {
+                ids: u()?,
+                positives: u()?,
+                masked_offsets: u()?,
+                masked_columns: u()?,
+                bias: f()?,
+                weights: f()?,
+                log1m: f()?,
+            },
             sources: (0..core.tables.len()).map(|table| gradient_sources(&core.spec, table)).collect(),
             columns: 0,
             all_ids: Vec::new(),
@@ -80,7 +107,7 @@ impl<B: Backend> Stepper<B> {
         core: &mut Core<B>,
         sampler: &Sampler,
         batch: &mut ModelBatch,
-        step: &Step,
+        step: &OptimizerStep,
         clip_norm: Option<f32>,
     ) -> Result<()> {
         core.backend.begin_batch()?;
@@ -114,8 +141,7 @@ impl<B: Backend> Stepper<B> {
             step.grad_scale = (f64::from(limit) / square.sqrt()).min(1.0) as f32;
         }
 
-        let [scales, ..] = &mut self.floats;
-        let [unique, starts, positions, ..] = &mut self.ints;
+        let PlanBufs { unique, starts, positions, scales } = &mut self.plan;
         for (table, plan) in batch.plans.iter().enumerate() {
             if plan.segments.unique.is_empty() {
                 continue;
@@ -132,7 +158,7 @@ impl<B: Backend> Stepper<B> {
                     Side::Item => core.item.d_lookup(d_items, input, dim),
                 })
                 .collect();
-            let plan = Plan {
+            let plan = GradientPlan {
                 unique,
                 starts,
                 positions,
@@ -148,7 +174,7 @@ impl<B: Backend> Stepper<B> {
         }
         if learned {
             // The temperature is no weight: nothing should pull it to 1.
-            core.log_scale.step(&core.backend, &Step { weight_decay: 0.0, ..step })?;
+            core.log_scale.step(&core.backend, &OptimizerStep { weight_decay: 0.0, ..step })?;
         }
         self.enqueue(core, batch)?;
         core.backend.read_later(&self.stats)
@@ -206,15 +232,14 @@ impl<B: Backend> Stepper<B> {
         if !self.queue.ids.is_empty() {
             reserve(backend, &mut self.d_items, batch.candidates.len() * dim)?;
         }
-        let [_, bias, weights, log1m] = &mut self.floats;
+        let LossBufs { ids, positives, masked_offsets, masked_columns, bias, weights, log1m } = &mut self.loss;
         backend.stage(bias, &self.bias)?;
         backend.stage(weights, &batch.weights)?;
         backend.stage(log1m, &batch.log1m)?;
-        let [_, _, _, ids, positives, offsets, columns] = &mut self.ints;
         backend.stage(ids, &self.all_ids)?;
         backend.stage(positives, &self.positives)?;
-        backend.stage(offsets, &batch.masked_offsets)?;
-        backend.stage(columns, &batch.masked_columns)?;
+        backend.stage(masked_offsets, &batch.masked_offsets)?;
+        backend.stage(masked_columns, &batch.masked_columns)?;
         let masks = self.mask_accidental_hits;
         backend.softmax_loss(
             SoftmaxGrads { users: &mut self.d_users, candidates: &mut self.d_candidates, stats: &mut self.stats },
@@ -225,7 +250,8 @@ impl<B: Backend> Stepper<B> {
                 bias: (!self.bias.is_empty()).then_some(&*bias),
                 ids: masks.then_some(&*ids),
                 positives: (!self.positives.is_empty()).then_some(&*positives),
-                masked: (!batch.known.is_empty()).then_some(Masked { offsets, columns }),
+                masked: (!batch.known.is_empty())
+                    .then_some(Masked { offsets: masked_offsets, columns: masked_columns }),
                 weights: (!batch.weights.is_empty()).then_some(&*weights),
                 corrected: (!batch.log1m.is_empty()).then_some(&*log1m),
                 rows: batch.rows,

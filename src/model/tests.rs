@@ -9,7 +9,7 @@ use super::negatives::Sampler;
 use super::spec::ModelSpec;
 use super::step::Stepper;
 use crate::backend::cpu::Cpu;
-use crate::backend::{Memory, Queue, Step, TableData};
+use crate::backend::{Memory, OptimizerStep, Queue, TableData};
 use crate::config::{Combine, Config, LogQ, Negatives, OptimizerKind, Precision, Resolved};
 use crate::data::batch::{Cursor, Prepare, Rows};
 use crate::data::dataset::{EntityInfo, Feature, FeatureKind, FileInfo};
@@ -42,8 +42,8 @@ fn feature(name: &str, list: bool) -> Feature {
 }
 
 /// Plain SGD: a step of rate 1 moves a parameter by its gradient.
-fn sgd(lr: f32) -> Step {
-    Step {
+fn sgd(lr: f32) -> OptimizerStep {
+    OptimizerStep {
         kind: OptimizerKind::Sgd,
         lr,
         beta1: 0.0,

@@ -1,7 +1,7 @@
 //! Forward and backward of one tower: pooled lookups, linear layers, L2 norm.
 
 use crate::Result;
-use crate::backend::{Backend, Bag, LinearGrads, LinearPass, Mat, MatMut, Step, Table};
+use crate::backend::{Backend, Bag, EmbeddingTable, LinearGrads, LinearPass, Mat, MatMut, OptimizerStep};
 use crate::model::inputs::HostBag;
 use crate::model::spec::TowerSpec;
 
@@ -17,7 +17,7 @@ pub(crate) struct Dense<B: Backend> {
 }
 
 impl<B: Backend> Dense<B> {
-    pub(crate) fn step(&mut self, backend: &B, step: &Step) -> Result<()> {
+    pub(crate) fn step(&mut self, backend: &B, step: &OptimizerStep) -> Result<()> {
         backend.dense_step(&mut self.value, self.state1.as_mut(), self.state2.as_mut(), &self.grad, self.len, step)
     }
 }
@@ -87,7 +87,13 @@ impl<B: Backend> Tower<B> {
     }
 
     /// Computes the outputs of `rows` rows from one bag per input; read them with [`output`](Tower::output).
-    pub(crate) fn forward(&mut self, backend: &B, tables: &[Table<B>], bags: &[HostBag], rows: usize) -> Result<()> {
+    pub(crate) fn forward(
+        &mut self,
+        backend: &B,
+        tables: &[EmbeddingTable<B>],
+        bags: &[HostBag],
+        rows: usize,
+    ) -> Result<()> {
         self.reserve(backend, rows)?;
         for (n, (input, host)) in self.spec.inputs.iter().zip(bags).enumerate() {
             let bag = &mut self.bags[n];

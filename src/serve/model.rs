@@ -10,7 +10,7 @@ use super::search::Kept;
 use super::{Observer, Search};
 use crate::backend::Backend;
 use crate::backend::cpu::Cpu;
-use crate::backend::open::{Cuda, Opened, open};
+use crate::backend::open::{Cuda, OpenedDevice, open};
 use crate::config::Resolved;
 use crate::data::history::History;
 use crate::data::vocabulary::Vocabulary;
@@ -122,8 +122,8 @@ impl Model {
         let catalogue = info.catalogue().unwrap_or_default();
         let device = device.resolve()?;
         let engine = match open(device, threads, None, info.config.train.precision)? {
-            Opened::Cpu(cpu) => Engine::Cpu(Loaded::new(cpu, spec, &info.config, &mut parameters, &items)?),
-            Opened::Cuda(cuda) => Engine::Cuda(Loaded::new(*cuda, spec, &info.config, &mut parameters, &items)?),
+            OpenedDevice::Cpu(cpu) => Engine::Cpu(Loaded::new(cpu, spec, &info.config, &mut parameters, &items)?),
+            OpenedDevice::Cuda(cuda) => Engine::Cuda(Loaded::new(*cuda, spec, &info.config, &mut parameters, &items)?),
         };
         let (history, kept) = (Mutex::new(None), None);
         Ok(Model { engine, files, users, items, catalogue, history, kept, device, threads })

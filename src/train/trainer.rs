@@ -17,8 +17,8 @@ use std::time::{Duration, Instant};
 use super::schedule::learning_rate;
 use super::{TrainEvent, TrainSummary, diagnostics, report};
 use crate::backend::cpu::simd::Isa;
-use crate::backend::open::{Opened, open};
-use crate::backend::{Backend, Step};
+use crate::backend::open::{OpenedDevice, open};
+use crate::backend::{Backend, OptimizerStep};
 use crate::config::{Config, Resolved};
 use crate::data::batch::Cursor;
 use crate::data::dataset::{Dataset, Split};
@@ -101,8 +101,8 @@ trait Job {
 fn on_backend<J: Job>(config: &Resolved, job: J) -> Result<J::Done> {
     let train = &config.train;
     match open(train.device, train.threads, Isa::asked(train.instructions), train.precision)? {
-        Opened::Cpu(cpu) => job.run(cpu),
-        Opened::Cuda(cuda) => job.run(*cuda),
+        OpenedDevice::Cpu(cpu) => job.run(cpu),
+        OpenedDevice::Cuda(cuda) => job.run(*cuda),
     }
 }
 
@@ -217,7 +217,7 @@ impl<B: Backend> Run<'_, B> {
 
     fn step(&mut self, batch: &mut ModelBatch) -> Result<()> {
         let optimizer = &self.config.optimizer;
-        let step = Step {
+        let step = OptimizerStep {
             kind: optimizer.name,
             lr: learning_rate(optimizer, self.config.lr(), self.state.step, self.steps()),
             beta1: optimizer.beta1,

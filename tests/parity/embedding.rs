@@ -5,21 +5,21 @@ use half::{bf16, f16};
 use super::optim::{KINDS, naive_step, step};
 use super::*;
 use crate::Error;
-use crate::backend::{Bag, MatMut, Operations, Plan, Table, TableData};
+use crate::backend::{Bag, EmbeddingTable, GradientPlan, MatMut, Operations, OptimizerStep, TableData};
 use crate::config::{Dtype, OptimizerKind};
 
 pub(crate) const DTYPES: [Dtype; 3] = [Dtype::Fp32, Dtype::Bf16, Dtype::Fp16];
 
-pub(crate) fn table(values: &[f32], rows: usize, dim: usize, dtype: Dtype) -> Table<Cpu> {
+pub(crate) fn table(values: &[f32], rows: usize, dim: usize, dtype: Dtype) -> EmbeddingTable<Cpu> {
     let data = match dtype {
         Dtype::Fp32 => TableData::F32(values.to_vec()),
         Dtype::Bf16 => TableData::Bf16(values.iter().map(|&x| bf16::from_f32(x)).collect()),
         Dtype::Fp16 => TableData::F16(values.iter().map(|&x| f16::from_f32(x)).collect()),
     };
-    Table { rows, dim, data, state1: None, state2: None, number: 3 }
+    EmbeddingTable { rows, dim, data, state1: None, state2: None, number: 3 }
 }
 
-pub(crate) fn values(table: &Table<Cpu>) -> Vec<f32> {
+pub(crate) fn values(table: &EmbeddingTable<Cpu>) -> Vec<f32> {
     match &table.data {
         TableData::F32(x) => x.clone(),
         TableData::Bf16(x) => x.iter().map(|x| x.to_f32()).collect(),
@@ -120,8 +120,8 @@ pub(crate) fn plan(ids: &[u32], rows: &[u32], scales: &[f32]) -> Sorted {
 }
 
 impl Sorted {
-    pub(crate) fn view(&self, scaled: bool) -> Plan<'_, Cpu> {
-        Plan {
+    pub(crate) fn view(&self, scaled: bool) -> GradientPlan<'_, Cpu> {
+        GradientPlan {
             unique: &self.unique,
             starts: &self.starts,
             positions: &self.positions,
@@ -132,7 +132,7 @@ impl Sorted {
     }
 }
 
-pub(crate) fn with_states(mut table: Table<Cpu>, kind: OptimizerKind) -> Table<Cpu> {
+pub(crate) fn with_states(mut table: EmbeddingTable<Cpu>, kind: OptimizerKind) -> EmbeddingTable<Cpu> {
     let (rows, dim) = (table.rows, table.dim);
     table.state1 = match kind {
         OptimizerKind::Sgd => None,
@@ -236,7 +236,7 @@ fn sums_run_over_chunks_of_32_positions() {
     }
     for (isa, cpu) in cpus(1) {
         let mut table = table(&vec![0.0; 4 * dim], 4, dim, Dtype::Fp32);
-        let s = crate::backend::Step { lr: 1.0, weight_decay: 0.0, grad_scale: 1.0, ..step(OptimizerKind::Sgd, 1) };
+        let s = OptimizerStep { lr: 1.0, weight_decay: 0.0, grad_scale: 1.0, ..step(OptimizerKind::Sgd, 1) };
         cpu.embedding_bag_bwd_step(&mut table, &sorted.view(false), &[mat(&grads, lookups, dim, dim, 0)], &s)
             .expect("fits");
         assert_eq!(values(&table), expected, "{isa:?}");
@@ -256,7 +256,7 @@ fn narrow_tables_round_as_the_oracle_does() {
         let grads: Vec<f32> = start.iter().map(|x| x * (random.value() * 0.01)).collect();
         let ids: Vec<u32> = (0..rows as u32).collect();
         let sorted = plan(&ids, &ids, &vec![1.0; rows]);
-        let s = crate::backend::Step { lr: 1.0, weight_decay: 0.0, grad_scale: 1.0, ..step(OptimizerKind::Sgd, 9) };
+        let s = OptimizerStep { lr: 1.0, weight_decay: 0.0, grad_scale: 1.0, ..step(OptimizerKind::Sgd, 9) };
         for (isa, cpu) in cpus(1) {
             let mut table = table(&start, rows, dim, dtype);
             let before = values(&table);
@@ -285,7 +285,7 @@ fn rounding_is_unbiased() {
         let stored = values(&table)[0];
         let ids: Vec<u32> = (0..tries as u32).collect();
         let sorted = plan(&ids, &ids, &vec![1.0; tries]);
-        let s = crate::backend::Step { lr: 1.0, weight_decay: 0.0, grad_scale: 1.0, ..step(OptimizerKind::Sgd, 1) };
+        let s = OptimizerStep { lr: 1.0, weight_decay: 0.0, grad_scale: 1.0, ..step(OptimizerKind::Sgd, 1) };
         let grads = vec![-size; tries * dim];
         cpu.embedding_bag_bwd_step(&mut table, &sorted.view(false), &[mat(&grads, tries, dim, dim, 0)], &s)
             .expect("fits");
@@ -378,7 +378,8 @@ fn refuses_what_does_not_fit() {
     let grads = vec![0.0; 8];
     let mut bwd = |unique: Vec<u32>, starts: Vec<u32>, positions: Vec<u32>, kind| {
         let (uniques, lookups) = (unique.len(), positions.len());
-        let plan = Plan { unique: &unique, starts: &starts, positions: &positions, scales: None, uniques, lookups };
+        let plan =
+            GradientPlan { unique: &unique, starts: &starts, positions: &positions, scales: None, uniques, lookups };
         let found = cpu.embedding_bag_bwd_step(&mut table, &plan, &[mat(&grads, 2, 4, 4, 0)], &step(kind, 1));
         assert!(matches!(found, Ok(()) | Err(Error::Shape { op: "embedding_bag_bwd_step", .. })));
         found.is_ok()

@@ -2,18 +2,28 @@
 
 use super::*;
 use crate::Error;
-use crate::backend::{Operations, Step};
+use crate::backend::{Operations, OptimizerStep};
 use crate::config::OptimizerKind;
 
 pub(crate) const KINDS: [OptimizerKind; 4] =
     [OptimizerKind::Sgd, OptimizerKind::Adagrad, OptimizerKind::RowwiseAdagrad, OptimizerKind::Adam];
 
-pub(crate) fn step(kind: OptimizerKind, number: u64) -> Step {
-    Step { kind, lr: 0.05, beta1: 0.9, beta2: 0.99, eps: 1e-6, weight_decay: 0.1, number, seed: 42, grad_scale: 0.5 }
+pub(crate) fn step(kind: OptimizerKind, number: u64) -> OptimizerStep {
+    OptimizerStep {
+        kind,
+        lr: 0.05,
+        beta1: 0.9,
+        beta2: 0.99,
+        eps: 1e-6,
+        weight_decay: 0.1,
+        number,
+        seed: 42,
+        grad_scale: 0.5,
+    }
 }
 
 /// The oracle's terms for a step of dense parameters, or of a table's rows.
-pub(super) fn naive_step(s: &Step, rows: bool) -> naive::optim::Step {
+pub(super) fn naive_step(s: &OptimizerStep, rows: bool) -> naive::optim::Step {
     use naive::optim::Kind;
     naive::optim::Step {
         kind: match s.kind {
@@ -60,7 +70,7 @@ fn dense_steps_match_the_oracle() {
 fn no_gradient_and_no_epsilon_is_no_step() {
     for kind in KINDS {
         for (isa, cpu) in cpus(1) {
-            let s = Step { eps: 0.0, weight_decay: 0.0, ..step(kind, 1) };
+            let s = OptimizerStep { eps: 0.0, weight_decay: 0.0, ..step(kind, 1) };
             let (mut w, mut m, mut v) = (vec![1.5; 20], vec![0.0; 20], vec![0.0; 20]);
             cpu.dense_step(&mut w, Some(&mut m), Some(&mut v), &vec![0.0; 20], 20, &s).expect("fits");
             assert_eq!(w, vec![1.5; 20], "{isa:?} {kind:?}");

@@ -2,15 +2,16 @@
 
 use super::*;
 use crate::Error;
-use crate::backend::cpu::topk::{Search, Way, Who, topk};
-use crate::backend::{Best, Scan, Skip, TopK};
+use crate::backend::cpu::topk::{ItemView, TopKMethod, TopKQueries, topk};
+use crate::backend::{Scan, Skip, TopK, TopKOutput};
 
 /// Ids and scores of `rows` x `k`.
 type Found = (Vec<u32>, Vec<f32>);
 
 /// What both ways find; they must agree bit for bit.
 fn run(cpu: &Cpu, queries: &[f32], items: &[f32], dim: usize, skip: Option<&[Vec<u32>]>, k: usize) -> Found {
-    let [fp32, certified] = [Way::Fp32, Way::Certified].map(|way| run_by(cpu, queries, items, dim, skip, k, Some(way)));
+    let [fp32, certified] =
+        [TopKMethod::Fp32, TopKMethod::Certified].map(|way| run_by(cpu, queries, items, dim, skip, k, Some(way)));
     assert_eq!(fp32.0, certified.0, "items by codes");
     assert_eq!(bits(&fp32.1), bits(&certified.1), "scores by codes");
     certified
@@ -23,7 +24,7 @@ fn run_by(
     dim: usize,
     skip: Option<&[Vec<u32>]>,
     k: usize,
-    way: Option<Way>,
+    way: Option<TopKMethod>,
 ) -> Found {
     let (rows, n) = (queries.len() / dim, items.len() / dim);
     // In pieces, as a catalogue is: all but the last are a multiple of 64 items.
@@ -42,8 +43,8 @@ fn run_by(
     });
     let values = skip.map_or(vec![], |lists| lists.concat());
     let skip = skip.map(|_| Skip { offsets: &offsets, items: &values });
-    let who = Who { skip, ..Default::default() };
-    topk(cpu, &mut ids, &mut scores, &packed, &Search { queries, rows, k, who }, way).expect("runs");
+    let view = ItemView { skip, ..Default::default() };
+    topk(cpu, &mut ids, &mut scores, &packed, &TopKQueries { queries, rows, k, view }, way).expect("runs");
     (ids, scores)
 }
 
@@ -238,7 +239,7 @@ fn nothing_to_find() {
     let mut items = cpu.items(2, 4).expect("room");
     cpu.pack_items(&mut items, 0, &vec![1.0; 8], 2).expect("packs");
     let ask = |ids: &mut [u32], skip| {
-        let best = Best { ids, scores: &mut [0.0; 4] };
+        let best = TopKOutput { ids, scores: &mut [0.0; 4] };
         cpu.topk(best, &items, &TopK { queries: &vec![0.0; 4], rows: 1, k: 4, skip })
     };
     let short = ask(&mut [0; 3], None);

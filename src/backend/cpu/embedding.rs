@@ -8,7 +8,7 @@ use stored::Stored;
 
 use super::simd::{Op, Simd};
 use super::{Cpu, MatMut, need, need_len, need_mat};
-use crate::backend::{Bag, Table, TableData};
+use crate::backend::{Bag, EmbeddingTable, TableData};
 use crate::threads::ranges;
 use crate::{Error, Result};
 
@@ -34,7 +34,7 @@ fn check_ids(op: &'static str, ids: &[u32], rows: usize) -> Result<()> {
 pub(crate) fn forward(
     cpu: &Cpu,
     out: MatMut<'_, Cpu>,
-    table: &Table<Cpu>,
+    table: &EmbeddingTable<Cpu>,
     bag: &Bag<'_, Cpu>,
     add: bool,
 ) -> Result<()> {
@@ -67,7 +67,7 @@ fn gather<T: Stored>(
     cpu: &Cpu,
     out: MatMut<'_, Cpu>,
     data: &[T],
-    table: &Table<Cpu>,
+    table: &EmbeddingTable<Cpu>,
     bag: &Bag<'_, Cpu>,
     add: bool,
 ) -> Result<()> {

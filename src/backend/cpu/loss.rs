@@ -18,7 +18,7 @@ mod same;
 mod state;
 
 use block::{Area, Problem};
-use pack::{Candidates, Rounded, Users};
+use pack::{PackedCandidates, PackedUsers, Rounded};
 use state::RowState;
 
 use super::simd::{Op, PANEL, Simd, rows};
@@ -79,7 +79,7 @@ pub(crate) fn softmax(cpu: &Cpu, grads: SoftmaxGrads<'_, Cpu>, loss: &SoftmaxLos
     }
 
     let panels_len = c.next_multiple_of(PANEL);
-    let candidates = Candidates::new(cpu, loss);
+    let candidates = PackedCandidates::new(cpu, loss);
     let mut bias = cpu.scratch.take(panels_len);
     match loss.bias {
         Some(values) => bias[..c].copy_from_slice(&values[..c]),
@@ -127,7 +127,7 @@ fn kept(cpu: &Cpu, problem: &Problem<'_>, cut: &Cut, du: &mut [f32], dv: &mut [f
     cpu.threads.each(parallel, parts, |(rows, du, dv, sums)| {
         let blocks = problem.loss.columns.div_ceil(COLUMNS);
         let scores = cpu.scratch.take(blocks * cut.strip * STRIDE);
-        let (users, rounded) = (Users::new(cpu, cut.strip, d), Rounded::new(cpu, cut.strip));
+        let (users, rounded) = (PackedUsers::new(cpu, cut.strip, d), Rounded::new(cpu, cut.strip));
         *sums = cpu.isa.run(Group { problem, rows, strip: cut.strip, users, scores, rounded, du, dv });
     });
     if groups.len() > 1 {
@@ -166,7 +166,7 @@ struct Group<'a> {
     problem: &'a Problem<'a>,
     rows: std::ops::Range<usize>,
     strip: usize,
-    users: Users<'a>,
+    users: PackedUsers<'a>,
     /// Block by block, rows of [`STRIDE`].
     scores: scratch::Scratch<'a>,
     rounded: Rounded<'a>,
@@ -228,14 +228,14 @@ fn wide(cpu: &Cpu, problem: &Problem<'_>, cut: &Cut, du: &mut [f32], dv: &mut [f
 
 /// What one strip and one block take.
 struct Work<'a> {
-    users: Users<'a>,
+    users: PackedUsers<'a>,
     p: scratch::Scratch<'a>,
     rounded: Rounded<'a>,
 }
 
 impl<'a> Work<'a> {
     fn new(cpu: &'a Cpu, strip: usize, d: usize) -> Work<'a> {
-        let (users, rounded) = (Users::new(cpu, strip, d), Rounded::new(cpu, strip));
+        let (users, rounded) = (PackedUsers::new(cpu, strip, d), Rounded::new(cpu, strip));
         Work { users, p: cpu.scratch.take(strip * STRIDE), rounded }
     }
 }

@@ -3,14 +3,15 @@
 use super::{Cpu, embedding, linear, loss, norm, optim};
 use crate::Result;
 use crate::backend::{
-    Bag, LinearGrads, LinearPass, Mat, MatMut, Operations, Plan, SoftmaxGrads, SoftmaxLoss, Step, Table,
+    Bag, EmbeddingTable, GradientPlan, LinearGrads, LinearPass, Mat, MatMut, Operations, OptimizerStep, SoftmaxGrads,
+    SoftmaxLoss,
 };
 
 impl Operations for Cpu {
     fn embedding_bag_fwd(
         &self,
         out: MatMut<'_, Self>,
-        table: &Table<Self>,
+        table: &EmbeddingTable<Self>,
         bag: &Bag<'_, Self>,
         add: bool,
     ) -> Result<()> {
@@ -19,10 +20,10 @@ impl Operations for Cpu {
 
     fn embedding_bag_bwd_step(
         &self,
-        table: &mut Table<Self>,
-        plan: &Plan<'_, Self>,
+        table: &mut EmbeddingTable<Self>,
+        plan: &GradientPlan<'_, Self>,
         grads: &[Mat<'_, Self>],
-        step: &Step,
+        step: &OptimizerStep,
     ) -> Result<()> {
         embedding::backward_step(self, table, plan, grads, step)
     }
@@ -68,7 +69,7 @@ impl Operations for Cpu {
         state2: Option<&mut Vec<f32>>,
         dw: &Vec<f32>,
         len: usize,
-        step: &Step,
+        step: &OptimizerStep,
     ) -> Result<()> {
         optim::dense_step(self, w, state1, state2, dw, len, step)
     }

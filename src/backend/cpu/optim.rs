@@ -3,15 +3,15 @@
 use super::simd::{Op, Simd, rows as row};
 use super::{Cpu, need, need_len};
 use crate::Result;
-use crate::backend::Step;
-use crate::backend::rule::Rule;
+use crate::backend::OptimizerStep;
+use crate::backend::rule::StepConstants;
 use crate::config::OptimizerKind;
 use crate::threads::ranges;
 
 /// Values of a task; sums run over these pieces.
 const PIECE: usize = 1 << 14;
 
-impl Rule {
+impl StepConstants {
     /// Steps `w` by the gradients `g`, element by element; `state1` and `state2` are as long where the rule keeps them.
     /// A denominator of 0 means that no gradient ever came: no step. Anything not finite goes through into `w`.
     #[inline(always)]
@@ -74,7 +74,7 @@ pub(crate) fn dense_step(
     state2: Option<&mut Vec<f32>>,
     dw: &[f32],
     len: usize,
-    step: &Step,
+    step: &OptimizerStep,
 ) -> Result<()> {
     const OP: &str = "dense_step";
     need_len(OP, "w", w.len(), len)?;
@@ -86,7 +86,7 @@ pub(crate) fn dense_step(
     let (state1, state2) = (state1.unwrap_or(&mut none1), state2.unwrap_or(&mut none2));
     need_len(OP, "state 1", state1.len(), len1)?;
     need_len(OP, "state 2", state2.len(), len2)?;
-    let rule = Rule::new(step);
+    let rule = StepConstants::new(step);
     let mut states1 = state1[..len1].chunks_mut(PIECE);
     let mut states2 = state2[..len2].chunks_mut(PIECE);
     let parts = w[..len]
@@ -105,7 +105,7 @@ pub(crate) fn dense_step(
 }
 
 struct Dense<'a> {
-    rule: Rule,
+    rule: StepConstants,
     w: &'a mut [f32],
     dw: &'a [f32],
     state1: &'a mut [f32],

@@ -1,24 +1,24 @@
 //! [`Scan`] on the host.
 
 use super::Cpu;
-use super::topk::{self, Items};
+use super::topk::{self, CpuItems};
 use crate::Result;
-use crate::backend::{Best, Scan, TopK};
+use crate::backend::{Scan, TopK, TopKOutput};
 
 impl Scan for Cpu {
-    type Items = Items;
+    type Items = CpuItems;
 
-    fn items(&self, rows: usize, dim: usize) -> Result<Items> {
-        Items::new(rows, dim)
+    fn items(&self, rows: usize, dim: usize) -> Result<CpuItems> {
+        CpuItems::new(rows, dim)
     }
 
-    fn pack_items(&self, to: &mut Items, first: usize, embeddings: &Vec<f32>, rows: usize) -> Result<()> {
+    fn pack_items(&self, to: &mut CpuItems, first: usize, embeddings: &Vec<f32>, rows: usize) -> Result<()> {
         to.pack(self, first, embeddings, rows)
     }
 
-    fn topk(&self, best: Best<'_>, items: &Items, asked: &TopK<'_, Vec<f32>>) -> Result<()> {
+    fn topk(&self, best: TopKOutput<'_>, items: &CpuItems, asked: &TopK<'_, Vec<f32>>) -> Result<()> {
         let &TopK { queries, rows, k, skip } = asked;
-        let search = topk::Search { queries, rows, k, who: topk::Who { skip, ..Default::default() } };
+        let search = topk::TopKQueries { queries, rows, k, view: topk::ItemView { skip, ..Default::default() } };
         topk::topk(self, best.ids, best.scores, items, &search, None)
     }
 }

@@ -5,16 +5,16 @@ use std::sync::{Mutex, PoisonError};
 
 /// The buffers at rest.
 #[derive(Default)]
-pub(crate) struct Pool(Mutex<Vec<Vec<f32>>>);
+pub(crate) struct ScratchPool(Mutex<Vec<Vec<f32>>>);
 
 /// A buffer on loan: `len` values left over from earlier use.
 pub(crate) struct Scratch<'a> {
-    pool: &'a Pool,
+    pool: &'a ScratchPool,
     buf: Vec<f32>,
     len: usize,
 }
 
-impl Pool {
+impl ScratchPool {
     /// Lends the smallest buffer that has `len` values.
     pub(crate) fn take(&self, len: usize) -> Scratch<'_> {
         let found = {

@@ -8,17 +8,17 @@
 mod candidates;
 mod certified;
 mod codes;
+mod item_view;
 pub(crate) mod lists;
 mod scan;
 mod shortlist;
-mod who;
 
 use std::ops::Range;
 
-use candidates::Candidates;
+use candidates::TopKCandidates;
 use codes::ItemCodes;
 pub(crate) use codes::Panel;
-pub(crate) use who::Who;
+pub(crate) use item_view::ItemView;
 
 use super::simd::{Isa, Op, PANEL, Simd};
 use super::{Cpu, need, need_len};
@@ -41,18 +41,18 @@ const SMALL: usize = 1 << 18;
 const WHAT: &str = "the item embeddings";
 
 /// Item embeddings, row-major, and their codes.
-pub(crate) struct Items {
+pub(crate) struct CpuItems {
     pub values: Slab<f32>,
     pub codes: ItemCodes,
     rows: usize,
     dim: usize,
 }
 
-impl Items {
+impl CpuItems {
     /// See [`Scan::items`](crate::backend::Scan::items).
-    pub(crate) fn new(rows: usize, dim: usize) -> Result<Items> {
+    pub(crate) fn new(rows: usize, dim: usize) -> Result<CpuItems> {
         let values = memory::zeros(rows * dim, WHAT)?;
-        Ok(Items { values: values.into(), codes: ItemCodes::new(rows, dim)?, rows, dim })
+        Ok(CpuItems { values: values.into(), codes: ItemCodes::new(rows, dim)?, rows, dim })
     }
 
     /// See [`Scan::pack_items`](crate::backend::Scan::pack_items).
@@ -69,20 +69,20 @@ impl Items {
     }
 
     /// Items from their embeddings, rows x D.
-    pub(crate) fn of(cpu: &Cpu, values: Vec<f32>, dim: usize) -> Result<Items> {
+    pub(crate) fn of(cpu: &Cpu, values: Vec<f32>, dim: usize) -> Result<CpuItems> {
         let codes = ItemCodes::new(values.len() / dim.max(1), dim)?;
-        Ok(Items::encoded(cpu, values, dim, codes))
+        Ok(CpuItems::encoded(cpu, values, dim, codes))
     }
 
     /// Few items, from their embeddings: their memory is not worth a refusal.
-    pub(crate) fn of_few(cpu: &Cpu, values: Vec<f32>, dim: usize) -> Items {
+    pub(crate) fn of_few(cpu: &Cpu, values: Vec<f32>, dim: usize) -> CpuItems {
         let codes = ItemCodes::of_few(values.len() / dim.max(1), dim);
-        Items::encoded(cpu, values, dim, codes)
+        CpuItems::encoded(cpu, values, dim, codes)
     }
 
-    fn encoded(cpu: &Cpu, values: Vec<f32>, dim: usize, mut codes: ItemCodes) -> Items {
+    fn encoded(cpu: &Cpu, values: Vec<f32>, dim: usize, mut codes: ItemCodes) -> CpuItems {
         codes.encode(cpu, 0, &values, None);
-        Items { rows: values.len() / dim.max(1), values: values.into(), codes, dim }
+        CpuItems { rows: values.len() / dim.max(1), values: values.into(), codes, dim }
     }
 
     /// Items from what another process made of them; none where the parts do not fit together.
@@ -92,12 +92,12 @@ impl Items {
         panels: Slab<Panel>,
         rows: usize,
         dim: usize,
-    ) -> Option<Items> {
+    ) -> Option<CpuItems> {
         let width = dim.checked_next_multiple_of(8)?;
         let fits = values.len() == rows.checked_mul(dim)?
             && panels.len() == rows.div_ceil(PANEL)
             && bytes.len() == panels.len().checked_mul(PANEL)?.checked_mul(width)?;
-        fits.then_some(Items { values, codes: ItemCodes { bytes, panels, width, dim }, rows, dim })
+        fits.then_some(CpuItems { values, codes: ItemCodes { bytes, panels, width, dim }, rows, dim })
     }
 
     /// The embedding of an item.
@@ -108,19 +108,19 @@ impl Items {
 
 /// How the best are found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Way {
+pub(crate) enum TopKMethod {
     /// Every score in fp32.
     Fp32,
     /// By codes, and what they leave in fp32.
     Certified,
 }
 
-impl Way {
+impl TopKMethod {
     /// The faster one of those that can be gone.
-    fn choose(isa: Isa, items: &Items, k: usize) -> Way {
+    fn choose(isa: Isa, items: &CpuItems, k: usize) -> TopKMethod {
         // Lists that take in a good part of the items cost more than the codes save.
         let short = k <= MOST_CERTIFIED && k.saturating_mul(LEAST_ITEMS_A_PLACE) <= items.rows;
-        if short && isa.run(FastCodes) { Way::Certified } else { Way::Fp32 }
+        if short && isa.run(FastCodes) { TopKMethod::Certified } else { TopKMethod::Fp32 }
     }
 }
 
@@ -141,56 +141,60 @@ impl Op for FastCodes {
 
 /// What is looked for among items.
 #[derive(Clone, Copy)]
-pub(crate) struct Search<'a> {
+pub(crate) struct TopKQueries<'a> {
     /// `rows` x D.
     pub queries: &'a [f32],
     pub rows: usize,
     /// Items for each query.
     pub k: usize,
-    pub who: Who<'a>,
+    pub view: ItemView<'a>,
 }
 
 /// One query of a search, with its skips.
-pub(crate) struct One<'a> {
-    search: Search<'a>,
+pub(crate) struct SingleQuery<'a> {
+    search: TopKQueries<'a>,
     offsets: Option<[usize; 2]>,
     skipped: &'a [u32],
 }
 
-impl<'a> Search<'a> {
+impl<'a> TopKQueries<'a> {
     /// Query `n` alone.
-    fn one(&self, n: usize, dim: usize) -> One<'a> {
+    fn one(&self, n: usize, dim: usize) -> SingleQuery<'a> {
         let queries = &self.queries[n * dim..(n + 1) * dim];
-        let skipped = self.who.skipped(n);
-        let offsets = self.who.skip.map(|_| [0, skipped.len()]);
-        One { search: Search { queries, rows: 1, k: self.k, who: Who { skip: None, ..self.who } }, offsets, skipped }
+        let skipped = self.view.skipped(n);
+        let offsets = self.view.skip.map(|_| [0, skipped.len()]);
+        SingleQuery {
+            search: TopKQueries { queries, rows: 1, k: self.k, view: ItemView { skip: None, ..self.view } },
+            offsets,
+            skipped,
+        }
     }
 }
 
-impl One<'_> {
-    fn search(&self) -> Search<'_> {
+impl SingleQuery<'_> {
+    fn search(&self) -> TopKQueries<'_> {
         let skip = self.offsets.as_ref().map(|offsets| Skip { offsets, items: self.skipped });
-        Search { who: Who { skip, ..self.search.who }, ..self.search }
+        TopKQueries { view: ItemView { skip, ..self.search.view }, ..self.search }
     }
 }
 
-impl Search<'_> {
-    fn check(&self, op: &'static str, ids: &[u32], scores: &[f32], items: &Items) -> Result<()> {
+impl TopKQueries<'_> {
+    fn check(&self, op: &'static str, ids: &[u32], scores: &[f32], items: &CpuItems) -> Result<()> {
         need_len(op, "ids", ids.len(), self.rows * self.k)?;
         need_len(op, "scores", scores.len(), self.rows * self.k)?;
         need_len(op, "queries", self.queries.len(), self.rows * items.dim)?;
-        self.who.check(op, self.rows, items.rows)
+        self.view.check(op, self.rows, items.rows)
     }
 }
 
-/// See [`Scan::topk`](crate::backend::Scan::topk). `way`: absent, the faster one.
+/// See [`Scan::topk`](crate::backend::Scan::topk). `method`: absent, the faster one.
 pub(crate) fn topk(
     cpu: &Cpu,
     ids: &mut [u32],
     scores: &mut [f32],
-    items: &Items,
-    search: &Search<'_>,
-    way: Option<Way>,
+    items: &CpuItems,
+    search: &TopKQueries<'_>,
+    method: Option<TopKMethod>,
 ) -> Result<()> {
     search.check("topk", ids, scores, items)?;
     let (rows, k) = (search.rows, search.k);
@@ -199,19 +203,19 @@ pub(crate) fn topk(
         scores[..rows * k].fill(f32::NEG_INFINITY);
         return Ok(());
     }
-    let way = way.unwrap_or_else(|| Way::choose(cpu.isa, items, k));
-    let way = if items.codes.usable() { way } else { Way::Fp32 };
+    let method = method.unwrap_or_else(|| TopKMethod::choose(cpu.isa, items, k));
+    let method = if items.codes.usable() { method } else { TopKMethod::Fp32 };
     // Enough tasks for every thread; how queries and items are cut changes no result.
     let size = rows.div_ceil(4 * cpu.threads.count()).clamp(96, QUERIES);
     let blocks = ranges(rows, size);
     let parts = (PARTS / blocks.len()).clamp(1, (items.rows / PART).max(1));
     let per_part = items.rows.div_ceil(parts).next_multiple_of(PANEL).max(PANEL);
     let spans = ranges(items.rows, per_part);
-    let mut found: Vec<Vec<Candidates>> = Vec::new();
+    let mut found: Vec<Vec<TopKCandidates>> = Vec::new();
     found.resize_with(blocks.len() * spans.len(), Vec::new);
     let tasks = found.iter_mut().enumerate().map(|(t, found)| {
         let (block, span) = (blocks[t / spans.len()].clone(), spans[t % spans.len()].clone());
-        (found, Task { items, search, block, span, way })
+        (found, Task { items, search, block, span, method })
     });
     let parallel = rows * items.rows * items.dim > SMALL;
     let mut outputs: Vec<_> = ids.chunks_mut(k * size).zip(scores.chunks_mut(k * size)).collect();
@@ -239,11 +243,11 @@ pub(crate) fn topk(
 
 /// A block of queries against a span of items.
 struct Task<'a> {
-    items: &'a Items,
-    search: &'a Search<'a>,
+    items: &'a CpuItems,
+    search: &'a TopKQueries<'a>,
     block: Range<usize>,
     span: Range<usize>,
-    way: Way,
+    method: TopKMethod,
 }
 
 impl Task<'_> {
@@ -253,13 +257,13 @@ impl Task<'_> {
 }
 
 impl Op for Task<'_> {
-    type Output = Vec<Candidates>;
+    type Output = Vec<TopKCandidates>;
 
     #[inline(always)]
-    fn run<S: Simd>(self, s: S) -> Vec<Candidates> {
-        match self.way {
-            Way::Fp32 => scan::scan(s, &self, &self.block.clone().collect::<Vec<_>>()),
-            Way::Certified => certified::scan(s, &self),
+    fn run<S: Simd>(self, s: S) -> Vec<TopKCandidates> {
+        match self.method {
+            TopKMethod::Fp32 => scan::scan(s, &self, &self.block.clone().collect::<Vec<_>>()),
+            TopKMethod::Certified => certified::scan(s, &self),
         }
     }
 }

@@ -16,7 +16,7 @@ use super::source::{expand, options, program_name};
 use crate::{Error, Result};
 
 /// What `kernels/` holds of a stem.
-pub(super) struct Source {
+pub(super) struct KernelSource {
     pub stem: &'static str,
     pub cuda: &'static str,
     /// Packed with zstd: a fifteenth of its size.
@@ -24,7 +24,7 @@ pub(super) struct Source {
 }
 
 /// A module and the PTX that it came from.
-pub(super) struct Loaded {
+pub(super) struct CompiledModule {
     pub module: Arc<CudaModule>,
     pub ptx: String,
 }
@@ -98,12 +98,12 @@ fn nvrtc_present() -> bool {
 ///
 /// # Errors
 /// [`Error::KernelCompile`] with NVRTC's log, [`Error::Cuda`] with the driver's words, [`Error::Config`].
-pub(super) fn load(context: &Context, source: &Source) -> Result<Loaded> {
+pub(super) fn load(context: &Context, source: &KernelSource) -> Result<CompiledModule> {
     let asked = asked()?;
     if choice()? == PtxFrom::Nvrtc {
         let ptx = compiled(context, source)?;
         match context.cuda.load_module(Ptx::from_src(ptx.as_str())) {
-            Ok(module) => return Ok(Loaded { module, ptx }),
+            Ok(module) => return Ok(CompiledModule { module, ptx }),
             Err(e) if asked.is_none() && e.0 == sys::CUresult::CUDA_ERROR_UNSUPPORTED_PTX_VERSION => {
                 tracing::warn!(
                     "the driver is older than NVRTC and rejects its PTX for {}: using the embedded PTX",
@@ -116,14 +116,14 @@ pub(super) fn load(context: &Context, source: &Source) -> Result<Loaded> {
     let ptx = embedded(source)?;
     let module = context.cuda.load_module(Ptx::from_src(ptx.as_str()));
     let module = module.map_err(|e| cuda_error(&format!("load the embedded PTX of {}", source.stem), e))?;
-    Ok(Loaded { module, ptx })
+    Ok(CompiledModule { module, ptx })
 }
 
 /// The committed PTX of a stem.
 ///
 /// # Errors
 /// [`Error::KernelCompile`] where the build is damaged.
-fn embedded(source: &Source) -> Result<String> {
+fn embedded(source: &KernelSource) -> Result<String> {
     let read = zstd::decode_all(source.ptx);
     let text = read.and_then(|bytes| String::from_utf8(bytes).map_err(std::io::Error::other));
     text.map_err(|e| Error::KernelCompile {
@@ -133,7 +133,7 @@ fn embedded(source: &Source) -> Result<String> {
 }
 
 /// PTX for the device's architecture, from the cache where it has been compiled before.
-fn compiled(context: &Context, source: &Source) -> Result<String> {
+fn compiled(context: &Context, source: &KernelSource) -> Result<String> {
     if !nvrtc_present() {
         let reason = "TERCEL_PTX=nvrtc, but libnvrtc was not found; install it or set TERCEL_PTX=embedded";
         return Err(Error::CudaUnavailable { reason: reason.into() });

@@ -10,7 +10,7 @@ use super::kernels::{Embedding, Kernel};
 use super::launch::args;
 use super::{Buf, Cuda, MatMut, need, need_len, need_mat};
 use crate::Result;
-use crate::backend::{Bag, Table, TableData};
+use crate::backend::{Bag, EmbeddingTable, TableData};
 
 /// Threads of a block.
 const THREADS: usize = 256;
@@ -73,12 +73,12 @@ fn rows_kernel<'a>(kernels: &'a Embedding, data: &TableData<Cuda>) -> (&'a Kerne
 pub(crate) fn forward(
     cuda: &Cuda,
     out: MatMut<'_, Cuda>,
-    table: &Table<Cuda>,
+    table: &EmbeddingTable<Cuda>,
     bag: &Bag<'_, Cuda>,
     add: bool,
 ) -> Result<()> {
     const OP: &str = "embedding_bag_fwd";
-    let Table { rows, dim, ref data, .. } = *table;
+    let EmbeddingTable { rows, dim, ref data, .. } = *table;
     need_mat(OP, "out", out.buf.len(), (out.rows, out.cols, out.stride, out.col))?;
     need(OP, out.cols == dim, format_args!("{dim} columns of out"), out.cols)?;
     need(OP, out.rows == bag.rows, format_args!("{} rows of out", bag.rows), out.rows)?;

@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use cudarc::driver::CudaFunction;
 
-use super::compile::{self, Source};
+use super::compile::{self, KernelSource};
 use super::context::Context;
 use super::params::{ParamSizes, param_sizes};
 use crate::Result;
@@ -36,7 +36,7 @@ macro_rules! kernels {
                 if let Some(module) = self.$stem.get() {
                     return Ok(module);
                 }
-                let source = Source {
+                let source = KernelSource {
                     stem: stringify!($stem),
                     cuda: include_str!(concat!("../../../kernels/", stringify!($stem), ".cu")),
                     ptx: include_bytes!(concat!("../../../kernels/ptx/", stringify!($stem), ".ptx.zst")),

@@ -29,7 +29,7 @@ fn tiles(cuda: &Cuda, x: &Mat<'_, Cuda>) -> Result<Tiles> {
 }
 
 /// Where a product goes: element (r, c) to `ptr + 4 * (r * stride + c)`.
-pub(super) struct Output {
+pub(super) struct ProductOutput {
     pub ptr: u64,
     pub stride: usize,
     /// Values from one split's result to the next one's.
@@ -41,7 +41,7 @@ pub(super) struct Output {
 pub(super) fn product(
     cuda: &Cuda,
     shape: &Product,
-    c: &Output,
+    c: &ProductOutput,
     a: &Tiles,
     b: &Tiles,
     bias: u64,
@@ -141,7 +141,7 @@ pub(crate) fn forward(
     }
     let x = tiles(cuda, &x)?;
     let w = tiles(cuda, &Mat::dense(w, n, k))?;
-    let to = Output { ptr: y.buf.ptr_at(y.col), stride: y.stride, split: 0 };
+    let to = ProductOutput { ptr: y.buf.ptr_at(y.col), stride: y.stride, split: 0 };
     product(cuda, &Product::new(Of::Forward, rows, n, k), &to, &x, &w, b.ptr(), relu)
 }
 
@@ -184,16 +184,16 @@ pub(crate) fn backward(cuda: &Cuda, grads: LinearGrads<'_, Cuda>, pass: LinearPa
     let x = tiles(cuda, &x)?;
     let shape = Product::new(Of::BackwardW, n, k, rows);
     if shape.splits() == 1 {
-        product(cuda, &shape, &Output { ptr: dw.ptr(), stride: k, split: 0 }, &dy, &x, 0, false)?;
+        product(cuda, &shape, &ProductOutput { ptr: dw.ptr(), stride: k, split: 0 }, &dy, &x, 0, false)?;
     } else {
         let (stride, split) = (plan::padded(k), n * plan::padded(k));
         let parts = cuda.scratch::<f32>(shape.splits() * split)?;
-        product(cuda, &shape, &Output { ptr: parts.ptr(), stride, split }, &dy, &x, 0, false)?;
+        product(cuda, &shape, &ProductOutput { ptr: parts.ptr(), stride, split }, &dy, &x, 0, false)?;
         sum(cuda, dw, &parts, shape.splits(), n, k)?;
     }
     if let Some(dx) = dx {
         let w = tiles(cuda, &Mat::dense(w, n, k))?;
-        let to = Output { ptr: dx.buf.ptr_at(dx.col), stride: dx.stride, split: 0 };
+        let to = ProductOutput { ptr: dx.buf.ptr_at(dx.col), stride: dx.stride, split: 0 };
         product(cuda, &Product::new(Of::BackwardX, rows, k, n), &to, &dy, &w, 0, false)?;
     }
     Ok(())

@@ -18,7 +18,7 @@ use super::{Buf, Cuda, check, need};
 use crate::Result;
 use crate::backend::{Mat, SoftmaxGrads, SoftmaxLoss};
 use crate::config::Precision;
-use shape::{MAX_DIM, Shape, Split};
+use shape::{ColumnSplit, LossTiling, MAX_DIM};
 
 /// Rows and columns of the prepared arrays are padded to this: the columns of every tile divide it.
 const PAD: usize = 128;
@@ -73,7 +73,7 @@ pub(crate) fn softmax(cuda: &Cuda, grads: SoftmaxGrads<'_, Cuda>, loss: &Softmax
         cuda.fill_zero(grads.candidates, 0, c * d)?;
         return cuda.fill_zero(grads.stats, 0, 2);
     }
-    let shape = Shape::new(d, cuda.precision());
+    let shape = LossTiling::new(d, cuda.precision());
     let prepared = prepare(cuda, loss, &shape)?;
     let rows = users(cuda, &grads, loss, &shape, &prepared)?;
     candidates(cuda, &grads, loss, &shape, &prepared, &rows)?;
@@ -88,7 +88,7 @@ fn kernels(cuda: &Cuda) -> Result<&Kernels> {
 }
 
 /// The two products' kernels.
-fn products<'a>(kernels: &'a Kernels, shape: &Shape) -> (&'a Kernel, &'a Kernel) {
+fn products<'a>(kernels: &'a Kernels, shape: &LossTiling) -> (&'a Kernel, &'a Kernel) {
     match (shape.wide, shape.parts, shape.width) {
         (true, 1, _) => (&kernels.loss_fwd_bf16_wide, &kernels.loss_bwd_bf16_wide),
         (true, _, _) => (&kernels.loss_fwd_fp32_wide, &kernels.loss_bwd_fp32_wide),
@@ -101,7 +101,7 @@ fn products<'a>(kernels: &'a Kernels, shape: &Shape) -> (&'a Kernel, &'a Kernel)
     }
 }
 
-fn prepare(cuda: &Cuda, loss: &SoftmaxLoss<'_, Cuda>, shape: &Shape) -> Result<Prepared> {
+fn prepare(cuda: &Cuda, loss: &SoftmaxLoss<'_, Cuda>, shape: &LossTiling) -> Result<Prepared> {
     let (b, c, d) = (loss.rows, loss.columns, loss.dim);
     let (rows, columns) = (b.next_multiple_of(PAD), c.next_multiple_of(PAD));
     let lo = cuda.precision() == Precision::Fp32;
@@ -151,11 +151,11 @@ fn users(
     cuda: &Cuda,
     grads: &SoftmaxGrads<'_, Cuda>,
     loss: &SoftmaxLoss<'_, Cuda>,
-    shape: &Shape,
+    shape: &LossTiling,
     prepared: &Prepared,
 ) -> Result<Rows> {
     let (b, c, d) = (loss.rows, loss.columns, loss.dim);
-    let Split { blocks: row_blocks, splits, tiles } = shape.split(b, c);
+    let ColumnSplit { blocks: row_blocks, splits, tiles } = shape.split(b, c);
     let sums = cuda.scratch::<f32>(2 * splits * b)?;
     // Negatives are counted where their number matters.
     let counted = loss.corrected.is_some() && (loss.ids.is_some() || loss.masked.is_some());
@@ -235,12 +235,12 @@ fn candidates(
     cuda: &Cuda,
     grads: &SoftmaxGrads<'_, Cuda>,
     loss: &SoftmaxLoss<'_, Cuda>,
-    shape: &Shape,
+    shape: &LossTiling,
     prepared: &Prepared,
     rows: &Rows,
 ) -> Result<()> {
     let (b, c, d) = (loss.rows, loss.columns, loss.dim);
-    let Split { blocks: row_blocks, splits, tiles } = shape.split(c, b);
+    let ColumnSplit { blocks: row_blocks, splits, tiles } = shape.split(c, b);
     let parts = (splits > 1).then(|| cuda.scratch::<f32>(splits * c * d)).transpose()?;
     let mut arguments: Vec<Arg> = args![
         parts.as_ref().map_or(grads.candidates.ptr(), Buf::ptr),

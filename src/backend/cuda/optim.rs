@@ -3,8 +3,8 @@
 use super::launch::{Arg, args, blocks};
 use super::{Buf, Cuda, need, need_len};
 use crate::Result;
-use crate::backend::Step;
-use crate::backend::rule::Rule;
+use crate::backend::OptimizerStep;
+use crate::backend::rule::StepConstants;
 use crate::config::OptimizerKind;
 
 /// Threads of a block.
@@ -13,7 +13,7 @@ const THREADS: usize = 256;
 const PIECE: usize = 1 << 14;
 
 /// A rule's constants as the kernels' parameters.
-pub(super) fn rule_args(rule: &Rule) -> [Arg; 7] {
+pub(super) fn rule_args(rule: &StepConstants) -> [Arg; 7] {
     args![rule.grad_scale, rule.keep, rule.rate, rule.beta1, rule.beta2, rule.root, rule.eps]
 }
 
@@ -35,7 +35,7 @@ pub(crate) fn dense_step(
     state2: Option<&mut Buf<f32>>,
     dw: &Buf<f32>,
     len: usize,
-    step: &Step,
+    step: &OptimizerStep,
 ) -> Result<()> {
     const OP: &str = "dense_step";
     need_len(OP, "w", w.len(), len)?;
@@ -54,7 +54,7 @@ pub(crate) fn dense_step(
         OptimizerKind::Adam => &kernels.dense_step_adam,
     };
     let mut list = args![w.ptr(), ptr1, ptr2, dw.ptr(), len as u64].to_vec();
-    list.extend(rule_args(&Rule::new(step)));
+    list.extend(rule_args(&StepConstants::new(step)));
     // SAFETY: dense_step(w, m, v, dw, len, a rule's constants). Each buffer that the kind uses holds `len` values
     // (checked above) from an allocation's start on, so that accesses of 16 bytes are aligned. One stream orders this
     // with all other uses.

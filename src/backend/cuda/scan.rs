@@ -1,22 +1,22 @@
 //! [`Scan`] on a CUDA device.
 
-use super::topk::{self, Items};
+use super::topk::{self, CudaItems};
 use super::{Buf, Cuda};
 use crate::Result;
-use crate::backend::{Best, Scan, TopK};
+use crate::backend::{Scan, TopK, TopKOutput};
 
 impl Scan for Cuda {
-    type Items = Items;
+    type Items = CudaItems;
 
-    fn items(&self, rows: usize, dim: usize) -> Result<Items> {
-        Items::new(self, rows, dim)
+    fn items(&self, rows: usize, dim: usize) -> Result<CudaItems> {
+        CudaItems::new(self, rows, dim)
     }
 
-    fn pack_items(&self, to: &mut Items, first: usize, embeddings: &Buf<f32>, rows: usize) -> Result<()> {
+    fn pack_items(&self, to: &mut CudaItems, first: usize, embeddings: &Buf<f32>, rows: usize) -> Result<()> {
         to.pack(self, first, embeddings, rows)
     }
 
-    fn topk(&self, best: Best<'_>, items: &Items, asked: &TopK<'_, Buf<f32>>) -> Result<()> {
+    fn topk(&self, best: TopKOutput<'_>, items: &CudaItems, asked: &TopK<'_, Buf<f32>>) -> Result<()> {
         topk::topk_reported(self, best, items, None, asked)?;
         Ok(())
     }

@@ -19,16 +19,16 @@ mod search;
 use super::kernels::Kernel;
 use super::{Buf, Cuda, need, need_len};
 use crate::Result;
-use crate::backend::{Best, Skip, TopK};
+use crate::backend::{Skip, TopK, TopKOutput};
 
 #[cfg(test)]
 pub(crate) use approximate::{Approximate, Method, topk_approx};
-pub(crate) use index::Index;
-pub(crate) use items::{Codes, Items};
+pub(crate) use index::CudaIndex;
+pub(crate) use items::{Codes, CudaItems};
 pub(crate) use plan::Form;
 use plan::{Sample, Tile};
 pub(crate) use search::Report;
-use search::{Search, Skips};
+use search::{QueryChunk, Skips};
 
 /// Skips of a chunk at most: its offsets are 32 bits wide.
 const MOST_SKIPS: usize = 1 << 30;
@@ -37,8 +37,8 @@ const MOST_SKIPS: usize = 1 << 30;
 /// it took.
 pub(crate) fn topk_reported(
     cuda: &Cuda,
-    best: Best<'_>,
-    items: &Items,
+    best: TopKOutput<'_>,
+    items: &CudaItems,
     codes: Option<&Codes>,
     asked: &TopK<'_, Buf<f32>>,
 ) -> Result<Report> {
@@ -46,7 +46,7 @@ pub(crate) fn topk_reported(
 }
 
 /// The exact search of a chunk, by int8 codes where they are given. `skipped`: how many items each query skips.
-fn exact(search: &Search<'_>, codes: Option<&Codes>, skipped: &[usize]) -> Result<Report> {
+fn exact(search: &QueryChunk<'_>, codes: Option<&Codes>, skipped: &[usize]) -> Result<Report> {
     let form = if codes.is_some() { Form::Int8 } else { Form::Bf16 };
     let sample = sample_for(search.cuda, search.items, search.k, form);
     let Some(sample) = sample else {
@@ -59,7 +59,7 @@ fn exact(search: &Search<'_>, codes: Option<&Codes>, skipped: &[usize]) -> Resul
 }
 
 /// The sample for a scan, where a scan is worth it and the device can run it.
-fn sample_for(cuda: &Cuda, items: &Items, k: usize, form: Form) -> Option<Sample> {
+fn sample_for(cuda: &Cuda, items: &CudaItems, k: usize, form: Form) -> Option<Sample> {
     let shared = Tile::wide(form.row_bytes(items.dim)).shared;
     let can = (1..=plan::WIDEST).contains(&items.dim) && shared <= cuda.info().shared_bytes_per_block;
     if !can || items.rows < plan::FEW_ITEMS || k > plan::PLACES { None } else { Sample::of(items.rows, k) }
@@ -68,10 +68,10 @@ fn sample_for(cuda: &Cuda, items: &Items, k: usize, form: Form) -> Option<Sample
 /// Checks the arguments as the CPU does, then runs `search` on chunks of queries and brings their results back.
 fn each_chunk(
     cuda: &Cuda,
-    Best { ids, scores }: Best<'_>,
-    items: &Items,
+    TopKOutput { ids, scores }: TopKOutput<'_>,
+    items: &CudaItems,
     asked: &TopK<'_, Buf<f32>>,
-    mut search: impl FnMut(&Search<'_>, &[usize]) -> Result<Report>,
+    mut search: impl FnMut(&QueryChunk<'_>, &[usize]) -> Result<Report>,
 ) -> Result<Report> {
     const OP: &str = "topk";
     let &TopK { queries, rows, k, skip } = asked;
@@ -96,7 +96,7 @@ fn each_chunk(
         let to = chunk_end(from, rows, k, skip);
         let (skips, skipped) = skips_of(cuda, skip, from, to)?;
         let n = (to - from) * k;
-        let chunk = Search {
+        let chunk = QueryChunk {
             cuda,
             items,
             queries: queries.ptr_at(from * items.dim),

@@ -4,8 +4,8 @@
 use std::borrow::Cow;
 
 use crate::backend::{
-    Bag, Best, Elem, LinearGrads, LinearPass, Mat, MatMut, Memory, Operations, Plan, Queue, Scan, SoftmaxGrads,
-    SoftmaxLoss, Step, Table, TopK,
+    Bag, Elem, EmbeddingTable, GradientPlan, LinearGrads, LinearPass, Mat, MatMut, Memory, Operations, OptimizerStep,
+    Queue, Scan, SoftmaxGrads, SoftmaxLoss, TopK, TopKOutput,
 };
 use crate::config::Precision;
 use crate::device::CudaInfo;
@@ -100,16 +100,22 @@ impl Queue for Cuda {
 }
 
 impl Operations for Cuda {
-    fn embedding_bag_fwd(&self, _: MatMut<'_, Self>, _: &Table<Self>, _: &Bag<'_, Self>, _: bool) -> Result<()> {
+    fn embedding_bag_fwd(
+        &self,
+        _: MatMut<'_, Self>,
+        _: &EmbeddingTable<Self>,
+        _: &Bag<'_, Self>,
+        _: bool,
+    ) -> Result<()> {
         match self.0 {}
     }
 
     fn embedding_bag_bwd_step(
         &self,
-        _: &mut Table<Self>,
-        _: &Plan<'_, Self>,
+        _: &mut EmbeddingTable<Self>,
+        _: &GradientPlan<'_, Self>,
         _: &[Mat<'_, Self>],
-        _: &Step,
+        _: &OptimizerStep,
     ) -> Result<()> {
         match self.0 {}
     }
@@ -141,7 +147,7 @@ impl Operations for Cuda {
         _: Option<&mut Vec<f32>>,
         _: &Vec<f32>,
         _: usize,
-        _: &Step,
+        _: &OptimizerStep,
     ) -> Result<()> {
         match self.0 {}
     }
@@ -162,7 +168,7 @@ impl Scan for Cuda {
         match self.0 {}
     }
 
-    fn topk(&self, _: Best<'_>, _: &(), _: &TopK<'_, Vec<f32>>) -> Result<()> {
+    fn topk(&self, _: TopKOutput<'_>, _: &(), _: &TopK<'_, Vec<f32>>) -> Result<()> {
         match self.0 {}
     }
 }
@@ -171,17 +177,17 @@ impl Scan for Cuda {
 pub(crate) mod topk {
     use super::{Cuda, Never};
     use crate::Result;
-    use crate::backend::{Best, TopK};
+    use crate::backend::{TopK, TopKOutput};
 
     /// No catalogue.
-    pub(crate) struct Index(Never);
+    pub(crate) struct CudaIndex(Never);
 
-    impl Index {
-        pub(crate) fn new<'a>(cuda: &Cuda, _: usize, _: usize, _: impl Fn(usize) -> &'a [f32]) -> Result<Index> {
+    impl CudaIndex {
+        pub(crate) fn new<'a>(cuda: &Cuda, _: usize, _: usize, _: impl Fn(usize) -> &'a [f32]) -> Result<CudaIndex> {
             match cuda.0 {}
         }
 
-        pub(crate) fn search(&self, _: &Cuda, _: Best<'_>, _: &TopK<'_, [f32]>, _: f32) -> Result<()> {
+        pub(crate) fn search(&self, _: &Cuda, _: TopKOutput<'_>, _: &TopK<'_, [f32]>, _: f32) -> Result<()> {
             match self.0 {}
         }
     }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::bits::count;
 use crate::Result;
 use crate::backend::cpu::Cpu;
-use crate::backend::cpu::topk::lists::{Guide, Lists};
-use crate::backend::cpu::topk::{Items, Search, Who, topk};
+use crate::backend::cpu::topk::lists::{Guide, InvertedLists};
+use crate::backend::cpu::topk::{CpuItems, ItemView, TopKQueries, topk};
 use crate::index::Found;
 use crate::slab::Slab;
 
@@ -17,18 +17,18 @@ const LEAST_ITEMS_A_PLACE: usize = 64;
 /// A catalogue.
 pub(super) enum Base {
     /// Searched whole; the number of each place, ascending.
-    Whole(Items, Slab<u32>),
+    Whole(CpuItems, Slab<u32>),
     /// In inverted lists.
-    Lists(Box<Lists>),
+    Lists(Box<InvertedLists>),
 }
 
 impl Base {
     /// Items that are searched whole.
     pub(super) fn whole(cpu: &Cpu, values: Vec<f32>, dim: usize, ids: Vec<u32>) -> Result<Base> {
-        Ok(Base::Whole(Items::of(cpu, values, dim)?, ids.into()))
+        Ok(Base::Whole(CpuItems::of(cpu, values, dim)?, ids.into()))
     }
 
-    pub(super) fn items(&self) -> &Items {
+    pub(super) fn items(&self) -> &CpuItems {
         match self {
             Base::Whole(items, _) => items,
             Base::Lists(lists) => &lists.items,
@@ -59,8 +59,8 @@ impl Base {
         &self,
         cpu: &Cpu,
         found: &mut Found,
-        search: &Search<'_>,
-        guide: impl Fn(&Lists) -> Arc<Guide>,
+        search: &TopKQueries<'_>,
+        guide: impl Fn(&InvertedLists) -> Arc<Guide>,
     ) -> Result<u64> {
         if let Base::Lists(lists) = self
             && search.k <= LONGEST
@@ -74,11 +74,11 @@ impl Base {
     }
 
     /// Searches everything. Answers how many items were read.
-    pub(super) fn exact(&self, cpu: &Cpu, found: &mut Found, search: &Search<'_>) -> Result<u64> {
+    pub(super) fn exact(&self, cpu: &Cpu, found: &mut Found, search: &TopKQueries<'_>) -> Result<u64> {
         match self {
             Base::Lists(lists) => lists.exact(cpu, &mut found.ids, &mut found.scores, search)?,
             Base::Whole(items, order) => {
-                let search = Search { who: Who { order: Some(order), ..search.who }, ..*search };
+                let search = TopKQueries { view: ItemView { order: Some(order), ..search.view }, ..*search };
                 topk(cpu, &mut found.ids, &mut found.scores, items, &search, None)?;
             }
         }

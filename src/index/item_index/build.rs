@@ -11,7 +11,7 @@ use super::measure::{QuerySource, Recall, halves, recalls};
 use super::{About, Filter, Guides, ItemIndex, new_generation, shape};
 use crate::backend::cpu::Cpu;
 use crate::backend::cpu::topk::lists::train;
-use crate::backend::cpu::topk::{Search, Who};
+use crate::backend::cpu::topk::{ItemView, TopKQueries};
 use crate::config::Precision;
 use crate::eval::metrics::check_k;
 use crate::index::{Found, NO_ITEM};
@@ -205,7 +205,7 @@ impl ItemIndex {
     fn tune(&mut self, target: f64, source: QuerySource) -> Result<bool> {
         let (asked, held) = halves(&self.queries, self.dim);
         let (rows, k) = (asked.len() / self.dim, self.about.k);
-        let search = Search { queries: &asked, rows, k, who: Who::default() };
+        let search = TopKQueries { queries: &asked, rows, k, view: ItemView::default() };
         let best = self.search_exactly(&asked, k, None)?;
         let mut found = Found::empty(rows, k)?;
         let mut missed = 1.0f32;

@@ -6,7 +6,7 @@ use super::base::Base;
 use super::bits::ones;
 use super::{Guides, ItemIndex, new_generation, shape};
 use crate::backend::cpu::Cpu;
-use crate::backend::cpu::topk::{Items, Search, Who, topk};
+use crate::backend::cpu::topk::{CpuItems, ItemView, TopKQueries, topk};
 use crate::finite::all_finite;
 use crate::index::Found;
 use crate::{Result, memory};
@@ -14,7 +14,7 @@ use crate::{Result, memory};
 /// Items that were added: searched whole, until there are too many.
 pub(super) struct Tail {
     ids: Vec<u32>,
-    items: Items,
+    items: CpuItems,
 }
 
 /// A tail longer than this, and than this part of the base, goes to the lists.
@@ -23,7 +23,7 @@ const TAIL_PART: usize = 256;
 
 impl Tail {
     pub(super) fn new(cpu: &Cpu, dim: usize) -> Tail {
-        Tail { ids: Vec::new(), items: Items::of_few(cpu, Vec::new(), dim) }
+        Tail { ids: Vec::new(), items: CpuItems::of_few(cpu, Vec::new(), dim) }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -43,11 +43,11 @@ impl Tail {
         &self,
         cpu: &Cpu,
         found: &mut Found,
-        search: &Search<'_>,
+        search: &TopKQueries<'_>,
         allowed: Option<&[u32]>,
     ) -> Result<()> {
-        let who = Who { order: Some(&self.ids), allowed, skip: search.who.skip };
-        topk(cpu, &mut found.ids, &mut found.scores, &self.items, &Search { who, ..*search }, None)
+        let view = ItemView { order: Some(&self.ids), allowed, skip: search.view.skip };
+        topk(cpu, &mut found.ids, &mut found.scores, &self.items, &TopKQueries { view, ..*search }, None)
     }
 
     /// Lets go of items, and takes others in.
@@ -58,7 +58,7 @@ impl Tail {
         let mut all: Vec<f32> = kept.iter().flat_map(|(_, vector)| vector.iter().copied()).collect();
         all.extend_from_slice(values);
         self.ids = kept.iter().map(|(id, _)| *id).chain(ids.iter().copied()).collect();
-        self.items = Items::of_few(cpu, all, dim);
+        self.items = CpuItems::of_few(cpu, all, dim);
         removed
     }
 }
@@ -144,7 +144,7 @@ impl ItemIndex {
         numbered.iter().for_each(|&(_, at)| values.extend_from_slice(row(at)));
         let ids: Vec<u32> = numbered.iter().map(|&(id, _)| id).collect();
         self.base = match &self.base {
-            Base::Lists(lists) => match lists.again(&self.cpu, &values, &ids)? {
+            Base::Lists(lists) => match lists.reassigned(&self.cpu, &values, &ids)? {
                 Some(lists) => Base::Lists(Box::new(lists)),
                 None => Base::whole(&self.cpu, values, self.dim, ids)?,
             },

@@ -6,8 +6,8 @@ use super::bits::ones;
 use super::engine::{Catalogue, OnDevice};
 use super::{Filter, IndexKind, ItemIndex, shape};
 use crate::Result;
-use crate::backend::open::{Cuda, Index};
-use crate::backend::{Best, Skip, TopK};
+use crate::backend::open::{Cuda, CudaIndex};
+use crate::backend::{Skip, TopK, TopKOutput};
 use crate::index::{Found, NO_ITEM};
 use crate::rng::Rng;
 
@@ -31,7 +31,7 @@ impl ItemIndex {
         };
         let local = filter.skip.map(|skip| catalogue.places(skip));
         let skip = local.as_ref().map(|local| Skip { offsets: &local.offsets, items: &local.values });
-        let best = Best { ids: &mut found.ids, scores: &mut found.scores };
+        let best = TopKOutput { ids: &mut found.ids, scores: &mut found.scores };
         catalogue.index.search(&device.cuda, best, &TopK { queries, rows, k: found.k, skip }, recall)?;
         for id in found.ids.iter_mut().filter(|id| **id != NO_ITEM) {
             *id = catalogue.ids[*id as usize];
@@ -59,7 +59,7 @@ impl ItemIndex {
         if rows.len() >= i32::MAX as usize {
             return Err(shape("fewer than 2^31 items", rows.len()));
         }
-        let index = Index::new(cuda, rows.len(), self.dim, |r| rows[r].1)?;
+        let index = CudaIndex::new(cuda, rows.len(), self.dim, |r| rows[r].1)?;
         let ids: Vec<u32> = rows.iter().map(|(id, _)| *id).collect();
         let mut places: Vec<(u32, u32)> = ids.iter().copied().zip(0..).collect();
         places.sort_unstable();

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::backend::open::{self, Cuda, Index};
+use crate::backend::open::{self, Cuda, CudaIndex};
 use crate::config::Precision;
 use crate::index::Lists;
 use crate::{Device, Result};
@@ -25,7 +25,7 @@ pub(super) struct Kept(Mutex<Option<Arc<Catalogue>>>);
 
 /// Items on the device.
 pub(super) struct Catalogue {
-    pub index: Index,
+    pub index: CudaIndex,
     /// The number of each place.
     pub ids: Vec<u32>,
     /// Numbers, ascending, each with its place.

@@ -19,8 +19,8 @@ use super::change::Tail;
 use super::engine::Engine;
 use super::{About, Guides, IndexKind, ItemIndex, QuerySource, new_generation};
 use crate::backend::cpu::Cpu;
-use crate::backend::cpu::topk::Items;
-use crate::backend::cpu::topk::lists::Lists;
+use crate::backend::cpu::topk::CpuItems;
+use crate::backend::cpu::topk::lists::InvertedLists;
 use crate::config::Precision;
 use crate::data::shard::Bytes;
 use crate::data::shard::ipc::Source;
@@ -190,7 +190,7 @@ impl ItemIndex {
         let queries = part.of::<f32>("queries", None)?;
         let tagged = tags.iter().try_fold(0usize, |sum, (_, n)| sum.checked_add(*n)).ok_or_else(|| whole("tags"))?;
         let tagged = part.of::<u32>("tags", Some(tagged))?;
-        let packed = Items::from_parts(values, codes, about_panels, items, dim).ok_or_else(|| whole("codes"))?;
+        let packed = CpuItems::from_parts(values, codes, about_panels, items, dim).ok_or_else(|| whole("codes"))?;
         let base = if sections.iter().any(|(name, ..)| name == "starts") {
             let spreads = part.of::<f32>("spreads", None)?;
             let starts = part.of::<u32>("starts", Some(spreads.len() + 1))?;
@@ -201,7 +201,7 @@ impl ItemIndex {
             let centroids =
                 part.of("centroids", Some(spreads.len().checked_mul(dim).ok_or_else(|| whole("centroids"))?))?;
             let shape = part.of("shape", Some(dim.checked_mul(dim).ok_or_else(|| whole("shape"))?))?;
-            Base::Lists(Box::new(Lists { items: packed, order, starts, centroids, spreads, shape }))
+            Base::Lists(Box::new(InvertedLists { items: packed, order, starts, centroids, spreads, shape }))
         } else {
             Base::Whole(packed, order)
         };

@@ -3,23 +3,23 @@
 use super::*;
 use crate::Error;
 use crate::backend::cpu::parity::embedding::{DTYPES, offsets, random_bags, table, values};
-use crate::backend::{Backend, Bag, MatMut, Memory, Operations, Table, TableData};
+use crate::backend::{Backend, Bag, EmbeddingTable, MatMut, Memory, Operations, TableData};
 use crate::config::Dtype;
 
 /// The same table on the device.
-pub(super) fn to_device(cuda: &Cuda, table: &Table<Cpu>) -> Table<Cuda> {
+pub(super) fn to_device(cuda: &Cuda, table: &EmbeddingTable<Cpu>) -> EmbeddingTable<Cuda> {
     let up = |x: &Option<Vec<f32>>| x.as_ref().map(|x| cuda.upload(x.clone()).expect("fits"));
     let data = match &table.data {
         TableData::F32(x) => TableData::F32(cuda.upload(x.clone()).expect("fits")),
         TableData::Bf16(x) => TableData::Bf16(cuda.upload(x.clone()).expect("fits")),
         TableData::F16(x) => TableData::F16(cuda.upload(x.clone()).expect("fits")),
     };
-    let Table { rows, dim, number, .. } = *table;
-    Table { rows, dim, data, state1: up(&table.state1), state2: up(&table.state2), number }
+    let EmbeddingTable { rows, dim, number, .. } = *table;
+    EmbeddingTable { rows, dim, data, state1: up(&table.state1), state2: up(&table.state2), number }
 }
 
 /// The same table on the host.
-pub(super) fn to_host(cuda: &Cuda, table: &Table<Cuda>) -> Table<Cpu> {
+pub(super) fn to_host(cuda: &Cuda, table: &EmbeddingTable<Cuda>) -> EmbeddingTable<Cpu> {
     let down =
         |x: &Option<super::super::Buf<f32>>| x.as_ref().map(|x| cuda.host(x, x.len()).expect("fits").into_owned());
     let len = table.rows * table.dim;
@@ -28,8 +28,8 @@ pub(super) fn to_host(cuda: &Cuda, table: &Table<Cuda>) -> Table<Cpu> {
         TableData::Bf16(x) => TableData::Bf16(cuda.host(x, len).expect("fits").into_owned()),
         TableData::F16(x) => TableData::F16(cuda.host(x, len).expect("fits").into_owned()),
     };
-    let Table { rows, dim, number, .. } = *table;
-    Table { rows, dim, data, state1: down(&table.state1), state2: down(&table.state2), number }
+    let EmbeddingTable { rows, dim, number, .. } = *table;
+    EmbeddingTable { rows, dim, data, state1: down(&table.state1), state2: down(&table.state2), number }
 }
 
 /// A lookup's inputs on the host.
@@ -43,7 +43,7 @@ struct Lists {
 /// Looks up into a view of a poisoned buffer (or onto `before`): the view's values.
 fn look_up<B: Backend>(
     on: &B,
-    table: &Table<B>,
+    table: &EmbeddingTable<B>,
     lists: &Lists,
     before: Option<&[f32]>,
     stride: usize,
@@ -129,7 +129,7 @@ fn nan_in_a_table_shows_cuda() {
 }
 
 /// The error that the next read gives.
-fn late_error(cuda: &Cuda, table: &Table<Cuda>, ids: Vec<u32>, offsets: Option<Vec<u32>>) -> Option<String> {
+fn late_error(cuda: &Cuda, table: &EmbeddingTable<Cuda>, ids: Vec<u32>, offsets: Option<Vec<u32>>) -> Option<String> {
     let (rows, lookups) = (2, ids.len());
     let mut out = cuda.zeros::<f32>(rows * table.dim).expect("fits");
     let ids = cuda.upload(ids).expect("fits");

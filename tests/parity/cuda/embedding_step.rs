@@ -7,7 +7,7 @@ use super::*;
 use crate::Error;
 use crate::backend::cpu::parity::embedding::{DTYPES, Sorted, plan, skewed_ids, table, values, with_states};
 use crate::backend::cpu::parity::optim::{KINDS, step};
-use crate::backend::{Backend, Mat, Plan, Step, Table, TableData};
+use crate::backend::{Backend, EmbeddingTable, GradientPlan, Mat, OptimizerStep, TableData};
 use crate::config::{Dtype, OptimizerKind};
 
 /// Gradients as a backend gets them: some matrices inside wider buffers, all `dim` wide.
@@ -24,16 +24,16 @@ impl Grads {
 
 pub(super) fn step_on<B: Backend>(
     on: &B,
-    table: &mut Table<B>,
+    table: &mut EmbeddingTable<B>,
     sorted: &Sorted,
     scaled: bool,
     grads: &Grads,
-    step: &Step,
+    step: &OptimizerStep,
 ) -> crate::Result<()> {
     let up = |x: &[u32]| on.upload(x.to_vec()).expect("fits");
     let (unique, starts, positions) = (up(&sorted.unique), up(&sorted.starts), up(&sorted.positions));
     let scales = on.upload(sorted.scales.clone()).expect("fits");
-    let plan = Plan {
+    let plan = GradientPlan {
         unique: &unique,
         starts: &starts,
         positions: &positions,
@@ -57,7 +57,7 @@ pub(super) fn step_on<B: Backend>(
     on.read(&mut [0; 1][..usize::from(!sorted.unique.is_empty())], &unique, 0)
 }
 
-fn table_bits(table: &Table<Cpu>) -> [Vec<u32>; 3] {
+fn table_bits(table: &EmbeddingTable<Cpu>) -> [Vec<u32>; 3] {
     let states = [&table.state1, &table.state2].map(|x| bits(x.as_deref().unwrap_or_default()));
     let [a, b] = states;
     [bits(&values(table)), a, b]
@@ -120,7 +120,7 @@ fn sums_run_over_chunks_of_32_positions_cuda() {
         let big = |random: &mut Random| random.value() * [1.0, 1e4, 1e7][random.below(3)];
         let grads: Vec<f32> = (0..ids.len() * dim).map(|_| big(&mut random)).collect();
         let sorted = plan(&ids, &rows, &vec![1.0; ids.len()]);
-        let s = Step { lr: 1.0, weight_decay: 0.0, grad_scale: 1.0, ..step(OptimizerKind::Sgd, 1) };
+        let s = OptimizerStep { lr: 1.0, weight_decay: 0.0, grad_scale: 1.0, ..step(OptimizerKind::Sgd, 1) };
         let mut expected = table(&vec![0.0; 5 * dim], 5, dim, Dtype::Fp32);
         let mut found = to_device(&cuda, &expected);
         let grads = Grads::dense(&grads, dim);
@@ -149,13 +149,13 @@ fn narrow_tables_round_to_the_cpus_bits_cuda() {
             grads[26] = f32::NAN;
             let ids: Vec<u32> = (0..rows as u32).collect();
             let sorted = plan(&ids, &ids, &vec![1.0; rows]);
-            let s = Step { lr: 1.0, weight_decay: 0.0, grad_scale: 1.0, ..step(OptimizerKind::Sgd, 9) };
+            let s = OptimizerStep { lr: 1.0, weight_decay: 0.0, grad_scale: 1.0, ..step(OptimizerKind::Sgd, 9) };
             let mut expected = table(&start, rows, dim, dtype);
             let mut found = to_device(&cuda, &expected);
             let grads = Grads::dense(&grads, dim);
             step_on(&cpu(), &mut expected, &sorted, false, &grads, &s).expect("fits");
             step_on(&cuda, &mut found, &sorted, false, &grads, &s).expect("fits");
-            let stored = |table: &Table<Cpu>| -> Vec<u16> {
+            let stored = |table: &EmbeddingTable<Cpu>| -> Vec<u16> {
                 match &table.data {
                     TableData::F32(_) => panic!("a narrow table"),
                     TableData::Bf16(x) => x.iter().map(|x: &bf16| x.to_bits()).collect(),

@@ -1,6 +1,6 @@
 //! Linear layers.
 
-use super::super::linear::{self, Of, Output, Product, plan};
+use super::super::linear::{self, Of, Product, ProductOutput, plan};
 use super::super::tiles::Tiles;
 use super::*;
 use crate::Error;
@@ -153,7 +153,7 @@ fn every_kernel_and_block_size_cuda() {
                     let shape = Product { block_rows, ..Product::new(of, m, n, k) };
                     let stride = n + n % 2 + beyond;
                     let c = cuda.upload(vec![f32::NAN; m * stride]).expect("fits");
-                    let to = Output { ptr: c.ptr(), stride, split: 0 };
+                    let to = ProductOutput { ptr: c.ptr(), stride, split: 0 };
                     linear::product(&cuda, &shape, &to, &tiles_a, &tiles_b, 0, false).expect("launches");
                     let c = unframed(&cuda.host(&c, m * stride).expect("there"), m, n, stride, 0);
                     product(precision).check(&format!("{precision:?} {shape:?}"), &c, &expected);

@@ -1,6 +1,6 @@
 //! What the softmax kernels move and multiply, against what they must.
 
-use super::super::loss::shape::{Shape, finish_floor_bytes, floor_bytes, floor_flops};
+use super::super::loss::shape::{LossTiling, finish_floor_bytes, floor_bytes, floor_flops};
 use super::budget::counted;
 use super::loss::Case;
 use super::*;
@@ -17,7 +17,7 @@ fn softmax_does_what_it_must_cuda() {
         let Some(cuda) = device(precision) else { return };
         let case = Case::plain(rows, rows, dim, 5);
         case.run(&cuda).expect("the shapes fit");
-        let shape = Shape::new(dim, precision);
+        let shape = LossTiling::new(dim, precision);
         let grid = [shape.split(rows, rows).blocks, 1, 1];
         for direction in ["fwd", "bwd"] {
             let Some(product) = counted(&cuda, &format!("loss_{direction}_{name}"), grid) else { return };

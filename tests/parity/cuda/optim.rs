@@ -3,7 +3,7 @@
 use super::*;
 use crate::Error;
 use crate::backend::cpu::parity::optim::{KINDS, step};
-use crate::backend::{Backend, Memory, Operations, Step};
+use crate::backend::{Backend, Memory, Operations, OptimizerStep};
 use crate::config::OptimizerKind;
 
 /// Some steps of random parameters: w and both states.
@@ -45,7 +45,7 @@ fn dense_steps_are_the_cpus_cuda() {
 fn no_gradient_and_no_epsilon_is_no_step_cuda() {
     let Some(cuda) = device(Precision::Bf16) else { return };
     for kind in KINDS {
-        let s = Step { eps: 0.0, weight_decay: 0.0, ..step(kind, 1) };
+        let s = OptimizerStep { eps: 0.0, weight_decay: 0.0, ..step(kind, 1) };
         let (mut w, dw) = (cuda.upload(vec![1.5; 21]).expect("fits"), cuda.upload(vec![0.0; 21]).expect("fits"));
         let (mut m, mut v) = (cuda.zeros(21).expect("fits"), cuda.zeros(21).expect("fits"));
         cuda.dense_step(&mut w, Some(&mut m), Some(&mut v), &dw, 21, &s).expect("fits");

@@ -4,8 +4,8 @@ use super::budget::counted;
 use super::*;
 use crate::Error;
 use crate::backend::cuda::Buf;
-use crate::backend::cuda::topk::{Approximate, Form, Items, Method, Report, floors, topk_approx, topk_reported};
-use crate::backend::{Best, Memory, Scan, Skip, TopK};
+use crate::backend::cuda::topk::{Approximate, CudaItems, Form, Method, Report, floors, topk_approx, topk_reported};
+use crate::backend::{Memory, Scan, Skip, TopK, TopKOutput};
 
 /// SplitMix64.
 struct Random(u64);
@@ -54,7 +54,7 @@ impl Case<'_> {
         self.queries.len() / self.dim
     }
 
-    fn pack(&self, cuda: &Cuda) -> Items {
+    fn pack(&self, cuda: &Cuda) -> CudaItems {
         let n = self.items.len() / self.dim;
         let mut packed = cuda.items(n, self.dim).expect("room");
         // In pieces, as a catalogue is: all but the last are a multiple of 64 items.
@@ -67,7 +67,7 @@ impl Case<'_> {
     }
 
     /// Runs `search` with poisoned results.
-    fn run<R>(&self, cuda: &Cuda, search: impl FnOnce(Best<'_>, &TopK<'_, Buf<f32>>) -> R) -> (Found, R) {
+    fn run<R>(&self, cuda: &Cuda, search: impl FnOnce(TopKOutput<'_>, &TopK<'_, Buf<f32>>) -> R) -> (Found, R) {
         let places = self.rows() * self.k;
         let mut found = (vec![7; places], vec![f32::NAN; places]);
         let mut offsets = vec![0];
@@ -78,7 +78,7 @@ impl Case<'_> {
         }
         let skip = self.skip.map(|_| Skip { offsets: &offsets, items: &values });
         let queries = cuda.upload(self.queries.to_vec()).expect("fits");
-        let best = Best { ids: &mut found.0, scores: &mut found.1 };
+        let best = TopKOutput { ids: &mut found.0, scores: &mut found.1 };
         let answer = search(best, &TopK { queries: &queries, rows: self.rows(), k: self.k, skip });
         (found, answer)
     }
@@ -308,16 +308,16 @@ fn nothing_to_find_and_refusals_cuda() {
     cuda.pack_items(&mut items, 0, &cuda.upload(vec![1.0; 8]).expect("fits"), 2).expect("packs");
     let queries = cuda.upload(vec![0.0; 4]).expect("fits");
     let asked = |rows, skip| TopK { queries: &queries, rows, k: 4, skip };
-    let short = cuda.topk(Best { ids: &mut [0; 3], scores: &mut [0.0; 4] }, &items, &asked(1, None));
+    let short = cuda.topk(TopKOutput { ids: &mut [0; 3], scores: &mut [0.0; 4] }, &items, &asked(1, None));
     assert!(matches!(short, Err(Error::Shape { op: "topk", .. })));
-    let short = cuda.topk(Best { ids: &mut [0; 8], scores: &mut [0.0; 8] }, &items, &asked(2, None));
+    let short = cuda.topk(TopKOutput { ids: &mut [0; 8], scores: &mut [0.0; 8] }, &items, &asked(2, None));
     assert!(matches!(short, Err(Error::Shape { op: "topk", .. })));
     let skip = Skip { offsets: &[0, 5], items: &[1] };
-    let beyond = cuda.topk(Best { ids: &mut [0; 4], scores: &mut [0.0; 4] }, &items, &asked(1, Some(skip)));
+    let beyond = cuda.topk(TopKOutput { ids: &mut [0; 4], scores: &mut [0.0; 4] }, &items, &asked(1, Some(skip)));
     assert!(matches!(beyond, Err(Error::Shape { op: "topk", .. })));
     let ragged = cuda.pack_items(&mut items, 1, &queries, 1);
     assert!(matches!(ragged, Err(Error::Shape { op: "pack_items", .. })));
-    let best = Best { ids: &mut [0; 4], scores: &mut [0.0; 4] };
+    let best = TopKOutput { ids: &mut [0; 4], scores: &mut [0.0; 4] };
     let recall = topk_approx(&cuda, best, &items, None, &asked(1, None), 0.0, None);
     assert!(matches!(recall, Err(Error::Shape { op: "topk_approx", .. })));
 }

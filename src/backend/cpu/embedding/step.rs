@@ -6,11 +6,11 @@ use crate::Result;
 use crate::backend::cpu::scratch::Scratch;
 use crate::backend::cpu::simd::{Op, Simd, rows as row};
 use crate::backend::cpu::{Cpu, Mat, need, need_len, need_mat};
-use crate::backend::rule::{Rule, run_key};
-use crate::backend::{Plan, Step, Table, TableData};
+use crate::backend::rule::{StepConstants, run_key};
+use crate::backend::{EmbeddingTable, GradientPlan, OptimizerStep, TableData};
 use crate::config::OptimizerKind;
 
-/// Positions of a partial sum (see [`Plan`]).
+/// Positions of a partial sum (see [`GradientPlan`]).
 const CHUNK: usize = 32;
 /// Positions of a task, at least.
 const POSITIONS: usize = 256;
@@ -23,13 +23,13 @@ const ROWS_AHEAD: usize = 8;
 /// check finds it.
 pub(crate) fn backward_step(
     cpu: &Cpu,
-    table: &mut Table<Cpu>,
-    plan: &Plan<'_, Cpu>,
+    table: &mut EmbeddingTable<Cpu>,
+    plan: &GradientPlan<'_, Cpu>,
     grads: &[Mat<'_, Cpu>],
-    step: &Step,
+    step: &OptimizerStep,
 ) -> Result<()> {
     const OP: &str = "embedding_bag_bwd_step";
-    let Table { rows, dim, data, state1, state2, number } = table;
+    let EmbeddingTable { rows, dim, data, state1, state2, number } = table;
     let (rows, dim) = (*rows, *dim);
     need_len(OP, "unique", plan.unique.len(), plan.uniques)?;
     need_len(OP, "starts", plan.starts.len(), plan.uniques + 1)?;
@@ -65,7 +65,8 @@ pub(crate) fn backward_step(
     if dim == 0 {
         return Ok(());
     }
-    let work = Work { plan, grads, rule: Rule::new(step), kind: step.kind, key: run_key(step), dim, table: *number };
+    let work =
+        Work { plan, grads, rule: StepConstants::new(step), kind: step.kind, key: run_key(step), dim, table: *number };
     let states = States { state1, state2, width1, width2 };
     match data {
         TableData::F32(data) => run(cpu, &work, data, rows, states),
@@ -76,9 +77,9 @@ pub(crate) fn backward_step(
 
 /// What all tasks share.
 struct Work<'a> {
-    plan: &'a Plan<'a, Cpu>,
+    plan: &'a GradientPlan<'a, Cpu>,
     grads: &'a [Mat<'a, Cpu>],
-    rule: Rule,
+    rule: StepConstants,
     kind: OptimizerKind,
     key: u64,
     dim: usize,
@@ -170,7 +171,7 @@ impl<T: Stored> Op for Rows<'_, T> {
 #[inline(always)]
 fn apply<S: Simd>(
     s: S,
-    rule: &Rule,
+    rule: &StepConstants,
     kind: OptimizerKind,
     w: &mut [f32],
     sum: &[f32],

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::pack::{Candidates, Rounded, Users, width};
+use super::pack::{PackedCandidates, PackedUsers, Rounded, width};
 use super::same::Same;
 use super::state::{Masks, RowState};
 use super::{COLUMNS, STRIDE};
@@ -16,7 +16,7 @@ pub(crate) struct Problem<'a> {
     pub scale: f32,
     /// The sum of the weights.
     pub total: f64,
-    pub candidates: &'a Candidates<'a>,
+    pub candidates: &'a PackedCandidates<'a>,
     /// Whether factors are rounded to bf16.
     pub bf16: bool,
     /// The bias of every column of the panels; -inf where there is no column.
@@ -62,7 +62,7 @@ impl Problem<'_> {
         for (r, i) in rows.clone().enumerate() {
             state.masks.same[r] = 0;
             state.masks.masked[r] = 0;
-            state.masks.taken[r] = 0;
+            state.masks.excluded[r] = 0;
             // Without a correction the score is read where it is made: see `look_row`.
             state.positive[r] = if self.loss.corrected.is_some() { self.plain_positive(i) } else { 0.0 };
         }
@@ -74,7 +74,7 @@ impl Problem<'_> {
         Masks {
             same: rows.clone().map(|i| at(self.same_of(i))).collect(),
             masked: rows.clone().map(|i| at(self.masked_of(i))).collect(),
-            taken: vec![0; rows.len()],
+            excluded: vec![0; rows.len()],
         }
     }
 
@@ -95,7 +95,7 @@ impl Problem<'_> {
         &self,
         s: S,
         out: &mut [f32],
-        users: &Users<'_>,
+        users: &PackedUsers<'_>,
         area: Area<'_>,
         masks: &mut impl AsMut<Masks>,
     ) {
@@ -133,7 +133,7 @@ impl Problem<'_> {
                     // A column may stand in both lists.
                     if c as usize != positive && out[c as usize - columns.start] != f32::NEG_INFINITY {
                         out[c as usize - columns.start] = f32::NEG_INFINITY;
-                        masks.taken[r] += 1;
+                        masks.excluded[r] += 1;
                     }
                 }
             }
@@ -218,10 +218,10 @@ impl Problem<'_> {
             let mut weight = self.loss.weights.map_or(1.0, |w| f64::from(w[i])) / self.total;
             let mut log_sum = shift + sum.ln();
             if let Some(log1m_q) = self.loss.corrected {
-                let negatives = self.loss.columns - 1 - state.masks.taken[r];
+                let negatives = self.loss.columns - 1 - state.masks.excluded[r];
                 if negatives == 0 {
                     // Nothing to tell the positive from.
-                    (state.factor[r], state.hot[r]) = (0.0, 0.0);
+                    (state.factor[r], state.target_weight[r]) = (0.0, 0.0);
                     continue;
                 }
                 // The correction is the same for all the row's columns: it moves the sum alone.
@@ -230,14 +230,15 @@ impl Problem<'_> {
                 weight /= 1.0 + (positive - (log_sum - (negatives as f64).ln())).exp();
             }
             value += weight * (log_sum - positive);
-            let hot = weight * f64::from(self.scale);
-            state.factor[r] = (hot / sum) as f32;
-            state.hot[r] = hot as f32;
+            let target = weight * f64::from(self.scale);
+            state.factor[r] = (target / sum) as f32;
+            state.target_weight[r] = target as f32;
         }
         value
     }
 
-    /// `p = e^(score - shift) * factor`, less `hot` at the positive, of what [`raise`](Problem::raise) left and over it.
+    /// `p = e^(score - shift) * factor`, less `target_weight` at the positive, of what [`raise`](Problem::raise) left
+    /// and over it.
     #[inline(always)]
     pub(crate) fn probabilities<S: Simd>(
         &self,
@@ -289,7 +290,7 @@ impl Problem<'_> {
     fn subtract_positive(&self, p: &mut [f32], r: usize, i: usize, columns: &Range<usize>, state: &RowState) {
         let positive = self.positive(i);
         if columns.contains(&positive) {
-            p[positive - columns.start] -= state.hot[r];
+            p[positive - columns.start] -= state.target_weight[r];
         }
     }
 
@@ -310,7 +311,7 @@ impl Problem<'_> {
         s: S,
         dv: &mut [f32],
         (p, rounded): (&[f32], &Rounded<'_>),
-        users: &Users<'_>,
+        users: &PackedUsers<'_>,
         columns: &Range<usize>,
         add: bool,
     ) {
@@ -339,15 +340,15 @@ impl Problem<'_> {
         let d = self.loss.dim;
         for ((r, i), du) in rows.clone().enumerate().zip(du.chunks_exact_mut(d.max(1))) {
             row::scale(s, du, state.factor[r]);
-            let (positive, hot) = (self.positive(i), state.hot[r]);
+            let (positive, target_weight) = (self.positive(i), state.target_weight[r]);
             let v = &self.loss.candidates[positive * d..][..d];
             if self.bf16 {
                 // The very values that the sum took: what is left where p is near 1 is no rounding error.
                 for (du, &v) in du.iter_mut().zip(v) {
-                    *du -= hot * half::bf16::from_f32(v).to_f32();
+                    *du -= target_weight * half::bf16::from_f32(v).to_f32();
                 }
             } else {
-                row::add_scaled(s, du, v, -hot);
+                row::add_scaled(s, du, v, -target_weight);
             }
         }
     }

@@ -12,7 +12,7 @@ use crate::backend::cpu::simd::{Op, PANEL, Simd, pack_panels, rows as row};
 const HALF: usize = PANEL / 2;
 
 /// The candidates, packed once per call.
-pub(crate) struct Candidates<'a> {
+pub(crate) struct PackedCandidates<'a> {
     /// For `<u, v>`: panels of [`PANEL`] candidates. In bf16 values k and k + (half a row) are a pair.
     pub panels: Scratch<'a>,
     /// For `p V`: the rows of each block of [`COLUMNS`] in panels as wide as a tile. In bf16 rows j and j + HALF of each
@@ -22,11 +22,11 @@ pub(crate) struct Candidates<'a> {
     d: usize,
 }
 
-impl<'a> Candidates<'a> {
-    pub(crate) fn new(cpu: &'a Cpu, loss: &SoftmaxLoss<'_, Cpu>) -> Candidates<'a> {
+impl<'a> PackedCandidates<'a> {
+    pub(crate) fn new(cpu: &'a Cpu, loss: &SoftmaxLoss<'_, Cpu>) -> PackedCandidates<'a> {
         let (c, d, bf16) = (loss.columns, loss.dim, cpu.bf16);
         let columns = c.next_multiple_of(PANEL);
-        let mut packed = Candidates {
+        let mut packed = PackedCandidates {
             panels: cpu.scratch.take(columns * width(d, bf16)),
             rows: cpu.scratch.take(width(columns, bf16) * d.next_multiple_of(PANEL)),
             bf16,
@@ -121,7 +121,7 @@ fn pack_columns<'a, S: Simd>(
 }
 
 /// The users of one strip.
-pub(crate) struct Users<'a> {
+pub(crate) struct PackedUsers<'a> {
     /// For `<u, v>` in bf16: values k and k + (half a row) are a pair.
     along: Scratch<'a>,
     /// For `p^T U`: in panels as wide as a tile. In bf16 rows 2 i and 2 i + 1 are a pair.
@@ -131,12 +131,12 @@ pub(crate) struct Users<'a> {
     bf16: bool,
 }
 
-impl<'a> Users<'a> {
+impl<'a> PackedUsers<'a> {
     /// Room for strips of so many rows.
-    pub(crate) fn new(cpu: &'a Cpu, strip: usize, d: usize) -> Users<'a> {
+    pub(crate) fn new(cpu: &'a Cpu, strip: usize, d: usize) -> PackedUsers<'a> {
         let bf16 = cpu.bf16;
         let along = cpu.scratch.take(if bf16 { strip * d.div_ceil(2) } else { 0 });
-        Users { along, rows: cpu.scratch.take(strip * d.next_multiple_of(PANEL)), k: 0, bf16 }
+        PackedUsers { along, rows: cpu.scratch.take(strip * d.next_multiple_of(PANEL)), k: 0, bf16 }
     }
 
     #[inline(always)]

@@ -10,17 +10,17 @@ pub(crate) struct RowState {
     pub(super) sum: Vec<f64>,
     /// The positive's score.
     pub(super) positive: Vec<f32>,
-    /// p = `e^(score - shift) * factor`, less `hot` for the positive.
+    /// p = `e^(score - shift) * factor`, less `target_weight` for the positive.
     pub(super) factor: Vec<f32>,
-    pub(super) hot: Vec<f32>,
+    pub(super) target_weight: Vec<f32>,
     pub(super) masks: Masks,
 }
 
-/// How far the masks of each row have been applied, and how many columns they took.
+/// How far the masks of each row have been applied, and how many columns they excluded.
 pub(crate) struct Masks {
     pub(super) same: Vec<usize>,
     pub(super) masked: Vec<usize>,
-    pub(super) taken: Vec<usize>,
+    pub(super) excluded: Vec<usize>,
 }
 
 impl AsMut<Masks> for Masks {
@@ -44,8 +44,8 @@ impl RowState {
             sum: vec![0.0; rows],
             positive: vec![0.0; rows],
             factor: vec![0.0; rows],
-            hot: vec![0.0; rows],
-            masks: Masks { same: vec![0; rows], masked: vec![0; rows], taken: vec![0; rows] },
+            target_weight: vec![0.0; rows],
+            masks: Masks { same: vec![0; rows], masked: vec![0; rows], excluded: vec![0; rows] },
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The short list of one query.
 
 /// Items that may be among the k best; at least the k best of all that were pushed.
-pub(crate) struct Candidates {
+pub(crate) struct TopKCandidates {
     /// See [`key`]: the least is the best.
     keys: Vec<u64>,
     k: usize,
@@ -23,15 +23,15 @@ fn score(key: u64) -> f32 {
     f32::from_bits(if ascending >> 31 == 1 { ascending & !(1 << 31) } else { !ascending })
 }
 
-impl Candidates {
+impl TopKCandidates {
     /// `ascending`: whether items are going to come in ascending order.
-    pub(crate) fn new(k: usize, ascending: bool) -> Candidates {
-        Candidates { keys: Vec::new(), k, bar: f32::NEG_INFINITY, ascending }
+    pub(crate) fn new(k: usize, ascending: bool) -> TopKCandidates {
+        TopKCandidates { keys: Vec::new(), k, bar: f32::NEG_INFINITY, ascending }
     }
 
     /// A list that takes in no score below `bar`.
-    pub(crate) fn from_bar(k: usize, bar: f32) -> Candidates {
-        Candidates { bar, ..Candidates::new(k, true) }
+    pub(crate) fn from_bar(k: usize, bar: f32) -> TopKCandidates {
+        TopKCandidates { bar, ..TopKCandidates::new(k, true) }
     }
 
     /// How long the list may grow before it is cut back: at most this much memory a query, whatever k asks.
@@ -87,7 +87,7 @@ impl Candidates {
     }
 
     /// Takes over another list's items.
-    pub(crate) fn merge(&mut self, other: &Candidates) {
+    pub(crate) fn merge(&mut self, other: &TopKCandidates) {
         self.keys.extend_from_slice(&other.keys);
     }
 

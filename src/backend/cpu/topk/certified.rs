@@ -2,10 +2,10 @@
 //! upper bound reaches the k-th best score known so far are scored in fp32. The result is that of the fp32 scan, bit for
 //! bit; a query whose bounds say too little is handed to it.
 
-use super::candidates::Candidates;
+use super::candidates::TopKCandidates;
 use super::codes::{Panel, QueryCode};
 use super::shortlist::{Entry, Shortlist};
-use super::{Items, Task, Who, scan as fp32};
+use super::{CpuItems, ItemView, Task, scan as fp32};
 use crate::backend::cpu::simd::{GROUP, Op, PANEL, Pass, Simd, query_code_at, scan_codes, score_rows};
 
 /// Items of a block that all queries of a task see before the next one: their codes stay in the second cache.
@@ -59,7 +59,7 @@ impl Group {
 
 /// Gives a query's entries their exact scores.
 pub(super) struct Score<'a> {
-    pub items: &'a Items,
+    pub items: &'a CpuItems,
     pub query: &'a [f32],
     pub entries: &'a mut [Entry],
 }
@@ -88,7 +88,7 @@ impl Op for Score<'_> {
 
 /// The short lists of a task's queries.
 #[inline(always)]
-pub(super) fn scan<S: Simd>(s: S, task: &Task<'_>) -> Vec<Candidates> {
+pub(super) fn scan<S: Simd>(s: S, task: &Task<'_>) -> Vec<TopKCandidates> {
     let (items, numbers) = (task.items, task.block.clone());
     let width = items.codes.width;
     let mut groups = vec![Group::empty(); numbers.len().div_ceil(GROUP)];
@@ -103,7 +103,7 @@ pub(super) fn scan<S: Simd>(s: S, task: &Task<'_>) -> Vec<Candidates> {
         }
         lists.push(code.map(|code| (code, Shortlist::new(task.search.k))));
     }
-    let who = &task.search.who;
+    let view = &task.search.view;
     let (mut sums, mut hits, mut bars) = ([0.0; GROUP * PANEL], [0; GROUP], [0.0; GROUP]);
     for from in task.span.clone().step_by(BLOCK) {
         let to = (from + BLOCK).min(task.span.end);
@@ -117,13 +117,13 @@ pub(super) fn scan<S: Simd>(s: S, task: &Task<'_>) -> Vec<Candidates> {
                 if !scan_codes(s, &mut sums, &mut hits, Pass { queries, panel: bytes, bars: &bars, width, live }) {
                     continue;
                 }
-                let there = who.panel(item) & fp32::up_to(to - item);
+                let there = view.panel(item) & fp32::up_to(to - item);
                 for (r, &hits) in hits.iter().enumerate().filter(|(_, hits)| **hits & there != 0) {
                     let number = numbers.start + first + r;
                     let Some((code, list)) = &mut lists[first + r] else { continue };
                     let sums = &sums[r * PANEL..(r + 1) * PANEL];
                     let query = task.query(number);
-                    let kept = push(code, list, (panel, sums, hits & there), item, who, number, |entries| {
+                    let kept = push(code, list, (panel, sums, hits & there), item, view, number, |entries| {
                         s.run(Score { items, query, entries });
                     });
                     group.bars[r] = if kept { list.bar() } else { f32::INFINITY };
@@ -138,10 +138,10 @@ pub(super) fn scan<S: Simd>(s: S, task: &Task<'_>) -> Vec<Candidates> {
     let mut rest = fp32::scan(s, task, &given_up).into_iter();
     let finish = |(number, list): (usize, Option<(QueryCode, Shortlist)>)| match list {
         Some((_, list)) => {
-            let mut found = Candidates::new(task.search.k, false);
+            let mut found = TopKCandidates::new(task.search.k, false);
             let query = task.query(number);
             for entry in list.finish(&mut |entries| s.run(Score { items, query, entries })) {
-                found.insert(entry.low, who.row(entry.item));
+                found.insert(entry.low, view.row(entry.item));
             }
             Some(found)
         }
@@ -158,12 +158,12 @@ pub(super) fn push(
     list: &mut Shortlist,
     (panel, sums, mut hits): (&Panel, &[f32], u32),
     first: usize,
-    who: &Who<'_>,
+    view: &ItemView<'_>,
     query: usize,
     mut score: impl FnMut(&mut [Entry]),
 ) -> bool {
     let (unit, bound) = (code.step * panel.step, code.error * panel.norm + code.norm * panel.rest);
-    let skipped = who.skipped(query);
+    let skipped = view.skipped(query);
     while hits != 0 {
         let j = hits.trailing_zeros() as usize;
         hits &= hits - 1;
@@ -172,7 +172,7 @@ pub(super) fn push(
         let bound = bound * (1.0 + 1e-6) + near.abs() * 1e-6 + f32::MIN_POSITIVE;
         let entry = Entry { item, low: near - bound, high: near + bound };
         // Earlier hits may have raised the bar.
-        let matters = entry.high >= list.bar() && skipped.binary_search(&who.row(item)).is_err();
+        let matters = entry.high >= list.bar() && skipped.binary_search(&view.row(item)).is_err();
         if matters && list.push(entry) && !list.cut(&mut score) {
             return false;
         }

@@ -21,14 +21,14 @@ use crate::slab::Slab;
 
 use super::super::Cpu;
 use super::super::simd::PANEL;
-use super::{Items, Search, Who, topk};
+use super::{CpuItems, ItemView, TopKQueries, topk};
 pub(crate) use guide::Guide;
 pub(crate) use train::train;
 
 /// A catalogue in inverted lists.
-pub(crate) struct Lists {
+pub(crate) struct InvertedLists {
     /// Items by list, and within a list by row.
-    pub items: Items,
+    pub items: CpuItems,
     /// The row of each place.
     pub order: Slab<u32>,
     /// Where each list starts; one more than there are lists.
@@ -48,7 +48,7 @@ pub(crate) struct Effort {
     pub missed: f32,
 }
 
-impl Lists {
+impl InvertedLists {
     /// The number of lists.
     pub(crate) fn count(&self) -> usize {
         self.spreads.len()
@@ -72,18 +72,18 @@ impl Lists {
         Guide::new(cpu, &self.centroids, self.items.dim, &extra, counts)
     }
 
-    /// The `k` best items of each query that the guide's lists have; `who.order` is not asked. Fewer than k only where no
-    /// more may be given. A query is answered the same whatever others are asked with it. Answers how many items all lists
-    /// had that were read.
+    /// The `k` best items of each query that the guide's lists have; `view.order` is not asked. Fewer than k only where
+    /// no more may be given. A query is answered the same whatever others are asked with it. Answers how many items all
+    /// lists had that were read.
     pub(crate) fn search(
         &self,
         cpu: &Cpu,
         ids: &mut [u32],
         scores: &mut [f32],
-        search: &Search<'_>,
+        search: &TopKQueries<'_>,
         guide: &Guide,
     ) -> Result<u64> {
-        let search = &Search { who: Who { order: Some(&self.order), ..search.who }, ..*search };
+        let search = &TopKQueries { view: ItemView { order: Some(&self.order), ..search.view }, ..*search };
         search.check("topk", ids, scores, &self.items)?;
         let (rows, k) = (search.rows, search.k);
         let (read, left) = probe::search(cpu, self, &mut ids[..rows * k], &mut scores[..rows * k], search, guide);
@@ -97,9 +97,9 @@ impl Lists {
     }
 
     /// Every item, searched exactly.
-    pub(crate) fn exact(&self, cpu: &Cpu, ids: &mut [u32], scores: &mut [f32], search: &Search<'_>) -> Result<()> {
-        let who = Who { order: Some(&self.order), ..search.who };
-        topk(cpu, ids, scores, &self.items, &Search { who, ..*search }, None)
+    pub(crate) fn exact(&self, cpu: &Cpu, ids: &mut [u32], scores: &mut [f32], search: &TopKQueries<'_>) -> Result<()> {
+        let view = ItemView { order: Some(&self.order), ..search.view };
+        topk(cpu, ids, scores, &self.items, &TopKQueries { view, ..*search }, None)
     }
 }
 

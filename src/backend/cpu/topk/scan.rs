@@ -1,7 +1,7 @@
 //! Every score in fp32: a tile of queries by items is scored in registers and compared with each query's bar, the k-th
 //! best score so far; what passes goes to the query's short list, which is cut back to k when full.
 
-use super::candidates::Candidates;
+use super::candidates::TopKCandidates;
 use super::{BLOCK, Task};
 use crate::backend::cpu::simd::{GROUP, PANEL, Pass, Simd, pack_items, query_at, scan_panel};
 
@@ -16,13 +16,13 @@ pub(super) fn up_to(n: usize) -> u32 {
 
 /// The short lists of the queries `numbers` of a task.
 #[inline(always)]
-pub(super) fn scan<S: Simd>(s: S, task: &Task<'_>, numbers: &[usize]) -> Vec<Candidates> {
+pub(super) fn scan<S: Simd>(s: S, task: &Task<'_>, numbers: &[usize]) -> Vec<TopKCandidates> {
     if numbers.is_empty() {
         return Vec::new();
     }
     let dim = task.items.dim;
-    let who = &task.search.who;
-    let new = |_| Candidates::new(task.search.k, who.order.is_none());
+    let view = &task.search.view;
+    let new = |_| TopKCandidates::new(task.search.k, view.order.is_none());
     let mut lists: Vec<_> = numbers.iter().map(new).collect();
     // Queries of a group stand side by side; missing ones are zero, with a bar that zero does not reach.
     let mut bars = vec![[f32::INFINITY; GROUP]; numbers.len().div_ceil(GROUP)];
@@ -51,15 +51,15 @@ pub(super) fn scan<S: Simd>(s: S, task: &Task<'_>, numbers: &[usize]) -> Vec<Can
                 if !scan_panel(s, &mut scores, &mut hits, Pass { queries: group, panel, bars, width: dim, live }) {
                     continue;
                 }
-                let there = who.panel(item) & up_to(to - item);
+                let there = view.panel(item) & up_to(to - item);
                 for (r, &hits) in hits.iter().enumerate() {
                     let (n, hits) = (g * GROUP + r, hits & there);
                     if hits == 0 || n >= lists.len() {
                         continue;
                     }
-                    let skipped = who.skipped(numbers[n]);
+                    let skipped = view.skipped(numbers[n]);
                     bars[r] = lists[n].push(hits, &scores[r * PANEL..(r + 1) * PANEL], item, |place| {
-                        Some(who.row(place)).filter(|row| skipped.binary_search(row).is_err())
+                        Some(view.row(place)).filter(|row| skipped.binary_search(row).is_err())
                     });
                 }
             }

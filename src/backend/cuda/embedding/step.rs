@@ -5,11 +5,11 @@ use crate::Result;
 use crate::backend::cuda::kernels::{Embedding, Kernel};
 use crate::backend::cuda::launch::{Arg, args};
 use crate::backend::cuda::{Cuda, Mat, need, need_len, need_mat, optim};
-use crate::backend::rule::{Rule, run_key};
-use crate::backend::{Plan, Step, Table, TableData};
+use crate::backend::rule::{StepConstants, run_key};
+use crate::backend::{EmbeddingTable, GradientPlan, OptimizerStep, TableData};
 use crate::config::OptimizerKind;
 
-/// Positions of a partial sum (see [`Plan`]).
+/// Positions of a partial sum (see [`GradientPlan`]).
 const CHUNK: usize = 32;
 /// Gradient matrices that a kernel takes.
 const GRADIENTS: usize = 8;
@@ -86,14 +86,14 @@ fn gradient_args(grads: &[Mat<'_, Cuda>], total: usize) -> Vec<Arg> {
 /// positions are checked by the kernel: what does not fit is left out, and is an error at the next read.
 pub(crate) fn backward_step(
     cuda: &Cuda,
-    table: &mut Table<Cuda>,
-    plan: &Plan<'_, Cuda>,
+    table: &mut EmbeddingTable<Cuda>,
+    plan: &GradientPlan<'_, Cuda>,
     grads: &[Mat<'_, Cuda>],
-    step: &Step,
+    step: &OptimizerStep,
 ) -> Result<()> {
     const OP: &str = "embedding_bag_bwd_step";
-    let Table { rows, dim, ref data, ref state1, ref state2, number } = *table;
-    let Plan { uniques, lookups, .. } = *plan;
+    let EmbeddingTable { rows, dim, ref data, ref state1, ref state2, number } = *table;
+    let GradientPlan { uniques, lookups, .. } = *plan;
     need_len(OP, "unique", plan.unique.len(), uniques)?;
     need_len(OP, "starts", plan.starts.len(), uniques + 1)?;
     need_len(OP, "positions", plan.positions.len(), lookups)?;
@@ -150,7 +150,7 @@ pub(crate) fn backward_step(
         dim as u32
     ]
     .to_vec();
-    target.extend(optim::rule_args(&Rule::new(step)));
+    target.extend(optim::rule_args(&StepConstants::new(step)));
     target.push(optim::kind_code(step.kind).into());
     let mut list = target.clone();
     list.extend(args![plan.unique.ptr(), plan.starts.ptr(), plan.positions.ptr(), address(plan.scales)]);

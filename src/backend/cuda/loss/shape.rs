@@ -18,7 +18,7 @@ const SLICE: usize = 128;
 
 /// The tiling of one width and precision: what `kernels/loss.cu` says of its entry points.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Shape {
+pub(crate) struct LossTiling {
     /// Values from row to row of the operands: the dimension, padded with zeros.
     pub width: usize,
     /// Rows of a block.
@@ -37,8 +37,8 @@ pub(crate) struct Shape {
 
 /// How the columns are shared between blocks, by the shape alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Split {
-    /// Blocks beside one another, one for each [`Shape::rows`] rows.
+pub(crate) struct ColumnSplit {
+    /// Blocks beside one another, one for each [`LossTiling::rows`] rows.
     pub blocks: usize,
     /// Parts of the columns.
     pub splits: usize,
@@ -46,9 +46,9 @@ pub(crate) struct Split {
     pub tiles: usize,
 }
 
-impl Shape {
+impl LossTiling {
     /// The tiling for embeddings `dim` wide, at most [`MAX_DIM`].
-    pub(crate) fn new(dim: usize, precision: Precision) -> Shape {
+    pub(crate) fn new(dim: usize, precision: Precision) -> LossTiling {
         let precise = precision == Precision::Fp32;
         let parts = if precise { 2 } else { 1 };
         if dim > SLICE {
@@ -56,12 +56,12 @@ impl Shape {
             let across = width.div_ceil(SLICE);
             let down = (8 / across).max(1);
             let rows = down * if precise { 16 } else { 32 };
-            return Shape { width, rows, columns: 16, stages: 2, threads: across * down * 32, parts, wide: true };
+            return LossTiling { width, rows, columns: 16, stages: 2, threads: across * down * 32, parts, wide: true };
         }
         let width = dim.next_power_of_two().max(32);
         let columns = if width <= 64 { 64 } else { 32 };
         let stages = if precise && width > 32 { 2 } else { 3 };
-        Shape { width, rows: 128 / parts, columns, stages, threads: 128, parts, wide: false }
+        LossTiling { width, rows: 128 / parts, columns, stages, threads: 128, parts, wide: false }
     }
 
     fn tile_bytes(&self, rows: usize) -> usize {
@@ -100,13 +100,13 @@ impl Shape {
     }
 
     /// How `rows` x `columns` is cut.
-    pub(crate) fn split(&self, rows: usize, columns: usize) -> Split {
+    pub(crate) fn split(&self, rows: usize, columns: usize) -> ColumnSplit {
         let blocks = rows.div_ceil(self.rows);
         let all = columns.div_ceil(self.columns);
         let wanted = if self.wide { BLOCKS_WIDE } else { BLOCKS } / blocks.max(1);
         let splits = wanted.min(columns / SPLIT_COLUMNS).clamp(1, MAX_SPLITS);
         let tiles = all.div_ceil(splits).max(1);
-        Split { blocks, splits: all.div_ceil(tiles).max(1), tiles }
+        ColumnSplit { blocks, splits: all.div_ceil(tiles).max(1), tiles }
     }
 
     /// Bytes that one product kernel moves with this tiling: the operands' rows once a split, their columns once a block
@@ -150,7 +150,7 @@ mod tests {
     fn every_width_fits_a_block() {
         for precision in [Precision::Bf16, Precision::Fp32] {
             for dim in 0..=MAX_DIM {
-                let shape = Shape::new(dim, precision);
+                let shape = LossTiling::new(dim, precision);
                 assert!(shape.width >= dim && shape.width.is_multiple_of(16), "{dim}");
                 assert!(shape.threads <= if shape.wide { 256 } else { 128 }, "{dim}");
                 // What a block of sm_80 can have; the narrow kernels fit twice.
@@ -163,7 +163,7 @@ mod tests {
     #[test]
     fn splits_cover_all_columns() {
         for dim in [8, 64, 128, 256, 1024] {
-            let shape = Shape::new(dim, Precision::Bf16);
+            let shape = LossTiling::new(dim, Precision::Bf16);
             for (rows, columns) in [(1, 1), (128, 100_000), (129, 511), (8192, 8192), (1, 1 << 20), (5000, 3000)] {
                 let split = shape.split(rows, columns);
                 let tiles = columns.div_ceil(shape.columns);

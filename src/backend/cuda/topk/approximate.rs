@@ -24,8 +24,8 @@
 //! thousands of items, most of which are passed over without a change to what is kept ([`LONG_BUCKET`]).
 
 use super::plan::{self, Sample, Tile};
-use super::search::{Report, Search, Shortlists};
-use super::{Best, Buf, Codes, Cuda, Form, Items, TopK, each_chunk, exact, need, sample_for};
+use super::search::{QueryChunk, Report, Shortlists};
+use super::{Buf, Codes, Cuda, CudaItems, Form, TopK, TopKOutput, each_chunk, exact, need, sample_for};
 use crate::Result;
 
 /// Items kept a bucket (`topk_scan.cuh`).
@@ -67,8 +67,8 @@ pub(crate) struct Approximate {
 /// those of another catalogue.
 pub(crate) fn topk_approx(
     cuda: &Cuda,
-    best: Best<'_>,
-    items: &Items,
+    best: TopKOutput<'_>,
+    items: &CudaItems,
     codes: Option<&Codes>,
     asked: &TopK<'_, Buf<f32>>,
     recall: f64,
@@ -109,7 +109,7 @@ pub(crate) fn topk_approx(
 }
 
 /// The best of each bucket of a chunk's queries.
-fn buckets(search: &Search<'_>, codes: Option<&Codes>, choice: &Choice) -> Result<Report> {
+fn buckets(search: &QueryChunk<'_>, codes: Option<&Codes>, choice: &Choice) -> Result<Report> {
     let form = if codes.is_some() { Form::Int8 } else { Form::Bf16 };
     let prepared = search.items.prepare(search.cuda, form, search.queries, search.rows)?;
     let room = choice.tile.buckets * choice.splits * KEPT;

@@ -1,7 +1,7 @@
 //! A catalogue on the device for searches that may miss a part of the best: its fp32 and bf16 rows, and int8 codes.
 
 use super::approximate::topk_approx;
-use super::{Best, Codes, Cuda, Items, Skip, TopK, topk_reported};
+use super::{Codes, Cuda, CudaItems, Skip, TopK, TopKOutput, topk_reported};
 use crate::Result;
 use crate::backend::Memory;
 
@@ -9,21 +9,21 @@ use crate::backend::Memory;
 const PIECE: usize = 1 << 14;
 
 /// Items in the order that they were given in; ties go by that order.
-pub(crate) struct Index {
-    items: Items,
+pub(crate) struct CudaIndex {
+    items: CudaItems,
     /// Absent where there are no items.
     codes: Option<Codes>,
     /// Whether every value is a finite number. A shortcut's scan may lose an item whose score is not.
     finite: bool,
 }
 
-impl Index {
+impl CudaIndex {
     /// Of `rows` rows of `dim` values each; `row` gives one.
     ///
     /// # Errors
     /// [`Error::DeviceMemory`] where they do not fit.
-    pub(crate) fn new<'a>(cuda: &Cuda, rows: usize, dim: usize, row: impl Fn(usize) -> &'a [f32]) -> Result<Index> {
-        let mut items = Items::new(cuda, rows, dim)?;
+    pub(crate) fn new<'a>(cuda: &Cuda, rows: usize, dim: usize, row: impl Fn(usize) -> &'a [f32]) -> Result<CudaIndex> {
+        let mut items = CudaItems::new(cuda, rows, dim)?;
         let (mut first, mut finite) = (0, true);
         while first < rows {
             let piece = PIECE.min(rows - first);
@@ -33,18 +33,18 @@ impl Index {
             first += piece;
         }
         let codes = if rows > 0 { Some(items.codes(cuda)?) } else { None };
-        Ok(Index { items, codes, finite })
+        Ok(CudaIndex { items, codes, finite })
     }
 
     /// The k best of each query, or at least the part `recall` of them in expectation (1: all, in the bits of the CPU's
     /// scan). Everybody gets k items whenever that many may be given. Where less than all is asked for, items that are alike
     /// must not stand in a pattern: the scan takes their places for random.
-    pub(crate) fn search(&self, cuda: &Cuda, best: Best<'_>, asked: &TopK<'_, [f32]>, recall: f32) -> Result<()> {
+    pub(crate) fn search(&self, cuda: &Cuda, best: TopKOutput<'_>, asked: &TopK<'_, [f32]>, recall: f32) -> Result<()> {
         let &TopK { queries, rows, k, skip } = asked;
-        let Best { ids, scores } = best;
+        let TopKOutput { ids, scores } = best;
         let there = cuda.upload(queries.to_vec())?;
         let (items, codes, all) = (&self.items, self.codes.as_ref(), TopK { queries: &there, rows, k, skip });
-        let best = Best { ids: &mut *ids, scores: &mut *scores };
+        let best = TopKOutput { ids: &mut *ids, scores: &mut *scores };
         if recall >= 1.0 || !self.finite {
             topk_reported(cuda, best, items, codes, &all)?;
             return Ok(());
@@ -65,7 +65,7 @@ impl Index {
                 (Some(skip), Some(offsets), Some((from, to))) => Some(Skip { offsets, items: &skip.items[from..to] }),
                 _ => None,
             };
-            let best = Best { ids: &mut ids[q * k..(q + 1) * k], scores: &mut scores[q * k..(q + 1) * k] };
+            let best = TopKOutput { ids: &mut ids[q * k..(q + 1) * k], scores: &mut scores[q * k..(q + 1) * k] };
             topk_reported(cuda, best, items, codes, &TopK { queries: &query, rows: 1, k, skip })?;
         }
         Ok(())

@@ -13,7 +13,7 @@ const ROWS: usize = 8;
 const STATS: usize = 4;
 
 /// Item embeddings: fp32 rows for exact scores, bf16 rows for the scan, and maxima of norms that bound its error.
-pub(crate) struct Items {
+pub(crate) struct CudaItems {
     pub(super) rows: usize,
     pub(super) dim: usize,
     /// N x `pitch`, zero beyond `dim`.
@@ -46,7 +46,7 @@ pub(super) struct Prepared {
     pub errors: Buf<f32>,
     /// Bounds of the scores.
     pub ceilings: Buf<f32>,
-    /// [`State`](super::search::State) of each query.
+    /// [`QueryState`](super::search::QueryState) of each query.
     pub states: Buf<u32>,
 }
 
@@ -68,12 +68,12 @@ fn grid(op: &'static str, rows: usize) -> Result<[u32; 3]> {
     Ok([rows.div_ceil(ROWS) as u32, 1, 1])
 }
 
-impl Items {
+impl CudaItems {
     /// See [`Scan::items`](crate::backend::Scan::items).
-    pub(crate) fn new(cuda: &Cuda, rows: usize, dim: usize) -> Result<Items> {
+    pub(crate) fn new(cuda: &Cuda, rows: usize, dim: usize) -> Result<CudaItems> {
         need("items", rows < i32::MAX as usize, "fewer than 2^31 - 1 items", rows)?;
         let (pitch, bytes) = (dim.next_multiple_of(8), Form::Bf16.row_bytes(dim));
-        let mut items = Items {
+        let mut items = CudaItems {
             rows,
             dim,
             exact: cuda.uninit(rows * pitch)?,

@@ -1,15 +1,15 @@
 //! One chunk of queries: sample, scan, rank, and what is left over.
 
-use super::items::{Codes, Items, Prepared};
+use super::items::{Codes, CudaItems, Prepared};
 use super::plan::{self, Form, RANK_THREADS, Sample, Tile};
 use crate::Result;
 use crate::backend::cuda::launch::args;
 use crate::backend::cuda::{Buf, Cuda};
 
 /// What a query still needs (`topk_rank.cuh`); anything else: a ranking of all items.
-pub(super) struct State;
+pub(super) struct QueryState;
 
-impl State {
+impl QueryState {
     /// Nothing.
     const DONE: u32 = 0;
     /// Another scan, with the threshold that the last one found.
@@ -33,9 +33,9 @@ impl Skips {
 
 /// A chunk of queries and where its results go. Lengths are checked before it is made: `queries` is the address of
 /// `rows` x dim values, `ids` and `scores` hold rows x k.
-pub(super) struct Search<'a> {
+pub(super) struct QueryChunk<'a> {
     pub cuda: &'a Cuda,
-    pub items: &'a Items,
+    pub items: &'a CudaItems,
     pub queries: u64,
     pub rows: usize,
     pub k: usize,
@@ -94,14 +94,14 @@ impl Report {
 }
 
 /// Items in the form that the scan reads.
-fn form_of(items: &Items, codes: Option<&Codes>) -> (Form, u64, u64) {
+fn form_of(items: &CudaItems, codes: Option<&Codes>) -> (Form, u64, u64) {
     match codes {
         None => (Form::Bf16, items.scan.ptr(), 0),
         Some(codes) => (Form::Int8, codes.codes.ptr(), codes.scales.ptr()),
     }
 }
 
-impl Search<'_> {
+impl QueryChunk<'_> {
     /// The exact answer, by a scan of `codes` or of bf16 rows. `margin`: 1, or less for an answer that may miss items
     /// whose approximate scores are off by more than this part of the bound.
     pub(super) fn scan(&self, codes: Option<&Codes>, sample: &Sample, ranks: &[u32], margin: f32) -> Result<Report> {
@@ -126,14 +126,14 @@ impl Search<'_> {
             self.filter(&prepared, codes, kept, limits, picked)?;
             self.rank(&prepared, kept, limits, margin, picked)?;
             cuda.download(&mut states, &prepared.states, 0)?;
-            let again: Vec<u32> = places(&states, State::RESCAN);
-            if again.is_empty() || round == RESCANS {
+            let rescan: Vec<u32> = places(&states, QueryState::RESCAN);
+            if rescan.is_empty() || round == RESCANS {
                 break;
             }
-            report.rescanned += again.len();
-            let buf = cuda.uninit(again.len())?;
-            cuda.send(&buf, &again)?;
-            index = Some((buf, again.len()));
+            report.rescanned += rescan.len();
+            let buf = cuda.uninit(rescan.len())?;
+            cuda.send(&buf, &rescan)?;
+            index = Some((buf, rescan.len()));
         }
         report.add(self.leftover(&prepared)?);
         Ok(report)
@@ -144,7 +144,7 @@ impl Search<'_> {
         let cuda = self.cuda;
         let mut states = vec![0; self.rows];
         cuda.download(&mut states, &prepared.states, 0)?;
-        let left: Vec<u32> = (0..self.rows as u32).filter(|&q| states[q as usize] != State::DONE).collect();
+        let left: Vec<u32> = (0..self.rows as u32).filter(|&q| states[q as usize] != QueryState::DONE).collect();
         if !left.is_empty() {
             let buf = cuda.uninit(left.len())?;
             cuda.send(&buf, &left)?;

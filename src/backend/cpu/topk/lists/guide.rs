@@ -1,7 +1,7 @@
 //! What leads queries to lists: the codes of all centroids, with one more column.
 
 use super::super::super::Cpu;
-use super::super::candidates::Candidates;
+use super::super::candidates::TopKCandidates;
 use super::super::codes::{ItemCodes, QueryCode, step};
 use super::super::scan::up_to;
 use crate::backend::cpu::simd::{GROUP, PANEL, Pass, Simd, query_code_at, scan_codes};
@@ -27,7 +27,7 @@ pub(crate) struct Guide {
 }
 
 /// A list, and how much of the score a query may find there: a score that it is likely not to miss.
-pub(super) type Promise = (u32, f32);
+pub(super) type ListEstimate = (u32, f32);
 
 /// Queries as the guide reads them.
 pub(super) struct Guided {
@@ -97,7 +97,7 @@ impl Guide {
         guided: &Guided,
         most: usize,
         bars: Option<&[f32]>,
-    ) -> Vec<Vec<Promise>> {
+    ) -> Vec<Vec<ListEstimate>> {
         let (rows, width, lists) = (guided.about.len(), self.codes.width, self.counts.len());
         let start = |n: usize| match bars {
             None => f32::NEG_INFINITY,
@@ -106,7 +106,7 @@ impl Guide {
                 ((bars[n] - shift) / unit + excess).floor()
             }
         };
-        let mut found: Vec<Candidates> = (0..rows).map(|n| Candidates::from_bar(most, start(n))).collect();
+        let mut found: Vec<TopKCandidates> = (0..rows).map(|n| TopKCandidates::from_bar(most, start(n))).collect();
         let (mut sums, mut hits) = ([0.0; GROUP * PANEL], [0; GROUP]);
         for first in (0..rows).step_by(GROUP) {
             let live = (rows - first).min(GROUP);
@@ -125,7 +125,7 @@ impl Guide {
                 }
             }
         }
-        let promise = |(list, n): (Candidates, usize)| {
+        let promise = |(list, n): (TopKCandidates, usize)| {
             let About { unit, excess, shift } = guided.about[n];
             list.sorted().map(|(sum, list)| (list, (sum - excess) * unit + shift)).collect()
         };

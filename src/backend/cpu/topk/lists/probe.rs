@@ -2,13 +2,13 @@
 
 use std::ops::Range;
 
-use super::super::candidates::Candidates;
+use super::super::candidates::TopKCandidates;
 use super::super::certified::{Group, Score, push};
 use super::super::codes::QueryCode;
 use super::super::shortlist::Shortlist;
-use super::super::{Items, Search};
-use super::guide::{Guide, Promise};
-use super::{Lists, within};
+use super::super::{CpuItems, TopKQueries};
+use super::guide::{Guide, ListEstimate};
+use super::{InvertedLists, within};
 use crate::backend::cpu::Cpu;
 use crate::backend::cpu::simd::{GROUP, Op, PANEL, Pass, Simd, query_code_at, scan_codes};
 use crate::threads::ranges;
@@ -25,10 +25,10 @@ const FIRST_ITEMS_A_PLACE: usize = 8;
 /// there may be more, or that no code stands for.
 pub(super) fn search(
     cpu: &Cpu,
-    lists: &Lists,
+    lists: &InvertedLists,
     ids: &mut [u32],
     scores: &mut [f32],
-    search: &Search<'_>,
+    search: &TopKQueries<'_>,
     guide: &Guide,
 ) -> (u64, Vec<usize>) {
     if search.k == 0 || search.rows == 0 {
@@ -61,22 +61,22 @@ pub(super) fn search(
 
 /// Queries `first..first + rows`.
 struct Probe<'a> {
-    lists: &'a Lists,
-    search: &'a Search<'a>,
+    lists: &'a InvertedLists,
+    search: &'a TopKQueries<'a>,
     guide: &'a Guide,
     first: usize,
     rows: usize,
 }
 
 /// A query on its way.
-struct Asked {
+struct ProbedQuery {
     code: QueryCode,
     list: Shortlist,
 }
 
 impl Op for Probe<'_> {
     /// Items read, and a list for each query; absent where it was given up.
-    type Output = (u64, Vec<Option<Candidates>>);
+    type Output = (u64, Vec<Option<TopKCandidates>>);
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> Self::Output {
@@ -84,10 +84,10 @@ impl Op for Probe<'_> {
         let (width, k) = (items.codes.width, self.search.k);
         let mut codes = vec![0; self.rows * width];
         let margin = margin(items.dim);
-        let mut asked: Vec<Option<Asked>> = Vec::with_capacity(self.rows);
+        let mut asked: Vec<Option<ProbedQuery>> = Vec::with_capacity(self.rows);
         for (query, codes) in self.queries().zip(codes.chunks_exact_mut(width)) {
             let code = QueryCode::encode(codes, query, |k| k);
-            asked.push(code.map(|code| Asked { code: code.narrowed(margin), list: Shortlist::new(k) }));
+            asked.push(code.map(|code| ProbedQuery { code: code.narrowed(margin), list: Shortlist::new(k) }));
         }
         let reaches = self.queries().map(|query| reach(s, query, &self.lists.shape));
         let guided = self.guide.encode(s, self.all(), reaches);
@@ -112,7 +112,7 @@ impl Op for Probe<'_> {
         pairs.clear();
         let mut wide = Vec::new();
         for (n, lists) in known.iter().enumerate() {
-            let Some(Asked { list, .. }) = &mut asked[n] else { continue };
+            let Some(ProbedQuery { list, .. }) = &mut asked[n] else { continue };
             let query = self.query(n);
             if !list.cut(&mut |entries| s.run(Score { items, query, entries })) {
                 asked[n] = None;
@@ -130,12 +130,12 @@ impl Op for Probe<'_> {
         self.look_wide(s, &asked, &known, &read, &wide, &mut pairs);
         all += self.read(s, &mut asked, &codes, &mut pairs);
 
-        let who = &self.search.who;
-        let finish = |(n, asked): (usize, Option<Asked>)| {
+        let view = &self.search.view;
+        let finish = |(n, asked): (usize, Option<ProbedQuery>)| {
             let query = self.query(n);
-            let mut found = Candidates::new(k, false);
+            let mut found = TopKCandidates::new(k, false);
             for entry in asked?.list.finish(&mut |entries| s.run(Score { items, query, entries })) {
-                found.insert(entry.low, who.row(entry.item));
+                found.insert(entry.low, view.row(entry.item));
             }
             Some(found)
         };
@@ -163,8 +163,8 @@ impl Probe<'_> {
     fn look_wide<S: Simd>(
         &self,
         s: S,
-        asked: &[Option<Asked>],
-        known: &[Vec<Promise>],
+        asked: &[Option<ProbedQuery>],
+        known: &[Vec<ListEstimate>],
         read: &[usize],
         wide: &[usize],
         pairs: &mut Vec<(u32, u32)>,
@@ -187,7 +187,7 @@ impl Probe<'_> {
 
     /// Searches lists for queries; `pairs` are of a list and a query each. Answers how many items that were.
     #[inline(always)]
-    fn read<S: Simd>(&self, s: S, asked: &mut [Option<Asked>], codes: &[i8], pairs: &mut [(u32, u32)]) -> u64 {
+    fn read<S: Simd>(&self, s: S, asked: &mut [Option<ProbedQuery>], codes: &[i8], pairs: &mut [(u32, u32)]) -> u64 {
         let mut items = 0;
         let width = self.lists.items.codes.width;
         pairs.sort_unstable();
@@ -201,7 +201,7 @@ impl Probe<'_> {
                 let mut queries = [0; GROUP];
                 let mut live = 0;
                 for &(_, n) in pairs {
-                    let Some(Asked { code, list }) = &asked[n as usize] else { continue };
+                    let Some(ProbedQuery { code, list }) = &asked[n as usize] else { continue };
                     group.set(live, code);
                     group.bars[live] = list.bar();
                     queries[live] = n as usize;
@@ -222,18 +222,18 @@ impl Probe<'_> {
     fn scan<S: Simd>(
         &self,
         s: S,
-        asked: &mut [Option<Asked>],
+        asked: &mut [Option<ProbedQuery>],
         queries: &[usize],
         group: &mut Group,
         codes: &[i8],
         places: Range<usize>,
     ) {
         let Range { start: from, end: to } = places;
-        let items: &Items = &self.lists.items;
-        let (who, width) = (&self.search.who, items.codes.width);
+        let items: &CpuItems = &self.lists.items;
+        let (view, width) = (&self.search.view, items.codes.width);
         let (mut sums, mut hits, mut bars) = ([0.0; GROUP * PANEL], [0; GROUP], [0.0; GROUP]);
         for first in (from / PANEL * PANEL..to).step_by(PANEL) {
-            let there = who.panel(first) & within(first, from, to);
+            let there = view.panel(first) & within(first, from, to);
             if there == 0 {
                 continue;
             }
@@ -244,9 +244,9 @@ impl Probe<'_> {
                 continue;
             }
             for (r, (&n, &hits)) in queries.iter().zip(&hits).enumerate().filter(|(_, (_, hits))| **hits & there != 0) {
-                let Some(Asked { code, list }) = &mut asked[n] else { continue };
+                let Some(ProbedQuery { code, list }) = &mut asked[n] else { continue };
                 let (query, sums) = (self.query(n), &sums[r * PANEL..(r + 1) * PANEL]);
-                let kept = push(code, list, (panel, sums, hits & there), first, who, self.first + n, |entries| {
+                let kept = push(code, list, (panel, sums, hits & there), first, view, self.first + n, |entries| {
                     s.run(Score { items, query, entries });
                 });
                 group.bars[r] = if kept { list.bar() } else { f32::INFINITY };

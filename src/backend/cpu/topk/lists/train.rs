@@ -1,8 +1,8 @@
 //! From a catalogue to lists: k-means, by the codes that searches use.
 
 use super::super::super::Cpu;
-use super::super::Items;
-use super::{Guide, Lists};
+use super::super::CpuItems;
+use super::{Guide, InvertedLists};
 use crate::backend::cpu::simd::{Op, Simd};
 use crate::rng::Rng;
 use crate::{Result, memory};
@@ -29,7 +29,7 @@ pub(crate) fn lists_for(items: usize) -> usize {
 ///
 /// # Errors
 /// [`Error::OutOfMemory`](crate::Error::OutOfMemory).
-pub(crate) fn train(cpu: &Cpu, values: &[f32], dim: usize, seed: u64) -> Result<Option<Lists>> {
+pub(crate) fn train(cpu: &Cpu, values: &[f32], dim: usize, seed: u64) -> Result<Option<InvertedLists>> {
     let rows = values.len() / dim.max(1);
     if rows == 0 || dim == 0 || !encodable(values) {
         return Ok(None);
@@ -46,13 +46,13 @@ pub(crate) fn train(cpu: &Cpu, values: &[f32], dim: usize, seed: u64) -> Result<
     lay_out(cpu, values, dim, centroids, &nearest).map(Some)
 }
 
-impl Lists {
+impl InvertedLists {
     /// Lists about the same centroids with these items in place of the old ones; `ids` are their rows. None where some
     /// value cannot be encoded.
     ///
     /// # Errors
     /// [`Error::OutOfMemory`](crate::Error::OutOfMemory).
-    pub(crate) fn again(&self, cpu: &Cpu, values: &[f32], ids: &[u32]) -> Result<Option<Lists>> {
+    pub(crate) fn reassigned(&self, cpu: &Cpu, values: &[f32], ids: &[u32]) -> Result<Option<InvertedLists>> {
         let dim = self.items.dim;
         if !encodable(values) {
             return Ok(None);
@@ -158,7 +158,7 @@ fn means(cpu: &Cpu, values: &[f32], nearest: &[u32], old: &[f32], dim: usize, rn
 }
 
 /// Puts the rows where their lists are.
-fn lay_out(cpu: &Cpu, values: &[f32], dim: usize, centroids: Vec<f32>, nearest: &[u32]) -> Result<Lists> {
+fn lay_out(cpu: &Cpu, values: &[f32], dim: usize, centroids: Vec<f32>, nearest: &[u32]) -> Result<InvertedLists> {
     let lists = centroids.len() / dim;
     let (starts, order) = group(nearest, lists)?;
     let mut placed = memory::zeros::<f32>(values.len(), WHAT)?;
@@ -180,8 +180,8 @@ fn lay_out(cpu: &Cpu, values: &[f32], dim: usize, centroids: Vec<f32>, nearest: 
         }
     });
     let shape = shape(&placed, &starts, &centroids, dim);
-    let items = Items::of(cpu, placed, dim)?;
-    Ok(Lists {
+    let items = CpuItems::of(cpu, placed, dim)?;
+    Ok(InvertedLists {
         items,
         order: order.into(),
         starts: starts.into(),

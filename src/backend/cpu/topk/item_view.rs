@@ -7,7 +7,7 @@ use crate::backend::cpu::{need, need_len};
 
 /// Items lie at places; a place's row is what a caller knows the item by.
 #[derive(Clone, Copy, Default)]
-pub(crate) struct Who<'a> {
+pub(crate) struct ItemView<'a> {
     /// The row of each place; absent, a place is its row.
     pub order: Option<&'a [u32]>,
     /// Bit j of word i: the item at place 32 i + j may be given; absent, every one may be.
@@ -16,7 +16,7 @@ pub(crate) struct Who<'a> {
     pub skip: Option<Skip<'a>>,
 }
 
-impl<'a> Who<'a> {
+impl<'a> ItemView<'a> {
     pub(super) fn check(&self, op: &'static str, queries: usize, places: usize) -> Result<()> {
         if let Some(order) = self.order {
             need_len(op, "order", order.len(), places)?;
