@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use crate::data::dataset::{Dataset, Split};
 use crate::data::vocabulary::Vocabulary;
 use crate::index::exact::check;
-use crate::index::users::{Reading, Users};
+use crate::index::users::{BlockOptions, Users};
 use crate::index::{Exclude, Found, Lists, Progress, Ranker, Seen, UserBlock};
 use crate::settings::{Baselines, View};
 use crate::threads::Threads;
@@ -250,12 +250,12 @@ impl Evaluator {
             View::Next => Exclude::None,
         };
         let (history, memory) = (ranker.history_len(), self.options.memory);
-        let reading = Reading { seen: Some(&self.seen), exclude, history, memory, k };
+        let block_options = BlockOptions { seen: Some(&self.seen), exclude, history, memory, k };
         let (mut block, mut skip) = (UserBlock::default(), Lists::default());
         let mut next = 0;
         while next < users.len() {
             let first = next;
-            next = users.block(first, &reading, &mut block, &mut skip)?;
+            next = users.block(first, &block_options, &mut block, &mut skip)?;
             let skipped = (exclude != Exclude::None).then_some(&skip);
             let found = ranker.top_k(&block, k, skipped)?;
             check(&found, block.len(), k)?;

@@ -15,7 +15,7 @@ use crate::{Error, Result};
 use super::diversity::{Diversity, ListCounter};
 use super::predictions::{IdKind, Place, PredictionWriter};
 use super::seen::{Exclude, Seen};
-use super::users::{Reading, Users};
+use super::users::{BlockOptions, Users};
 use super::{Found, Lists, NO_ITEM, Progress, Ranker, UserBlock};
 
 /// How [`recommend`] works.
@@ -108,7 +108,7 @@ pub fn recommend(
     check_k(k)?;
     let history = history_of(ranker, seen)?;
     let start = Instant::now();
-    let reading = Reading { seen, exclude: options.exclude, history, memory: options.memory, k };
+    let block_options = BlockOptions { seen, exclude: options.exclude, history, memory: options.memory, k };
     let writer = PredictionWriter::create(out, users.kind(), IdKind::of(&items.table.ids), options.by_user)?;
     let (blocks, to_write) = sync_channel::<Message>(1);
     // Writing a block runs beside the ranking of the next.
@@ -130,7 +130,7 @@ pub fn recommend(
             let mut next = 0;
             while next < users.len() {
                 let first = next;
-                next = users.block(first, &reading, &mut block, &mut skip)?;
+                next = users.block(first, &block_options, &mut block, &mut skip)?;
                 let found = ranker.top_k(&block, k, (options.exclude != Exclude::None).then_some(&skip))?;
                 check(&found, block.len(), k)?;
                 counter.push(&found);

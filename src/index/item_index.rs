@@ -51,7 +51,7 @@ use crate::slab::Slab;
 use crate::{Error, Result};
 use base::Base;
 use change::Tail;
-use engine::Engine;
+use engine::SearchEngine;
 
 /// Items to be found by inner product. An item is known by a number of the caller's, its row in the vocabulary as a rule.
 pub struct ItemIndex {
@@ -72,7 +72,7 @@ pub struct ItemIndex {
     /// Changes with the items, and is no other index's: what was made for other items does not fit.
     generation: u64,
     guides: Guides,
-    engine: Engine,
+    engine: SearchEngine,
 }
 
 /// What is known of an index beside its items.
@@ -188,7 +188,7 @@ impl ItemIndex {
             return Err(shape("a filter of this index in its current state", found));
         }
         let mut found = Found::empty(rows, k)?;
-        if let Engine::Cuda(device) = &self.engine {
+        if let SearchEngine::Cuda(device) = &self.engine {
             let recall = self.about.scan_recall.unwrap_or(1.0);
             self.search_on(device, &mut found, queries, filter, recall)?;
             return Ok((found, (self.len() * rows) as u64));
@@ -207,7 +207,7 @@ impl ItemIndex {
     fn search_exactly(&self, queries: &[f32], k: usize, only: Option<&Admitted>) -> Result<Found> {
         let rows = self.rows_of(queries)?;
         let mut found = Found::empty(rows, k)?;
-        if let Engine::Cuda(device) = &self.engine {
+        if let SearchEngine::Cuda(device) = &self.engine {
             self.search_on(device, &mut found, queries, &Filter { only, ..Filter::default() }, 1.0)?;
             return Ok(found);
         }

@@ -19,7 +19,7 @@ use crate::{Error, Result};
 pub(crate) mod columns;
 pub(crate) mod text;
 
-use columns::{Columns, from_arrow};
+use columns::{PredictionColumns, from_arrow};
 use text::{Id, PlaceLine, TextSink, UserLine};
 
 /// Rows of a Parquet row group, which is held in memory until it is whole.
@@ -70,8 +70,8 @@ pub struct PredictionWriter {
 }
 
 enum Sink {
-    Arrow(Columns, Box<arrow_ipc::writer::FileWriter<BufWriter<File>>>),
-    Parquet(Columns, Box<ArrowWriter<BufWriter<File>>>),
+    Arrow(PredictionColumns, Box<arrow_ipc::writer::FileWriter<BufWriter<File>>>),
+    Parquet(PredictionColumns, Box<ArrowWriter<BufWriter<File>>>),
     Csv(Box<csv::Writer<TextSink>>, String),
     JsonLines(TextSink),
     UserLines(TextSink),
@@ -196,7 +196,7 @@ impl Format {
 
 impl Sink {
     fn start(format: Format, out: BufWriter<File>, users: IdKind, items: IdKind, by_user: bool) -> io::Result<Sink> {
-        let columns = || Columns::new(users, items);
+        let columns = || PredictionColumns::new(users, items);
         Ok(match format {
             Format::Arrow => {
                 let columns = columns();

@@ -9,7 +9,7 @@ use crate::{Error, Result, memory};
 
 mod held_out;
 
-use held_out::HeldOut;
+use held_out::HeldOutItems;
 
 pub use crate::settings::Exclude;
 
@@ -38,7 +38,7 @@ impl Exclude {
 #[derive(Clone, Debug)]
 pub struct Seen {
     history: Arc<History>,
-    held_out: Option<Arc<HeldOut>>,
+    held_out: Option<Arc<HeldOutItems>>,
     /// Who a user is in the dataset; absent where users are numbered the same.
     users: Option<Arc<Others>>,
     /// The vocabulary's item row of each number of the dataset (0: none); absent where both are numbered the same.
@@ -93,7 +93,7 @@ impl Seen {
     /// [`Error::Memory`] when they take more than `memory` bytes, [`Error::IdOutOfRange`], or whatever opening the
     /// shards gives.
     pub fn with_held_out(mut self, dataset: &Dataset, memory: u64) -> Result<Seen> {
-        self.held_out = HeldOut::read(dataset, memory)?.map(Arc::new);
+        self.held_out = HeldOutItems::read(dataset, memory)?.map(Arc::new);
         Ok(self)
     }
 

@@ -12,11 +12,11 @@ use super::{Lists, UserBlock};
 #[derive(Debug)]
 pub struct Users<'a> {
     vocabulary: &'a Vocabulary,
-    who: Who,
+    selection: UserSelection,
 }
 
 #[derive(Debug)]
-enum Who {
+enum UserSelection {
     /// Rows 1, 2, … of the vocabulary.
     All,
     /// Vocabulary rows, or numbers of unseen ids.
@@ -39,7 +39,7 @@ pub(super) struct Listed {
 
 /// What to read for a block of users.
 #[derive(Clone, Copy)]
-pub(crate) struct Reading<'a> {
+pub(crate) struct BlockOptions<'a> {
     /// The users' items.
     pub seen: Option<&'a Seen>,
     /// What skip lists hold, beside the items that a file gives; none are made for [`Exclude::None`].
@@ -57,7 +57,7 @@ const USER_BYTES: u64 = 16 << 10;
 /// Blocks are no larger than this: more users would not make the work per item any cheaper.
 const MAX_USERS: u64 = 8192;
 
-impl Reading<'_> {
+impl BlockOptions<'_> {
     /// The most users and the most skipped items of a block.
     ///
     /// # Errors
@@ -82,27 +82,27 @@ impl<'a> Users<'a> {
     /// Every user of the vocabulary, in its order, then those that only the other splits name (cold: row 0, their
     /// features, no history).
     pub fn all(vocabulary: &'a Vocabulary) -> Users<'a> {
-        Users { vocabulary, who: Who::All }
+        Users { vocabulary, selection: UserSelection::All }
     }
 
     /// These users: vocabulary rows, or numbers of unseen ids (they are cold: row 0, their features, no history).
     pub fn of(vocabulary: &'a Vocabulary, ids: Vec<u32>) -> Users<'a> {
-        Users { vocabulary, who: Who::Ids(ids) }
+        Users { vocabulary, selection: UserSelection::Ids(ids) }
     }
 
     pub(super) fn listed(vocabulary: &'a Vocabulary, listed: Listed) -> Users<'a> {
-        Users { vocabulary, who: Who::Listed(Box::new(listed)) }
+        Users { vocabulary, selection: UserSelection::Listed(Box::new(listed)) }
     }
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        match &self.who {
-            Who::All => {
+        match &self.selection {
+            UserSelection::All => {
                 let unseen = self.vocabulary.unseen.as_ref().map_or(0, |table| table.len());
                 self.vocabulary.rows().saturating_sub(1) + unseen
             }
-            Who::Ids(ids) => ids.len(),
-            Who::Listed(listed) => listed.ids.len(),
+            UserSelection::Ids(ids) => ids.len(),
+            UserSelection::Listed(listed) => listed.ids.len(),
         }
     }
 
@@ -113,22 +113,22 @@ impl<'a> Users<'a> {
 
     /// The raw id of user `i`, as the vocabulary or the file has it.
     pub fn name(&self, i: usize) -> Option<RawId<'_>> {
-        match &self.who {
-            Who::All => self.vocabulary.raw(u32::try_from(i).ok()?.checked_add(1)?),
-            Who::Ids(ids) => self.vocabulary.raw(*ids.get(i)?),
-            Who::Listed(listed) => (i < listed.names.len()).then(|| listed.names.get(i)),
+        match &self.selection {
+            UserSelection::All => self.vocabulary.raw(u32::try_from(i).ok()?.checked_add(1)?),
+            UserSelection::Ids(ids) => self.vocabulary.raw(*ids.get(i)?),
+            UserSelection::Listed(listed) => (i < listed.names.len()).then(|| listed.names.get(i)),
         }
     }
 
     /// The type of the raw ids.
     pub fn kind(&self) -> IdKind {
-        match &self.who {
-            Who::Listed(listed) => IdKind::of(&listed.names),
+        match &self.selection {
+            UserSelection::Listed(listed) => IdKind::of(&listed.names),
             _ => IdKind::of(&self.vocabulary.table.ids),
         }
     }
 
-    /// Fills `block` and `skip` with the users from `start` on, as many as `reading` allows, and returns where the
+    /// Fills `block` and `skip` with the users from `start` on, as many as `options` allows, and returns where the
     /// next block starts. Where nothing is excluded, `skip` stays empty.
     ///
     /// # Errors
@@ -136,11 +136,11 @@ impl<'a> Users<'a> {
     pub(crate) fn block(
         &self,
         start: usize,
-        reading: &Reading<'_>,
+        options: &BlockOptions<'_>,
         block: &mut UserBlock,
         skip: &mut Lists,
     ) -> Result<usize> {
-        let (max_users, max_skipped) = reading.limits()?;
+        let (max_users, max_skipped) = options.limits()?;
         let end = self.len().min(start.saturating_add(max_users));
         skip.clear();
         let mut history = block.history.take().unwrap_or_default();
@@ -149,29 +149,29 @@ impl<'a> Users<'a> {
         let mut numbers = Vec::with_capacity(end - start);
         let mut items = Vec::new();
         for i in start..end {
-            let number = match &self.who {
-                Who::All => i as u32 + 1,
-                Who::Ids(ids) => ids[i],
-                Who::Listed(listed) => listed.ids[i],
+            let number = match &self.selection {
+                UserSelection::All => i as u32 + 1,
+                UserSelection::Ids(ids) => ids[i],
+                UserSelection::Listed(listed) => listed.ids[i],
             };
             numbers.push(number);
             items.clear();
-            let known = reading.seen.filter(|_| reading.exclude != Exclude::None || reading.history > 0);
+            let known = options.seen.filter(|_| options.exclude != Exclude::None || options.history > 0);
             let known = known.map(|seen| (seen, seen.number(number, self.name(i))));
             if let Some((seen, number)) = known {
                 seen.training(number, &mut items)?;
             }
-            if let Who::Listed(listed) = &self.who
+            if let UserSelection::Listed(listed) = &self.selection
                 && let Some(given) = &listed.given
             {
                 items.extend_from_slice(given.get(i));
             }
-            if reading.history > 0 {
-                history.values.extend_from_slice(&items[items.len().saturating_sub(reading.history)..]);
+            if options.history > 0 {
+                history.values.extend_from_slice(&items[items.len().saturating_sub(options.history)..]);
                 history.close();
             }
-            if reading.exclude != Exclude::None {
-                if let Some((seen, number)) = known.filter(|_| reading.exclude == Exclude::All) {
+            if options.exclude != Exclude::None {
+                if let Some((seen, number)) = known.filter(|_| options.exclude == Exclude::All) {
                     seen.held_out(number, &mut items);
                 }
                 items.sort_unstable();
@@ -184,9 +184,9 @@ impl<'a> Users<'a> {
             }
         }
         let end = start + numbers.len();
-        block.history = (reading.history > 0).then_some(history);
-        block.features = match &self.who {
-            Who::Listed(listed) if listed.features.is_some() => {
+        block.history = (options.history > 0).then_some(history);
+        block.features = match &self.selection {
+            UserSelection::Listed(listed) if listed.features.is_some() => {
                 listed.features.iter().flatten().map(|column| slice(column, start, end)).collect()
             }
             _ => self.vocabulary.features_of(&numbers),
@@ -224,11 +224,11 @@ pub(crate) fn sample(
     // The multiplication is done in 64 bits: both factors are below 2^32.
     let ids = (0..sampled as u64).map(|i| 1 + (i * all as u64 / sampled as u64) as u32).collect();
     let sample = Users::of(vocabulary, ids);
-    let reading = Reading { seen: Some(seen), exclude: Exclude::Train, history, memory: 512 << 20, k: 0 };
+    let options = BlockOptions { seen: Some(seen), exclude: Exclude::Train, history, memory: 512 << 20, k: 0 };
     let (mut blocks, mut next) = (Vec::new(), 0);
     while next < sample.len() {
         let (mut block, mut skip) = (UserBlock::default(), Lists::default());
-        next = sample.block(next, &reading, &mut block, &mut skip)?;
+        next = sample.block(next, &options, &mut block, &mut skip)?;
         blocks.push((block, skip));
     }
     Ok(blocks)

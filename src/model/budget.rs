@@ -7,7 +7,7 @@ use crate::config::{Config, Dtype, Negatives, OptimizerKind, Precision, Resolved
 use crate::data::dataset::Dataset;
 use crate::data::shape::Shape;
 use crate::model::core::state_lens;
-use crate::model::spec::{ModelSpec, Source, TowerSpec};
+use crate::model::spec::{InputSource, ModelSpec, TowerSpec};
 
 /// Bytes of device memory, by what they hold.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -86,8 +86,8 @@ fn tower_bytes(spec: &TowerSpec, rows: u64) -> u64 {
         .inputs
         .iter()
         .map(|input| match input.source {
-            Source::History(n) => n as u64,
-            Source::Id | Source::Column(_) => 1,
+            InputSource::History(n) => n as u64,
+            InputSource::Id | InputSource::Column(_) => 1,
         })
         .sum();
     let widths = spec.width + spec.layers.iter().map(|layer| layer.outputs).sum::<usize>() + spec.dim;

@@ -11,7 +11,7 @@
 mod finished;
 mod texts;
 
-pub(crate) use finished::Finished;
+pub(crate) use finished::FinishedModel;
 pub use finished::accept;
 pub use texts::{Extends, FORMAT, FORMAT_VERSION, ModelInfo, TrainerState};
 
@@ -26,7 +26,7 @@ use crate::data::history::History;
 use crate::files::{
     Work, hash_file, other_format, parse_json, read_json, read_unchecked, remove_file, sync_folder, write_json_inside,
 };
-use crate::model::core::{Core, FromF32, Source};
+use crate::model::core::{Core, FromF32, ParameterSource};
 use crate::model::spec::TableSpec;
 use crate::model::step::Stepper;
 use crate::model::tensors::{Tensor, TensorFile, write_tensors};
@@ -300,7 +300,7 @@ impl ModelDir {
 }
 
 /// Parameters from a tensor file.
-impl Source for TensorFile {
+impl ParameterSource for TensorFile {
     fn dense(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
         let values = self.read(name, shape)?;
         self.need_finite(name, &values)?;

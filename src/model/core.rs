@@ -30,7 +30,7 @@ pub(crate) struct Core<B: Backend> {
 }
 
 /// Where parameters come from when a model is made.
-pub(crate) trait Source {
+pub(crate) trait ParameterSource {
     /// The f32 values of a dense tensor.
     fn dense(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>>;
     /// The values of a table, in its storage type.
@@ -67,7 +67,7 @@ pub(crate) struct Fresh<'a> {
     pub threads: &'a Threads,
 }
 
-impl Source for Fresh<'_> {
+impl ParameterSource for Fresh<'_> {
     fn dense(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
         if name == "log_scale" {
             return Ok(vec![-self.config.temperature().ln()]);
@@ -116,7 +116,7 @@ impl<B: Backend> Core<B> {
         backend: B,
         spec: ModelSpec,
         config: &Resolved,
-        source: &mut impl Source,
+        source: &mut impl ParameterSource,
         optimizer: Option<&OptimizerConfig>,
         item_counts: &[u64],
     ) -> Result<Core<B>> {
@@ -180,7 +180,7 @@ impl<B: Backend> Core<B> {
     }
 
     /// Replaces every parameter with `source`'s; the optimizer's state stays.
-    pub(crate) fn load(&mut self, source: &mut impl Source) -> Result<()> {
+    pub(crate) fn load(&mut self, source: &mut impl ParameterSource) -> Result<()> {
         for (spec, table) in self.spec.tables.iter().zip(&mut self.tables) {
             match &mut table.data {
                 TableData::F32(data) => *data = self.backend.upload(source.table(spec)?)?,

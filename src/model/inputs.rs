@@ -7,8 +7,8 @@ use crate::data::batch::{Cursor, Prepare, Rows, Segments, SortScratch};
 use crate::data::history::History;
 use crate::data::vocabulary::FeatureColumn;
 use crate::index::{Lists, UserBlock};
-use crate::model::negatives::{Places, Sampler, mask_known};
-use crate::model::spec::{ModelSpec, Source, TowerSpec};
+use crate::model::negatives::{NegativeSampler, Places, mask_known};
+use crate::model::spec::{InputSource, ModelSpec, TowerSpec};
 use crate::{Error, Result};
 
 /// The lookups of one input for a batch: row r pools `ids[offsets[r]..offsets[r + 1]]`, or is `ids[r]` alone.
@@ -55,12 +55,12 @@ pub(crate) fn entity_bags(spec: &TowerSpec, ids: &[u32], columns: &[FeatureColum
     bags.resize_with(spec.inputs.len(), HostBag::default);
     for (input, bag) in spec.inputs.iter().zip(bags) {
         match input.source {
-            Source::Id => {
+            InputSource::Id => {
                 bag.clear();
                 bag.ids.extend_from_slice(ids);
             }
-            Source::Column(column) => bag.gather(&columns[column], ids.iter().map(|&id| id as usize)),
-            Source::History(_) => {}
+            InputSource::Column(column) => bag.gather(&columns[column], ids.iter().map(|&id| id as usize)),
+            InputSource::History(_) => {}
         }
     }
 }
@@ -89,20 +89,20 @@ pub(crate) fn block_bags(
     bags.resize_with(spec.inputs.len(), HostBag::default);
     for (input, bag) in spec.inputs.iter().zip(bags) {
         match input.source {
-            Source::Id => {
+            InputSource::Id => {
                 bag.clear();
                 // An id outside the table is one that training did not see: the unknown row.
                 let known = |id: u32| if (id as usize) < table_rows[input.table] { id } else { 0 };
                 bag.ids.extend(users.ids.iter().map(|&id| known(id)));
             }
-            Source::Column(column) => match users.features.get(column) {
+            InputSource::Column(column) => match users.features.get(column) {
                 Some(codes) => bag.gather(codes, 0..rows),
                 None => {
                     bag.clear();
                     bag.ids.resize(rows, 0);
                 }
             },
-            Source::History(n) => {
+            InputSource::History(n) => {
                 bag.clear();
                 bag.offsets.push(0);
                 for row in 0..rows {
@@ -115,7 +115,7 @@ pub(crate) fn block_bags(
     Ok(())
 }
 
-/// Which rows of a table a batch touches, and whose gradients each sums; see [`crate::backend::Plan`].
+/// Which rows of a table a batch touches, and whose gradients each sums; see [`crate::backend::GradientPlan`].
 #[derive(Default)]
 pub(crate) struct HostPlan {
     pub segments: Segments,
@@ -228,7 +228,7 @@ pub(crate) struct ModelInputs {
     pub item_features: Vec<FeatureColumn>,
     /// Needed for user histories and for the known-positive mask.
     pub history: Option<Arc<History>>,
-    pub sampler: Sampler,
+    pub sampler: NegativeSampler,
     pub negatives: Negatives,
     pub mask_known: bool,
 }
@@ -291,7 +291,7 @@ impl Prepare for ModelInputs {
         entity_bags(&self.spec.user, rows.users, &self.user_features, &mut out.user_bags);
         entity_bags(&self.spec.item, &out.candidates, &self.item_features, &mut out.item_bags);
         for (input, bag) in self.spec.user.inputs.iter().zip(&mut out.user_bags) {
-            if let Source::History(n) = input.source {
+            if let InputSource::History(n) = input.source {
                 self.history_bag(n, &rows, bag, &mut out.list)?;
             }
         }
@@ -301,8 +301,8 @@ impl Prepare for ModelInputs {
             let sources = gradient_sources(&self.spec, table);
             let rows = out.rows as u32;
             let bags = sources.iter().enumerate().map(|(n, &(side, input))| match side {
-                Side::User => (&out.user_bags[input], n as u32 * rows),
-                Side::Item => (&out.item_bags[input], n as u32 * rows),
+                TowerSide::User => (&out.user_bags[input], n as u32 * rows),
+                TowerSide::Item => (&out.item_bags[input], n as u32 * rows),
             });
             plan.build(bags, &mut out.sort);
         }
@@ -328,19 +328,19 @@ impl Prepare for ModelInputs {
 
 /// A tower.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Side {
+pub(crate) enum TowerSide {
     User,
     Item,
 }
 
 /// The inputs that read a table, users before items: their gradients stand one below the other in its plan. User
 /// inputs have B gradient rows each, so that the n-th input starts at row n B.
-pub(crate) fn gradient_sources(spec: &ModelSpec, table: usize) -> Vec<(Side, usize)> {
-    let of = |side: Side, tower: &TowerSpec| {
+pub(crate) fn gradient_sources(spec: &ModelSpec, table: usize) -> Vec<(TowerSide, usize)> {
+    let of = |side: TowerSide, tower: &TowerSpec| {
         let reads = tower.inputs.iter().enumerate().filter(|(_, input)| input.table == table);
         reads.map(|(n, _)| (side, n)).collect::<Vec<_>>()
     };
-    [of(Side::User, &spec.user), of(Side::Item, &spec.item)].concat()
+    [of(TowerSide::User, &spec.user), of(TowerSide::Item, &spec.item)].concat()
 }
 
 #[cfg(test)]

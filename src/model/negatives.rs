@@ -8,7 +8,7 @@ use crate::rng::Rng;
 const UNIFORM: u64 = 0x756e_6966;
 
 /// Draws candidates and knows their sampling probabilities. Shared by the loader's threads.
-pub(crate) struct Sampler {
+pub(crate) struct NegativeSampler {
     negatives: Negatives,
     logq: LogQ,
     seed: u64,
@@ -18,12 +18,12 @@ pub(crate) struct Sampler {
     share: Vec<f32>,
 }
 
-impl Sampler {
+impl NegativeSampler {
     /// `counts`: training rows of each item row.
-    pub(crate) fn new(negatives: Negatives, logq: LogQ, seed: u64, counts: &[u64]) -> Sampler {
+    pub(crate) fn new(negatives: Negatives, logq: LogQ, seed: u64, counts: &[u64]) -> NegativeSampler {
         let total = counts.iter().sum::<u64>().max(1) as f64;
         let share = counts.iter().map(|&count| (count as f64 / total) as f32).collect();
-        Sampler { negatives, logq, seed, items: counts.len() as u32, share }
+        NegativeSampler { negatives, logq, seed, items: counts.len() as u32, share }
     }
 
     /// The candidates whose embeddings a batch computes: its own items, then the draws; or the whole catalogue.
@@ -189,8 +189,8 @@ pub(crate) fn mask_known(
 mod tests {
     use super::*;
 
-    fn sampler(negatives: Negatives, counts: &[u64]) -> Sampler {
-        Sampler::new(negatives, LogQ::Exact, 0, counts)
+    fn sampler(negatives: Negatives, counts: &[u64]) -> NegativeSampler {
+        NegativeSampler::new(negatives, LogQ::Exact, 0, counts)
     }
 
     #[test]

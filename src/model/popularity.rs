@@ -24,19 +24,19 @@ pub(crate) fn terms(popularity: f32, counts: &[u64]) -> Vec<f32> {
 
 /// Columns that hold the popularity in a catalogue: spread out, it is no larger than the other values, which keeps the
 /// codes of a scan fine. Powers of two: the products are exact.
-pub(crate) const SPREAD: Columns = Columns { count: 8, user: 0.25, item: 0.5 };
+pub(crate) const SPREAD: PopularityColumns = PopularityColumns { count: 8, user: 0.25, item: 0.5 };
 /// One column, for everyone else.
-pub(crate) const SINGLE: Columns = Columns { count: 1, user: 1.0, item: 1.0 };
+pub(crate) const SINGLE: PopularityColumns = PopularityColumns { count: 1, user: 1.0, item: 1.0 };
 
 /// How popularity is part of an inner product: `count * user * item` is 1.
 #[derive(Clone, Copy)]
-pub(crate) struct Columns {
+pub(crate) struct PopularityColumns {
     count: usize,
     user: f32,
     item: f32,
 }
 
-impl Columns {
+impl PopularityColumns {
     /// Columns of what is compared: the towers' outputs, and these where popularity adds to scores.
     pub(crate) fn width<B: Backend>(self, core: &Core<B>) -> usize {
         core.item.spec.dim + if core.popularity.is_empty() { 0 } else { self.count }

@@ -5,7 +5,7 @@ use crate::data::vocabulary::FeatureColumn;
 use crate::index::{Found, Lists, NO_ITEM, Ranker, UserBlock};
 use crate::model::core::Core;
 use crate::model::inputs::{HostBag, block_bags, entity_bags};
-use crate::model::popularity::{Columns, SPREAD};
+use crate::model::popularity::{PopularityColumns, SPREAD};
 use crate::{Error, Result, memory};
 
 /// Items embedded at a time.
@@ -104,7 +104,7 @@ pub(crate) fn embed_items<B: Backend>(
     core: &mut Core<B>,
     features: &[FeatureColumn],
     rows: &[u32],
-    columns: Columns,
+    columns: PopularityColumns,
 ) -> Result<Vec<f32>> {
     let mut out = memory::with_capacity(rows.len() * columns.width(core), "the embeddings of the items")?;
     let mut bags: Vec<HostBag> = Vec::new();
@@ -121,7 +121,11 @@ pub(crate) fn embed_items<B: Backend>(
 }
 
 /// Output embeddings of a block of users, row-major.
-pub(crate) fn embed_users<B: Backend>(core: &mut Core<B>, users: &UserBlock, columns: Columns) -> Result<Vec<f32>> {
+pub(crate) fn embed_users<B: Backend>(
+    core: &mut Core<B>,
+    users: &UserBlock,
+    columns: PopularityColumns,
+) -> Result<Vec<f32>> {
     forward_users(core, users)?;
     match columns.users(core, users.len())? {
         Some(values) => Ok(values),

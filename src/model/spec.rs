@@ -6,7 +6,7 @@ use crate::{Error, Result};
 
 /// Where an input's ids come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Source {
+pub(crate) enum InputSource {
     /// The row's user or item.
     Id,
     /// A feature column, by its place in the dataset.
@@ -17,8 +17,8 @@ pub(crate) enum Source {
 
 /// One pooled lookup of a tower.
 #[derive(Clone, Debug)]
-pub(crate) struct Input {
-    pub source: Source,
+pub(crate) struct TowerInput {
+    pub source: InputSource,
     /// Index into [`ModelSpec::tables`].
     pub table: usize,
     /// First column of the tower's input matrix that it fills (0 for every input under `sum`).
@@ -46,7 +46,7 @@ pub(crate) struct LayerSpec {
 pub(crate) struct TowerSpec {
     /// `user` or `item`.
     pub name: &'static str,
-    pub inputs: Vec<Input>,
+    pub inputs: Vec<TowerInput>,
     /// Adds the inputs up instead of laying them side by side.
     pub sum: bool,
     /// Columns of the tower's input matrix.
@@ -60,7 +60,7 @@ pub(crate) struct TowerSpec {
 impl TowerSpec {
     /// How many items of a user's history it reads.
     pub(crate) fn history_len(&self) -> usize {
-        let len = |input: &Input| if let Source::History(len) = input.source { len } else { 0 };
+        let len = |input: &TowerInput| if let InputSource::History(len) = input.source { len } else { 0 };
         self.inputs.iter().map(len).max().unwrap_or(0)
     }
 }
@@ -82,7 +82,7 @@ impl ModelSpec {
         let model = &config.model;
         let reads = Reads { id: model.item.id.unwrap_or(true), history: 0 };
         let item = tower("item", model, &model.item, reads, items, &mut tables, None)?;
-        let item_ids = item.inputs.iter().find(|input| input.source == Source::Id).map(|input| input.table);
+        let item_ids = item.inputs.iter().find(|input| input.source == InputSource::Id).map(|input| input.table);
         let reads = Reads { id: config.user_id(), history: config.history() };
         let user = tower("user", model, &model.user, reads, users, &mut tables, item_ids)?;
         Ok(ModelSpec { tables, user, item })
@@ -108,16 +108,16 @@ fn tower(
     let sum = config.combine == Combine::Sum;
     let dim = if sum { model.dim } else { config.feature_dim.unwrap_or(model.dim) };
     let mut sources = Vec::new();
-    let mut add = |tables: &mut Vec<TableSpec>, source: Source, name: String, rows: usize| {
+    let mut add = |tables: &mut Vec<TableSpec>, source: InputSource, name: String, rows: usize| {
         tables.push(TableSpec { name, rows, dim });
         sources.push((source, tables.len() - 1));
     };
     if reads.id {
-        add(tables, Source::Id, format!("{name}.id"), entities.rows as usize);
+        add(tables, InputSource::Id, format!("{name}.id"), entities.rows as usize);
     }
     for column in selected(name, &config.features, &entities.features)? {
         let feature = &entities.features[column];
-        add(tables, Source::Column(column), format!("{name}.{}", feature.name), feature.rows());
+        add(tables, InputSource::Column(column), format!("{name}.{}", feature.name), feature.rows());
     }
     if reads.history > 0 {
         let table = history_table.ok_or_else(|| {
@@ -132,7 +132,7 @@ fn tower(
                 ),
             ));
         }
-        sources.push((Source::History(reads.history), table));
+        sources.push((InputSource::History(reads.history), table));
     }
     if sources.is_empty() {
         return Err(Error::config(format!("model.{name}"), "the tower has no inputs: set id, features or history"));
@@ -143,7 +143,7 @@ fn tower(
         .map(|(source, table)| {
             let col = if sum { 0 } else { width };
             width = col + tables[table].dim;
-            Input { source, table, col }
+            TowerInput { source, table, col }
         })
         .collect();
     let mut layers = Vec::new();

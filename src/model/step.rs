@@ -4,8 +4,8 @@ use crate::Result;
 use crate::backend::{Backend, GradientPlan, Masked, Mat, OptimizerStep, SoftmaxGrads, SoftmaxLoss};
 use crate::config::{LogQ, Negatives, Resolved};
 use crate::model::core::Core;
-use crate::model::inputs::{ModelBatch, Side, gradient_sources};
-use crate::model::negatives::{Sampler, StreamingQ};
+use crate::model::inputs::{ModelBatch, TowerSide, gradient_sources};
+use crate::model::negatives::{NegativeSampler, StreamingQ};
 
 /// The items of earlier batches that serve as further candidates: a ring of ids; their embeddings, as they were then,
 /// stand in the same rows of [`Stepper::candidates`].
@@ -51,7 +51,7 @@ pub(crate) struct Stepper<B: Backend> {
     stats: B::Buf<f32>,
     plan: PlanBufs<B>,
     loss: LossBufs<B>,
-    sources: Vec<Vec<(Side, usize)>>,
+    sources: Vec<Vec<(TowerSide, usize)>>,
     columns: usize,
     all_ids: Vec<u32>,
     bias: Vec<f32>,
@@ -105,7 +105,7 @@ impl<B: Backend> Stepper<B> {
     pub(crate) fn step(
         &mut self,
         core: &mut Core<B>,
-        sampler: &Sampler,
+        sampler: &NegativeSampler,
         batch: &mut ModelBatch,
         step: &OptimizerStep,
         clip_norm: Option<f32>,
@@ -154,8 +154,8 @@ impl<B: Backend> Stepper<B> {
             let grads: Vec<Mat<'_, B>> = self.sources[table]
                 .iter()
                 .map(|&(side, input)| match side {
-                    Side::User => core.user.d_lookup(&self.d_users, input, dim),
-                    Side::Item => core.item.d_lookup(d_items, input, dim),
+                    TowerSide::User => core.user.d_lookup(&self.d_users, input, dim),
+                    TowerSide::Item => core.item.d_lookup(d_items, input, dim),
                 })
                 .collect();
             let plan = GradientPlan {
@@ -184,7 +184,7 @@ impl<B: Backend> Stepper<B> {
     fn gather_candidates(
         &mut self,
         core: &Core<B>,
-        sampler: &Sampler,
+        sampler: &NegativeSampler,
         batch: &mut ModelBatch,
         number: u64,
     ) -> Result<()> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::core::{Core, Fresh};
 use super::inputs::{ModelBatch, ModelInputs};
-use super::negatives::Sampler;
+use super::negatives::NegativeSampler;
 use super::spec::ModelSpec;
 use super::step::Stepper;
 use crate::backend::cpu::Cpu;
@@ -88,7 +88,7 @@ impl Case {
                 FeatureColumn::Lists { offsets: vec![0, 0, 2, 3, 3, 4], codes: vec![1, 2, 2, 1] },
             ],
             history: Some(Arc::new(history)),
-            sampler: Sampler::new(config.negatives(), config.loss.logq, 3, &COUNTS),
+            sampler: NegativeSampler::new(config.negatives(), config.loss.logq, 3, &COUNTS),
             negatives: config.negatives(),
             mask_known: config.loss.mask_known_positives,
         };

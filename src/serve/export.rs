@@ -11,7 +11,7 @@ use super::{Event, Observer, Who};
 use crate::data::vocabulary::{RawId, Vocabulary};
 use crate::export::{Exported, Shape, VectorWriter, check_path};
 use crate::index::predictions::IdKind;
-use crate::index::users::Reading;
+use crate::index::users::BlockOptions;
 use crate::index::{Exclude, Lists, Progress, Ranker, Seen, Step, UserBlock, Users};
 use crate::table::ReadOptions;
 use crate::{Error, Result};
@@ -139,11 +139,12 @@ impl Model {
     /// Embeds users block by block; `found` gets the first user of each block and its vectors.
     fn each_block(&mut self, users: &Users<'_>, mut found: impl FnMut(usize, Array2<f32>) -> Result<()>) -> Result<()> {
         let (seen, history) = (Seen::new(self.history()?), self.history_len());
-        let reading = Reading { seen: Some(&seen), exclude: Exclude::None, history, memory: USER_MEMORY, k: 0 };
+        let block_options =
+            BlockOptions { seen: Some(&seen), exclude: Exclude::None, history, memory: USER_MEMORY, k: 0 };
         let (mut block, mut skip, mut next) = (UserBlock::default(), Lists::default(), 0);
         while next < users.len() {
             let first = next;
-            next = users.block(first, &reading, &mut block, &mut skip)?;
+            next = users.block(first, &block_options, &mut block, &mut skip)?;
             found(first, self.embed_users(&block)?)?;
         }
         Ok(())

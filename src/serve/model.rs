@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use ndarray::Array2;
 
-use super::search::Kept;
+use super::search::OwnIndex;
 use super::{Observer, Search};
 use crate::backend::Backend;
 use crate::backend::cpu::Cpu;
@@ -16,7 +16,7 @@ use crate::data::history::History;
 use crate::data::vocabulary::Vocabulary;
 use crate::index::item_index::{Admit, Admitted, Filter, ItemIndex};
 use crate::index::{Found, Lists, Ranker, UserBlock};
-use crate::model::checkpoint::{Finished, ModelInfo};
+use crate::model::checkpoint::{FinishedModel, ModelInfo};
 use crate::model::core::Core;
 use crate::model::popularity::{SINGLE, SPREAD};
 use crate::model::rank::{Catalogue, embed_items, embed_users};
@@ -41,31 +41,31 @@ pub(super) use loaded;
 /// As a [`Ranker`] it searches the whole catalogue exactly.
 pub struct Model {
     engine: Engine,
-    files: Finished,
+    files: FinishedModel,
     users: Arc<Vocabulary>,
     items: Arc<Vocabulary>,
     /// What an index of its items is called.
     catalogue: String,
     history: Mutex<Option<Arc<History>>>,
     /// The approximate index that was used last.
-    pub(super) kept: Option<Kept>,
+    pub(super) own_index: Option<OwnIndex>,
     device: Device,
     threads: usize,
 }
 
 /// One variant per backend: the only place where the public API meets the type parameter.
 pub(super) enum Engine {
-    Cpu(Box<Loaded<Cpu>>),
-    Cuda(Box<Loaded<Cuda>>),
+    Cpu(Box<LoadedModel<Cpu>>),
+    Cuda(Box<LoadedModel<Cuda>>),
 }
 
-pub(super) struct Loaded<B: Backend> {
+pub(super) struct LoadedModel<B: Backend> {
     pub(super) core: Core<B>,
     /// What was scanned last, and the rows that it is limited to.
     catalogue: Option<(Option<Vec<u32>>, Catalogue<B>)>,
 }
 
-impl<B: Backend> Loaded<B> {
+impl<B: Backend> LoadedModel<B> {
     fn new(
         backend: B,
         spec: ModelSpec,
@@ -74,7 +74,7 @@ impl<B: Backend> Loaded<B> {
         items: &Vocabulary,
     ) -> Result<Box<Self>> {
         let core = Core::new(backend, spec, config, parameters, None, &items.table.counts)?;
-        Ok(Box::new(Loaded { core, catalogue: None }))
+        Ok(Box::new(LoadedModel { core, catalogue: None }))
     }
 
     /// The best of all items, or of the rows of `allow`.
@@ -86,7 +86,7 @@ impl<B: Backend> Loaded<B> {
         k: usize,
         skip: Option<&Lists>,
     ) -> Result<Found> {
-        let Loaded { core, catalogue } = self;
+        let LoadedModel { core, catalogue } = self;
         let (_, catalogue) = match catalogue.take() {
             Some((rows, known)) if rows.as_deref() == allow => catalogue.insert((rows, known)),
             _ => {
@@ -113,7 +113,7 @@ impl Model {
     /// [`Error::Checkpoint`] when the folder is not a whole model, [`Error::CudaUnavailable`] when `device` cannot be
     /// used.
     pub fn load(dir: impl AsRef<Path>, device: Device, threads: usize) -> Result<Model> {
-        let files = Finished::open(dir.as_ref())?;
+        let files = FinishedModel::open(dir.as_ref())?;
         let info = &files.info;
         let users = Arc::new(files.vocabulary(&info.users)?);
         let items = Arc::new(files.vocabulary(&info.items)?);
@@ -122,11 +122,13 @@ impl Model {
         let catalogue = info.catalogue().unwrap_or_default();
         let device = device.resolve()?;
         let engine = match open(device, threads, None, info.config.train.precision)? {
-            OpenedDevice::Cpu(cpu) => Engine::Cpu(Loaded::new(cpu, spec, &info.config, &mut parameters, &items)?),
-            OpenedDevice::Cuda(cuda) => Engine::Cuda(Loaded::new(*cuda, spec, &info.config, &mut parameters, &items)?),
+            OpenedDevice::Cpu(cpu) => Engine::Cpu(LoadedModel::new(cpu, spec, &info.config, &mut parameters, &items)?),
+            OpenedDevice::Cuda(cuda) => {
+                Engine::Cuda(LoadedModel::new(*cuda, spec, &info.config, &mut parameters, &items)?)
+            }
         };
-        let (history, kept) = (Mutex::new(None), None);
-        Ok(Model { engine, files, users, items, catalogue, history, kept, device, threads })
+        let (history, own_index) = (Mutex::new(None), None);
+        Ok(Model { engine, files, users, items, catalogue, history, own_index, device, threads })
     }
 
     /// Its folder.
@@ -220,7 +222,7 @@ impl Model {
         })
     }
 
-    pub(super) fn files(&self) -> &Finished {
+    pub(super) fn files(&self) -> &FinishedModel {
         &self.files
     }
 
@@ -233,29 +235,29 @@ impl Model {
         loaded!(&self.engine, loaded => SPREAD.width(&loaded.core))
     }
 
-    /// The model as a request asks it: these items alone, found in this way. `k` is the length of its lists.
+    /// The model as a request asks it: these items alone, found by this search. `k` is the length of its lists.
     pub(super) fn ranker<'m, 's>(
         &'m mut self,
         search: Search<'s>,
         allow: Option<Vec<u32>>,
         k: usize,
         observer: &mut Observer<'_>,
-    ) -> Result<Asked<'m, 's>> {
-        let way = match search {
-            Search::Exact => Way::Scan(allow),
+    ) -> Result<RequestRanker<'m, 's>> {
+        let retrieval = match search {
+            Search::Exact => Retrieval::Scan(allow),
             Search::Approx { recall } => {
                 self.prepare_index(recall, k, observer)?;
-                if let Some(kept) = &mut self.kept {
-                    kept.admit(allow.as_deref())?;
+                if let Some(own) = &mut self.own_index {
+                    own.admit(allow.as_deref())?;
                 }
-                Way::Kept
+                Retrieval::OwnIndex
             }
             Search::With(index) => {
                 self.check_index(index)?;
-                Way::With(index, allow.map(|rows| index.admit(&Admit::Items(rows)).map(Box::new)).transpose()?)
+                Retrieval::With(index, allow.map(|rows| index.admit(&Admit::Items(rows)).map(Box::new)).transpose()?)
             }
         };
-        Ok(Asked { model: self, way })
+        Ok(RequestRanker { model: self, retrieval })
     }
 
     fn scan(&mut self, allow: Option<&[u32]>, users: &UserBlock, k: usize, skip: Option<&Lists>) -> Result<Found> {
@@ -285,32 +287,33 @@ impl fmt::Debug for Model {
     }
 }
 
-/// A model, asked in one way.
-pub(super) struct Asked<'m, 's> {
+/// A model, and how a request searches it.
+pub(super) struct RequestRanker<'m, 's> {
     model: &'m mut Model,
-    way: Way<'s>,
+    retrieval: Retrieval<'s>,
 }
 
-enum Way<'s> {
+/// How the items of a request are found.
+enum Retrieval<'s> {
     Scan(Option<Vec<u32>>),
     /// Through the model's own index and its filter.
-    Kept,
+    OwnIndex,
     With(&'s ItemIndex, Option<Box<Admitted>>),
 }
 
-impl Ranker for Asked<'_, '_> {
+impl Ranker for RequestRanker<'_, '_> {
     fn history_len(&self) -> usize {
         self.model.history_len()
     }
 
     fn top_k(&mut self, users: &UserBlock, k: usize, skip: Option<&Lists>) -> Result<Found> {
-        if let Way::Scan(allow) = &self.way {
+        if let Retrieval::Scan(allow) = &self.retrieval {
             return self.model.scan(allow.as_deref(), users, k, skip);
         }
         let queries = self.model.compared_users(users)?;
-        let found = match (&self.way, &self.model.kept) {
-            (Way::With(index, only), _) => Some((*index, only.as_deref())),
-            (_, Some(kept)) => Some((&kept.index, kept.only.as_ref().map(|(_, only)| only))),
+        let found = match (&self.retrieval, &self.model.own_index) {
+            (Retrieval::With(index, only), _) => Some((*index, only.as_deref())),
+            (_, Some(own)) => Some((&own.index, own.only.as_ref().map(|(_, only)| only))),
             _ => None,
         };
         let Some((index, only)) = found else { return Found::empty(users.len(), k) };

@@ -61,14 +61,14 @@ impl<'a> From<&'a ItemIndex> for Search<'a> {
 }
 
 /// The model's own index, and the filter that it was asked with last.
-pub(super) struct Kept {
+pub(super) struct OwnIndex {
     pub(super) index: ItemIndex,
     pub(super) only: Option<(Vec<u32>, Admitted)>,
 }
 
-impl Kept {
-    fn new(index: ItemIndex) -> Kept {
-        Kept { index, only: None }
+impl OwnIndex {
+    fn new(index: ItemIndex) -> OwnIndex {
+        OwnIndex { index, only: None }
     }
 
     /// Makes `only` the filter for these rows.
@@ -104,7 +104,7 @@ impl Model {
     /// Sees to it that the index in use keeps this recall: the one in use, the one of the folder, or a new one, which is
     /// left there. `k` is what a new one is measured at.
     pub(super) fn prepare_index(&mut self, recall: f32, k: usize, observer: &mut Observer<'_>) -> Result<()> {
-        if self.kept.as_ref().is_some_and(|kept| self.fits(&kept.index, recall)) {
+        if self.own_index.as_ref().is_some_and(|own| self.fits(&own.index, recall)) {
             return Ok(());
         }
         let file = self.dir().join(INDEX_FILE);
@@ -112,7 +112,7 @@ impl Model {
             Some(index) => index,
             None => self.new_index(&file, recall, k, observer)?,
         };
-        self.kept = Some(Kept::new(index));
+        self.own_index = Some(OwnIndex::new(index));
         Ok(())
     }
 

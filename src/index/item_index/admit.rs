@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::base::Base;
 use super::bits::{count, ones};
-use super::engine::Kept;
+use super::engine::LazyCatalogue;
 use super::{Guides, ItemIndex};
 use crate::{Error, Result};
 
@@ -33,7 +33,7 @@ pub struct Admitted {
     /// The base's items by themselves, where they are few: searched exactly.
     pub(super) narrow: Option<Base>,
     pub(super) guides: Guides,
-    pub(super) device: Kept,
+    pub(super) device: LazyCatalogue,
     pub(super) generation: u64,
     count: usize,
 }
@@ -67,7 +67,7 @@ impl ItemIndex {
     /// [`Error::Config`] for a tag that the index does not have.
     pub fn admit(&self, rule: &Admit) -> Result<Admitted> {
         self.check(rule)?;
-        let rule = Looked::up(rule, self);
+        let rule = ResolvedRule::new(rule, self);
         let mut base = words(self.base.order(), &rule);
         if let Some(alive) = &self.alive {
             base.iter_mut().zip(alive).for_each(|(word, alive)| *word &= alive);
@@ -84,7 +84,7 @@ impl ItemIndex {
             tail,
             narrow,
             guides: Guides::default(),
-            device: Kept::default(),
+            device: LazyCatalogue::default(),
             generation: self.generation,
             count: here + there,
         })
@@ -134,34 +134,34 @@ impl ItemIndex {
     }
 }
 
-/// A rule with sorted lists.
-enum Looked<'a> {
+/// A rule with sorted lists in place of tags.
+enum ResolvedRule<'a> {
     Owned(Vec<u32>),
     Tag(&'a [u32]),
-    All(Vec<Looked<'a>>),
-    Any(Vec<Looked<'a>>),
-    Not(Box<Looked<'a>>),
+    All(Vec<ResolvedRule<'a>>),
+    Any(Vec<ResolvedRule<'a>>),
+    Not(Box<ResolvedRule<'a>>),
 }
 
-impl<'a> Looked<'a> {
-    fn up(rule: &Admit, index: &'a ItemIndex) -> Looked<'a> {
-        let all = |rules: &[Admit]| rules.iter().map(|rule| Looked::up(rule, index)).collect();
+impl<'a> ResolvedRule<'a> {
+    fn new(rule: &Admit, index: &'a ItemIndex) -> ResolvedRule<'a> {
+        let all = |rules: &[Admit]| rules.iter().map(|rule| ResolvedRule::new(rule, index)).collect();
         match rule {
-            Admit::Items(items) => Looked::Owned(sorted(items)),
-            Admit::Tag(tag) => Looked::Tag(index.tags.get(tag).map_or(&[], Vec::as_slice)),
-            Admit::All(rules) => Looked::All(all(rules)),
-            Admit::Any(rules) => Looked::Any(all(rules)),
-            Admit::Not(rule) => Looked::Not(Box::new(Looked::up(rule, index))),
+            Admit::Items(items) => ResolvedRule::Owned(sorted(items)),
+            Admit::Tag(tag) => ResolvedRule::Tag(index.tags.get(tag).map_or(&[], Vec::as_slice)),
+            Admit::All(rules) => ResolvedRule::All(all(rules)),
+            Admit::Any(rules) => ResolvedRule::Any(all(rules)),
+            Admit::Not(rule) => ResolvedRule::Not(Box::new(ResolvedRule::new(rule, index))),
         }
     }
 
     fn admits(&self, item: u32) -> bool {
         match self {
-            Looked::Owned(items) => items.binary_search(&item).is_ok(),
-            Looked::Tag(items) => items.binary_search(&item).is_ok(),
-            Looked::All(rules) => rules.iter().all(|rule| rule.admits(item)),
-            Looked::Any(rules) => rules.iter().any(|rule| rule.admits(item)),
-            Looked::Not(rule) => !rule.admits(item),
+            ResolvedRule::Owned(items) => items.binary_search(&item).is_ok(),
+            ResolvedRule::Tag(items) => items.binary_search(&item).is_ok(),
+            ResolvedRule::All(rules) => rules.iter().all(|rule| rule.admits(item)),
+            ResolvedRule::Any(rules) => rules.iter().any(|rule| rule.admits(item)),
+            ResolvedRule::Not(rule) => !rule.admits(item),
         }
     }
 }
@@ -173,7 +173,7 @@ fn sorted(items: &[u32]) -> Vec<u32> {
     items
 }
 
-fn words(order: &[u32], rule: &Looked<'_>) -> Vec<u32> {
+fn words(order: &[u32], rule: &ResolvedRule<'_>) -> Vec<u32> {
     let word = |ids: &[u32]| ids.iter().enumerate().fold(0, |word, (j, &id)| word | u32::from(rule.admits(id)) << j);
     order.chunks(32).map(word).collect()
 }

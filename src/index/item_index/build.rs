@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::base::Base;
 use super::change::{Tail, finite, unique};
-use super::engine::Engine;
+use super::engine::SearchEngine;
 use super::measure::{QuerySource, Recall, halves, recalls};
 use super::{About, Filter, Guides, ItemIndex, new_generation, shape};
 use crate::backend::cpu::Cpu;
@@ -133,7 +133,7 @@ impl ItemIndex {
             added: 0,
             removed: 0,
         };
-        let (tail, engine) = (Tail::new(&cpu, dim), Engine::open(options.device)?);
+        let (tail, engine) = (Tail::new(&cpu, dim), SearchEngine::open(options.device)?);
         let host = engine.is_host();
         let new = |cpu, base| ItemIndex {
             cpu,

@@ -3,7 +3,7 @@
 
 use super::admit::Admitted;
 use super::bits::ones;
-use super::engine::{Catalogue, OnDevice};
+use super::engine::{DeviceCatalogue, OnDevice};
 use super::{Filter, IndexKind, ItemIndex, shape};
 use crate::Result;
 use crate::backend::open::{Cuda, CudaIndex};
@@ -41,7 +41,7 @@ impl ItemIndex {
     }
 
     /// All items that are there, or those of them that are admitted, by number.
-    fn lay_out(&self, cuda: &Cuda, only: Option<&Admitted>) -> Result<Catalogue> {
+    fn lay_out(&self, cuda: &Cuda, only: Option<&Admitted>) -> Result<DeviceCatalogue> {
         let (order, items, tail) = (self.base.order(), self.base.items(), &self.tail);
         let words = only.map(|only| only.base.as_slice()).or(self.alive.as_deref());
         let places: Vec<u32> = match words {
@@ -63,6 +63,6 @@ impl ItemIndex {
         let ids: Vec<u32> = rows.iter().map(|(id, _)| *id).collect();
         let mut places: Vec<(u32, u32)> = ids.iter().copied().zip(0..).collect();
         places.sort_unstable();
-        Ok(Catalogue { index, ids, places })
+        Ok(DeviceCatalogue { index, ids, places })
     }
 }

@@ -8,7 +8,7 @@ use crate::index::Lists;
 use crate::{Device, Result};
 
 /// Where searches run.
-pub(super) enum Engine {
+pub(super) enum SearchEngine {
     Host,
     Cuda(Box<OnDevice>),
 }
@@ -16,15 +16,15 @@ pub(super) enum Engine {
 /// The device, and the items of now.
 pub(super) struct OnDevice {
     pub cuda: Cuda,
-    pub all: Kept,
+    pub all: LazyCatalogue,
 }
 
 /// A catalogue that is laid out when it is first asked for.
 #[derive(Default)]
-pub(super) struct Kept(Mutex<Option<Arc<Catalogue>>>);
+pub(super) struct LazyCatalogue(Mutex<Option<Arc<DeviceCatalogue>>>);
 
 /// Items on the device.
-pub(super) struct Catalogue {
+pub(super) struct DeviceCatalogue {
     pub index: CudaIndex,
     /// The number of each place.
     pub ids: Vec<u32>,
@@ -32,28 +32,28 @@ pub(super) struct Catalogue {
     pub places: Vec<(u32, u32)>,
 }
 
-impl Engine {
-    pub(super) fn open(device: Device) -> Result<Engine> {
+impl SearchEngine {
+    pub(super) fn open(device: Device) -> Result<SearchEngine> {
         Ok(match open::cuda(device, Precision::Bf16)? {
-            Some(cuda) => Engine::Cuda(Box::new(OnDevice { cuda, all: Kept::default() })),
-            None => Engine::Host,
+            Some(cuda) => SearchEngine::Cuda(Box::new(OnDevice { cuda, all: LazyCatalogue::default() })),
+            None => SearchEngine::Host,
         })
     }
 
     pub(super) fn is_host(&self) -> bool {
-        matches!(self, Engine::Host)
+        matches!(self, SearchEngine::Host)
     }
 
     /// Items have changed.
     pub(super) fn forget(&mut self) {
-        if let Engine::Cuda(device) = self {
-            device.all = Kept::default();
+        if let SearchEngine::Cuda(device) = self {
+            device.all = LazyCatalogue::default();
         }
     }
 }
 
-impl Kept {
-    pub(super) fn get(&self, make: impl FnOnce() -> Result<Catalogue>) -> Result<Arc<Catalogue>> {
+impl LazyCatalogue {
+    pub(super) fn get(&self, make: impl FnOnce() -> Result<DeviceCatalogue>) -> Result<Arc<DeviceCatalogue>> {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(catalogue) = &*kept {
             return Ok(Arc::clone(catalogue));
@@ -62,7 +62,7 @@ impl Kept {
     }
 }
 
-impl Catalogue {
+impl DeviceCatalogue {
     /// Lists of numbers as lists of places; others are left out.
     pub(super) fn places(&self, skip: &Lists) -> Lists {
         let mut local = Lists::default();

@@ -16,7 +16,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::base::Base;
 use super::change::Tail;
-use super::engine::Engine;
+use super::engine::SearchEngine;
 use super::{About, Guides, IndexKind, ItemIndex, QuerySource, new_generation};
 use crate::backend::cpu::Cpu;
 use crate::backend::cpu::topk::CpuItems;
@@ -215,7 +215,7 @@ impl ItemIndex {
             (tag, items.to_vec())
         });
         let mut index = ItemIndex {
-            engine: Engine::open(device)?,
+            engine: SearchEngine::open(device)?,
             base,
             alive: None,
             tail: Tail::new(&cpu, dim),

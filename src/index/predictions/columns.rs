@@ -16,7 +16,7 @@ const BATCH_ROWS: usize = 1 << 16;
 pub(crate) const BATCH_BYTES: usize = 1 << 26;
 
 /// The columns of the record batch that is being filled.
-pub(super) struct Columns {
+pub(super) struct PredictionColumns {
     pub(super) schema: Arc<Schema>,
     user: IdBuilder,
     rank: UInt32Builder,
@@ -71,15 +71,15 @@ impl IdBuilder {
     }
 }
 
-impl Columns {
-    pub(super) fn new(users: IdKind, items: IdKind) -> Columns {
+impl PredictionColumns {
+    pub(super) fn new(users: IdKind, items: IdKind) -> PredictionColumns {
         let schema = Schema::new(vec![
             Field::new("user", users.data_type(), false),
             Field::new("rank", DataType::UInt32, false),
             Field::new("item", items.data_type(), false),
             Field::new("score", DataType::Float32, false),
         ]);
-        Columns {
+        PredictionColumns {
             schema: Arc::new(schema),
             user: IdBuilder::new(users),
             rank: UInt32Builder::new(),

@@ -8,15 +8,15 @@ const WHAT: &str = "the items of the validation and test splits";
 
 /// User u's items are `items[offsets[u]..offsets[u + 1]]`: numbers of the item vocabulary.
 #[derive(Debug)]
-pub(super) struct HeldOut {
+pub(super) struct HeldOutItems {
     offsets: Vec<u64>,
     items: Vec<u32>,
 }
 
-impl HeldOut {
+impl HeldOutItems {
     /// Reads the shards twice: users are counted, then items are put in their places. `None` where there are no rows.
     /// Rows without a user or an item are left out.
-    pub(super) fn read(dataset: &Dataset, memory: u64) -> Result<Option<HeldOut>> {
+    pub(super) fn read(dataset: &Dataset, memory: u64) -> Result<Option<HeldOutItems>> {
         let manifest = dataset.manifest();
         let rows: u64 = [Split::Valid, Split::Test].map(|split| dataset.split(split).rows).iter().sum();
         if rows == 0 {
@@ -50,7 +50,7 @@ impl HeldOut {
         })?;
         offsets.rotate_right(1);
         offsets[0] = 0;
-        Ok(Some(HeldOut { offsets, items }))
+        Ok(Some(HeldOutItems { offsets, items }))
     }
 
     /// The items of a user, in the order of the shards.

@@ -13,19 +13,19 @@ use crate::{Error, Result};
 /// A finished model, all of its files open: what is read is what `config.json` described when it was opened, even when
 /// another model takes its place.
 #[derive(Debug)]
-pub(crate) struct Finished {
+pub(crate) struct FinishedModel {
     dir: PathBuf,
     pub(crate) info: ModelInfo,
     held: Held,
 }
 
-impl Finished {
+impl FinishedModel {
     /// Opens a folder and compares the sizes of its files with `config.json`; their contents are compared as they are
     /// read.
     ///
     /// # Errors
     /// [`Error::Checkpoint`] when there is no model, or an unfinished one; [`Error::Damaged`]; [`Error::Io`].
-    pub(crate) fn open(dir: &Path) -> Result<Finished> {
+    pub(crate) fn open(dir: &Path) -> Result<FinishedModel> {
         let path = dir.join(MANIFEST);
         settled(
             &path,
@@ -44,7 +44,7 @@ impl Finished {
                         return Err(Error::damaged(opened.path(), "end of file", reason));
                     }
                 }
-                Ok(Finished { dir: dir.to_owned(), info, held })
+                Ok(FinishedModel { dir: dir.to_owned(), info, held })
             },
         )
     }

@@ -18,7 +18,7 @@ use crate::model::Budget;
 use crate::model::checkpoint::{ModelDir, TrainerState};
 use crate::model::core::{Core, Fresh};
 use crate::model::inputs::ModelInputs;
-use crate::model::negatives::Sampler;
+use crate::model::negatives::NegativeSampler;
 use crate::model::spec::ModelSpec;
 use crate::model::step::Stepper;
 use crate::threads::Threads;
@@ -72,7 +72,7 @@ impl<'a, B: Backend> Run<'a, B> {
             user_features: users.table.features,
             item_features: items.table.features.clone(),
             history: if wants_history { Some(Arc::new(History::of_dataset(dataset)?)) } else { None },
-            sampler: Sampler::new(config.negatives(), config.loss.logq, config.train.seed, &items.table.counts),
+            sampler: NegativeSampler::new(config.negatives(), config.loss.logq, config.train.seed, &items.table.counts),
             negatives: config.negatives(),
             mask_known: config.loss.mask_known_positives,
         });
