@@ -13,5 +13,5 @@ pub use diagnostics::Diagnostics;
 pub use events::{RunSettings, TrainEvent, TrainSummary};
 pub use report::keep_settings;
 pub use resume::{can_resume, check_out, forget, remove_damaged};
-pub(crate) use trainer::{Part, train_unmeasured};
+pub(crate) use trainer::{PartialRun, train_unmeasured};
 pub use trainer::{train, train_until};

@@ -28,9 +28,9 @@ mod trial;
 mod worth;
 
 pub use events::{TuneEvent, TuneSummary};
-pub use found::{Best, Found, found, unfinished};
+pub use found::{Best, SearchReport, found, unfinished};
 pub(crate) use output::WORK;
-pub use plan::Plan;
+pub use plan::SearchPlan;
 pub use run::{Tune, forget, tune};
 pub use space::{Axis, Chosen, Range, Scale, Space};
 pub use state::{Figure, Trial};

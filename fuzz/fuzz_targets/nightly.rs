@@ -18,7 +18,7 @@ use std::sync::OnceLock;
 
 use libfuzzer_sys::fuzz_target;
 use nightly::stamps::Stamp;
-use nightly::state::{Stage, State, Task};
+use nightly::state::{NightStage, NightState, Task};
 use serde_json::{Map, Value};
 use tercel::files::accept_json;
 
@@ -36,14 +36,14 @@ fuzz_target!(|data: &[u8]| {
     let record = folder.join("nightly.json");
     fs::write(&record, data).expect("the temp folder is writable");
     let _ = accept_json(&record, |_: &mut Map<String, Value>| Ok(()));
-    let Ok(mut state) = State::open(folder) else { return };
-    let Ok(inputs) = Stamp::all(&[folder.join("in.csv")], state.inputs(Stage::Ingest)) else { return };
-    let builds_on = state.outputs(Stage::Train).to_vec();
-    let task = Task::new(Stage::Ingest, &1, inputs, &builds_on);
+    let Ok(mut state) = NightState::open(folder) else { return };
+    let Ok(inputs) = Stamp::all(&[folder.join("in.csv")], state.inputs(NightStage::Ingest)) else { return };
+    let builds_on = state.outputs(NightStage::Train).to_vec();
+    let task = Task::new(NightStage::Ingest, &1, inputs, &builds_on);
     let _ = state.standing(&task);
-    let _ = (state.is_started(&task), state.has(Stage::Index), state.left(Stage::Train));
+    let _ = (state.is_started(&task), state.has(NightStage::Index), state.left(NightStage::Train));
     state.start(&task).expect("a record can be written");
     state.finish(&task, &[folder.join("in.csv")]).expect("a record can be written");
     drop(state);
-    State::open(folder).expect("what was written is read");
+    NightState::open(folder).expect("what was written is read");
 });

@@ -6,7 +6,7 @@ mod start;
 mod tests;
 mod validate;
 
-pub(crate) use part::Part;
+pub(crate) use part::PartialRun;
 
 use std::collections::VecDeque;
 use std::path::Path;

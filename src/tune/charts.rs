@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::page::{escaped, short};
-use super::state::{State, Trial};
+use super::state::{SearchState, Trial};
 
 const WIDTH: f64 = 1060.0;
 const HEIGHT: f64 = 320.0;
@@ -55,7 +55,7 @@ fn class(at: usize, winner: usize, good: bool) -> &'static str {
 }
 
 /// The trials that are drawn, those that matter last, on top of the others.
-fn in_order(state: &State, winner: usize) -> Vec<(usize, &Trial)> {
+fn in_order(state: &SearchState, winner: usize) -> Vec<(usize, &Trial)> {
     let mut order: Vec<(usize, &Trial)> = state.trials.iter().enumerate().collect();
     order.sort_by_key(|(at, trial)| (*at == winner, *at == 0, trial.figures.len()));
     order
@@ -91,7 +91,7 @@ fn number(value: f64) -> String {
 }
 
 /// Figure by epochs, a line a trial.
-pub(super) fn curves(state: &State, winner: usize) -> String {
+pub(super) fn curves(state: &SearchState, winner: usize) -> String {
     let figures = || state.trials.iter().flat_map(|trial| &trial.figures);
     let x = Scale::of(figures().map(|at| at.epochs as f64).chain([0.0]), LEFT, WIDTH - 10.0);
     let y = Scale::of(figures().map(|at| at.value), HEIGHT - BOTTOM, TOP);
@@ -114,7 +114,7 @@ pub(super) fn curves(state: &State, winner: usize) -> String {
 }
 
 /// Parallel coordinates: an axis a setting, and the last figure at the end.
-pub(super) fn parallel(state: &State, winner: usize) -> String {
+pub(super) fn parallel(state: &SearchState, winner: usize) -> String {
     let axes = &state.asked.space.0;
     let gap = (WIDTH - 2.0 * LEFT) / axes.len().max(1) as f64;
     let (top, bottom) = (54.0, HEIGHT - 24.0);
@@ -170,7 +170,7 @@ pub(super) fn parallel(state: &State, winner: usize) -> String {
 }
 
 /// The first rung's figures by the value of a setting: small, for a table's cell.
-pub(super) fn strip(state: &State, key: &str, winner: usize) -> String {
+pub(super) fn strip(state: &SearchState, key: &str, winner: usize) -> String {
     let Some(axis) = state.asked.space.0.get(key) else { return String::new() };
     let points: Vec<(usize, f64, f64)> = state
         .trials

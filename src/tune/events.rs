@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::plan::Plan;
+use super::plan::SearchPlan;
 use super::space::{Chosen, Space};
 use crate::train::TrainEvent;
 
@@ -31,7 +31,7 @@ pub enum TuneEvent {
         resumed: usize,
     },
     /// How many trials there will be, once that is known.
-    Plan(Plan),
+    Plan(SearchPlan),
     /// Where the trials on a rung stand.
     Progress {
         /// The rung, from 1.

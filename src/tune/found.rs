@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::output::{self, Finished};
+use super::output::{self, SearchManifest};
 use super::space::Chosen;
-use super::state::{self, State};
+use super::state::{self, SearchState};
 use crate::Result;
 use crate::data::dataset::verify_file;
 use crate::files::{Draft, read_json};
@@ -14,7 +14,7 @@ use crate::files::{Draft, read_json};
 /// What a search has found: at its end, or so far.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
-pub struct Found {
+pub struct SearchReport {
     /// Whether it is done; one that is not goes on with `resume`.
     pub finished: bool,
     /// The fingerprint of the dataset that is searched on.
@@ -61,7 +61,7 @@ pub struct Best {
 /// # Errors
 /// [`Error::Damaged`](crate::Error::Damaged) naming the file that is not as the search left it;
 /// [`Error::Io`](crate::Error::Io).
-pub fn found(dir: impl AsRef<Path>) -> Result<Option<Found>> {
+pub fn found(dir: impl AsRef<Path>) -> Result<Option<SearchReport>> {
     let dir = dir.as_ref();
     let manifest = dir.join(output::WORK.manifest);
     let finished = manifest.is_file();
@@ -70,13 +70,13 @@ pub fn found(dir: impl AsRef<Path>) -> Result<Option<Found>> {
     }
     let mut checked = 1;
     if finished {
-        let left: Finished = read_json(&manifest)?;
+        let left: SearchManifest = read_json(&manifest)?;
         for file in &left.files {
             verify_file(&dir.join(&file.name), file)?;
             checked += usize::from(file.xxh3.is_some());
         }
     }
-    let Some(state) = State::read(dir)? else { return Ok(None) };
+    let Some(state) = SearchState::read(dir)? else { return Ok(None) };
     let best = state.winner().and_then(|trial| Some((trial, state.trials[trial].last()?)));
     let best = best.map(|(trial, figure)| Best {
         trial,
@@ -86,7 +86,7 @@ pub fn found(dir: impl AsRef<Path>) -> Result<Option<Found>> {
         interval: figure.interval,
         gain: figure.gain,
     });
-    Ok(Some(Found {
+    Ok(Some(SearchReport {
         finished,
         best,
         trials: state.trials.len(),

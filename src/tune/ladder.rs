@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
 
-use super::trial::{Bench, Outcome};
+use super::trial::{Outcome, TrialSetup};
 use crate::Result;
 use crate::config::Resolved;
 use crate::threads::spawn_in;
@@ -21,7 +21,7 @@ pub(super) struct Climb {
 /// # Errors
 /// What `done` gives; [`Error::Threads`].
 pub(super) fn climb(
-    bench: &Bench<'_>,
+    setup: &TrialSetup<'_>,
     climbs: &[Climb],
     parallel: usize,
     done: &mut dyn FnMut(&Climb, Result<Outcome>) -> Result<()>,
@@ -36,7 +36,7 @@ pub(super) fn climb(
             spawn_in(scope, "tercel-trial", move || {
                 while !halt.load(Ordering::Relaxed) {
                     let Some(climb) = climbs.get(next.fetch_add(1, Ordering::Relaxed)) else { break };
-                    let outcome = bench.run(climb.trial, &climb.config, climb.until, &mut |_| {});
+                    let outcome = setup.run(climb.trial, &climb.config, climb.until, &mut |_| {});
                     if sender.send((climb, outcome)).is_err() {
                         break;
                     }

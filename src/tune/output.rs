@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::page::{Facts, page};
 use super::space::{Chosen, as_written, field, value_of};
-use super::state::State;
+use super::state::SearchState;
 use super::table;
 use crate::config::{Config, Resolved, Table};
 use crate::data::dataset::{FileInfo, hash_file};
@@ -34,7 +34,7 @@ pub(crate) const WORK: Work = Work {
     ending: "tuning",
     manifest: MANIFEST,
     parts: |dir| {
-        let finished: Finished = read_unchecked(&dir.join(MANIFEST))?;
+        let finished: SearchManifest = read_unchecked(&dir.join(MANIFEST))?;
         let own = finished.files.into_iter().map(|file| file.name);
         Ok(own.chain(BESIDE.map(|name| format!("{MODEL}/{name}"))).collect())
     },
@@ -44,7 +44,7 @@ pub(crate) const WORK: Work = Work {
 
 /// The text of `tune.json`: what the search found, and the files of the folder.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Finished {
+pub(super) struct SearchManifest {
     format: String,
     version: u32,
     /// The fingerprint of the dataset that was searched on.
@@ -62,15 +62,15 @@ pub(super) struct Finished {
 }
 
 /// The record of a finished search in the folder `out`; `None` where there is none that could be read as one.
-pub(super) fn finished(out: &Path) -> Result<Option<State>> {
+pub(super) fn finished(out: &Path) -> Result<Option<SearchState>> {
     match out.join(MANIFEST).is_file() {
-        true => State::read(out),
+        true => SearchState::read(out),
         false => Ok(None),
     }
 }
 
 /// Writes all but the model, which is there, and the manifest last.
-pub(super) fn write(dir: &Path, state: &State, facts: &Facts<'_>, settings: &Resolved) -> Result<()> {
+pub(super) fn write(dir: &Path, state: &SearchState, facts: &Facts<'_>, settings: &Resolved) -> Result<()> {
     write_inside(&dir.join(SETTINGS), toml(state, facts, settings)?.as_bytes())?;
     table::write(&dir.join(TRIALS), state, facts.winner)?;
     write_inside(&dir.join(PAGE), page(state, facts).as_bytes())?;
@@ -87,7 +87,7 @@ pub(super) fn write(dir: &Path, state: &State, facts: &Facts<'_>, settings: &Res
     let Some(figure) = trial.last() else {
         return Err(Error::checkpoint(dir, "the best trial has no metric value"));
     };
-    let finished = Finished {
+    let finished = SearchManifest {
         format: "tercel-tune".into(),
         version: FORMAT_VERSION,
         dataset: state.asked.dataset.clone(),
@@ -118,7 +118,7 @@ pub(super) fn write_inside(path: &Path, bytes: &[u8]) -> Result<()> {
 
 /// The winner's settings as a file for `train --config`: what was searched, what was asked for, and what a rule filled in,
 /// so that another version with other rules trains the same.
-fn toml(state: &State, facts: &Facts<'_>, settings: &Resolved) -> Result<String> {
+fn toml(state: &SearchState, facts: &Facts<'_>, settings: &Resolved) -> Result<String> {
     let all = serde_json::to_value(settings.config()).unwrap_or_default();
     let defaults = serde_json::to_value(Config::default()).unwrap_or_default();
     let asked = serde_json::to_value(&state.asked.config).unwrap_or_default();

@@ -5,7 +5,7 @@ use std::fmt::{self, Write as _};
 use serde_json::Value;
 
 use super::charts::{curves, parallel, strip};
-use super::state::{State, Trial};
+use super::state::{SearchState, Trial};
 use super::table::status;
 use super::worth::worth;
 
@@ -18,14 +18,14 @@ pub(super) struct Facts<'a> {
 }
 
 /// The page as HTML.
-pub(super) fn page(state: &State, facts: &Facts<'_>) -> String {
+pub(super) fn page(state: &SearchState, facts: &Facts<'_>) -> String {
     let mut text = String::new();
     // Writing to a String cannot fail.
     let _ = write_page(&mut text, state, facts);
     text
 }
 
-fn write_page(out: &mut String, state: &State, facts: &Facts<'_>) -> fmt::Result {
+fn write_page(out: &mut String, state: &SearchState, facts: &Facts<'_>) -> fmt::Result {
     let metric = escaped(&state.asked.metric);
     let dataset = escaped(&facts.dataset);
     writeln!(out, "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">")?;
@@ -74,7 +74,7 @@ fn figcaption(out: &mut String, words: &str) -> fmt::Result {
     writeln!(out, "<figcaption>{words}</figcaption>")
 }
 
-fn winner(out: &mut String, state: &State, facts: &Facts<'_>) -> fmt::Result {
+fn winner(out: &mut String, state: &SearchState, facts: &Facts<'_>) -> fmt::Result {
     let trial = &state.trials[facts.winner];
     writeln!(out, "<section>\n<h2>What won</h2>")?;
     if let Some(figure) = trial.last() {
@@ -107,7 +107,7 @@ fn winner(out: &mut String, state: &State, facts: &Facts<'_>) -> fmt::Result {
     )
 }
 
-fn settings(out: &mut String, state: &State, winner: usize) -> fmt::Result {
+fn settings(out: &mut String, state: &SearchState, winner: usize) -> fmt::Result {
     writeln!(
         out,
         "<div class=\"scroll\"><table>\n<tr><th>setting</th><th class=\"num\">explains</th><th>of the variance in the first rung</th><th>defaults</th><th>winner</th><th>metric by value</th></tr>"
@@ -128,7 +128,7 @@ fn settings(out: &mut String, state: &State, winner: usize) -> fmt::Result {
     writeln!(out, "</table></div>")
 }
 
-fn trials(out: &mut String, state: &State, winner: usize) -> fmt::Result {
+fn trials(out: &mut String, state: &SearchState, winner: usize) -> fmt::Result {
     let keys: Vec<&String> = state.asked.space.0.keys().collect();
     write!(
         out,

@@ -24,7 +24,7 @@ const MOST: usize = 200;
 
 /// What a search does, settled once and kept with its state, so that a killed one goes on with it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Plan {
+pub struct SearchPlan {
     /// Trials in all.
     pub trials: usize,
     /// Those of them that are drawn by chance.
@@ -33,33 +33,33 @@ pub struct Plan {
     pub rungs: usize,
 }
 
-impl Plan {
+impl SearchPlan {
     /// For a number of trials.
-    pub(super) fn of(trials: usize) -> Plan {
+    pub(super) fn of(trials: usize) -> SearchPlan {
         let by_chance = ((trials as f64 * BY_CHANCE).ceil() as usize).clamp(1.min(trials), trials);
-        Plan { trials, by_chance, rungs: RUNGS.len() }
+        SearchPlan { trials, by_chance, rungs: RUNGS.len() }
     }
 
     /// The trials that run before a time limit can be planned for.
-    pub(super) fn first() -> Plan {
-        Plan { trials: FIRST, by_chance: FIRST, rungs: RUNGS.len() }
+    pub(super) fn first() -> SearchPlan {
+        SearchPlan { trials: FIRST, by_chance: FIRST, rungs: RUNGS.len() }
     }
 
     /// For a time: as many trials as it holds, at most `most`; fewer rungs where it does not hold a few. `first`: the first
     /// trials on their first rung; `one`: the thread-seconds of a whole run; `left`: those that are left for the search.
-    pub(super) fn in_time(first: &[Tried], one: f64, left: f64, most: Option<usize>) -> Plan {
+    pub(super) fn in_time(first: &[Tried], one: f64, left: f64, most: Option<usize>) -> SearchPlan {
         let most = most.unwrap_or(MOST).max(1);
-        let parts = Plan::parts(first);
+        let parts = SearchPlan::parts(first);
         let spent: f64 = first.iter().map(|tried| tried.seconds).sum();
-        let fits = |plan: &Plan| plan.cost(parts) * one - spent <= left;
+        let fits = |plan: &SearchPlan| plan.cost(parts) * one - spent <= left;
         for rungs in (1..=RUNGS.len()).rev() {
-            let plans = (FIRST.min(most)..=most).rev().map(|trials| Plan { rungs, ..Plan::of(trials) });
+            let plans = (FIRST.min(most)..=most).rev().map(|trials| SearchPlan { rungs, ..SearchPlan::of(trials) });
             let found = plans.into_iter().find(fits);
             if let Some(plan) = found.filter(|plan| plan.trials >= FEWEST.min(most)) {
-                return Plan { by_chance: plan.by_chance.max(FIRST.min(most)), ..plan };
+                return SearchPlan { by_chance: plan.by_chance.max(FIRST.min(most)), ..plan };
             }
         }
-        Plan { trials: FIRST.min(most), by_chance: FIRST.min(most), rungs: 1 }
+        SearchPlan { trials: FIRST.min(most), by_chance: FIRST.min(most), rungs: 1 }
     }
 
     /// The thread-seconds of a whole run of the first trials, their mean.
@@ -108,12 +108,12 @@ mod tests {
 
     #[test]
     fn a_quarter_goes_on_from_rung_to_rung() {
-        let plan = Plan::of(40);
+        let plan = SearchPlan::of(40);
         assert_eq!((plan.by_chance, [0, 1, 2].map(|rung| plan.on_rung(rung))), (20, [40, 10, 3]));
         // 40 / 16 + 10 * 3 / 16 + 3 * 3 / 4 whole runs, a sixth of 40.
         assert!((plan.cost(RUNGS) - 6.625).abs() < 1e-9, "{}", plan.cost(RUNGS));
-        assert_eq!([0, 1, 2].map(|rung| Plan::of(1).on_rung(rung)), [1, 1, 1]);
-        assert_eq!([0, 1, 2].map(|rung| Plan::of(2).on_rung(rung)), [2, 2, 2]);
+        assert_eq!([0, 1, 2].map(|rung| SearchPlan::of(1).on_rung(rung)), [1, 1, 1]);
+        assert_eq!([0, 1, 2].map(|rung| SearchPlan::of(2).on_rung(rung)), [2, 2, 2]);
     }
 
     #[test]
@@ -133,24 +133,27 @@ mod tests {
         // A sixteenth of a run took 10 seconds.
         let tried = first(32, 10.0);
         let spent = FIRST as f64 * 10.0;
-        let plan = Plan::in_time(&tried, Plan::whole(&tried), 1800.0, None);
+        let plan = SearchPlan::in_time(&tried, SearchPlan::whole(&tried), 1800.0, None);
         assert!(plan.rungs == 3 && plan.cost(RUNGS) * 160.0 <= 1800.0 + spent, "{plan:?}");
-        assert!(Plan { trials: plan.trials + 4, ..plan.clone() }.cost(RUNGS) * 160.0 > 1800.0 + spent);
-        assert_eq!(Plan::in_time(&tried, Plan::whole(&tried), 1800.0, Some(8)).trials, 8);
-        assert_eq!([100.0, 10.0].map(|left| Plan::in_time(&tried, Plan::whole(&tried), left, None).rungs), [2, 1]);
+        assert!(SearchPlan { trials: plan.trials + 4, ..plan.clone() }.cost(RUNGS) * 160.0 > 1800.0 + spent);
+        assert_eq!(SearchPlan::in_time(&tried, SearchPlan::whole(&tried), 1800.0, Some(8)).trials, 8);
         assert_eq!(
-            Plan::in_time(&tried, Plan::whole(&tried), 0.0, None),
-            Plan { trials: FIRST, by_chance: FIRST, rungs: 1 }
+            [100.0, 10.0].map(|left| SearchPlan::in_time(&tried, SearchPlan::whole(&tried), left, None).rungs),
+            [2, 1]
         );
-        assert_eq!(Plan::in_time(&tried, Plan::whole(&tried), 1e9, None).trials, MOST);
+        assert_eq!(
+            SearchPlan::in_time(&tried, SearchPlan::whole(&tried), 0.0, None),
+            SearchPlan { trials: FIRST, by_chance: FIRST, rungs: 1 }
+        );
+        assert_eq!(SearchPlan::in_time(&tried, SearchPlan::whole(&tried), 1e9, None).trials, MOST);
     }
 
     #[test]
     fn an_epoch_is_the_least_that_a_trial_trains() {
         // Of five epochs the first rung is one, not a third of one: ten seconds there are fifty in all.
         let tried = first(5, 10.0);
-        assert!((Plan::whole(&tried) - 50.0).abs() < 1e-9);
-        assert_eq!(Plan::parts(&tried), [0.2, 0.2, 1.0]);
-        assert!(Plan::in_time(&tried, Plan::whole(&tried), 600.0, None).trials > 20);
+        assert!((SearchPlan::whole(&tried) - 50.0).abs() < 1e-9);
+        assert_eq!(SearchPlan::parts(&tried), [0.2, 0.2, 1.0]);
+        assert!(SearchPlan::in_time(&tried, SearchPlan::whole(&tried), 600.0, None).trials > 20);
     }
 }

@@ -6,16 +6,19 @@ use crate::Result;
 use crate::data::dataset::{Dataset, Split};
 
 /// A dataset with validation rows, and where these come from, in words.
-pub(super) struct Rows {
+pub(super) struct SearchData {
     pub(super) dataset: Dataset,
     pub(super) validation: String,
 }
 
 /// The dataset itself where it has validation rows; else one in `dir` that holds out a part of its training rows.
-pub(super) fn validated(dataset: &Dataset, dir: &Path, seed: u64) -> Result<Rows> {
+pub(super) fn validated(dataset: &Dataset, dir: &Path, seed: u64) -> Result<SearchData> {
     let rows = dataset.split(Split::Valid).rows;
     if rows > 0 {
-        return Ok(Rows { dataset: dataset.clone(), validation: format!("the {rows} rows of the validation split") });
+        return Ok(SearchData {
+            dataset: dataset.clone(),
+            validation: format!("the {rows} rows of the validation split"),
+        });
     }
     let held = match dir.exists() {
         true => Dataset::open(dir)?,
@@ -23,7 +26,7 @@ pub(super) fn validated(dataset: &Dataset, dir: &Path, seed: u64) -> Result<Rows
         false => dataset.hold_out(dir, seed)?,
     };
     let validation = held.holdout().map_or("held-out rows".into(), ToString::to_string);
-    Ok(Rows { dataset: held, validation })
+    Ok(SearchData { dataset: held, validation })
 }
 
 /// Training and validation rows together, as the training split of a dataset in `dir`; the dataset itself where it has no

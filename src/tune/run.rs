@@ -7,10 +7,10 @@ use std::time::Instant;
 
 use super::events::{TuneEvent, TuneSummary};
 use super::page::Facts;
-use super::search::Search;
+use super::search::HalvingSearch;
 use super::space::{Chosen, Space, with};
-use super::state::{Asked, State};
-use super::trial::{Bench, TRIALS, trained};
+use super::state::{SearchRequest, SearchState};
+use super::trial::{TRIALS, TrialSetup, trained};
 use super::{metric, output, rows, suggest};
 use crate::config::{Config, TuneSettings};
 use crate::data::dataset::{Dataset, Split};
@@ -87,7 +87,7 @@ pub fn tune(
     request.check()?;
     config.train.device = config.train.device.resolve()?;
     let draft = Draft::open(out.as_ref(), output::WORK, true)?;
-    let mut left = State::read(draft.path())?;
+    let mut left = SearchState::read(draft.path())?;
     // With a manifest it is a finished search that a kill kept from its place, or one that was replaced.
     let finished = draft.path().join(output::WORK.manifest).exists();
     match &left {
@@ -125,11 +125,11 @@ pub fn tune(
             Err(_) if finished => {
                 draft.clear()?;
                 held = rows::validated(dataset, &draft.path().join(HELD_OUT), config.train.seed)?;
-                State::new(asked)
+                SearchState::new(asked)
             }
             Err(error) => return Err(error),
         },
-        None => State::new(asked),
+        None => SearchState::new(asked),
     };
     let options = EvaluateOptions::at(&[k]).view(view.unwrap_or(View::Discovery)).bootstrap(0, 0);
     let mut evaluator = Evaluator::open(&held.dataset, Split::Valid, &options)?;
@@ -153,8 +153,8 @@ pub fn tune(
         resumed: state.trials.iter().filter(|trial| !trial.figures.is_empty()).count(),
     });
     let metric = format!("{watched}@{k}");
-    let mut search = Search {
-        bench: Bench { dataset: &held.dataset, evaluator: &evaluator, metric: &metric, draft: draft.path(), stop },
+    let mut search = HalvingSearch {
+        setup: TrialSetup { dataset: &held.dataset, evaluator: &evaluator, metric: &metric, draft: draft.path(), stop },
         config: &config,
         shape: &shape,
         defaults: suggest::defaults(&state.asked.space, &defaults),
@@ -191,9 +191,9 @@ pub fn tune(
     Ok(summary(&state, winner, &out, begun))
 }
 
-fn asked(dataset: &Dataset, request: &Tune, config: &Config, space: Space) -> Asked {
+fn asked(dataset: &Dataset, request: &Tune, config: &Config, space: Space) -> SearchRequest {
     let settings = &request.settings;
-    Asked {
+    SearchRequest {
         dataset: dataset.fingerprint().to_owned(),
         config: config.clone(),
         space,
@@ -238,7 +238,7 @@ fn look(evaluator: &mut Evaluator, asked: Option<View>) -> String {
     "next: the validation rows contain no items that are new to their users".into()
 }
 
-fn summary(state: &State, winner: usize, out: &Path, begun: Instant) -> TuneSummary {
+fn summary(state: &SearchState, winner: usize, out: &Path, begun: Instant) -> TuneSummary {
     let trial = &state.trials[winner];
     let trained = |trial: &super::Trial| trial.last().map_or(0, |figure| figure.epochs);
     let last = trial.last();
@@ -267,7 +267,7 @@ fn unfinished(dir: &Path) -> Error {
     )
 }
 
-fn nothing(state: &State, dir: &Path) -> Error {
+fn nothing(state: &SearchState, dir: &Path) -> Error {
     let reason = state.trials.iter().find_map(|trial| trial.failed.clone()).unwrap_or_default();
     Error::checkpoint(dir, format!("every trial failed; the first error: {reason}"))
 }

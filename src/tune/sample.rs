@@ -22,7 +22,7 @@ const GOOD: f64 = 0.3;
 const CANDIDATES: usize = 1;
 
 /// Draws trials.
-pub(super) struct Sampler<'a> {
+pub(super) struct TrialSampler<'a> {
     pub(super) space: &'a Space,
     pub(super) seed: u64,
     /// Every setting's default.
@@ -31,7 +31,7 @@ pub(super) struct Sampler<'a> {
     pub(super) cost: &'a dyn Fn(&Chosen) -> Option<f64>,
 }
 
-impl Sampler<'_> {
+impl TrialSampler<'_> {
     /// Trial `number`, different from all of `others`: each setting is at its default or anywhere in its axis, by chance.
     /// None where nothing new is left.
     pub(super) fn by_chance(&self, number: u64, others: &[Chosen]) -> Option<Chosen> {
@@ -132,7 +132,7 @@ mod tests {
         let (space, defaults) = (space(), defaults());
         let usable = |chosen: &Chosen| chosen["train.batch_size"] != json!(4);
         let cost = |chosen: &Chosen| usable(chosen).then_some(1.0);
-        let sampler = Sampler { space: &space, seed: 3, defaults: &defaults, cost: &cost };
+        let sampler = TrialSampler { space: &space, seed: 3, defaults: &defaults, cost: &cost };
         let mut all = vec![defaults.clone()];
         for number in 1..30 {
             let drawn = sampler.by_chance(number, &all).unwrap();
@@ -150,7 +150,7 @@ mod tests {
         let dear = |chosen: &Chosen| chosen["train.batch_size"] == json!(4);
         let cost = |chosen: &Chosen| Some(if dear(chosen) { 8.0 } else { 0.5 });
         let drawn = |cost: &dyn Fn(&Chosen) -> Option<f64>| {
-            let sampler = Sampler { space: &space, seed: 3, defaults: &defaults, cost };
+            let sampler = TrialSampler { space: &space, seed: 3, defaults: &defaults, cost };
             (1..400).filter_map(|number| sampler.by_chance(number, &[])).filter(dear).count()
         };
         // A sixth of all draws; of 5 cheap ones and an eighth of a dear one, one in 41.
@@ -162,7 +162,7 @@ mod tests {
     fn a_space_may_come_to_its_end() {
         let space = Space::from_toml("[train]\nbatch_size = [1, 2]", "t").unwrap();
         let defaults = Chosen::from([("train.batch_size".into(), json!(1))]);
-        let sampler = Sampler { space: &space, seed: 0, defaults: &defaults, cost: &|_| Some(1.0) };
+        let sampler = TrialSampler { space: &space, seed: 0, defaults: &defaults, cost: &|_| Some(1.0) };
         let second = sampler.by_chance(1, std::slice::from_ref(&defaults)).unwrap();
         assert_eq!(sampler.by_chance(2, &[defaults.clone(), second]), None);
     }
@@ -170,7 +170,7 @@ mod tests {
     #[test]
     fn draws_by_figures_gather_where_the_good_ones_are() {
         let (space, defaults) = (space(), defaults());
-        let sampler = Sampler { space: &space, seed: 1, defaults: &defaults, cost: &|_| Some(1.0) };
+        let sampler = TrialSampler { space: &space, seed: 1, defaults: &defaults, cost: &|_| Some(1.0) };
         let mut tried: Vec<Chosen> = vec![defaults.clone()];
         for number in 1..40 {
             tried.push(sampler.by_chance(number, &tried).unwrap());

@@ -6,12 +6,12 @@ use serde_json::Value;
 
 use super::events::TuneEvent;
 use super::ladder::{Climb, climb};
-use super::plan::{KEEP_ONE_IN, Plan, Tried, epochs_at};
-use super::sample::Sampler;
+use super::plan::{KEEP_ONE_IN, SearchPlan, Tried, epochs_at};
+use super::sample::TrialSampler;
 use super::space::{Chosen, with};
-use super::state::{Figure, State, Trial};
+use super::state::{Figure, SearchState, Trial};
 use super::suggest;
-use super::trial::{Bench, is_its_own, trained};
+use super::trial::{TrialSetup, is_its_own, trained};
 use crate::config::{Config, Resolved};
 use crate::data::shape::Shape;
 use crate::eval::bootstrap::{Bootstrap, paired};
@@ -25,15 +25,15 @@ const SAMPLE: usize = 64;
 const RESERVE: f64 = 1.3;
 
 /// A search at work.
-pub(super) struct Search<'a, 'b> {
-    pub(super) bench: Bench<'a>,
+pub(super) struct HalvingSearch<'a, 'b> {
+    pub(super) setup: TrialSetup<'a>,
     /// What is not searched.
     pub(super) config: &'a Config,
     /// The shape of the rows that trials train on.
     pub(super) shape: &'a Shape,
     /// The defaults' values of what is searched.
     pub(super) defaults: Chosen,
-    pub(super) state: State,
+    pub(super) state: SearchState,
     /// Trials side by side.
     pub(super) parallel: usize,
     /// Threads of each.
@@ -44,7 +44,7 @@ pub(super) struct Search<'a, 'b> {
     pub(super) observer: &'b mut dyn FnMut(TuneEvent),
 }
 
-impl Search<'_, '_> {
+impl HalvingSearch<'_, '_> {
     /// Climbs every rung of the plan.
     pub(super) fn climb_all(&mut self) -> Result<()> {
         let plan = self.plan()?;
@@ -58,16 +58,19 @@ impl Search<'_, '_> {
     }
 
     /// How much is done: as many trials as were asked for, or as fit the time, which the first ones show.
-    fn plan(&mut self) -> Result<Plan> {
+    fn plan(&mut self) -> Result<SearchPlan> {
         if let Some(plan) = &self.state.plan {
             return Ok(plan.clone());
         }
         let most = self.state.asked.trials;
         let plan = match (self.limit(), most) {
-            (None, Some(trials)) => Plan::of(trials),
-            (None, None) => Plan::first(),
+            (None, Some(trials)) => SearchPlan::of(trials),
+            (None, None) => SearchPlan::first(),
             (Some(limit), _) => {
-                let first = Plan { trials: Plan::first().trials.min(most.unwrap_or(usize::MAX)), ..Plan::first() };
+                let first = SearchPlan {
+                    trials: SearchPlan::first().trials.min(most.unwrap_or(usize::MAX)),
+                    ..SearchPlan::first()
+                };
                 self.draw(first.trials, None)?;
                 self.train_to(0, &(0..self.state.trials.len()).collect::<Vec<_>>())?;
                 let tried = |trial: &Trial| Tried {
@@ -75,10 +78,10 @@ impl Search<'_, '_> {
                     seconds: trial.figures.iter().map(|at| at.seconds).sum(),
                 };
                 let tried: Vec<Tried> = self.state.trials.iter().map(tried).collect();
-                let one = Plan::whole(&tried) * self.dearer();
+                let one = SearchPlan::whole(&tried) * self.dearer();
                 let last = one / self.all_threads as f64 * RESERVE;
                 let left = (limit - self.seconds() - last) * self.parallel as f64;
-                Plan::in_time(&tried, one, left, most)
+                SearchPlan::in_time(&tried, one, left, most)
             }
         };
         self.state.plan = Some(plan.clone());
@@ -87,7 +90,7 @@ impl Search<'_, '_> {
     }
 
     /// The first rung, which every trial stands on.
-    fn first_rung(&mut self, plan: &Plan) -> Result<()> {
+    fn first_rung(&mut self, plan: &SearchPlan) -> Result<()> {
         self.draw(plan.by_chance, None)?;
         self.train_to(0, &self.all())?;
         self.draw(plan.trials, Some(plan.by_chance))?;
@@ -107,13 +110,13 @@ impl Search<'_, '_> {
         self.save()
     }
 
-    /// The trials that [`draw`](Search::draw) adds.
+    /// The trials that [`draw`](HalvingSearch::draw) adds.
     fn drawn(&self, number: usize, of: Option<usize>) -> Vec<Chosen> {
         let before = self.state.trials.len();
         let mut all: Vec<Chosen> = self.state.trials.iter().map(|trial| trial.chosen.clone()).collect();
         let cost = |chosen: &Chosen| self.cost(chosen);
         let asked = &self.state.asked;
-        let sampler = Sampler { space: &asked.space, seed: asked.seed, defaults: &self.defaults, cost: &cost };
+        let sampler = TrialSampler { space: &asked.space, seed: asked.seed, defaults: &self.defaults, cost: &cost };
         let figures = self.state.trials.iter().take(of.unwrap_or(0));
         let seen: Vec<(&Chosen, f64)> = figures.filter_map(|trial| Some((&trial.chosen, trial.value_at(0)?))).collect();
         while all.len() < number {
@@ -140,7 +143,7 @@ impl Search<'_, '_> {
 
     /// How many times as long as with the defaults a training takes; None for settings that cannot be used together.
     fn cost(&self, chosen: &Chosen) -> Option<f64> {
-        suggest::cost(self.bench.dataset, self.shape, self.config, chosen)
+        suggest::cost(self.setup.dataset, self.shape, self.config, chosen)
     }
 
     /// How dear the trials to come are beside those that were trained: the first ones may have been dear ones by chance.
@@ -182,9 +185,9 @@ impl Search<'_, '_> {
             climbs.push(Climb { trial, until: epochs_at(config.epochs(), rung), config });
         }
         let total = on.len();
-        let Search { bench, state, begun, observer, parallel, .. } = self;
+        let HalvingSearch { setup, state, begun, observer, parallel, .. } = self;
         let earlier = state.seconds;
-        climb(bench, &climbs, *parallel, &mut |climb, outcome| {
+        climb(setup, &climbs, *parallel, &mut |climb, outcome| {
             let trial = &mut state.trials[climb.trial];
             let (mut value, mut failed, mut seconds) = (None, None, 0.0);
             match outcome {
@@ -208,7 +211,7 @@ impl Search<'_, '_> {
             }
             let chosen = trial.chosen.clone();
             state.seconds = earlier + begun.elapsed().as_secs_f64();
-            bench.write(state)?;
+            setup.write(state)?;
             state.seconds = earlier;
             let (rung, epochs) = (rung + 1, climb.until);
             observer(TuneEvent::Trial { trial: climb.trial, rung, epochs, chosen, value, failed, seconds });
@@ -229,16 +232,16 @@ impl Search<'_, '_> {
         if waiting.is_empty() || !here(0) {
             return Ok(());
         }
-        let defaults = self.bench.values(0)?;
+        let defaults = self.setup.values(0)?;
         for trial in waiting {
-            let gain = paired(&self.bench.values(trial)?, &defaults, RESAMPLES, self.state.asked.seed);
+            let gain = paired(&self.setup.values(trial)?, &defaults, RESAMPLES, self.state.asked.seed);
             self.state.trials[trial].figures[rung].gain = gain.map(|(gain, low, high)| [gain, low, high]);
         }
         self.save()
     }
 
     /// The trials of the next rung: those that the plan has, or that fit the time; none where time is up.
-    fn next(&mut self, rung: usize, plan: &Plan) -> Result<Option<Vec<usize>>> {
+    fn next(&mut self, rung: usize, plan: &SearchPlan) -> Result<Option<Vec<usize>>> {
         if self.state.cut.is_some_and(|cut| cut < rung) {
             return Ok(None);
         }
@@ -260,7 +263,7 @@ impl Search<'_, '_> {
         self.state.rungs.push(on.clone());
         self.save()?;
         for trial in before.into_iter().filter(|trial| !on.contains(trial)) {
-            self.bench.forget(trial)?;
+            self.setup.forget(trial)?;
         }
         Ok(Some(on))
     }
@@ -298,7 +301,7 @@ impl Search<'_, '_> {
     }
 
     fn save(&self) -> Result<()> {
-        self.bench.write(&State { seconds: self.seconds(), ..self.state.clone() })
+        self.setup.write(&SearchState { seconds: self.seconds(), ..self.state.clone() })
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::plan::Plan;
+use super::plan::SearchPlan;
 use super::space::{Chosen, Space};
 use crate::config::Config;
 use crate::files::{read_json, write_json_inside};
@@ -15,9 +15,9 @@ pub(super) const FILE: &str = "search.json";
 
 /// The text of `search.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct State {
-    pub(super) asked: Asked,
-    pub(super) plan: Option<Plan>,
+pub(super) struct SearchState {
+    pub(super) asked: SearchRequest,
+    pub(super) plan: Option<SearchPlan>,
     pub(super) trials: Vec<Trial>,
     /// The trials that were let onto each rung after the first.
     #[serde(default)]
@@ -30,7 +30,7 @@ pub(super) struct State {
 
 /// What was asked for, and of which data: another question is another search.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct Asked {
+pub(super) struct SearchRequest {
     /// The dataset's fingerprint.
     pub(super) dataset: String,
     /// What is not searched.
@@ -89,13 +89,13 @@ impl Trial {
     }
 }
 
-impl State {
+impl SearchState {
     /// Of a search that begins.
-    pub(super) fn new(asked: Asked) -> State {
-        State { asked, plan: None, trials: Vec::new(), rungs: Vec::new(), seconds: 0.0, cut: None }
+    pub(super) fn new(asked: SearchRequest) -> SearchState {
+        SearchState { asked, plan: None, trials: Vec::new(), rungs: Vec::new(), seconds: 0.0, cut: None }
     }
 
-    pub(super) fn read(dir: &Path) -> Result<Option<State>> {
+    pub(super) fn read(dir: &Path) -> Result<Option<SearchState>> {
         let path = dir.join(FILE);
         if path.exists() { read_json(&path).map(Some) } else { Ok(None) }
     }
@@ -105,16 +105,16 @@ impl State {
     }
 
     /// The same without times.
-    pub(super) fn timeless(&self) -> State {
-        let mut state = State { seconds: 0.0, ..self.clone() };
+    pub(super) fn timeless(&self) -> SearchState {
+        let mut state = SearchState { seconds: 0.0, ..self.clone() };
         state.trials.iter_mut().flat_map(|trial| &mut trial.figures).for_each(|figure| figure.seconds = 0.0);
         state
     }
 
     /// Refuses to go on with the answers to another question.
-    pub(super) fn check(&self, asked: &Asked, dir: &Path) -> Result<()> {
+    pub(super) fn check(&self, asked: &SearchRequest, dir: &Path) -> Result<()> {
         // Where it runs does not change what it finds.
-        let machine = |asked: &Asked| {
+        let machine = |asked: &SearchRequest| {
             let mut asked = asked.clone();
             let defaults = Config::default().train;
             (asked.config.train.device, asked.config.train.threads) = (defaults.device, defaults.threads);
@@ -183,8 +183,8 @@ mod tests {
         Trial { figures: values.iter().map(figure).collect(), ..Trial::default() }
     }
 
-    fn state(trials: Vec<Trial>) -> State {
-        let asked = Asked {
+    fn state(trials: Vec<Trial>) -> SearchState {
+        let asked = SearchRequest {
             dataset: "d".into(),
             config: Config::default(),
             space: Space::default(),
@@ -194,7 +194,7 @@ mod tests {
             seed: 0,
             earlier: Chosen::new(),
         };
-        State { trials, ..State::new(asked) }
+        SearchState { trials, ..SearchState::new(asked) }
     }
 
     #[test]

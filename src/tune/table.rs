@@ -8,12 +8,12 @@ use arrow_array::{ArrayRef, RecordBatch};
 use parquet::arrow::ArrowWriter;
 
 use super::output::write_inside;
-use super::state::{Figure, State, Trial};
+use super::state::{Figure, SearchState, Trial};
 use crate::guard::guarded;
 use crate::{Error, Result};
 
 /// What became of a trial.
-pub(super) fn status(state: &State, trial: usize, winner: usize) -> &'static str {
+pub(super) fn status(state: &SearchState, trial: usize, winner: usize) -> &'static str {
     let highest = state.trials.iter().map(|trial| trial.figures.len()).max().unwrap_or(0);
     match &state.trials[trial] {
         Trial { failed: Some(_), .. } => "failed",
@@ -31,7 +31,7 @@ struct Row<'a> {
     figure: Option<&'a Figure>,
 }
 
-fn rows(state: &State) -> Vec<Row<'_>> {
+fn rows(state: &SearchState) -> Vec<Row<'_>> {
     let mut rows = Vec::new();
     for (at, trial) in state.trials.iter().enumerate() {
         if trial.figures.is_empty() {
@@ -48,7 +48,7 @@ fn rows(state: &State) -> Vec<Row<'_>> {
 }
 
 /// The table's columns. What was chosen stands in columns with the settings' names, as it stands in TOML.
-fn batch(state: &State, winner: usize) -> std::result::Result<RecordBatch, arrow_schema::ArrowError> {
+fn batch(state: &SearchState, winner: usize) -> std::result::Result<RecordBatch, arrow_schema::ArrowError> {
     let rows = rows(state);
     let (mut trials, mut rungs) = (UInt32Builder::new(), UInt32Builder::new());
     let (mut epochs, mut all) = (UInt64Builder::new(), UInt64Builder::new());
@@ -94,7 +94,7 @@ fn batch(state: &State, winner: usize) -> std::result::Result<RecordBatch, arrow
 }
 
 /// Writes the table.
-pub(super) fn write(path: &Path, state: &State, winner: usize) -> Result<()> {
+pub(super) fn write(path: &Path, state: &SearchState, winner: usize) -> Result<()> {
     let failed = |reason: String| Error::io(path, std::io::Error::other(reason));
     let batch = batch(state, winner).map_err(|e| failed(e.to_string()))?;
     let written = guarded(|| {

@@ -4,20 +4,20 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use super::state::State;
+use super::state::SearchState;
 use crate::config::{Config, EarlyStopping, Resolved};
 use crate::data::dataset::Dataset;
 use crate::data::shape::Shape;
 use crate::eval::Evaluator;
 use crate::files::AtomicFile;
-use crate::train::{Part, TrainEvent};
+use crate::train::{PartialRun, TrainEvent};
 use crate::{Error, Result};
 
 /// The folder of the trials' checkpoints and values.
 pub(super) const TRIALS: &str = "trials";
 
 /// What trials are made from and judged on.
-pub(super) struct Bench<'a> {
+pub(super) struct TrialSetup<'a> {
     /// The rows that trials train on.
     pub(super) dataset: &'a Dataset,
     pub(super) evaluator: &'a Evaluator,
@@ -35,9 +35,9 @@ pub(super) struct Outcome {
     pub(super) seconds: f64,
 }
 
-impl Bench<'_> {
+impl TrialSetup<'_> {
     /// Keeps what the search has found so far.
-    pub(super) fn write(&self, state: &State) -> Result<()> {
+    pub(super) fn write(&self, state: &SearchState) -> Result<()> {
         state.write(self.draft)
     }
 
@@ -56,7 +56,7 @@ impl Bench<'_> {
     ) -> Result<Outcome> {
         let begun = Instant::now();
         let place = self.place(trial);
-        let part = Part { dataset: self.dataset, out: &place, config, stop: self.stop };
+        let part = PartialRun { dataset: self.dataset, out: &place, config, stop: self.stop };
         let mut values = Vec::new();
         let loss = part.train(
             until,

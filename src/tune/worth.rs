@@ -1,7 +1,7 @@
 //! What each setting was worth: how much of the difference between trials it explains.
 
 use super::space::Axis;
-use super::state::State;
+use super::state::SearchState;
 
 /// Parts that a range is cut into.
 const PARTS: usize = 4;
@@ -16,7 +16,7 @@ pub(super) struct Worth {
 }
 
 /// The settings, those first that explain most. All trials stand on the first rung, drawn from all of the space.
-pub(super) fn worth(state: &State) -> Vec<Worth> {
+pub(super) fn worth(state: &SearchState) -> Vec<Worth> {
     let mut all: Vec<Worth> = state
         .asked
         .space

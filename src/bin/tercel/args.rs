@@ -62,14 +62,14 @@ impl MachineFlags {
 }
 
 /// What a training is told.
-pub struct Told {
+pub struct GivenConfig {
     pub config: Config,
     /// The settings that were given, by key, whatever their values.
     pub keys: BTreeSet<String>,
 }
 
 /// What a file says of training, and over it what the flags say.
-pub fn told(file: Option<&Path>, flags: &TrainFlags) -> tercel::Result<Told> {
+pub fn given_config(file: Option<&Path>, flags: &TrainFlags) -> tercel::Result<GivenConfig> {
     let (mut config, mut keys) = match file {
         Some(path) => (read_toml(path)?, said::<Config>(&read_toml(path)?)),
         None => (Config::default(), BTreeSet::new()),
@@ -77,7 +77,7 @@ pub fn told(file: Option<&Path>, flags: &TrainFlags) -> tercel::Result<Told> {
     flags.apply(&mut config);
     keys.extend(flags.keys());
     config.validate()?;
-    Ok(Told { config, keys })
+    Ok(GivenConfig { config, keys })
 }
 
 /// Says which device `asked` stands for, and why.
@@ -157,11 +157,11 @@ mod tests {
         let command = TrainFlags::augment_args(Command::new("train"));
         let given = command.get_matches_from(["tercel", "--epochs", "4", "--lr", "0.5"]);
         let flags = TrainFlags::from_arg_matches(&given).expect("flags");
-        let Told { config, keys } = told(Some(&file), &flags).expect("settings");
+        let GivenConfig { config, keys } = given_config(Some(&file), &flags).expect("settings");
         assert_eq!((config.train.epochs, config.optimizer.lr), (Some(4), Some(0.5)));
         let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
         assert_eq!(keys, ["model.dim", "optimizer.lr", "train.epochs"], "a default that is given is given");
-        assert!(told(Some(&folder.path().join("none.toml")), &flags).is_err());
+        assert!(given_config(Some(&folder.path().join("none.toml")), &flags).is_err());
     }
 
     #[test]

@@ -69,7 +69,7 @@ fn find_data(given: Option<&Path>) -> Result<PathBuf> {
 }
 
 /// Prints what the first few households are recommended, with the products' names.
-fn show(data: &Path, files: &nightly::Finished, out: &Output) -> Result<()> {
+fn show(data: &Path, files: &nightly::NightOutputs, out: &Output) -> Result<()> {
     let names = product_names(&data.join("products.csv.gz"))?;
     let mut last = None;
     let mut shown = 0;

@@ -25,7 +25,7 @@ use crate::output::Output;
 use crate::{evaluate, index, ingest, recommend, train, words};
 use settings::Settings;
 use stamps::Stamp;
-use state::{Stage, Standing, State, Task};
+use state::{NightStage, NightState, Standing, Task};
 pub use tuning::SEARCH;
 
 const EXAMPLES: &str = r"Examples, run from the repository:
@@ -102,9 +102,9 @@ impl Args {
 
     /// `--exclude` and `--include-seen` each win over both of the file's ways to say it.
     fn apply_recommend(&self, settings: &mut RecommendSettings) {
-        let mut told = RecommendSettings::default();
-        self.recommend.apply(&mut told);
-        if told.exclude.is_some() || told.include_seen {
+        let mut given = RecommendSettings::default();
+        self.recommend.apply(&mut given);
+        if given.exclude.is_some() || given.include_seen {
             (settings.exclude, settings.include_seen) = (None, false);
         }
         self.recommend.apply(settings);
@@ -112,14 +112,14 @@ impl Args {
 }
 
 /// Where a finished run's files are.
-pub struct Finished {
+pub struct NightOutputs {
     pub dataset: PathBuf,
     pub model: PathBuf,
     pub predictions: PathBuf,
 }
 
 /// Runs every stage that is not finished.
-pub fn perform(settings: &Settings, out: &Output) -> Result<Finished> {
+pub fn perform(settings: &Settings, out: &Output) -> Result<NightOutputs> {
     if settings.input.is_empty() {
         return Err(Error::config("input", "no input: name a file, or set `input` in the TOML file"));
     }
@@ -131,7 +131,7 @@ pub fn perform(settings: &Settings, out: &Output) -> Result<Finished> {
     settings.ingest.validate()?;
     // A device that is not there, or a name that no predictions file can have, is found before the hours of work.
     config.train.device = announce(config.train.device, out)?;
-    let files = Finished {
+    let files = NightOutputs {
         dataset: folder.join("dataset"),
         model: folder.join("model"),
         predictions: folder.join(&settings.recommend.file),
@@ -145,10 +145,10 @@ pub fn perform(settings: &Settings, out: &Output) -> Result<Finished> {
         tuning::check_file(folder)?;
     }
     let inputs = inputs_read(settings)?;
-    let state = State::open(folder)?;
+    let state = NightState::open(folder)?;
     // Nothing is replaced that is not this run's, which is told before the work.
-    check_out(&files.dataset, &state.left(Stage::Ingest))?;
-    tercel::train::check_out(&files.model, &state.left(Stage::Train))?;
+    check_out(&files.dataset, &state.left(NightStage::Ingest))?;
+    tercel::train::check_out(&files.model, &state.left(NightStage::Train))?;
     sweep(folder)?;
     let asked = settings.config();
     let mut night = Night { settings, folder, asked, config, space, files: &files, state, out };
@@ -186,8 +186,8 @@ struct Night<'a> {
     config: Config,
     /// What a search tries, where the night is told.
     space: Option<Space>,
-    files: &'a Finished,
-    state: State,
+    files: &'a NightOutputs,
+    state: NightState,
     out: &'a Output,
 }
 
@@ -195,40 +195,40 @@ impl Night<'_> {
     fn ingest(&mut self, inputs: &[PathBuf]) -> Result<Vec<Stamp>> {
         // The number of threads is in no key: no result depends on it.
         let config = IngestConfig { threads: 0, ..self.settings.ingest.clone() };
-        let inputs = Stamp::all(inputs, self.state.inputs(Stage::Ingest))?;
-        let task = Task::new(Stage::Ingest, &(&self.settings.input, config), inputs, &[]);
+        let inputs = Stamp::all(inputs, self.state.inputs(NightStage::Ingest))?;
+        let task = Task::new(NightStage::Ingest, &(&self.settings.input, config), inputs, &[]);
         let dataset = &self.files.dataset;
         let usable = Dataset::open(dataset).is_ok();
         if self.is_finished(&task, usable)? {
-            return Ok(manifest(self.state.outputs(Stage::Ingest)));
+            return Ok(manifest(self.state.outputs(NightStage::Ingest)));
         }
         // This run's, though its manifest may be damaged: it is in nobody's way.
-        remove_damaged(dataset, &self.state.left(Stage::Ingest))?;
+        remove_damaged(dataset, &self.state.left(NightStage::Ingest))?;
         self.state.start(&task)?;
         ingest::perform(&self.settings.input, dataset, &self.settings.ingest, self.out)?;
         let made = Dataset::open(dataset)?;
         let mut left = vec![dataset.join("dataset.json")];
         left.extend(made.files().map(|file| made.path(file)));
         self.state.finish(&task, &left)?;
-        Ok(manifest(self.state.outputs(Stage::Ingest)))
+        Ok(manifest(self.state.outputs(NightStage::Ingest)))
     }
 
     fn train(&mut self, dataset: &[Stamp]) -> Result<Vec<Stamp>> {
         // The device is in the key as it was asked for, not as it was chosen.
         let mut asked = self.asked.clone();
         asked.train.threads = 0;
-        let task = Task::new(Stage::Train, &asked, Vec::new(), dataset);
+        let task = Task::new(NightStage::Train, &asked, Vec::new(), dataset);
         let model = &self.files.model;
         // The figures of training stand in it beside those of the evaluation, which alone is no stage's to restore.
         let usable = read_json::<serde_json::Value>(&model.join("metrics.json")).is_ok();
         if self.is_finished(&task, usable)? {
             self.keep_origin()?;
-            return Ok(self.state.outputs(Stage::Train).to_vec());
+            return Ok(self.state.outputs(NightStage::Train).to_vec());
         }
-        tercel::train::remove_damaged(model, &self.state.left(Stage::Train))?;
+        tercel::train::remove_damaged(model, &self.state.left(NightStage::Train))?;
         let data = Dataset::open(&self.files.dataset)?;
         let resume = self.state.is_started(&task) && can_resume(model, &data, &self.config)?;
-        if !resume && self.state.has(Stage::Train) {
+        if !resume && self.state.has(NightStage::Train) {
             // A run of this folder with other settings left it: it cannot be gone on with.
             forget(model)?;
         }
@@ -236,13 +236,13 @@ impl Night<'_> {
         train::perform(&self.files.dataset, model, &self.config, resume, self.out)?;
         self.state.finish(&task, &model_files(model)?)?;
         self.keep_origin()?;
-        Ok(self.state.outputs(Stage::Train).to_vec())
+        Ok(self.state.outputs(NightStage::Train).to_vec())
     }
 
     /// The index that evaluation and recommendations search, where one of them does.
     fn index(&mut self, model: &[Stamp]) -> Result<()> {
         let Some(settings) = self.settings.searched() else { return Ok(()) };
-        let task = Task::new(Stage::Index, &settings, Vec::new(), model);
+        let task = Task::new(NightStage::Index, &settings, Vec::new(), model);
         if self.is_finished(&task, true)? {
             return Ok(());
         }
@@ -256,11 +256,11 @@ impl Night<'_> {
     fn evaluate(&mut self, dataset: &[Stamp], model: &[Stamp]) -> Result<()> {
         let settings = &self.settings.evaluate;
         if Dataset::open(&self.files.dataset)?.split(settings.split).rows == 0 {
-            self.skip(Stage::Evaluate, &format!("the dataset has no {} split", settings.split.name()));
+            self.skip(NightStage::Evaluate, &format!("the dataset has no {} split", settings.split.name()));
             return Ok(());
         }
         let builds_on = [dataset, model, self.index_of(&settings.search)].concat();
-        let task = Task::new(Stage::Evaluate, settings, Vec::new(), &builds_on);
+        let task = Task::new(NightStage::Evaluate, settings, Vec::new(), &builds_on);
         if self.is_finished(&task, true)? {
             return Ok(());
         }
@@ -275,9 +275,9 @@ impl Night<'_> {
     fn recommend(&mut self, dataset: &[Stamp], model: &[Stamp]) -> Result<()> {
         let settings = &self.settings.recommending();
         let lists: Vec<PathBuf> = settings.users.iter().chain(&settings.items).cloned().collect();
-        let lists = Stamp::all(&lists, self.state.inputs(Stage::Recommend))?;
+        let lists = Stamp::all(&lists, self.state.inputs(NightStage::Recommend))?;
         let builds_on = [dataset, model, self.index_of(&settings.search)].concat();
-        let task = Task::new(Stage::Recommend, settings, lists, &builds_on);
+        let task = Task::new(NightStage::Recommend, settings, lists, &builds_on);
         if self.is_finished(&task, true)? {
             return Ok(());
         }
@@ -294,7 +294,7 @@ impl Night<'_> {
     fn index_of(&self, search: &SearchSettings) -> &[Stamp] {
         match search.index {
             IndexMode::Exact => &[],
-            IndexMode::Approx => self.state.outputs(Stage::Index),
+            IndexMode::Approx => self.state.outputs(NightStage::Index),
         }
     }
 
@@ -317,7 +317,7 @@ impl Night<'_> {
 
     /// Whether the dataset and the model are those that this run has made.
     fn check_unchanged(&self) -> Result<()> {
-        for (stage, folder) in [(Stage::Ingest, &self.files.dataset), (Stage::Train, &self.files.model)] {
+        for (stage, folder) in [(NightStage::Ingest, &self.files.dataset), (NightStage::Train, &self.files.model)] {
             let manifests = self.state.outputs(stage).iter().filter(|left| is_manifest(&left.path));
             for left in manifests {
                 let now = folder.join(left.path.file_name().unwrap_or_default());
@@ -332,13 +332,13 @@ impl Night<'_> {
     /// Whether the lists are those that this run has made.
     fn check_predictions(&self) -> Result<()> {
         let file = &self.files.predictions;
-        match self.state.outputs(Stage::Recommend).first() {
+        match self.state.outputs(NightStage::Recommend).first() {
             Some(left) if Stamp::take(file, Some(left))?.xxh3 != left.xxh3 => Err(replaced(file)),
             _ => Ok(()),
         }
     }
 
-    fn skip(&self, stage: Stage, reason: &str) {
+    fn skip(&self, stage: NightStage, reason: &str) {
         self.out.event("skip", &json!({ "stage": stage.name(), "reason": reason }));
         self.out.text(format_args!("{}: {reason}", stage.name()));
     }

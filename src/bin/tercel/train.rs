@@ -8,7 +8,7 @@ use tercel::data::dataset::Dataset;
 use tercel::train::{Diagnostics, RunSettings, TrainEvent, train};
 use tercel::{Config, Error, Result};
 
-use crate::args::{Told, TrainFlags, announce, told};
+use crate::args::{GivenConfig, TrainFlags, announce, given_config};
 use crate::output::{Output, duration, thousands};
 use crate::paths::shown;
 use crate::progress::Meter;
@@ -46,7 +46,7 @@ pub struct Args {
 const EVERY: Duration = Duration::from_secs(10);
 
 pub fn run(args: &Args, out: &Output) -> Result<()> {
-    let Told { config, .. } = told(args.config.as_deref(), &args.flags)?;
+    let GivenConfig { config, .. } = given_config(args.config.as_deref(), &args.flags)?;
     announce(config.train.device, out)?;
     perform(&args.data, &args.out, &config, args.resume, out)
 }
@@ -61,16 +61,16 @@ pub fn perform(data: &Path, model: &Path, config: &Config, resume: bool, out: &O
     let decided = Cell::new(false);
     let watched = RefCell::new(None);
     let meter = Meter::new("train");
-    let told = Cell::new(Instant::now());
+    let last_report = Cell::new(Instant::now());
     let summary = train(&dataset, model, config, resume, &mut |event| {
         match &event {
             TrainEvent::Progress { epoch, step, steps, loss, examples_per_second, .. } => {
                 let speed = thousands(*examples_per_second as u64);
                 meter.set(*step, *steps, format_args!("epoch {epoch}, loss {loss:.4}, {speed} examples/s"));
-                if told.get().elapsed() < EVERY {
+                if last_report.get().elapsed() < EVERY {
                     return;
                 }
-                told.set(Instant::now());
+                last_report.set(Instant::now());
             }
             TrainEvent::Evaluating { done, users } => {
                 meter.set(*done, *users, format_args!("evaluating, {} users", thousands(*users)));

@@ -9,7 +9,7 @@ use tercel::train::TrainEvent;
 use tercel::tune::{Chosen, Space, Tune, TuneEvent, TuneSummary, tune};
 use tercel::{Dataset, Error, Result};
 
-use crate::args::{Told, TrainFlags, announce, told};
+use crate::args::{GivenConfig, TrainFlags, announce, given_config};
 use crate::flags::Flags;
 use crate::output::{Output, duration, thousands};
 use crate::paths::shown;
@@ -57,7 +57,7 @@ pub struct Args {
 }
 
 pub fn run(args: &Args, out: &Output) -> Result<()> {
-    let Told { mut config, keys: fixed } = told(args.config.as_deref(), &args.train)?;
+    let GivenConfig { mut config, keys: fixed } = given_config(args.config.as_deref(), &args.train)?;
     let mut settings = TuneSettings::default();
     args.tune.apply(&mut settings);
     settings.validate()?;

@@ -12,7 +12,7 @@ use crate::index::Ranker;
 use crate::train::TrainEvent;
 
 /// A run that is trained in parts. Its checkpoint lies beside `out` (`.NAME.training`), where nothing comes to be.
-pub(crate) struct Part<'a> {
+pub(crate) struct PartialRun<'a> {
     pub(crate) dataset: &'a Dataset,
     pub(crate) out: &'a Path,
     /// Without early stopping: who trains in parts decides when to stop.
@@ -20,7 +20,7 @@ pub(crate) struct Part<'a> {
     pub(crate) stop: &'a AtomicBool,
 }
 
-impl Part<'_> {
+impl PartialRun<'_> {
     /// Trains from the last checkpoint, or from the start where there is none, to the end of epoch `until`, and gives
     /// the model to `judge`. Answers the mean loss of the last epoch.
     ///
@@ -42,7 +42,7 @@ impl Part<'_> {
 }
 
 struct Job<'a, 'b> {
-    part: &'a Part<'a>,
+    part: &'a PartialRun<'a>,
     until: u64,
     judge: &'b mut (dyn FnMut(&mut dyn Ranker) -> Result<()> + Send),
     observer: &'b mut dyn FnMut(TrainEvent),
@@ -52,7 +52,7 @@ impl super::Job for Job<'_, '_> {
     type Done = f64;
 
     fn run<B: Backend>(self, backend: B) -> Result<f64> {
-        let Part { dataset, out, config, stop } = *self.part;
+        let PartialRun { dataset, out, config, stop } = *self.part;
         let mut run = Run::start(backend, dataset, out, config, true, stop, self.observer)?;
         run.epochs = self.until;
         while run.state.cursor.epoch < self.until {
@@ -96,7 +96,7 @@ mod tests {
             config.train.batch_size = Some(32);
             let config = config.for_shape(&Shape::of(&dataset).unwrap());
             let out = folder.path().join(name);
-            let part = Part { dataset: &dataset, out: &out, config: &config, stop: &AtomicBool::new(false) };
+            let part = PartialRun { dataset: &dataset, out: &out, config: &config, stop: &AtomicBool::new(false) };
             let mut values = Vec::new();
             let losses = parts.iter().map(|&until| {
                 let mut judge = |ranker: &mut dyn Ranker| {

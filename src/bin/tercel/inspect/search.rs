@@ -5,7 +5,7 @@ use std::time::UNIX_EPOCH;
 
 use serde_json::json;
 use tercel::Result;
-use tercel::tune::{self, Best, Found};
+use tercel::tune::{self, Best, SearchReport};
 
 use super::merge;
 use crate::output::{Output, date};
@@ -38,8 +38,8 @@ fn written(path: &Path) -> Option<String> {
     Some(date(i64::try_from(seconds).ok()?))
 }
 
-fn say(path: &Path, found: &Found, written: Option<&str>, out: &Output) {
-    let Found { trials, failed, rungs, metric, .. } = found;
+fn say(path: &Path, found: &SearchReport, written: Option<&str>, out: &Output) {
+    let SearchReport { trials, failed, rungs, metric, .. } = found;
     let on = written.map_or(String::new(), |day| format!(" on {day}"));
     let stands = match found.finished {
         true => format!("finished{on}"),

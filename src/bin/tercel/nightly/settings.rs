@@ -62,12 +62,12 @@ impl Settings {
     pub fn check_index(&self) -> Result<()> {
         self.index.check_in("index")?;
         let default = IndexSettings::default();
-        let told = [
+        let given = [
             ("index.recall", self.index.recall != default.recall),
             ("index.k", self.index.k != default.k),
             ("index.seed", self.index.seed != default.seed),
         ];
-        match told.iter().find(|(_, told)| *told) {
+        match given.iter().find(|(_, given)| *given) {
             Some((setting, _)) if self.searched().is_none() => Err(Error::config(*setting, "requires --index approx")),
             _ => Ok(()),
         }

@@ -16,7 +16,7 @@ use super::tuning::Tuning;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Stage {
+pub enum NightStage {
     Ingest,
     Tune,
     Train,
@@ -25,22 +25,22 @@ pub enum Stage {
     Recommend,
 }
 
-impl Stage {
+impl NightStage {
     pub fn name(self) -> &'static str {
         match self {
-            Stage::Ingest => "ingest",
-            Stage::Tune => "tune",
-            Stage::Train => "train",
-            Stage::Index => "index",
-            Stage::Evaluate => "evaluate",
-            Stage::Recommend => "recommend",
+            NightStage::Ingest => "ingest",
+            NightStage::Tune => "tune",
+            NightStage::Train => "train",
+            NightStage::Index => "index",
+            NightStage::Evaluate => "evaluate",
+            NightStage::Recommend => "recommend",
         }
     }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Record {
-    stage: Stage,
+    stage: NightStage,
     key: String,
     finished: bool,
     /// What it read from outside the folder.
@@ -54,14 +54,14 @@ struct Record {
 /// What a stage is about to do: its settings, and the files that it reads.
 #[derive(Debug)]
 pub struct Task {
-    pub stage: Stage,
+    pub stage: NightStage,
     pub inputs: Vec<Stamp>,
     key: String,
 }
 
 impl Task {
     /// `settings` are those that the result depends on, `builds_on` the files of other stages.
-    pub fn new<S: Serialize + Debug>(stage: Stage, settings: &S, inputs: Vec<Stamp>, builds_on: &[Stamp]) -> Task {
+    pub fn new<S: Serialize + Debug>(stage: NightStage, settings: &S, inputs: Vec<Stamp>, builds_on: &[Stamp]) -> Task {
         // A path that is not UTF-8 has no JSON.
         let settings = serde_json::to_string(settings).unwrap_or_else(|_| format!("{settings:?}"));
         let parts = [settings, contents(&inputs).to_string(), contents(builds_on).to_string()];
@@ -93,7 +93,7 @@ struct Records {
 
 /// The record of a folder, and the lock on it.
 #[derive(Debug)]
-pub struct State {
+pub struct NightState {
     folder: PathBuf,
     path: PathBuf,
     records: Records,
@@ -112,9 +112,9 @@ fn read(path: &Path) -> Result<Records> {
     parse_json(path, &text)
 }
 
-impl State {
+impl NightState {
     /// Opens the record of the folder `out`, which is made where it is not there, and locks it.
-    pub fn open(out: &Path) -> Result<State> {
+    pub fn open(out: &Path) -> Result<NightState> {
         fs::create_dir_all(out).map_err(|e| Error::io(out, e))?;
         let path = out.join("nightly.json");
         let lock = Lock::take(&path)?;
@@ -122,47 +122,47 @@ impl State {
             true => read(&path)?,
             false => Records { format: FORMAT.into(), version: VERSION, stages: Vec::new(), tuning: None },
         };
-        Ok(State { folder: out.to_owned(), path, records, lock })
+        Ok(NightState { folder: out.to_owned(), path, records, lock })
     }
 
-    fn find(&self, stage: Stage) -> Option<&Record> {
+    fn find(&self, stage: NightStage) -> Option<&Record> {
         self.records.stages.iter().find(|record| record.stage == stage)
     }
 
     /// Whether the stage was ever started in this folder.
-    pub fn has(&self, stage: Stage) -> bool {
+    pub fn has(&self, stage: NightStage) -> bool {
         self.find(stage).is_some()
     }
 
     /// What the stage read when it was last run.
-    pub fn inputs(&self, stage: Stage) -> &[Stamp] {
+    pub fn inputs(&self, stage: NightStage) -> &[Stamp] {
         self.find(stage).map_or(&[], |record| &record.inputs)
     }
 
     /// What the stage left when it was last finished, by paths that start from the run's folder.
-    pub fn outputs(&self, stage: Stage) -> &[Stamp] {
+    pub fn outputs(&self, stage: NightStage) -> &[Stamp] {
         self.find(stage).map_or(&[], |record| &record.outputs)
     }
 
     /// The names of the files that the stage left when it was last finished.
-    pub fn left(&self, stage: Stage) -> Vec<String> {
+    pub fn left(&self, stage: NightStage) -> Vec<String> {
         let names = self.outputs(stage).iter().filter_map(|stamp| stamp.path.file_name());
         names.map(|name| name.to_string_lossy().into_owned()).collect()
     }
 
     /// How the stage stands. Where it is finished the record learns the times of its files, which spare reading them.
     pub fn standing(&mut self, task: &Task) -> Result<Standing> {
-        let again = |reason: String| Ok(Standing::Again(reason));
+        let redo = |reason: String| Ok(Standing::Again(reason));
         let Some(at) = self.records.stages.iter().position(|record| record.stage == task.stage) else {
             return Ok(Standing::Open);
         };
         let record = &self.records.stages[at];
         if let Some(pipe) = task.inputs.iter().find(|stamp| stamp.is_pipe()) {
-            return again(format!("{} is not a regular file, so its contents cannot be compared", pipe.path.display()));
+            return redo(format!("{} is not a regular file, so its contents cannot be compared", pipe.path.display()));
         }
         if record.key != task.key {
             let reason = difference(&record.inputs, &task.inputs);
-            return again(reason.unwrap_or_else(|| "its settings or its inputs have changed".into()));
+            return redo(reason.unwrap_or_else(|| "its settings or its inputs have changed".into()));
         }
         if !record.finished {
             return Ok(Standing::Open);
@@ -176,8 +176,8 @@ impl State {
                     now.path.clone_from(&left.path);
                     outputs.push(now);
                 }
-                Ok(_) => return again(format!("{name} has changed since")),
-                Err(_) => return again(format!("{name} is gone")),
+                Ok(_) => return redo(format!("{name} has changed since")),
+                Err(_) => return redo(format!("{name} is gone")),
             }
         }
         let seen = Record { inputs: task.inputs.clone(), outputs, ..record.clone() };
@@ -210,7 +210,7 @@ impl State {
         write_json_locked(&self.path, &self.records, &self.lock)
     }
 
-    /// [`finish`](State::finish) of a search, and what came of it, at once.
+    /// [`finish`](NightState::finish) of a search, and what came of it, at once.
     pub fn finish_search(&mut self, task: &Task, files: &[PathBuf], tuning: Tuning) -> Result<()> {
         self.records.tuning = Some(tuning);
         self.finish(task, files)
@@ -241,12 +241,12 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn task(stage: Stage, settings: &str) -> Task {
+    fn task(stage: NightStage, settings: &str) -> Task {
         Task::new(stage, &json!(settings), Vec::new(), &[])
     }
 
     /// The reason why it is done again.
-    fn again(state: &mut State, task: &Task) -> String {
+    fn reason_to_redo(state: &mut NightState, task: &Task) -> String {
         match state.standing(task).expect("files that can be read") {
             Standing::Again(reason) => reason,
             other => panic!("{other:?}"),
@@ -258,19 +258,19 @@ mod tests {
         let folder = tempfile::tempdir().expect("a temp folder");
         let left = folder.path().join("left");
         fs::write(&left, "something").expect("written");
-        let mut state = State::open(folder.path()).expect("a new record");
-        let (a, b) = (task(Stage::Train, "a"), task(Stage::Train, "b"));
+        let mut state = NightState::open(folder.path()).expect("a new record");
+        let (a, b) = (task(NightStage::Train, "a"), task(NightStage::Train, "b"));
         assert_eq!(state.standing(&a).expect("no record"), Standing::Open);
         state.start(&a).expect("written");
         assert!(state.is_started(&a) && state.standing(&a).expect("a record") == Standing::Open);
         state.finish(&a, &[left]).expect("written");
         assert!(!state.is_started(&a), "what is finished is not gone on with");
         drop(state);
-        let mut state = State::open(folder.path()).expect("the record");
+        let mut state = NightState::open(folder.path()).expect("the record");
         assert_eq!(state.standing(&a).expect("a record"), Standing::Finished);
-        assert!(again(&mut state, &b).contains("settings"));
+        assert!(reason_to_redo(&mut state, &b).contains("settings"));
         state.start(&b).expect("written");
-        assert!(again(&mut state, &a).contains("settings"));
+        assert!(reason_to_redo(&mut state, &a).contains("settings"));
     }
 
     #[test]
@@ -280,18 +280,18 @@ mod tests {
             "format": "tercel-nightly", "version": 1, "stages": [{ "stage": "train", "key": "0", "finished": true }]
         });
         tercel::files::write_json(&folder.path().join("nightly.json"), &old).expect("written");
-        let mut state = State::open(folder.path()).expect("the record");
-        assert!(state.has(Stage::Train), "the model is this run's");
-        again(&mut state, &task(Stage::Train, "a"));
+        let mut state = NightState::open(folder.path()).expect("the record");
+        assert!(state.has(NightStage::Train), "the model is this run's");
+        reason_to_redo(&mut state, &task(NightStage::Train, "a"));
     }
 
     #[test]
     fn what_a_stage_left_has_to_be_as_it_left_it() {
         let folder = tempfile::tempdir().expect("a temp folder");
         let left = ["a", "b"].map(|name| folder.path().join(name));
-        let mut state = State::open(folder.path()).expect("a new record");
-        let task = task(Stage::Recommend, "");
-        let finish = |state: &mut State| {
+        let mut state = NightState::open(folder.path()).expect("a new record");
+        let task = task(NightStage::Recommend, "");
+        let finish = |state: &mut NightState| {
             left.iter().for_each(|path| fs::write(path, "list").expect("written"));
             state.finish(&task, &left).expect("written");
             assert_eq!(state.standing(&task).expect("readable"), Standing::Finished);
@@ -300,13 +300,13 @@ mod tests {
         let time = fs::metadata(&left[1]).and_then(|about| about.modified()).expect("a time");
         fs::write(&left[1], "tsil").expect("written");
         fs::File::options().write(true).open(&left[1]).and_then(|file| file.set_modified(time)).expect("set back");
-        assert!(again(&mut state, &task).ends_with("b has changed since"), "of equal size and time");
+        assert!(reason_to_redo(&mut state, &task).ends_with("b has changed since"), "of equal size and time");
         finish(&mut state);
         fs::remove_file(&left[0]).expect("removed");
-        assert!(again(&mut state, &task).ends_with("a is gone"));
+        assert!(reason_to_redo(&mut state, &task).ends_with("a is gone"));
         finish(&mut state);
         fs::write(&left[0], "").expect("written");
-        assert!(again(&mut state, &task).ends_with("a has changed since"));
+        assert!(reason_to_redo(&mut state, &task).ends_with("a has changed since"));
         finish(&mut state);
         fs::rename(&left[0], folder.path().join("c")).expect("renamed");
         fs::rename(folder.path().join("c"), &left[0]).expect("renamed back");
@@ -319,20 +319,23 @@ mod tests {
         let folder = tempfile::tempdir().expect("a temp folder");
         let left = folder.path().join("left");
         fs::write(&left, "something").expect("written");
-        let mut state = State::open(folder.path()).expect("a new record");
+        let mut state = NightState::open(folder.path()).expect("a new record");
         let pipe = PathBuf::from("/dev/null");
-        let task = Task::new(Stage::Ingest, &json!(0), Stamp::all(&[pipe], &[]).expect("asked"), &[]);
+        let task = Task::new(NightStage::Ingest, &json!(0), Stamp::all(&[pipe], &[]).expect("asked"), &[]);
         state.finish(&task, &[left]).expect("written");
-        assert_eq!(again(&mut state, &task), "/dev/null is not a regular file, so its contents cannot be compared");
+        assert_eq!(
+            reason_to_redo(&mut state, &task),
+            "/dev/null is not a regular file, so its contents cannot be compared"
+        );
     }
 
     #[test]
     fn one_run_at_a_time() {
         let folder = tempfile::tempdir().expect("a temp folder");
-        let first = State::open(folder.path()).expect("the lock");
-        let error = State::open(folder.path()).expect_err("it is taken");
+        let first = NightState::open(folder.path()).expect("the lock");
+        let error = NightState::open(folder.path()).expect_err("it is taken");
         assert!(error.to_string().contains("has been writing it since"), "{error}");
         drop(first);
-        State::open(folder.path()).expect("the lock again");
+        NightState::open(folder.path()).expect("the lock again");
     }
 }

@@ -52,7 +52,7 @@ fn every_flag_of_what_follows_training_is_one_of_the_night() {
 }
 
 /// The settings that flags come to.
-fn told(flags: &[&str]) -> Settings {
+fn settings_of(flags: &[&str]) -> Settings {
     let line = ["tercel", "nightly", "in.csv", "--out", "run"].iter().chain(flags);
     let Cli { command: crate::Command::Nightly(args), .. } = Cli::try_parse_from(line).expect("flags") else {
         panic!("another subcommand");
@@ -62,18 +62,20 @@ fn told(flags: &[&str]) -> Settings {
 
 #[test]
 fn flags_become_settings() {
-    let default = told(&[]);
+    let default = settings_of(&[]);
     assert_eq!((default.searched(), default.recommend.k), (None, 12));
-    let settings = told(&["--tag", "kind=a", "--tag", "size=b", "--by-user", "--eval-split", "valid", "--k", "7"]);
+    let settings =
+        settings_of(&["--tag", "kind=a", "--tag", "size=b", "--by-user", "--eval-split", "valid", "--k", "7"]);
     assert_eq!((settings.recommend.tags, settings.recommend.by_user), (vec!["kind=a".into(), "size=b".into()], true));
     assert_eq!((settings.evaluate.split, settings.recommend.k, settings.evaluate.k), (Split::Valid, 7, vec![10, 20]));
     let settings =
-        told(&["--index", "approx", "--recall", "0.9", "--index-k", "30", "--index-seed", "4", "--seed", "2"]);
+        settings_of(&["--index", "approx", "--recall", "0.9", "--index-k", "30", "--index-seed", "4", "--seed", "2"]);
     let (evaluate, recommend) = (&settings.evaluate.search, &settings.recommend.search);
     assert_eq!((evaluate.index, recommend.index), (IndexMode::Approx, IndexMode::Approx));
     assert_eq!((evaluate.recall, recommend.recall, settings.index.recall), (Some(0.9), Some(0.9), None));
     assert_eq!((settings.index.k, settings.index.seed, settings.train.seed), (Some(30), 4, 2));
-    let settings = told(&["--eval-k", "3,4", "--memory", "1GiB", "--include-seen", "--users", "u", "--items", "i"]);
+    let settings =
+        settings_of(&["--eval-k", "3,4", "--memory", "1GiB", "--include-seen", "--users", "u", "--items", "i"]);
     assert_eq!((settings.evaluate.k, settings.recommend.k), (vec![3, 4], 12));
     let memory = Some(Bytes(1 << 30));
     assert_eq!((settings.evaluate.search.memory, settings.recommend.search.memory), (memory, memory));
@@ -100,7 +102,7 @@ fn a_flag_wins_over_both_ways_to_say_what_is_left_out() {
 #[test]
 fn the_index_keeps_the_larger_recall() {
     let recall = |settings: &Settings| settings.searched().and_then(|index| index.recall);
-    let mut settings = told(&["--index", "approx"]);
+    let mut settings = settings_of(&["--index", "approx"]);
     assert_eq!(recall(&settings), Some(tercel::Search::RECALL));
     settings.evaluate.search.recall = Some(0.99);
     settings.recommend.search.recall = Some(0.8);
@@ -113,16 +115,17 @@ fn the_index_keeps_the_larger_recall() {
     assert_eq!(recall(&settings), Some(0.9));
     assert_eq!(settings.searched().and_then(|index| index.k), Some(12), "the list length of the recommendations");
     for (flags, field) in [(["--index-k", "5"], "index.k"), (["--index-seed", "5"], "index.seed")] {
-        let error = told(&flags).check_index().expect_err("there is no index");
+        let error = settings_of(&flags).check_index().expect_err("there is no index");
         assert!(error.to_string().starts_with(field), "{error}");
     }
-    let error = told(&["--index", "approx", "--index-k", "0"]).check_index().expect_err("no list length");
+    let error = settings_of(&["--index", "approx", "--index-k", "0"]).check_index().expect_err("no list length");
     assert!(error.to_string().starts_with("index.k: "), "{error}");
 }
 
 #[test]
 fn lists_are_written_as_the_input_is_where_nothing_else_is_said() {
-    let mut settings = told(&["--sep", "tab", "--null", "-", "--time-unit", "ms", "--columns", "user,item,time"]);
+    let mut settings =
+        settings_of(&["--sep", "tab", "--null", "-", "--time-unit", "ms", "--columns", "user,item,time"]);
     assert_eq!(settings.recommend, RecommendSettings::default());
     let read = settings.recommending().read;
     assert_eq!((read.sep.as_deref(), read.null, read.columns), (Some("tab"), Some(vec!["-".into()]), None));
@@ -135,7 +138,7 @@ fn lists_are_written_as_the_input_is_where_nothing_else_is_said() {
 
 #[test]
 fn standard_input_lies_in_no_folder() {
-    let mut settings = told(&["--users", "-", "--items", "items.txt"]);
+    let mut settings = settings_of(&["--users", "-", "--items", "items.txt"]);
     settings.relative_to(Path::new("night"));
     assert_eq!(
         (settings.recommend.users, settings.recommend.items),

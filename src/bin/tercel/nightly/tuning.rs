@@ -20,7 +20,7 @@ use tercel::{Config, Error, Result};
 
 use super::Night;
 use super::stamps::Stamp;
-use super::state::{Stage, Task};
+use super::state::{NightStage, Task};
 use crate::args::read_toml;
 use crate::output::date;
 use crate::tune::{beside, chosen, perform};
@@ -40,7 +40,7 @@ pub struct Tuning {
     /// What this night's `dataset.json` held.
     dataset: Option<String>,
     searched: Option<Searched>,
-    kept: Option<Kept>,
+    kept: Option<TunedSettings>,
     /// What the settings that were left open became in this night, and why.
     #[serde(default)]
     decisions: Vec<Value>,
@@ -71,7 +71,7 @@ enum Outcome {
 
 /// The settings that the nights train with.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct Kept {
+struct TunedSettings {
     /// The night in which they were found, and its date.
     night: u64,
     date: String,
@@ -102,12 +102,12 @@ impl Tuning {
     }
 }
 
-impl Kept {
-    fn of(summary: &TuneSummary, night: u64, told: &BTreeSet<String>) -> Result<Kept> {
+impl TunedSettings {
+    fn of(summary: &TuneSummary, night: u64, explicit: &BTreeSet<String>) -> Result<TunedSettings> {
         let mut settings: Value = read_toml(&summary.settings)?;
         // What the night was told is no finding: it holds as long as it is told.
-        told.iter().for_each(|key| remove(&mut settings, key));
-        Ok(Kept {
+        explicit.iter().for_each(|key| remove(&mut settings, key));
+        Ok(TunedSettings {
             night,
             date: today(),
             metric: summary.metric.clone(),
@@ -136,10 +136,10 @@ impl Kept {
     }
 
     /// These settings, under what the night is told; and the keys of those of them that it is told otherwise.
-    fn under(&self, told: &Config, keys: &BTreeSet<String>) -> Result<(Config, Vec<String>)> {
+    fn under(&self, explicit: &Config, keys: &BTreeSet<String>) -> Result<(Config, Vec<String>)> {
         let failed = |error: serde_json::Error| Error::config("tune", error.to_string());
         let mut merged = self.settings.clone();
-        let given = serde_json::to_value(told).map_err(failed)?;
+        let given = serde_json::to_value(explicit).map_err(failed)?;
         for key in keys {
             put(&mut merged, key, at(&given, key));
         }
@@ -186,7 +186,10 @@ impl Night<'_> {
             (Some(reason), _) => self.search(&mut tuning, asked, question, &reason, dataset)?,
             (None, Some(last)) => {
                 let ago = nights_ago(tuning.night.saturating_sub(last.night));
-                self.skip(Stage::Tune, &format!("the last search was {ago}; it runs every {} nights", asked.every));
+                self.skip(
+                    NightStage::Tune,
+                    &format!("the last search was {ago}; it runs every {} nights", asked.every),
+                );
             }
             (None, None) => {}
         }
@@ -202,9 +205,9 @@ impl Night<'_> {
         dataset: &[Stamp],
     ) -> Result<()> {
         let place = self.folder.join(SEARCH);
-        let mut told = self.settings.config();
-        told.train.threads = 0;
-        let task = Task::new(Stage::Tune, &(&question, told, &self.settings.said), Vec::new(), dataset);
+        let mut explicit = self.settings.config();
+        explicit.train.threads = 0;
+        let task = Task::new(NightStage::Tune, &(&question, explicit, &self.settings.said), Vec::new(), dataset);
         let resume = self.state.is_started(&task);
         self.out.event("due", &json!({ "stage": "tune", "night": tuning.night, "reason": reason, "resumed": resume }));
         self.out.text(format_args!("tune: a search is due, because {reason}"));
@@ -239,7 +242,7 @@ impl Night<'_> {
         let found = perform(&self.files.dataset, &place, &request, self.out);
         let (outcome, reason) = match found {
             Ok(summary) if summary.winner > 0 => {
-                tuning.kept = Some(Kept::of(&summary, tuning.night, &self.settings.said)?);
+                tuning.kept = Some(TunedSettings::of(&summary, tuning.night, &self.settings.said)?);
                 (Outcome::Better, None)
             }
             Ok(_) => (Outcome::NothingBetter, None),
@@ -302,7 +305,7 @@ impl Night<'_> {
         Ok(())
     }
 
-    fn say(&self, kept: &Kept, other: &[String]) {
+    fn say(&self, kept: &TunedSettings, other: &[String]) {
         let mut event = serde_json::to_value(kept).unwrap_or_default();
         event["given_instead"] = json!(other);
         self.out.event("tuned", &event);
