@@ -10,7 +10,7 @@ use std::sync::Mutex;
 use std::time::Instant;
 
 use criterion::{Criterion, Throughput};
-use tercel::data::ingest::{IngestConfig, Progress, ingest};
+use tercel::data::ingest::{IngestConfig, IngestProgress, ingest};
 use tercel::rng::mix;
 
 const DAYS: u64 = 734;
@@ -95,7 +95,7 @@ fn generate(dir: &Path, rows: u64) -> std::io::Result<()> {
     out.flush()
 }
 
-fn run(input: &Path, out: &Path, progress: &(dyn Fn(Progress) + Sync)) -> tercel::data::ingest::IngestSummary {
+fn run(input: &Path, out: &Path, progress: &(dyn Fn(IngestProgress) + Sync)) -> tercel::data::ingest::IngestSummary {
     let config =
         IngestConfig { split: "time:2020-09-09,2020-09-16".parse().expect("a split rule"), ..IngestConfig::default() };
     ingest(&[input.to_owned()], out, &config, progress).expect("generated files can be read")

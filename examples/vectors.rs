@@ -7,7 +7,7 @@ use std::io::Read;
 use std::path::Path;
 
 use tercel::data::vocabulary::RawId;
-use tercel::export::{Shape, VectorWriter};
+use tercel::export::{VectorShape, VectorWriter};
 use tercel::index::predictions::IdKind;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -17,7 +17,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     std::io::stdin().read_to_end(&mut bytes)?;
     let values: Vec<f32> = bytes.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect();
     let dim = dim.parse::<usize>()?.max(1);
-    let shape = Shape { rows: (values.len() / dim) as u64, dim, ids: IdKind::Integer };
+    let shape = VectorShape { rows: (values.len() / dim) as u64, dim, ids: IdKind::Integer };
     for file in files {
         let mut writer = VectorWriter::create(Path::new(file), shape, 0)?;
         for (row, vector) in (0..).zip(values.chunks_exact(dim)) {

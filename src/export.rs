@@ -108,7 +108,7 @@ pub fn check_path(path: &Path) -> Result<()> {
 
 /// How many rows and columns a file has, and what its ids are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Shape {
+pub struct VectorShape {
     /// Rows.
     pub rows: u64,
     /// Columns of a vector, at least 1.
@@ -151,7 +151,7 @@ trait Sink {
 /// leaves what was there untouched.
 pub struct VectorWriter {
     path: PathBuf,
-    shape: Shape,
+    shape: VectorShape,
     target: AtomicFile,
     sink: Box<dyn Sink + Send>,
     beside: Option<RowIds>,
@@ -166,7 +166,7 @@ impl VectorWriter {
     /// # Errors
     /// [`Error::Config`] for another ending; [`Error::Input`] when `path` is a folder, its folder does not exist or the
     /// format cannot hold so many rows or columns; [`Error::Shape`] when there are no columns; [`Error::Io`].
-    pub fn create(path: &Path, shape: Shape, threads: usize) -> Result<VectorWriter> {
+    pub fn create(path: &Path, shape: VectorShape, threads: usize) -> Result<VectorWriter> {
         check_path(path)?;
         if shape.dim == 0 {
             return Err(Error::Shape { op: "export", expected: "at least 1 column".into(), found: "none".into() });

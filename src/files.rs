@@ -27,7 +27,7 @@ pub(crate) use json::{read_unchecked, write_json_inside};
 pub(crate) use lock::ENDING as LOCK;
 pub use lock::Lock;
 pub use opened::settled;
-pub(crate) use opened::{Held, Opened};
+pub(crate) use opened::{Held, OpenedFile};
 pub(crate) use place::{beside, folder_of, real_place};
 pub(crate) use work::{Work, check_known_place, remove_damaged};
 

@@ -5,18 +5,18 @@ use std::sync::Arc;
 
 use bytemuck::{AnyBitPattern, NoUninit};
 
-use crate::data::shard::Bytes;
+use crate::data::shard::FileBytes;
 
 /// A list of values: its own, or a part of a mapped file, which costs no memory until it is read.
 pub(crate) enum Slab<T> {
     Owned(Vec<T>),
     /// Bytes of a file, aligned and whole values: checked by [`Slab::mapped`].
-    Mapped(Arc<Bytes>, Range<usize>),
+    Mapped(Arc<FileBytes>, Range<usize>),
 }
 
 impl<T: AnyBitPattern + NoUninit> Slab<T> {
     /// The values in these bytes of a file; none where they do not lie in it, aligned and whole.
-    pub(crate) fn mapped(file: &Arc<Bytes>, bytes: Range<usize>) -> Option<Slab<T>> {
+    pub(crate) fn mapped(file: &Arc<FileBytes>, bytes: Range<usize>) -> Option<Slab<T>> {
         bytemuck::try_cast_slice::<u8, T>(file.as_slice().get(bytes.clone())?).ok()?;
         Some(Slab::Mapped(Arc::clone(file), bytes))
     }

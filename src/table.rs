@@ -35,7 +35,7 @@ pub use options::{Mark, ReadOptions, TimeUnit};
 pub use read::{Parts, parts, read};
 pub use source::check;
 
-pub(crate) use batches::{Batches, guard};
+pub(crate) use batches::{TableBatches, guard};
 pub(crate) use dialect::Dialect;
 pub(crate) use each::{EachRow, Met};
 pub(crate) use forms::closest;
@@ -43,17 +43,17 @@ pub(crate) use missing::Missing;
 pub(crate) use rows::{Reject, Row, RowReader, check_width, hinted, quoted};
 pub(crate) use source::{FileId, is_pipe};
 pub(crate) use text::{Piece, Pieces, TextFile, bad_lines};
-pub(crate) use times::{Reading, Times, also_compact, is_plausible};
+pub(crate) use times::{TimeReading, Times, also_compact, is_plausible};
 pub(crate) use types::{as_text, is_text_type, text_at};
 
-use source::{Source, Stamp};
+use source::{FileStamp, OpenedInput};
 
 /// What separates the values of a list column in text form.
 pub(crate) const LIST_SEPARATOR: &str = "\u{1f}";
 
 /// How a table is read.
 #[derive(Clone, Debug)]
-pub(crate) enum Kind {
+pub(crate) enum TableFormat {
     /// Lines, behind so many that name the columns.
     Text {
         dialect: Dialect,
@@ -94,10 +94,10 @@ pub(crate) struct Hints {
 
 /// A table whose columns are known.
 #[derive(Clone, Debug)]
-pub(crate) struct Table {
+pub(crate) struct InputTable {
     /// Its name in messages.
     pub(crate) path: PathBuf,
-    pub(crate) kind: Kind,
+    pub(crate) kind: TableFormat,
     /// The names of its columns; those that are the same in all rows come last.
     pub(crate) columns: Vec<String>,
     /// The values of those.
@@ -114,7 +114,7 @@ pub(crate) struct Table {
     pub(crate) is_ours: bool,
     /// Its size; 0 where that is not known.
     pub(crate) bytes: u64,
-    stamp: Option<Stamp>,
+    stamp: Option<FileStamp>,
     /// Of what can be read only once: what is left to be read.
     held: Option<Arc<Mutex<Option<Held>>>>,
 }
@@ -131,14 +131,14 @@ impl std::fmt::Debug for Held {
     }
 }
 
-impl Table {
+impl InputTable {
     /// Opens a file, a pipe or (`-`) standard input, and reads the names of its columns.
     ///
     /// # Errors
     /// [`Error::Io`], [`Error::Input`] and [`Error::Damaged`] for what cannot be read, [`Error::Config`] for options that
     /// cannot be used.
-    pub(crate) fn open(path: &Path, hints: &Hints) -> Result<Table> {
-        let source = Source::open(path)?;
+    pub(crate) fn open(path: &Path, hints: &Hints) -> Result<InputTable> {
+        let source = OpenedInput::open(path)?;
         let kind = match source.start[..] {
             [b'P', b'A', b'R', b'1', ..] => Wanted::Parquet,
             [b'A', b'R', b'R', b'O', b'W', b'1', ..] | [0xff, 0xff, 0xff, 0xff, ..] | [b'F', b'E', b'A', b'1', ..] => {
@@ -156,41 +156,41 @@ impl Table {
             }
             (Some(Wanted::Text), Wanted::Arrow) => Err(Error::input(&source.path, "is an Arrow IPC file, not text")),
             (Some(Wanted::Text), Wanted::Parquet) => Err(Error::input(&source.path, "is a Parquet file, not text")),
-            (_, Wanted::Text) => Table::text(source, hints),
-            (_, Wanted::Arrow) => Table::columnar(source, Kind::Arrow, hints),
-            (_, Wanted::Parquet) => Table::columnar(source, Kind::Parquet, hints),
+            (_, Wanted::Text) => InputTable::text(source, hints),
+            (_, Wanted::Arrow) => InputTable::columnar(source, TableFormat::Arrow, hints),
+            (_, Wanted::Parquet) => InputTable::columnar(source, TableFormat::Parquet, hints),
         }
     }
 
-    fn columnar(source: Source, kind: Kind, hints: &Hints) -> Result<Table> {
+    fn columnar(source: OpenedInput, kind: TableFormat, hints: &Hints) -> Result<InputTable> {
         let (path, bytes, stamp) = (source.path.clone(), source.bytes, source.stamp.clone());
         let file = source.seekable()?;
         let again = file.try_clone().map_err(|e| Error::io(&path, e))?;
-        let (schema, is_ours) = Batches::schema(&path, &kind, file)?;
+        let (schema, is_ours) = TableBatches::schema(&path, &kind, file)?;
         let held = stamp.is_none().then(|| Arc::new(Mutex::new(Some(Held::File(again)))));
-        Ok(Table { is_ours, bytes, stamp, held, ..Table::typed(path, kind, &schema, hints)? })
+        Ok(InputTable { is_ours, bytes, stamp, held, ..InputTable::typed(path, kind, &schema, hints)? })
     }
 
     /// Record batches; how many bytes they have is not known.
-    pub(crate) fn batches(input: &TableInput, hints: &Hints) -> Result<Table> {
-        let kind = Kind::Table(input.clone());
-        Table::typed(input.name.clone(), kind, &input.schema, hints)
+    pub(crate) fn batches(input: &TableInput, hints: &Hints) -> Result<InputTable> {
+        let kind = TableFormat::Table(input.clone());
+        InputTable::typed(input.name.clone(), kind, &input.schema, hints)
     }
 
     /// A file, or record batches.
-    pub(crate) fn of(input: &Input, hints: &Hints) -> Result<Table> {
+    pub(crate) fn of(input: &Input, hints: &Hints) -> Result<InputTable> {
         match input {
-            Input::Path(path) => Table::open(path, hints),
-            Input::Table(table) => Table::batches(table, hints),
+            Input::Path(path) => InputTable::open(path, hints),
+            Input::Table(table) => InputTable::batches(table, hints),
         }
     }
 
-    fn typed(path: PathBuf, kind: Kind, schema: &arrow_schema::SchemaRef, hints: &Hints) -> Result<Table> {
+    fn typed(path: PathBuf, kind: TableFormat, schema: &arrow_schema::SchemaRef, hints: &Hints) -> Result<InputTable> {
         let columns: Vec<String> = schema.fields().iter().map(|field| field.name().clone()).collect();
         names::check_unique(&path, &columns)?;
         let (lists, unusable) = types::kinds(schema);
         let missing = Missing::new(&hints.options);
-        let mut table = Table {
+        let mut table = InputTable {
             path,
             kind,
             columns,
@@ -280,18 +280,18 @@ impl Table {
     /// The record batches of those columns at these ascending places, or of all.
     ///
     /// # Errors
-    /// As [`open_text`](Table::open_text).
-    pub(crate) fn open_batches(&self, columns: Option<&[usize]>, bytes: &Arc<AtomicU64>) -> Result<Batches> {
-        if let Kind::Table(input) = &self.kind {
+    /// As [`open_text`](InputTable::open_text).
+    pub(crate) fn open_batches(&self, columns: Option<&[usize]>, bytes: &Arc<AtomicU64>) -> Result<TableBatches> {
+        if let TableFormat::Table(input) = &self.kind {
             let stream = input.take().ok_or_else(|| self.read_already())?;
-            return Ok(Batches::stream(self, stream, columns, bytes));
+            return Ok(TableBatches::stream(self, stream, columns, bytes));
         }
         let file = match (self.take_held()?, &self.stamp) {
             (Some(Held::File(file)), _) => file,
             (_, Some(stamp)) => source::reopen(&self.path, stamp)?,
             _ => return Err(self.read_already()),
         };
-        Batches::file(self, file, columns, bytes)
+        TableBatches::file(self, file, columns, bytes)
     }
 
     fn take_held(&self) -> Result<Option<Held>> {

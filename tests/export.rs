@@ -9,7 +9,7 @@ use arrow_array::types::{Float32Type, Int64Type};
 use arrow_array::{Array, RecordBatch};
 use tercel::Error;
 use tercel::data::vocabulary::RawId;
-use tercel::export::{Exported, Shape, VectorWriter, ids_path};
+use tercel::export::{Exported, VectorShape, VectorWriter, ids_path};
 use tercel::index::predictions::IdKind;
 
 #[cfg(unix)]
@@ -32,18 +32,18 @@ fn vector(row: usize, dim: usize) -> Vec<f32> {
     (0..dim).map(|column| (row * 31 + column * 7) as f32 % 1009.0 / 100.0 - 5.0).collect()
 }
 
-fn shape(rows: usize, dim: usize, ids: IdKind) -> Shape {
-    Shape { rows: rows as u64, dim, ids }
+fn shape(rows: usize, dim: usize, ids: IdKind) -> VectorShape {
+    VectorShape { rows: rows as u64, dim, ids }
 }
 
-fn push(writer: &mut VectorWriter, row: usize, Shape { dim, ids, .. }: Shape) -> Result<(), Error> {
+fn push(writer: &mut VectorWriter, row: usize, VectorShape { dim, ids, .. }: VectorShape) -> Result<(), Error> {
     match ids {
         IdKind::Text => writer.push(RawId::Text(&text(row)), &vector(row, dim)),
         IdKind::Integer => writer.push(RawId::Integer(number(row)), &vector(row, dim)),
     }
 }
 
-fn write(path: &Path, shape: Shape) -> Result<Exported, Error> {
+fn write(path: &Path, shape: VectorShape) -> Result<Exported, Error> {
     let mut writer = VectorWriter::create(path, shape, 2)?;
     (0..shape.rows as usize).try_for_each(|row| push(&mut writer, row, shape))?;
     writer.finish(&mut |_| Ok(()))
@@ -68,7 +68,7 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
 }
 
 /// The values of a file, and its ids where they are in it (as they print).
-fn read(path: &Path, shape: Shape) -> (Vec<f32>, Option<Vec<String>>) {
+fn read(path: &Path, shape: VectorShape) -> (Vec<f32>, Option<Vec<String>>) {
     let bytes = fs::read(path).unwrap();
     let (rows, dim) = (shape.rows as usize, shape.dim);
     match path.extension().unwrap().to_str().unwrap() {
@@ -262,7 +262,7 @@ fn what_does_not_fit_is_refused() {
         assert!(matches!(error, Error::Input { .. }) && error.to_string().contains("`x`"), "{error}");
     }
     let many = |ending: &str, rows, dim| {
-        let shape = Shape { rows, dim, ids: IdKind::Text };
+        let shape = VectorShape { rows, dim, ids: IdKind::Text };
         VectorWriter::create(&folder.path().join(format!("v.{ending}")), shape, 1).err()
     };
     for (ending, rows, dim) in [

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use pyo3::prelude::*;
 use pyo3::types::PyCapsule;
 use tercel::data::dataset::Dataset;
-use tercel::data::ingest::{IngestConfig, Inputs, Progress, ingest_inputs};
+use tercel::data::ingest::{IngestConfig, IngestProgress, Inputs, ingest_inputs};
 
 use crate::errors::raised;
 use crate::signals::Watch;
@@ -40,7 +40,7 @@ pub(crate) fn ingest(
         item_features: item_features.map(Given::input).transpose()?,
     };
     let watch = Mutex::new(Watch::new(observer));
-    let told = |at: Progress| {
+    let told = |at: IngestProgress| {
         let words = || {
             let at = serde_json::json!({
                 "stage": at.stage.name(), "rows": at.rows, "bytes": at.bytes, "total_bytes": at.total_bytes,

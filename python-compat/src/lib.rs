@@ -25,7 +25,7 @@ mod _core {
     #[pymodule_export]
     use super::model::TwoTower;
     #[pymodule_export]
-    use super::tables::{Rows, data_files, read_table};
+    use super::tables::{RowStream, data_files, read_table};
     #[pymodule_export]
     use super::train::{complete_config, forget, settings, shape, train};
     #[pymodule_export]

@@ -16,12 +16,12 @@ use crate::stream::{Given, capsule};
 /// Opens a table (a path, or a name and an object with `__arrow_c_stream__`). `options` are the settings of reading as
 /// JSON: `sep`, `quote`, `escape`, `null`, `columns`, `time_unit`, `time_format`.
 #[pyfunction]
-pub(crate) fn read_table(py: Python<'_>, source: Given<'_>, options: &str) -> PyResult<Rows> {
+pub(crate) fn read_table(py: Python<'_>, source: Given<'_>, options: &str) -> PyResult<RowStream> {
     let options: ReadOptions = serde_json::from_str(options).map_err(invalid)?;
     raised(options.validate())?;
     let input = source.input()?;
     let stream = raised(py.detach(|| tercel::table::read(&input, &options)))?;
-    Ok(Rows { stream: Mutex::new(Some(stream)), failed: Arc::default() })
+    Ok(RowStream { stream: Mutex::new(Some(stream)), failed: Arc::default() })
 }
 
 /// A file, and the columns that its folders add to it: their names and values.
@@ -38,14 +38,14 @@ pub(crate) fn data_files(py: Python<'_>, path: PathBuf) -> PyResult<Listed> {
 }
 
 /// The rows of a table, to be read once.
-#[pyclass(frozen)]
-pub(crate) struct Rows {
+#[pyclass(frozen, name = "Rows")]
+pub(crate) struct RowStream {
     stream: Mutex<Option<Stream>>,
     failed: Arc<Mutex<Option<PyErr>>>,
 }
 
 #[pymethods]
-impl Rows {
+impl RowStream {
     /// The stream, once.
     #[pyo3(signature = (requested_schema = None))]
     fn __arrow_c_stream__<'py>(

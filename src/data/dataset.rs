@@ -7,8 +7,8 @@ use std::sync::Arc;
 use crate::data::shard::{Shard, ShardIndex, Summary};
 use crate::data::vocabulary::Vocabulary;
 use crate::files::{
-    AtomicFile, Held, Opened, Work, accept_json, copy_hashed, hash_opened, other_format, parse_json, read_unchecked,
-    settled,
+    AtomicFile, Held, OpenedFile, Work, accept_json, copy_hashed, hash_opened, other_format, parse_json,
+    read_unchecked, settled,
 };
 use crate::{Error, Result};
 
@@ -109,12 +109,16 @@ impl Dataset {
     }
 
     /// One of the folder's files, as it was when the folder was opened.
-    pub(crate) fn opened(&self, file: &FileInfo) -> Result<Opened> {
+    pub(crate) fn opened(&self, file: &FileInfo) -> Result<OpenedFile> {
         self.held.get(&self.dir, &file.name)
     }
 
     /// The dataset as another manifest describes it: `more` are files that this one's does not name.
-    pub(crate) fn described_by(&self, manifest: Manifest, more: impl IntoIterator<Item = (String, Opened)>) -> Dataset {
+    pub(crate) fn described_by(
+        &self,
+        manifest: Manifest,
+        more: impl IntoIterator<Item = (String, OpenedFile)>,
+    ) -> Dataset {
         let held = self.held.with(more);
         Dataset { dir: self.dir.clone(), manifest, fingerprint: self.fingerprint.clone(), held }
     }
@@ -251,7 +255,7 @@ pub(crate) fn check_name(file: &FileInfo, manifest: &Path) -> Result<()> {
 /// What the manifest says of a file becomes what the file is.
 pub(crate) fn accept_file(dir: &Path, file: &mut FileInfo) -> Result<()> {
     let path = dir.join(&file.name);
-    file.bytes = Opened::open(&path)?.bytes();
+    file.bytes = OpenedFile::open(&path)?.bytes();
     file.xxh3 = Some(hash_file(&path)?);
     Ok(())
 }
@@ -259,7 +263,7 @@ pub(crate) fn accept_file(dir: &Path, file: &mut FileInfo) -> Result<()> {
 /// [`accept_file`] of a shard.
 pub(crate) fn accept_shard(dir: &Path, file: &mut FileInfo) -> Result<()> {
     accept_file(dir, file)?;
-    let index = ShardIndex::read(Opened::open(&dir.join(&file.name))?)?;
+    let index = ShardIndex::read(OpenedFile::open(&dir.join(&file.name))?)?;
     file.rows = index.rows;
     // Without checksums in it the file is compared as a whole.
     file.footer = index.checked.then_some(index.footer);

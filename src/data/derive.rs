@@ -224,10 +224,10 @@ fn check_ids(path: &Path, row: u64, user: u32, item: u32, limits: [u32; 2]) -> R
 }
 
 /// Whether a split has timestamps and weights: its shards agree, or it is an error that names the first that does not.
-fn columns<'a>(shards: impl IntoIterator<Item = &'a Arc<ShardIndex>>) -> Result<part::Columns> {
+fn columns<'a>(shards: impl IntoIterator<Item = &'a Arc<ShardIndex>>) -> Result<part::OptionalColumns> {
     let mut columns = None;
     for shard in shards {
-        let here = part::Columns { timestamps: shard.timestamps, weights: shard.weights };
+        let here = part::OptionalColumns { timestamps: shard.timestamps, weights: shard.weights };
         let first = *columns.get_or_insert(here);
         for (column, here, first) in
             [("timestamp", here.timestamps, first.timestamps), ("weight", here.weights, first.weights)]

@@ -10,9 +10,9 @@ use std::sync::Arc;
 use bytemuck::Pod;
 
 use crate::data::dataset::{Dataset, FileInfo};
-use crate::data::shard::ipc::Source;
-use crate::data::shard::{Block, ShardIndex};
-use crate::files::Opened;
+use crate::data::shard::ipc::ByteSource;
+use crate::data::shard::{ShardBlock, ShardIndex};
+use crate::files::OpenedFile;
 use crate::{Error, Result, memory};
 
 mod sort;
@@ -31,7 +31,7 @@ const CACHE_BYTES: u64 = 96 << 20;
 #[derive(Debug)]
 pub struct History {
     index: Arc<ShardIndex>,
-    file: Opened,
+    file: OpenedFile,
     /// User u has rows `offsets[u]..offsets[u + 1]`.
     offsets: Vec<u64>,
     cache: Option<Cache>,
@@ -53,7 +53,7 @@ impl History {
     /// [`Error::IdOutOfRange`] for a user at or past `users`, [`Error::Schema`] when only some shards have timestamps,
     /// [`Error::Io`]; as [`Shard::open`](crate::data::shard::Shard::open) else.
     pub fn write(dir: &Path, train: &[PathBuf], users: u32) -> Result<FileInfo> {
-        let open = |path: &PathBuf| ShardIndex::read(Opened::open(path)?).map(Arc::new);
+        let open = |path: &PathBuf| ShardIndex::read(OpenedFile::open(path)?).map(Arc::new);
         Self::write_shards(dir, train.iter().map(open).collect::<Result<_>>()?, users)
     }
 
@@ -76,11 +76,11 @@ impl History {
     /// # Errors
     /// [`Error::Damaged`] or [`Error::IdOutOfRange`]; as [`Shard::open`](crate::data::shard::Shard::open) else.
     pub fn open(dir: &Path, info: &FileInfo, users: u32, items: u32) -> Result<History> {
-        Self::of(Opened::open(&dir.join(&info.name))?, info, users, items)
+        Self::of(OpenedFile::open(&dir.join(&info.name))?, info, users, items)
     }
 
     /// [`open`](History::open) of a file that is open.
-    pub(crate) fn of(file: Opened, info: &FileInfo, users: u32, items: u32) -> Result<History> {
+    pub(crate) fn of(file: OpenedFile, info: &FileInfo, users: u32, items: u32) -> Result<History> {
         let path = file.path().to_owned();
         let index = Arc::new(ShardIndex::of(file.clone(), info)?);
         let width = if index.timestamps { 12 } else { 4 };
@@ -275,7 +275,7 @@ impl History {
     }
 
     /// Appends rows `start..end` of a column, whose place in a block `column` gives.
-    fn read<T: Pod>(&self, mut start: u64, end: u64, out: &mut Vec<T>, column: fn(&Block) -> u64) -> Result<()> {
+    fn read<T: Pod>(&self, mut start: u64, end: u64, out: &mut Vec<T>, column: fn(&ShardBlock) -> u64) -> Result<()> {
         let blocks = &self.index.blocks;
         let mut number = blocks.partition_point(|block| block.first_row + block.rows <= start);
         while start < end {

@@ -38,7 +38,7 @@ mod typed;
 
 pub use crate::table::{Input, Stream, TableInput};
 pub use config::{FeatureSpec, Format, IngestConfig, MinCount, OnError};
-pub use events::{IngestSummary, Progress, Stage};
+pub use events::{IngestProgress, IngestSummary, Stage};
 pub use inputs::Inputs;
 pub use interactions::interactions;
 pub use source::files;
@@ -47,7 +47,7 @@ pub(crate) use features::{Encoder, feature_value};
 use features::{Fitted, read_features};
 use pipeline::{Dictionaries, Sink, read_rows};
 use rejected::Rejected;
-use renumber::{BELOW, Numbered, Raw, Side, number};
+use renumber::{BELOW, Numbered, NumberedSide, Raw, number};
 use spill::{Spill, Spilled};
 
 /// Reads `inputs` (files or folders; the training split, or all splits) and writes the dataset's folder `out`, whole or
@@ -64,7 +64,7 @@ pub fn ingest(
     inputs: &[PathBuf],
     out: &Path,
     config: &IngestConfig,
-    progress: &(dyn Fn(Progress) + Sync),
+    progress: &(dyn Fn(IngestProgress) + Sync),
 ) -> Result<IngestSummary> {
     let train = inputs.iter().cloned().map(Input::Path).collect();
     ingest_inputs(Inputs { train, ..Inputs::default() }, out, config, &|at| {
@@ -81,7 +81,7 @@ pub fn ingest_inputs(
     inputs: Inputs,
     out: &Path,
     config: &IngestConfig,
-    progress: &(dyn Fn(Progress) -> Result<()> + Sync),
+    progress: &(dyn Fn(IngestProgress) -> Result<()> + Sync),
 ) -> Result<IngestSummary> {
     let start = Instant::now();
     config.validate()?;
@@ -125,7 +125,7 @@ pub fn ingest_inputs(
         return Err(Error::input(&plan.files[0].table.path, why));
     }
     let total_bytes = plan.files.iter().map(|file| file.table.bytes).sum();
-    let report = |stage, rows| progress(Progress { stage, rows, bytes: total_bytes, total_bytes });
+    let report = |stage, rows| progress(IngestProgress { stage, rows, bytes: total_bytes, total_bytes });
 
     report(Stage::Count, 0)?;
     let users = Raw { ids: dictionaries.users.freeze(), text: plan.text_users };
@@ -134,7 +134,7 @@ pub fn ingest_inputs(
     let mut numbered = number(&spilled, &splitter, config.min_count, config.keep_below_min_count, &users, &items)?;
 
     report(Stage::Features, 0)?;
-    let mut read = |input: &Option<_>, word, side: &Side, raw: &Raw| match input {
+    let mut read = |input: &Option<_>, word, side: &NumberedSide, raw: &Raw| match input {
         Some(input) => read_features(input, word, side, &raw.ids, &mut rejected),
         None => Ok(Fitted::default()),
     };
@@ -323,7 +323,7 @@ fn compare_with_training(dir: &Path, splits: &mut [SplitInfo; 3], history: &Hist
 }
 
 /// Writes one side's vocabulary, and the file of the unseen ids where there are some.
-fn write_side(dir: &Path, name: &str, side: &mut Side, fitted: Fitted) -> Result<EntityInfo> {
+fn write_side(dir: &Path, name: &str, side: &mut NumberedSide, fitted: Fitted) -> Result<EntityInfo> {
     let features = fitted.features;
     let known = EntityTable {
         ids: std::mem::replace(&mut side.known_ids, crate::data::vocabulary::RawIds::text()),
@@ -341,6 +341,6 @@ fn write_side(dir: &Path, name: &str, side: &mut Side, fitted: Fitted) -> Result
     } else {
         None
     };
-    let Side { rows, unseen, unseen_valid, .. } = *side;
+    let NumberedSide { rows, unseen, unseen_valid, .. } = *side;
     Ok(EntityInfo { rows, unseen, unseen_valid, file, unseen_file, features })
 }

@@ -13,7 +13,7 @@ use super::repeats::repeats;
 use crate::threads::Threads;
 use crate::{Result, memory};
 
-mod told;
+mod predictability;
 
 /// What takes the memory.
 const WHAT: &str = "the shape of the data";
@@ -153,7 +153,7 @@ impl Shape {
         held_out: &HeldOutRows,
     ) -> Result<Shape> {
         let mut found = Counted::of(history, users, items)?;
-        let asked = told::ask(threads, history, users, &found.item_rows)?;
+        let measured = predictability::measure(threads, history, users, &found.item_rows)?;
         let (users, items) = (u64::from(users.saturating_sub(1)), u64::from(items.saturating_sub(1)));
         let rows = history.rows();
         Ok(Shape {
@@ -168,8 +168,8 @@ impl Shape {
             timed: history.has_timestamps().then(|| share(found.moved, found.followers)),
             valid_rows: held_out.valid_rows,
             later: held_out.later,
-            next: asked.next,
-            held_out: asked.held_out,
+            next: measured.next,
+            held_out: measured.held_out,
         })
     }
 

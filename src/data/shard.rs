@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use crate::data::batch::Rows;
 use crate::data::dataset::FileInfo;
-use crate::files::{Opened, hash_opened};
+use crate::files::{OpenedFile, hash_opened};
 use crate::mapped::Mapped;
 use crate::{Error, Result, memory};
 
@@ -21,7 +21,7 @@ mod summary;
 
 pub use summary::{Summary, summarise};
 
-use ipc::{Column, Footer, Kind, Source};
+use ipc::{ByteSource, Column, ColumnType, Footer};
 
 #[cfg(target_endian = "big")]
 compile_error!("Arrow files of this crate are little-endian and are read without conversion");
@@ -34,7 +34,7 @@ const SCAN_ROWS: u64 = 1 << 20;
 /// An open shard.
 pub struct Shard {
     index: Arc<ShardIndex>,
-    bytes: Bytes,
+    bytes: FileBytes,
 }
 
 impl Shard {
@@ -44,7 +44,7 @@ impl Shard {
     /// [`Error::Io`], [`Error::Input`] (no Arrow file, an empty one, a compressed one), [`Error::Schema`] (a column is
     /// missing or has another type) or [`Error::Damaged`].
     pub fn open(path: impl AsRef<Path>) -> Result<Shard> {
-        Arc::new(ShardIndex::read(Opened::open(path.as_ref())?)?).map()
+        Arc::new(ShardIndex::read(OpenedFile::open(path.as_ref())?)?).map()
     }
 
     /// Reads a shard from memory; `name` stands for its path in errors.
@@ -56,7 +56,7 @@ impl Shard {
         // Words, so that the values are aligned as in a mapping.
         let mut words = vec![0u64; bytes.len().div_ceil(8)];
         bytemuck::cast_slice_mut::<u64, u8>(&mut words)[..bytes.len()].copy_from_slice(bytes);
-        Ok(Shard { index: Arc::new(index), bytes: Bytes::Owned { words, len: bytes.len() } })
+        Ok(Shard { index: Arc::new(index), bytes: FileBytes::Owned { words, len: bytes.len() } })
     }
 
     /// The number of rows.
@@ -139,21 +139,21 @@ pub(crate) fn values<T: bytemuck::AnyBitPattern>(bytes: &[u8], start: u64, rows:
 pub(crate) struct ShardIndex {
     pub(crate) path: PathBuf,
     pub(crate) rows: u64,
-    pub(crate) blocks: Vec<Block>,
+    pub(crate) blocks: Vec<ShardBlock>,
     pub(crate) timestamps: bool,
     pub(crate) weights: bool,
-    /// Whether `Block::checksum` counts.
+    /// Whether `ShardBlock::checksum` counts.
     pub(crate) checked: bool,
     bytes: u64,
     /// The xxh3-64 of its footer.
     pub(crate) footer: String,
     /// The file, which stays readable when another takes its place; absent for a shard in memory.
-    file: Option<Opened>,
+    file: Option<OpenedFile>,
 }
 
 /// A record batch: its rows, and the byte of the file at which each column's values start.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Block {
+pub(crate) struct ShardBlock {
     pub(crate) first_row: u64,
     pub(crate) rows: u64,
     pub(crate) users: u64,
@@ -165,7 +165,7 @@ pub(crate) struct Block {
 
 impl ShardIndex {
     /// Reads footer and headers of a file, without mapping it: mapped headers would drag their pages' neighbours in.
-    pub(crate) fn read(file: Opened) -> Result<ShardIndex> {
+    pub(crate) fn read(file: OpenedFile) -> Result<ShardIndex> {
         let mut index = Self::new(&file, file.path())?;
         index.file = Some(file);
         Ok(index)
@@ -173,7 +173,7 @@ impl ShardIndex {
 
     /// Reads them of the file that a manifest describes. Its footer, which holds a checksum of every record batch, is
     /// compared with the manifest's; where that knows of no footer, the file is read once and compared as a whole.
-    pub(crate) fn of(file: Opened, info: &FileInfo) -> Result<ShardIndex> {
+    pub(crate) fn of(file: OpenedFile, info: &FileInfo) -> Result<ShardIndex> {
         let damaged = |at, reason: String| Err(Error::damaged(file.path(), at, format!("{reason}; ingest again")));
         let mut index = Self::new(&file, file.path())?;
         match (&info.footer, &info.xxh3) {
@@ -194,7 +194,7 @@ impl ShardIndex {
         Ok(index)
     }
 
-    fn new<S: Source + ?Sized>(source: &S, path: &Path) -> Result<ShardIndex> {
+    fn new<S: ByteSource + ?Sized>(source: &S, path: &Path) -> Result<ShardIndex> {
         let footer = Footer::read(source, path)?;
         let required = |name, kind| {
             optional(&footer, path, name, kind)?.ok_or_else(|| Error::Schema {
@@ -204,10 +204,10 @@ impl ShardIndex {
                 found: "no such column".into(),
             })
         };
-        let users = required("user", Kind::U32)?;
-        let items = required("item", Kind::U32)?;
-        let timestamps = optional(&footer, path, "timestamp", Kind::I64)?;
-        let weights = optional(&footer, path, "weight", Kind::F32)?;
+        let users = required("user", ColumnType::U32)?;
+        let items = required("item", ColumnType::U32)?;
+        let timestamps = optional(&footer, path, "timestamp", ColumnType::I64)?;
+        let weights = optional(&footer, path, "weight", ColumnType::F32)?;
         if let Some(promise) = &footer.promise
             && promise.checksums.len() != footer.batches()
         {
@@ -233,7 +233,7 @@ impl ShardIndex {
                     Err(Error::damaged(path, format!("record batch {i}, column {}", column.name), reason))
                 }
             };
-            index.blocks.push(Block {
+            index.blocks.push(ShardBlock {
                 first_row: index.rows,
                 rows: batch.rows,
                 users: start(users, 4)?,
@@ -260,7 +260,7 @@ impl ShardIndex {
         let Some(file) = &self.file else {
             return Err(Error::Shape { op: "shard", expected: "a file".into(), found: "bytes in memory".into() });
         };
-        let bytes = Bytes::map(file)?;
+        let bytes = FileBytes::map(file)?;
         if bytes.as_slice().len() as u64 != self.bytes {
             return Err(Error::damaged(&self.path, "end of file", "its length changed while it was read"));
         }
@@ -297,7 +297,12 @@ impl ShardIndex {
 }
 
 /// The column `name`, if there is one; it must have this type.
-pub(crate) fn optional<'a>(footer: &'a Footer, path: &Path, name: &str, kind: Kind) -> Result<Option<&'a Column>> {
+pub(crate) fn optional<'a>(
+    footer: &'a Footer,
+    path: &Path,
+    name: &str,
+    kind: ColumnType,
+) -> Result<Option<&'a Column>> {
     match footer.column(name, path)? {
         Some(column) if column.kind != kind => Err(Error::Schema {
             path: path.to_owned(),
@@ -310,7 +315,7 @@ pub(crate) fn optional<'a>(footer: &'a Footer, path: &Path, name: &str, kind: Ki
 }
 
 /// The bytes of a file.
-pub(crate) enum Bytes {
+pub(crate) enum FileBytes {
     /// Mapped, read-only.
     Map(Mapped),
     /// In memory, aligned to 8 bytes.
@@ -322,33 +327,33 @@ pub(crate) enum Bytes {
     },
 }
 
-impl Bytes {
+impl FileBytes {
     /// Maps a file.
-    pub(crate) fn map(file: &Opened) -> Result<Bytes> {
+    pub(crate) fn map(file: &OpenedFile) -> Result<FileBytes> {
         let opened = file.file().map_err(|e| Error::io(file.path(), e))?;
-        Ok(Bytes::Map(Mapped::new(&opened, file.path())?))
+        Ok(FileBytes::Map(Mapped::new(&opened, file.path())?))
     }
 
     /// Reads a file into memory.
-    pub(crate) fn read(file: &Opened) -> Result<Bytes> {
+    pub(crate) fn read(file: &OpenedFile) -> Result<FileBytes> {
         let path = file.path();
-        let len = Source::bytes(file).map_err(|e| Error::io(path, e))?;
+        let len = ByteSource::bytes(file).map_err(|e| Error::io(path, e))?;
         let what = || format!("the bytes of {}", path.display());
         let len = usize::try_from(len).map_err(|_| Error::OutOfMemory { what: what(), needed: len })?;
         let mut words = memory::zeros::<u64>(len.div_ceil(8), &what())?;
         let bytes = &mut bytemuck::cast_slice_mut::<u64, u8>(&mut words)[..len];
-        Source::read(file, 0, bytes).map_err(|e| match e.kind() {
+        ByteSource::read(file, 0, bytes).map_err(|e| match e.kind() {
             io::ErrorKind::UnexpectedEof => Error::damaged(path, "end of file", "it was cut while it was read"),
             _ => Error::io(path, e),
         })?;
-        Ok(Bytes::Owned { words, len })
+        Ok(FileBytes::Owned { words, len })
     }
 
     /// All of them.
     pub(crate) fn as_slice(&self) -> &[u8] {
         match self {
-            Bytes::Map(map) => map,
-            Bytes::Owned { words, len } => &bytemuck::cast_slice(words)[..*len],
+            FileBytes::Map(map) => map,
+            FileBytes::Owned { words, len } => &bytemuck::cast_slice(words)[..*len],
         }
     }
 }

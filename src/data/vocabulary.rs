@@ -9,7 +9,7 @@ use hashbrown::HashTable;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::data::dataset::{EntityInfo, FileInfo};
-use crate::files::Opened;
+use crate::files::OpenedFile;
 use crate::{Error, Result};
 
 mod read;
@@ -251,11 +251,11 @@ impl Vocabulary {
     /// # Errors
     /// As [`EntityTable::open`].
     pub fn open(dir: &Path, info: &EntityInfo) -> Result<Vocabulary> {
-        Self::of(info, |file| Opened::open(&dir.join(&file.name)))
+        Self::of(info, |file| OpenedFile::open(&dir.join(&file.name)))
     }
 
     /// [`open`](Vocabulary::open) of files that `open` gives.
-    pub(crate) fn of(info: &EntityInfo, open: impl Fn(&FileInfo) -> Result<Opened>) -> Result<Vocabulary> {
+    pub(crate) fn of(info: &EntityInfo, open: impl Fn(&FileInfo) -> Result<OpenedFile>) -> Result<Vocabulary> {
         let file = open(&info.file)?;
         let path = file.path();
         let table = EntityTable::of(&file, &info.file, &info.features)?;

@@ -8,7 +8,7 @@ use arrow_array::{ArrayRef, FixedSizeListArray, Float32Array, RecordBatch};
 use arrow_ipc::writer::FileWriter;
 use arrow_schema::{DataType, Field, Schema};
 
-use super::{Shape, Sink, unfit};
+use super::{Sink, VectorShape, unfit};
 use crate::data::vocabulary::RawId;
 use crate::index::Progress;
 use crate::index::predictions::columns::{BATCH_BYTES, IdBuilder, from_arrow};
@@ -16,7 +16,7 @@ use crate::index::predictions::columns::{BATCH_BYTES, IdBuilder, from_arrow};
 /// Bytes of vectors in a record batch.
 const VECTOR_BYTES: usize = 4 << 20;
 
-pub(super) fn start(out: BufWriter<File>, shape: Shape) -> io::Result<Batches> {
+pub(super) fn start(out: BufWriter<File>, shape: VectorShape) -> io::Result<ArrowVectors> {
     let Ok(dim) = i32::try_from(shape.dim) else {
         return Err(unfit(format!("{} columns are more than an Arrow list has", shape.dim)));
     };
@@ -27,11 +27,11 @@ pub(super) fn start(out: BufWriter<File>, shape: Shape) -> io::Result<Batches> {
         Field::new("vector", vector, false),
     ]));
     let writer = FileWriter::try_new(out, &schema).map_err(from_arrow)?;
-    Ok(Batches { writer, schema, element, dim, ids: IdBuilder::new(shape.ids), values: Vec::new() })
+    Ok(ArrowVectors { writer, schema, element, dim, ids: IdBuilder::new(shape.ids), values: Vec::new() })
 }
 
 /// Record batches, the last of which is being filled.
-pub(super) struct Batches {
+pub(super) struct ArrowVectors {
     writer: FileWriter<BufWriter<File>>,
     schema: Arc<Schema>,
     element: Arc<Field>,
@@ -40,7 +40,7 @@ pub(super) struct Batches {
     values: Vec<f32>,
 }
 
-impl Batches {
+impl ArrowVectors {
     fn write(&mut self) -> io::Result<()> {
         let values = Arc::new(Float32Array::from(std::mem::take(&mut self.values)));
         let vectors =
@@ -51,7 +51,7 @@ impl Batches {
     }
 }
 
-impl Sink for Batches {
+impl Sink for ArrowVectors {
     fn push(&mut self, id: RawId<'_>, vector: &[f32]) -> io::Result<()> {
         self.ids.push(id)?;
         self.values.extend_from_slice(vector);

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 
-use super::{Plain, Shape, unfit};
+use super::{Plain, VectorShape, unfit};
 
 /// What `read_index` knows an `IndexFlatIP` by.
 const FOURCC: &[u8; 4] = b"IxFI";
@@ -12,13 +12,13 @@ const UNUSED: i64 = 1 << 20;
 /// `METRIC_INNER_PRODUCT`.
 const INNER_PRODUCT: i32 = 0;
 
-pub(super) fn start(mut out: BufWriter<File>, shape: Shape) -> io::Result<Plain> {
+pub(super) fn start(mut out: BufWriter<File>, shape: VectorShape) -> io::Result<Plain> {
     out.write_all(&header(shape)?)?;
     Ok(Plain(out))
 }
 
 /// Everything before the values: d, ntotal, two unused fields, is_trained, the metric, and the number of values.
-fn header(shape: Shape) -> io::Result<Vec<u8>> {
+fn header(shape: VectorShape) -> io::Result<Vec<u8>> {
     let rows = i64::try_from(shape.rows).ok();
     let values = shape.rows.checked_mul(shape.dim as u64).filter(|values| values.checked_mul(4).is_some());
     let (Ok(dim), Some(rows), Some(values)) = (i32::try_from(shape.dim), rows, values) else {
@@ -45,11 +45,11 @@ mod tests {
         // What faiss 1.15.1 writes before the values of 30 vectors with 5 values each.
         let theirs =
             "49784649 05000000 1e00000000000000 0000100000000000 0000100000000000 01 00000000 9600000000000000";
-        let ours = header(Shape { rows: 30, dim: 5, ids: IdKind::Text }).expect("it fits");
+        let ours = header(VectorShape { rows: 30, dim: 5, ids: IdKind::Text }).expect("it fits");
         let ours: String = ours.iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(ours, theirs.replace(' ', ""));
         for (rows, dim) in [(u64::MAX, 1), (1 << 60, 64), (1, 1 << 31)] {
-            assert!(header(Shape { rows, dim, ids: IdKind::Text }).is_err());
+            assert!(header(VectorShape { rows, dim, ids: IdKind::Text }).is_err());
         }
     }
 }

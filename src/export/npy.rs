@@ -3,18 +3,18 @@
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 
-use super::{Plain, Shape};
+use super::{Plain, VectorShape};
 
 /// The header is padded so that the values start at a multiple of it.
 const ALIGNMENT: usize = 64;
 
-pub(super) fn start(mut out: BufWriter<File>, shape: Shape) -> io::Result<Plain> {
+pub(super) fn start(mut out: BufWriter<File>, shape: VectorShape) -> io::Result<Plain> {
     out.write_all(&header(shape))?;
     Ok(Plain(out))
 }
 
 /// The magic, the version, the length of the dictionary, the dictionary, spaces, a line end.
-fn header(shape: Shape) -> Vec<u8> {
+fn header(shape: VectorShape) -> Vec<u8> {
     let mut header = b"\x93NUMPY\x01\x00\x00\x00".to_vec();
     let (rows, dim) = (shape.rows, shape.dim);
     let dictionary = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({rows}, {dim}), }}");
@@ -35,7 +35,7 @@ mod tests {
     #[test]
     fn the_header_is_that_of_numpy() {
         for (rows, dim) in [(0, 1), (3, 65), (1_371_980, 65), (u64::MAX, usize::MAX)] {
-            let header = header(Shape { rows, dim, ids: IdKind::Text });
+            let header = header(VectorShape { rows, dim, ids: IdKind::Text });
             assert_eq!(header.len() % ALIGNMENT, 0);
             assert_eq!(&header[..8], b"\x93NUMPY\x01\x00");
             assert_eq!(usize::from(u16::from_le_bytes([header[8], header[9]])), header.len() - 10);

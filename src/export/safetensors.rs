@@ -10,7 +10,7 @@ use std::os::unix::fs::FileExt;
 
 use serde_json::json;
 
-use super::{Shape, Sink, unfit};
+use super::{Sink, VectorShape, unfit};
 use crate::data::vocabulary::RawId;
 use crate::index::Progress;
 use crate::index::predictions::IdKind;
@@ -20,7 +20,7 @@ const HEADER: usize = 512;
 /// Bytes before the tensors: the header and its length.
 const START: u64 = 8 + HEADER as u64;
 
-pub(super) fn start(out: BufWriter<File>, shape: Shape) -> io::Result<Tensors> {
+pub(super) fn start(out: BufWriter<File>, shape: VectorShape) -> io::Result<Tensors> {
     let too_many = || unfit(format!("{} rows of {} values are more than a file holds", shape.rows, shape.dim));
     let numbers = match shape.ids {
         IdKind::Text => shape.rows.checked_add(1),
@@ -50,7 +50,7 @@ pub(super) fn start(out: BufWriter<File>, shape: Shape) -> io::Result<Tensors> {
 
 /// The tensors, each filled at its place: numbers first, so that what has 8 bytes lies at a multiple of 8.
 pub(super) struct Tensors {
-    shape: Shape,
+    shape: VectorShape,
     numbers: Part,
     vectors: Part,
     texts: Part,
@@ -114,7 +114,7 @@ impl Tensors {
     }
 
     fn header(&self) -> String {
-        let (Shape { rows, dim, ids }, [numbers, vectors]) = (self.shape, self.ends);
+        let (VectorShape { rows, dim, ids }, [numbers, vectors]) = (self.shape, self.ends);
         let vector = json!({ "dtype": "F32", "shape": [rows, dim], "data_offsets": [numbers, vectors] });
         match ids {
             IdKind::Integer => json!({
@@ -145,7 +145,7 @@ mod tests {
     fn the_largest_header_has_room() {
         for ids in [IdKind::Text, IdKind::Integer] {
             let part = || BufWriter::new(At { file: tempfile::tempfile().expect("a temp file"), offset: 0 });
-            let (shape, most) = (Shape { rows: u64::MAX / 8, dim: usize::MAX, ids }, u64::MAX / 2);
+            let (shape, most) = (VectorShape { rows: u64::MAX / 8, dim: usize::MAX, ids }, u64::MAX / 2);
             let (numbers, vectors, texts) = (part(), part(), part());
             let tensors = Tensors { shape, numbers, vectors, texts, ends: [most; 2], text_bytes: most };
             assert!(tensors.header().len() < HEADER, "{}", tensors.header().len());

@@ -9,7 +9,7 @@
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 
-use super::{Shape, Sink, unfit};
+use super::{Sink, VectorShape, unfit};
 use crate::data::vocabulary::RawId;
 use crate::index::Progress;
 
@@ -28,7 +28,7 @@ const VERSION: [u16; 3] = [2, 10, 0];
 /// The metric `ip`, scalars of type f32, keys of type u64, links of type u32.
 const KINDS: [u8; 4] = [b'i', 11, 14, 15];
 
-pub(super) fn start(mut out: BufWriter<File>, shape: Shape, threads: usize) -> io::Result<Index> {
+pub(super) fn start(mut out: BufWriter<File>, shape: VectorShape, threads: usize) -> io::Result<UsearchFile> {
     let bytes = shape.dim.checked_mul(4).and_then(|bytes| u32::try_from(bytes).ok());
     // Links are 32 bits wide, and all ones is no row.
     let rows = u32::try_from(shape.rows).ok().filter(|&rows| rows < u32::MAX);
@@ -37,18 +37,18 @@ pub(super) fn start(mut out: BufWriter<File>, shape: Shape, threads: usize) -> i
     };
     out.write_all(&rows.to_le_bytes())?;
     out.write_all(&bytes.to_le_bytes())?;
-    Ok(Index { out, shape, points: Points::new(rows as usize, shape.dim)?, threads })
+    Ok(UsearchFile { out, shape, points: Points::new(rows as usize, shape.dim)?, threads })
 }
 
 /// Such a file: vectors go to it at once, and are kept for the graph.
-pub(super) struct Index {
+pub(super) struct UsearchFile {
     out: BufWriter<File>,
-    shape: Shape,
+    shape: VectorShape,
     points: Points,
     threads: usize,
 }
 
-impl Sink for Index {
+impl Sink for UsearchFile {
     fn push(&mut self, _: RawId<'_>, vector: &[f32]) -> io::Result<()> {
         self.points.push(vector);
         self.out.write_all(bytemuck::cast_slice(vector))
@@ -62,7 +62,7 @@ impl Sink for Index {
     }
 }
 
-fn head(shape: Shape) -> [u8; HEAD] {
+fn head(shape: VectorShape) -> [u8; HEAD] {
     let mut head = b"usearch".to_vec();
     head.extend(VERSION.iter().flat_map(|number| number.to_le_bytes()));
     head.extend(KINDS);

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use xxhash_rust::xxh3::Xxh3Default;
 
-use super::{AtomicFile, Opened};
+use super::{AtomicFile, OpenedFile};
 use crate::{Error, Result};
 
 /// The xxh3-64 of a file's bytes as 16 hex digits.
@@ -19,13 +19,13 @@ pub fn hash_file(path: &Path) -> Result<String> {
 }
 
 /// [`hash_file`] of a file that is open.
-pub(crate) fn hash_opened(opened: &Opened) -> Result<String> {
+pub(crate) fn hash_opened(opened: &OpenedFile) -> Result<String> {
     let file = opened.file().map_err(|e| Error::io(opened.path(), e))?;
     hash(&mut FromStart { file: &file, at: 0 }).map_err(|e| Error::io(opened.path(), e))
 }
 
 /// Copies a file that is open, and gives its [`hash_file`].
-pub(crate) fn copy_hashed(from: &Opened, to: &mut AtomicFile) -> Result<String> {
+pub(crate) fn copy_hashed(from: &OpenedFile, to: &mut AtomicFile) -> Result<String> {
     let mut hasher = Xxh3Default::new();
     let mut buffer = vec![0; 1 << 20];
     let file = from.file().map_err(|e| Error::io(from.path(), e))?;

@@ -9,22 +9,22 @@ use crate::{Error, Result};
 
 /// An open file, and the path that errors call it by.
 #[derive(Clone, Debug)]
-pub(crate) struct Opened {
+pub(crate) struct OpenedFile {
     path: PathBuf,
     /// Absent for one of too many to be held: it is opened again whenever it is read.
     file: Option<Arc<File>>,
     bytes: u64,
 }
 
-impl Opened {
+impl OpenedFile {
     /// Opens a file to be read; a folder is an error that says so.
-    pub(crate) fn open(path: &Path) -> Result<Opened> {
+    pub(crate) fn open(path: &Path) -> Result<OpenedFile> {
         let file = File::open(path).map_err(|e| Error::io(path, e))?;
         let about = file.metadata().map_err(|e| Error::io(path, e))?;
         if about.is_dir() {
             return Err(Error::input(path, "is a folder where an Arrow file is expected"));
         }
-        Ok(Opened { path: path.to_owned(), file: Some(Arc::new(file)), bytes: about.len() })
+        Ok(OpenedFile { path: path.to_owned(), file: Some(Arc::new(file)), bytes: about.len() })
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -51,14 +51,14 @@ const MOST_HELD: usize = 256;
 /// Files of a folder, all opened.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Held {
-    files: Arc<BTreeMap<String, Opened>>,
+    files: Arc<BTreeMap<String, OpenedFile>>,
 }
 
 impl Held {
     /// Opens these files of `dir`.
     pub(crate) fn open<'a>(dir: &Path, names: impl IntoIterator<Item = &'a str>) -> Result<Held> {
         let open = |(i, name): (usize, &str)| {
-            let mut opened = Opened::open(&dir.join(name))?;
+            let mut opened = OpenedFile::open(&dir.join(name))?;
             if i >= MOST_HELD {
                 opened.file = None;
             }
@@ -69,17 +69,17 @@ impl Held {
     }
 
     /// With `more` files beside these, or in the place of those with the same names.
-    pub(crate) fn with(&self, more: impl IntoIterator<Item = (String, Opened)>) -> Held {
+    pub(crate) fn with(&self, more: impl IntoIterator<Item = (String, OpenedFile)>) -> Held {
         let mut files = BTreeMap::clone(&self.files);
         files.extend(more);
         Held { files: Arc::new(files) }
     }
 
     /// One of them; another file of `dir` is opened now.
-    pub(crate) fn get(&self, dir: &Path, name: &str) -> Result<Opened> {
+    pub(crate) fn get(&self, dir: &Path, name: &str) -> Result<OpenedFile> {
         match self.files.get(name) {
             Some(file) => Ok(file.clone()),
-            None => Opened::open(&dir.join(name)),
+            None => OpenedFile::open(&dir.join(name)),
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::data::dataset::SourceColumns;
 use crate::data::ingest::{Encoder, feature_value};
 use crate::data::vocabulary::{FeatureColumn, RawId, RawIds, Vocabulary};
 use crate::table::names::{Role, ambiguous, guess, is_name_of, key, listed};
-use crate::table::{Hints, Input, ReadOptions, Reject, Table, Times, closest, quoted};
+use crate::table::{Hints, Input, InputTable, ReadOptions, Reject, Times, closest, quoted};
 use crate::{Error, Result};
 
 use super::Lists;
@@ -41,7 +41,7 @@ struct Places {
 }
 
 impl Places {
-    fn find(table: &Table, columns: &SourceColumns) -> Result<Places> {
+    fn find(table: &InputTable, columns: &SourceColumns) -> Result<Places> {
         let path = &table.path;
         let user = user_column(table, &columns.user, Role::User)?;
         let item = key(&table.columns, &columns.item, Role::Item);
@@ -62,10 +62,10 @@ impl Places {
 }
 
 /// Opens a table of users or items: a list of ids without a header, or a table with one.
-pub(super) fn open_list(input: &Input, name: &str, role: Role, options: &ReadOptions) -> Result<Table> {
+pub(super) fn open_list(input: &Input, name: &str, role: Role, options: &ReadOptions) -> Result<InputTable> {
     let of_side = name.to_owned();
     let is_header = move |column: &str| is_name_of(column, &of_side, role);
-    Table::of(
+    InputTable::of(
         input,
         &Hints {
             options: options.clone(),
@@ -80,7 +80,7 @@ pub(super) fn open_list(input: &Input, name: &str, role: Role, options: &ReadOpt
 ///
 /// # Errors
 /// [`Error::Input`] that lists the columns.
-pub(super) fn user_column(table: &Table, name: &str, role: Role) -> Result<usize> {
+pub(super) fn user_column(table: &InputTable, name: &str, role: Role) -> Result<usize> {
     if table.is_list {
         return Ok(0);
     }

@@ -11,8 +11,8 @@ use xxhash_rust::xxh3::Xxh3Default;
 
 use crate::backend::{Elem, host_zeros};
 use crate::data::dataset::FileInfo;
-use crate::data::shard::ipc::Source;
-use crate::files::Opened;
+use crate::data::shard::ipc::ByteSource;
+use crate::files::OpenedFile;
 use crate::finite::all_finite;
 use crate::{Error, Result};
 
@@ -106,7 +106,7 @@ pub(crate) fn write_tensors(path: &Path, name: &str, tensors: &[Tensor<'_>]) -> 
 
 /// An opened safetensors file.
 pub(crate) struct TensorFile {
-    file: Opened,
+    file: OpenedFile,
     metadata: Metadata,
     data_start: u64,
 }
@@ -115,11 +115,11 @@ impl TensorFile {
     /// # Errors
     /// [`Error::Checkpoint`] when the header does not describe the file.
     pub(crate) fn open(path: &Path) -> Result<TensorFile> {
-        Self::of(Opened::open(path)?)
+        Self::of(OpenedFile::open(path)?)
     }
 
     /// [`open`](TensorFile::open) of a file that is open.
-    pub(crate) fn of(file: Opened) -> Result<TensorFile> {
+    pub(crate) fn of(file: OpenedFile) -> Result<TensorFile> {
         let path = file.path();
         let bad = |reason: String| Error::checkpoint(path, format!("{reason}; the file is damaged, train again"));
         let len = file.bytes();

@@ -9,7 +9,7 @@ use super::model::Model;
 use super::who::numbers;
 use super::{Event, Observer, Who};
 use crate::data::vocabulary::{RawId, Vocabulary};
-use crate::export::{Exported, Shape, VectorWriter, check_path};
+use crate::export::{Exported, VectorShape, VectorWriter, check_path};
 use crate::index::predictions::IdKind;
 use crate::index::users::BlockOptions;
 use crate::index::{Exclude, Lists, Progress, Ranker, Seen, Step, UserBlock, Users};
@@ -79,7 +79,7 @@ impl Model {
         let items = Arc::clone(self.items());
         // Row 0 is no item.
         let rows: Vec<u32> = (1..items.rows() as u32).collect();
-        let shape = Shape { rows: rows.len() as u64, dim: self.width(), ids: IdKind::of(&items.table.ids) };
+        let shape = VectorShape { rows: rows.len() as u64, dim: self.width(), ids: IdKind::of(&items.table.ids) };
         let mut writers = Writers::create(files, shape, self.threads())?;
         for block in rows.chunks(BLOCK) {
             let vectors = self.embed_items(block)?;
@@ -92,7 +92,7 @@ impl Model {
     fn export_users(&mut self, who: Who, files: &[PathBuf], observer: &mut Observer<'_>) -> Result<Vec<Exported>> {
         let (user_ids, items) = (Arc::clone(self.users()), Arc::clone(self.items()));
         let users = who.find(&user_ids, &items, &self.info().columns, &ReadOptions::default(), false, observer)?;
-        let shape = Shape { rows: users.len() as u64, dim: self.width(), ids: users.kind() };
+        let shape = VectorShape { rows: users.len() as u64, dim: self.width(), ids: users.kind() };
         let mut writers = Writers::create(files, shape, self.threads())?;
         self.each_block(&users, |first, vectors| {
             let rows = first..first + vectors.nrows();
@@ -162,12 +162,12 @@ fn missing(row: usize) -> Error {
 /// The files that one side's vectors go to.
 struct Writers {
     writers: Vec<VectorWriter>,
-    shape: Shape,
+    shape: VectorShape,
     done: u64,
 }
 
 impl Writers {
-    fn create(files: &[PathBuf], shape: Shape, threads: usize) -> Result<Writers> {
+    fn create(files: &[PathBuf], shape: VectorShape, threads: usize) -> Result<Writers> {
         let writers = files.iter().map(|path| VectorWriter::create(path, shape, threads));
         Ok(Writers { writers: writers.collect::<Result<_>>()?, shape, done: 0 })
     }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::{Model, Note, Observer};
 use crate::data::dataset::{Dataset, EntityInfo, FileInfo, Manifest, Split};
 use crate::data::vocabulary::Vocabulary;
-use crate::files::Opened;
+use crate::files::OpenedFile;
 use crate::{Error, Result};
 
 impl Model {
@@ -50,7 +50,7 @@ impl Model {
     fn extended(&self, dataset: &Dataset, split: Split) -> Result<Dataset> {
         let (ours, theirs) = (self.info(), dataset.manifest());
         let mut more = Vec::new();
-        let mut add = |file: &FileInfo, opened: Opened| {
+        let mut add = |file: &FileInfo, opened: OpenedFile| {
             // A name that no file of a dataset has.
             let name = format!("model/{}", file.name);
             more.push((name.clone(), opened));
@@ -87,7 +87,7 @@ impl Model {
 }
 
 /// The dataset's unseen items but for those that validation names, as a file of their own: a model does not keep them.
-fn unseen_items(dataset: &Dataset) -> Result<Option<(FileInfo, Opened)>> {
+fn unseen_items(dataset: &Dataset) -> Result<Option<(FileInfo, OpenedFile)>> {
     let info = &dataset.manifest().items;
     let joined = info.unseen_valid as usize;
     let Vocabulary { unseen: Some(unseen), .. } = dataset.vocabulary(info)? else { return Ok(None) };
@@ -100,5 +100,5 @@ fn unseen_items(dataset: &Dataset) -> Result<Option<(FileInfo, Opened)>> {
     let path = dir.path().join("items-unseen.arrow");
     let file = left.write(&path, &info.features)?;
     // The file stays readable through its open handle when the folder is removed.
-    Ok(Some((file, Opened::open(&path)?)))
+    Ok(Some((file, OpenedFile::open(&path)?)))
 }

@@ -13,7 +13,7 @@ use super::{Config, EarlyStop, EarlyStopping, Negatives};
 #[derive(Clone, Debug)]
 pub struct Resolved {
     config: Config,
-    open: Opened,
+    open: OpenSettings,
     decisions: Vec<Decision>,
 }
 
@@ -39,7 +39,7 @@ impl Decision {
 
 /// Every setting that can be left open, with the value that it has.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Opened {
+pub(super) struct OpenSettings {
     pub history: usize,
     pub user_id: bool,
     pub negatives: Negatives,
@@ -126,7 +126,7 @@ impl Resolved {
     }
 
     /// `open` takes the place of what is left open in `config`; what the item tower leaves open has one meaning.
-    pub(super) fn new(mut config: Config, open: Opened, decisions: Vec<Decision>) -> Resolved {
+    pub(super) fn new(mut config: Config, open: OpenSettings, decisions: Vec<Decision>) -> Resolved {
         let (user, item) = (&mut config.model.user, &mut config.model.item);
         (user.history, user.id) = (Some(open.history), Some(open.user_id));
         item.id.get_or_insert(true);
@@ -168,7 +168,7 @@ impl Serialize for Resolved {
 impl<'de> Deserialize<'de> for Resolved {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let config = Config::deserialize(from)?;
-        let open = Opened {
+        let open = OpenSettings {
             history: config.model.user.history.unwrap_or(0),
             user_id: config.model.user.id.unwrap_or(true),
             negatives: config.loss.negatives.unwrap_or_default(),

@@ -3,7 +3,7 @@
 //! A rule is given what is known of the data ([`Shape`]), what was said ([`Config`]) and what the rules before it
 //! decided. It is asked only where its setting is open; what is set never changes.
 
-use super::resolved::Opened;
+use super::resolved::OpenSettings;
 use super::{Combine, Config, Decision, EarlyStop, EarlyStopping, LogQ, Negatives, OptimizerKind, Resolved, Word};
 use crate::data::later::LATE;
 use crate::data::shape::{HeldOut, Shape};
@@ -66,7 +66,7 @@ impl Config {
         let batch_size = made.of("train.batch_size", train.batch_size, || batch_size(shape));
         let epochs = made.of("train.epochs", train.epochs, || epochs(shape));
         let early_stop = made.of("train.early_stop", train.early_stop.clone(), || early_stop(shape, epochs));
-        let open = Opened {
+        let open = OpenSettings {
             history,
             user_id,
             negatives,

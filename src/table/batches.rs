@@ -24,7 +24,7 @@ use claims::Which;
 
 use super::inputs::Stream;
 use super::types::{as_text, text_at};
-use super::{EachRow, Kind, Table};
+use super::{EachRow, InputTable, TableFormat};
 use crate::guard::guarded;
 use crate::{Error, Result};
 
@@ -79,7 +79,7 @@ enum Decoder {
 }
 
 /// The record batches of a table, in pieces of [`BATCH`] rows.
-pub(crate) struct Batches {
+pub(crate) struct TableBatches {
     path: PathBuf,
     decoder: Decoder,
     /// Columns behind those of the file: their names and values.
@@ -114,11 +114,13 @@ fn parquet_metadata(file: &File) -> std::result::Result<ArrowReaderMetadata, Arr
     ArrowReaderMetadata::load(file, ArrowReaderOptions::new().with_schema(Arc::new(schema))).map_err(Into::into)
 }
 
-impl Batches {
+impl TableBatches {
     /// The schema of a file, and whether it is a part of a dataset.
-    pub(super) fn schema(path: &Path, kind: &Kind, mut file: File) -> Result<(SchemaRef, bool)> {
+    pub(super) fn schema(path: &Path, kind: &TableFormat, mut file: File) -> Result<(SchemaRef, bool)> {
         match kind {
-            Kind::Parquet => guard(path, "footer", || Ok((Arc::clone(parquet_metadata(&file)?.schema()), false))),
+            TableFormat::Parquet => {
+                guard(path, "footer", || Ok((Arc::clone(parquet_metadata(&file)?.schema()), false)))
+            }
             _ => match ipc(path, &mut file)? {
                 Ipc::File => {
                     claims::check_file(path, &file, Which::Dictionaries)?;
@@ -138,18 +140,18 @@ impl Batches {
     /// Begins to read a file: all columns or those at these ascending places. `bytes` counts what was read; it is an
     /// estimate.
     pub(super) fn file(
-        table: &Table,
+        table: &InputTable,
         mut file: File,
         columns: Option<&[usize]>,
         bytes: &Arc<AtomicU64>,
-    ) -> Result<Batches> {
+    ) -> Result<TableBatches> {
         let path = &table.path;
         file.rewind().map_err(|e| Error::io(path, e))?;
         let own = table.file_columns();
         let projection: Option<Vec<usize>> =
             columns.map(|columns| columns.iter().copied().filter(|column| *column < own).collect());
         let file_bytes = file.metadata().map_err(|e| Error::io(path, e))?.len();
-        let (decoder, total_rows) = if matches!(table.kind, Kind::Parquet) {
+        let (decoder, total_rows) = if matches!(table.kind, TableFormat::Parquet) {
             guard(path, "footer", || {
                 let metadata = parquet_metadata(&file)?;
                 let file = pages::Checked::new(file, metadata.metadata())?;
@@ -175,30 +177,35 @@ impl Batches {
                 }
             }
         };
-        Ok(Batches::new(table, decoder, columns, (total_rows, file_bytes), bytes))
+        Ok(TableBatches::new(table, decoder, columns, (total_rows, file_bytes), bytes))
     }
 
     /// Begins to read what somebody hands in.
-    pub(super) fn stream(table: &Table, stream: Stream, columns: Option<&[usize]>, bytes: &Arc<AtomicU64>) -> Batches {
+    pub(super) fn stream(
+        table: &InputTable,
+        stream: Stream,
+        columns: Option<&[usize]>,
+        bytes: &Arc<AtomicU64>,
+    ) -> TableBatches {
         let own = table.file_columns();
         let projection = columns.map(|columns| columns.iter().copied().filter(|column| *column < own).collect());
-        Batches::new(table, Decoder::Table(stream, projection), columns, (0, 0), bytes)
+        TableBatches::new(table, Decoder::Table(stream, projection), columns, (0, 0), bytes)
     }
 
     fn new(
-        table: &Table,
+        table: &InputTable,
         decoder: Decoder,
         columns: Option<&[usize]>,
         (total_rows, file_bytes): (u64, u64),
         bytes: &Arc<AtomicU64>,
-    ) -> Batches {
+    ) -> TableBatches {
         let own = table.file_columns();
         let constant = |at: usize| {
             let value = String::from_utf8_lossy(&table.constants[at]).into_owned();
             (table.columns[own + at].clone(), value)
         };
         let wanted = |at: &usize| columns.is_none_or(|columns| columns.contains(&(own + at)));
-        Batches {
+        TableBatches {
             path: table.path.clone(),
             decoder,
             constants: (0..table.constants.len()).filter(wanted).map(constant).collect(),
@@ -248,7 +255,7 @@ fn ipc(path: &Path, file: &mut File) -> Result<Ipc> {
     }
 }
 
-impl Iterator for Batches {
+impl Iterator for TableBatches {
     type Item = Result<RecordBatch>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -306,7 +313,7 @@ impl Iterator for Batches {
 /// Calls `each` with the number (behind `before` rows) and the values as text of every row; how many rows are behind
 /// it then. Of columns that are not `wanted` the values are empty.
 pub(super) fn for_each_row(
-    table: &Table,
+    table: &InputTable,
     batch: &RecordBatch,
     wanted: Option<&[usize]>,
     before: u64,

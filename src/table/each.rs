@@ -8,7 +8,7 @@ use super::dialect::{self, Dialect};
 use super::names::listed;
 use super::rows::{Reject, RowReader, check_width, hinted};
 use super::text::{Piece, Pieces, bad_lines};
-use super::{Kind, Table};
+use super::{InputTable, TableFormat};
 use crate::Result;
 
 /// Takes a row's number and its values, or why it cannot be read.
@@ -40,13 +40,13 @@ impl Met {
     }
 }
 
-impl Table {
+impl InputTable {
     /// Calls `each` with every row's number and its values as text (a null is empty), or why it cannot be read: an id
     /// (the columns `ids`) that is a list, say. With `wanted`, values of other columns may be left empty.
     pub(crate) fn for_each(&self, wanted: Option<&[usize]>, ids: &[usize], each: &mut EachRow<'_>) -> Result<Met> {
         let bytes = Arc::default();
         match &self.kind {
-            Kind::Text { dialect, header } => self.for_each_line(dialect, *header, ids, &bytes, each),
+            TableFormat::Text { dialect, header } => self.for_each_line(dialect, *header, ids, &bytes, each),
             _ => {
                 let mut row = 0;
                 for batch in self.open_batches(wanted, &bytes)? {

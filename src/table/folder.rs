@@ -56,7 +56,7 @@ pub(crate) struct DataFile {
 
 /// What is in a folder.
 #[derive(Debug, Default)]
-pub(crate) struct Found {
+pub(crate) struct FolderListing {
     /// In the order of their paths.
     pub(crate) files: Vec<DataFile>,
     /// What is not read, and why.
@@ -70,8 +70,8 @@ const NO_VALUE: &str = "__HIVE_DEFAULT_PARTITION__";
 ///
 /// # Errors
 /// [`Error::Io`]; [`Error::Input`] where two files are one in two compressions.
-pub(crate) fn walk(root: &Path) -> Result<Found> {
-    let mut found = Found::default();
+pub(crate) fn walk(root: &Path) -> Result<FolderListing> {
+    let mut found = FolderListing::default();
     let mut unnamed = Vec::new();
     let own = root.file_name().and_then(|name| partition(&name.to_string_lossy()));
     let mut constants: Vec<(String, String)> = own.into_iter().collect();
@@ -141,7 +141,7 @@ fn folder(
     path: &Path,
     constants: &mut Vec<(String, String)>,
     above: &mut HashSet<FileId>,
-    found: &mut Found,
+    found: &mut FolderListing,
     unnamed: &mut Vec<DataFile>,
 ) -> Result<()> {
     let entries = fs::read_dir(path).and_then(|entries| entries.collect::<std::io::Result<Vec<_>>>());

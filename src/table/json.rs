@@ -144,7 +144,7 @@ fn append(raw: &str, out: &mut Vec<u8>) {
 
 /// What the first lines of a file of JSON objects tell of its columns.
 #[derive(Debug, Default, PartialEq)]
-pub(super) struct Keys {
+pub(super) struct JsonKeys {
     /// Every key, in the order in which they come.
     pub(super) columns: Vec<String>,
     /// Those whose values are lists.
@@ -154,8 +154,8 @@ pub(super) struct Keys {
 }
 
 /// The keys of these lines; None where the first is no object.
-pub(super) fn keys(lines: &[u8]) -> Option<Keys> {
-    let mut keys = Keys::default();
+pub(super) fn keys(lines: &[u8]) -> Option<JsonKeys> {
+    let mut keys = JsonKeys::default();
     let mut known = hashbrown::HashSet::new();
     let (mut lists, mut nested) = (hashbrown::HashSet::new(), hashbrown::HashSet::new());
     let lines = lines.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty());

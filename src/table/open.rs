@@ -6,14 +6,14 @@ use std::sync::{Arc, Mutex};
 use super::dialect::{self, Dialect};
 use super::missing::Missing;
 use super::rows::RowReader;
-use super::source::Source;
+use super::source::OpenedInput;
 use super::text::TextFile;
-use super::{Held, Hints, Kind, Table, foreign, json, names};
+use super::{Held, Hints, InputTable, TableFormat, foreign, json, names};
 use crate::{Error, Result};
 
-impl Table {
-    pub(super) fn text(source: Source, hints: &Hints) -> Result<Table> {
-        let Source { path, file, start, bytes, stamp } = source;
+impl InputTable {
+    pub(super) fn text(source: OpenedInput, hints: &Hints) -> Result<InputTable> {
+        let OpenedInput { path, file, start, bytes, stamp } = source;
         let mut text = TextFile::new(&path, file, start, &Arc::default())?;
         let sample = text.sample()?;
         if foreign::is_binary(&sample) {
@@ -22,8 +22,8 @@ impl Table {
         if sample.trim_ascii().is_empty() {
             return Err(Error::input(&path, "the file has no rows"));
         }
-        let mut table = Table {
-            kind: Kind::Arrow,
+        let mut table = InputTable {
+            kind: TableFormat::Arrow,
             columns: Vec::new(),
             constants: Vec::new(),
             lists: Vec::new(),
@@ -44,7 +44,7 @@ impl Table {
             table.unusable = keys.nested.into_iter().map(|name| (name, "an object".to_owned())).collect();
             table.add_constants(hints);
             let dialect = Dialect::json(table.file_columns());
-            table.kind = Kind::Text { dialect, header: 0 };
+            table.kind = TableFormat::Text { dialect, header: 0 };
             return Ok(table);
         }
         let mut options = hints.options.clone();
@@ -97,7 +97,7 @@ impl Table {
         };
         names::check_unique(&table.path, &table.columns)?;
         dialect.width = table.columns.len();
-        table.kind = Kind::Text { dialect, header };
+        table.kind = TableFormat::Text { dialect, header };
         table.add_constants(hints);
         Ok(table)
     }

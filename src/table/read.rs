@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow_array::RecordBatchIterator;
 use arrow_schema::{ArrowError, Schema};
 
-use super::{Hints, Input, Kind, ReadOptions, Stream, Table, folder};
+use super::{Hints, Input, InputTable, ReadOptions, Stream, TableFormat, folder};
 use crate::{Error, Result};
 
 mod texts;
@@ -52,8 +52,8 @@ pub fn parts(path: &Path) -> Result<Parts> {
 /// # Errors
 /// [`Error::Io`], [`Error::Input`], [`Error::Damaged`] for what cannot be read.
 pub fn read(input: &Input, options: &ReadOptions) -> Result<Stream> {
-    let table = Table::of(input, &Hints { options: options.clone(), ..Hints::default() })?;
-    if !matches!(table.kind, Kind::Text { .. }) {
+    let table = InputTable::of(input, &Hints { options: options.clone(), ..Hints::default() })?;
+    if !matches!(table.kind, TableFormat::Text { .. }) {
         let schema = table.schema().map(Arc::clone).unwrap_or_else(|| Arc::new(Schema::empty()));
         let batches = table.open_batches(None, &Arc::default())?;
         let batches = batches.map(|batch| batch.map_err(|error| ArrowError::ExternalError(Box::new(error))));

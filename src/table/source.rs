@@ -12,7 +12,7 @@ const DASH: &str = "-";
 
 /// A file or pipe, opened once.
 #[derive(Debug)]
-pub(super) struct Source {
+pub(super) struct OpenedInput {
     /// Its name in messages.
     pub(super) path: PathBuf,
     pub(super) file: File,
@@ -21,12 +21,12 @@ pub(super) struct Source {
     /// Its size; 0 for a pipe.
     pub(super) bytes: u64,
     /// Of a file that can be opened again.
-    pub(super) stamp: Option<Stamp>,
+    pub(super) stamp: Option<FileStamp>,
 }
 
 /// What a file is told by between two times that it is opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Stamp {
+pub(super) struct FileStamp {
     id: FileId,
     bytes: u64,
     modified: Option<SystemTime>,
@@ -54,9 +54,9 @@ impl FileId {
     }
 }
 
-impl Stamp {
-    fn of(path: &Path, about: &Metadata) -> Stamp {
-        Stamp { id: FileId::of(path, about), bytes: about.len(), modified: about.modified().ok() }
+impl FileStamp {
+    fn of(path: &Path, about: &Metadata) -> FileStamp {
+        FileStamp { id: FileId::of(path, about), bytes: about.len(), modified: about.modified().ok() }
     }
 }
 
@@ -76,7 +76,7 @@ pub(crate) fn is_pipe(path: &Path) -> bool {
 /// # Errors
 /// [`Error::Io`], [`Error::Input`] where `path` is a folder or empty.
 pub fn check(path: &Path) -> Result<()> {
-    if is_pipe(path) { Ok(()) } else { Source::open(path).map(drop) }
+    if is_pipe(path) { Ok(()) } else { OpenedInput::open(path).map(drop) }
 }
 
 fn standard_input() -> io::Result<File> {
@@ -91,12 +91,12 @@ fn standard_input() -> io::Result<File> {
     }
 }
 
-impl Source {
+impl OpenedInput {
     /// Opens what is at `path` and takes its first bytes. `-` is standard input.
     ///
     /// # Errors
     /// [`Error::Io`], [`Error::Input`] where `path` is a folder or empty.
-    pub(super) fn open(path: &Path) -> Result<Source> {
+    pub(super) fn open(path: &Path) -> Result<OpenedInput> {
         let (name, mut file) = match is_dash(path) {
             true => (PathBuf::from("standard input"), standard_input().map_err(|e| Error::io(path, e))?),
             false => (path.to_owned(), File::open(path).map_err(|e| Error::io(path, e))?),
@@ -105,19 +105,19 @@ impl Source {
         if about.is_dir() {
             return Err(Error::input(path, "is a folder; a file is required here"));
         }
-        let stamp = (about.is_file() && !is_dash(path)).then(|| Stamp::of(path, &about));
+        let stamp = (about.is_file() && !is_dash(path)).then(|| FileStamp::of(path, &about));
         let mut start = Vec::new();
         (&mut file).take(8).read_to_end(&mut start).map_err(|e| Error::io(&name, e))?;
         if start.is_empty() {
             return Err(Error::input(&name, "the file is empty"));
         }
         let bytes = if stamp.is_some() { about.len() } else { 0 };
-        Ok(Source { path: name, file, start, bytes, stamp })
+        Ok(OpenedInput { path: name, file, start, bytes, stamp })
     }
 
     /// The whole as a file that can be read at any place: a pipe is written to a temp file first.
     pub(super) fn seekable(self) -> Result<File> {
-        let Source { path, mut file, start, stamp, .. } = self;
+        let OpenedInput { path, mut file, start, stamp, .. } = self;
         let io = |e| Error::io(&path, e);
         if stamp.is_some() {
             file.rewind().map_err(io)?;
@@ -131,9 +131,9 @@ impl Source {
 }
 
 /// Opens a file again, which has to be the one that it was.
-pub(super) fn reopen(path: &Path, stamp: &Stamp) -> Result<File> {
+pub(super) fn reopen(path: &Path, stamp: &FileStamp) -> Result<File> {
     let file = File::open(path).map_err(|e| Error::io(path, e))?;
-    match Stamp::of(path, &file.metadata().map_err(|e| Error::io(path, e))?) == *stamp {
+    match FileStamp::of(path, &file.metadata().map_err(|e| Error::io(path, e))?) == *stamp {
         true => Ok(file),
         false => Err(Error::input(path, "was changed while being read; read it again once it is complete")),
     }

@@ -21,7 +21,7 @@ const EXCEL_EPOCH: i64 = -25_569;
 
 /// What a value was taken for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Reading {
+pub(crate) enum TimeReading {
     /// `YYYY-MM-DD…`, or a typed date.
     Date,
     /// As the setting `time_format` says.
@@ -30,17 +30,17 @@ pub(crate) enum Reading {
     Count(TimeUnit),
 }
 
-impl fmt::Display for Reading {
+impl fmt::Display for TimeReading {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Reading::Date => "dates",
-            Reading::Format => "times in the given format",
-            Reading::Count(TimeUnit::S) => "epoch seconds",
-            Reading::Count(TimeUnit::Ms) => "epoch milliseconds",
-            Reading::Count(TimeUnit::Us) => "epoch microseconds",
-            Reading::Count(TimeUnit::Ns) => "epoch nanoseconds",
-            Reading::Count(TimeUnit::Days) => "days since 1970-01-01",
-            Reading::Count(TimeUnit::Excel) => "spreadsheet day numbers",
+            TimeReading::Date => "dates",
+            TimeReading::Format => "times in the given format",
+            TimeReading::Count(TimeUnit::S) => "epoch seconds",
+            TimeReading::Count(TimeUnit::Ms) => "epoch milliseconds",
+            TimeReading::Count(TimeUnit::Us) => "epoch microseconds",
+            TimeReading::Count(TimeUnit::Ns) => "epoch nanoseconds",
+            TimeReading::Count(TimeUnit::Days) => "days since 1970-01-01",
+            TimeReading::Count(TimeUnit::Excel) => "spreadsheet day numbers",
         })
     }
 }
@@ -73,13 +73,13 @@ impl Times {
 
     /// A value as text: seconds since 1970, and what it was taken for.
     #[inline]
-    pub(crate) fn text(&self, text: &[u8]) -> Result<(i64, Reading), Reason> {
+    pub(crate) fn text(&self, text: &[u8]) -> Result<(i64, TimeReading), Reason> {
         let text = text.trim_ascii();
         if let Some(format) = &self.format {
-            return Ok((formatted(format, text)?, Reading::Format));
+            return Ok((formatted(format, text)?, TimeReading::Format));
         }
         if looks_like_date(text) {
-            return Ok((parse_date(text)?, Reading::Date));
+            return Ok((parse_date(text)?, TimeReading::Date));
         }
         // Days may have a time of day behind the point.
         if matches!(self.unit, Some(TimeUnit::Days | TimeUnit::Excel))
@@ -97,20 +97,20 @@ impl Times {
 
     /// An integer of a typed column, or of a text.
     #[inline]
-    pub(crate) fn integer(&self, value: i64) -> Result<(i64, Reading), Reason> {
+    pub(crate) fn integer(&self, value: i64) -> Result<(i64, TimeReading), Reason> {
         if let Some(format) = &self.format {
-            return Ok((formatted(format, value.to_string().as_bytes())?, Reading::Format));
+            return Ok((formatted(format, value.to_string().as_bytes())?, TimeReading::Format));
         }
         let unit = match self.unit {
             Some(unit) => unit,
             None => unit_of(value).ok_or_else(|| implausible(value))?,
         };
         let seconds = seconds(value, unit).ok_or("is past the year 9999")?;
-        Ok((check_seconds(seconds)?, Reading::Count(unit)))
+        Ok((check_seconds(seconds)?, TimeReading::Count(unit)))
     }
 
     /// A floating-point number of a typed column.
-    pub(crate) fn float(&self, value: f64) -> Result<(i64, Reading), Reason> {
+    pub(crate) fn float(&self, value: f64) -> Result<(i64, TimeReading), Reason> {
         let whole = value.floor();
         // Both bounds are exact as f64; between them the conversion is.
         if !(-9.2e18..9.2e18).contains(&whole) {
@@ -125,8 +125,8 @@ impl Times {
     }
 
     /// Seconds of a typed column.
-    pub(crate) fn seconds(seconds: i64) -> Result<(i64, Reading), Reason> {
-        Ok((check_seconds(seconds)?, Reading::Date))
+    pub(crate) fn seconds(seconds: i64) -> Result<(i64, TimeReading), Reason> {
+        Ok((check_seconds(seconds)?, TimeReading::Date))
     }
 }
 
@@ -205,7 +205,7 @@ fn compact(value: i64) -> Option<&'static str> {
 /// Whether this integer, which is plausible as epoch seconds or milliseconds, is also a date written without
 /// separators: `YYYYMMDDHH`, `YYMMDDHHMM` or `YYMMDDHHMMSS`. One in two hundred is by chance; a column in which all
 /// are is one of dates, or cannot be told.
-pub(crate) fn also_compact(seconds: i64, reading: Reading) -> bool {
+pub(crate) fn also_compact(seconds: i64, reading: TimeReading) -> bool {
     let clock = |value: i64, places: &[i64]| {
         let mut rest = value;
         places.iter().all(|&limit| {
@@ -216,7 +216,7 @@ pub(crate) fn also_compact(seconds: i64, reading: Reading) -> bool {
     };
     let calendar = |value: i64| (1..=31).contains(&(value % 100)) && (1..=12).contains(&(value / 100 % 100));
     match reading {
-        Reading::Count(TimeUnit::S) => {
+        TimeReading::Count(TimeUnit::S) => {
             let by_hour =
                 clock(seconds, &[24]) && calendar(seconds / 100) && (1900..2100).contains(&(seconds / 1_000_000));
             by_hour || clock(seconds, &[60, 24]) && calendar(seconds / 10_000)
@@ -313,7 +313,7 @@ mod tests {
             ("1600000000123456", TimeUnit::Us),
             ("1600000000123456789", TimeUnit::Ns),
         ] {
-            assert_eq!(read(text), Ok((1_600_000_000, Reading::Count(unit))), "{text}");
+            assert_eq!(read(text), Ok((1_600_000_000, TimeReading::Count(unit))), "{text}");
         }
         for (text, hint) in [
             ("20240105", "%Y%m%d"),
@@ -387,7 +387,7 @@ mod tests {
 
     #[test]
     fn dates_without_separators_that_look_like_seconds() {
-        let by_seconds = Reading::Count(TimeUnit::S);
+        let by_seconds = TimeReading::Count(TimeUnit::S);
         assert!(also_compact(2_024_010_512, by_seconds) && also_compact(1_612_312_359, by_seconds));
         assert!(!also_compact(1_600_000_000, by_seconds) && !also_compact(1_512_345_600, by_seconds));
     }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 use tercel::Result;
 use tercel::data::dataset::SourceColumns;
-use tercel::data::ingest::{IngestConfig, IngestSummary, Progress, ingest};
+use tercel::data::ingest::{IngestConfig, IngestProgress, IngestSummary, ingest};
 
 use crate::args::IngestFlags;
 use crate::output::{Output, duration, round, thousands};
@@ -45,7 +45,7 @@ pub fn run(args: &Args, out: &Output) -> Result<()> {
 /// Ingests, shows the progress and says what came of it.
 pub fn perform(inputs: &[PathBuf], dataset: &Path, config: &IngestConfig, out: &Output) -> Result<()> {
     let meter = Meter::new("ingest");
-    let summary = ingest(inputs, dataset, config, &|at: Progress| {
+    let summary = ingest(inputs, dataset, config, &|at: IngestProgress| {
         let words = format!("{}, {} rows", at.stage.name(), thousands(at.rows));
         meter.set(at.bytes, at.total_bytes, words);
     })?;

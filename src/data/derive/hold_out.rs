@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::part::{Columns, Part};
-use super::rule::{MOST_PER_USER, Rule};
+use super::part::{OptionalColumns, SplitWriter};
+use super::rule::{MOST_PER_USER, HoldOutRule};
 use super::{Derived, DerivedKind, Holdout, Making, check_ids, columns};
 use crate::data::batch::Rows;
 use crate::data::dataset::{Dataset, EntityInfo, FileInfo, Manifest, Split, SplitInfo};
@@ -12,7 +12,7 @@ use crate::data::history::History;
 use crate::data::shard::ShardIndex;
 use crate::data::split::SplitRule;
 use crate::data::vocabulary::Vocabulary;
-use crate::files::Opened;
+use crate::files::OpenedFile;
 use crate::{Error, Result, memory};
 
 /// What takes the memory.
@@ -47,9 +47,9 @@ impl Dataset {
         let making = Making::begin(self, out.as_ref())?;
         let open = |file| making.shard(file).map(Arc::new);
         let shards: Vec<_> = old.train.files.iter().map(open).collect::<Result<_>>()?;
-        let source = Source::new(shards, [old.users.rows, old.items.rows])?;
+        let source = TrainingRows::new(shards, [old.users.rows, old.items.rows])?;
         let mut found = None;
-        for way in Way::all(old) {
+        for way in HoldOutMethod::all(old) {
             if let Some(rule) = way.rule(&source, self, seed)?
                 && let Some(parts) = source.divide(&making, &rule)?
             {
@@ -67,7 +67,8 @@ impl Dataset {
         };
         let users = write_side(&making, "users", &old.users, user_counts)?;
         let items = write_side(&making, "items", &old.items, item_counts)?;
-        let open = |file: &FileInfo| ShardIndex::of(Opened::open(&making.dir().join(&file.name))?, file).map(Arc::new);
+        let open =
+            |file: &FileInfo| ShardIndex::of(OpenedFile::open(&making.dir().join(&file.name))?, file).map(Arc::new);
         let shards = train.files.iter().map(open).collect::<Result<_>>()?;
         let history = History::write_shards(making.dir(), shards, users.rows)?;
         let holdout = Holdout { kind, rows: valid.rows };
@@ -92,7 +93,7 @@ impl Dataset {
 
 /// A way to hold rows out.
 #[derive(Clone, Copy)]
-enum Way {
+enum HoldOutMethod {
     Time,
     LastPerUser,
     RandomPerUser,
@@ -100,25 +101,27 @@ enum Way {
     Random(u64),
 }
 
-impl Way {
+impl HoldOutMethod {
     /// The ways to hold rows out as the test split was, the best first.
-    fn all(manifest: &Manifest) -> Vec<Way> {
-        let first: &[Way] = match manifest.split {
+    fn all(manifest: &Manifest) -> Vec<HoldOutMethod> {
+        let first: &[HoldOutMethod] = match manifest.split {
             Some(SplitRule::Random(_)) => &[],
-            Some(SplitRule::LastPerUser(_)) => &[Way::LastPerUser],
-            Some(SplitRule::None) if manifest.test.is_later() == Some(false) => &[Way::Time, Way::RandomPerUser],
-            _ => &[Way::Time, Way::LastPerUser],
+            Some(SplitRule::LastPerUser(_)) => &[HoldOutMethod::LastPerUser],
+            Some(SplitRule::None) if manifest.test.is_later() == Some(false) => {
+                &[HoldOutMethod::Time, HoldOutMethod::RandomPerUser]
+            }
+            _ => &[HoldOutMethod::Time, HoldOutMethod::LastPerUser],
         };
-        [first, &[Way::Random(10), Way::Random(2), Way::Random(1)]].concat()
+        [first, &[HoldOutMethod::Random(10), HoldOutMethod::Random(2), HoldOutMethod::Random(1)]].concat()
     }
 
     /// The decision per row; `None` where rows cannot be held out in this way.
-    fn rule(&self, source: &Source, dataset: &Dataset, seed: u64) -> Result<Option<Rule>> {
+    fn rule(&self, source: &TrainingRows, dataset: &Dataset, seed: u64) -> Result<Option<HoldOutRule>> {
         let (users, test) = (dataset.manifest().users.rows, dataset.split(Split::Test));
         // More rows tell good settings from bad ones better.
         let most = (test.rows / u64::from(users.max(1))).clamp(1, MOST_PER_USER as u64) as usize;
         match self {
-            Way::Time if source.columns.timestamps => {
+            HoldOutMethod::Time if source.columns.timestamps => {
                 // Only what the manifest tells of the test split.
                 let train = dataset.split(Split::Train);
                 let (Some(start), Some(end)) = (test.first_timestamp, test.last_timestamp) else { return Ok(None) };
@@ -126,20 +129,20 @@ impl Way {
                 if test.rows == 0 || start < last {
                     return Ok(None);
                 }
-                Rule::last_span(&source.shards, last, end.saturating_sub(start), train.rows)
+                HoldOutRule::last_span(&source.shards, last, end.saturating_sub(start), train.rows)
             }
-            Way::LastPerUser if source.columns.timestamps => Rule::last_per_user(&source.shards, users, most).map(Some),
-            Way::Time | Way::LastPerUser => Ok(None),
-            Way::RandomPerUser => Rule::random_per_user(&source.shards, users, most, seed).map(Some),
-            Way::Random(n) => Ok(Some(Rule::Random { seed, below: u64::MAX / n })),
+            HoldOutMethod::LastPerUser if source.columns.timestamps => HoldOutRule::last_per_user(&source.shards, users, most).map(Some),
+            HoldOutMethod::Time | HoldOutMethod::LastPerUser => Ok(None),
+            HoldOutMethod::RandomPerUser => HoldOutRule::random_per_user(&source.shards, users, most, seed).map(Some),
+            HoldOutMethod::Random(n) => Ok(Some(HoldOutRule::Random { seed, below: u64::MAX / n })),
         }
     }
 }
 
 /// The training rows.
-struct Source {
+struct TrainingRows {
     shards: Vec<Arc<ShardIndex>>,
-    columns: Columns,
+    columns: OptionalColumns,
     /// Users and items are below these.
     limits: [u32; 2],
     /// Rows of each user and of each item, up to 255: whether one can be spared.
@@ -154,11 +157,11 @@ struct Parts {
     counts: [Vec<u64>; 2],
 }
 
-impl Source {
-    fn new(shards: Vec<Arc<ShardIndex>>, limits: [u32; 2]) -> Result<Source> {
+impl TrainingRows {
+    fn new(shards: Vec<Arc<ShardIndex>>, limits: [u32; 2]) -> Result<TrainingRows> {
         let columns = columns(&shards)?;
         let mut counts = [memory::zeros::<u8>(limits[0] as usize, WHAT)?, memory::zeros(limits[1] as usize, WHAT)?];
-        let mut source = Source { shards, columns, limits, rows: Default::default() };
+        let mut source = TrainingRows { shards, columns, limits, rows: Default::default() };
         source.scan(|_, rows| {
             for (counts, ids) in counts.iter_mut().zip([rows.users, rows.items]) {
                 ids.iter().for_each(|&id| counts[id as usize] = counts[id as usize].saturating_add(1));
@@ -200,7 +203,7 @@ impl Source {
     /// Writes the shards of both parts; `None` where no row is held out. A row that is chosen stays where its user or its
     /// item had none in training so far: rows that are not chosen are counted first, then those that stay, in order. Of
     /// chosen rows that can each be spared, one at least is held out: the last.
-    fn divide(&self, making: &Making<'_>, rule: &Rule) -> Result<Option<Parts>> {
+    fn divide(&self, making: &Making<'_>, rule: &HoldOutRule) -> Result<Option<Parts>> {
         let mut kept = [memory::zeros(self.limits[0] as usize, WHAT)?, memory::zeros(self.limits[1] as usize, WHAT)?];
         let chosen = |rows: &Rows<'_>, i: usize, first: u64| {
             let (user, item) = (rows.users[i], rows.items[i]);
@@ -214,8 +217,8 @@ impl Source {
             }
             Ok(())
         })?;
-        let mut train = Part::create(making.dir(), Split::Train, self.columns);
-        let mut valid = Part::create(making.dir(), Split::Valid, self.columns);
+        let mut train = SplitWriter::create(making.dir(), Split::Train, self.columns);
+        let mut valid = SplitWriter::create(making.dir(), Split::Valid, self.columns);
         self.scan(|first, rows| {
             for i in 0..rows.len() {
                 let is_chosen = chosen(&rows, i, first);

@@ -9,13 +9,13 @@ use crate::data::writer::ShardWriter;
 
 /// Which columns rows have beside user and item.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Columns {
+pub(super) struct OptionalColumns {
     pub(super) timestamps: bool,
     pub(super) weights: bool,
 }
 
 /// A split in the making.
-pub(super) struct Part {
+pub(super) struct SplitWriter {
     writer: ShardWriter,
     users: Vec<u32>,
     items: Vec<u32>,
@@ -26,15 +26,15 @@ pub(super) struct Part {
     last: Option<i64>,
 }
 
-impl Part {
+impl SplitWriter {
     /// Of shards with these columns, named after `split`.
-    pub(super) fn create(dir: &Path, split: Split, columns: Columns) -> Part {
+    pub(super) fn create(dir: &Path, split: Split, columns: OptionalColumns) -> SplitWriter {
         let writer = ShardWriter::create(dir, split.name(), columns.timestamps, columns.weights);
         let (users, items, timestamps, weights) = Default::default();
-        Part { writer, users, items, timestamps, weights, rows: 0, first: None, last: None }
+        SplitWriter { writer, users, items, timestamps, weights, rows: 0, first: None, last: None }
     }
 
-    /// Takes row `i`, which is written with the next [`flush`](Part::flush).
+    /// Takes row `i`, which is written with the next [`flush`](SplitWriter::flush).
     pub(super) fn push(&mut self, rows: &Rows<'_>, i: usize) {
         self.users.push(rows.users[i]);
         self.items.push(rows.items[i]);
@@ -63,7 +63,7 @@ impl Part {
     /// Ends the split.
     pub(super) fn finish(mut self) -> Result<SplitInfo> {
         self.flush()?;
-        let Part { writer, rows, first, last, .. } = self;
+        let SplitWriter { writer, rows, first, last, .. } = self;
         Ok(SplitInfo::new(rows, first, last, writer.finish()?))
     }
 }

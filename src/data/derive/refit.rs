@@ -3,13 +3,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::part::{Columns, Part};
+use super::part::{OptionalColumns, SplitWriter};
 use super::{Derived, DerivedKind, Making, check_ids, columns};
 use crate::data::dataset::{Dataset, EntityInfo, FileInfo, Manifest, Split, SplitInfo};
 use crate::data::history::History;
 use crate::data::shard::ShardIndex;
 use crate::data::vocabulary::Vocabulary;
-use crate::files::Opened;
+use crate::files::OpenedFile;
 use crate::{Result, memory};
 
 /// What takes the memory.
@@ -49,7 +49,7 @@ impl Dataset {
             }
             _ => {
                 let files = added.rewrite(&making, columns, &valid)?;
-                let open = |file: &FileInfo| ShardIndex::of(Opened::open(&making.dir().join(&file.name))?, file);
+                let open = |file: &FileInfo| ShardIndex::of(OpenedFile::open(&making.dir().join(&file.name))?, file);
                 for file in &files.files {
                     shards.push(Arc::new(open(file)?));
                 }
@@ -140,8 +140,8 @@ impl Added {
     }
 
     /// Writes the validation shards without the rows that are left out.
-    fn rewrite(&self, making: &Making<'_>, columns: Columns, shards: &[Arc<ShardIndex>]) -> Result<SplitInfo> {
-        let mut part = Part::create(making.dir(), Split::Valid, columns);
+    fn rewrite(&self, making: &Making<'_>, columns: OptionalColumns, shards: &[Arc<ShardIndex>]) -> Result<SplitInfo> {
+        let mut part = SplitWriter::create(making.dir(), Split::Valid, columns);
         for shard in shards {
             shard.scan(|_, rows| {
                 let taken = (0..rows.len()).filter(|&i| self.takes(rows.users[i], rows.items[i]));

@@ -21,7 +21,7 @@ pub(super) const MOST_PER_USER: usize = 4;
 const SPANS: u64 = 64 << 10;
 
 /// The decision per row.
-pub(super) enum Rule {
+pub(super) enum HoldOutRule {
     /// The rows of each user from this key and number on; none for those with too few.
     PerUser {
         from: Vec<Option<(i64, u64)>>,
@@ -38,14 +38,14 @@ pub(super) enum Rule {
     },
 }
 
-impl Rule {
+impl HoldOutRule {
     /// What is recorded of it.
     pub(super) fn kind(&self) -> HoldoutKind {
         match self {
-            Rule::PerUser { seed: None, .. } => HoldoutKind::LastPerUser,
-            Rule::PerUser { seed: Some(seed), .. } => HoldoutKind::RandomPerUser { seed: *seed },
-            Rule::Time { from } => HoldoutKind::Time { from: *from },
-            Rule::Random { seed, .. } => HoldoutKind::Random { seed: *seed },
+            HoldOutRule::PerUser { seed: None, .. } => HoldoutKind::LastPerUser,
+            HoldOutRule::PerUser { seed: Some(seed), .. } => HoldoutKind::RandomPerUser { seed: *seed },
+            HoldOutRule::Time { from } => HoldoutKind::Time { from: *from },
+            HoldOutRule::Random { seed, .. } => HoldoutKind::Random { seed: *seed },
         }
     }
 
@@ -54,24 +54,24 @@ impl Rule {
         user != 0
             && item != 0
             && match self {
-                Rule::PerUser { from, seed } => {
+                HoldOutRule::PerUser { from, seed } => {
                     let key = seed.map_or(time, |seed| drawn(seed, row));
                     from[user as usize].is_some_and(|from| (key, row) >= from)
                 }
-                Rule::Time { from } => time >= *from,
-                Rule::Random { seed, below } => Rng::at(*seed, &[DRAW, row]).next_u64() <= *below,
+                HoldOutRule::Time { from } => time >= *from,
+                HoldOutRule::Random { seed, below } => Rng::at(*seed, &[DRAW, row]).next_u64() <= *below,
             }
     }
 
     /// The last rows of each of the users, by time, then order: `most`, and a third of them at most.
-    pub(super) fn last_per_user(shards: &[Arc<ShardIndex>], users: u32, most: usize) -> Result<Rule> {
+    pub(super) fn last_per_user(shards: &[Arc<ShardIndex>], users: u32, most: usize) -> Result<HoldOutRule> {
         let mut last = Greatest::new(users, most)?;
         each_time(shards, |user, time, row| last.push(user, time, row))?;
-        Ok(Rule::PerUser { from: last.least(), seed: None })
+        Ok(HoldOutRule::PerUser { from: last.least(), seed: None })
     }
 
     /// As many rows of each of the users, drawn by `seed`.
-    pub(super) fn random_per_user(shards: &[Arc<ShardIndex>], users: u32, most: usize, seed: u64) -> Result<Rule> {
+    pub(super) fn random_per_user(shards: &[Arc<ShardIndex>], users: u32, most: usize, seed: u64) -> Result<HoldOutRule> {
         let mut greatest = Greatest::new(users, most)?;
         let mut before = 0;
         for shard in shards {
@@ -83,12 +83,12 @@ impl Rule {
             })?;
             before += shard.rows;
         }
-        Ok(Rule::PerUser { from: greatest.least(), seed: Some(seed) })
+        Ok(HoldOutRule::PerUser { from: greatest.least(), seed: Some(seed) })
     }
 
     /// The last `span` seconds up to `end`, the time of the last row, or fewer, so that no more than a fifth of the `rows`
     /// are held out; `None` where the last second alone has more.
-    pub(super) fn last_span(shards: &[Arc<ShardIndex>], end: i64, span: i64, rows: u64) -> Result<Option<Rule>> {
+    pub(super) fn last_span(shards: &[Arc<ShardIndex>], end: i64, span: i64, rows: u64) -> Result<Option<HoldOutRule>> {
         let (mut low, mut high) = (end.saturating_sub(span), end);
         let most = rows / MOST;
         // Rows behind `high`; they are not too many.
@@ -107,11 +107,11 @@ impl Rule {
                 fits
             };
             let Some(full) = counts.iter().rposition(|count| !fits(count, &mut behind)) else {
-                return Ok(Some(Rule::Time { from: low }));
+                return Ok(Some(HoldOutRule::Time { from: low }));
             };
             let start = low.saturating_add_unsigned(full as u64 * width);
             if width == 1 {
-                return Ok((behind > 0).then(|| Rule::Time { from: start.saturating_add(1) }));
+                return Ok((behind > 0).then(|| HoldOutRule::Time { from: start.saturating_add(1) }));
             }
             (low, high) = (start, high.min(start.saturating_add_unsigned(width - 1)));
         }

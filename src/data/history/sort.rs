@@ -14,7 +14,7 @@ use super::FILE_NAME;
 use crate::data::batch::{Rows, SortScratch};
 use crate::data::dataset::FileInfo;
 use crate::data::shard::ShardIndex;
-use crate::data::shard::ipc::Source;
+use crate::data::shard::ipc::ByteSource;
 use crate::data::writer::ShardWriter;
 use crate::{Error, Result};
 

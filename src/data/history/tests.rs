@@ -57,7 +57,7 @@ fn check(history: &History, expected: &[Vec<(i64, u32)>], timestamps: bool) {
 }
 
 fn opened(paths: &[PathBuf]) -> Vec<Arc<ShardIndex>> {
-    paths.iter().map(|path| Arc::new(ShardIndex::read(Opened::open(path).unwrap()).unwrap())).collect()
+    paths.iter().map(|path| Arc::new(ShardIndex::read(OpenedFile::open(path).unwrap()).unwrap())).collect()
 }
 
 #[test]

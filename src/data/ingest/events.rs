@@ -32,7 +32,7 @@ impl Stage {
 
 /// How far ingest is.
 #[derive(Clone, Copy, Debug)]
-pub struct Progress {
+pub struct IngestProgress {
     /// What it is doing.
     pub stage: Stage,
     /// Rows done in this stage.

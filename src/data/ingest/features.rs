@@ -4,11 +4,11 @@
 use super::config::FeatureSpec;
 use super::ids::Ids;
 use super::rejected::Rejected;
-use super::renumber::{BELOW, NOWHERE, Side};
+use super::renumber::{BELOW, NOWHERE, NumberedSide};
 use crate::Result;
 use crate::data::dataset::Feature;
 use crate::data::vocabulary::FeatureColumn;
-use crate::table::{Reject, Table, quoted};
+use crate::table::{InputTable, Reject, quoted};
 
 mod encode;
 mod fit;
@@ -23,7 +23,7 @@ use values::Values;
 
 /// A feature file, planned.
 pub(super) struct FeatureInput {
-    pub(super) table: Table,
+    pub(super) table: InputTable,
     /// The column with the raw id.
     pub(super) key: usize,
     /// The columns to read and what they are to become; None: as their values look.
@@ -46,7 +46,7 @@ pub(super) struct Fitted {
 pub(super) fn read_features(
     input: &FeatureInput,
     word: &str,
-    side: &Side,
+    side: &NumberedSide,
     ids: &Ids,
     rejected: &mut Rejected,
 ) -> Result<Fitted> {

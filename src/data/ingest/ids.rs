@@ -17,12 +17,12 @@ const PART_ENTRIES: usize = (1 << (32 - PART_BITS)) - 1;
 
 /// Keys, one after the other.
 #[derive(Default)]
-pub(super) struct Keys {
+pub(super) struct KeyList {
     bytes: Vec<u8>,
     ends: Vec<u32>,
 }
 
-impl Keys {
+impl KeyList {
     pub(super) fn clear(&mut self) {
         self.bytes.clear();
         self.ends.clear();
@@ -55,7 +55,7 @@ impl Keys {
 
 /// Working memory of [`Dictionary::resolve`].
 #[derive(Default)]
-pub(super) struct Scratch {
+pub(super) struct ResolveScratch {
     hashes: Vec<u64>,
     order: Vec<u32>,
 }
@@ -129,9 +129,9 @@ impl Dictionary {
     /// Appends each key's number to `out`. `turn` spreads the threads over the parts.
     pub(super) fn resolve(
         &self,
-        keys: &Keys,
+        keys: &KeyList,
         turn: usize,
-        scratch: &mut Scratch,
+        scratch: &mut ResolveScratch,
         out: &mut Vec<u32>,
     ) -> Result<(), Full> {
         let base = out.len();
@@ -247,7 +247,7 @@ mod tests {
             let dictionary = &dictionary;
             let run = |turn: usize| {
                 move || {
-                    let (mut keys, mut scratch, mut out) = (Keys::default(), Scratch::default(), Vec::new());
+                    let (mut keys, mut scratch, mut out) = (KeyList::default(), ResolveScratch::default(), Vec::new());
                     for block in 0..20u64 {
                         keys.clear();
                         for i in 0..1000u64 {

@@ -7,9 +7,9 @@ use arrow_array::{ArrayRef, Float32Array, Int64Array, RecordBatch, RecordBatchIt
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 
 use super::config::{IngestConfig, OnError};
-use super::ids::Keys;
+use super::ids::KeyList;
 use super::inputs::Inputs;
-use super::rows::{Columns, Layout, Readings, mixed};
+use super::rows::{Layout, ParsedRows, Readings, mixed};
 use super::source::{check_times, plan};
 use crate::table::{Input, Reject, Stream};
 use crate::{Error, Result};
@@ -32,7 +32,7 @@ pub fn interactions(name: impl Into<PathBuf>, table: Stream, config: &IngestConf
     // The one table that was given.
     let file = &plan.files[0];
     let (path, layout, schema) = (&file.table.path, &file.layout, schema(&file.layout));
-    let (mut batches, mut read, mut before) = (Vec::new(), Columns::default(), 0);
+    let (mut batches, mut read, mut before) = (Vec::new(), ParsedRows::default(), 0);
     let mut readings = Readings::default();
     for batch in file.table.open_batches(file.columns.as_deref(), &Arc::default())? {
         read.clear();
@@ -76,7 +76,7 @@ fn schema(layout: &Layout) -> SchemaRef {
 ///
 /// # Errors
 /// [`Error::Input`] for more text than a string column holds.
-fn texts(path: &Path, ids: &Keys) -> Result<ArrayRef> {
+fn texts(path: &Path, ids: &KeyList) -> Result<ArrayRef> {
     if ids.bytes() > i32::MAX as usize {
         return Err(Error::input(path, "has more than 2 GiB of ids in 16,384 rows"));
     }

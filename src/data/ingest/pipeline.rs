@@ -8,13 +8,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow_array::RecordBatch;
 
-use super::ids::{Dictionary, Scratch};
+use super::ids::{Dictionary, ResolveScratch};
 use super::rejected::Rejected;
-use super::rows::{Columns, Layout, Readings, mixed};
+use super::rows::{Layout, ParsedRows, Readings, mixed};
 use super::spill::Spill;
-use super::{Progress, Stage};
+use super::{IngestProgress, Stage};
 use crate::data::dataset::Split;
-use crate::table::{Dialect, Kind, Met, Piece, Pieces, Reject, RowReader, Table, bad_lines};
+use crate::table::{Dialect, InputTable, Met, Piece, Pieces, Reject, RowReader, TableFormat, bad_lines};
 use crate::threads::spawn_in;
 use crate::{Error, Result, memory};
 
@@ -25,7 +25,7 @@ const MAX_THREADS: usize = 64;
 
 /// A file of interactions.
 pub(super) struct InputFile {
-    pub(super) table: Table,
+    pub(super) table: InputTable,
     pub(super) layout: Layout,
     /// The columns that are read, where a format can leave the others out; `layout` counts among them.
     pub(super) columns: Option<Vec<usize>>,
@@ -45,12 +45,12 @@ pub(super) struct Sink<'a> {
     /// Rows by provisional user, where the split needs them.
     pub(super) user_rows: Option<&'a mut Vec<u32>>,
     /// What is found out about each file.
-    pub(super) found: &'a mut Vec<Found>,
+    pub(super) found: &'a mut Vec<FileFindings>,
 }
 
 /// What reading a file has shown.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Found {
+pub(super) struct FileFindings {
     /// What its times were taken for.
     pub(super) readings: Readings,
     pub(super) met: Met,
@@ -72,7 +72,7 @@ struct Slot {
     start: Option<u64>,
     body: Body,
     text: Vec<u8>,
-    columns: Columns,
+    columns: ParsedRows,
     users: Vec<u32>,
     items: Vec<u32>,
 }
@@ -85,7 +85,7 @@ impl Slot {
             start: None,
             body: Body::Text,
             text: Vec::new(),
-            columns: Columns::default(),
+            columns: ParsedRows::default(),
             users: Vec::new(),
             items: Vec::new(),
         }
@@ -98,13 +98,13 @@ pub(super) fn read_rows(
     threads: usize,
     dictionaries: &Dictionaries,
     mut sink: Sink<'_>,
-    progress: &(dyn Fn(Progress) -> Result<()> + Sync),
+    progress: &(dyn Fn(IngestProgress) -> Result<()> + Sync),
 ) -> Result<()> {
     let threads = threads.clamp(1, MAX_THREADS);
     let stop = sink.rejected.stops();
     let bytes = Arc::new(AtomicU64::new(0));
     let total_bytes = files.iter().map(|f| f.table.bytes).sum();
-    sink.found.resize(files.len(), Found::default());
+    sink.found.resize(files.len(), FileFindings::default());
     let (free_out, free_in) = channel::<Slot>();
     for _ in 0..2 * threads + 2 {
         // The receiver is at hand: this cannot fail.
@@ -145,7 +145,7 @@ pub(super) fn read_rows(
             while let Some(mut slot) = waiting.remove(&next) {
                 next += 1;
                 take(files, &mut slot, &mut lines, &mut sink)?;
-                progress(Progress {
+                progress(IngestProgress {
                     stage: Stage::Read,
                     rows: sink.spill.rows,
                     bytes: bytes.load(Relaxed).min(total_bytes),
@@ -240,7 +240,7 @@ impl Feeder<'_> {
     fn read_files(&mut self, files: &[InputFile]) {
         for (i, file) in files.iter().enumerate() {
             let read = match &file.table.kind {
-                Kind::Text { dialect, header } => self.read_text(i, &file.table, dialect, *header),
+                TableFormat::Text { dialect, header } => self.read_text(i, &file.table, dialect, *header),
                 _ => self.read_batches(i, file),
             };
             match read {
@@ -257,7 +257,7 @@ impl Feeder<'_> {
     }
 
     /// Sends a file's pieces; None when nobody wants more.
-    fn read_text(&mut self, file: usize, table: &Table, dialect: &Dialect, header: u64) -> Result<Option<()>> {
+    fn read_text(&mut self, file: usize, table: &InputTable, dialect: &Dialect, header: u64) -> Result<Option<()>> {
         let mut start = Some(header);
         let mut pieces = Pieces::new(table.open_text(header, self.bytes)?, dialect.clone(), PIECE);
         loop {
@@ -301,7 +301,7 @@ fn work(
     work: &Mutex<Receiver<Slot>>,
     done: &Sender<Slot>,
 ) {
-    let mut scratch = Scratch::default();
+    let mut scratch = ResolveScratch::default();
     let mut reader: Option<(usize, RowReader)> = None;
     loop {
         let received = work.lock().unwrap_or_else(PoisonError::into_inner).recv();
@@ -312,7 +312,7 @@ fn work(
         slot.items.clear();
         match std::mem::replace(&mut slot.body, Body::Text) {
             Body::Text => {
-                if let Kind::Text { dialect, .. } = &file.table.kind {
+                if let TableFormat::Text { dialect, .. } = &file.table.kind {
                     let reader = match &mut reader {
                         Some((of, reader)) if *of == slot.file => reader,
                         other => {

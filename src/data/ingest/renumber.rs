@@ -88,7 +88,7 @@ impl Counts {
 }
 
 /// One side, numbered.
-pub(super) struct Side {
+pub(super) struct NumberedSide {
     /// Row by provisional id: 1 to `rows - 1` the vocabulary, from `rows` on the ids that only other splits name (those
     /// of the validation split first), [`BELOW`] those that a lower bound left out, [`NOWHERE`] the rest.
     pub(super) row: Vec<u32>,
@@ -106,8 +106,8 @@ pub(super) struct Side {
 
 /// Both sides, and what the bounds left out.
 pub(super) struct Numbered {
-    pub(super) users: Side,
-    pub(super) items: Side,
+    pub(super) users: NumberedSide,
+    pub(super) items: NumberedSide,
     /// What the bounds left out; absent where there are none.
     pub(super) filtered: Option<Filtered>,
 }
@@ -184,8 +184,8 @@ pub(super) fn number(
     }
     let threads = Threads::available();
     Ok(Numbered {
-        users: Side::new(raw_users, &users, &threads)?,
-        items: Side::new(raw_items, &items, &threads)?,
+        users: NumberedSide::new(raw_users, &users, &threads)?,
+        items: NumberedSide::new(raw_items, &items, &threads)?,
         filtered,
     })
 }
@@ -219,8 +219,8 @@ fn drop_held_out(
     })
 }
 
-impl Side {
-    fn new(raw: &Raw, counts: &Counts, threads: &Threads) -> Result<Side> {
+impl NumberedSide {
+    fn new(raw: &Raw, counts: &Counts, threads: &Threads) -> Result<NumberedSide> {
         let ids = &raw.ids;
         let integers = !raw.text && ids.iter().all(|id| canonical_integer(ids.get(id)).is_some());
         // Most frequent first, then by raw id; unseen ids by who names them, then by raw id. The first bytes of a text
@@ -258,7 +258,7 @@ impl Side {
         }
         let unseen = (order.len() - split) as u32;
         let unseen_valid = order[split..].partition_point(|entry| entry.0 == UNSEEN_VALID) as u32;
-        Ok(Side { row, rows: split as u32 + 1, unseen, unseen_valid, known_ids, counts: totals, unseen_ids })
+        Ok(NumberedSide { row, rows: split as u32 + 1, unseen, unseen_valid, known_ids, counts: totals, unseen_ids })
     }
 }
 
@@ -276,25 +276,25 @@ fn sort_key(id: &[u8], integers: bool) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::ingest::ids::{Dictionary, Keys, Scratch};
+    use crate::data::ingest::ids::{Dictionary, KeyList, ResolveScratch};
 
     use Elsewhere::{No, Test, Valid};
 
-    fn side(ids: &[(&str, u32, Elsewhere)], text: bool) -> (Side, Vec<u32>) {
+    fn side(ids: &[(&str, u32, Elsewhere)], text: bool) -> (NumberedSide, Vec<u32>) {
         let dictionary = Dictionary::new();
-        let mut keys = Keys::default();
+        let mut keys = KeyList::default();
         for (id, ..) in ids {
             keys.push(id.as_bytes());
         }
         let mut numbers = Vec::new();
-        dictionary.resolve(&keys, 0, &mut Scratch::default(), &mut numbers).unwrap();
+        dictionary.resolve(&keys, 0, &mut ResolveScratch::default(), &mut numbers).unwrap();
         let raw = Raw { ids: dictionary.freeze(), text };
         let mut counts = Counts::new(raw.ids.bound()).unwrap();
         for (&number, (_, train, elsewhere)) in numbers.iter().zip(ids) {
             counts.train[number as usize] = *train;
             counts.elsewhere[number as usize] = *elsewhere;
         }
-        let side = Side::new(&raw, &counts, &Threads::new(2).unwrap()).unwrap();
+        let side = NumberedSide::new(&raw, &counts, &Threads::new(2).unwrap()).unwrap();
         let rows = numbers.iter().map(|&n| side.row[n as usize]).collect();
         (side, rows)
     }

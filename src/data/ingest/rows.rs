@@ -1,7 +1,7 @@
 //! Rows of tables to columns of users, items, times and weights.
 
-use super::ids::Keys;
-use crate::table::{Missing, Reading, Reject, Row, RowReader, Times, also_compact, check_width, hinted, quoted};
+use super::ids::KeyList;
+use crate::table::{Missing, Reject, Row, RowReader, TimeReading, Times, also_compact, check_width, hinted, quoted};
 
 /// The longest raw id, in bytes.
 pub(super) const MAX_ID: usize = 1 << 20;
@@ -76,7 +76,7 @@ fn missing_id(id: &[u8]) -> String {
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Readings {
     /// All rows', and the line of the first.
-    pub(super) one: Option<(Reading, u64)>,
+    pub(super) one: Option<(TimeReading, u64)>,
     /// Whether some value is not also a date written without separators.
     pub(super) not_compact: bool,
 }
@@ -84,7 +84,7 @@ pub(super) struct Readings {
 impl Readings {
     /// Takes a row's; the other reading where it has another than the rows before.
     #[inline]
-    pub(super) fn push(&mut self, reading: Reading, seconds: i64, line: u64) -> Option<Reading> {
+    pub(super) fn push(&mut self, reading: TimeReading, seconds: i64, line: u64) -> Option<TimeReading> {
         if !self.not_compact {
             self.not_compact = !also_compact(seconds, reading);
         }
@@ -100,7 +100,7 @@ impl Readings {
 }
 
 /// Why a time that is read otherwise than the rows before it ends the run.
-pub(super) fn mixed(reading: Reading, before: Reading) -> String {
+pub(super) fn mixed(reading: TimeReading, before: TimeReading) -> String {
     format!(
         "the times up to here are {before}, this one is of {reading}; say what integers are by \
          time_unit=s|ms|us|ns|days|excel, or how times are written by time_format="
@@ -109,9 +109,9 @@ pub(super) fn mixed(reading: Reading, before: Reading) -> String {
 
 /// A piece's rows, before their ids have numbers.
 #[derive(Default)]
-pub(super) struct Columns {
-    pub(super) users: Keys,
-    pub(super) items: Keys,
+pub(super) struct ParsedRows {
+    pub(super) users: KeyList,
+    pub(super) items: KeyList,
     pub(super) times: Vec<i64>,
     pub(super) weights: Vec<f32>,
     pub(super) rejects: Vec<Reject>,
@@ -126,7 +126,7 @@ pub(super) struct Columns {
     pub(super) lines: u64,
 }
 
-impl Columns {
+impl ParsedRows {
     pub(super) fn clear(&mut self) {
         self.users.clear();
         self.items.clear();
@@ -193,7 +193,7 @@ impl Columns {
 
     /// Takes a row that can be read.
     #[inline]
-    pub(super) fn push(&mut self, user: &[u8], item: &[u8], time: Option<(i64, Reading)>, layout: &Layout) {
+    pub(super) fn push(&mut self, user: &[u8], item: &[u8], time: Option<(i64, TimeReading)>, layout: &Layout) {
         if let Some((seconds, reading)) = time {
             self.times.push(seconds);
             if let Some(before) = self.readings.push(reading, seconds, self.lines)
@@ -238,7 +238,7 @@ mod tests {
             missing: Missing::default(),
             unsure_quotes: false,
         };
-        let mut columns = Columns::default();
+        let mut columns = ParsedRows::default();
         let dialect = Dialect {
             sep: b",".to_vec(),
             quote: Some(b'"'),

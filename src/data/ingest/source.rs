@@ -5,24 +5,24 @@ use std::path::{Path, PathBuf};
 use super::config::{FeatureSpec, Format, IngestConfig};
 use super::features::FeatureInput;
 use super::inputs::Inputs;
-use super::pipeline::{Found, InputFile};
+use super::pipeline::{FileFindings, InputFile};
 use super::rows::{Layout, Readings};
 use super::typed;
 use crate::data::dataset::{SourceColumns, Split};
 use crate::data::split::SplitRule;
 use crate::table::names::{self, Role, ambiguous, guess, listed};
 use crate::table::time::format_time;
-use crate::table::{Hints, Input, Kind, ReadOptions, Table, Times, Wanted, is_plausible};
+use crate::table::{Hints, Input, InputTable, ReadOptions, TableFormat, Times, Wanted, is_plausible};
 use crate::{Error, Result};
 
 mod files;
 mod presets;
 
 use files::{Candidate, candidates};
-use presets::{Preset, Side};
+use presets::{EntitySide, Preset};
 
 /// Everything that will be read.
-pub(super) struct Plan {
+pub(super) struct ReadPlan {
     pub(super) files: Vec<InputFile>,
     pub(super) columns: SourceColumns,
     /// Whether a file has the ids of this side as a text column: they stay texts then, whatever they look like.
@@ -35,7 +35,7 @@ pub(super) struct Plan {
 }
 
 /// Finds, opens and checks every file's columns.
-pub(super) fn plan(inputs: &Inputs, config: &IngestConfig) -> Result<Plan> {
+pub(super) fn plan(inputs: &Inputs, config: &IngestConfig) -> Result<ReadPlan> {
     if inputs.train.is_empty() {
         return Err(Error::config("inputs", "no input given"));
     }
@@ -47,7 +47,7 @@ pub(super) fn plan(inputs: &Inputs, config: &IngestConfig) -> Result<Plan> {
     let mut notes = Vec::new();
     let found = candidates(inputs, config.format, &mut notes)?;
     let preset = found.interactions.first().map_or(Preset::Plain, |first| first.preset);
-    let mut tables: Vec<(Candidate, Table)> = Vec::new();
+    let mut tables: Vec<(Candidate, InputTable)> = Vec::new();
     for candidate in found.interactions {
         let table = open(&candidate, config)?;
         tables.push((candidate, table));
@@ -72,10 +72,10 @@ pub(super) fn plan(inputs: &Inputs, config: &IngestConfig) -> Result<Plan> {
         files.push(file);
     }
     columns.left = left(&files, &columns);
-    let mut features = |side: Side| -> Result<Option<FeatureInput>> {
+    let mut features = |side: EntitySide| -> Result<Option<FeatureInput>> {
         let (given, beside, id) = match side {
-            Side::User => (&inputs.user_features, &found.user_features, &columns.user),
-            Side::Item => (&inputs.item_features, &found.item_features, &columns.item),
+            EntitySide::User => (&inputs.user_features, &found.user_features, &columns.user),
+            EntitySide::Item => (&inputs.item_features, &found.item_features, &columns.item),
         };
         match (given, beside) {
             (Some(input), _) => feature_input(input, side, id, preset, config, &mut notes).map(Some),
@@ -86,8 +86,8 @@ pub(super) fn plan(inputs: &Inputs, config: &IngestConfig) -> Result<Plan> {
             (None, None) => no_features(side, config),
         }
     };
-    let (user_features, item_features) = (features(Side::User)?, features(Side::Item)?);
-    Ok(Plan { files, columns, text_users, text_items, user_features, item_features, notes })
+    let (user_features, item_features) = (features(EntitySide::User)?, features(EntitySide::Item)?);
+    Ok(ReadPlan { files, columns, text_users, text_items, user_features, item_features, notes })
 }
 
 /// Refuses bounds of a split that are numbers which nobody takes for seconds: 20240106 is no second of 1970.
@@ -127,7 +127,7 @@ pub fn files(inputs: &[PathBuf], config: &IngestConfig) -> Result<Vec<PathBuf>> 
 }
 
 /// Where a table has the columns that are read.
-fn input_file(table: Table, split: Split, columns: &SourceColumns, times: &Times) -> Result<InputFile> {
+fn input_file(table: InputTable, split: Split, columns: &SourceColumns, times: &Times) -> Result<InputFile> {
     if table.is_ours {
         let reason = "is part of a Tercel dataset: its users and items are vocabulary rows, not ids";
         return Err(Error::input(&table.path, reason));
@@ -149,7 +149,7 @@ fn input_file(table: Table, split: Split, columns: &SourceColumns, times: &Times
     }
     let mut used = None;
     match &table.kind {
-        Kind::Text { dialect, .. } => layout.unsure_quotes = dialect.quote.is_none() && !dialect.quote_is_said,
+        TableFormat::Text { dialect, .. } => layout.unsure_quotes = dialect.quote.is_none() && !dialect.quote_is_said,
         _ => used = Some(layout.narrow()),
     }
     Ok(InputFile { table, layout, columns: used, split })
@@ -165,7 +165,7 @@ fn left(files: &[InputFile], columns: &SourceColumns) -> Vec<String> {
 
 /// Of a folder with a known file of interactions, other files are parts of it where they have its columns; they are
 /// left out where they have others. In other folders every file is a part.
-fn keep_parts(tables: &mut Vec<(Candidate, Table)>, notes: &mut Vec<String>) {
+fn keep_parts(tables: &mut Vec<(Candidate, InputTable)>, notes: &mut Vec<String>) {
     let Some(main) = tables.iter().find(|(candidate, _)| candidate.is_main).map(|(_, table)| table.columns.clone())
     else {
         return;
@@ -188,7 +188,7 @@ fn keep_parts(tables: &mut Vec<(Candidate, Table)>, notes: &mut Vec<String>) {
 }
 
 /// Kinds or a key without a feature file are a mistake.
-fn no_features(side: Side, config: &IngestConfig) -> Result<Option<FeatureInput>> {
+fn no_features(side: EntitySide, config: &IngestConfig) -> Result<Option<FeatureInput>> {
     let (kinds, field, key, key_field) = of_side(side, config);
     if let Some(name) = kinds.keys().next() {
         return Err(Error::config(field, format!("`{name}` has a kind, but there is no feature file")));
@@ -202,15 +202,15 @@ fn no_features(side: Side, config: &IngestConfig) -> Result<Option<FeatureInput>
 type SideSettings<'a> =
     (&'a std::collections::BTreeMap<String, FeatureSpec>, &'static str, &'a Option<String>, &'static str);
 
-fn of_side(side: Side, config: &IngestConfig) -> SideSettings<'_> {
+fn of_side(side: EntitySide, config: &IngestConfig) -> SideSettings<'_> {
     match side {
-        Side::User => (&config.user_feature_kinds, "user_feature_kinds", &config.user_key, "user_key"),
-        Side::Item => (&config.item_feature_kinds, "item_feature_kinds", &config.item_key, "item_key"),
+        EntitySide::User => (&config.user_feature_kinds, "user_feature_kinds", &config.user_key, "user_key"),
+        EntitySide::Item => (&config.item_feature_kinds, "item_feature_kinds", &config.item_key, "item_key"),
     }
 }
 
 /// Opens a file of interactions.
-fn open(candidate: &Candidate, config: &IngestConfig) -> Result<Table> {
+fn open(candidate: &Candidate, config: &IngestConfig) -> Result<InputTable> {
     let preset = candidate.preset.text_options();
     let said = config.read.clone();
     let options = ReadOptions {
@@ -224,21 +224,24 @@ fn open(candidate: &Candidate, config: &IngestConfig) -> Result<Table> {
         Format::Arrow => Wanted::Arrow,
         Format::Parquet => Wanted::Parquet,
     });
-    Table::of(&candidate.input, &Hints { options, wanted, constants: candidate.constants.clone(), ..Hints::default() })
+    InputTable::of(
+        &candidate.input,
+        &Hints { options, wanted, constants: candidate.constants.clone(), ..Hints::default() },
+    )
 }
 
 /// The interaction columns' names: as given, as the format has them, or as the header looks.
-fn column_names(table: &Table, in_folder: bool, preset: Preset, config: &IngestConfig) -> Result<SourceColumns> {
+fn column_names(table: &InputTable, in_folder: bool, preset: Preset, config: &IngestConfig) -> Result<SourceColumns> {
     let [user, item, time] = preset.columns(&table.columns);
     let given = [&config.user, &config.item, &config.time, &config.weight].into_iter().flatten();
     let taken: Vec<usize> = given.filter_map(|name| table.columns.iter().position(|column| column == name)).collect();
     let missing = |word: &str| {
-        if matches!(table.kind, Kind::Text { .. }) && table.columns.len() == 1 {
+        if matches!(table.kind, TableFormat::Text { .. }) && table.columns.len() == 1 {
             let reason = "no separator (`,`, tab, `;`, `|`, `::`) in its first line; give one by sep=";
             return Error::input(&table.path, reason);
         }
         let no_header = match table.kind {
-            Kind::Text { header: 1.., .. } => "; for a file without a header line give columns=A,B,C",
+            TableFormat::Text { header: 1.., .. } => "; for a file without a header line give columns=A,B,C",
             _ => "",
         };
         let names = listed(&table.columns);
@@ -270,7 +273,7 @@ fn column_names(table: &Table, in_folder: bool, preset: Preset, config: &IngestC
 
 fn feature_input(
     input: &Input,
-    side: Side,
+    side: EntitySide,
     id: &str,
     preset: Preset,
     config: &IngestConfig,
@@ -284,7 +287,7 @@ fn feature_input(
         ..config.read.clone()
     };
     let soft_sep = preset_options.columns.is_none();
-    let table = Table::of(input, &Hints { options, soft_sep, ..Hints::default() })?;
+    let table = InputTable::of(input, &Hints { options, soft_sep, ..Hints::default() })?;
     let path = table.path.as_path();
     let (kinds, field, said_key, key_field) = of_side(side, config);
     let key = match said_key {
@@ -372,7 +375,11 @@ pub(super) fn check_times(file: &InputFile, readings: &Readings) -> Result<()> {
 ///
 /// # Errors
 /// As [`check_times`].
-pub(super) fn after_reading(files: &[InputFile], found: &[Found], notes: &mut Vec<String>) -> Result<Option<String>> {
+pub(super) fn after_reading(
+    files: &[InputFile],
+    found: &[FileFindings],
+    notes: &mut Vec<String>,
+) -> Result<Option<String>> {
     let mut readings: Vec<String> = Vec::new();
     for (file, found) in files.iter().zip(found) {
         check_times(file, &found.readings)?;

@@ -11,7 +11,7 @@ use crate::{Error, Result};
 
 /// Some rows of one input file, with provisional ids.
 #[derive(Default)]
-pub(super) struct Block {
+pub(super) struct SpillBlock {
     pub(super) split: Option<Split>,
     pub(super) users: Vec<u32>,
     pub(super) items: Vec<u32>,
@@ -84,10 +84,10 @@ pub(super) struct Spilled {
 
 impl Spilled {
     /// Calls `each` with every block, in input order, and the number of its first row.
-    pub(super) fn for_each(&self, mut each: impl FnMut(&Block, u64) -> Result<()>) -> Result<()> {
+    pub(super) fn for_each(&self, mut each: impl FnMut(&SpillBlock, u64) -> Result<()>) -> Result<()> {
         let file = File::open(&self.path).map_err(|e| Error::io(&self.path, e))?;
         let mut input = BufReader::with_capacity(1 << 18, file);
-        let mut block = Block::default();
+        let mut block = SpillBlock::default();
         let mut row = 0;
         while row < self.rows {
             self.read(&mut input, &mut block).map_err(|e| Error::io(&self.path, e))?;
@@ -97,7 +97,7 @@ impl Spilled {
         Ok(())
     }
 
-    fn read(&self, input: &mut impl Read, block: &mut Block) -> std::io::Result<()> {
+    fn read(&self, input: &mut impl Read, block: &mut SpillBlock) -> std::io::Result<()> {
         let mut head = [0u32; 2];
         input.read_exact(cast_slice_mut(&mut head))?;
         let rows = head[0] as usize;
@@ -123,7 +123,7 @@ impl Spilled {
     }
 }
 
-impl Block {
+impl SpillBlock {
     /// Every row's user, item, time (0 where there is none) and number.
     pub(super) fn rows(&self, first: u64) -> impl Iterator<Item = (u32, u32, i64, u64)> + '_ {
         let times = self.times.iter().copied().chain(std::iter::repeat(0));

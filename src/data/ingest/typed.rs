@@ -10,8 +10,8 @@ use arrow_cast::cast;
 use arrow_cast::display::array_value_to_string;
 use arrow_schema::{ArrowError, DataType, Schema, TimeUnit as ArrowUnit};
 
-use super::rows::{Columns, Layout};
-use crate::table::{Reading, Reject, Times, as_text, guard, is_text_type, quoted, text_at};
+use super::rows::{Layout, ParsedRows};
+use crate::table::{Reject, TimeReading, Times, as_text, guard, is_text_type, quoted, text_at};
 use crate::{Error, Result};
 
 /// Whether ids of this type are integers; decimals without a fraction are.
@@ -129,7 +129,7 @@ impl TimeArray {
         })
     }
 
-    fn get(&self, row: usize, times: &Times) -> std::result::Result<(i64, Reading), String> {
+    fn get(&self, row: usize, times: &Times) -> std::result::Result<(i64, TimeReading), String> {
         let array = match self {
             TimeArray::Days(a)
             | TimeArray::Units(a, _)
@@ -165,7 +165,7 @@ impl TimeArray {
     }
 }
 
-impl Columns {
+impl ParsedRows {
     /// Reads the rows of a batch behind what is here. With `stop` it ends at the first that cannot be read.
     ///
     /// # Errors

@@ -10,7 +10,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use super::Inner;
-use super::pool::{Pool, Pooled};
+use super::pool::{ObjectPool, Pooled};
 use super::window::{Order, Window};
 use crate::data::batch::{Cursor, Prepare};
 use crate::{Error, Result};
@@ -30,7 +30,7 @@ struct Shared<P: Prepare> {
     prepare: Arc<P>,
     epoch: u64,
     order: Order,
-    pool: Arc<Pool<P::Output>>,
+    pool: Arc<ObjectPool<P::Output>>,
     /// Batches that may be prepared or waiting at once.
     depth: u64,
     /// Windows that may be in memory at once.
@@ -83,7 +83,7 @@ impl<P: Prepare> Batches<P> {
             order: Order::new(&inner, from.epoch),
             prepare,
             epoch: from.epoch,
-            pool: Pool::new(depth as usize + 2),
+            pool: ObjectPool::new(depth as usize + 2),
             depth,
             max_windows,
             first_batch: first,

@@ -4,15 +4,15 @@ use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Values that are waiting to be used again.
-pub(super) struct Pool<T> {
+pub(super) struct ObjectPool<T> {
     spare: Mutex<Vec<T>>,
     most: usize,
 }
 
-impl<T: Default> Pool<T> {
+impl<T: Default> ObjectPool<T> {
     /// Keeps at most `most` spare values.
-    pub(super) fn new(most: usize) -> Arc<Pool<T>> {
-        Arc::new(Pool { spare: Mutex::new(Vec::with_capacity(most)), most })
+    pub(super) fn new(most: usize) -> Arc<ObjectPool<T>> {
+        Arc::new(ObjectPool { spare: Mutex::new(Vec::with_capacity(most)), most })
     }
 
     /// A spare value, or a new one.
@@ -25,7 +25,7 @@ impl<T: Default> Pool<T> {
 /// A value that goes back to its pool when it is dropped.
 pub struct Pooled<T: Default> {
     value: T,
-    pool: Arc<Pool<T>>,
+    pool: Arc<ObjectPool<T>>,
 }
 
 impl<T: Default> Deref for Pooled<T> {

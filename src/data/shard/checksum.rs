@@ -37,16 +37,16 @@ pub(crate) fn to_metadata(rows: u64, checksums: &[u64]) -> Vec<(String, String)>
 
 /// What a file says about its rows: their number, and a checksum for each record batch.
 #[derive(Debug, PartialEq)]
-pub(crate) struct Promise {
+pub(crate) struct RowChecksums {
     pub(crate) rows: u64,
     pub(crate) checksums: Vec<u64>,
 }
 
-impl Promise {
+impl RowChecksums {
     /// Reads the footer's metadata: `Ok(None)` where another program wrote the file, an error where it is damaged.
     pub(crate) fn from_metadata<'a>(
         pairs: impl Iterator<Item = (&'a str, &'a str)>,
-    ) -> Result<Option<Promise>, &'static str> {
+    ) -> Result<Option<RowChecksums>, &'static str> {
         let (mut rows, mut checksums) = (None, None);
         for (key, value) in pairs {
             match key {
@@ -63,7 +63,7 @@ impl Promise {
         }
         match (rows, checksums) {
             (None, None) => Ok(None),
-            (Some(rows), Some(checksums)) => Ok(Some(Promise { rows, checksums })),
+            (Some(rows), Some(checksums)) => Ok(Some(RowChecksums { rows, checksums })),
             _ => Err("half of the metadata is missing"),
         }
     }
@@ -76,9 +76,10 @@ mod tests {
     #[test]
     fn metadata_comes_back() {
         let pairs = to_metadata(7, &[1, u64::MAX]);
-        let read =
-            |pairs: &[(String, String)]| Promise::from_metadata(pairs.iter().map(|(k, v)| (k.as_str(), v.as_str())));
-        assert_eq!(read(&pairs), Ok(Some(Promise { rows: 7, checksums: vec![1, u64::MAX] })));
+        let read = |pairs: &[(String, String)]| {
+            RowChecksums::from_metadata(pairs.iter().map(|(k, v)| (k.as_str(), v.as_str())))
+        };
+        assert_eq!(read(&pairs), Ok(Some(RowChecksums { rows: 7, checksums: vec![1, u64::MAX] })));
         assert_eq!(read(&[]), Ok(None));
         assert!(read(&pairs[..1]).is_err());
         assert!(read(&[("tercel.rows".into(), "x".into())]).is_err());

@@ -5,7 +5,7 @@
 
 mod schema;
 
-pub(crate) use schema::Kind;
+pub(crate) use schema::ColumnType;
 use schema::Walk;
 
 use std::fs::File;
@@ -20,22 +20,22 @@ use arrow_format::ipc::{self, FooterRef, MessageHeaderRef, MessageRef};
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::checksum::Promise;
-use crate::files::Opened;
+use super::checksum::RowChecksums;
+use crate::files::OpenedFile;
 use crate::{Error, Result};
 
 const MAGIC: &[u8; 6] = b"ARROW1";
 const CONTINUATION: [u8; 4] = [0xff; 4];
 
 /// What a layout is read from: a file without mapping it, or bytes.
-pub(crate) trait Source {
+pub(crate) trait ByteSource {
     /// Its length in bytes.
     fn bytes(&self) -> io::Result<u64>;
     /// Fills `into` from byte `at` on.
     fn read(&self, at: u64, into: &mut [u8]) -> io::Result<()>;
 }
 
-impl Source for File {
+impl ByteSource for File {
     fn bytes(&self) -> io::Result<u64> {
         Ok(self.metadata()?.len())
     }
@@ -52,7 +52,7 @@ impl Source for File {
     }
 }
 
-impl Source for Opened {
+impl ByteSource for OpenedFile {
     fn bytes(&self) -> io::Result<u64> {
         self.file()?.bytes()
     }
@@ -61,7 +61,7 @@ impl Source for Opened {
     }
 }
 
-impl Source for [u8] {
+impl ByteSource for [u8] {
     fn bytes(&self) -> io::Result<u64> {
         Ok(self.len() as u64)
     }
@@ -76,7 +76,7 @@ impl Source for [u8] {
 #[derive(Clone, Debug)]
 pub(crate) struct Column {
     pub(crate) name: String,
-    pub(crate) kind: Kind,
+    pub(crate) kind: ColumnType,
     /// Its first node in a record batch.
     node: usize,
     /// Its first buffer in a record batch, not counting the data buffers of view columns before it.
@@ -89,7 +89,7 @@ pub(crate) struct Column {
 #[derive(Debug)]
 pub(crate) struct Footer {
     pub(crate) columns: Vec<Column>,
-    pub(crate) promise: Option<Promise>,
+    pub(crate) promise: Option<RowChecksums>,
     blocks: Vec<Block>,
     file_bytes: u64,
     xxh3: u64,
@@ -103,7 +103,7 @@ struct Block {
 
 /// What the header of a record batch says: where its values are.
 #[derive(Debug)]
-pub(crate) struct Batch {
+pub(crate) struct BatchHeader {
     pub(crate) rows: u64,
     nodes: Vec<(u64, u64)>,
     buffers: Vec<Range<u64>>,
@@ -115,13 +115,13 @@ fn damaged(path: &Path, at: impl Into<String>, reason: impl Into<String>) -> Err
     Error::damaged(path, at, format!("{}; write or ingest the file again", reason.into()))
 }
 
-fn fill<S: Source + ?Sized>(source: &S, path: &Path, at: u64, into: &mut [u8]) -> Result<()> {
+fn fill<S: ByteSource + ?Sized>(source: &S, path: &Path, at: u64, into: &mut [u8]) -> Result<()> {
     source.read(at, into).map_err(|e| Error::io(path, e))
 }
 
 impl Footer {
     /// Reads the footer of an Arrow file.
-    pub(crate) fn read<S: Source + ?Sized>(source: &S, path: &Path) -> Result<Footer> {
+    pub(crate) fn read<S: ByteSource + ?Sized>(source: &S, path: &Path) -> Result<Footer> {
         let file_bytes = source.bytes().map_err(|e| Error::io(path, e))?;
         if file_bytes == 0 {
             return Err(Error::input(path, "the file is empty"));
@@ -169,7 +169,7 @@ impl Footer {
                 let known = !walk.lost;
                 let mut kind = walk.field(field, 0)?;
                 if !known {
-                    kind = Kind::Other("a place behind a column of unknown type; move it to the front".into());
+                    kind = ColumnType::Other("a place behind a column of unknown type; move it to the front".into());
                 }
                 columns.push(Column { name: field.name()?.unwrap_or_default().to_owned(), kind, node, buffer, views });
             }
@@ -183,7 +183,7 @@ impl Footer {
                     pairs.push((key, value));
                 }
             }
-            let promise = match Promise::from_metadata(pairs.into_iter()) {
+            let promise = match RowChecksums::from_metadata(pairs.into_iter()) {
                 Ok(promise) => promise,
                 Err(reason) => return Ok(Err(damaged(path, "footer", reason))),
             };
@@ -241,7 +241,7 @@ impl Footer {
     }
 
     /// Reads the header of record batch `i`.
-    pub(crate) fn batch<S: Source + ?Sized>(&self, source: &S, path: &Path, i: usize) -> Result<Batch> {
+    pub(crate) fn batch<S: ByteSource + ?Sized>(&self, source: &S, path: &Path, i: usize) -> Result<BatchHeader> {
         let at = || format!("record batch {i}");
         let block = self.blocks.get(i).ok_or_else(|| damaged(path, at(), "there is no such batch"))?;
         let mut bytes = vec![0; usize::try_from(block.header.end - block.header.start).unwrap_or(0)];
@@ -264,7 +264,7 @@ impl Footer {
         block: &Block,
         path: &Path,
         at: &dyn Fn() -> String,
-    ) -> planus::Result<Result<Batch>> {
+    ) -> planus::Result<Result<BatchHeader>> {
         let views = view_buffers(message)?;
         let message = MessageRef::read_as_root(message)?;
         let Some(MessageHeaderRef::RecordBatch(header)) = message.header()? else {
@@ -277,7 +277,7 @@ impl Footer {
                  write_ipc(compression=\"uncompressed\")), or run `tercel ingest` on it",
             )));
         }
-        let read = || -> planus::Result<Option<Batch>> {
+        let read = || -> planus::Result<Option<BatchHeader>> {
             let Ok(rows) = u64::try_from(header.length()?) else { return Ok(None) };
             let (mut nodes, mut buffers) = (Vec::new(), Vec::new());
             for node in header.nodes()?.into_iter().flatten() {
@@ -296,7 +296,7 @@ impl Footer {
                 buffers.push(place);
             }
             let views: Option<Vec<u64>> = views.into_iter().map(|count| u64::try_from(count).ok()).collect();
-            Ok(views.map(|views| Batch { rows, nodes, buffers, views }))
+            Ok(views.map(|views| BatchHeader { rows, nodes, buffers, views }))
         };
         Ok(read()?.ok_or_else(|| damaged(path, at(), "a length or offset does not fit")))
     }
@@ -321,7 +321,7 @@ fn view_buffers(message: &[u8]) -> planus::Result<Vec<i64>> {
     Ok(counts.into_iter().flatten().collect())
 }
 
-impl Batch {
+impl BatchHeader {
     /// Where the values of a primitive column with `width` bytes a value are; `None` where the header does not give
     /// room for them or has nulls.
     pub(crate) fn primitive(&self, column: &Column, width: u64) -> Option<Range<u64>> {

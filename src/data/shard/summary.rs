@@ -8,7 +8,7 @@ use xxhash_rust::xxh3::Xxh3Default;
 
 use super::ShardIndex;
 use crate::Result;
-use crate::files::Opened;
+use crate::files::OpenedFile;
 
 /// What [`summarise`] finds in a shard.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -43,7 +43,7 @@ pub struct Summary {
 /// # Errors
 /// As [`Shard::open`](super::Shard::open) and [`Shard::block`](super::Shard::block).
 pub fn summarise(path: impl AsRef<Path>) -> Result<Summary> {
-    Summary::of(ShardIndex::read(Opened::open(path.as_ref())?)?)
+    Summary::of(ShardIndex::read(OpenedFile::open(path.as_ref())?)?)
 }
 
 impl Summary {

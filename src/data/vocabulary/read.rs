@@ -5,9 +5,9 @@ use std::path::Path;
 
 use super::{EntityTable, FeatureColumn, RawIds};
 use crate::data::dataset::{Feature, FileInfo};
-use crate::data::shard::ipc::{Batch, Column, Footer, Kind};
-use crate::data::shard::{Bytes, optional, values};
-use crate::files::Opened;
+use crate::data::shard::ipc::{BatchHeader, Column, ColumnType, Footer};
+use crate::data::shard::{FileBytes, optional, values};
+use crate::files::OpenedFile;
 use crate::{Error, Result, memory};
 
 impl EntityTable {
@@ -17,13 +17,13 @@ impl EntityTable {
     /// # Errors
     /// [`Error::Io`], [`Error::Input`] (no Arrow file, compressed), [`Error::Schema`] or [`Error::Damaged`].
     pub fn open(path: &Path, info: &FileInfo, features: &[Feature]) -> Result<EntityTable> {
-        Self::of(&Opened::open(path)?, info, features)
+        Self::of(&OpenedFile::open(path)?, info, features)
     }
 
     /// [`open`](EntityTable::open) of a file that is open.
-    pub(crate) fn of(file: &Opened, info: &FileInfo, features: &[Feature]) -> Result<EntityTable> {
+    pub(crate) fn of(file: &OpenedFile, info: &FileInfo, features: &[Feature]) -> Result<EntityTable> {
         let path = file.path();
-        let bytes = Bytes::read(file)?;
+        let bytes = FileBytes::read(file)?;
         let bytes = bytes.as_slice();
         if let Some(expected) = &info.xxh3 {
             let found = format!("{:016x}", xxhash_rust::xxh3::xxh3_64(bytes));
@@ -57,19 +57,20 @@ pub(super) fn parse(bytes: &[u8], path: &Path, features: &[Feature]) -> Result<E
     };
     let id = footer.column("id", path)?.ok_or_else(|| missing("id", "string or int64".into()))?;
     let ids = match id.kind {
-        Kind::Utf8 | Kind::LargeUtf8 | Kind::Utf8View => RawIds::text(),
-        Kind::I64 => RawIds::integer(),
+        ColumnType::Utf8 | ColumnType::LargeUtf8 | ColumnType::Utf8View => RawIds::text(),
+        ColumnType::I64 => RawIds::integer(),
         _ => return Err(mismatch(path, id, "string or int64")),
     };
-    let count = optional(&footer, path, "count", Kind::U64)?.ok_or_else(|| missing("count", Kind::U64.to_string()))?;
+    let count = optional(&footer, path, "count", ColumnType::U64)?
+        .ok_or_else(|| missing("count", ColumnType::U64.to_string()))?;
     let mut columns = Vec::new();
     let mut table = EntityTable { ids, counts: Vec::new(), features: Vec::new() };
     for feature in features {
-        let expected = if feature.is_list() { Kind::ListU32 } else { Kind::U32 };
+        let expected = if feature.is_list() { ColumnType::ListU32 } else { ColumnType::U32 };
         let column = footer.column(&feature.name, path)?.ok_or_else(|| missing(&feature.name, expected.to_string()))?;
         match (feature.is_list(), &column.kind) {
-            (false, Kind::U32) => table.features.push(FeatureColumn::Codes(Vec::new())),
-            (true, Kind::ListU32 | Kind::LargeListU32) => {
+            (false, ColumnType::U32) => table.features.push(FeatureColumn::Codes(Vec::new())),
+            (true, ColumnType::ListU32 | ColumnType::LargeListU32) => {
                 table.features.push(FeatureColumn::Lists { offsets: vec![0], codes: Vec::new() });
             }
             _ => return Err(mismatch(path, column, &expected.to_string())),
@@ -109,7 +110,7 @@ fn mismatch(path: &Path, column: &Column, expected: &str) -> Error {
 struct BatchReader<'a> {
     bytes: &'a [u8],
     path: &'a Path,
-    batch: &'a Batch,
+    batch: &'a BatchHeader,
     i: usize,
 }
 
@@ -131,7 +132,7 @@ impl<'a> BatchReader<'a> {
 
     /// Offsets from 0 of a text or list column, rows + 1 of them, and the first one's value in the file.
     fn offsets(&self, column: &Column) -> Result<Vec<u64>> {
-        let large = matches!(column.kind, Kind::LargeUtf8 | Kind::LargeListU32);
+        let large = matches!(column.kind, ColumnType::LargeUtf8 | ColumnType::LargeListU32);
         let found: Option<Vec<u64>> = if large {
             all(self.values::<i64>(self.batch.offsets(column, 8)).unwrap_or(&[-1]))?
         } else {
@@ -185,7 +186,7 @@ impl<'a> BatchReader<'a> {
                     to[from] = 0;
                 }
             }
-            RawIds::Text { .. } if column.kind == Kind::Utf8View => {
+            RawIds::Text { .. } if column.kind == ColumnType::Utf8View => {
                 for row in 0..self.batch.rows {
                     let text = match first_is_null && row == 0 {
                         true => Some(""),

@@ -22,9 +22,9 @@ use crate::backend::cpu::Cpu;
 use crate::backend::cpu::topk::CpuItems;
 use crate::backend::cpu::topk::lists::InvertedLists;
 use crate::config::Precision;
-use crate::data::shard::Bytes;
-use crate::data::shard::ipc::Source;
-use crate::files::{AtomicFile, Lock, Opened};
+use crate::data::shard::FileBytes;
+use crate::data::shard::ipc::ByteSource;
+use crate::files::{AtomicFile, Lock, OpenedFile};
 use crate::finite::all_finite;
 use crate::slab::Slab;
 use crate::{Device, Error, Result};
@@ -132,9 +132,9 @@ impl ItemIndex {
     /// [`Error::Io`], [`Error::Input`] for another kind of file, [`Error::Damaged`] (values that are not finite count as
     /// damage), or whatever the device reports.
     pub fn open(path: &Path, device: Device, threads: usize) -> Result<ItemIndex> {
-        let opened = Opened::open(path)?;
+        let opened = OpenedFile::open(path)?;
         let header = read_header(&opened)?;
-        ItemIndex::of_file(path, header, Bytes::map(&opened)?, device, threads)
+        ItemIndex::of_file(path, header, FileBytes::map(&opened)?, device, threads)
     }
 
     /// As [`open`](ItemIndex::open), but reads the file into memory: whatever happens to it later is no matter.
@@ -142,12 +142,12 @@ impl ItemIndex {
     /// # Errors
     /// As [`open`](ItemIndex::open), and [`Error::OutOfMemory`].
     pub fn read(path: &Path, device: Device, threads: usize) -> Result<ItemIndex> {
-        let opened = Opened::open(path)?;
+        let opened = OpenedFile::open(path)?;
         let header = read_header(&opened)?;
-        ItemIndex::of_file(path, header, Bytes::read(&opened)?, device, threads)
+        ItemIndex::of_file(path, header, FileBytes::read(&opened)?, device, threads)
     }
 
-    fn of_file(path: &Path, header: ReadHeader, file: Bytes, device: Device, threads: usize) -> Result<ItemIndex> {
+    fn of_file(path: &Path, header: ReadHeader, file: FileBytes, device: Device, threads: usize) -> Result<ItemIndex> {
         let file = Arc::new(file);
         let damaged = |at: &str, reason: &str| Error::damaged(path, at, format!("{reason}; build the index again"));
         let body = (FRONT + header.length).next_multiple_of(ALIGN);
@@ -253,13 +253,13 @@ impl ItemIndex {
     /// # Errors
     /// As [`open`](ItemIndex::open).
     pub fn describe(path: &Path) -> Result<About> {
-        Ok(read_header(&Opened::open(path)?)?.says.about)
+        Ok(read_header(&OpenedFile::open(path)?)?.says.about)
     }
 }
 
 /// A section as values.
 struct Part<'a> {
-    file: &'a Arc<Bytes>,
+    file: &'a Arc<FileBytes>,
     range: &'a dyn Fn(&str) -> Result<Range<usize>>,
     whole: &'a dyn Fn(&str) -> Error,
 }
@@ -277,7 +277,7 @@ struct ReadHeader {
     length: usize,
 }
 
-fn read_header(file: &Opened) -> Result<ReadHeader> {
+fn read_header(file: &OpenedFile) -> Result<ReadHeader> {
     let path = file.path();
     let failed = |e| Error::io(path, e);
     let mut front = vec![0; FRONT.min(file.bytes() as usize)];

@@ -6,7 +6,7 @@ use super::{MANIFEST, MODEL, ModelDir, ModelInfo, WORK, parse_info};
 use crate::data::dataset::{EntityInfo, FileInfo, accept_file, accept_shard};
 use crate::data::history::History;
 use crate::data::vocabulary::Vocabulary;
-use crate::files::{Held, Opened, accept_json, beside, hash_opened, settled};
+use crate::files::{Held, OpenedFile, accept_json, beside, hash_opened, settled};
 use crate::model::tensors::TensorFile;
 use crate::{Error, Result};
 
@@ -54,7 +54,7 @@ impl FinishedModel {
     }
 
     /// One of its files.
-    pub(crate) fn opened(&self, file: &FileInfo) -> Result<Opened> {
+    pub(crate) fn opened(&self, file: &FileInfo) -> Result<OpenedFile> {
         self.held.get(&self.dir, &file.name)
     }
 

@@ -8,7 +8,7 @@ use arrow_array::builder::StringBuilder;
 use arrow_array::{ArrayRef, RecordBatch, RecordBatchReader};
 use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef};
 
-use super::Table;
+use super::InputTable;
 use crate::table::quoted;
 use crate::{Error, Result};
 
@@ -36,7 +36,7 @@ pub(super) struct Texts {
 impl Texts {
     /// # Errors
     /// [`Error::Io`] where the system gives no thread.
-    pub(super) fn of(table: Table) -> Result<Texts> {
+    pub(super) fn of(table: InputTable) -> Result<Texts> {
         let fields = table.columns.iter().map(|name| Field::new(name, DataType::Utf8, true));
         let written = HashMap::from([(WRITTEN.to_owned(), "text".to_owned())]);
         let schema: SchemaRef = Arc::new(Schema::new_with_metadata(fields.collect::<Vec<_>>(), written));
@@ -81,7 +81,7 @@ impl RecordBatchReader for Texts {
 }
 
 /// Sends every row.
-fn read(table: &Table, schema: &SchemaRef, send: &mut dyn FnMut(RecordBatch) -> Result<()>) -> Result<()> {
+fn read(table: &InputTable, schema: &SchemaRef, send: &mut dyn FnMut(RecordBatch) -> Result<()>) -> Result<()> {
     let mut builders: Vec<StringBuilder> = table.columns.iter().map(|_| StringBuilder::new()).collect();
     let (mut rows, mut bytes) = (0, 0);
     table.for_each(None, &[], &mut |row, values| {
@@ -112,7 +112,7 @@ fn read(table: &Table, schema: &SchemaRef, send: &mut dyn FnMut(RecordBatch) -> 
     if rows > 0 { send(close(table, schema, &mut builders)?) } else { Ok(()) }
 }
 
-fn close(table: &Table, schema: &SchemaRef, builders: &mut [StringBuilder]) -> Result<RecordBatch> {
+fn close(table: &InputTable, schema: &SchemaRef, builders: &mut [StringBuilder]) -> Result<RecordBatch> {
     let columns = builders.iter_mut().map(|builder| Arc::new(builder.finish()) as ArrayRef).collect();
     let batch = RecordBatch::try_new(Arc::clone(schema), columns);
     batch.map_err(|error| Error::damaged(&table.path, "rows", error.to_string()))

@@ -2,7 +2,7 @@
 
 use super::FeatureInput;
 use crate::data::ingest::ids::Ids;
-use crate::data::ingest::renumber::Side;
+use crate::data::ingest::renumber::NumberedSide;
 use crate::table::{closest, quoted};
 use crate::{Error, Result};
 
@@ -30,7 +30,7 @@ impl Unmet {
         &self,
         input: &FeatureInput,
         word: &str,
-        side: &Side,
+        side: &NumberedSide,
         ids: &Ids,
         seen: &[bool],
         (rows, met): (u64, u64),

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use hashbrown::HashMap;
 
-use super::presets::{self, Preset, Side};
+use super::presets::{self, EntitySide, Preset};
 use crate::data::dataset::Split;
 use crate::data::ingest::config::Format;
 use crate::data::ingest::inputs::Inputs;
@@ -31,7 +31,7 @@ pub(super) struct Candidate {
 }
 
 /// What was found.
-pub(super) struct Candidates {
+pub(super) struct FolderInputs {
     pub(super) interactions: Vec<Candidate>,
     /// Feature files beside the interactions.
     pub(super) user_features: Option<PathBuf>,
@@ -44,7 +44,7 @@ pub(super) struct Candidates {
 /// # Errors
 /// [`Error::Io`], [`Error::Input`] for a folder without data, or with data of several formats; [`Error::Config`] for a
 /// file that is given for both held-out splits, and a pipe that is given twice.
-pub(super) fn candidates(inputs: &Inputs, format: Option<Format>, notes: &mut Vec<String>) -> Result<Candidates> {
+pub(super) fn candidates(inputs: &Inputs, format: Option<Format>, notes: &mut Vec<String>) -> Result<FolderInputs> {
     // What has another part already: its place in the sentence.
     let mut taken: HashMap<FileId, &'static str> = HashMap::new();
     for input in inputs.user_features.iter().chain(&inputs.item_features) {
@@ -92,7 +92,7 @@ pub(super) fn candidates(inputs: &Inputs, format: Option<Format>, notes: &mut Ve
         interactions.splice(0..0, own);
     }
     pipes_once(inputs)?;
-    let beside = |side: Side| match inputs.train.first() {
+    let beside = |side: EntitySide| match inputs.train.first() {
         Some(Input::Path(path)) if path.is_dir() => {
             let first = interactions.first().and_then(|first: &Candidate| first.input.path());
             presets::find_beside(first.unwrap_or(path), Some(path), side)
@@ -102,9 +102,9 @@ pub(super) fn candidates(inputs: &Inputs, format: Option<Format>, notes: &mut Ve
         }
         _ => None,
     };
-    let user_features = if inputs.user_features.is_none() { beside(Side::User) } else { None };
-    let item_features = if inputs.item_features.is_none() { beside(Side::Item) } else { None };
-    Ok(Candidates { interactions, user_features, item_features })
+    let user_features = if inputs.user_features.is_none() { beside(EntitySide::User) } else { None };
+    let item_features = if inputs.item_features.is_none() { beside(EntitySide::Item) } else { None };
+    Ok(FolderInputs { interactions, user_features, item_features })
 }
 
 /// Refuses a folder with files that are named after held-out splits, which would be trained on.
@@ -202,9 +202,9 @@ fn of_folder(
 ) -> Result<Vec<Candidate>> {
     let main = presets::main_file(files.iter().map(|file| file.path.as_path()), format);
     // Files of features have names of their own.
-    let given = |side: Side| match side {
-        Side::User => inputs.user_features.is_some(),
-        Side::Item => inputs.item_features.is_some(),
+    let given = |side: EntitySide| match side {
+        EntitySide::User => inputs.user_features.is_some(),
+        EntitySide::Item => inputs.item_features.is_some(),
     };
     files.retain(|file| {
         let side = presets::side_of(&file.path).filter(|_| main.as_deref() != Some(&*plain_name(&file.path)));

@@ -9,16 +9,16 @@ use crate::table::{Mark, ReadOptions};
 use crate::{Error, Result};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Side {
+pub(super) enum EntitySide {
     User,
     Item,
 }
 
-impl Side {
+impl EntitySide {
     pub(super) fn role(self) -> Role {
         match self {
-            Side::User => Role::User,
-            Side::Item => Role::Item,
+            EntitySide::User => Role::User,
+            EntitySide::Item => Role::Item,
         }
     }
 }
@@ -46,10 +46,10 @@ pub(super) enum Movielens {
 const MAIN: [&str; 5] = ["ratings.dat", "u.data", "ratings.csv", "transactions_train.csv", "transactions.csv"];
 
 /// Names of feature files beside them.
-fn beside(side: Side) -> &'static [&'static str] {
+fn beside(side: EntitySide) -> &'static [&'static str] {
     match side {
-        Side::User => &["customers.csv", "households.csv", "users.csv", "users.dat", "u.user"],
-        Side::Item => &["articles.csv", "products.csv", "items.csv", "movies.dat", "movies.csv"],
+        EntitySide::User => &["customers.csv", "households.csv", "users.csv", "users.dat", "u.user"],
+        EntitySide::Item => &["articles.csv", "products.csv", "items.csv", "movies.dat", "movies.csv"],
     }
 }
 
@@ -66,13 +66,13 @@ pub(super) fn main_file<'a>(files: impl Iterator<Item = &'a Path> + Clone, forma
 }
 
 /// The side whose features a file of this name has.
-pub(super) fn side_of(path: &Path) -> Option<Side> {
+pub(super) fn side_of(path: &Path) -> Option<EntitySide> {
     let name = plain_name(path);
-    [Side::User, Side::Item].into_iter().find(|side| beside(*side).contains(&name.as_str()))
+    [EntitySide::User, EntitySide::Item].into_iter().find(|side| beside(*side).contains(&name.as_str()))
 }
 
 /// The feature file of a side beside a file of interactions, or above it up to the folder that was asked for.
-pub(super) fn find_beside(file: &Path, root: Option<&Path>, side: Side) -> Option<PathBuf> {
+pub(super) fn find_beside(file: &Path, root: Option<&Path>, side: EntitySide) -> Option<PathBuf> {
     let mut folder = match file.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
@@ -156,18 +156,18 @@ impl Preset {
     }
 
     /// What a feature column is to become, where the format tells.
-    pub(super) fn feature_kind(self, side: Side, column: &str) -> Option<FeatureSpec> {
+    pub(super) fn feature_kind(self, side: EntitySide, column: &str) -> Option<FeatureSpec> {
         use FeatureSpec::{Categorical, MultiHot, Skip};
         match (self, side, column) {
-            (Preset::Movielens(_), Side::Item, "genres") => Some(MultiHot("|".into())),
-            (Preset::Movielens(_), Side::Item, "title") => Some(Skip),
+            (Preset::Movielens(_), EntitySide::Item, "genres") => Some(MultiHot("|".into())),
+            (Preset::Movielens(_), EntitySide::Item, "title") => Some(Skip),
             // The ages of `users.dat` are seven classes; zip codes are nearly unique.
-            (Preset::Movielens(_), Side::User, "zip_code") => Some(Skip),
-            (Preset::Hm, Side::User, "postal_code") => Some(Skip),
-            (Preset::Hm, Side::Item, "product_code") => Some(Categorical),
-            (Preset::Hm, Side::Item, "prod_name" | "detail_desc") => Some(Skip),
+            (Preset::Movielens(_), EntitySide::User, "zip_code") => Some(Skip),
+            (Preset::Hm, EntitySide::User, "postal_code") => Some(Skip),
+            (Preset::Hm, EntitySide::Item, "product_code") => Some(Categorical),
+            (Preset::Hm, EntitySide::Item, "prod_name" | "detail_desc") => Some(Skip),
             // Each number stands beside its name: one of the two is enough.
-            (Preset::Hm, Side::Item, c) if c.ends_with("_no") || c.ends_with("_code") || c.ends_with("_id") => {
+            (Preset::Hm, EntitySide::Item, c) if c.ends_with("_no") || c.ends_with("_code") || c.ends_with("_id") => {
                 Some(Skip)
             }
             _ => None,

@@ -13,7 +13,7 @@ const MAX_DEPTH: usize = 64;
 
 /// The type of a column, as far as this crate reads it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum ColumnType {
     U32,
     U64,
     I64,
@@ -28,19 +28,19 @@ pub(crate) enum Kind {
     Other(String),
 }
 
-impl std::fmt::Display for Kind {
+impl std::fmt::Display for ColumnType {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
-            Kind::U32 => "uint32",
-            Kind::U64 => "uint64",
-            Kind::I64 => "int64",
-            Kind::F32 => "float32",
-            Kind::Utf8 => "string",
-            Kind::LargeUtf8 => "large_string",
-            Kind::Utf8View => "string_view",
-            Kind::ListU32 => "list<uint32>",
-            Kind::LargeListU32 => "large_list<uint32>",
-            Kind::Other(words) => words,
+            ColumnType::U32 => "uint32",
+            ColumnType::U64 => "uint64",
+            ColumnType::I64 => "int64",
+            ColumnType::F32 => "float32",
+            ColumnType::Utf8 => "string",
+            ColumnType::LargeUtf8 => "large_string",
+            ColumnType::Utf8View => "string_view",
+            ColumnType::ListU32 => "list<uint32>",
+            ColumnType::LargeListU32 => "large_list<uint32>",
+            ColumnType::Other(words) => words,
         })
     }
 }
@@ -59,16 +59,16 @@ pub(super) struct Walk {
 
 impl Walk {
     /// Counts a field and what is nested in it.
-    pub(super) fn field(&mut self, field: FieldRef<'_>, depth: usize) -> planus::Result<Kind> {
+    pub(super) fn field(&mut self, field: FieldRef<'_>, depth: usize) -> planus::Result<ColumnType> {
         self.fields += 1;
         if self.fields > MAX_FIELDS || depth > MAX_DEPTH {
             self.too_much = true;
         }
         if self.too_much {
-            return Ok(Kind::Other("an endless type".into()));
+            return Ok(ColumnType::Other("an endless type".into()));
         }
         self.nodes += 1;
-        let other = |words: &str| Kind::Other(words.into());
+        let other = |words: &str| ColumnType::Other(words.into());
         if field.dictionary()?.is_some() {
             self.buffers += 2;
             return Ok(other("dictionary"));
@@ -79,7 +79,7 @@ impl Walk {
             Err(planus::Error { error_kind: ErrorKind::UnknownUnionTag { tag: tag @ (23 | 24) }, .. }) => {
                 self.buffers += 2;
                 self.views += 1;
-                return Ok(if tag == 24 { Kind::Utf8View } else { other("binary view") });
+                return Ok(if tag == 24 { ColumnType::Utf8View } else { other("binary view") });
             }
             _ => {
                 self.lost = true;
@@ -92,24 +92,24 @@ impl Walk {
                 2,
                 false,
                 match (int.bit_width()?, int.is_signed()?) {
-                    (32, false) => Kind::U32,
-                    (64, false) => Kind::U64,
-                    (64, true) => Kind::I64,
-                    (bits, true) => Kind::Other(format!("int{bits}")),
-                    (bits, false) => Kind::Other(format!("uint{bits}")),
+                    (32, false) => ColumnType::U32,
+                    (64, false) => ColumnType::U64,
+                    (64, true) => ColumnType::I64,
+                    (bits, true) => ColumnType::Other(format!("int{bits}")),
+                    (bits, false) => ColumnType::Other(format!("uint{bits}")),
                 },
             ),
             TypeRef::FloatingPoint(float) => (
                 2,
                 false,
                 match float.precision()? {
-                    Precision::Single => Kind::F32,
+                    Precision::Single => ColumnType::F32,
                     Precision::Double => other("float64"),
                     Precision::Half => other("float16"),
                 },
             ),
-            TypeRef::Utf8(_) => (3, false, Kind::Utf8),
-            TypeRef::LargeUtf8(_) => (3, false, Kind::LargeUtf8),
+            TypeRef::Utf8(_) => (3, false, ColumnType::Utf8),
+            TypeRef::LargeUtf8(_) => (3, false, ColumnType::LargeUtf8),
             TypeRef::Binary(_) | TypeRef::LargeBinary(_) => (3, false, other("binary")),
             TypeRef::Bool(_) => (2, false, other("bool")),
             TypeRef::Decimal(_) => (2, false, other("decimal")),
@@ -119,8 +119,8 @@ impl Walk {
             TypeRef::Interval(_) => (2, false, other("interval")),
             TypeRef::Duration(_) => (2, false, other("duration")),
             TypeRef::FixedSizeBinary(_) => (2, false, other("fixed-size binary")),
-            TypeRef::List(_) => (2, true, Kind::ListU32),
-            TypeRef::LargeList(_) => (2, true, Kind::LargeListU32),
+            TypeRef::List(_) => (2, true, ColumnType::ListU32),
+            TypeRef::LargeList(_) => (2, true, ColumnType::LargeListU32),
             TypeRef::Map(_) => (2, true, other("map")),
             TypeRef::Struct(_) => (1, true, other("struct")),
             TypeRef::FixedSizeList(_) => (1, true, other("fixed-size list")),
@@ -137,10 +137,10 @@ impl Walk {
                 break;
             }
         }
-        let list = matches!(kind, Kind::ListU32 | Kind::LargeListU32);
+        let list = matches!(kind, ColumnType::ListU32 | ColumnType::LargeListU32);
         match (list, children.as_slice()) {
-            (true, [Kind::U32]) | (false, _) => Ok(kind),
-            (true, [inner]) => Ok(Kind::Other(format!("list<{inner}>"))),
+            (true, [ColumnType::U32]) | (false, _) => Ok(kind),
+            (true, [inner]) => Ok(ColumnType::Other(format!("list<{inner}>"))),
             (true, _) => Ok(other("list")),
         }
     }

@@ -10,55 +10,55 @@ use crate::rng::Rng;
 use crate::threads::Threads;
 use crate::{Result, memory};
 
-/// The most users that are asked.
-const ASKED: usize = 20_000;
-/// Users that one thread asks at a time.
-const TOGETHER: usize = 500;
-/// Items that a user is told.
-const TOLD: usize = 20;
-/// The items before that tell: the last two, as many earlier ones, and all up to so many.
+/// The most users that are sampled.
+const SAMPLED_USERS: usize = 20_000;
+/// Users that one thread evaluates at a time.
+const CHUNK_USERS: usize = 500;
+/// Items that are predicted for a user.
+const PREDICTED: usize = 20;
+/// The items before that predict: the last two, as many earlier ones, and all up to so many.
 const LAST: usize = 2;
 const ALL: usize = 50;
-/// The fewest rows of a user that is asked for the next item: that one, the last two, and two earlier ones.
+/// The fewest rows of a user whose next item is predicted: that one, the last two, and two earlier ones.
 const ORDERED: usize = 1 + 2 * LAST;
 /// Marks the random numbers that choose users, and earlier items.
 const CHOICE: u64 = u64::from_le_bytes(*b"nextitem");
 const EARLIER: u64 = u64::from_le_bytes(*b"earlier2");
 
-/// What the users said.
+/// How well items are predicted.
 #[derive(Default)]
-pub(super) struct Asked {
+pub(super) struct Predictability {
     pub next: Option<NextItem>,
     pub held_out: Option<HeldOut>,
 }
 
-/// Asks a sample of the users, with the same result for any number of threads. `item_rows`: training rows by item row.
-pub(super) fn ask(threads: &Threads, history: &History, users: u32, item_rows: &[u64]) -> Result<Asked> {
-    let sum = |leave_out, rows| Asking::of(threads, history, users, item_rows, leave_out, rows);
-    let mut asked = Asked::default();
+/// Measures a sample of the users, with the same result for any number of threads. `item_rows`: training rows by item.
+pub(super) fn measure(threads: &Threads, history: &History, users: u32, item_rows: &[u64]) -> Result<Predictability> {
+    let sum = |leave_out, rows| LeaveOneOut::of(threads, history, users, item_rows, leave_out, rows);
+    let mut measured = Predictability::default();
     if history.has_timestamps() {
-        asked.next = sum(LeaveOut::Last, ORDERED)?.map(|Hits { users, last, earlier, all, popularity }| {
+        measured.next = sum(LeaveOut::Last, ORDERED)?.map(|Hits { users, last, earlier, all, popularity }| {
             let of = |hits| share(hits, users);
             NextItem { users, last: of(last), earlier: of(earlier), all: of(all), popularity: of(popularity) }
         });
     }
-    asked.held_out = sum(LeaveOut::Drawn, 2)?.map(|Hits { users, all, popularity, .. }| HeldOut {
+    measured.held_out = sum(LeaveOut::Drawn, 2)?.map(|Hits { users, all, popularity, .. }| HeldOut {
         users,
         neighbours: share(all, users),
         popularity: share(popularity, users),
     });
-    Ok(asked)
+    Ok(measured)
 }
 
-/// A seeded choice of at most [`ASKED`] users, in their order.
+/// A seeded choice of at most [`SAMPLED_USERS`] users, in their order.
 fn choose(users: &mut Vec<u32>) {
-    if users.len() > ASKED {
+    if users.len() > SAMPLED_USERS {
         let mut rng = Rng::at(0, &[CHOICE]);
-        for place in 0..ASKED {
+        for place in 0..SAMPLED_USERS {
             let other = place + rng.below((users.len() - place) as u64) as usize;
             users.swap(place, other);
         }
-        users.truncate(ASKED);
+        users.truncate(SAMPLED_USERS);
         users.sort_unstable();
     }
 }
@@ -74,14 +74,14 @@ fn places(item_rows: &[u64]) -> Result<Vec<u32>> {
     Ok(places)
 }
 
-struct Asking<'a> {
+struct LeaveOneOut<'a> {
     neighbours: Neighbours,
     places: Vec<u32>,
     history: &'a History,
     leave_out: LeaveOut,
 }
 
-/// Users that were asked, and how many of them were told the item that was left out.
+/// Users that were sampled, and for how many of them the item that was left out was predicted.
 #[derive(Default)]
 struct Hits {
     users: u64,
@@ -91,8 +91,8 @@ struct Hits {
     popularity: u64,
 }
 
-impl Asking<'_> {
-    /// Asks users with at least so many rows; none where there is nobody to ask.
+impl LeaveOneOut<'_> {
+    /// Users with at least so many rows; none where there is nobody.
     fn of(
         threads: &Threads,
         history: &History,
@@ -101,20 +101,20 @@ impl Asking<'_> {
         leave_out: LeaveOut,
         rows: usize,
     ) -> Result<Option<Hits>> {
-        let mut asked = Vec::new();
+        let mut sampled = Vec::new();
         for user in (1..users).filter(|&user| history.count(user) >= rows) {
-            memory::extend(&mut asked, &[user], WHAT)?;
+            memory::extend(&mut sampled, &[user], WHAT)?;
         }
-        choose(&mut asked);
-        if asked.is_empty() {
+        choose(&mut sampled);
+        if sampled.is_empty() {
             return Ok(None);
         }
-        // Neighbours are counted from few enough rows that it takes seconds at any size, and without what is asked for.
+        // Neighbours are counted from few enough rows that it takes seconds at any size, and without what is predicted.
         let options = NeighbourOptions { nearest: 50, shrink: 10.0, last: ALL, leave_out, memory: 64 << 20 };
         let neighbours = Neighbours::build_by(threads, history, users, item_rows.len() as u32, &options)?;
-        let asking = Asking { neighbours, places: places(item_rows)?, history, leave_out };
+        let leave_one_out = LeaveOneOut { neighbours, places: places(item_rows)?, history, leave_out };
         let mut sum = Hits::default();
-        for hits in threads.map(asked.chunks(TOGETHER).collect(), 1, |_, users| asking.hits(users)) {
+        for hits in threads.map(sampled.chunks(CHUNK_USERS).collect(), 1, |_, users| leave_one_out.hits(users)) {
             let Hits { users, last, earlier, all, popularity } = hits?;
             sum.users += users;
             sum.last += last;
@@ -133,25 +133,25 @@ impl Asking<'_> {
             others.clear();
             self.history.items(user, &mut others)?;
             let Some(place) = self.leave_out.place(user, others.len()) else { continue };
-            let asked = others.remove(place);
+            let target = others.remove(place);
             seen.clear();
             memory::extend(&mut seen, &others, WHAT)?;
             seen.sort_unstable();
             seen.dedup();
-            // What they have is not told, and nothing is known of item 0.
-            if asked == 0 || seen.binary_search(&asked).is_ok() {
+            // What they have is not predicted, and nothing is known of item 0.
+            if target == 0 || seen.binary_search(&target).is_ok() {
                 continue;
             }
-            let mut told = |items: &[u32]| u64::from(scores.tell(&self.neighbours, items, asked, &seen));
+            let mut hit = |items: &[u32]| u64::from(scores.predict(&self.neighbours, items, target, &seen));
             let place = |item: u32| self.places[item as usize];
             hits.users += 1;
-            hits.all += told(&others[others.len().saturating_sub(ALL)..]);
+            hits.all += hit(&others[others.len().saturating_sub(ALL)..]);
             if let (LeaveOut::Last, Some((before, last))) = (self.leave_out, others.split_last_chunk::<LAST>()) {
-                hits.last += told(last);
-                hits.earlier += told(&drawn(user, before));
+                hits.last += hit(last);
+                hits.earlier += hit(&drawn(user, before));
             }
-            let ahead = seen.iter().filter(|&&item| place(item) < place(asked)).count();
-            hits.popularity += u64::from(place(asked) as usize - ahead < TOLD);
+            let ahead = seen.iter().filter(|&&item| place(item) < place(target)).count();
+            hits.popularity += u64::from(place(target) as usize - ahead < PREDICTED);
         }
         Ok(hits)
     }
@@ -177,8 +177,8 @@ struct Scores {
 }
 
 impl Scores {
-    /// Whether `asked` is among the first that the neighbours of `items` tell, without the items that were `seen`.
-    fn tell(&mut self, neighbours: &Neighbours, items: &[u32], asked: u32, seen: &[u32]) -> bool {
+    /// Whether `target` is among the first that the neighbours of `items` predict, without the items that were `seen`.
+    fn predict(&mut self, neighbours: &Neighbours, items: &[u32], target: u32, seen: &[u32]) -> bool {
         for &(near, similarity) in items.iter().flat_map(|&item| neighbours.of(item)) {
             let score = &mut self.of[near as usize];
             if *score == 0.0 {
@@ -186,13 +186,13 @@ impl Scores {
             }
             *score += similarity;
         }
-        let own = self.of[asked as usize];
+        let own = self.of[target as usize];
         let ahead = |&&item: &&u32| {
             let score = self.of[item as usize];
-            (score > own || (score == own && item < asked)) && seen.binary_search(&item).is_err()
+            (score > own || (score == own && item < target)) && seen.binary_search(&item).is_err()
         };
-        let told = own > 0.0 && self.touched.iter().filter(ahead).count() < TOLD;
+        let hit = own > 0.0 && self.touched.iter().filter(ahead).count() < PREDICTED;
         self.touched.drain(..).for_each(|item| self.of[item as usize] = 0.0);
-        told
+        hit
     }
 }
