@@ -15,6 +15,7 @@ pub(super) const FILE: &str = "search.json";
 
 /// The text of `search.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(expecting = "struct State")]
 pub(super) struct SearchState {
     pub(super) asked: SearchRequest,
     pub(super) plan: Option<SearchPlan>,
@@ -30,6 +31,7 @@ pub(super) struct SearchState {
 
 /// What was asked for, and of which data: another question is another search.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(expecting = "struct Asked")]
 pub(super) struct SearchRequest {
     /// The dataset's fingerprint.
     pub(super) dataset: String,
