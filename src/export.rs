@@ -136,7 +136,7 @@ pub struct Exported {
 }
 
 /// What a format does with rows. A writer counts and measures them before they come here.
-trait Sink {
+trait VectorSink {
     /// Adds a row.
     fn push(&mut self, id: RawId<'_>, vector: &[f32]) -> io::Result<()>;
 
@@ -153,7 +153,7 @@ pub struct VectorWriter {
     path: PathBuf,
     shape: VectorShape,
     target: AtomicFile,
-    sink: Box<dyn Sink + Send>,
+    sink: Box<dyn VectorSink + Send>,
     beside: Option<RowIds>,
     rows: u64,
     started: Instant,
@@ -176,7 +176,7 @@ impl VectorWriter {
         let target = AtomicFile::create(path)?;
         let file = target.file().try_clone().map_err(|e| Error::io(path, e))?;
         let out = BufWriter::with_capacity(1 << 20, file);
-        let sink: io::Result<Box<dyn Sink + Send>> = match format {
+        let sink: io::Result<Box<dyn VectorSink + Send>> = match format {
             VectorFormat::Npy => npy::start(out, shape).map(boxed),
             VectorFormat::Arrow => arrow::start(out, shape).map(boxed),
             VectorFormat::Safetensors => safetensors::start(out, shape).map(boxed),
@@ -252,7 +252,7 @@ impl fmt::Debug for VectorWriter {
     }
 }
 
-fn boxed<S: Sink + Send + 'static>(sink: S) -> Box<dyn Sink + Send> {
+fn boxed<S: VectorSink + Send + 'static>(sink: S) -> Box<dyn VectorSink + Send> {
     Box::new(sink)
 }
 
@@ -272,7 +272,7 @@ fn unfit(reason: impl Into<String>) -> io::Error {
 /// Values after a header, and nothing else: what three of the formats are.
 struct Plain(BufWriter<File>);
 
-impl Sink for Plain {
+impl VectorSink for Plain {
     fn push(&mut self, _: RawId<'_>, vector: &[f32]) -> io::Result<()> {
         self.0.write_all(bytemuck::cast_slice(vector))
     }

@@ -116,16 +116,16 @@ pub(crate) struct InputTable {
     pub(crate) bytes: u64,
     stamp: Option<FileStamp>,
     /// Of what can be read only once: what is left to be read.
-    held: Option<Arc<Mutex<Option<Held>>>>,
+    held: Option<Arc<Mutex<Option<OpenedPipe>>>>,
 }
 
 /// An opened pipe.
-enum Held {
+enum OpenedPipe {
     Text(TextFile),
     File(std::fs::File),
 }
 
-impl std::fmt::Debug for Held {
+impl std::fmt::Debug for OpenedPipe {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Held")
     }
@@ -167,7 +167,7 @@ impl InputTable {
         let file = source.seekable()?;
         let again = file.try_clone().map_err(|e| Error::io(&path, e))?;
         let (schema, is_ours) = TableBatches::schema(&path, &kind, file)?;
-        let held = stamp.is_none().then(|| Arc::new(Mutex::new(Some(Held::File(again)))));
+        let held = stamp.is_none().then(|| Arc::new(Mutex::new(Some(OpenedPipe::File(again)))));
         Ok(InputTable { is_ours, bytes, stamp, held, ..InputTable::typed(path, kind, &schema, hints)? })
     }
 
@@ -269,7 +269,7 @@ impl InputTable {
     /// [`Error::Input`] where it has been read already, or is another file now.
     pub(crate) fn open_text(&self, header: u64, bytes: &Arc<AtomicU64>) -> Result<TextFile> {
         let mut text = match (self.take_held()?, &self.stamp) {
-            (Some(Held::Text(text)), _) => text,
+            (Some(OpenedPipe::Text(text)), _) => text,
             (_, Some(stamp)) => TextFile::new(&self.path, source::reopen(&self.path, stamp)?, Vec::new(), bytes)?,
             _ => return Err(self.read_already()),
         };
@@ -287,14 +287,14 @@ impl InputTable {
             return Ok(TableBatches::stream(self, stream, columns, bytes));
         }
         let file = match (self.take_held()?, &self.stamp) {
-            (Some(Held::File(file)), _) => file,
+            (Some(OpenedPipe::File(file)), _) => file,
             (_, Some(stamp)) => source::reopen(&self.path, stamp)?,
             _ => return Err(self.read_already()),
         };
         TableBatches::file(self, file, columns, bytes)
     }
 
-    fn take_held(&self) -> Result<Option<Held>> {
+    fn take_held(&self) -> Result<Option<OpenedPipe>> {
         let Some(held) = &self.held else { return Ok(None) };
         let taken = held.lock().unwrap_or_else(PoisonError::into_inner).take();
         taken.map(Some).ok_or_else(|| self.read_already())

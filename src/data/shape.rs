@@ -152,7 +152,7 @@ impl Shape {
         repeats: u64,
         held_out: &HeldOutRows,
     ) -> Result<Shape> {
-        let mut found = Counted::of(history, users, items)?;
+        let mut found = RowCounts::of(history, users, items)?;
         let measured = predictability::measure(threads, history, users, &found.item_rows)?;
         let (users, items) = (u64::from(users.saturating_sub(1)), u64::from(items.saturating_sub(1)));
         let rows = history.rows();
@@ -186,7 +186,7 @@ impl Shape {
 }
 
 /// What one pass over the rows counts.
-struct Counted {
+struct RowCounts {
     /// Of every user but row 0.
     user_rows: Vec<u64>,
     /// Of every item, row 0 included.
@@ -196,8 +196,8 @@ struct Counted {
     moved: u64,
 }
 
-impl Counted {
-    fn of(history: &History, users: u32, items: u32) -> Result<Counted> {
+impl RowCounts {
+    fn of(history: &History, users: u32, items: u32) -> Result<RowCounts> {
         let (mut user_rows, mut item_rows) = (Vec::new(), memory::zeros::<u64>(items as usize, WHAT)?);
         memory::reserve_exact(&mut user_rows, users as usize, WHAT)?;
         user_rows.extend((1..users).map(|user| history.count(user) as u64));
@@ -219,7 +219,7 @@ impl Counted {
                 before = Some(time);
             }
         })?;
-        Ok(Counted { user_rows, item_rows, followers, moved })
+        Ok(RowCounts { user_rows, item_rows, followers, moved })
     }
 }
 

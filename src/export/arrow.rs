@@ -8,7 +8,7 @@ use arrow_array::{ArrayRef, FixedSizeListArray, Float32Array, RecordBatch};
 use arrow_ipc::writer::FileWriter;
 use arrow_schema::{DataType, Field, Schema};
 
-use super::{Sink, VectorShape, unfit};
+use super::{VectorShape, VectorSink, unfit};
 use crate::data::vocabulary::RawId;
 use crate::index::Progress;
 use crate::index::predictions::columns::{BATCH_BYTES, IdBuilder, from_arrow};
@@ -51,7 +51,7 @@ impl ArrowVectors {
     }
 }
 
-impl Sink for ArrowVectors {
+impl VectorSink for ArrowVectors {
     fn push(&mut self, id: RawId<'_>, vector: &[f32]) -> io::Result<()> {
         self.ids.push(id)?;
         self.values.extend_from_slice(vector);

@@ -10,7 +10,7 @@ use std::os::unix::fs::FileExt;
 
 use serde_json::json;
 
-use super::{Sink, VectorShape, unfit};
+use super::{VectorShape, VectorSink, unfit};
 use crate::data::vocabulary::RawId;
 use crate::index::Progress;
 use crate::index::predictions::IdKind;
@@ -79,7 +79,7 @@ impl Write for At {
     }
 }
 
-impl Sink for Tensors {
+impl VectorSink for Tensors {
     fn push(&mut self, id: RawId<'_>, vector: &[f32]) -> io::Result<()> {
         let number = match (self.shape.ids, id) {
             (IdKind::Integer, RawId::Integer(number)) => number,

@@ -9,7 +9,7 @@
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 
-use super::{Sink, VectorShape, unfit};
+use super::{VectorShape, VectorSink, unfit};
 use crate::data::vocabulary::RawId;
 use crate::index::Progress;
 
@@ -48,7 +48,7 @@ pub(super) struct UsearchFile {
     threads: usize,
 }
 
-impl Sink for UsearchFile {
+impl VectorSink for UsearchFile {
     fn push(&mut self, _: RawId<'_>, vector: &[f32]) -> io::Result<()> {
         self.points.push(vector);
         self.out.write_all(bytemuck::cast_slice(vector))

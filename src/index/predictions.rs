@@ -65,11 +65,11 @@ pub struct Place<'a> {
 pub struct PredictionWriter {
     path: PathBuf,
     target: AtomicFile,
-    sink: Sink,
+    sink: PredictionSink,
     rows: u64,
 }
 
-enum Sink {
+enum PredictionSink {
     Arrow(PredictionColumns, Box<arrow_ipc::writer::FileWriter<BufWriter<File>>>),
     Parquet(PredictionColumns, Box<ArrowWriter<BufWriter<File>>>),
     Csv(Box<csv::Writer<TextSink>>, String),
@@ -87,8 +87,8 @@ pub fn check_path(path: &Path, by_user: bool) -> Result<()> {
     if path.is_dir() {
         return Err(Error::input(path, "is a folder; name a file in it for the predictions"));
     }
-    match Format::of(path)? {
-        Format::JsonLines(_) => Ok(()),
+    match PredictionFormat::of(path)? {
+        PredictionFormat::JsonLines(_) => Ok(()),
         _ if by_user => Err(Error::config(
             "by_user",
             format!("requires .jsonl (optionally with .gz or .zst); `{}` has one row per item", path.display()),
@@ -115,14 +115,14 @@ impl PredictionWriter {
     /// folder or its folder does not exist; [`Error::Io`].
     pub fn create(path: &Path, users: IdKind, items: IdKind, by_user: bool) -> Result<PredictionWriter> {
         check_path(path, by_user)?;
-        let format = Format::of(path)?;
+        let format = PredictionFormat::of(path)?;
         let folder = crate::files::folder_of(path);
         if !folder.is_dir() {
             return Err(Error::input(path, format!("the folder {} does not exist; create it first", folder.display())));
         }
         let target = AtomicFile::create(path)?;
         let file = target.file().try_clone().map_err(|e| Error::io(path, e))?;
-        let sink = Sink::start(format, BufWriter::with_capacity(1 << 20, file), users, items, by_user)
+        let sink = PredictionSink::start(format, BufWriter::with_capacity(1 << 20, file), users, items, by_user)
             .map_err(|e| Error::io(path, e))?;
         Ok(PredictionWriter { path: path.to_owned(), target, sink, rows: 0 })
     }
@@ -132,7 +132,7 @@ impl PredictionWriter {
     /// # Errors
     /// [`Error::Input`] when a text id goes to an integer column, [`Error::Io`].
     pub fn push(&mut self, user: RawId<'_>, places: &[Place<'_>]) -> Result<()> {
-        self.rows += if matches!(self.sink, Sink::UserLines(_)) { 1 } else { places.len() as u64 };
+        self.rows += if matches!(self.sink, PredictionSink::UserLines(_)) { 1 } else { places.len() as u64 };
         self.sink.push(user, places).map_err(|e| self.failed(e))
     }
 
@@ -156,7 +156,7 @@ impl PredictionWriter {
 }
 
 #[derive(Clone, Copy)]
-enum Format {
+enum PredictionFormat {
     Arrow,
     Parquet,
     Csv(Packing),
@@ -170,8 +170,8 @@ enum Packing {
     Zstd,
 }
 
-impl Format {
-    fn of(path: &Path) -> Result<Format> {
+impl PredictionFormat {
+    fn of(path: &Path) -> Result<PredictionFormat> {
         let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
         let (stem, packing) = match name.rsplit_once('.') {
             Some((stem, "gz")) => (stem, Packing::Gzip),
@@ -179,10 +179,10 @@ impl Format {
             _ => (name.as_str(), Packing::None),
         };
         match (stem.rsplit_once('.').map(|(_, ending)| ending), packing) {
-            (Some("arrow"), Packing::None) => Ok(Format::Arrow),
-            (Some("parquet"), Packing::None) => Ok(Format::Parquet),
-            (Some("csv"), _) => Ok(Format::Csv(packing)),
-            (Some("jsonl"), _) => Ok(Format::JsonLines(packing)),
+            (Some("arrow"), Packing::None) => Ok(PredictionFormat::Arrow),
+            (Some("parquet"), Packing::None) => Ok(PredictionFormat::Parquet),
+            (Some("csv"), _) => Ok(PredictionFormat::Csv(packing)),
+            (Some("jsonl"), _) => Ok(PredictionFormat::JsonLines(packing)),
             _ => Err(Error::config(
                 "out",
                 format!(
@@ -194,16 +194,22 @@ impl Format {
     }
 }
 
-impl Sink {
-    fn start(format: Format, out: BufWriter<File>, users: IdKind, items: IdKind, by_user: bool) -> io::Result<Sink> {
+impl PredictionSink {
+    fn start(
+        format: PredictionFormat,
+        out: BufWriter<File>,
+        users: IdKind,
+        items: IdKind,
+        by_user: bool,
+    ) -> io::Result<PredictionSink> {
         let columns = || PredictionColumns::new(users, items);
         Ok(match format {
-            Format::Arrow => {
+            PredictionFormat::Arrow => {
                 let columns = columns();
                 let writer = arrow_ipc::writer::FileWriter::try_new(out, &columns.schema).map_err(from_arrow)?;
-                Sink::Arrow(columns, Box::new(writer))
+                PredictionSink::Arrow(columns, Box::new(writer))
             }
-            Format::Parquet => {
+            PredictionFormat::Parquet => {
                 let columns = columns();
                 let properties = WriterProperties::builder()
                     .set_compression(Compression::ZSTD(ZstdLevel::default()))
@@ -211,20 +217,22 @@ impl Sink {
                     .build();
                 let writer =
                     ArrowWriter::try_new(out, columns.schema.clone(), Some(properties)).map_err(from_parquet)?;
-                Sink::Parquet(columns, Box::new(writer))
+                PredictionSink::Parquet(columns, Box::new(writer))
             }
-            Format::Csv(packing) => {
+            PredictionFormat::Csv(packing) => {
                 let mut writer = csv::Writer::from_writer(TextSink::start(packing, out)?);
                 writer.write_record(["user", "rank", "item", "score"]).map_err(from_csv)?;
-                Sink::Csv(Box::new(writer), String::new())
+                PredictionSink::Csv(Box::new(writer), String::new())
             }
-            Format::JsonLines(packing) if by_user => Sink::UserLines(TextSink::start(packing, out)?),
-            Format::JsonLines(packing) => Sink::JsonLines(TextSink::start(packing, out)?),
+            PredictionFormat::JsonLines(packing) if by_user => {
+                PredictionSink::UserLines(TextSink::start(packing, out)?)
+            }
+            PredictionFormat::JsonLines(packing) => PredictionSink::JsonLines(TextSink::start(packing, out)?),
         })
     }
 
     fn push(&mut self, user: RawId<'_>, places: &[Place<'_>]) -> io::Result<()> {
-        if let Sink::UserLines(out) = self {
+        if let PredictionSink::UserLines(out) = self {
             serde_json::to_writer(&mut *out, &UserLine::new(user, places))?;
             return out.write_all(b"\n");
         }
@@ -233,20 +241,20 @@ impl Sink {
 
     fn push_place(&mut self, user: RawId<'_>, rank: u32, &Place { item, score }: &Place<'_>) -> io::Result<()> {
         match self {
-            Sink::Arrow(columns, writer) => {
+            PredictionSink::Arrow(columns, writer) => {
                 columns.push(user, rank, item, score)?;
                 if columns.full() {
                     writer.write(&columns.take()?).map_err(from_arrow)?;
                 }
             }
-            Sink::Parquet(columns, writer) => {
+            PredictionSink::Parquet(columns, writer) => {
                 columns.push(user, rank, item, score)?;
                 if columns.full() {
                     let rows = columns.take()?;
                     parquet(|| writer.write(&rows))?;
                 }
             }
-            Sink::Csv(writer, text) => {
+            PredictionSink::Csv(writer, text) => {
                 let mut field = |value: &dyn std::fmt::Display| {
                     text.clear();
                     std::fmt::Write::write_fmt(text, format_args!("{value}")).map_err(io::Error::other)?;
@@ -258,7 +266,7 @@ impl Sink {
                 field(&score)?;
                 writer.write_record(None::<&[u8]>).map_err(from_csv)?;
             }
-            Sink::JsonLines(out) | Sink::UserLines(out) => {
+            PredictionSink::JsonLines(out) | PredictionSink::UserLines(out) => {
                 serde_json::to_writer(&mut *out, &PlaceLine { user: Id(user), rank, item: Id(item), score })?;
                 out.write_all(b"\n")?;
             }
@@ -269,14 +277,14 @@ impl Sink {
     /// Writes what is left, to the operating system.
     fn finish(self) -> io::Result<()> {
         match self {
-            Sink::Arrow(mut columns, mut writer) => {
+            PredictionSink::Arrow(mut columns, mut writer) => {
                 if columns.rows > 0 {
                     writer.write(&columns.take()?).map_err(from_arrow)?;
                 }
                 writer.finish().map_err(from_arrow)?;
                 writer.get_mut().flush()
             }
-            Sink::Parquet(mut columns, mut writer) => {
+            PredictionSink::Parquet(mut columns, mut writer) => {
                 if columns.rows > 0 {
                     let rows = columns.take()?;
                     parquet(|| writer.write(&rows))?;
@@ -284,8 +292,8 @@ impl Sink {
                 parquet(|| writer.finish())?;
                 writer.inner_mut().flush()
             }
-            Sink::Csv(writer, _) => writer.into_inner().map_err(|e| e.into_error())?.finish(),
-            Sink::JsonLines(out) | Sink::UserLines(out) => out.finish(),
+            PredictionSink::Csv(writer, _) => writer.into_inner().map_err(|e| e.into_error())?.finish(),
+            PredictionSink::JsonLines(out) | PredictionSink::UserLines(out) => out.finish(),
         }
     }
 }

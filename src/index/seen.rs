@@ -40,14 +40,14 @@ pub struct Seen {
     history: Arc<History>,
     held_out: Option<Arc<HeldOutItems>>,
     /// Who a user is in the dataset; absent where users are numbered the same.
-    users: Option<Arc<Others>>,
+    users: Option<Arc<ForeignUsers>>,
     /// The vocabulary's item row of each number of the dataset (0: none); absent where both are numbered the same.
     items: Option<Arc<Vec<u32>>>,
 }
 
 /// Users of a dataset that numbers them otherwise than the ranker's vocabulary.
 #[derive(Debug)]
-struct Others {
+struct ForeignUsers {
     /// The dataset's number of each number of the vocabulary; 0 where it has none.
     numbers: Vec<u32>,
     vocabulary: Vocabulary,
@@ -78,7 +78,7 @@ impl Seen {
         if !same(&manifest.users, &users.info) {
             let vocabulary = dataset.vocabulary(&manifest.users)?;
             let numbers = translate(users, |raw| vocabulary.number(raw))?;
-            seen.users = Some(Arc::new(Others { numbers, vocabulary }));
+            seen.users = Some(Arc::new(ForeignUsers { numbers, vocabulary }));
         }
         if !same_file(&manifest.items.file, &items.info.file) {
             let theirs = dataset.vocabulary(&manifest.items)?;

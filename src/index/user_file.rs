@@ -34,14 +34,14 @@ pub struct UserFileSummary {
 }
 
 /// Where a table of users has what is read of it.
-struct Places {
+struct UserFileColumns {
     user: usize,
     item: Option<usize>,
     time: Option<usize>,
 }
 
-impl Places {
-    fn find(table: &InputTable, columns: &SourceColumns) -> Result<Places> {
+impl UserFileColumns {
+    fn find(table: &InputTable, columns: &SourceColumns) -> Result<UserFileColumns> {
         let path = &table.path;
         let user = user_column(table, &columns.user, Role::User)?;
         let item = key(&table.columns, &columns.item, Role::Item);
@@ -53,7 +53,7 @@ impl Places {
             (Some(item), None) => guess(&table.columns, Role::Time, &[user, item])
                 .map_err(|found| ambiguous(path, Role::Time, &found, "time"))?,
         };
-        Ok(Places { user, item, time })
+        Ok(UserFileColumns { user, item, time })
     }
 
     fn all(&self) -> impl Iterator<Item = usize> {
@@ -163,7 +163,7 @@ impl<'a> Users<'a> {
         let times = Times::new(options)?;
         let table = open_list(&input.into(), &columns.user, Role::User, options)?;
         let path = &table.path;
-        let places = Places::find(&table, columns)?;
+        let places = UserFileColumns::find(&table, columns)?;
         let mut given: Vec<GivenFeature<'_>> = Vec::new();
         for (number, feature) in vocabulary.info.features.iter().enumerate() {
             let at = table.columns.iter().position(|name| *name == feature.name);

@@ -83,11 +83,11 @@ impl Config {
 }
 
 /// A value, and why.
-type Choice<T> = (T, String);
+type Reasoned<T> = (T, String);
 
 /// The last items where they tell more of the next one than popularity does, and about as much as all items: measured on
 /// MovieLens-100K, Online Retail, Complete Journey and planted purchases (`benches/README.md`, "The last two items").
-fn history(config: &Config, shape: &Shape) -> Choice<usize> {
+fn history(config: &Config, shape: &Shape) -> Reasoned<usize> {
     let (item, user) = (&config.model.item, &config.model.user);
     // It reads the items' own table, which must be as wide as what it is added to.
     if item.id == Some(false) || item.combine != Combine::Sum || user.combine != Combine::Sum {
@@ -117,7 +117,7 @@ fn history(config: &Config, shape: &Shape) -> Choice<usize> {
 }
 
 /// An id needs rows to be learned from; beside a history it is in the way where they are few.
-fn user_id(history: usize, shape: &Shape) -> Choice<bool> {
+fn user_id(history: usize, shape: &Shape) -> Reasoned<bool> {
     let rows = rows_a_user(shape);
     match history {
         0 => (true, "there is no history input".into()),
@@ -130,7 +130,7 @@ fn user_id(history: usize, shape: &Shape) -> Choice<bool> {
 
 /// All items where the last ones alone are read and it does not take long; measured on planted sequences and purchases
 /// (`benches/README.md`, "The last two items").
-fn negatives(history: usize, user_id: bool, shape: &Shape, epochs: u64) -> Choice<Negatives> {
+fn negatives(history: usize, user_id: bool, shape: &Shape, epochs: u64) -> Reasoned<Negatives> {
     let scores = u128::from(shape.rows).saturating_mul(shape.items.into()).saturating_mul(epochs.into());
     match history > 0 && !user_id && scores <= FEW_SCORES {
         true => (
@@ -147,7 +147,7 @@ fn negatives(history: usize, user_id: bool, shape: &Shape, epochs: u64) -> Choic
 /// (`benches/README.md`, "Temperature"). Where the others explain hardly more than popularity does, T goes over to the highest.
 ///
 /// `alone`: the user tower reads the last items alone, which tell more sharply: `0.45 / ln(h n / 20)`.
-fn temperature(alone: bool, shape: &Shape) -> Choice<f32> {
+fn temperature(alone: bool, shape: &Shape) -> Reasoned<f32> {
     let Some(HeldOut { users, neighbours, popularity }) = shape.held_out else {
         return (USUAL, "how well a user's items predict each other was not measured".into());
     };
@@ -171,7 +171,7 @@ fn temperature(alone: bool, shape: &Shape) -> Choice<f32> {
     }
 }
 
-fn popularity(config: &Config, shape: &Shape) -> Choice<f32> {
+fn popularity(config: &Config, shape: &Shape) -> Reasoned<f32> {
     match config.loss.logq {
         LogQ::Exact | LogQ::Streaming => popularity_told(shape),
         logq => (0.0, format!("`loss.logq` is {logq}")),
@@ -179,7 +179,7 @@ fn popularity(config: &Config, shape: &Shape) -> Choice<f32> {
 }
 
 /// The share that popularity has in what neighbours tell (`benches/README.md`, "Popularity").
-fn popularity_told(shape: &Shape) -> Choice<f32> {
+fn popularity_told(shape: &Shape) -> Reasoned<f32> {
     match shape.held_out {
         Some(HeldOut { users, neighbours, popularity }) if users >= ENOUGH_USERS => {
             let told = format!(
@@ -202,11 +202,11 @@ fn digits(value: f64) -> f32 {
     ((value * 100.0).round() / 100.0) as f32
 }
 
-fn lr(shape: &Shape) -> Choice<f32> {
+fn lr(shape: &Shape) -> Reasoned<f32> {
     (0.01, rows(shape))
 }
 
-fn weight_decay(config: &Config, shape: &Shape) -> Choice<f32> {
+fn weight_decay(config: &Config, shape: &Shape) -> Reasoned<f32> {
     let name = config.optimizer.name;
     match (name, config.model.normalize) {
         (OptimizerKind::Adam, true) => (2.0, rows_a_user(shape)),
@@ -215,16 +215,16 @@ fn weight_decay(config: &Config, shape: &Shape) -> Choice<f32> {
     }
 }
 
-fn batch_size(shape: &Shape) -> Choice<usize> {
+fn batch_size(shape: &Shape) -> Reasoned<usize> {
     (512, rows(shape))
 }
 
 /// A small dataset needs the steps, a large one has them in a few passes.
-fn epochs(shape: &Shape) -> Choice<u64> {
+fn epochs(shape: &Shape) -> Reasoned<u64> {
     ((ROWS / shape.rows.max(1)).clamp(EPOCHS.0, EPOCHS.1), rows(shape))
 }
 
-fn early_stop(shape: &Shape, epochs: u64) -> Choice<EarlyStopping> {
+fn early_stop(shape: &Shape, epochs: u64) -> Reasoned<EarlyStopping> {
     match shape.valid_rows {
         0 => (EarlyStopping::Off, "there is no validation split".into()),
         n => {
@@ -261,7 +261,7 @@ struct Decisions(Vec<Decision>);
 
 impl Decisions {
     /// What is set; else what the rule says, which is noted.
-    fn of<T: Word>(&mut self, key: &'static str, set: Option<T>, rule: impl FnOnce() -> Choice<T>) -> T {
+    fn of<T: Word>(&mut self, key: &'static str, set: Option<T>, rule: impl FnOnce() -> Reasoned<T>) -> T {
         set.unwrap_or_else(|| {
             let (value, why) = rule();
             self.0.push(Decision { key, value: value.text(), why });

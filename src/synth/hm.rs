@@ -136,12 +136,12 @@ pub fn write(folder: &Path, config: &HmConfig, progress: &(dyn Fn(u32, u32) + Sy
     let threads = Threads::new(config.threads)?;
     let articles = Articles::new(config.seed, &sizes);
     let customers = Customers::new(config.seed, &sizes);
-    let mut bytes = Output::write(&folder.join(names[0]), |out| articles.write(out))?;
-    bytes += Output::write(&folder.join(names[1]), |out| customers.write(out))?;
-    Output::write(&truth.join("clusters.csv"), |out| articles.write_truth(out))?;
-    Output::write(&truth.join("customers.csv"), |out| customers.write_truth(out))?;
+    let mut bytes = CountedFile::write(&folder.join(names[0]), |out| articles.write(out))?;
+    bytes += CountedFile::write(&folder.join(names[1]), |out| customers.write(out))?;
+    CountedFile::write(&truth.join("clusters.csv"), |out| articles.write_truth(out))?;
+    CountedFile::write(&truth.join("customers.csv"), |out| customers.write_truth(out))?;
     let mut rows = 0;
-    bytes += Output::write(&folder.join(names[2]), |out| {
+    bytes += CountedFile::write(&folder.join(names[2]), |out| {
         rows = days::write(out, &threads, config.seed, &sizes, &articles, &customers, progress)?;
         Ok(())
     })?;
@@ -157,7 +157,7 @@ pub fn write(folder: &Path, config: &HmConfig, progress: &(dyn Fn(u32, u32) + Sy
 }
 
 /// A file on its way, which counts its bytes.
-struct Output {
+struct CountedFile {
     file: AtomicFile,
     bytes: u64,
 }
@@ -165,10 +165,10 @@ struct Output {
 /// How often what has been written is sent to the disk.
 const EVERY: Duration = Duration::from_secs(1);
 
-impl Output {
-    fn write(path: &Path, lines: impl FnOnce(&mut Output) -> std::io::Result<()>) -> Result<u64> {
+impl CountedFile {
+    fn write(path: &Path, lines: impl FnOnce(&mut CountedFile) -> std::io::Result<()>) -> Result<u64> {
         let failed = |e| Error::io(path, e);
-        let mut out = Output { file: AtomicFile::inside(path)?, bytes: 0 };
+        let mut out = CountedFile { file: AtomicFile::inside(path)?, bytes: 0 };
         let file = out.file.file().try_clone().map_err(failed)?;
         let (done, waiting) = mpsc::channel::<()>();
         // The disk works while lines are drawn, not after the last of them.

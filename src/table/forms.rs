@@ -5,10 +5,10 @@ use std::borrow::Cow;
 use hashbrown::HashSet;
 
 /// Another way to write an id.
-type Form = fn(&[u8]) -> Cow<'_, [u8]>;
+type Spelling = fn(&[u8]) -> Cow<'_, [u8]>;
 
 /// What the same id is often told apart by, and how that is said.
-const FORMS: [(&str, Form); 4] = [
+const FORMS: [(&str, Spelling); 4] = [
     ("without surrounding white space", |id| Cow::Borrowed(id.trim_ascii())),
     ("without a trailing `.0`", without_fraction),
     ("without leading zeros", without_zeros),
@@ -49,11 +49,11 @@ pub(crate) struct Closest {
 }
 
 /// Calls its argument with every known id.
-type Ids<'a> = &'a dyn Fn(&mut dyn FnMut(&[u8]));
+type KnownIds<'a> = &'a dyn Fn(&mut dyn FnMut(&[u8]));
 
 /// The form in which most of the ids that `known` calls its argument with are among these, which are not found as they
 /// are; None where no form finds any.
-pub(crate) fn closest(unknown: &[Vec<u8>], known: Ids<'_>) -> Option<Closest> {
+pub(crate) fn closest(unknown: &[Vec<u8>], known: KnownIds<'_>) -> Option<Closest> {
     let mut best: Option<Closest> = None;
     for (how, form) in FORMS {
         let wanted: HashSet<Cow<'_, [u8]>> = unknown.iter().map(|id| form(id)).collect();

@@ -8,7 +8,7 @@ use super::missing::Missing;
 use super::rows::RowReader;
 use super::source::OpenedInput;
 use super::text::TextFile;
-use super::{Held, Hints, InputTable, TableFormat, foreign, json, names};
+use super::{Hints, InputTable, OpenedPipe, TableFormat, foreign, json, names};
 use crate::{Error, Result};
 
 impl InputTable {
@@ -33,7 +33,7 @@ impl InputTable {
             is_list: false,
             is_ours: false,
             bytes,
-            held: stamp.is_none().then(|| Arc::new(Mutex::new(Some(Held::Text(text))))),
+            held: stamp.is_none().then(|| Arc::new(Mutex::new(Some(OpenedPipe::Text(text))))),
             stamp,
             path,
         };

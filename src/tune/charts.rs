@@ -13,21 +13,21 @@ const BOTTOM: f64 = 28.0;
 const TOP: f64 = 12.0;
 
 /// From a number to a place in the drawing.
-struct Scale {
+struct AxisScale {
     from: f64,
     to: f64,
     start: f64,
     end: f64,
 }
 
-impl Scale {
-    fn of(values: impl Iterator<Item = f64>, start: f64, end: f64) -> Scale {
+impl AxisScale {
+    fn of(values: impl Iterator<Item = f64>, start: f64, end: f64) -> AxisScale {
         let ends = values.filter(|value| value.is_finite()).fold(None, |ends: Option<(f64, f64)>, value| {
             Some(ends.map_or((value, value), |(low, high)| (low.min(value), high.max(value))))
         });
         let (from, to) = ends.unwrap_or((0.0, 1.0));
         let (from, to) = if to > from { (from, to) } else { (from - 0.5, to + 0.5) };
-        Scale { from, to, start, end }
+        AxisScale { from, to, start, end }
     }
 
     fn at(&self, value: f64) -> f64 {
@@ -93,8 +93,8 @@ fn number(value: f64) -> String {
 /// Figure by epochs, a line a trial.
 pub(super) fn curves(state: &SearchState, winner: usize) -> String {
     let figures = || state.trials.iter().flat_map(|trial| &trial.figures);
-    let x = Scale::of(figures().map(|at| at.epochs as f64).chain([0.0]), LEFT, WIDTH - 10.0);
-    let y = Scale::of(figures().map(|at| at.value), HEIGHT - BOTTOM, TOP);
+    let x = AxisScale::of(figures().map(|at| at.epochs as f64).chain([0.0]), LEFT, WIDTH - 10.0);
+    let y = AxisScale::of(figures().map(|at| at.value), HEIGHT - BOTTOM, TOP);
     let mut body = String::new();
     for tick in y.ticks() {
         rule(&mut body, (LEFT, y.at(tick)), (WIDTH - 10.0, y.at(tick)));
@@ -119,7 +119,7 @@ pub(super) fn parallel(state: &SearchState, winner: usize) -> String {
     let gap = (WIDTH - 2.0 * LEFT) / axes.len().max(1) as f64;
     let (top, bottom) = (54.0, HEIGHT - 24.0);
     let last = |trial: &Trial| trial.last().map(|figure| figure.value);
-    let end = Scale::of(state.trials.iter().filter_map(last), bottom, top);
+    let end = AxisScale::of(state.trials.iter().filter_map(last), bottom, top);
     let place = |number: usize, share: f64| (LEFT + gap * number as f64, bottom + (top - bottom) * share);
     let mut order: Vec<usize> = (0..state.trials.len()).filter(|&at| last(&state.trials[at]).is_some()).collect();
     order.sort_by(|&a, &b| {
@@ -178,8 +178,8 @@ pub(super) fn strip(state: &SearchState, key: &str, winner: usize) -> String {
         .enumerate()
         .filter_map(|(at, trial)| Some((at, axis.place(trial.chosen.get(key)?)?, trial.value_at(0)?)))
         .collect();
-    let x = Scale::of(points.iter().map(|point| point.1), 6.0, 214.0);
-    let y = Scale::of(points.iter().map(|point| point.2), 40.0, 5.0);
+    let x = AxisScale::of(points.iter().map(|point| point.1), 6.0, 214.0);
+    let y = AxisScale::of(points.iter().map(|point| point.2), 40.0, 5.0);
     let mut body = String::new();
     for (at, place, value) in points {
         dot(&mut body, class(at, winner, false), x.at(place), y.at(value), 3.0);

@@ -24,20 +24,20 @@ pub(super) fn status(state: &SearchState, trial: usize, winner: usize) -> &'stat
 }
 
 /// A trial on a rung; without a figure for a trial that failed before its first.
-struct Row<'a> {
+struct TrialRow<'a> {
     at: usize,
     trial: &'a Trial,
     rung: Option<u32>,
     figure: Option<&'a Figure>,
 }
 
-fn rows(state: &SearchState) -> Vec<Row<'_>> {
+fn rows(state: &SearchState) -> Vec<TrialRow<'_>> {
     let mut rows = Vec::new();
     for (at, trial) in state.trials.iter().enumerate() {
         if trial.figures.is_empty() {
-            rows.push(Row { at, trial, rung: None, figure: None });
+            rows.push(TrialRow { at, trial, rung: None, figure: None });
         }
-        rows.extend((1..).zip(&trial.figures).map(|(rung, figure)| Row {
+        rows.extend((1..).zip(&trial.figures).map(|(rung, figure)| TrialRow {
             at,
             trial,
             rung: Some(rung),
@@ -54,7 +54,7 @@ fn batch(state: &SearchState, winner: usize) -> std::result::Result<RecordBatch,
     let (mut epochs, mut all) = (UInt64Builder::new(), UInt64Builder::new());
     let (mut statuses, mut reasons) = (StringBuilder::new(), StringBuilder::new());
     let mut numbers: [Float64Builder; 7] = Default::default();
-    for Row { at, trial, rung, figure } in &rows {
+    for TrialRow { at, trial, rung, figure } in &rows {
         trials.append_value(*at as u32);
         rungs.append_option(*rung);
         epochs.append_option(figure.map(|figure| figure.epochs));

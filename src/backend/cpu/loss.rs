@@ -128,7 +128,7 @@ fn kept(cpu: &Cpu, problem: &Problem<'_>, cut: &Cut, du: &mut [f32], dv: &mut [f
         let blocks = problem.loss.columns.div_ceil(COLUMNS);
         let scores = cpu.scratch.take(blocks * cut.strip * STRIDE);
         let (users, rounded) = (PackedUsers::new(cpu, cut.strip, d), Rounded::new(cpu, cut.strip));
-        *sums = cpu.isa.run(Group { problem, rows, strip: cut.strip, users, scores, rounded, du, dv });
+        *sums = cpu.isa.run(StripGroup { problem, rows, strip: cut.strip, users, scores, rounded, du, dv });
     });
     if groups.len() > 1 {
         let len = dv.len();
@@ -162,7 +162,7 @@ impl Op for AddAll<'_> {
 }
 
 /// The strips of one group of rows.
-struct Group<'a> {
+struct StripGroup<'a> {
     problem: &'a Problem<'a>,
     rows: std::ops::Range<usize>,
     strip: usize,
@@ -174,7 +174,7 @@ struct Group<'a> {
     dv: &'a mut [f32],
 }
 
-impl Op for Group<'_> {
+impl Op for StripGroup<'_> {
     type Output = Sums;
     #[inline(always)]
     fn run<S: Simd>(mut self, s: S) -> Sums {
@@ -215,28 +215,28 @@ fn wide(cpu: &Cpu, problem: &Problem<'_>, cut: &Cut, du: &mut [f32], dv: &mut [f
     let parallel = b * c * d > 1 << 16;
     let parts = strips.iter().cloned().zip(du.chunks_mut(cut.strip * d)).zip(&mut states).zip(&mut sums).collect();
     cpu.threads.each(parallel, parts, |(((rows, du), state), sums)| {
-        let work = Work::new(cpu, cut.strip, d);
+        let work = StripWork::new(cpu, cut.strip, d);
         *sums = cpu.isa.run(WideRows { problem, rows, work, du, state });
     });
     let parts = ranges(c, COLUMNS).into_iter().zip(dv.chunks_mut(COLUMNS * d)).collect();
     cpu.threads.each(parallel, parts, |(columns, dv)| {
-        let work = Work::new(cpu, cut.strip, d);
+        let work = StripWork::new(cpu, cut.strip, d);
         cpu.isa.run(WideColumns { problem, strips: &strips, states: &states, columns, work, dv });
     });
     sums
 }
 
 /// What one strip and one block take.
-struct Work<'a> {
+struct StripWork<'a> {
     users: PackedUsers<'a>,
     p: scratch::Scratch<'a>,
     rounded: Rounded<'a>,
 }
 
-impl<'a> Work<'a> {
-    fn new(cpu: &'a Cpu, strip: usize, d: usize) -> Work<'a> {
+impl<'a> StripWork<'a> {
+    fn new(cpu: &'a Cpu, strip: usize, d: usize) -> StripWork<'a> {
         let (users, rounded) = (PackedUsers::new(cpu, strip, d), Rounded::new(cpu, strip));
-        Work { users, p: cpu.scratch.take(strip * STRIDE), rounded }
+        StripWork { users, p: cpu.scratch.take(strip * STRIDE), rounded }
     }
 }
 
@@ -244,7 +244,7 @@ impl<'a> Work<'a> {
 struct WideRows<'a> {
     problem: &'a Problem<'a>,
     rows: std::ops::Range<usize>,
-    work: Work<'a>,
+    work: StripWork<'a>,
     du: &'a mut [f32],
     state: &'a mut RowState,
 }
@@ -253,7 +253,7 @@ impl Op for WideRows<'_> {
     type Output = Sums;
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> Sums {
-        let (problem, rows, Work { mut users, mut p, mut rounded }) = (self.problem, self.rows, self.work);
+        let (problem, rows, StripWork { mut users, mut p, mut rounded }) = (self.problem, self.rows, self.work);
         problem.start(self.state, &rows);
         users.pack(s, problem.users(&rows), problem.loss.dim);
         for columns in ranges(problem.loss.columns, COLUMNS) {
@@ -274,7 +274,7 @@ struct WideColumns<'a> {
     strips: &'a [std::ops::Range<usize>],
     states: &'a [RowState],
     columns: std::ops::Range<usize>,
-    work: Work<'a>,
+    work: StripWork<'a>,
     dv: &'a mut [f32],
 }
 
@@ -282,7 +282,7 @@ impl Op for WideColumns<'_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let (problem, columns, Work { mut users, mut p, mut rounded }) = (self.problem, &self.columns, self.work);
+        let (problem, columns, StripWork { mut users, mut p, mut rounded }) = (self.problem, &self.columns, self.work);
         for (n, (rows, state)) in self.strips.iter().zip(self.states).enumerate() {
             let mut masks = problem.masks_at(rows, columns.start);
             users.pack(s, problem.users(rows), problem.loss.dim);

@@ -92,7 +92,7 @@ pub(crate) fn dense_step(
     let parts = w[..len]
         .chunks_mut(PIECE)
         .zip(dw[..len].chunks(PIECE))
-        .map(|(w, dw)| Dense {
+        .map(|(w, dw)| DenseUpdate {
             rule,
             w,
             dw,
@@ -104,7 +104,7 @@ pub(crate) fn dense_step(
     Ok(())
 }
 
-struct Dense<'a> {
+struct DenseUpdate<'a> {
     rule: StepConstants,
     w: &'a mut [f32],
     dw: &'a [f32],
@@ -112,7 +112,7 @@ struct Dense<'a> {
     state2: &'a mut [f32],
 }
 
-impl Op for Dense<'_> {
+impl Op for DenseUpdate<'_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {

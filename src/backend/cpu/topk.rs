@@ -215,19 +215,24 @@ pub(crate) fn topk(
     found.resize_with(blocks.len() * spans.len(), Vec::new);
     let tasks = found.iter_mut().enumerate().map(|(t, found)| {
         let (block, span) = (blocks[t / spans.len()].clone(), spans[t % spans.len()].clone());
-        (found, Task { items, search, block, span, method })
+        (found, ScanTask { items, search, block, span, method })
     });
     let parallel = rows * items.rows * items.dim > SMALL;
     let mut outputs: Vec<_> = ids.chunks_mut(k * size).zip(scores.chunks_mut(k * size)).collect();
     if spans.len() == 1 {
         // Each task writes its queries' results itself: lists of few queries live at a time.
         let tasks = tasks.zip(outputs).collect();
-        cpu.threads.each(parallel, tasks, |((_, task), (ids, scores)): ((_, Task<'_>), (&mut [u32], &mut [f32]))| {
-            for ((list, ids), scores) in cpu.isa.run(task).into_iter().zip(ids.chunks_mut(k)).zip(scores.chunks_mut(k))
-            {
-                list.write(ids, scores);
-            }
-        });
+        cpu.threads.each(
+            parallel,
+            tasks,
+            |((_, task), (ids, scores)): ((_, ScanTask<'_>), (&mut [u32], &mut [f32]))| {
+                for ((list, ids), scores) in
+                    cpu.isa.run(task).into_iter().zip(ids.chunks_mut(k)).zip(scores.chunks_mut(k))
+                {
+                    list.write(ids, scores);
+                }
+            },
+        );
         return Ok(());
     }
     cpu.threads.each(parallel, tasks.collect(), |(found, task)| *found = cpu.isa.run(task));
@@ -242,7 +247,7 @@ pub(crate) fn topk(
 }
 
 /// A block of queries against a span of items.
-struct Task<'a> {
+struct ScanTask<'a> {
     items: &'a CpuItems,
     search: &'a TopKQueries<'a>,
     block: Range<usize>,
@@ -250,13 +255,13 @@ struct Task<'a> {
     method: TopKMethod,
 }
 
-impl Task<'_> {
+impl ScanTask<'_> {
     fn query(&self, number: usize) -> &[f32] {
         &self.search.queries[number * self.items.dim..(number + 1) * self.items.dim]
     }
 }
 
-impl Op for Task<'_> {
+impl Op for ScanTask<'_> {
     type Output = Vec<TopKCandidates>;
 
     #[inline(always)]

@@ -9,7 +9,7 @@ use super::upload::Chunk;
 
 /// Values on the device: memory of its own, or a batch's input in a staging area.
 pub(crate) struct Buf<T> {
-    memory: Memory,
+    memory: Backing,
     address: u64,
     len: usize,
     values: PhantomData<T>,
@@ -17,7 +17,7 @@ pub(crate) struct Buf<T> {
 
 /// Held to keep the memory alive as long as the buffer.
 #[allow(dead_code)]
-enum Memory {
+enum Backing {
     Own(CudaSlice<u8>),
     /// What the area holds is another batch's after two batches.
     Staged(Arc<Chunk>),
@@ -28,13 +28,13 @@ impl<T> Buf<T> {
     pub(super) fn own(memory: CudaSlice<u8>, len: usize) -> Buf<T> {
         debug_assert!(len * size_of::<T>() <= memory.len());
         let address = memory.device_ptr(memory.stream()).0;
-        Buf { memory: Memory::Own(memory), address, len, values: PhantomData }
+        Buf { memory: Backing::Own(memory), address, len, values: PhantomData }
     }
 
     /// `len` values at `offset` bytes in a staging area.
     pub(super) fn staged(chunk: Arc<Chunk>, offset: usize, len: usize) -> Buf<T> {
         let address = chunk.address() + offset as u64;
-        Buf { memory: Memory::Staged(chunk), address, len, values: PhantomData }
+        Buf { memory: Backing::Staged(chunk), address, len, values: PhantomData }
     }
 
     /// The device address of the first value.
@@ -54,6 +54,6 @@ impl<T> Buf<T> {
 
     /// Whether the memory is its own, so that it may be written.
     pub(super) fn owned(&self) -> bool {
-        matches!(self.memory, Memory::Own(_))
+        matches!(self.memory, Backing::Own(_))
     }
 }

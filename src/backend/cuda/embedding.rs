@@ -18,19 +18,19 @@ const THREADS: usize = 256;
 const FLIGHT: usize = 2;
 
 /// A table's values on the device.
-struct Values {
+struct TableValues {
     address: u64,
     len: usize,
     /// Bytes of one.
     bytes: usize,
 }
 
-impl Values {
-    fn of(data: &TableData<Cuda>) -> Values {
+impl TableValues {
+    fn of(data: &TableData<Cuda>) -> TableValues {
         match data {
-            TableData::F32(x) => Values { address: x.ptr(), len: x.len(), bytes: 4 },
-            TableData::Bf16(x) => Values { address: x.ptr(), len: x.len(), bytes: 2 },
-            TableData::F16(x) => Values { address: x.ptr(), len: x.len(), bytes: 2 },
+            TableData::F32(x) => TableValues { address: x.ptr(), len: x.len(), bytes: 4 },
+            TableData::Bf16(x) => TableValues { address: x.ptr(), len: x.len(), bytes: 2 },
+            TableData::F16(x) => TableValues { address: x.ptr(), len: x.len(), bytes: 2 },
         }
     }
 }
@@ -93,7 +93,7 @@ pub(crate) fn forward(
         None => need(OP, bag.lookups >= bag.rows, format_args!("{} ids", bag.rows), bag.lookups)?,
         Some(offsets) => need_len(OP, "offsets", offsets.len(), bag.rows + 1)?,
     }
-    let values = Values::of(data);
+    let values = TableValues::of(data);
     need_len(OP, "the table", values.len, rows * dim)?;
     if dim == 0 || bag.rows == 0 {
         return Ok(());

@@ -3,7 +3,7 @@
 pub(super) mod plan;
 
 use plan::CHUNKS;
-pub(super) use plan::{Of, Product};
+pub(super) use plan::{Product, ProductKind};
 
 use super::kernels::Linear;
 use super::launch::args;
@@ -49,14 +49,14 @@ pub(super) fn product(
 ) -> Result<()> {
     let all = kernels(cuda)?;
     let (bf16, fp32) = match shape.of {
-        Of::Forward => {
+        ProductKind::Forward => {
             ([&all.linear_fwd_bf16_64, &all.linear_fwd_bf16_128], [&all.linear_fwd_fp32_64, &all.linear_fwd_fp32_128])
         }
-        Of::BackwardX => (
+        ProductKind::BackwardX => (
             [&all.linear_bwd_x_bf16_64, &all.linear_bwd_x_bf16_128],
             [&all.linear_bwd_x_fp32_64, &all.linear_bwd_x_fp32_128],
         ),
-        Of::BackwardW => (
+        ProductKind::BackwardW => (
             [&all.linear_bwd_w_bf16_64, &all.linear_bwd_w_bf16_128],
             [&all.linear_bwd_w_fp32_64, &all.linear_bwd_w_fp32_128],
         ),
@@ -142,7 +142,7 @@ pub(crate) fn forward(
     let x = tiles(cuda, &x)?;
     let w = tiles(cuda, &Mat::dense(w, n, k))?;
     let to = ProductOutput { ptr: y.buf.ptr_at(y.col), stride: y.stride, split: 0 };
-    product(cuda, &Product::new(Of::Forward, rows, n, k), &to, &x, &w, b.ptr(), relu)
+    product(cuda, &Product::new(ProductKind::Forward, rows, n, k), &to, &x, &w, b.ptr(), relu)
 }
 
 /// See [`Operations::linear_bwd`](crate::backend::Operations::linear_bwd).
@@ -182,7 +182,7 @@ pub(crate) fn backward(cuda: &Cuda, grads: LinearGrads<'_, Cuda>, pass: LinearPa
         return Ok(());
     }
     let x = tiles(cuda, &x)?;
-    let shape = Product::new(Of::BackwardW, n, k, rows);
+    let shape = Product::new(ProductKind::BackwardW, n, k, rows);
     if shape.splits() == 1 {
         product(cuda, &shape, &ProductOutput { ptr: dw.ptr(), stride: k, split: 0 }, &dy, &x, 0, false)?;
     } else {
@@ -194,7 +194,7 @@ pub(crate) fn backward(cuda: &Cuda, grads: LinearGrads<'_, Cuda>, pass: LinearPa
     if let Some(dx) = dx {
         let w = tiles(cuda, &Mat::dense(w, n, k))?;
         let to = ProductOutput { ptr: dx.buf.ptr_at(dx.col), stride: dx.stride, split: 0 };
-        product(cuda, &Product::new(Of::BackwardX, rows, k, n), &to, &dy, &w, 0, false)?;
+        product(cuda, &Product::new(ProductKind::BackwardX, rows, k, n), &to, &dy, &w, 0, false)?;
     }
     Ok(())
 }

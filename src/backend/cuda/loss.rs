@@ -28,7 +28,7 @@ const THREADS: usize = 256;
 const CALL: usize = 24;
 
 /// What `loss_prepare` makes.
-struct Prepared {
+struct PreparedLoss {
     /// A `LossCall`.
     call: Buf<u8>,
     /// By column.
@@ -44,7 +44,7 @@ struct Prepared {
 }
 
 /// What the last product needs of the rows.
-struct Rows {
+struct RowTerms {
     offset: Buf<f32>,
     gap: Buf<f32>,
     /// Loss and slope of each.
@@ -101,12 +101,12 @@ fn products<'a>(kernels: &'a Kernels, shape: &LossTiling) -> (&'a Kernel, &'a Ke
     }
 }
 
-fn prepare(cuda: &Cuda, loss: &SoftmaxLoss<'_, Cuda>, shape: &LossTiling) -> Result<Prepared> {
+fn prepare(cuda: &Cuda, loss: &SoftmaxLoss<'_, Cuda>, shape: &LossTiling) -> Result<PreparedLoss> {
     let (b, c, d) = (loss.rows, loss.columns, loss.dim);
     let (rows, columns) = (b.next_multiple_of(PAD), c.next_multiple_of(PAD));
     let lo = cuda.precision() == Precision::Fp32;
     let ids = |len| loss.ids.is_some().then(|| cuda.scratch::<u32>(len)).transpose();
-    let prepared = Prepared {
+    let prepared = PreparedLoss {
         call: cuda.scratch(CALL)?,
         bias2: cuda.scratch(columns)?,
         candidate_ids: ids(columns)?,
@@ -152,8 +152,8 @@ fn users(
     grads: &SoftmaxGrads<'_, Cuda>,
     loss: &SoftmaxLoss<'_, Cuda>,
     shape: &LossTiling,
-    prepared: &Prepared,
-) -> Result<Rows> {
+    prepared: &PreparedLoss,
+) -> Result<RowTerms> {
     let (b, c, d) = (loss.rows, loss.columns, loss.dim);
     let ColumnSplit { blocks: row_blocks, splits, tiles } = shape.split(b, c);
     let sums = cuda.scratch::<f32>(2 * splits * b)?;
@@ -198,7 +198,7 @@ fn users(
     unsafe { cuda.launch(kernel, grid, shape.threads as u32, shape.forward_shared(), &arguments) }?;
 
     let padded = b.next_multiple_of(PAD);
-    let rows = Rows { offset: cuda.scratch(padded)?, gap: cuda.scratch(padded)?, terms: cuda.scratch(2 * b)? };
+    let rows = RowTerms { offset: cuda.scratch(padded)?, gap: cuda.scratch(padded)?, terms: cuda.scratch(2 * b)? };
     let arguments = args![
         grads.users.ptr(),
         rows.terms.ptr(),
@@ -236,8 +236,8 @@ fn candidates(
     grads: &SoftmaxGrads<'_, Cuda>,
     loss: &SoftmaxLoss<'_, Cuda>,
     shape: &LossTiling,
-    prepared: &Prepared,
-    rows: &Rows,
+    prepared: &PreparedLoss,
+    rows: &RowTerms,
 ) -> Result<()> {
     let (b, c, d) = (loss.rows, loss.columns, loss.dim);
     let ColumnSplit { blocks: row_blocks, splits, tiles } = shape.split(c, b);

@@ -43,7 +43,7 @@ impl Chunk {
 }
 
 /// One staging area.
-struct Area {
+struct StagingArea {
     /// The last one is being filled; earlier ones were too small for the batch.
     chunks: Vec<Arc<Chunk>>,
     used: usize,
@@ -54,14 +54,14 @@ struct Area {
 
 /// Both areas.
 pub(super) struct Uploads {
-    areas: [Area; 2],
+    areas: [StagingArea; 2],
     turn: usize,
     copied: CudaEvent,
 }
 
 impl Uploads {
     pub(super) fn new(context: &Context) -> Result<Uploads> {
-        let area = || Ok(Area { chunks: Vec::new(), used: 0, copied: 0, done: context.event()? });
+        let area = || Ok(StagingArea { chunks: Vec::new(), used: 0, copied: 0, done: context.event()? });
         Ok(Uploads { areas: [area()?, area()?], turn: 0, copied: context.event()? })
     }
 

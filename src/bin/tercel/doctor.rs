@@ -38,7 +38,7 @@ pub struct Args {
 }
 
 #[derive(Serialize)]
-struct Report {
+struct HostReport {
     version: &'static str,
     target: String,
     cores: usize,
@@ -81,7 +81,7 @@ pub fn run(args: &Args, out: &Output) -> Result<()> {
     // Opened for real, with every kernel loaded: what training would meet is met here.
     let cuda = CudaInfo::read(0);
     let Choice { device, reason } = Device::Auto.choose()?;
-    let report = Report {
+    let report = HostReport {
         version: env!("CARGO_PKG_VERSION"),
         target: format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS),
         cores: std::thread::available_parallelism().map_or(1, usize::from),

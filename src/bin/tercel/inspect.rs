@@ -212,15 +212,15 @@ fn dataset(path: &Path, out: &Output) -> Result<()> {
 }
 
 /// A model folder whose files have been compared with their checksums.
-struct Checked {
+struct VerifiedModel {
     info: ModelInfo,
     state: Option<TrainerState>,
     checked: usize,
     tensors: Vec<(String, String, Vec<u64>)>,
 }
 
-impl Checked {
-    fn of(dir: &ModelDir) -> Result<Checked> {
+impl VerifiedModel {
+    fn of(dir: &ModelDir) -> Result<VerifiedModel> {
         let info = dir.info()?;
         let state = dir.state()?;
         let mut checked = 0;
@@ -248,15 +248,15 @@ impl Checked {
         if metrics.exists() {
             read_json::<serde_json::Map<String, Value>>(&metrics)?;
         }
-        Ok(Checked { info, state, checked, tensors })
+        Ok(VerifiedModel { info, state, checked, tensors })
     }
 }
 
 fn model(path: &Path, out: &Output) -> Result<()> {
     let dir = ModelDir::new(path);
     let missing = || Error::checkpoint(path, "the model no longer exists");
-    let checked = settled(&dir.file("config.json"), missing, |_| Checked::of(&dir))?;
-    let Checked { info, state, checked, tensors } = checked;
+    let checked = settled(&dir.file("config.json"), missing, |_| VerifiedModel::of(&dir))?;
+    let VerifiedModel { info, state, checked, tensors } = checked;
     let values: u64 = tensors.iter().map(|(_, _, shape)| shape.iter().product::<u64>()).sum();
     let (epoch, steps) = state.as_ref().map_or((0, 0), |state| (state.epoch_losses.len(), state.step));
     let finished = info.parameters.is_some();

@@ -49,8 +49,8 @@ impl Dataset {
         let shards: Vec<_> = old.train.files.iter().map(open).collect::<Result<_>>()?;
         let source = TrainingRows::new(shards, [old.users.rows, old.items.rows])?;
         let mut found = None;
-        for way in HoldOutMethod::all(old) {
-            if let Some(rule) = way.rule(&source, self, seed)?
+        for method in HoldOutMethod::all(old) {
+            if let Some(rule) = method.rule(&source, self, seed)?
                 && let Some(parts) = source.divide(&making, &rule)?
             {
                 found = Some((rule.kind(), parts));
@@ -58,7 +58,7 @@ impl Dataset {
             }
             making.draft.clear()?;
         }
-        let Some((kind, Parts { train, valid, counts: [user_counts, item_counts] })) = found else {
+        let Some((kind, DividedRows { train, valid, counts: [user_counts, item_counts] })) = found else {
             let reason = format!(
                 "none of its {} training rows can be held out: each is the only row of its user or of its item",
                 old.train.rows
@@ -150,7 +150,7 @@ struct TrainingRows {
 }
 
 /// The training rows, divided.
-struct Parts {
+struct DividedRows {
     train: SplitInfo,
     valid: SplitInfo,
     /// Training rows of each user and of each item.
@@ -203,7 +203,7 @@ impl TrainingRows {
     /// Writes the shards of both parts; `None` where no row is held out. A row that is chosen stays where its user or its
     /// item had none in training so far: rows that are not chosen are counted first, then those that stay, in order. Of
     /// chosen rows that can each be spared, one at least is held out: the last.
-    fn divide(&self, making: &Making<'_>, rule: &HoldOutRule) -> Result<Option<Parts>> {
+    fn divide(&self, making: &Making<'_>, rule: &HoldOutRule) -> Result<Option<DividedRows>> {
         let mut kept = [memory::zeros(self.limits[0] as usize, WHAT)?, memory::zeros(self.limits[1] as usize, WHAT)?];
         let chosen = |rows: &Rows<'_>, i: usize, first: u64| {
             let (user, item) = (rows.users[i], rows.items[i]);
@@ -238,7 +238,7 @@ impl TrainingRows {
         if valid.rows() == 0 {
             return Ok(None);
         }
-        Ok(Some(Parts { train: train.finish()?, valid: valid.finish()?, counts: kept }))
+        Ok(Some(DividedRows { train: train.finish()?, valid: valid.finish()?, counts: kept }))
     }
 }
 

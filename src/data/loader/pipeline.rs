@@ -67,7 +67,7 @@ enum Slot {
     },
 }
 
-enum Task {
+enum LoaderTask {
     Build { number: u64, window: Window },
     Prepare { batch: u64, window: Arc<Window> },
 }
@@ -188,27 +188,27 @@ impl<P: Prepare> Shared<P> {
             };
             drop(state);
             state = match task {
-                Task::Build { number, window } => self.build(number, window),
-                Task::Prepare { batch, window } => self.prepare(batch, window),
+                LoaderTask::Build { number, window } => self.build(number, window),
+                LoaderTask::Prepare { batch, window } => self.prepare(batch, window),
             };
         }
     }
 
-    fn next_task(&self, state: &mut State<P::Output>) -> Option<Task> {
+    fn next_task(&self, state: &mut State<P::Output>) -> Option<LoaderTask> {
         let batch = state.next_batch;
         if batch < state.end
             && batch < state.delivered + self.depth
             && let Some(Slot::Built { window, .. }) = state.windows.get(&(batch / self.inner.batches_per_window()))
         {
             state.next_batch += 1;
-            return Some(Task::Prepare { batch, window: window.clone() });
+            return Some(LoaderTask::Prepare { batch, window: window.clone() });
         }
         let number = state.next_window;
         let first = number.saturating_mul(self.inner.batches_per_window());
         if first < state.end && state.windows.len() < self.max_windows {
             state.next_window += 1;
             state.windows.insert(number, Slot::Building);
-            return Some(Task::Build { number, window: state.spare.pop().unwrap_or_default() });
+            return Some(LoaderTask::Build { number, window: state.spare.pop().unwrap_or_default() });
         }
         None
     }

@@ -103,8 +103,8 @@ impl Graph {
     fn link(&mut self, points: &Points, pool: &rayon::ThreadPool, round: &[u32]) {
         let chosen: Vec<Vec<Vec<u32>>> = pool.install(|| {
             let search =
-                |seen: &mut Seen, (place, &row): (usize, &u32)| self.choose(points, row, &round[..place], seen);
-            round.par_iter().enumerate().with_min_len(16).map_init(|| Seen::new(self.rows()), search).collect()
+                |seen: &mut VisitedRows, (place, &row): (usize, &u32)| self.choose(points, row, &round[..place], seen);
+            round.par_iter().enumerate().with_min_len(16).map_init(|| VisitedRows::new(self.rows()), search).collect()
         });
         // Links back: who is new at each end.
         let mut back: Vec<(u8, u32, u32)> = Vec::new();
@@ -128,7 +128,7 @@ impl Graph {
     }
 
     /// The links of a new row on each of its levels. `before` are rows of its round that come before it.
-    fn choose(&self, points: &Points, row: u32, before: &[u32], seen: &mut Seen) -> Vec<Vec<u32>> {
+    fn choose(&self, points: &Points, row: u32, before: &[u32], seen: &mut VisitedRows) -> Vec<Vec<u32>> {
         let (own, top) = (self.level(row), self.top());
         let mut start = vec![Near { distance: points.distance(row, self.entry), row: self.entry }];
         for level in (own + 1..=top).rev() {
@@ -157,7 +157,7 @@ impl Graph {
         start: Vec<Near>,
         level: u8,
         sight: usize,
-        seen: &mut Seen,
+        seen: &mut VisitedRows,
     ) -> Vec<Near> {
         seen.clear();
         start.iter().for_each(|near| _ = seen.insert(near.row));
@@ -220,14 +220,14 @@ fn select(points: &Points, near: &[Near], count: usize) -> Vec<u32> {
 }
 
 /// Rows that a search has met.
-struct Seen {
+struct VisitedRows {
     marks: Vec<u32>,
     mark: u32,
 }
 
-impl Seen {
-    fn new(rows: usize) -> Seen {
-        Seen { marks: vec![0; rows], mark: 0 }
+impl VisitedRows {
+    fn new(rows: usize) -> VisitedRows {
+        VisitedRows { marks: vec![0; rows], mark: 0 }
     }
 
     fn clear(&mut self) {
@@ -275,7 +275,7 @@ mod tests {
     fn searches_find_what_an_exact_search_finds() {
         let points = points(3000, 24);
         let graph = build(&points, 0);
-        let mut seen = Seen::new(graph.rows());
+        let mut seen = VisitedRows::new(graph.rows());
         let (mut hits, mut wanted) = (0, 0);
         for row in (0..3000).step_by(10) {
             let mut exact: Vec<f32> = (0..3000).map(|other| points.distance(row, other)).collect();

@@ -16,21 +16,21 @@ pub(super) const fn width(level: u8) -> usize {
 /// The lists of every row on every level that it has.
 pub(super) struct Links {
     levels: Vec<u8>,
-    base: Lists,
-    upper: Lists,
+    base: LinkLists,
+    upper: LinkLists,
     /// The list of each row's level 1 in `upper`; those of its further levels follow.
     starts: Vec<u32>,
 }
 
-struct Lists {
+struct LinkLists {
     width: usize,
     counts: Vec<u8>,
     slots: Vec<u32>,
 }
 
-impl Lists {
-    fn new(lists: usize, width: usize) -> Lists {
-        Lists { width, counts: vec![0; lists], slots: vec![0; lists * width] }
+impl LinkLists {
+    fn new(lists: usize, width: usize) -> LinkLists {
+        LinkLists { width, counts: vec![0; lists], slots: vec![0; lists * width] }
     }
 
     fn get(&self, list: usize) -> &[u32] {
@@ -55,7 +55,7 @@ impl Links {
             starts.push(upper);
             upper = upper.checked_add(u32::from(level)).ok_or_else(|| unfit("too many rows for a graph"))?;
         }
-        let (base, upper) = (Lists::new(levels.len(), BASE_WIDTH), Lists::new(upper as usize, WIDTH));
+        let (base, upper) = (LinkLists::new(levels.len(), BASE_WIDTH), LinkLists::new(upper as usize, WIDTH));
         Ok(Links { levels, base, upper, starts })
     }
 

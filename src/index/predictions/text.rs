@@ -65,26 +65,26 @@ pub(super) struct PlaceLine<'a> {
 #[derive(Serialize)]
 pub(super) struct UserLine<'a> {
     user: Id<'a>,
-    items: Items<'a>,
-    scores: Scores<'a>,
+    items: RowItems<'a>,
+    scores: RowScores<'a>,
 }
 
 impl<'a> UserLine<'a> {
     pub(super) fn new(user: RawId<'a>, places: &'a [Place<'a>]) -> UserLine<'a> {
-        UserLine { user: Id(user), items: Items(places), scores: Scores(places) }
+        UserLine { user: Id(user), items: RowItems(places), scores: RowScores(places) }
     }
 }
 
-struct Items<'a>(&'a [Place<'a>]);
-struct Scores<'a>(&'a [Place<'a>]);
+struct RowItems<'a>(&'a [Place<'a>]);
+struct RowScores<'a>(&'a [Place<'a>]);
 
-impl Serialize for Items<'_> {
+impl Serialize for RowItems<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_seq(self.0.iter().map(|place| Id(place.item)))
     }
 }
 
-impl Serialize for Scores<'_> {
+impl Serialize for RowScores<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_seq(self.0.iter().map(|place| place.score))
     }

@@ -3,7 +3,7 @@
 use std::io;
 
 use super::texts::{APPEARANCES, COLOURS, INDEXES, TYPES, padded};
-use super::{DAYS, LAST_WEEK, Output, Sizes};
+use super::{CountedFile, DAYS, LAST_WEEK, Sizes};
 use crate::rng::{Rng, mix};
 
 /// Marks the random numbers of articles.
@@ -133,7 +133,7 @@ impl Articles {
         self.all[number as usize].prices[usize::from(down)].as_bytes()
     }
 
-    pub(super) fn write(&self, out: &mut Output) -> io::Result<()> {
+    pub(super) fn write(&self, out: &mut CountedFile) -> io::Result<()> {
         out.push(
             b"article_id,product_code,prod_name,product_type_no,product_type_name,product_group_name,\
 graphical_appearance_no,graphical_appearance_name,colour_group_code,colour_group_name,perceived_colour_value_id,\
@@ -183,7 +183,7 @@ detail_desc\n",
     }
 
     /// The best articles of each cluster in the last week.
-    pub(super) fn write_truth(&self, out: &mut Output) -> io::Result<()> {
+    pub(super) fn write_truth(&self, out: &mut CountedFile) -> io::Result<()> {
         out.push(b"cluster,rank,article_id,probability\n")?;
         for (cluster, members) in self.clusters.iter().enumerate() {
             let week = |number: u32| (DAYS - LAST_WEEK..DAYS).map(|day| self.weight(number, day)).sum::<f64>();

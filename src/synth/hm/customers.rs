@@ -4,7 +4,7 @@ use std::io;
 
 use super::articles::unit;
 use super::texts::hex_id;
-use super::{Output, Sizes};
+use super::{CountedFile, Sizes};
 use crate::rng::Rng;
 
 /// Marks the random numbers of customers, and their ids.
@@ -51,7 +51,7 @@ impl Customers {
         hex_id(out, self.seed, CUSTOMER, u64::from(number));
     }
 
-    pub(super) fn write(&self, out: &mut Output) -> io::Result<()> {
+    pub(super) fn write(&self, out: &mut CountedFile) -> io::Result<()> {
         out.push(b"customer_id,FN,Active,club_member_status,fashion_news_frequency,age,postal_code\n")?;
         let mut lines = Vec::new();
         for number in 0..self.tastes.len() as u32 {
@@ -77,7 +77,7 @@ impl Customers {
     }
 
     /// Each customer's clusters.
-    pub(super) fn write_truth(&self, out: &mut Output) -> io::Result<()> {
+    pub(super) fn write_truth(&self, out: &mut CountedFile) -> io::Result<()> {
         out.push(b"customer_id,main,second\n")?;
         let mut lines = Vec::new();
         for (number, [main, second]) in (0..).zip(&self.tastes) {
@@ -88,7 +88,7 @@ impl Customers {
         out.push(&lines)
     }
 
-    fn flush(&self, lines: &mut Vec<u8>, number: u32, out: &mut Output) -> io::Result<()> {
+    fn flush(&self, lines: &mut Vec<u8>, number: u32, out: &mut CountedFile) -> io::Result<()> {
         if (number as usize + 1).is_multiple_of(LINES) {
             out.push(lines)?;
             lines.clear();

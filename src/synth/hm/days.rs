@@ -6,7 +6,7 @@ use std::ops::Range;
 use super::articles::{Articles, Day, unit};
 use super::customers::Customers;
 use super::texts::date;
-use super::{DAYS, MAIN, Output, SECOND, Sizes};
+use super::{CountedFile, DAYS, MAIN, SECOND, Sizes};
 use crate::rng::Rng;
 use crate::threads::Threads;
 
@@ -21,7 +21,7 @@ const ANOTHER: f64 = 0.68;
 
 /// Writes all days; answers how many lines that were.
 pub(super) fn write(
-    out: &mut Output,
+    out: &mut CountedFile,
     threads: &Threads,
     seed: u64,
     sizes: &Sizes,

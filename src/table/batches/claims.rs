@@ -30,7 +30,7 @@ pub(super) enum Which {
 }
 
 /// A file, and how long it is.
-struct Bytes<'a> {
+struct SizedFile<'a> {
     path: &'a Path,
     file: &'a File,
     len: u64,
@@ -41,7 +41,7 @@ struct Bytes<'a> {
 /// # Errors
 /// [`Error::Damaged`], [`Error::Io`], or [`Error::OutOfMemory`] for a claim that may be true but is too much for this host.
 pub(super) fn check_file(path: &Path, file: &File, which: Which) -> Result<()> {
-    let bytes = Bytes::new(path, file)?;
+    let bytes = SizedFile::new(path, file)?;
     let bad = |what: &str| Error::damaged(path, "footer", what);
     let tail_start = bytes.len.checked_sub(TAIL).ok_or_else(|| bad("the file is too short for one"))?;
     let tail: [u8; 4] = bytes.word(tail_start)?;
@@ -77,7 +77,7 @@ pub(super) fn check_file(path: &Path, file: &File, which: Which) -> Result<()> {
 /// # Errors
 /// As [`check_file`].
 pub(super) fn check_stream(path: &Path, file: &File) -> Result<()> {
-    let bytes = Bytes::new(path, file)?;
+    let bytes = SizedFile::new(path, file)?;
     let (mut at, mut n) = (0, 0);
     while at + 4 <= bytes.len {
         let name = format!("message {n}");
@@ -106,10 +106,10 @@ pub(super) fn check_stream(path: &Path, file: &File) -> Result<()> {
     Ok(())
 }
 
-impl<'a> Bytes<'a> {
-    fn new(path: &'a Path, file: &'a File) -> Result<Bytes<'a>> {
+impl<'a> SizedFile<'a> {
+    fn new(path: &'a Path, file: &'a File) -> Result<SizedFile<'a>> {
         let len = file.metadata().map_err(|e| Error::io(path, e))?.len();
-        Ok(Bytes { path, file, len })
+        Ok(SizedFile { path, file, len })
     }
 
     fn word<const N: usize>(&self, at: u64) -> Result<[u8; N]> {

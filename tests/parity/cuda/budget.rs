@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::super::linear::{Of, Product, plan};
+use super::super::linear::{Product, ProductKind, plan};
 use super::super::{norm, tiles};
 use super::*;
 use crate::backend::{LinearGrads, LinearPass, Mat, MatMut, Memory, Operations};
@@ -113,9 +113,9 @@ fn linear_layers_do_what_they_must_cuda() {
         let pass = LinearPass { y: Mat::dense(&y, rows, outs), x: x(), w: &w, relu: true };
         cuda.linear_bwd(grads, pass).expect("fits");
         for (of, kernel, m, n, k) in [
-            (Of::Forward, "fwd", rows, outs, ins),
-            (Of::BackwardX, "bwd_x", rows, ins, outs),
-            (Of::BackwardW, "bwd_w", outs, ins, rows),
+            (ProductKind::Forward, "fwd", rows, outs, ins),
+            (ProductKind::BackwardX, "bwd_x", rows, ins, outs),
+            (ProductKind::BackwardW, "bwd_w", outs, ins, rows),
         ] {
             let shape = Product::new(of, m, n, k);
             let grid = [shape.blocks(), 1, shape.splits()];
@@ -126,7 +126,7 @@ fn linear_layers_do_what_they_must_cuda() {
             product.multiplies(shape.floor_flops(precise));
             product.has_few_conflicts();
         }
-        let shape = Product::new(Of::BackwardW, outs, ins, rows);
+        let shape = Product::new(ProductKind::BackwardW, outs, ins, rows);
         assert_eq!(shape.splits(), 2, "the sum of splits is measured too");
         let Some(sum) = counted(&cuda, "linear_sum", [outs * ins / 128, 1, 1]) else { return };
         sum.moves(plan::sum_floor_bytes(2, outs, ins), 1.10);

@@ -1,6 +1,6 @@
 //! Linear layers.
 
-use super::super::linear::{self, Of, Product, ProductOutput, plan};
+use super::super::linear::{self, Product, ProductKind, ProductOutput, plan};
 use super::super::tiles::Tiles;
 use super::*;
 use crate::Error;
@@ -128,7 +128,7 @@ fn long_batches_are_summed_in_splits_cuda() {
     }
 }
 
-/// `rows` x `cols` of A or B^T, as `Of` wants it in memory: rows of k, or turned.
+/// `rows` x `cols` of A or B^T, as `ProductKind` wants it in memory: rows of k, or turned.
 fn operand(cuda: &Cuda, x: &[f32], k: usize, turned: bool) -> Tiles {
     let mn = x.len() / k;
     let laid = if turned { (0..x.len()).map(|i| x[i % mn * k + i / mn]).collect() } else { x.to_vec() };
@@ -145,9 +145,9 @@ fn every_kernel_and_block_size_cuda() {
             let mut random = Random((m + n + k) as u64);
             let (a, b) = (random.vec(m * k, 1.0), random.vec(n * k, 1.0));
             let expected = naive::linear::forward(&wide(&a), &wide(&b), &vec![0.0; n], false);
-            for of in [Of::Forward, Of::BackwardX, Of::BackwardW] {
-                let tiles_a = operand(&cuda, &a, k, of == Of::BackwardW);
-                let tiles_b = operand(&cuda, &b, k, of != Of::Forward);
+            for of in [ProductKind::Forward, ProductKind::BackwardX, ProductKind::BackwardW] {
+                let tiles_a = operand(&cuda, &a, k, of == ProductKind::BackwardW);
+                let tiles_b = operand(&cuda, &b, k, of != ProductKind::Forward);
                 // Rows that begin on 8 bytes (pairs of values are stored), and rows that do not.
                 let bits = [(64, 2), (128, 3), (128, 2)].map(|(block_rows, beyond)| {
                     let shape = Product { block_rows, ..Product::new(of, m, n, k) };

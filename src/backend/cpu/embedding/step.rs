@@ -65,8 +65,15 @@ pub(crate) fn backward_step(
     if dim == 0 {
         return Ok(());
     }
-    let work =
-        Work { plan, grads, rule: StepConstants::new(step), kind: step.kind, key: run_key(step), dim, table: *number };
+    let work = StepWork {
+        plan,
+        grads,
+        rule: StepConstants::new(step),
+        kind: step.kind,
+        key: run_key(step),
+        dim,
+        table: *number,
+    };
     let states = States { state1, state2, width1, width2 };
     match data {
         TableData::F32(data) => run(cpu, &work, data, rows, states),
@@ -76,7 +83,7 @@ pub(crate) fn backward_step(
 }
 
 /// What all tasks share.
-struct Work<'a> {
+struct StepWork<'a> {
     plan: &'a GradientPlan<'a, Cpu>,
     grads: &'a [Mat<'a, Cpu>],
     rule: StepConstants,
@@ -95,7 +102,7 @@ struct States<'a> {
 }
 
 /// Cuts the unique rows by their positions, and with them the table: each task owns a range of rows.
-fn run<T: Stored>(cpu: &Cpu, work: &Work<'_>, data: &mut [T], rows: usize, states: States<'_>) -> Result<()> {
+fn run<T: Stored>(cpu: &Cpu, work: &StepWork<'_>, data: &mut [T], rows: usize, states: States<'_>) -> Result<()> {
     let (plan, dim) = (work.plan, work.dim);
     need_len("embedding_bag_bwd_step", "the table", data.len(), rows * dim)?;
     let States { mut state1, mut state2, width1, width2 } = states;
@@ -116,7 +123,7 @@ fn run<T: Stored>(cpu: &Cpu, work: &Work<'_>, data: &mut [T], rows: usize, state
         (data, state1, state2) = (tail, tail1, tail2);
         let states = States { state1: head1, state2: head2, width1, width2 };
         let scratch = cpu.scratch.take(3 * dim);
-        tasks.push(Rows { work, data: head, states, first, unique: from..u + 1, scratch });
+        tasks.push(RowRange { work, data: head, states, first, unique: from..u + 1, scratch });
         (from, first) = (u + 1, end);
     }
     cpu.threads.each(plan.lookups * dim > SMALL, tasks, |task| cpu.isa.run(task));
@@ -124,8 +131,8 @@ fn run<T: Stored>(cpu: &Cpu, work: &Work<'_>, data: &mut [T], rows: usize, state
 }
 
 /// A range of unique rows with their part of the table, which starts at row `first`.
-struct Rows<'a, T> {
-    work: &'a Work<'a>,
+struct RowRange<'a, T> {
+    work: &'a StepWork<'a>,
     data: &'a mut [T],
     states: States<'a>,
     first: usize,
@@ -133,12 +140,12 @@ struct Rows<'a, T> {
     scratch: Scratch<'a>,
 }
 
-impl<T: Stored> Op for Rows<'_, T> {
+impl<T: Stored> Op for RowRange<'_, T> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(mut self, s: S) {
-        let Work { plan, rule, dim, .. } = *self.work;
+        let StepWork { plan, rule, dim, .. } = *self.work;
         let States { state1, state2, width1, width2 } = self.states;
         let (sum, rest) = self.scratch.split_at_mut(dim);
         let (part, wide) = rest.split_at_mut(dim);
@@ -184,7 +191,7 @@ fn apply<S: Simd>(
     }
 }
 
-impl Work<'_> {
+impl StepWork<'_> {
     /// The gradient row at `position`, counted through all gradients.
     #[inline(always)]
     fn gradient(&self, position: u32) -> &[f32] {

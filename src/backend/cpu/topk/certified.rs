@@ -5,7 +5,7 @@
 use super::candidates::TopKCandidates;
 use super::codes::{Panel, QueryCode};
 use super::shortlist::{Entry, Shortlist};
-use super::{CpuItems, ItemView, Task, scan as fp32};
+use super::{CpuItems, ItemView, ScanTask, scan as fp32};
 use crate::backend::cpu::simd::{GROUP, Op, PANEL, Pass, Simd, query_code_at, scan_codes, score_rows};
 
 /// Items of a block that all queries of a task see before the next one: their codes stay in the second cache.
@@ -88,7 +88,7 @@ impl Op for Score<'_> {
 
 /// The short lists of a task's queries.
 #[inline(always)]
-pub(super) fn scan<S: Simd>(s: S, task: &Task<'_>) -> Vec<TopKCandidates> {
+pub(super) fn scan<S: Simd>(s: S, task: &ScanTask<'_>) -> Vec<TopKCandidates> {
     let (items, numbers) = (task.items, task.block.clone());
     let width = items.codes.width;
     let mut groups = vec![Group::empty(); numbers.len().div_ceil(GROUP)];

@@ -2,7 +2,7 @@
 //! best score so far; what passes goes to the query's short list, which is cut back to k when full.
 
 use super::candidates::TopKCandidates;
-use super::{BLOCK, Task};
+use super::{BLOCK, ScanTask};
 use crate::backend::cpu::simd::{GROUP, PANEL, Pass, Simd, pack_items, query_at, scan_panel};
 
 /// Groups that see a panel one after another, while it is in the first cache.
@@ -16,7 +16,7 @@ pub(super) fn up_to(n: usize) -> u32 {
 
 /// The short lists of the queries `numbers` of a task.
 #[inline(always)]
-pub(super) fn scan<S: Simd>(s: S, task: &Task<'_>, numbers: &[usize]) -> Vec<TopKCandidates> {
+pub(super) fn scan<S: Simd>(s: S, task: &ScanTask<'_>, numbers: &[usize]) -> Vec<TopKCandidates> {
     if numbers.is_empty() {
         return Vec::new();
     }

@@ -1,6 +1,6 @@
 //! Sums of the touched rows' gradients and the rows' step.
 
-use super::{THREADS, Values, address, log_lanes};
+use super::{THREADS, TableValues, address, log_lanes};
 use crate::Result;
 use crate::backend::cuda::kernels::{Embedding, Kernel};
 use crate::backend::cuda::launch::{Arg, args};
@@ -123,7 +123,7 @@ pub(crate) fn backward_step(
     };
     need_len(OP, "state 1", state1.as_ref().map_or(0, |x| x.len()), rows * width1)?;
     need_len(OP, "state 2", state2.as_ref().map_or(0, |x| x.len()), rows * width2)?;
-    let values = Values::of(data);
+    let values = TableValues::of(data);
     need_len(OP, "the table", values.len, rows * dim)?;
     if dim == 0 || lookups == 0 {
         return Ok(());

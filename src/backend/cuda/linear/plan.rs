@@ -28,7 +28,7 @@ pub(super) fn chunk_rows(rows: usize) -> usize {
 
 /// Which product of a layer; each is a kernel of its own, by the order of its operands in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Of {
+pub(crate) enum ProductKind {
     /// `y = x w^T`: m rows, n outputs, k inputs; x and w in rows of k.
     Forward,
     /// `dx = dy w`: m rows, n inputs, k outputs; dy in rows of k, w in rows of n.
@@ -41,7 +41,7 @@ pub(crate) enum Of {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Product {
     /// Which operands.
-    pub of: Of,
+    pub of: ProductKind,
     /// Rows of C.
     pub m: usize,
     /// Columns of C.
@@ -54,7 +54,7 @@ pub(crate) struct Product {
 
 impl Product {
     /// The product, in blocks of the better size.
-    pub(crate) fn new(of: Of, m: usize, n: usize, k: usize) -> Product {
+    pub(crate) fn new(of: ProductKind, m: usize, n: usize, k: usize) -> Product {
         let tall = Product { of, m, n, k, block_rows: 128 };
         let block_rows = if tall.blocks() * tall.splits() >= FULL { 128 } else { 64 };
         Product { block_rows, ..tall }
@@ -63,9 +63,9 @@ impl Product {
     /// Columns of A and of B as they lie in memory.
     pub(super) fn operand_cols(&self) -> (usize, usize) {
         match self.of {
-            Of::Forward => (self.k, self.k),
-            Of::BackwardX => (self.k, self.n),
-            Of::BackwardW => (self.m, self.n),
+            ProductKind::Forward => (self.k, self.k),
+            ProductKind::BackwardX => (self.k, self.n),
+            ProductKind::BackwardW => (self.m, self.n),
         }
     }
 
@@ -78,8 +78,11 @@ impl Product {
     /// The number of splits decides the order of sums, so it follows from the shape alone.
     pub(super) fn split_k(&self) -> usize {
         let blocks = self.m.div_ceil(64) * self.n.div_ceil(BLOCK_COLS);
-        let wanted =
-            if self.of == Of::BackwardW { (2 * FULL).div_ceil(blocks.max(1)).min(self.k / SPLIT).max(1) } else { 1 };
+        let wanted = if self.of == ProductKind::BackwardW {
+            (2 * FULL).div_ceil(blocks.max(1)).min(self.k / SPLIT).max(1)
+        } else {
+            1
+        };
         self.k.div_ceil(wanted).next_multiple_of(64).max(64)
     }
 
@@ -139,7 +142,7 @@ mod tests {
     fn splits_cover_k_once() {
         for m in [1, 64, 257, 1024] {
             for k in [0, 1, 63, 512, 1024, 1025, 8192, 65_536, 100_003] {
-                let product = Product::new(Of::BackwardW, m, 33, k);
+                let product = Product::new(ProductKind::BackwardW, m, 33, k);
                 let (splits, step) = (product.splits(), product.split_k());
                 assert!(step % 64 == 0 && splits * step >= k, "{product:?}");
                 assert!(splits == 1 || (splits - 1) * step < k, "{product:?}");
@@ -149,9 +152,9 @@ mod tests {
 
     #[test]
     fn small_products_take_small_blocks() {
-        assert_eq!(Product::new(Of::Forward, 100, 64, 64).block_rows, 64);
-        assert_eq!(Product::new(Of::Forward, 65_536, 64, 64).block_rows, 128);
-        assert_eq!(Product::new(Of::BackwardW, 128, 256, 8192).splits(), 16);
-        assert_eq!(Product::new(Of::BackwardX, 65_536, 64, 8192).splits(), 1);
+        assert_eq!(Product::new(ProductKind::Forward, 100, 64, 64).block_rows, 64);
+        assert_eq!(Product::new(ProductKind::Forward, 65_536, 64, 64).block_rows, 128);
+        assert_eq!(Product::new(ProductKind::BackwardW, 128, 256, 8192).splits(), 16);
+        assert_eq!(Product::new(ProductKind::BackwardX, 65_536, 64, 8192).splits(), 1);
     }
 }

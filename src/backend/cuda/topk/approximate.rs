@@ -88,7 +88,7 @@ pub(crate) fn topk_approx(
             let splits = tile.splits(rows.min(plan::CHUNK), items.rows, cuda.info().multiprocessors as usize);
             choose(&Size { items: items.rows, k, recall, splits }, tile, &sample, way)
         }
-        None => Choice { method: Method::Exact, tile, splits: 0, recall: 1.0 },
+        None => ApproxConfig { method: Method::Exact, tile, splits: 0, recall: 1.0 },
     };
     let mut done = Approximate {
         method: choice.method,
@@ -109,7 +109,7 @@ pub(crate) fn topk_approx(
 }
 
 /// The best of each bucket of a chunk's queries.
-fn buckets(search: &QueryChunk<'_>, codes: Option<&Codes>, choice: &Choice) -> Result<Report> {
+fn buckets(search: &QueryChunk<'_>, codes: Option<&Codes>, choice: &ApproxConfig) -> Result<Report> {
     let form = if codes.is_some() { Form::Int8 } else { Form::Bf16 };
     let prepared = search.items.prepare(search.cuda, form, search.queries, search.rows)?;
     let room = choice.tile.buckets * choice.splits * KEPT;
@@ -123,7 +123,7 @@ fn buckets(search: &QueryChunk<'_>, codes: Option<&Codes>, choice: &Choice) -> R
 
 /// A way to search.
 #[derive(Clone, Copy, Debug)]
-struct Choice {
+struct ApproxConfig {
     method: Method,
     tile: Tile,
     splits: usize,
@@ -140,9 +140,9 @@ struct Size {
 }
 
 /// The cheapest way that reaches the recall, or `way` where it does.
-fn choose(size: &Size, tile: Tile, sample: &Sample, way: Option<Method>) -> Choice {
-    let exact = Choice { method: Method::Exact, tile, splits: 0, recall: 1.0 };
-    let threshold = Choice { method: Method::Threshold, recall: threshold_recall(), ..exact };
+fn choose(size: &Size, tile: Tile, sample: &Sample, way: Option<Method>) -> ApproxConfig {
+    let exact = ApproxConfig { method: Method::Exact, tile, splits: 0, recall: 1.0 };
+    let threshold = ApproxConfig { method: Method::Threshold, recall: threshold_recall(), ..exact };
     // Enough buckets for the recall, and enough blocks for the device; each block with several tiles of its own.
     let needed = buckets_for(size.k, size.recall).div_ceil(tile.buckets);
     let most = size.items.div_ceil(tile.items) / 8;
@@ -154,7 +154,7 @@ fn choose(size: &Size, tile: Tile, sample: &Sample, way: Option<Method>) -> Choi
     let cheaper = (ranked as f64) < passing || size.items >= splits * tile.buckets * LONG_BUCKET;
     if can && (way == Some(Method::Buckets) || (way.is_none() && cheaper)) {
         let recall = expected_recall(size.k, splits * tile.buckets, KEPT);
-        return Choice { method: Method::Buckets, tile, splits, recall };
+        return ApproxConfig { method: Method::Buckets, tile, splits, recall };
     }
     if way != Some(Method::Exact) && threshold.recall >= size.recall { threshold } else { exact }
 }

@@ -21,13 +21,14 @@ pub struct Stamp {
     /// The xxh3-64 of its bytes, 16 hex digits; absent for a pipe, which can be read once only.
     pub xxh3: Option<String>,
     /// Where and when it was; absent where that proves nothing.
-    place: Option<Place>,
+    place: Option<FilePlace>,
 }
 
 /// A file with the same place has the same bytes: whatever writes to it sets the time of its last change, which no
 /// program can set back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Place {
+#[serde(expecting = "struct Place")]
+struct FilePlace {
     device: u64,
     inode: u64,
     /// Seconds and nanoseconds.
@@ -53,7 +54,7 @@ impl Stamp {
             return Ok(Stamp { path: path.into(), bytes: 0, xxh3: None, place: None });
         }
         let about = std::fs::metadata(path).map_err(io)?;
-        let (bytes, place) = (about.len(), Place::at(&about, now));
+        let (bytes, place) = (about.len(), FilePlace::at(&about, now));
         if let Some(before) = before
             && before.place.is_some()
             && (before.bytes, &before.place) == (bytes, &place)
@@ -61,8 +62,11 @@ impl Stamp {
             return Ok(Stamp { path: path.into(), ..before.clone() });
         }
         let (xxh3, read) = hash(path)?;
-        let place =
-            if read == bytes && Place::at(&std::fs::metadata(path).map_err(io)?, now) == place { place } else { None };
+        let place = if read == bytes && FilePlace::at(&std::fs::metadata(path).map_err(io)?, now) == place {
+            place
+        } else {
+            None
+        };
         Ok(Stamp { path: path.into(), bytes: read, xxh3: Some(xxh3), place })
     }
 
@@ -125,14 +129,14 @@ fn hash(path: &Path) -> Result<(String, u64)> {
     }
 }
 
-impl Place {
+impl FilePlace {
     /// Absent where the file was changed so lately that another change could bear the same time.
     #[cfg(unix)]
-    fn at(about: &Metadata, now: SystemTime) -> Option<Place> {
+    fn at(about: &Metadata, now: SystemTime) -> Option<FilePlace> {
         use std::os::unix::fs::MetadataExt;
         let changed = UNIX_EPOCH + Duration::new(u64::try_from(about.ctime()).ok()?, about.ctime_nsec() as u32);
         now.duration_since(changed).ok().filter(|age| *age > COARSE)?;
-        Some(Place {
+        Some(FilePlace {
             device: about.dev(),
             inode: about.ino(),
             modified: [about.mtime(), about.mtime_nsec()],
@@ -141,7 +145,7 @@ impl Place {
     }
 
     #[cfg(not(unix))]
-    fn at(_: &Metadata, _: SystemTime) -> Option<Place> {
+    fn at(_: &Metadata, _: SystemTime) -> Option<FilePlace> {
         None
     }
 }
@@ -158,7 +162,7 @@ mod tests {
     /// As if the file had been left alone for longer than times are coarse.
     fn settled(stamp: &Stamp) -> Stamp {
         let about = fs::metadata(&stamp.path).expect("it is there");
-        Stamp { place: Place::at(&about, SystemTime::now() + 2 * COARSE), ..stamp.clone() }
+        Stamp { place: FilePlace::at(&about, SystemTime::now() + 2 * COARSE), ..stamp.clone() }
     }
 
     #[test]

@@ -53,7 +53,7 @@ struct Searched {
     date: String,
     /// What it was asked.
     question: String,
-    outcome: Outcome,
+    outcome: SearchOutcome,
     /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
@@ -61,7 +61,7 @@ struct Searched {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Outcome {
+enum SearchOutcome {
     /// Its settings are kept.
     Better,
     /// Nothing was better than the defaults.
@@ -71,6 +71,7 @@ enum Outcome {
 
 /// The settings that the nights train with.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(expecting = "struct Kept")]
 struct TunedSettings {
     /// The night in which they were found, and its date.
     night: u64,
@@ -95,7 +96,7 @@ impl Tuning {
         }
         match (ago, last.outcome) {
             (0, _) => None,
-            (_, Outcome::Failed) => Some("the last one failed".into()),
+            (_, SearchOutcome::Failed) => Some("the last one failed".into()),
             _ if ago >= every => Some(format!("the last one was {}", nights_ago(ago))),
             _ => None,
         }
@@ -243,20 +244,20 @@ impl Night<'_> {
         let (outcome, reason) = match found {
             Ok(summary) if summary.winner > 0 => {
                 tuning.kept = Some(TunedSettings::of(&summary, tuning.night, &self.settings.said)?);
-                (Outcome::Better, None)
+                (SearchOutcome::Better, None)
             }
-            Ok(_) => (Outcome::NothingBetter, None),
+            Ok(_) => (SearchOutcome::NothingBetter, None),
             // What stops any work, and is no matter of the search.
             Err(error @ (Error::Io { .. } | Error::Interrupted { .. })) => return Err(error),
             Err(error) => {
                 forget(&place)?;
-                (Outcome::Failed, Some(error.to_string()))
+                (SearchOutcome::Failed, Some(error.to_string()))
             }
         };
         let (night, date) = (tuning.night, today());
         tuning.searched = Some(Searched { night, date, question, outcome, reason });
         let left = place.join("tune.json");
-        let left = if outcome == Outcome::Failed { vec![] } else { vec![left] };
+        let left = if outcome == SearchOutcome::Failed { vec![] } else { vec![left] };
         self.state.finish_search(&task, &left, tuning.clone())
     }
 
@@ -264,12 +265,12 @@ impl Night<'_> {
     fn take(&mut self, tuning: &mut Tuning) -> Result<()> {
         let instead = if tuning.kept.is_some() { "the previously tuned settings" } else { "the defaults" };
         match tuning.searched.as_ref().filter(|last| last.night == tuning.night) {
-            Some(Searched { outcome: Outcome::Failed, reason, .. }) => {
+            Some(Searched { outcome: SearchOutcome::Failed, reason, .. }) => {
                 let reason = reason.as_deref().unwrap_or_default();
                 self.out.event("search_failed", &json!({ "reason": reason }));
                 self.out.text(format_args!("tune: the search failed ({reason}); the run continues with {instead}"));
             }
-            Some(Searched { outcome: Outcome::NothingBetter, .. }) => {
+            Some(Searched { outcome: SearchOutcome::NothingBetter, .. }) => {
                 self.out.text(format_args!("tune: no settings beat the defaults; the run continues with {instead}"));
             }
             _ => {}

@@ -32,12 +32,12 @@ pub(super) type ListEstimate = (u32, f32);
 /// Queries as the guide reads them.
 pub(super) struct Guided {
     codes: Vec<i8>,
-    about: Vec<About>,
+    about: Vec<ScoreTransform>,
 }
 
 /// What turns a query's sums into scores.
 #[derive(Clone, Copy)]
-struct About {
+struct ScoreTransform {
     unit: f32,
     excess: f32,
     shift: f32,
@@ -84,7 +84,7 @@ impl Guide {
             wide[self.dim..].fill(extra * self.balance);
             let group = &mut codes[n / GROUP * GROUP * width..];
             let code = QueryCode::encode(group, &wide, |k| query_code_at::<S>(n % GROUP, k, width)).unwrap_or_default();
-            about.push(About { unit: code.step * self.unit, excess: code.excess, shift: extra * self.middle });
+            about.push(ScoreTransform { unit: code.step * self.unit, excess: code.excess, shift: extra * self.middle });
         }
         Guided { codes, about }
     }
@@ -102,7 +102,7 @@ impl Guide {
         let start = |n: usize| match bars {
             None => f32::NEG_INFINITY,
             Some(bars) => {
-                let About { unit, excess, shift } = guided.about[n];
+                let ScoreTransform { unit, excess, shift } = guided.about[n];
                 ((bars[n] - shift) / unit + excess).floor()
             }
         };
@@ -126,7 +126,7 @@ impl Guide {
             }
         }
         let promise = |(list, n): (TopKCandidates, usize)| {
-            let About { unit, excess, shift } = guided.about[n];
+            let ScoreTransform { unit, excess, shift } = guided.about[n];
             list.sorted().map(|(sum, list)| (list, (sum - excess) * unit + shift)).collect()
         };
         found.into_iter().zip(0..).map(promise).collect()
