@@ -214,12 +214,12 @@ impl VectorWriter {
         }
         let VectorWriter { path, shape, target, sink, beside, rows, started } = self;
         let mut stopped = Ok(());
-        let mut told = |at| {
+        let mut report = |at| {
             if stopped.is_ok() {
                 stopped = progress(at);
             }
         };
-        sink.finish(&mut told).map_err(|e| failed(&path, e))?;
+        sink.finish(&mut report).map_err(|e| failed(&path, e))?;
         stopped?;
         let bytes = target.file().metadata().map_err(|e| Error::io(&path, e))?.len();
         let beside = beside.map(RowIds::finish).transpose()?;

@@ -165,9 +165,9 @@ impl InputTable {
     fn columnar(source: OpenedInput, kind: TableFormat, hints: &Hints) -> Result<InputTable> {
         let (path, bytes, stamp) = (source.path.clone(), source.bytes, source.stamp.clone());
         let file = source.seekable()?;
-        let again = file.try_clone().map_err(|e| Error::io(&path, e))?;
+        let second = file.try_clone().map_err(|e| Error::io(&path, e))?;
         let (schema, is_ours) = TableBatches::schema(&path, &kind, file)?;
-        let held = stamp.is_none().then(|| Arc::new(Mutex::new(Some(OpenedPipe::File(again)))));
+        let held = stamp.is_none().then(|| Arc::new(Mutex::new(Some(OpenedPipe::File(second)))));
         Ok(InputTable { is_ours, bytes, stamp, held, ..InputTable::typed(path, kind, &schema, hints)? })
     }
 
@@ -296,8 +296,8 @@ impl InputTable {
 
     fn take_held(&self) -> Result<Option<OpenedPipe>> {
         let Some(held) = &self.held else { return Ok(None) };
-        let taken = held.lock().unwrap_or_else(PoisonError::into_inner).take();
-        taken.map(Some).ok_or_else(|| self.read_already())
+        let pipe = held.lock().unwrap_or_else(PoisonError::into_inner).take();
+        pipe.map(Some).ok_or_else(|| self.read_already())
     }
 
     fn read_already(&self) -> Error {

@@ -40,7 +40,7 @@ pub(crate) fn ingest(
         item_features: item_features.map(Given::input).transpose()?,
     };
     let watch = Mutex::new(Watch::new(observer));
-    let told = |at: IngestProgress| {
+    let report = |at: IngestProgress| {
         let words = || {
             let at = serde_json::json!({
                 "stage": at.stage.name(), "rows": at.rows, "bytes": at.bytes, "total_bytes": at.total_bytes,
@@ -52,7 +52,7 @@ pub(crate) fn ingest(
             Err(_) => Ok(()),
         }
     };
-    let result = py.detach(|| ingest_inputs(inputs, &out, &config, &told));
+    let result = py.detach(|| ingest_inputs(inputs, &out, &config, &report));
     let watch = watch.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
     let summary = watch.end(result)?;
     let filtered = summary.filtered.unwrap_or_default();

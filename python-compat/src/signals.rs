@@ -32,11 +32,11 @@ impl Watch {
     /// Tells Python something, and looks for signals.
     pub(crate) fn tell(&mut self, words: impl FnOnce() -> String) {
         let Some(observer) = &self.observer else { return };
-        let told = Python::attach(|py| {
+        let result = Python::attach(|py| {
             observer.call1(py, (words(),))?;
             py.check_signals()
         });
-        self.keep(told);
+        self.keep(result);
     }
 
     /// As [`tell`](Watch::tell), several times a second and no more.

@@ -129,8 +129,8 @@ impl Dataset {
         let from = self.opened(file)?;
         let mut out = AtomicFile::inside(to)?;
         let found = copy_hashed(&from, &mut out)?;
-        if let Some(told) = file.xxh3.as_ref().filter(|told| **told != found) {
-            return Err(differs(from.path(), &found, told));
+        if let Some(recorded) = file.xxh3.as_ref().filter(|recorded| **recorded != found) {
+            return Err(differs(from.path(), &found, recorded));
         }
         out.commit()
     }
@@ -159,10 +159,10 @@ impl Dataset {
     /// [`Error::Damaged`] naming the first file that differs.
     pub fn verify(&self) -> Result<()> {
         for file in self.files() {
-            let Some(told) = &file.xxh3 else { continue };
+            let Some(recorded) = &file.xxh3 else { continue };
             let found = hash_opened(&self.opened(file)?)?;
-            if found != *told {
-                return Err(differs(&self.path(file), &found, told));
+            if found != *recorded {
+                return Err(differs(&self.path(file), &found, recorded));
             }
         }
         Ok(())

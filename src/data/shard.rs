@@ -177,14 +177,14 @@ impl ShardIndex {
         let damaged = |at, reason: String| Err(Error::damaged(file.path(), at, format!("{reason}; ingest again")));
         let mut index = Self::new(&file, file.path())?;
         match (&info.footer, &info.xxh3) {
-            (Some(told), _) if *told != index.footer => {
+            (Some(recorded), _) if *recorded != index.footer => {
                 return damaged("footer", "it is not the file that the manifest describes".into());
             }
             (Some(_), _) if !index.checked => return damaged("footer", "its checksums are missing".into()),
             (Some(_), _) | (None, None) => {}
-            (None, Some(told)) => match hash_opened(&file)? {
-                found if found == *told => {}
-                found => return damaged("file", format!("checksum {found}, expected {told}")),
+            (None, Some(recorded)) => match hash_opened(&file)? {
+                found if found == *recorded => {}
+                found => return damaged("file", format!("checksum {found}, expected {recorded}")),
             },
         }
         if index.rows != info.rows {

@@ -15,7 +15,7 @@ pub(crate) struct Scatter {
     ends: Vec<u32>,
     /// Where the rows of the last [`places`](Scatter::places) go.
     places: Vec<u32>,
-    taken: usize,
+    consumed: usize,
     swaps: Vec<u32>,
 }
 
@@ -39,13 +39,13 @@ impl Scatter {
             self.ends.push(sum);
             sum += count;
         }
-        self.taken = 0;
+        self.consumed = 0;
     }
 
     /// Where the next `rows` rows go.
     pub(crate) fn places(&mut self, rows: usize) -> &[u32] {
-        let digits = &self.digits[self.taken..self.taken + rows];
-        self.taken += rows;
+        let digits = &self.digits[self.consumed..self.consumed + rows];
+        self.consumed += rows;
         self.places.clear();
         let ends = &mut self.ends;
         self.places.extend(digits.iter().map(|&digit| {

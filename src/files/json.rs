@@ -55,14 +55,14 @@ pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
 /// [`read_json`] of a text that is in memory; `path` stands for it in errors.
 pub fn parse_json<T: DeserializeOwned>(path: &Path, text: &[u8]) -> Result<T> {
     let mut object = object(path, text)?;
-    let told = object.shift_remove(KEY);
+    let recorded = object.shift_remove(KEY);
     let advice = || {
         let path = path.display();
         format!("if it was edited by hand, check it and run `tercel inspect --accept {path}`")
     };
     let found = checksum(&object);
-    match told.as_ref().and_then(Value::as_str) {
-        Some(told) if told == found => {}
+    match recorded.as_ref().and_then(Value::as_str) {
+        Some(recorded) if recorded == found => {}
         Some(_) => return Err(Error::damaged(path, KEY, format!("it does not match the text; {}", advice()))),
         None => return Err(Error::damaged(path, KEY, format!("there is none; {}", advice()))),
     }

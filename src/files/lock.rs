@@ -44,7 +44,7 @@ impl Lock {
         loop {
             match Lock::take(output) {
                 Err(Error::Input { .. }) if begun.elapsed() < patience => thread::sleep(Duration::from_millis(20)),
-                taken => return taken,
+                result => return result,
             }
         }
     }

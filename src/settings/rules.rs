@@ -94,7 +94,7 @@ fn history(config: &Config, shape: &Shape) -> Reasoned<usize> {
         return (0, "the item tower has no id embeddings that can be pooled".into());
     }
     let Some(next) = &shape.next else { return (0, "no times: the order of interactions is unknown".into()) };
-    let told = format!(
+    let reason = format!(
         "share of next items predicted: by the last two {:.1} %, by two earlier ones {:.1} %, by all {:.1} %, by popularity \
          {:.1} %",
         100.0 * next.last,
@@ -111,8 +111,8 @@ fn history(config: &Config, shape: &Shape) -> Reasoned<usize> {
         0..ENOUGH_USERS => {
             (0, format!("{} users are too few to measure how well the last items predict the next", next.users))
         }
-        _ if pays => (LAST, told),
-        _ => (0, told),
+        _ if pays => (LAST, reason),
+        _ => (0, reason),
     }
 }
 
@@ -151,8 +151,8 @@ fn temperature(alone: bool, shape: &Shape) -> Reasoned<f32> {
     let Some(HeldOut { users, neighbours, popularity }) = shape.held_out else {
         return (USUAL, "how well a user's items predict each other was not measured".into());
     };
-    let told = format!("{:.1} % of items are predicted by the user's other items", 100.0 * neighbours);
-    let among = format!("{told}, among {} items", grouped(shape.items));
+    let reason = format!("{:.1} % of items are predicted by the user's other items", 100.0 * neighbours);
+    let among = format!("{reason}, among {} items", grouped(shape.items));
     let times = (neighbours * shape.items as f64 / TOLD).max(1.0);
     let (range, most) = if alone { (RANGE_ALONE, OF_HISTORY) } else { (RANGE, SOFT) };
     let most = f64::from(most);
@@ -182,7 +182,7 @@ fn popularity(config: &Config, shape: &Shape) -> Reasoned<f32> {
 fn popularity_told(shape: &Shape) -> Reasoned<f32> {
     match shape.held_out {
         Some(HeldOut { users, neighbours, popularity }) if users >= ENOUGH_USERS => {
-            let told = format!(
+            let reason = format!(
                 "{:.1} % of items are predicted by popularity, {:.1} % by the user's other items",
                 100.0 * popularity,
                 100.0 * neighbours
@@ -191,7 +191,7 @@ fn popularity_told(shape: &Shape) -> Reasoned<f32> {
             // What comes after training is popular for other reasons than a user's taste.
             let least =
                 if shape.later.is_some_and(|later| later >= LATE) { POPULARITY_USUAL.into() } else { POPULARITY.0 };
-            (digits(share.clamp(least, POPULARITY.1)), told)
+            (digits(share.clamp(least, POPULARITY.1)), reason)
         }
         _ => (POPULARITY_USUAL, gini(shape)),
     }

@@ -227,14 +227,10 @@ pub(crate) fn plain(column: &str) -> String {
 ///
 /// # Errors
 /// The names of the columns, where several have the best rank.
-pub(crate) fn guess(
-    columns: &[String],
-    role: Role,
-    taken: &[usize],
-) -> std::result::Result<Option<usize>, Vec<String>> {
+pub(crate) fn guess(columns: &[String], role: Role, used: &[usize]) -> std::result::Result<Option<usize>, Vec<String>> {
     // Wide tables have a hundred thousand columns: each is looked at once.
     let mut best: Option<(usize, Vec<usize>)> = None;
-    for (at, column) in columns.iter().enumerate().filter(|(at, _)| !taken.contains(at)) {
+    for (at, column) in columns.iter().enumerate().filter(|(at, _)| !used.contains(at)) {
         // No name of a role is longer.
         if column.len() > 64 {
             continue;

@@ -220,9 +220,9 @@ mod tests {
         };
         let once = with(card, &["first", "second"]);
         assert!(once.contains("D = 8.\n\n## Settings\n\n- first\n- second\n\n## Metrics\n\nNone."), "{once}");
-        let again = with(&once, &["third"]);
-        assert!(again.contains("- third") && !again.contains("first"), "{again}");
-        assert_eq!(again.matches("## ").count(), 4);
-        assert_eq!(with(&again, &[]), card);
+        let twice = with(&once, &["third"]);
+        assert!(twice.contains("- third") && !twice.contains("first"), "{twice}");
+        assert_eq!(twice.matches("## ").count(), 4);
+        assert_eq!(with(&twice, &[]), card);
     }
 }

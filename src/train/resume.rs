@@ -140,14 +140,14 @@ fn other_bits(state: &TrainerState, path: &str) -> Option<String> {
         return None;
     }
     let was = &state.path;
-    let way = match was.parse::<Instructions>().ok().and_then(Isa::asked) {
+    let remedy = match was.parse::<Instructions>().ok().and_then(Isa::asked) {
         Some(isa) if isa.available() => format!("set `train.instructions` to \"{was}\", and the device to `cpu`"),
         Some(_) => "this processor does not support them: resume on one that does, or start again with \
                     `train.instructions` that both support"
             .to_owned(),
         None => "resume on such a device".to_owned(),
     };
-    Some(format!("was started with {was} and would continue with {path}, which gives different bits; {way}"))
+    Some(format!("was started with {was} and would continue with {path}, which gives different bits; {remedy}"))
 }
 
 /// Why a run of these settings on this dataset does not go on with that of `info`.

@@ -127,9 +127,9 @@ fn toml(state: &SearchState, facts: &Facts<'_>, settings: &Resolved) -> Result<S
     let machine = ["train.device", "train.threads", "train.instructions", "train.checkpoint_every"];
     let mut kept = json!({});
     for key in Config::describe().into_iter().map(|setting| setting.key) {
-        let [value, default, told] = [&all, &defaults, &asked].map(|settings| value_of(settings, &key));
+        let [value, default, requested] = [&all, &defaults, &asked].map(|settings| value_of(settings, &key));
         // What the item tower leaves open has one meaning.
-        let open = key.starts_with("model.item.") && told.is_null();
+        let open = key.starts_with("model.item.") && requested.is_null();
         let said = state.asked.space.0.contains_key(&key) || (value != default && !open);
         if said && !machine.contains(&key.as_str()) && !value.is_null() {
             *field(&mut kept, &key) = as_written(value);

@@ -53,7 +53,9 @@ pub(super) fn space(
     if f64::from(manifest.items.rows) < dearer * 512.0 || defaults.negatives() == Negatives::Full {
         all.push(("loss.negatives", list(&[json!("in-batch"), json!("full")])));
     }
-    if shape.items <= FEW_ITEMS && shape.held_out.is_some_and(|told| told.neighbours >= WIDE_LIFT * told.popularity) {
+    if shape.items <= FEW_ITEMS
+        && shape.held_out.is_some_and(|held_out| held_out.neighbours >= WIDE_LIFT * held_out.popularity)
+    {
         all.push(("model.dim", list(&[1, 2, 4].map(|times| json!(times * defaults.model.dim)))));
     }
     for (key, side) in [("model.user.features", &manifest.users), ("model.item.features", &manifest.items)] {

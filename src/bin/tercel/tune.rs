@@ -113,9 +113,10 @@ fn words(event: &TuneEvent) -> Option<String> {
         TuneEvent::Search { space, metric, view, validation, users, parallel, resumed } => {
             let keys: Vec<&str> = space.0.keys().map(String::as_str).collect();
             let side = if *parallel == 1 { "one at a time".into() } else { format!("{parallel} in parallel") };
-            let again = if *resumed > 0 { format!("; {resumed} trials already started") } else { String::new() };
+            let resumed_words =
+                if *resumed > 0 { format!("; {resumed} trials already started") } else { String::new() };
             format!(
-                "searching {}\n{metric} of {} users on {validation}; trials {side}{again}\n{view}",
+                "searching {}\n{metric} of {} users on {validation}; trials {side}{resumed_words}\n{view}",
                 keys.join(", "),
                 thousands(*users)
             )

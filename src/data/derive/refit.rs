@@ -144,8 +144,8 @@ impl Added {
         let mut part = SplitWriter::create(making.dir(), Split::Valid, columns);
         for shard in shards {
             shard.scan(|_, rows| {
-                let taken = (0..rows.len()).filter(|&i| self.takes(rows.users[i], rows.items[i]));
-                taken.for_each(|i| part.push(&rows, i));
+                let selected = (0..rows.len()).filter(|&i| self.takes(rows.users[i], rows.items[i]));
+                selected.for_each(|i| part.push(&rows, i));
                 part.flush()
             })?;
         }

@@ -123,18 +123,18 @@ pub(super) fn read_features(
     }
     for (at, (column, (i, _))) in columns.into_iter().zip(&input.columns).enumerate() {
         let name = &names[*i];
-        let told = match column.fit(name) {
-            Ok((kind, mut encoded, told)) => {
+        let note = match column.fit(name) {
+            Ok((kind, mut encoded, note)) => {
                 let unseen = fit::split_off(&mut encoded, side.rows as usize);
                 fitted.features.push(Feature { name: name.clone(), kind });
                 fitted.known.push(encoded);
                 fitted.unseen.push(unseen);
-                format!("{file}: {name} is {told}")
+                format!("{file}: {name} is {note}")
             }
             Err(reason) => format!("{file}: column {name} is left out: {reason}"),
         };
         match at {
-            0..MOST_COLUMNS => fitted.notes.push(told),
+            0..MOST_COLUMNS => fitted.notes.push(note),
             MOST_COLUMNS => fitted.notes.push(format!("{file}: and {} more columns", input.columns.len() - at)),
             _ => {}
         }

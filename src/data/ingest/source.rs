@@ -234,7 +234,8 @@ fn open(candidate: &Candidate, config: &IngestConfig) -> Result<InputTable> {
 fn column_names(table: &InputTable, in_folder: bool, preset: Preset, config: &IngestConfig) -> Result<SourceColumns> {
     let [user, item, time] = preset.columns(&table.columns);
     let given = [&config.user, &config.item, &config.time, &config.weight].into_iter().flatten();
-    let taken: Vec<usize> = given.filter_map(|name| table.columns.iter().position(|column| column == name)).collect();
+    let assigned: Vec<usize> =
+        given.filter_map(|name| table.columns.iter().position(|column| column == name)).collect();
     let missing = |word: &str| {
         if matches!(table.kind, TableFormat::Text { .. }) && table.columns.len() == 1 {
             let reason = "no separator (`,`, tab, `;`, `|`, `::`) in its first line; give one by sep=";
@@ -249,21 +250,21 @@ fn column_names(table: &InputTable, in_folder: bool, preset: Preset, config: &In
         let advice = format!("it has the columns {names}: give {word}=COLUMN{no_header}{others}");
         Error::input(&table.path, format!("no column looks like the {word}; {advice}"))
     };
-    let pick = |given: &Option<String>, preset: Option<&str>, role: Role, taken: &[usize]| {
+    let pick = |given: &Option<String>, preset: Option<&str>, role: Role, assigned: &[usize]| {
         if let Some(name) = given.clone().or_else(|| preset.map(str::to_owned)) {
             return Ok(Some(name));
         }
-        match guess(&table.columns, role, taken) {
+        match guess(&table.columns, role, assigned) {
             Ok(found) => Ok(found.map(|at| table.columns[at].clone())),
             Err(candidates) => Err(ambiguous(&table.path, role, &candidates, role.word())),
         }
     };
-    let user = pick(&config.user, user, Role::User, &taken)?.ok_or_else(|| missing("user"))?;
-    let item = pick(&config.item, item, Role::Item, &taken)?.ok_or_else(|| missing("item"))?;
+    let user = pick(&config.user, user, Role::User, &assigned)?.ok_or_else(|| missing("user"))?;
+    let item = pick(&config.item, item, Role::Item, &assigned)?.ok_or_else(|| missing("item"))?;
     let time = match config.time.as_deref() {
         // No column, where one would be found.
         Some("") => None,
-        _ => pick(&config.time, time, Role::Time, &taken)?,
+        _ => pick(&config.time, time, Role::Time, &assigned)?,
     };
     if user == item {
         return Err(Error::config("item", format!("`{item}` is already the user column")));

@@ -92,10 +92,10 @@ fn many_rows_are_several_record_batches() {
 
 #[test]
 fn what_does_not_fit_is_refused() {
-    let taken = [Feature { name: "count".into(), kind: FeatureKind::Numeric { edges: vec![] } }];
+    let reserved = [Feature { name: "count".into(), kind: FeatureKind::Numeric { edges: vec![] } }];
     let mut one = numbers(&[0]);
     one.features = vec![FeatureColumn::Codes(vec![1])];
-    assert!(matches!(vocabulary(&one, None, &taken), Err(Error::Config { .. })));
+    assert!(matches!(vocabulary(&one, None, &reserved), Err(Error::Config { .. })));
     assert!(matches!(vocabulary(&one, None, &[]), Err(Error::Shape { .. })));
     let row_0_named = vocabulary(&numbers(&[5, 6]), None, &[]);
     assert!(matches!(row_0_named, Err(Error::Damaged { .. })), "{row_0_named:?}");

@@ -202,21 +202,21 @@ impl Graph {
 /// At most `count` of `near` (nearest first): each is nearer to the row itself than to any that was taken before, so
 /// that links lead in all directions; then the nearest of the others.
 fn select(points: &Points, near: &[Near], count: usize) -> Vec<u32> {
-    let mut taken: Vec<u32> = Vec::with_capacity(count);
+    let mut selected: Vec<u32> = Vec::with_capacity(count);
     let mut others = Vec::new();
     for candidate in near {
-        if taken.len() == count {
+        if selected.len() == count {
             break;
         }
-        if taken.iter().all(|&other| candidate.distance < points.distance(candidate.row, other)) {
-            taken.push(candidate.row);
+        if selected.iter().all(|&other| candidate.distance < points.distance(candidate.row, other)) {
+            selected.push(candidate.row);
         } else {
             others.push(candidate.row);
         }
     }
-    let room = count - taken.len();
-    taken.extend(others.into_iter().take(room));
-    taken
+    let room = count - selected.len();
+    selected.extend(others.into_iter().take(room));
+    selected
 }
 
 /// Rows that a search has met.

@@ -71,10 +71,10 @@ impl FinishedModel {
 
     /// The parameters, compared with their checksum.
     pub(crate) fn parameters(&self) -> Result<TensorFile> {
-        let Some(told) = &self.info.parameters else { return Err(missing(&self.dir)) };
-        let file = self.opened(told)?;
+        let Some(recorded) = &self.info.parameters else { return Err(missing(&self.dir)) };
+        let file = self.opened(recorded)?;
         let found = hash_opened(&file)?;
-        if told.xxh3.as_ref() != Some(&found) {
+        if recorded.xxh3.as_ref() != Some(&found) {
             let reason = "is not the file that config.json describes: damaged, or from another model; train again";
             return Err(Error::checkpoint(file.path(), reason));
         }

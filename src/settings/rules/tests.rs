@@ -46,9 +46,9 @@ fn a_value_is_what_the_flag_takes() {
         let settings = Config::settings();
         let setting = settings.iter().find(|setting| setting.key() == made.key).unwrap();
         setting.put(&mut set, &[made.value.as_ref()]).unwrap();
-        let again = decided(&set, &shape(1_000, 10));
-        assert!(again.iter().all(|(key, _)| *key != made.key), "{made:?}");
-        assert_eq!(again.len(), KEYS.len() - 1);
+        let rest = decided(&set, &shape(1_000, 10));
+        assert!(rest.iter().all(|(key, _)| *key != made.key), "{made:?}");
+        assert_eq!(rest.len(), KEYS.len() - 1);
         assert_eq!(set.for_shape(&shape(1_000, 10)), Config::default().for_shape(&shape(1_000, 10)), "{made:?}");
     }
 }
@@ -232,7 +232,7 @@ fn popularity_counts_as_much_as_it_tells() {
         let held_out = Some(HeldOut { users, neighbours, popularity });
         config(text).for_shape(&Shape { held_out, ..shape(1_000, 0) }).popularity()
     };
-    assert_eq!([0.05, 0.1, 0.13, 0.19, 0.3].map(|told| decided("", 500, 0.2, told)), [0.25, 0.5, 0.65, 0.8, 0.8]);
+    assert_eq!([0.05, 0.1, 0.13, 0.19, 0.3].map(|share| decided("", 500, 0.2, share)), [0.25, 0.5, 0.65, 0.8, 0.8]);
     assert_eq!([decided("", 500, 0.2, 0.0), decided("", 500, 0.0, 0.0), decided("", 499, 0.2, 0.05)], [0.2, 0.8, 0.5]);
     assert_eq!(decided("[loss]\nlogq = \"off\"", 500, 0.2, 0.1), 0.0);
     let held_out = Some(HeldOut { users: 500, neighbours: 0.2, popularity: 0.05 });

@@ -72,7 +72,7 @@ pub(crate) fn topk_approx(
     codes: Option<&Codes>,
     asked: &TopK<'_, Buf<f32>>,
     recall: f64,
-    way: Option<Method>,
+    forced: Option<Method>,
 ) -> Result<Approximate> {
     let (rows, k) = (asked.rows, asked.k);
     need("topk_approx", recall > 0.0 && recall <= 1.0, "a recall above 0 and at most 1", recall)?;
@@ -86,7 +86,7 @@ pub(crate) fn topk_approx(
     let choice = match sample {
         Some(sample) => {
             let splits = tile.splits(rows.min(plan::CHUNK), items.rows, cuda.info().multiprocessors as usize);
-            choose(&Size { items: items.rows, k, recall, splits }, tile, &sample, way)
+            choose(&Size { items: items.rows, k, recall, splits }, tile, &sample, forced)
         }
         None => ApproxConfig { method: Method::Exact, tile, splits: 0, recall: 1.0 },
     };
@@ -140,7 +140,7 @@ struct Size {
 }
 
 /// The cheapest way that reaches the recall, or `way` where it does.
-fn choose(size: &Size, tile: Tile, sample: &Sample, way: Option<Method>) -> ApproxConfig {
+fn choose(size: &Size, tile: Tile, sample: &Sample, forced: Option<Method>) -> ApproxConfig {
     let exact = ApproxConfig { method: Method::Exact, tile, splits: 0, recall: 1.0 };
     let threshold = ApproxConfig { method: Method::Threshold, recall: threshold_recall(), ..exact };
     // Enough buckets for the recall, and enough blocks for the device; each block with several tiles of its own.
@@ -152,11 +152,11 @@ fn choose(size: &Size, tile: Tile, sample: &Sample, way: Option<Method>) -> Appr
     let part = sample.items as f64 / size.items as f64;
     let passing = plan::rank(size.k, part) as f64 / part;
     let cheaper = (ranked as f64) < passing || size.items >= splits * tile.buckets * LONG_BUCKET;
-    if can && (way == Some(Method::Buckets) || (way.is_none() && cheaper)) {
+    if can && (forced == Some(Method::Buckets) || (forced.is_none() && cheaper)) {
         let recall = expected_recall(size.k, splits * tile.buckets, KEPT);
         return ApproxConfig { method: Method::Buckets, tile, splits, recall };
     }
-    if way != Some(Method::Exact) && threshold.recall >= size.recall { threshold } else { exact }
+    if forced != Some(Method::Exact) && threshold.recall >= size.recall { threshold } else { exact }
 }
 
 /// The part of the error's bound that an approximate search allows for. Rounding errors of D columns add up as if at
@@ -232,7 +232,7 @@ mod tests {
         let sample = Sample::of(1 << 20, 100).expect("there is one");
         let size = |k, recall| Size { items: 1 << 20, k, recall, splits: 16 };
         let tile = Tile::of(Form::Bf16, 128, 2048);
-        let chosen = |k, recall, way| choose(&size(k, recall), tile, &sample, way).method;
+        let chosen = |k, recall, forced| choose(&size(k, recall), tile, &sample, forced).method;
         assert_eq!(chosen(100, 0.95, None), Method::Buckets, "256 items against more than 300");
         assert_eq!(chosen(10, 0.95, None), Method::Buckets, "16,384 items a bucket");
         let (few, sample) = (Size { items: 1 << 17, ..size(10, 0.95) }, Sample::of(1 << 17, 10).expect("there is one"));

@@ -50,18 +50,18 @@ impl Values {
                 let code = |&cell: &u32| if cell == 0 { 0 } else { codes[cell as usize - 1] };
                 let encoded = FeatureColumn::Codes(cells.iter().map(code).collect());
                 let empty = cells[..known].iter().skip(1).filter(|cell| **cell == 0).count();
-                let mut told = format!("categorical, {} values{}", values.len(), missing_words(empty));
+                let mut note = format!("categorical, {} values{}", values.len(), missing_words(empty));
                 if let Some(odd) = found.first_odd.filter(|_| self.spec.is_none() && found.mostly) {
                     let first = quoted(texts.texts.get(odd));
-                    told +=
+                    note +=
                         &format!(", mostly numbers: {} are not (the first is {first}); declare it numeric", found.odd);
                 }
-                Ok((FeatureKind::Categorical { values }, encoded, told))
+                Ok((FeatureKind::Categorical { values }, encoded, note))
             }
             Store::Lists { texts, flat, cells, .. } => {
                 let (values, codes) = rank(&texts);
                 let empty = cells[..known].iter().skip(1).filter(|(start, end)| start == end).count();
-                let told = format!("multi-hot, {} values{}", values.len(), missing_words(empty));
+                let note = format!("multi-hot, {} values{}", values.len(), missing_words(empty));
                 let (mut offsets, mut all): (Vec<u32>, Vec<u32>) = (vec![0], Vec::with_capacity(flat.len()));
                 for (start, end) in cells {
                     let begin = all.len();
@@ -74,7 +74,7 @@ impl Values {
                     Some(FeatureSpec::MultiHot(separator)) => separator,
                     _ => "|".into(),
                 };
-                Ok((FeatureKind::MultiHot { separator, values }, FeatureColumn::Lists { offsets, codes: all }, told))
+                Ok((FeatureKind::MultiHot { separator, values }, FeatureColumn::Lists { offsets, codes: all }, note))
             }
         }
     }
@@ -98,12 +98,12 @@ fn numeric(
         FeatureKind::Numeric { edges } => edges.len() + 1,
         _ => 0,
     };
-    let mut told = format!("numeric, {buckets} buckets{}", missing_words(empty - (odd as usize).min(empty)));
+    let mut note = format!("numeric, {buckets} buckets{}", missing_words(empty - (odd as usize).min(empty)));
     if odd > 0 {
-        told += &format!(", {odd} no numbers");
-        told += &first_odd.map(|first| format!(" (the first is {first})")).unwrap_or_default();
+        note += &format!(", {odd} no numbers");
+        note += &first_odd.map(|first| format!(" (the first is {first})")).unwrap_or_default();
     }
-    (kind, codes, told)
+    (kind, codes, note)
 }
 
 impl Counted {

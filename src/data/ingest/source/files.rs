@@ -46,10 +46,10 @@ pub(super) struct FolderInputs {
 /// file that is given for both held-out splits, and a pipe that is given twice.
 pub(super) fn candidates(inputs: &Inputs, format: Option<Format>, notes: &mut Vec<String>) -> Result<FolderInputs> {
     // What has another part already: its place in the sentence.
-    let mut taken: HashMap<FileId, &'static str> = HashMap::new();
+    let mut used: HashMap<FileId, &'static str> = HashMap::new();
     for input in inputs.user_features.iter().chain(&inputs.item_features) {
         if let Some(id) = input.path().and_then(id_of) {
-            taken.insert(id, "among the feature files");
+            used.insert(id, "among the feature files");
         }
     }
     let mut interactions = Vec::new();
@@ -67,7 +67,7 @@ pub(super) fn candidates(inputs: &Inputs, format: Option<Format>, notes: &mut Ve
                 Split::Valid => "among the validation files",
                 Split::Test => TEST,
             };
-            match taken.get(&id) {
+            match used.get(&id) {
                 Some(&where_) if split == Split::Valid && where_ == TEST && !candidate.in_folder => {
                     notes.push(format!("{}: read as valid rows and as test rows", path.display()));
                     true
@@ -77,7 +77,7 @@ pub(super) fn candidates(inputs: &Inputs, format: Option<Format>, notes: &mut Ve
                     false
                 }
                 None => {
-                    taken.insert(id, word);
+                    used.insert(id, word);
                     true
                 }
             }
