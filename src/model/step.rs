@@ -101,7 +101,7 @@ impl<B: Backend> Stepper<B> {
         })
     }
 
-    /// Does one step. Its loss comes with [`Queue::arrived`], at once on the CPU.
+    /// Does one step. Its loss comes with [`arrived`](crate::backend::Queue::arrived), at once on the CPU.
     pub(crate) fn step(
         &mut self,
         core: &mut Core<B>,

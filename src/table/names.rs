@@ -223,7 +223,7 @@ pub(crate) fn plain(column: &str) -> String {
     name.chars().filter(|c| !matches!(c, '_' | '-' | '.' | ' ')).flat_map(char::to_lowercase).collect()
 }
 
-/// The column for a role among `columns`, without those at `taken`; None where none has a common name.
+/// The column for a role among `columns`, without those at `used`; None where none has a common name.
 ///
 /// # Errors
 /// The names of the columns, where several have the best rank.

@@ -60,7 +60,7 @@ pub(crate) struct Approximate {
 }
 
 /// As [`Scan::topk`](crate::backend::Scan::topk), at least the part `recall` of whose results is expected to be there.
-/// Scores are exact. `way`: a method to be used where it reaches the recall; absent, the cheaper one.
+/// Scores are exact. `forced`: a method to be used where it reaches the recall; absent, the cheaper one.
 ///
 /// # Errors
 /// [`Error::Shape`](crate::Error::Shape) as `topk`, and where `recall` is not above 0 and at most 1, or `codes` are
@@ -139,7 +139,7 @@ struct Size {
     splits: usize,
 }
 
-/// The cheapest way that reaches the recall, or `way` where it does.
+/// The cheapest method that reaches the recall, or `forced` where it does.
 fn choose(size: &Size, tile: Tile, sample: &Sample, forced: Option<Method>) -> ApproxConfig {
     let exact = ApproxConfig { method: Method::Exact, tile, splits: 0, recall: 1.0 };
     let threshold = ApproxConfig { method: Method::Threshold, recall: threshold_recall(), ..exact };
