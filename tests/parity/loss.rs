@@ -30,7 +30,7 @@ fn in_both() -> Vec<(String, Cpu)> {
 }
 
 /// Loss, derivative by log_scale, dU, dV.
-type Found = (Vec<f32>, Vec<f32>, Vec<f32>);
+type LossOutputs = (Vec<f32>, Vec<f32>, Vec<f32>);
 
 impl Case {
     /// Every option at random.
@@ -85,7 +85,7 @@ impl Case {
         Case { users: round(&self.users), candidates: round(&self.candidates), ..self.clone() }
     }
 
-    fn run(&self, cpu: &Cpu) -> Result<Found> {
+    fn run(&self, cpu: &Cpu) -> Result<LossOutputs> {
         // Results are overwritten, whatever was there.
         let poison = |n| vec![f32::NAN; n];
         let (mut du, mut dv, mut stats) = (poison(self.users.len()), poison(self.candidates.len()), poison(2));

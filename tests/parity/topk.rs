@@ -6,12 +6,12 @@ use crate::backend::cpu::topk::{ItemView, TopKMethod, TopKQueries, topk};
 use crate::backend::{Scan, Skip, TopK, TopKOutput};
 
 /// Ids and scores of `rows` x `k`.
-type Found = (Vec<u32>, Vec<f32>);
+type TopKLists = (Vec<u32>, Vec<f32>);
 
 /// What both ways find; they must agree bit for bit.
-fn run(cpu: &Cpu, queries: &[f32], items: &[f32], dim: usize, skip: Option<&[Vec<u32>]>, k: usize) -> Found {
+fn run(cpu: &Cpu, queries: &[f32], items: &[f32], dim: usize, skip: Option<&[Vec<u32>]>, k: usize) -> TopKLists {
     let [fp32, certified] =
-        [TopKMethod::Fp32, TopKMethod::Certified].map(|way| run_by(cpu, queries, items, dim, skip, k, Some(way)));
+        [TopKMethod::Fp32, TopKMethod::Certified].map(|method| run_by(cpu, queries, items, dim, skip, k, Some(method)));
     assert_eq!(fp32.0, certified.0, "items by codes");
     assert_eq!(bits(&fp32.1), bits(&certified.1), "scores by codes");
     certified
@@ -24,8 +24,8 @@ fn run_by(
     dim: usize,
     skip: Option<&[Vec<u32>]>,
     k: usize,
-    way: Option<TopKMethod>,
-) -> Found {
+    method: Option<TopKMethod>,
+) -> TopKLists {
     let (rows, n) = (queries.len() / dim, items.len() / dim);
     // In pieces, as a catalogue is: all but the last are a multiple of 64 items.
     let mut packed = cpu.items(n, dim).expect("room");
@@ -44,7 +44,7 @@ fn run_by(
     let values = skip.map_or(vec![], |lists| lists.concat());
     let skip = skip.map(|_| Skip { offsets: &offsets, items: &values });
     let view = ItemView { skip, ..Default::default() };
-    topk(cpu, &mut ids, &mut scores, &packed, &TopKQueries { queries, rows, k, view }, way).expect("runs");
+    topk(cpu, &mut ids, &mut scores, &packed, &TopKQueries { queries, rows, k, view }, method).expect("runs");
     (ids, scores)
 }
 
@@ -57,7 +57,15 @@ fn exact_scores(query: &[f32], items: &[f32]) -> Vec<f64> {
     items.chunks(query.len()).map(|v| v.iter().zip(query).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()).collect()
 }
 
-fn check(name: &str, found: &Found, queries: &[f32], items: &[f32], dim: usize, skip: Option<&[Vec<u32>]>, k: usize) {
+fn check(
+    name: &str,
+    found: &TopKLists,
+    queries: &[f32],
+    items: &[f32],
+    dim: usize,
+    skip: Option<&[Vec<u32>]>,
+    k: usize,
+) {
     for (q, query) in queries.chunks(dim).enumerate() {
         let scores = exact_scores(query, items);
         let expected = naive::topk::topk(&scores, skip.map_or(&[], |s| &s[q]), k);

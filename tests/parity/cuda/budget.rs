@@ -9,10 +9,10 @@ use super::*;
 use crate::backend::{LinearGrads, LinearPass, Mat, MatMut, Memory, Operations};
 
 /// What a launch counted.
-pub(super) struct Counted(Value);
+pub(super) struct LaunchCosts(Value);
 
 /// The last launch of `kernel` with this grid (which no other test should launch); `None` where nothing counts.
-pub(super) fn counted(cuda: &Cuda, kernel: &str, grid: [usize; 3]) -> Option<Counted> {
+pub(super) fn counted(cuda: &Cuda, kernel: &str, grid: [usize; 3]) -> Option<LaunchCosts> {
     let Some(report) = std::env::var_os("VIRTUAL_GPU_REPORT") else {
         println!("skipped: this device does not count");
         return None;
@@ -22,10 +22,10 @@ pub(super) fn counted(cuda: &Cuda, kernel: &str, grid: [usize; 3]) -> Option<Cou
     let launches = text.lines().filter(|line| line.contains(kernel)).filter_map(|line| serde_json::from_str(line).ok());
     let here = |launch: &Value| launch["kernel"] == kernel && launch["grid"] == serde_json::json!(grid);
     let last = launches.rev().find(here);
-    Some(Counted(last.unwrap_or_else(|| panic!("{kernel} was not launched with {grid:?}"))))
+    Some(LaunchCosts(last.unwrap_or_else(|| panic!("{kernel} was not launched with {grid:?}"))))
 }
 
-impl Counted {
+impl LaunchCosts {
     pub(super) fn count(&self, name: &str) -> u64 {
         self.0["counters"][name].as_u64().unwrap_or_else(|| panic!("no counter {name}"))
     }
@@ -45,8 +45,8 @@ impl Counted {
         self.at_most("bytes in sectors", self.bytes(), floor_bytes, factor);
     }
 
-    /// As [`moves`](Counted::moves), of this launch and another that finishes its work.
-    pub(super) fn moves_with(&self, other: &Counted, floor_bytes: u64, factor: f64) {
+    /// As [`moves`](LaunchCosts::moves), of this launch and another that finishes its work.
+    pub(super) fn moves_with(&self, other: &LaunchCosts, floor_bytes: u64, factor: f64) {
         self.at_most("bytes in sectors", self.bytes() + other.bytes(), floor_bytes, factor);
     }
 

@@ -24,13 +24,13 @@ pub(super) struct Case {
 
 /// Loss and derivative by log_scale, dU, dV.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Found {
+pub(super) struct LossOutputs {
     stats: Vec<f32>,
     users: Vec<f32>,
     candidates: Vec<f32>,
 }
 
-impl Found {
+impl LossOutputs {
     fn bits(&self) -> Vec<u32> {
         [&self.stats, &self.users, &self.candidates].into_iter().flatten().map(|x| x.to_bits()).collect()
     }
@@ -84,7 +84,7 @@ impl Case {
         case
     }
 
-    pub(super) fn run<B: Backend>(&self, backend: &B) -> Result<Found> {
+    pub(super) fn run<B: Backend>(&self, backend: &B) -> Result<LossOutputs> {
         // Results are overwritten, whatever was there.
         let poison = |n| backend.upload(vec![f32::NAN; n]);
         let (mut users, mut candidates) = (poison(self.users.len())?, poison(self.candidates.len())?);
@@ -114,7 +114,7 @@ impl Case {
                 dim: self.dim,
             },
         )?;
-        let mut found = Found {
+        let mut found = LossOutputs {
             stats: vec![0.0; 2],
             users: vec![0.0; self.users.len()],
             candidates: vec![0.0; self.candidates.len()],
@@ -150,7 +150,7 @@ impl Case {
         loss.gradients()
     }
 
-    fn check(&self, cuda: &Cuda, name: &str) -> Found {
+    fn check(&self, cuda: &Cuda, name: &str) -> LossOutputs {
         let precision = cuda.precision();
         let name = format!("{name} {precision:?} {}x{}x{}", self.rows, self.columns, self.dim);
         let found = self.run(cuda).expect("the shapes fit");

@@ -38,7 +38,7 @@ impl Random {
 }
 
 /// Ids and scores of queries x k.
-type Found = (Vec<u32>, Vec<f32>);
+type TopKLists = (Vec<u32>, Vec<f32>);
 
 /// Queries, items and skip lists of one case.
 struct Case<'a> {
@@ -67,7 +67,7 @@ impl Case<'_> {
     }
 
     /// Runs `search` with poisoned results.
-    fn run<R>(&self, cuda: &Cuda, search: impl FnOnce(TopKOutput<'_>, &TopK<'_, Buf<f32>>) -> R) -> (Found, R) {
+    fn run<R>(&self, cuda: &Cuda, search: impl FnOnce(TopKOutput<'_>, &TopK<'_, Buf<f32>>) -> R) -> (TopKLists, R) {
         let places = self.rows() * self.k;
         let mut found = (vec![7; places], vec![f32::NAN; places]);
         let mut offsets = vec![0];
@@ -84,20 +84,22 @@ impl Case<'_> {
     }
 
     /// The exact search, by bf16 rows or by int8 codes.
-    fn exact(&self, cuda: &Cuda, int8: bool) -> (Found, Report) {
+    fn exact(&self, cuda: &Cuda, int8: bool) -> (TopKLists, Report) {
         let items = self.pack(cuda);
         let codes = int8.then(|| items.codes(cuda).expect("room"));
         self.run(cuda, |best, asked| topk_reported(cuda, best, &items, codes.as_ref(), asked).expect("runs"))
     }
 
-    fn approximate(&self, cuda: &Cuda, int8: bool, recall: f64, way: Option<Method>) -> (Found, Approximate) {
+    fn approximate(&self, cuda: &Cuda, int8: bool, recall: f64, method: Option<Method>) -> (TopKLists, Approximate) {
         let items = self.pack(cuda);
         let codes = int8.then(|| items.codes(cuda).expect("room"));
-        self.run(cuda, |best, asked| topk_approx(cuda, best, &items, codes.as_ref(), asked, recall, way).expect("runs"))
+        self.run(cuda, |best, asked| {
+            topk_approx(cuda, best, &items, codes.as_ref(), asked, recall, method).expect("runs")
+        })
     }
 
     /// What must come out: each score one chain of multiply-adds, the order total.
-    fn expected(&self) -> Found {
+    fn expected(&self) -> TopKLists {
         let (mut ids, mut scores) = (Vec::new(), Vec::new());
         for (q, query) in self.queries.chunks(self.dim).enumerate() {
             let chain = |item: &[f32]| item.iter().zip(query).fold(0.0f32, |sum, (v, u)| u.mul_add(*v, sum)) + 0.0;
@@ -117,7 +119,7 @@ impl Case<'_> {
     }
 
     #[track_caller]
-    fn check(&self, name: &str, found: &Found) {
+    fn check(&self, name: &str, found: &TopKLists) {
         let expected = self.expected();
         for place in 0..expected.0.len() {
             let (a, b) = ((found.0[place], found.1[place]), (expected.0[place], expected.1[place]));
@@ -127,7 +129,7 @@ impl Case<'_> {
     }
 
     /// The part of the k best that came back; each score must be its item's.
-    fn recall(&self, found: &Found) -> f64 {
+    fn recall(&self, found: &TopKLists) -> f64 {
         let expected = self.expected();
         let mut hits = 0;
         for q in 0..self.rows() {
