@@ -44,7 +44,7 @@ pub(crate) const WORK: Work = Work {
 
 /// The text of `tune.json`: what the search found, and the files of the folder.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(expecting = "struct Finished")]
+#[serde(expecting = "a finished search")]
 pub(super) struct SearchManifest {
     format: String,
     version: u32,

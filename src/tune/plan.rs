@@ -24,7 +24,7 @@ const MOST: usize = 200;
 
 /// What a search does, settled once and kept with its state, so that a killed one goes on with it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(expecting = "struct Plan")]
+#[serde(expecting = "the plan of a search")]
 pub struct SearchPlan {
     /// Trials in all.
     pub trials: usize,

@@ -15,7 +15,7 @@ pub(super) const FILE: &str = "search.json";
 
 /// The text of `search.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(expecting = "struct State")]
+#[serde(expecting = "the state of a search")]
 pub(super) struct SearchState {
     pub(super) asked: SearchRequest,
     pub(super) plan: Option<SearchPlan>,
@@ -31,7 +31,7 @@ pub(super) struct SearchState {
 
 /// What was asked for, and of which data: another question is another search.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(expecting = "struct Asked")]
+#[serde(expecting = "what a search was asked")]
 pub(super) struct SearchRequest {
     /// The dataset's fingerprint.
     pub(super) dataset: String,

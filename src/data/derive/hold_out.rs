@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::part::{OptionalColumns, SplitWriter};
-use super::rule::{MOST_PER_USER, HoldOutRule};
+use super::rule::{HoldOutRule, MOST_PER_USER};
 use super::{Derived, DerivedKind, Holdout, Making, check_ids, columns};
 use crate::data::batch::Rows;
 use crate::data::dataset::{Dataset, EntityInfo, FileInfo, Manifest, Split, SplitInfo};
@@ -131,7 +131,9 @@ impl HoldOutMethod {
                 }
                 HoldOutRule::last_span(&source.shards, last, end.saturating_sub(start), train.rows)
             }
-            HoldOutMethod::LastPerUser if source.columns.timestamps => HoldOutRule::last_per_user(&source.shards, users, most).map(Some),
+            HoldOutMethod::LastPerUser if source.columns.timestamps => {
+                HoldOutRule::last_per_user(&source.shards, users, most).map(Some)
+            }
             HoldOutMethod::Time | HoldOutMethod::LastPerUser => Ok(None),
             HoldOutMethod::RandomPerUser => HoldOutRule::random_per_user(&source.shards, users, most, seed).map(Some),
             HoldOutMethod::Random(n) => Ok(Some(HoldOutRule::Random { seed, below: u64::MAX / n })),

@@ -71,7 +71,12 @@ impl HoldOutRule {
     }
 
     /// As many rows of each of the users, drawn by `seed`.
-    pub(super) fn random_per_user(shards: &[Arc<ShardIndex>], users: u32, most: usize, seed: u64) -> Result<HoldOutRule> {
+    pub(super) fn random_per_user(
+        shards: &[Arc<ShardIndex>],
+        users: u32,
+        most: usize,
+        seed: u64,
+    ) -> Result<HoldOutRule> {
         let mut greatest = Greatest::new(users, most)?;
         let mut before = 0;
         for shard in shards {
