@@ -18,7 +18,7 @@ use std::path::Path;
 
 use crate::{Error, Result};
 
-pub(crate) use atomic::{AtomicFile, ENDING as TEMP};
+pub(crate) use atomic::{AtomicFile, ENDING as TEMP, write_inside};
 pub(crate) use draft::{Draft, OLD, discard, put_back};
 pub use hash::hash_file;
 pub(crate) use hash::{copy_hashed, hash_opened};

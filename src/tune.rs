@@ -12,6 +12,7 @@
 mod charts;
 mod events;
 mod found;
+mod html;
 mod ladder;
 mod output;
 mod page;

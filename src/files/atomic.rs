@@ -113,6 +113,13 @@ pub(crate) fn write_atomic(
     target.commit()
 }
 
+/// Writes a file of a folder that is being filled.
+pub(crate) fn write_inside(path: &Path, bytes: &[u8]) -> Result<()> {
+    let mut file = AtomicFile::inside(path)?;
+    file.write_all(bytes).map_err(|e| Error::io(path, e))?;
+    file.commit()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

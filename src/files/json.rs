@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use xxhash_rust::xxh3::Xxh3Default;
 
 use super::Lock;
-use super::atomic::{AtomicFile, write_atomic};
+use super::atomic::{write_atomic, write_inside};
 use crate::{Error, Result};
 
 const KEY: &str = "checksum";
@@ -37,10 +37,7 @@ pub fn write_json_locked<T: Serialize>(path: &Path, value: &T, _: &Lock) -> Resu
 
 /// [`write_json`] in a folder that nobody else writes to.
 pub(crate) fn write_json_inside<T: Serialize>(path: &Path, value: &T) -> Result<()> {
-    let text = sealed(value).map_err(|e| Error::io(path, e))?;
-    let mut file = AtomicFile::inside(path)?;
-    file.write_all(&text).map_err(|e| Error::io(path, e))?;
-    file.commit()
+    write_inside(path, &sealed(value).map_err(|e| Error::io(path, e))?)
 }
 
 /// Reads a JSON object that [`write_json`] wrote.

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::page::{escaped, short};
+use super::html::{escaped, short};
 use super::state::{SearchState, Trial};
 
 const WIDTH: f64 = 1060.0;

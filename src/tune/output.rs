@@ -1,7 +1,6 @@
 //! What a search leaves: the folder TUNED, and how it comes to be.
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -13,7 +12,7 @@ use super::state::SearchState;
 use super::table;
 use crate::config::{Config, Resolved, Table};
 use crate::data::dataset::{FileInfo, hash_file};
-use crate::files::{AtomicFile, Work, read_unchecked, write_json_inside};
+use crate::files::{Work, read_unchecked, write_inside, write_json_inside};
 use crate::model::checkpoint::{BESIDE, ModelDir};
 use crate::{Error, Result};
 
@@ -108,13 +107,6 @@ fn file(dir: &Path, name: &str) -> Result<FileInfo> {
     let path = dir.join(name);
     let bytes = std::fs::metadata(&path).map_err(|e| Error::io(&path, e))?.len();
     Ok(FileInfo { name: name.to_owned(), bytes, xxh3: Some(hash_file(&path)?), ..FileInfo::default() })
-}
-
-/// Writes a file of the folder that is being filled.
-pub(super) fn write_inside(path: &Path, bytes: &[u8]) -> Result<()> {
-    let mut file = AtomicFile::inside(path)?;
-    file.write_all(bytes).map_err(|e| Error::io(path, e))?;
-    file.commit()
 }
 
 /// The winner's settings as a file for `train --config`: what was searched, what was asked for, and what a rule filled in,

@@ -2,11 +2,9 @@
 
 use std::fmt::{self, Write as _};
 
-use serde_json::Value;
-
 use super::charts::{curves, parallel, strip};
+use super::html::{escaped, short, written};
 use super::state::{SearchState, Trial};
-use super::table::status;
 use super::worth::worth;
 
 /// What stands on the page beside the trials.
@@ -155,8 +153,8 @@ fn trials(out: &mut String, state: &SearchState, winner: usize) -> fmt::Result {
         };
         let what = match (&trial.failed, at) {
             (Some(reason), _) => format!("failed: {}", escaped(reason)),
-            (None, 0) => format!("defaults, {}", status(state, at, winner)),
-            (None, _) => status(state, at, winner).to_owned(),
+            (None, 0) => format!("defaults, {}", state.status(at, winner)),
+            (None, _) => state.status(at, winner).to_owned(),
         };
         write!(
             out,
@@ -168,20 +166,4 @@ fn trials(out: &mut String, state: &SearchState, winner: usize) -> fmt::Result {
         writeln!(out, "</tr>")?;
     }
     writeln!(out, "</table></div>")
-}
-
-/// The last part of a key, with the tower where there are two of them.
-pub(super) fn short(key: &str) -> &str {
-    let rest = key.split_once('.').map_or(key, |(_, rest)| rest);
-    if key.starts_with("model.") { rest } else { key }
-}
-
-/// A value as TOML has it, in HTML.
-fn written(value: &Value) -> String {
-    escaped(&value.to_string())
-}
-
-/// A text in HTML.
-pub(super) fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

@@ -173,6 +173,17 @@ impl SearchState {
         let highest = self.trials.iter().map(|trial| trial.figures.len()).max()?.checked_sub(1)?;
         self.ranked(&all, highest).first().copied()
     }
+
+    /// What became of a trial.
+    pub(super) fn status(&self, trial: usize, winner: usize) -> &'static str {
+        let highest = self.trials.iter().map(|trial| trial.figures.len()).max().unwrap_or(0);
+        match &self.trials[trial] {
+            Trial { failed: Some(_), .. } => "failed",
+            _ if trial == winner => "winner",
+            Trial { figures, .. } if figures.len() == highest => "finished",
+            _ => "stopped",
+        }
+    }
 }
 
 #[cfg(test)]

@@ -7,21 +7,10 @@ use arrow_array::builder::{Float64Builder, StringBuilder, UInt32Builder, UInt64B
 use arrow_array::{ArrayRef, RecordBatch};
 use parquet::arrow::ArrowWriter;
 
-use super::output::write_inside;
 use super::state::{Figure, SearchState, Trial};
+use crate::files::write_inside;
 use crate::guard::guarded;
 use crate::{Error, Result};
-
-/// What became of a trial.
-pub(super) fn status(state: &SearchState, trial: usize, winner: usize) -> &'static str {
-    let highest = state.trials.iter().map(|trial| trial.figures.len()).max().unwrap_or(0);
-    match &state.trials[trial] {
-        Trial { failed: Some(_), .. } => "failed",
-        _ if trial == winner => "winner",
-        Trial { figures, .. } if figures.len() == highest => "finished",
-        _ => "stopped",
-    }
-}
 
 /// A trial on a rung; without a figure for a trial that failed before its first.
 struct TrialRow<'a> {
@@ -59,7 +48,7 @@ fn batch(state: &SearchState, winner: usize) -> std::result::Result<RecordBatch,
         rungs.append_option(*rung);
         epochs.append_option(figure.map(|figure| figure.epochs));
         all.append_value(trial.epochs);
-        statuses.append_value(status(state, *at, winner));
+        statuses.append_value(state.status(*at, winner));
         reasons.append_option(trial.failed.as_ref());
         let ends = figure.map(|figure| figure.interval);
         let gain = figure.and_then(|figure| figure.gain);
