@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::{Error, Result};
 
 mod batches;
+mod detect;
 mod dialect;
 mod each;
 pub(crate) mod folder;
@@ -37,7 +38,7 @@ pub use source::check;
 
 pub(crate) use batches::{TableBatches, guard};
 pub(crate) use dialect::Dialect;
-pub(crate) use each::{EachRow, Met};
+pub(crate) use each::Met;
 pub(crate) use forms::closest;
 pub(crate) use missing::Missing;
 pub(crate) use rows::{Reject, Row, RowReader, check_width, hinted, quoted};

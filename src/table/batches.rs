@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use arrow_array::{ArrayRef, RecordBatch, StringArray};
+use arrow_array::{RecordBatch, StringArray};
 use arrow_ipc::reader::{FileReader, StreamReader};
 use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef, TimeUnit};
 use parquet::arrow::ProjectionMask;
@@ -23,8 +23,7 @@ use parquet::basic::Type as PhysicalType;
 use claims::Which;
 
 use super::inputs::Stream;
-use super::types::{as_text, text_at};
-use super::{EachRow, InputTable, TableFormat};
+use super::{InputTable, TableFormat};
 use crate::guard::guarded;
 use crate::{Error, Result};
 
@@ -308,34 +307,4 @@ impl Iterator for TableBatches {
             }
         }
     }
-}
-
-/// Calls `each` with the number (behind `before` rows) and the values as text of every row; how many rows are behind
-/// it then. Of columns that are not `wanted` the values are empty.
-pub(super) fn for_each_row(
-    table: &InputTable,
-    batch: &RecordBatch,
-    wanted: Option<&[usize]>,
-    before: u64,
-    each: &mut EachRow<'_>,
-) -> Result<u64> {
-    let schema = batch.schema();
-    let texts: Vec<ArrayRef> = batch
-        .columns()
-        .iter()
-        .zip(schema.fields())
-        .map(|(array, field)| guard(&table.path, &format!("column {}", field.name()), || as_text(array)))
-        .collect::<Result<_>>()?;
-    let places: Vec<usize> = match wanted {
-        Some(wanted) => wanted.to_vec(),
-        None => (0..texts.len()).collect(),
-    };
-    let mut values: Vec<&[u8]> = vec![b""; table.columns.len()];
-    for row in 0..batch.num_rows() {
-        for (&place, text) in places.iter().zip(&texts) {
-            values[place] = text_at(text, row);
-        }
-        each(before + row as u64 + 1, Ok(&values))?;
-    }
-    Ok(before + batch.num_rows() as u64)
 }

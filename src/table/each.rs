@@ -3,11 +3,15 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use super::batches;
-use super::dialect::{self, Dialect};
+use arrow_array::{ArrayRef, RecordBatch};
+
+use super::batches::guard;
+use super::detect;
+use super::dialect::Dialect;
 use super::names::listed;
 use super::rows::{Reject, RowReader, check_width, hinted};
 use super::text::{Piece, Pieces, bad_lines};
+use super::types::{as_text, text_at};
 use super::{InputTable, TableFormat};
 use crate::Result;
 
@@ -50,7 +54,7 @@ impl InputTable {
             _ => {
                 let mut row = 0;
                 for batch in self.open_batches(wanted, &bytes)? {
-                    row = batches::for_each_row(self, &batch?, wanted, row, each)?;
+                    row = for_each_row(self, &batch?, wanted, row, each)?;
                 }
                 Ok(Met::default())
             }
@@ -86,11 +90,11 @@ impl InputTable {
                 if row.text.is_empty() {
                     continue;
                 }
-                let late = |i: &usize| unsure && dialect::is_quoted(row.get(*i));
+                let late = |i: &usize| unsure && detect::is_quoted(row.get(*i));
                 let checked = check_width(&row, width);
                 let checked = checked.map_err(|bad| hinted(bad, unsure && row.len() < width)).and_then(|()| {
                     match (0..row.len()).find(late) {
-                        Some(i) => Err((i, dialect::LATE_QUOTES.to_owned())),
+                        Some(i) => Err((i, detect::LATE_QUOTES.to_owned())),
                         None => Ok(()),
                     }
                 });
@@ -114,4 +118,34 @@ impl InputTable {
         met.other_keys = reader.take_other_keys();
         Ok(met)
     }
+}
+
+/// Calls `each` with the number (behind `before` rows) and the values as text of every row; how many rows are behind
+/// it then. Of columns that are not `wanted` the values are empty.
+fn for_each_row(
+    table: &InputTable,
+    batch: &RecordBatch,
+    wanted: Option<&[usize]>,
+    before: u64,
+    each: &mut EachRow<'_>,
+) -> Result<u64> {
+    let schema = batch.schema();
+    let texts: Vec<ArrayRef> = batch
+        .columns()
+        .iter()
+        .zip(schema.fields())
+        .map(|(array, field)| guard(&table.path, &format!("column {}", field.name()), || as_text(array)))
+        .collect::<Result<_>>()?;
+    let places: Vec<usize> = match wanted {
+        Some(wanted) => wanted.to_vec(),
+        None => (0..texts.len()).collect(),
+    };
+    let mut values: Vec<&[u8]> = vec![b""; table.columns.len()];
+    for row in 0..batch.num_rows() {
+        for (&place, text) in places.iter().zip(&texts) {
+            values[place] = text_at(text, row);
+        }
+        each(before + row as u64 + 1, Ok(&values))?;
+    }
+    Ok(before + batch.num_rows() as u64)
 }

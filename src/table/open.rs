@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use super::dialect::{self, Dialect};
+use super::detect;
+use super::dialect::Dialect;
 use super::missing::Missing;
 use super::rows::RowReader;
 use super::source::OpenedInput;
@@ -51,7 +52,7 @@ impl InputTable {
         let mut header = 0;
         // Excel's first line that names the separator.
         let mut sample = &sample[..];
-        if let Some((sep, lines, rest)) = dialect::named_separator(sample) {
+        if let Some((sep, lines, rest)) = detect::named_separator(sample) {
             options.sep.get_or_insert(sep);
             (header, sample) = (lines, rest);
         }
@@ -59,10 +60,10 @@ impl InputTable {
             let advice = "its lines end in bare carriage returns; convert them (tr '\\r' '\\n' < FILE)";
             return Err(Error::input(&table.path, advice));
         }
-        if hints.soft_sep && !dialect::first_line_has(sample, &options)? {
+        if hints.soft_sep && !detect::first_line_has(sample, &options)? {
             options.sep = None;
         }
-        let mut dialect = dialect::detect(&table.path, sample, &options)?;
+        let mut dialect = detect::detect(&table.path, sample, &options)?;
         let above = header;
         let mut at = 0;
         let mut reader = RowReader::new(&dialect);

@@ -2,9 +2,13 @@
 
 use memchr::{memchr, memchr_iter, memchr2, memmem};
 
-use super::dialect::{Dialect, RowEnd};
+use super::dialect::{Dialect, RowEnd, trim_line_end};
 use super::json::JsonReader;
-use super::text::{MAX_LINE, TOO_LONG};
+
+/// The longest line, in bytes: what keeps memory bounded.
+pub(super) const MAX_LINE: usize = 16 << 20;
+/// What is said about a longer one.
+pub(super) const TOO_LONG: &str = "the line is longer than 16 MiB";
 
 /// A row that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,8 +111,8 @@ impl RowReader {
             }
             let text = trim_line_end(&bytes[start..next]);
             let lines = memchr_iter(b'\n', &bytes[start..next]).count() as u64;
-            let spoilt =
-                self.split_quoted(&text[..stray.map_or(text.len(), |opened| (opened - start + 1).min(text.len()))]);
+            let told = &text[..stray.map_or(text.len(), |opened| (opened - start + 1).min(text.len()))];
+            let spoilt = self.dialect.split_quoted(&self.finder, told, &mut self.fields, &mut self.unquoted);
             let spoilt = match stray {
                 Some(_) => Some((self.fields.len() - 1, STRAY_QUOTE)),
                 None => spoilt.map(|field| (field, BEHIND_QUOTE)),
@@ -149,83 +153,6 @@ impl RowReader {
             (None, None) => false,
         }
     }
-
-    /// How many values a row of several lines has.
-    pub(super) fn count(&mut self, lines: &[u8]) -> usize {
-        self.fields.clear();
-        self.split_quoted(trim_line_end(lines));
-        self.fields.len()
-    }
-
-    /// Splits a row with quotes or escapes; the first value behind whose closing quote there is more text.
-    fn split_quoted(&mut self, text: &[u8]) -> Option<usize> {
-        self.unquoted.clear();
-        let (quote, escape) = (self.dialect.quote, self.dialect.escape);
-        let sep_len = self.dialect.sep.len();
-        let mut spoilt = None;
-        let mut at = 0;
-        loop {
-            let begin = self.unquoted.len() as u32;
-            if quote.is_some() && text.get(at).copied() == quote {
-                at = self.unquote(text, at + 1);
-                if at < text.len() && !text[at..].starts_with(&self.dialect.sep) {
-                    spoilt.get_or_insert(self.fields.len());
-                }
-            }
-            // The rest of the value, up to a separator that is not escaped.
-            let mut end;
-            loop {
-                end = self.finder.find(&text[at..]).map(|n| at + n);
-                let rest = &text[at..end.unwrap_or(text.len())];
-                let Some(n) = escape.and_then(|escape| memchr(escape, rest)) else {
-                    self.unquoted.extend_from_slice(rest);
-                    break;
-                };
-                // `\N` by itself is the word for a missing value.
-                let word = rest == b"\\N" && begin == self.unquoted.len() as u32;
-                self.unquoted.extend_from_slice(&rest[..n + usize::from(word)]);
-                // One that ends the row escapes nothing.
-                self.unquoted.extend(text.get(at + n + 1).or(escape.as_ref()));
-                at = (at + n + 2).min(text.len());
-            }
-            self.fields.push((begin, self.unquoted.len() as u32));
-            match end {
-                Some(end) => at = end + sep_len,
-                None => return spoilt,
-            }
-        }
-    }
-
-    /// Takes the value in quotes whose text starts at `at`; just behind its closing quote.
-    fn unquote(&mut self, text: &[u8], mut at: usize) -> usize {
-        let (quote, escape) = (self.dialect.quote.unwrap_or(b'"'), self.dialect.escape);
-        loop {
-            let found = match escape {
-                Some(escape) => memchr2(quote, escape, &text[at..]),
-                None => memchr(quote, &text[at..]),
-            };
-            let Some(n) = found else {
-                self.unquoted.extend_from_slice(&text[at..]);
-                return text.len();
-            };
-            self.unquoted.extend_from_slice(&text[at..at + n]);
-            let is_quote = text[at + n] == quote;
-            at += n + 1;
-            match text.get(at) {
-                Some(&next) if !is_quote || next == quote => {
-                    self.unquoted.push(next);
-                    at += 1;
-                }
-                _ if is_quote => return at,
-                _ => return text.len(),
-            }
-        }
-    }
-}
-
-fn trim_line_end(line: &[u8]) -> &[u8] {
-    let line = line.strip_suffix(b"\n").unwrap_or(line);
-    line.strip_suffix(b"\r").unwrap_or(line)
 }
 
 /// Refuses a row that has not one value for each column.

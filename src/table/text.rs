@@ -10,13 +10,9 @@ use memchr::{memchr, memrchr};
 
 use super::dialect::{Dialect, RowEnd};
 use super::foreign;
-use super::rows::{Reject, RowReader};
+use super::rows::{MAX_LINE, Reject, RowReader, TOO_LONG};
 use crate::{Error, Result};
 
-/// The longest line, in bytes: what keeps memory bounded.
-pub(crate) const MAX_LINE: usize = 16 << 20;
-/// What is said about a longer one.
-pub(crate) const TOO_LONG: &str = "the line is longer than 16 MiB";
 /// Bytes that are looked at to tell how a file is to be read.
 const SAMPLE: usize = 1 << 18;
 
