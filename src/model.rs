@@ -6,6 +6,7 @@ pub(crate) mod core;
 pub(crate) mod inputs;
 pub(crate) mod negatives;
 pub(crate) mod popularity;
+pub(crate) mod popularity_columns;
 pub(crate) mod rank;
 pub(crate) mod spec;
 pub(crate) mod step;

@@ -29,6 +29,7 @@ mod device;
 mod engine;
 mod file;
 mod measure;
+mod options;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -39,8 +40,8 @@ use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 
 pub use admit::{Admit, Admitted};
-pub use build::{IndexKind, IndexOptions};
 pub use measure::{FilteredRecall, Measured, QuerySource, Recall};
+pub use options::{IndexKind, IndexOptions};
 
 use crate::backend::Skip;
 use crate::backend::cpu::Cpu;

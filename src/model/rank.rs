@@ -5,7 +5,7 @@ use crate::data::vocabulary::FeatureColumn;
 use crate::index::{Found, Lists, NO_ITEM, Ranker, UserBlock};
 use crate::model::core::Core;
 use crate::model::inputs::{HostBag, block_bags, entity_bags};
-use crate::model::popularity::{PopularityColumns, SPREAD};
+use crate::model::popularity_columns::{PopularityColumns, SPREAD};
 use crate::{Error, Result, memory};
 
 /// Items embedded at a time.

@@ -1,6 +1,6 @@
 //! The whole model against finite differences: every kind of input, layer and candidate at once.
 
-use crate::model::popularity::SINGLE;
+use crate::model::popularity_columns::SINGLE;
 use std::sync::Arc;
 
 use super::core::{Core, Fresh};

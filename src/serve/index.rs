@@ -6,7 +6,7 @@ use crate::Result;
 use crate::index::item_index::{IndexOptions, ItemIndex};
 use crate::index::users::sample;
 use crate::index::{Ranker, Seen, UserBlock};
-use crate::model::popularity::SPREAD;
+use crate::model::popularity_columns::SPREAD;
 use crate::model::rank::{embed_items, embed_users};
 
 /// The name of a model's index in its folder.

@@ -18,7 +18,7 @@ use crate::index::item_index::{Admit, Admitted, Filter, ItemIndex};
 use crate::index::{Found, Lists, Ranker, UserBlock};
 use crate::model::checkpoint::{FinishedModel, ModelInfo};
 use crate::model::core::Core;
-use crate::model::popularity::{SINGLE, SPREAD};
+use crate::model::popularity_columns::{SINGLE, SPREAD};
 use crate::model::rank::{Catalogue, embed_items, embed_users};
 use crate::model::spec::ModelSpec;
 use crate::model::tensors::TensorFile;
