@@ -26,6 +26,7 @@ mod export;
 mod extends;
 mod index;
 mod model;
+mod ranker;
 mod recommend;
 mod search;
 mod who;

@@ -7,14 +7,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use ndarray::Array2;
 
 use super::search::OwnIndex;
-use super::{Observer, Search};
 use crate::backend::Backend;
 use crate::backend::cpu::Cpu;
 use crate::backend::open::{Cuda, OpenedDevice, open};
 use crate::config::Resolved;
 use crate::data::history::History;
 use crate::data::vocabulary::Vocabulary;
-use crate::index::item_index::{Admit, Admitted, Filter, ItemIndex};
 use crate::index::{Found, Lists, Ranker, UserBlock};
 use crate::model::checkpoint::{FinishedModel, ModelInfo};
 use crate::model::core::Core;
@@ -235,32 +233,14 @@ impl Model {
         loaded!(&self.engine, loaded => SPREAD.width(&loaded.core))
     }
 
-    /// The model as a request asks it: these items alone, found by this search. `k` is the length of its lists.
-    pub(super) fn ranker<'m, 's>(
-        &'m mut self,
-        search: Search<'s>,
-        allow: Option<Vec<u32>>,
+    /// The best of all items, or of the rows of `allow`.
+    pub(super) fn scan(
+        &mut self,
+        allow: Option<&[u32]>,
+        users: &UserBlock,
         k: usize,
-        observer: &mut Observer<'_>,
-    ) -> Result<RequestRanker<'m, 's>> {
-        let retrieval = match search {
-            Search::Exact => Retrieval::Scan(allow),
-            Search::Approx { recall } => {
-                self.prepare_index(recall, k, observer)?;
-                if let Some(own) = &mut self.own_index {
-                    own.admit(allow.as_deref())?;
-                }
-                Retrieval::OwnIndex
-            }
-            Search::With(index) => {
-                self.check_index(index)?;
-                Retrieval::With(index, allow.map(|rows| index.admit(&Admit::Items(rows)).map(Box::new)).transpose()?)
-            }
-        };
-        Ok(RequestRanker { model: self, retrieval })
-    }
-
-    fn scan(&mut self, allow: Option<&[u32]>, users: &UserBlock, k: usize, skip: Option<&Lists>) -> Result<Found> {
+        skip: Option<&Lists>,
+    ) -> Result<Found> {
         loaded!(&mut self.engine, loaded => loaded.scan(&self.items, allow, users, k, skip))
     }
 }
@@ -284,39 +264,5 @@ impl fmt::Debug for Model {
             .field("users", &users)
             .field("items", &items)
             .finish_non_exhaustive()
-    }
-}
-
-/// A model, and how a request searches it.
-pub(super) struct RequestRanker<'m, 's> {
-    model: &'m mut Model,
-    retrieval: Retrieval<'s>,
-}
-
-/// How the items of a request are found.
-enum Retrieval<'s> {
-    Scan(Option<Vec<u32>>),
-    /// Through the model's own index and its filter.
-    OwnIndex,
-    With(&'s ItemIndex, Option<Box<Admitted>>),
-}
-
-impl Ranker for RequestRanker<'_, '_> {
-    fn history_len(&self) -> usize {
-        self.model.history_len()
-    }
-
-    fn top_k(&mut self, users: &UserBlock, k: usize, skip: Option<&Lists>) -> Result<Found> {
-        if let Retrieval::Scan(allow) = &self.retrieval {
-            return self.model.scan(allow.as_deref(), users, k, skip);
-        }
-        let queries = self.model.compared_users(users)?;
-        let found = match (&self.retrieval, &self.model.own_index) {
-            (Retrieval::With(index, only), _) => Some((*index, only.as_deref())),
-            (_, Some(own)) => Some((&own.index, own.only.as_ref().map(|(_, only)| only))),
-            _ => None,
-        };
-        let Some((index, only)) = found else { return Found::empty(users.len(), k) };
-        index.search(&queries, k, &Filter { skip, only })
     }
 }
