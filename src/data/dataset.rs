@@ -13,8 +13,11 @@ use crate::files::{
 use crate::{Error, Result};
 
 mod manifest;
+mod parts;
 
-pub use manifest::{EntityInfo, Feature, FeatureKind, FileInfo, Filtered, Manifest, SourceColumns, Split, SplitInfo};
+pub use manifest::Manifest;
+pub(crate) use parts::LATE;
+pub use parts::{EntityInfo, Feature, FeatureKind, FileInfo, Filtered, SourceColumns, Split, SplitInfo};
 
 pub use crate::files::{hash_file, write_json};
 

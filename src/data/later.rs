@@ -7,8 +7,6 @@ use super::history::History;
 use super::shard::Shard;
 use crate::{Result, memory};
 
-/// Of rows that are each user's last, all are later; of rows that were drawn at random, those that happen to be the last.
-pub(crate) const LATE: f64 = 0.9;
 /// What takes the memory.
 const WHAT: &str = "the last training time of each user";
 

@@ -5,7 +5,7 @@
 
 use super::resolved::OpenSettings;
 use super::{Combine, Config, Decision, EarlyStop, EarlyStopping, LogQ, Negatives, OptimizerKind, Resolved, Word};
-use crate::data::later::LATE;
+use crate::data::dataset::LATE;
 use crate::data::shape::{HeldOut, Shape};
 
 /// Rows that a run sees, all epochs together.

@@ -8,7 +8,7 @@ use super::space::{Axis, Chosen, Range, Scale, Space, as_written, value_of, with
 use crate::Device;
 use crate::config::{Config, Negatives, Resolved};
 use crate::data::dataset::Dataset;
-use crate::data::later::LATE;
+use crate::data::dataset::LATE;
 use crate::data::shape::Shape;
 use crate::model::spec::ModelSpec;
 

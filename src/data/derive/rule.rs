@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::HoldoutKind;
+use super::record::HoldoutKind;
 use crate::data::shard::ShardIndex;
 use crate::rng::Rng;
 use crate::{Result, memory};

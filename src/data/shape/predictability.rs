@@ -2,7 +2,8 @@
 
 use std::cmp::Reverse;
 
-use super::{HeldOut, NextItem, WHAT, share};
+use super::WHAT;
+use super::figures::{HeldOut, NextItem, share};
 use crate::data::history::History;
 use crate::eval::Neighbours;
 use crate::eval::neighbours::{LeaveOut, NeighbourOptions};
