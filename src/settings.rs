@@ -10,6 +10,7 @@ pub(crate) mod define;
 mod definition;
 mod early_stop;
 pub(crate) mod fields;
+mod instructions;
 pub(crate) mod limits;
 mod resolved;
 mod rules;
@@ -22,12 +23,11 @@ mod validate;
 pub(crate) mod value;
 
 pub use bytes::Bytes;
-pub use choices::{
-    Combine, Dtype, FeatureSelection, Instructions, LogQ, Negatives, OptimizerKind, Precision, Schedule,
-};
+pub use choices::{Combine, Dtype, FeatureSelection, LogQ, Negatives, OptimizerKind, Precision, Schedule};
 pub use define::Table;
 pub(crate) use definition::{Definition, Nested};
 pub use early_stop::{EarlyStop, EarlyStopping};
+pub use instructions::Instructions;
 pub use limits::MAX_K;
 pub use resolved::{Decision, Resolved};
 pub use said::said;

@@ -11,8 +11,8 @@ pub enum Search<'a> {
     /// All of them.
     #[default]
     Exact,
-    /// Those of the model's approximate index that are likely to matter: the file [`INDEX_FILE`](super::INDEX_FILE) in its folder, which is
-    /// built where it is missing, damaged, of another model or of a lower recall.
+    /// Those of the model's approximate index that are likely to matter: the file [`INDEX_FILE`](super::INDEX_FILE) in its
+    /// folder, which is built where it is missing, damaged, of another model or of a lower recall.
     Approx {
         /// The recall that is kept, between 0 and 1.
         recall: f32,

@@ -37,8 +37,9 @@ impl ItemIndex {
     /// in.
     ///
     /// # Errors
-    /// [`Error::Config`](crate::Error::Config) for a recall or k that cannot be kept, [`Error::Shape`](crate::Error::Shape) when vectors, numbers and queries do not
-    /// fit together or a value is not finite, [`Error::OutOfMemory`](crate::Error::OutOfMemory).
+    /// [`Error::Config`](crate::Error::Config) for a recall or k that cannot be kept,
+    /// [`Error::Shape`](crate::Error::Shape) when vectors, numbers and queries do not fit together or a value is not
+    /// finite, [`Error::OutOfMemory`](crate::Error::OutOfMemory).
     pub fn build(
         vectors: Vec<f32>,
         dim: usize,
