@@ -17,6 +17,7 @@ mod rules;
 mod said;
 mod search;
 mod setting;
+mod table;
 mod training;
 mod tuning;
 mod validate;
@@ -24,7 +25,6 @@ pub(crate) mod value;
 
 pub use bytes::Bytes;
 pub use choices::{Combine, Dtype, FeatureSelection, LogQ, Negatives, OptimizerKind, Precision, Schedule};
-pub use define::Table;
 pub(crate) use definition::{Definition, Nested};
 pub use early_stop::{EarlyStop, EarlyStopping};
 pub use instructions::Instructions;
@@ -36,6 +36,7 @@ pub use search::{
     Views,
 };
 pub use setting::{Description, Flag, Setting};
+pub use table::Table;
 pub use training::{Config, LossConfig, ModelConfig, OptimizerConfig, TowerConfig, TrainConfig};
 pub use tuning::{NightlyTuneSettings, TuneSettings};
 pub(crate) use value::as_written;
