@@ -18,7 +18,7 @@ mod same;
 mod state;
 
 use block::{Area, Problem};
-use pack::{PackedCandidates, PackedUsers, Rounded};
+use pack::{COLUMNS, PackedCandidates, PackedUsers, Rounded, STRIDE};
 use state::RowState;
 
 use super::simd::{Op, PANEL, Simd, rows};
@@ -30,14 +30,10 @@ use crate::threads::ranges;
 /// Rows of a strip: at most, and at least where the strip's scores are kept.
 const ROWS: usize = 132;
 const ROWS_KEPT: usize = 48;
-/// Columns of a block: a multiple of [`PANEL`] and of every tile's rows.
-const COLUMNS: usize = 384;
 /// Values of a strip that may be kept: 4 MiB, a core's share of the last cache.
 const KEEP: usize = 1 << 20;
 /// Values of all the groups' dV together: 64 MiB.
 const GROUPS_KEEP: usize = 1 << 24;
-/// Row length of a block's scores: rows start at different cache sets.
-const STRIDE: usize = COLUMNS + 16;
 
 /// How a problem is cut: by its shape alone.
 struct Cut {

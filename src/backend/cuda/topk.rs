@@ -16,7 +16,6 @@ mod items;
 mod plan;
 mod search;
 
-use super::kernels::Kernel;
 use super::{Buf, Cuda, need, need_len};
 use crate::Result;
 use crate::backend::{Skip, TopK, TopKOutput};

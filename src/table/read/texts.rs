@@ -8,8 +8,7 @@ use arrow_array::builder::StringBuilder;
 use arrow_array::{ArrayRef, RecordBatch, RecordBatchReader};
 use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef};
 
-use super::InputTable;
-use crate::table::quoted;
+use crate::table::{InputTable, quoted};
 use crate::{Error, Result};
 
 /// The key of a schema's metadata that says that a table is written as text, and its columns have no types.

@@ -2,10 +2,9 @@
 
 use std::ops::Range;
 
-use super::pack::{PackedCandidates, PackedUsers, Rounded, width};
+use super::pack::{COLUMNS, PackedCandidates, PackedUsers, Rounded, STRIDE, width};
 use super::same::Same;
 use super::state::{Masks, RowState};
-use super::{COLUMNS, STRIDE};
 use crate::backend::SoftmaxLoss;
 use crate::backend::cpu::Cpu;
 use crate::backend::cpu::simd::{Epilogue, Gemm, PANEL, PairGemm, Simd, rows as row};

@@ -2,12 +2,15 @@
 
 use std::ops::Range;
 
-use super::{COLUMNS, STRIDE};
 use crate::backend::SoftmaxLoss;
 use crate::backend::cpu::Cpu;
 use crate::backend::cpu::scratch::Scratch;
 use crate::backend::cpu::simd::{Op, PANEL, Simd, pack_panels, rows as row};
 
+/// Columns of a block: a multiple of [`PANEL`] and of every tile's rows.
+pub(super) const COLUMNS: usize = 384;
+/// Row length of a block's scores: rows start at different cache sets.
+pub(super) const STRIDE: usize = COLUMNS + 16;
 /// In bf16, columns j and j + HALF of a panel are a pair.
 const HALF: usize = PANEL / 2;
 

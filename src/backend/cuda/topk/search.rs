@@ -3,6 +3,7 @@
 use super::items::{Codes, CudaItems, Prepared};
 use super::plan::{self, Form, RANK_THREADS, Sample, Tile};
 use crate::Result;
+use crate::backend::cuda::kernels::Kernel;
 use crate::backend::cuda::launch::args;
 use crate::backend::cuda::{Buf, Cuda};
 
@@ -70,7 +71,7 @@ struct Limits {
 
 /// A scan of all items.
 struct Sweep<'a> {
-    kernel: &'a super::Kernel,
+    kernel: &'a Kernel,
     tile: &'a Tile,
     splits: usize,
     prepared: &'a Prepared,
