@@ -3,7 +3,7 @@
     cargo build --release --features cli
     pip install ./python-compat
     tercel synth hm --out hm --scale 0.05 && tercel ingest hm --out data --split time:2020-09-08,2020-09-15
-    python benches/from_python.py --data data --tercel target/release/tercel --pairs 9
+    python benches/peers/from_python.py --data data --tercel target/release/tercel --pairs 9
 """
 
 import argparse

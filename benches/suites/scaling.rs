@@ -1,5 +1,5 @@
 //! How the cost of an example grows: with the batch, the width, the tables' rows and the threads, each beside its floor.
-//! Prints CSV for `benches/scaling.py`, which draws it.
+//! Prints CSV for `benches/peers/scaling.py`, which draws it.
 //!
 //! The floor is the longer of two times: `6 B D` operations of the loss at the rate of chained multiply-adds, and the
 //! bytes that lookups and the tables' step must move at the rate of a copy, both measured here first. Tables that fit

@@ -2,7 +2,7 @@
 """Draws what `cargo bench --bench scaling` prints: one SVG a plot, measured costs and their floors.
 
     cargo bench --features cli --bench scaling > scaling.csv
-    python3 benches/scaling.py scaling.csv benches/plots
+    python3 benches/peers/scaling.py scaling.csv benches/plots
 """
 import argparse
 import csv

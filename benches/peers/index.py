@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Tercel's index beside faiss, scann and hnswlib: unit vectors about 2,000 centres, inner product, one JSON line each.
 
-  python benches/index.py                       # 1 M x 64, recall@10 of 0.95
-  python benches/index.py --exact               # 105,542 x 64, the 12 best, 23 items left out: faiss, implicit
-  python benches/index.py --noise 2             # hardly any clusters
+  python benches/peers/index.py                       # 1 M x 64, recall@10 of 0.95
+  python benches/peers/index.py --exact               # 105,542 x 64, the 12 best, 23 items left out: faiss, implicit
+  python benches/peers/index.py --noise 2             # hardly any clusters
 
 Each library runs in a process of its own and takes the fastest of its settings that reach the recall. Needs numpy and
 those of faiss-cpu, scann, hnswlib, implicit that are to be compared (others are left out, with a word)."""
@@ -181,7 +181,7 @@ def main():
                 command = ["cargo", "bench", "--quiet", "--features", "cli", "--bench", "index", "--"]
                 command += ["--folder", name, "--k", str(args.k), "--recall", str(args.recall)]
                 command += ["--threads", args.threads, "--kind", kind]
-                subprocess.run(command, check=True, cwd=pathlib.Path(__file__).parent.parent)
+                subprocess.run(command, check=True, cwd=pathlib.Path(__file__).parents[2])
             else:
                 command = [sys.executable, __file__, *sys.argv[1:], "--library", library, "--folder", name]
                 if subprocess.run(command).returncode:

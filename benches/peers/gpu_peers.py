@@ -1,4 +1,4 @@
-"""PyTorch's time for the cases of the `roofline` benchmark, on the same card: `python3 benches/gpu_peers.py`.
+"""PyTorch's time for the cases of the `roofline` benchmark, on the same card: `python3 benches/peers/gpu_peers.py`.
 
 Every case is what one would write in PyTorch with its fastest parts: fused kernels, bf16 products, the loss both eager
 and compiled. Times are medians of CUDA events over 50 runs, after ten that warm up.

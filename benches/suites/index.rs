@@ -1,8 +1,8 @@
 //! An index from outside: build time, recall, queries a second, latency, bytes. One JSON object a line.
 //!
 //! `cargo bench --bench index` measures a mixture of its own; `-- --folder DIR` takes DIR/items.npy and DIR/queries.npy
-//! (float32, C order) instead, as `benches/index.py` writes them. `--kind exact` measures the exact index, each query
-//! leaving out 23 items, as a night does. `--device cuda` asks the first GPU.
+//! (float32, C order) instead, as `benches/peers/index.py` writes them. `--kind exact` measures the exact index, each
+//! query leaving out 23 items, as a night does. `--device cuda` asks the first GPU.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
