@@ -9,8 +9,10 @@ const ROOMS: [&str; 9] =
 
 fn documents() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let pages = fs::read_dir(root.join("docs")).expect("the folder of documents can be listed");
-    let pages = pages.map(|entry| entry.expect("an entry of it can be read").path());
+    let pages = ["docs", "benches", "benches/results"].iter().flat_map(|folder| {
+        let entries = fs::read_dir(root.join(folder)).expect("a folder of documents can be listed");
+        entries.map(|entry| entry.expect("an entry of it can be read").path())
+    });
     pages.filter(|path| path.extension().is_some_and(|extension| extension == "md")).collect()
 }
 

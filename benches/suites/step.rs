@@ -1,4 +1,4 @@
-//! The whole training step: examples per second by batch, threads and optimizer. See benches/README.md.
+//! The whole training step: examples per second by batch, threads and optimizer. See benches/results/cpu.md.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use tercel::bench::{cpus, cuda, training_step};

@@ -86,7 +86,8 @@ impl Config {
 type Reasoned<T> = (T, String);
 
 /// The last items where they tell more of the next one than popularity does, and about as much as all items: measured on
-/// MovieLens-100K, Online Retail, Complete Journey and planted purchases (`benches/README.md`, "The last two items").
+/// MovieLens-100K, Online Retail, Complete Journey and planted purchases (`benches/results/defaults.md`, "The last two
+/// items").
 fn history(config: &Config, shape: &Shape) -> Reasoned<usize> {
     let (item, user) = (&config.model.item, &config.model.user);
     // It reads the items' own table, which must be as wide as what it is added to.
@@ -129,7 +130,7 @@ fn user_id(history: usize, shape: &Shape) -> Reasoned<bool> {
 }
 
 /// All items where the last ones alone are read and it does not take long; measured on planted sequences and purchases
-/// (`benches/README.md`, "The last two items").
+/// (`benches/results/defaults.md`, "The last two items").
 fn negatives(history: usize, user_id: bool, shape: &Shape, epochs: u64) -> Reasoned<Negatives> {
     let scores = u128::from(shape.rows).saturating_mul(shape.items.into()).saturating_mul(epochs.into());
     match history > 0 && !user_id && scores <= FEW_SCORES {
@@ -144,7 +145,8 @@ fn negatives(history: usize, user_id: bool, shape: &Shape, epochs: u64) -> Reaso
 /// Scores of unit vectors lie between -1 / T and 1 / T: how far a likely item can stand above one that has nothing to do
 /// with the user. That must be more the more items there are, and the more of what a user takes the others explain:
 /// `T = 0.7 / ln(h n / 20)`, where h is the share of items told among 20 of n by the neighbours of the user's others
-/// (`benches/README.md`, "Temperature"). Where the others explain hardly more than popularity does, T goes over to the highest.
+/// (`benches/results/defaults.md`, "Temperature"). Where the others explain hardly more than popularity does, T goes over
+/// to the highest.
 ///
 /// `alone`: the user tower reads the last items alone, which tell more sharply: `0.45 / ln(h n / 20)`.
 fn temperature(alone: bool, shape: &Shape) -> Reasoned<f32> {
@@ -178,7 +180,7 @@ fn popularity(config: &Config, shape: &Shape) -> Reasoned<f32> {
     }
 }
 
-/// The share that popularity has in what neighbours tell (`benches/README.md`, "Popularity").
+/// The share that popularity has in what neighbours tell (`benches/results/defaults.md`, "Popularity").
 fn popularity_told(shape: &Shape) -> Reasoned<f32> {
     match shape.held_out {
         Some(HeldOut { users, neighbours, popularity }) if users >= ENOUGH_USERS => {

@@ -17,7 +17,7 @@ const DEARER: f64 = 4.0;
 /// The same on a GPU, which scores thousands of candidates in the time of a few hundred.
 const DEARER_ON_A_GPU: f64 = 64.0;
 /// Wider embeddings are tried where a user's items tell so many times what popularity tells, and where items are so few that
-/// serving stays cheap (`benches/README.md`, "Wider embeddings").
+/// serving stays cheap (`benches/results/defaults.md`, "Wider embeddings").
 const WIDE_LIFT: f64 = 3.0;
 const FEW_ITEMS: u64 = 20_000;
 /// What an example costs beside its scores, in candidates, and what an item of a history does (MovieLens-1M, on one core).

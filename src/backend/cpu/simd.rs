@@ -89,7 +89,7 @@ impl Isa {
     }
 
     /// Whether this processor gains by it: AMD's have as many units for bf16 products as for fp32 ones, Intel's half as
-    /// many, and lose a third of the loss's speed (benches/README.md).
+    /// many, and lose a third of the loss's speed (`benches/results/gpu-h200.md`).
     pub(crate) fn gains_by_bf16() -> bool {
         #[cfg(target_arch = "x86_64")]
         return Isa::best().multiplies_bf16() && avx512::made_by_amd();
