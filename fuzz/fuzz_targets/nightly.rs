@@ -6,6 +6,8 @@
 mod paths;
 #[path = "."]
 mod nightly {
+    #[path = "../../src/bin/tercel/nightly/searches.rs"]
+    pub mod searches;
     #[path = "../../src/bin/tercel/nightly/stamps.rs"]
     pub mod stamps;
     #[path = "../../src/bin/tercel/nightly/state.rs"]

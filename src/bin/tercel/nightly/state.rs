@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 use tercel::files::{Lock, other_format, parse_json, write_json_locked};
 use tercel::{Error, Result};
 
+use super::searches::Tuning;
 use super::stamps::{Stamp, contents, difference};
-use super::tuning::Tuning;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

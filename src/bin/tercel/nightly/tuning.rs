@@ -8,17 +8,17 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tercel::data::dataset::Dataset;
 use tercel::data::shape::Shape;
 use tercel::files::write_text;
 use tercel::settings::{NightlyTuneSettings, said};
 use tercel::train::keep_settings;
-use tercel::tune::{Chosen, Tune, TuneSummary, forget};
+use tercel::tune::{Tune, TuneSummary, forget};
 use tercel::{Config, Error, Result};
 
 use super::Night;
+use super::searches::{SearchOutcome, Searched, TunedSettings, Tuning, nights_ago};
 use super::stamps::Stamp;
 use super::state::{NightStage, Task};
 use crate::args::read_toml;
@@ -31,77 +31,6 @@ pub const SEARCH: &str = "tuning";
 const SETTINGS: &str = "tuned.toml";
 /// What that file begins with.
 const HEAD: &str = "# Settings that `tercel nightly` trains with";
-
-/// What the record has of searches.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Tuning {
-    /// Nights so far.
-    night: u64,
-    /// What this night's `dataset.json` held.
-    dataset: Option<String>,
-    searched: Option<Searched>,
-    kept: Option<TunedSettings>,
-    /// What the settings that were left open became in this night, and why.
-    #[serde(default)]
-    decisions: Vec<Value>,
-}
-
-/// The last search that came to an end.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct Searched {
-    night: u64,
-    date: String,
-    /// What it was asked.
-    question: String,
-    outcome: SearchOutcome,
-    /// Why it failed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    reason: Option<String>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum SearchOutcome {
-    /// Its settings are kept.
-    Better,
-    /// Nothing was better than the defaults.
-    NothingBetter,
-    Failed,
-}
-
-/// The settings that the nights train with.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(expecting = "struct Kept")]
-struct TunedSettings {
-    /// The night in which they were found, and its date.
-    night: u64,
-    date: String,
-    metric: String,
-    value: f64,
-    interval: Option<[f64; 2]>,
-    gain: Option<[f64; 3]>,
-    trials: usize,
-    chosen: Chosen,
-    /// All that training is told of them, as a configuration file has it.
-    settings: Value,
-}
-
-impl Tuning {
-    /// Why a search is due; none where it is not.
-    fn due(&self, every: u64, question: &str) -> Option<String> {
-        let Some(last) = &self.searched else { return Some("there has been none yet".into()) };
-        let ago = self.night.saturating_sub(last.night);
-        if last.question != question {
-            return Some("its settings differ from those of the last one".into());
-        }
-        match (ago, last.outcome) {
-            (0, _) => None,
-            (_, SearchOutcome::Failed) => Some("the last one failed".into()),
-            _ if ago >= every => Some(format!("the last one was {}", nights_ago(ago))),
-            _ => None,
-        }
-    }
-}
 
 impl TunedSettings {
     fn of(summary: &TuneSummary, night: u64, explicit: &BTreeSet<String>) -> Result<TunedSettings> {
@@ -333,14 +262,6 @@ impl Night<'_> {
         let value = json!({ "night": tuning.night, "search": tuning.searched, "tuned": tuning.kept,
             "decisions": tuning.decisions });
         keep_settings(&self.files.model, &value, &lines)
-    }
-}
-
-fn nights_ago(nights: u64) -> String {
-    match nights {
-        0 => "tonight".into(),
-        1 => "a night ago".into(),
-        nights => format!("{nights} nights ago"),
     }
 }
 
