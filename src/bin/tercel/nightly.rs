@@ -1,7 +1,6 @@
 //! `tercel nightly`: ingest, train, evaluate and recommend in one go, resumable.
 
 mod searches;
-mod searches;
 pub mod settings;
 mod stamps;
 mod state;
