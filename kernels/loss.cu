@@ -2,6 +2,7 @@
 #include "loss_narrow_bwd.cuh"
 #include "loss_narrow_fwd.cuh"
 #include "loss_rows.cuh"
+#include "loss_weights.cuh"
 #include "loss_wide_bwd.cuh"
 #include "loss_wide_fwd.cuh"
 

@@ -23,7 +23,7 @@ pub(crate) use cpu::simd::pages::zeros as host_zeros;
 pub(crate) use memory::{Elem, Memory};
 pub(crate) use operands::{
     Bag, EmbeddingTable, GradientPlan, LinearGrads, LinearPass, Masked, Mat, MatMut, OptimizerStep, SoftmaxGrads,
-    SoftmaxLoss, TableData,
+    SoftmaxLoss, TableData, TopKWeights,
 };
 pub(crate) use operations::Operations;
 pub(crate) use queue::Queue;

@@ -11,6 +11,7 @@ pub(crate) mod rank;
 pub(crate) mod spec;
 pub(crate) mod step;
 pub(crate) mod tensors;
+pub(crate) mod top_k;
 pub(crate) mod tower;
 
 #[cfg(test)]

@@ -109,6 +109,7 @@ user = { history = 5 }
 negatives = "cross-batch:100"
 logq = "streaming"
 mask_known_positives = true
+top_k = 5
 [train]
 epochs = 4
 batch_size = 32

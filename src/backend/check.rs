@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use super::{Backend, SoftmaxGrads, SoftmaxLoss};
+use super::{Backend, SoftmaxGrads, SoftmaxLoss, TopKWeights};
 use crate::{Error, Result};
 
 /// [`Error::Shape`] unless `ok`.
@@ -57,4 +57,24 @@ pub(crate) fn softmax<B: Backend>(backend: &B, grads: &SoftmaxGrads<'_, B>, loss
         need_len(OP, "masked offsets", backend.len(masked.offsets), b + 1)?;
     }
     Ok(())
+}
+
+/// [`Error::Shape`] unless the buffers hold what the sizes say.
+pub(crate) fn top_k_weights<B: Backend>(backend: &B, out: &B::Buf<f32>, rows: &TopKWeights<'_, B>) -> Result<()> {
+    const OP: &str = "top_k_weights";
+    let (b, c, d) = (rows.rows, rows.columns, rows.dim);
+    need_len(OP, "users", backend.len(rows.users), b * d)?;
+    need_len(OP, "candidates", backend.len(rows.candidates), c * d)?;
+    need_len(OP, "log_scale", backend.len(rows.log_scale), 1)?;
+    need_len(OP, "the result", backend.len(out), b)?;
+    need_len(OP, "thresholds", backend.len(rows.thresholds), b)?;
+    for (name, buf) in [("popularity", rows.popularity), ("weights", rows.weights)] {
+        if let Some(buf) = buf {
+            need_len(OP, name, backend.len(buf), b)?;
+        }
+    }
+    match rows.positives {
+        None => need(OP, c >= b, format_args!("at least {b} columns"), c),
+        Some(positives) => need_len(OP, "positives", backend.len(positives), b),
+    }
 }

@@ -165,3 +165,28 @@ pub(crate) struct SoftmaxGrads<'a, B: Memory> {
     /// Two values, overwritten: the loss and its derivative by `log_scale`.
     pub stats: &'a mut B::Buf<f32>,
 }
+
+/// What SoftmaxLoss@K weighs rows by (Yang et al., KDD 2025): row r with positive p weighs
+/// `w_r sigmoid((<u_r, v_p> + popularity_r / scale - threshold_r) / width)`. A threshold is the score of the user's K-th best
+/// item, -inf where there is no such item (the row keeps its weight). No gradient goes through the weight.
+pub(crate) struct TopKWeights<'a, B: Memory> {
+    /// B x D.
+    pub users: &'a B::Buf<f32>,
+    /// C x D.
+    pub candidates: &'a B::Buf<f32>,
+    /// B columns; absent, row i's positive is column i.
+    pub positives: Option<&'a B::Buf<u32>>,
+    /// One value, the logarithm of the scale 1 / T.
+    pub log_scale: &'a B::Buf<f32>,
+    /// B values: what popularity adds to a row's scaled score; absent, nothing.
+    pub popularity: Option<&'a B::Buf<f32>>,
+    /// B values.
+    pub thresholds: &'a B::Buf<f32>,
+    /// B values w; absent, all 1.
+    pub weights: Option<&'a B::Buf<f32>>,
+    /// Above 0.
+    pub width: f32,
+    pub rows: usize,
+    pub columns: usize,
+    pub dim: usize,
+}

@@ -5,6 +5,7 @@
 use super::memory::Memory;
 use super::operands::{
     Bag, EmbeddingTable, GradientPlan, LinearGrads, LinearPass, Mat, MatMut, OptimizerStep, SoftmaxGrads, SoftmaxLoss,
+    TopKWeights,
 };
 use crate::Result;
 
@@ -61,6 +62,9 @@ pub(crate) trait Operations: Memory {
 
     /// The loss and its exact gradients; B x C is never stored.
     fn softmax_loss(&self, grads: SoftmaxGrads<'_, Self>, loss: &SoftmaxLoss<'_, Self>) -> Result<()>;
+
+    /// The weights of a loss's rows under SoftmaxLoss@K: B values.
+    fn top_k_weights(&self, out: &mut Self::Buf<f32>, rows: &TopKWeights<'_, Self>) -> Result<()>;
 
     /// Steps dense parameters (Adam is AdamW). The states are as long as `w` where the optimizer keeps them.
     fn dense_step(

@@ -34,6 +34,8 @@ use crate::{Error, Result};
 
 const MODEL: &str = "model.safetensors";
 const TRAINER: &str = "trainer.safetensors";
+/// SoftmaxLoss@K: the score of each user's K-th best item.
+const THRESHOLDS: &str = "top_k.thresholds";
 const BEST: &str = "best.safetensors";
 /// The folder's manifest.
 pub(crate) const MANIFEST: &str = "config.json";
@@ -295,6 +297,11 @@ impl ModelDir {
             streaming.last = file.read("streaming.last", &items)?;
             streaming.gap = file.read("streaming.gap", &items)?;
         }
+        if let Some(top_k) = &mut stepper.top_k
+            && file.has(THRESHOLDS)
+        {
+            top_k.thresholds = file.read(THRESHOLDS, &[top_k.users])?;
+        }
         Ok(())
     }
 }
@@ -360,6 +367,10 @@ fn trainer_tensors<'a, B: Backend>(core: &'a Core<B>, stepper: &'a Stepper<B>) -
         let items = [streaming.gap.len()];
         tensors.push(Tensor::new("streaming.last", &items, Cow::Borrowed(&streaming.last[..])));
         tensors.push(Tensor::new("streaming.gap", &items, Cow::Borrowed(&streaming.gap[..])));
+    }
+    if let Some(top_k) = stepper.top_k.as_ref().filter(|top_k| !top_k.thresholds.is_empty()) {
+        let values = Cow::Borrowed(&top_k.thresholds[..]);
+        tensors.push(Tensor::new(THRESHOLDS, &[top_k.thresholds.len()], values));
     }
     Ok(tensors)
 }

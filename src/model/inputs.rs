@@ -180,6 +180,8 @@ pub(crate) struct ModelBatch {
     pub at: Option<Cursor>,
     /// B.
     pub rows: usize,
+    /// The rows' users.
+    pub users: Vec<u32>,
     /// The rows' items (positives).
     pub items: Vec<u32>,
     /// C fresh candidates: item rows whose embeddings this batch computes.
@@ -273,6 +275,8 @@ impl Prepare for ModelInputs {
     fn prepare(&self, at: Cursor, rows: Rows<'_>, out: &mut ModelBatch) -> Result<()> {
         out.at = Some(at);
         out.rows = rows.users.len();
+        out.users.clear();
+        out.users.extend_from_slice(rows.users);
         out.items.clear();
         out.items.extend_from_slice(rows.items);
         out.weights.clear();

@@ -6,6 +6,7 @@ use crate::config::{LogQ, Negatives, Resolved};
 use crate::model::core::Core;
 use crate::model::inputs::{ModelBatch, TowerSide, gradient_sources};
 use crate::model::negatives::{NegativeSampler, StreamingQ};
+use crate::model::top_k::TopKRows;
 
 /// The items of earlier batches that serve as further candidates: a ring of ids; their embeddings, as they were then,
 /// stand in the same rows of [`Stepper::candidates`].
@@ -43,6 +44,7 @@ pub(crate) struct Stepper<B: Backend> {
     pub items: usize,
     pub queue: CandidateQueue,
     pub streaming: Option<StreamingQ>,
+    pub top_k: Option<TopKRows<B>>,
     /// With a queue: its rows, then the batch's.
     pub candidates: B::Buf<f32>,
     d_users: B::Buf<f32>,
@@ -59,7 +61,8 @@ pub(crate) struct Stepper<B: Backend> {
 }
 
 impl<B: Backend> Stepper<B> {
-    pub(crate) fn new(core: &Core<B>, config: &Resolved, items: usize) -> Result<Stepper<B>> {
+    /// `users`, `items`: rows of the vocabularies.
+    pub(crate) fn new(core: &Core<B>, config: &Resolved, users: usize, items: usize) -> Result<Stepper<B>> {
         let backend = &core.backend;
         let f = || backend.zeros::<f32>(0);
         let u = || backend.zeros::<u32>(0);
@@ -78,6 +81,7 @@ impl<B: Backend> Stepper<B> {
             items,
             queue: CandidateQueue { capacity, ..Default::default() },
             streaming: streaming.then(|| StreamingQ::new(items)),
+            top_k: TopKRows::new(backend, config, users)?,
             candidates,
             d_users: f()?,
             d_candidates: f()?,
@@ -241,6 +245,9 @@ impl<B: Backend> Stepper<B> {
         backend.stage(masked_offsets, &batch.masked_offsets)?;
         backend.stage(masked_columns, &batch.masked_columns)?;
         let masks = self.mask_accidental_hits;
+        // Of the fresh candidates, which the queue stands before.
+        let fresh = (!batch.positives.is_empty()).then_some(&*positives);
+        let reweighed = self.top_k.as_mut().map(|top_k| top_k.weights(core, batch, fresh)).transpose()?.flatten();
         backend.softmax_loss(
             SoftmaxGrads { users: &mut self.d_users, candidates: &mut self.d_candidates, stats: &mut self.stats },
             &SoftmaxLoss {
@@ -252,7 +259,7 @@ impl<B: Backend> Stepper<B> {
                 positives: (!self.positives.is_empty()).then_some(&*positives),
                 masked: (!batch.known.is_empty())
                     .then_some(Masked { offsets: masked_offsets, columns: masked_columns }),
-                weights: (!batch.weights.is_empty()).then_some(&*weights),
+                weights: reweighed.or((!batch.weights.is_empty()).then_some(&*weights)),
                 corrected: (!batch.log1m.is_empty()).then_some(&*log1m),
                 rows: batch.rows,
                 columns: self.columns,

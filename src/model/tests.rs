@@ -99,7 +99,7 @@ impl Case {
         // Finite differences need all of fp32.
         let cpu = Cpu::new(1, None, Precision::Fp32).unwrap();
         let core = Core::new(cpu, spec, config, &mut fresh, Some(&config.optimizer), &COUNTS).unwrap();
-        let stepper = Stepper::new(&core, config, 5).unwrap();
+        let stepper = Stepper::new(&core, config, 4, 5).unwrap();
         Case { config: config.clone(), core, stepper, inputs, batch }
     }
 
@@ -151,7 +151,7 @@ fn check(config: &Config) {
                     }
                 }
                 // A fresh queue and a fresh estimate of q, as for the step under test.
-                case.stepper = Stepper::new(&case.core, &case.config, 5).unwrap();
+                case.stepper = Stepper::new(&case.core, &case.config, 4, 5).unwrap();
                 f64::from(case.step(0.0))
             };
             let eps = 2e-3;
@@ -300,4 +300,48 @@ fn clipping_scales_the_whole_gradient() {
     assert_eq!(free, loose);
     let ratio = clipped.iter().zip(&free).filter(|(_, f)| f.abs() > 1e-2).map(|(c, f)| c / f).collect::<Vec<_>>();
     assert!(ratio.len() > 10 && ratio.iter().all(|r| (r - ratio[0]).abs() < 1e-3 && *r < 0.5), "{ratio:?}");
+}
+
+/// The gradient of SoftmaxLoss@K is that of a loss whose rows have these weights: none goes through them.
+#[test]
+fn top_k_weighs_rows_by_constants() {
+    for negatives in [Negatives::InBatch, Negatives::Full, Negatives::CrossBatch(4), Negatives::InBatchUniform(5)] {
+        let mut config = config();
+        (config.model.popularity, config.loss.negatives) = (Some(0.5), Some(negatives));
+        config.loss.top_k = 2;
+        let mut case = Case::new(&config);
+        let plain = case.step(0.0);
+        case.stepper.top_k.as_mut().unwrap().thresholds = vec![0.3, -0.4, f32::NEG_INFINITY, 0.6];
+        // The queue as the first step left it would be other candidates.
+        let thresholds = std::mem::take(&mut case.stepper.top_k.as_mut().unwrap().thresholds);
+        case.stepper = Stepper::new(&case.core, &case.config, 4, 5).unwrap();
+        case.stepper.top_k.as_mut().unwrap().thresholds = thresholds.clone();
+        let weighed = case.step(0.0);
+        assert_ne!(plain, weighed);
+
+        let (u, v) = (case.core.user.output(), case.core.item.output());
+        let weights: Vec<f32> = (0..6)
+            .map(|row| {
+                let column = if negatives == Negatives::Full { ITEMS[row] as usize - 1 } else { row };
+                let dot: f32 = (0..4).map(|d| u[row * 4 + d] * v[column * 4 + d]).sum();
+                let popular = 0.7 * case.core.popularity[ITEMS[row] as usize];
+                let margin = (dot + popular - thresholds[USERS[row] as usize]) / 0.3;
+                WEIGHTS[row] / (1.0 + (-margin).exp())
+            })
+            .collect();
+        assert_eq!(weights[1], WEIGHTS[1], "a user without a K-th best item keeps its weights");
+        let moved = |case: &mut Case| {
+            case.step(1.0);
+            case.parameters().into_iter().flat_map(|(_, values)| values.clone()).collect::<Vec<f32>>()
+        };
+        case.stepper = Stepper::new(&case.core, &case.config, 4, 5).unwrap();
+        case.stepper.top_k.as_mut().unwrap().thresholds = thresholds;
+        let with_top_k = moved(&mut case);
+        config.loss.top_k = 0;
+        let mut given = Case::new(&config);
+        given.batch.weights = weights;
+        for (a, b) in with_top_k.iter().zip(moved(&mut given)) {
+            assert!((a - b).abs() <= 1e-5 * b.abs().max(0.1), "{negatives:?}: {a}, with given weights {b}");
+        }
+    }
 }

@@ -2,8 +2,8 @@
 
 use super::define::settings;
 use super::limits::{
-    MAX_BATCH, MAX_DIM, MAX_HIDDEN, MAX_HISTORY, MAX_THREADS, MIN_TEMPERATURE, at_least, at_most, below_one, positive,
-    some, width, within,
+    MAX_BATCH, MAX_DIM, MAX_HIDDEN, MAX_HISTORY, MAX_K, MAX_THREADS, MIN_TEMPERATURE, at_least, at_most, below_one,
+    positive, some, width, within,
 };
 use super::{
     Combine, Dtype, EarlyStopping, FeatureSelection, Instructions, LogQ, Negatives, OptimizerKind, Precision, Schedule,
@@ -75,6 +75,13 @@ settings! {
         pub mask_accidental_hits: bool = true;
         /// Masks candidates that are positives of the row's user in the training split.
         pub mask_known_positives: bool = false;
+        /// K of SoftmaxLoss@K: weighs a row by the sigmoid of its score minus the score of its user's K-th best item; 0
+        /// weighs all rows alike. The K-th best scores are taken over all items after each sixth of the epochs; until then
+        /// the rows weigh alike.
+        pub top_k: usize = 0 => check(at_most(MAX_K));
+        /// What that difference of scores is divided by: where it is small, only rows that score above their user's K-th
+        /// best item count.
+        pub top_k_width: f32 = 0.3 => check(positive);
     }
 
     /// How parameters are stepped.

@@ -18,6 +18,12 @@ impl Config {
                 "cannot be combined with loss.logq = \"corrected\"; set it to 0, or logq to \"exact\"",
             );
         }
+        if self.loss.top_k > 0 && self.train.epochs == Some(1) {
+            return bad(
+                "loss.top_k",
+                "takes its thresholds between epochs: set train.epochs to 2 or more, or top_k to 0",
+            );
+        }
         if m.item.history.is_some_and(|length| length > 0) {
             return bad("model.item.history", "only the user tower has a history");
         }
@@ -72,6 +78,9 @@ mod tests {
             ("[model]\nuser = { history = 2 }\nitem = { id = false }", "model.user.history"),
             ("[loss]\nnegatives = \"in-batch+uniform:0\"", "loss.negatives"),
             ("[loss]\nlogq = \"sometimes\"", "logq"),
+            ("[loss]\ntop_k = 1025", "loss.top_k"),
+            ("[loss]\ntop_k_width = 0", "loss.top_k_width"),
+            ("[loss]\ntop_k = 20\n[train]\nepochs = 1", "loss.top_k"),
             ("[optimizer]\nlr = 0", "optimizer.lr"),
             ("[optimizer]\nlr = inf", "optimizer.lr"),
             ("[optimizer]\nbeta2 = 1", "optimizer.beta2"),

@@ -55,11 +55,11 @@ pub enum TrainEvent {
         /// Seconds that writing took.
         seconds: f64,
     },
-    /// Where an evaluation stands: that of an epoch's end, or the last one.
+    /// Where ranking users stands: for the evaluation of an epoch's end, the last one, or the thresholds of `loss.top_k`.
     Evaluating {
         /// Users done, of `users`.
         done: u64,
-        /// Users of the split.
+        /// Users of the split, or all.
         users: u64,
     },
     /// Early stopping watches another metric than it would elsewhere.

@@ -4,6 +4,7 @@ mod part;
 mod start;
 #[cfg(test)]
 mod tests;
+mod thresholds;
 mod validate;
 
 pub(crate) use part::PartialRun;
@@ -174,6 +175,7 @@ impl<B: Backend> Run<'_, B> {
 
     /// From the cursor to the end of its epoch, or until it is to stop.
     fn epoch(&mut self) -> Result<()> {
+        self.take_thresholds()?;
         let (epoch, begun, mut shown) = (self.state.cursor.epoch, Instant::now(), Instant::now());
         let examples_before = self.state.examples;
         for batch in self.loader.batches(self.state.cursor, Arc::clone(&self.inputs)) {

@@ -173,7 +173,11 @@ impl Space {
             let tried = ends.into_iter().try_for_each(|value| {
                 with(&default, &Chosen::from([(key.clone(), value)]))?.check().map_err(|e| e.to_string())
             });
-            axis.check().and(tried).map_err(|reason| refuse(format!("{key}: {reason}")))?;
+            axis.check().and(tried).map_err(|reason| {
+                // What a setting says of itself starts with its key.
+                let named = reason.starts_with(&format!("{key}: "));
+                refuse(if named { reason } else { format!("{key}: {reason}") })
+            })?;
         }
         Ok(())
     }
@@ -210,7 +214,9 @@ fn collect(prefix: &str, table: &Value, known: &[Description], space: &mut Space
                     return Err(format!("{key}: takes no numbers, so it has no range; list the values to try"));
                 }
                 Value::Object(_) => {
-                    let range: Range = serde_json::from_value(value.clone()).map_err(|e| format!("{key}: {e}"))?;
+                    let range: Range = serde_json::from_value(value.clone()).map_err(|e| {
+                        format!("{key}: {}", e.to_string().replace("expected f64", "expected a number"))
+                    })?;
                     Axis::Range(Range { whole: range.whole || counts(&key), ..range })
                 }
                 fixed => Axis::Choices(vec![fixed.clone()]),
@@ -336,7 +342,12 @@ mod tests {
             ("[optimizer]\nwarmup_steps = { from = -1, to = 9 }", "optimizer.warmup_steps: takes whole numbers from 0"),
             ("[loss]\nnegatives = { from = 1, to = 2 }", "loss.negatives: takes no numbers"),
             ("[model.user]\nid = { from = 0, to = 1 }", "model.user.id: takes no numbers"),
-            ("[train]\nbatch_size = [0]", "train.batch_size"),
+            (
+                "[model]\ntemperature = { from = \"low\", to = 1.0 }",
+                "model.temperature: invalid type: string \"low\", expected a number",
+            ),
+            ("[model]\ndim = [3]", "space.toml: model.dim: 3 is not a multiple of 4"),
+            ("[train]\nbatch_size = [0]", "space.toml: train.batch_size: 0"),
             ("[train]\nbatch_size = [\"many\"]", "train.batch_size"),
             ("model = 3", "not a table"),
         ] {

@@ -25,6 +25,12 @@ const OTHERS: f64 = 100.0;
 const OF_HISTORY: f64 = 5.0;
 /// The same on a GPU.
 const OTHERS_ON_A_GPU: f64 = 4096.0;
+/// What ranking an item costs, in candidates: it has no gradient.
+const RANKED: f64 = 0.3;
+/// Times that a run with `loss.top_k` ranks all items for all users.
+const RANKINGS: f64 = 5.0;
+/// K of SoftmaxLoss@K, where it is tried.
+const TOP_K: usize = 20;
 
 /// The space for a dataset, without what is `fixed`, and what `config` sets to something else than its default.
 pub(super) fn space(
@@ -52,6 +58,9 @@ pub(super) fn space(
     ];
     if f64::from(manifest.items.rows) < dearer * 512.0 || defaults.negatives() == Negatives::Full {
         all.push(("loss.negatives", list(&[json!("in-batch"), json!("full")])));
+    }
+    if defaults.loss.top_k == 0 && rankings(shape) < 512.0 * epochs as f64 {
+        all.push(("loss.top_k", list(&[json!(0), json!(TOP_K)])));
     }
     if shape.items <= FEW_ITEMS
         && shape.held_out.is_some_and(|held_out| held_out.neighbours >= WIDE_LIFT * held_out.popularity)
@@ -93,6 +102,11 @@ fn batches(defaults: &Resolved, rows: u64, dearer: f64) -> Axis {
     Axis::Choices(sizes.into_iter().map(|size| json!(size)).collect())
 }
 
+/// What the rankings of a run with `loss.top_k` cost, in candidates of each training row.
+fn rankings(shape: &Shape) -> f64 {
+    RANKED * RANKINGS * shape.users as f64 * shape.items as f64 / shape.rows.max(1) as f64
+}
+
 /// How many times as long as with the defaults a training takes, by what it scores; None where the settings make no model of
 /// this dataset.
 pub(super) fn cost(dataset: &Dataset, shape: &Shape, config: &Config, chosen: &Chosen) -> Option<f64> {
@@ -109,7 +123,8 @@ pub(super) fn cost(dataset: &Dataset, shape: &Shape, config: &Config, chosen: &C
         };
         let others = if matches!(config.train.device, Device::Cuda(_)) { OTHERS_ON_A_GPU } else { OTHERS };
         let history = OF_HISTORY * resolved.history() as f64;
-        (candidates as f64 + others + history) * resolved.model.dim as f64 * resolved.epochs() as f64
+        let ranked = if resolved.loss.top_k > 0 { rankings(shape) } else { 0.0 };
+        ((candidates as f64 + others + history) * resolved.epochs() as f64 + ranked) * resolved.model.dim as f64
     };
     Some(work(&resolved) / work(&config.for_shape(shape)))
 }

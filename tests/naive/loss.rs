@@ -144,3 +144,13 @@ impl Loss {
         out
     }
 }
+
+/// The weights of SoftmaxLoss@K: `w sigmoid((<u, v_p> + popularity / scale - threshold) / width)` of every row.
+pub fn top_k_weights(of: &Loss, popularity: &[f64], thresholds: &[f64], width: f64) -> Vec<f64> {
+    let mut weights = Vec::new();
+    for i in 0..of.weights.len() {
+        let score = of.dot(i, of.positives[i]) + popularity[i] / of.log_scale.exp();
+        weights.push(of.weights[i] / (1.0 + ((thresholds[i] - score) / width).exp()));
+    }
+    weights
+}

@@ -132,6 +132,8 @@ fn a_search_is_done_every_so_many_nights_and_holds_in_those_between() {
     let third = events(at, &NIGHT);
     assert!(searched(&third), "two nights ago: {third:#?}");
     assert_eq!(event(&third, "due")["reason"], "the last one was 2 nights ago");
+    let first = third.iter().find(|event| event["event"] == "trial" && event["trial"] == 1).expect("a trial");
+    assert_eq!(first["chosen"], tuned["chosen"], "what is kept is tried before anything new");
     assert_eq!((&record(at)["night"], &record(at)["searched"]["night"]), (&3.into(), &3.into()));
     assert!(at.join("run/tuned.toml").is_file());
     // Another question is asked at once.
@@ -146,6 +148,22 @@ fn a_search_is_done_every_so_many_nights_and_holds_in_those_between() {
     let found = events(at, &["inspect", "run"]);
     let kinds: Vec<_> = found.iter().filter_map(|event| event["kind"].as_str()).collect();
     assert_eq!(kinds, ["dataset", "model", "search"]);
+}
+
+/// Exported vectors keep their width from night to night, unless the night's own space says otherwise.
+#[test]
+fn a_search_of_the_night_leaves_the_width_of_vectors() {
+    let folder = folder("[model]\ndim = [4, 8, 16]\n");
+    let at = folder.path();
+    let open = CONFIG.replace("[model]\ndim = 8\n", "").replace("space = \"space.toml\"\n", "");
+    write(at, "night.toml", &open);
+    let space = |arguments: &[&str]| event(&events(at, arguments), "search")["space"].clone();
+    let of_night = space(&NIGHT);
+    assert!(of_night["model.temperature"].is_object() && of_night["model.dim"].is_null(), "{of_night}");
+    let by_hand = space(&["tune", "--data", "run/dataset", "--out", "tuned", "--trials", "3"]);
+    assert_eq!(by_hand["model.dim"], serde_json::json!([64, 128, 256]));
+    write(at, "night.toml", open.replace("trials = 3", "trials = 3\nspace = \"space.toml\""));
+    assert_eq!(space(&NIGHT), serde_json::json!({ "model.dim": [4, 8, 16] }));
 }
 
 /// Killed after the first trial, after the second rung, and right after the search: one run goes on with the other.

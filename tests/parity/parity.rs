@@ -9,6 +9,7 @@ mod norm;
 pub(crate) mod optim;
 mod pairs;
 mod topk;
+pub(crate) mod weights;
 
 #[path = "../naive/naive.rs"]
 pub(crate) mod naive;
@@ -31,6 +32,8 @@ const LOSS: Tolerance = Tolerance { relative: 2e-6, of_largest: 0.0, absolute: 2
 const LOSS_GRADIENT: Tolerance = Tolerance { relative: 1e-5, of_largest: 5e-6, absolute: 1e-9 };
 /// Products of matrices.
 const PRODUCT: Tolerance = Tolerance { relative: 1e-5, of_largest: 1e-6, absolute: 1e-7 };
+/// Weights: the sum's rounding is divided by the width of the sigmoid.
+const WEIGHTS: Tolerance = Tolerance { relative: 1e-5, of_largest: 0.0, absolute: 1e-7 };
 /// Norms, pools and optimizer steps: a handful of roundings.
 const ELEMENTWISE: Tolerance = Tolerance { relative: 3e-6, of_largest: 1e-6, absolute: 1e-7 };
 

@@ -14,7 +14,7 @@ fn every_way_to_train_finds_the_withheld_item_of_the_checkerboard() {
     let folder = tempfile::tempdir().unwrap();
     let dataset = checkerboard(folder.path());
     type Change = fn(&mut Config);
-    let ways: [(&str, Change); 13] = [
+    let ways: [(&str, Change); 14] = [
         ("defaults", |_| {}),
         ("full", |c| c.loss.negatives = Some(Negatives::Full)),
         ("mixed", |c| c.loss.negatives = Some(Negatives::InBatchUniform(32))),
@@ -23,6 +23,7 @@ fn every_way_to_train_finds_the_withheld_item_of_the_checkerboard() {
         ("corrected", |c| c.loss.logq = LogQ::Corrected),
         ("learned temperature", |c| c.model.learn_temperature = true),
         ("known positives masked", |c| c.loss.mask_known_positives = true),
+        ("the first place", |c| c.loss.top_k = 1),
         ("adagrad", |c| (c.optimizer.name, c.optimizer.lr) = (OptimizerKind::Adagrad, Some(0.3))),
         ("row-wise adagrad", |c| (c.optimizer.name, c.optimizer.lr) = (OptimizerKind::RowwiseAdagrad, Some(0.3))),
         ("sgd", |c| (c.optimizer.name, c.optimizer.lr) = (OptimizerKind::Sgd, Some(2.0))),

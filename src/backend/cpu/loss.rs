@@ -16,10 +16,12 @@ mod check;
 mod pack;
 mod same;
 mod state;
+mod weights;
 
 use block::{Area, Problem};
 use pack::{COLUMNS, PackedCandidates, PackedUsers, Rounded, STRIDE};
 use state::RowState;
+pub(crate) use weights::top_k_weights;
 
 use super::simd::{Op, PANEL, Simd, rows};
 use super::{Cpu, scratch};

@@ -4,7 +4,7 @@ use super::{Cpu, embedding, linear, loss, norm, optim};
 use crate::Result;
 use crate::backend::{
     Bag, EmbeddingTable, GradientPlan, LinearGrads, LinearPass, Mat, MatMut, Operations, OptimizerStep, SoftmaxGrads,
-    SoftmaxLoss,
+    SoftmaxLoss, TopKWeights,
 };
 
 impl Operations for Cpu {
@@ -60,6 +60,10 @@ impl Operations for Cpu {
 
     fn softmax_loss(&self, grads: SoftmaxGrads<'_, Self>, loss: &SoftmaxLoss<'_, Self>) -> Result<()> {
         loss::softmax(self, grads, loss)
+    }
+
+    fn top_k_weights(&self, out: &mut Vec<f32>, rows: &TopKWeights<'_, Self>) -> Result<()> {
+        loss::top_k_weights(self, out, rows)
     }
 
     fn dense_step(

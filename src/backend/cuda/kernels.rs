@@ -129,7 +129,7 @@ kernels! {
     Tiles in tiles: [split_bf16];
     /// The in-batch softmax.
     Loss in loss: [
-        loss_prepare, loss_finish, loss_stats, loss_add,
+        loss_prepare, loss_finish, loss_stats, loss_add, loss_top_k_weights,
         loss_fwd_bf16_32, loss_fwd_bf16_64, loss_fwd_bf16_128, loss_fwd_bf16_wide,
         loss_fwd_fp32_32, loss_fwd_fp32_64, loss_fwd_fp32_128, loss_fwd_fp32_wide,
         loss_bwd_bf16_32, loss_bwd_bf16_64, loss_bwd_bf16_128, loss_bwd_bf16_wide,

@@ -10,6 +10,7 @@
 //! in two, which leaves errors of about 2^-16. Every sum has one order, whatever the device.
 
 pub(crate) mod shape;
+mod weights;
 
 use super::kernels::{Kernel, Loss as Kernels};
 use super::launch::{Arg, args, blocks};
@@ -19,6 +20,7 @@ use crate::Result;
 use crate::backend::{Mat, SoftmaxGrads, SoftmaxLoss};
 use crate::config::Precision;
 use shape::{ColumnSplit, LossTiling, MAX_DIM};
+pub(crate) use weights::top_k_weights;
 
 /// Rows and columns of the prepared arrays are padded to this: the columns of every tile divide it.
 const PAD: usize = 128;

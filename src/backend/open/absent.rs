@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use crate::backend::{
     Bag, Elem, EmbeddingTable, GradientPlan, LinearGrads, LinearPass, Mat, MatMut, Memory, Operations, OptimizerStep,
-    Queue, Scan, SoftmaxGrads, SoftmaxLoss, TopK, TopKOutput,
+    Queue, Scan, SoftmaxGrads, SoftmaxLoss, TopK, TopKOutput, TopKWeights,
 };
 use crate::config::Precision;
 use crate::device::CudaInfo;
@@ -137,6 +137,10 @@ impl Operations for Cuda {
     }
 
     fn softmax_loss(&self, _: SoftmaxGrads<'_, Self>, _: &SoftmaxLoss<'_, Self>) -> Result<()> {
+        match self.0 {}
+    }
+
+    fn top_k_weights(&self, _: &mut Vec<f32>, _: &TopKWeights<'_, Self>) -> Result<()> {
         match self.0 {}
     }
 

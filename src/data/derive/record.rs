@@ -81,7 +81,7 @@ impl fmt::Display for Holdout {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let rows = self.rows;
         match self.kind {
-            HoldoutKind::LastPerUser => write!(f, "{rows} training rows held out: the last of each user"),
+            HoldoutKind::LastPerUser => write!(f, "{rows} training rows held out: the last rows of each user"),
             HoldoutKind::RandomPerUser { seed } => {
                 write!(f, "{rows} training rows held out: some of each user, drawn at random, seed {seed}")
             }

@@ -56,6 +56,7 @@ impl<'a, B: Backend> Run<'a, B> {
         }
         let users = dataset.vocabulary(&manifest.users)?;
         let items = dataset.vocabulary(&manifest.items)?;
+        let user_rows = users.rows();
         if items.rows() < 2 {
             return Err(Error::input(dataset.dir(), "there are no items to recommend"));
         }
@@ -91,7 +92,7 @@ impl<'a, B: Backend> Run<'a, B> {
                 Core::new(backend, spec, config, &mut fresh, optimizer, &items.table.counts)?
             }
         };
-        let mut stepper = Stepper::new(&core, config, items.rows())?;
+        let mut stepper = Stepper::new(&core, config, user_rows, items.rows())?;
         let state = match checkpoint {
             Some(state) => {
                 let Cursor { epoch, batch } = state.cursor;

@@ -13,6 +13,7 @@ mod memory;
 mod norm;
 mod optim;
 mod topk;
+mod weights;
 
 use super::Cuda;
 use crate::backend::cpu::Cpu;
