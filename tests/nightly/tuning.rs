@@ -155,6 +155,9 @@ fn a_search_is_done_every_so_many_nights_and_holds_in_those_between() {
 fn a_search_of_the_night_leaves_the_width_of_vectors() {
     let folder = folder("[model]\ndim = [4, 8, 16]\n");
     let at = folder.path();
+    // Twelve tastes: a user's items tell far more than popularity, which is where wider embeddings are tried.
+    let row = |n: usize| format!("u{},i{},{}\n", n % 60, n % 12 * 10 + n / 60 * 7 % 10, 1_600_000_000 + n);
+    write(at, "in.csv", "user,item,time\n".to_owned() + &(0..480).map(row).collect::<String>());
     let open = CONFIG.replace("[model]\ndim = 8\n", "").replace("space = \"space.toml\"\n", "");
     write(at, "night.toml", &open);
     let space = |arguments: &[&str]| event(&events(at, arguments), "search")["space"].clone();

@@ -47,6 +47,7 @@ const HEADERS: &[(&str, &str)] = &[
     ("loss_narrow_fwd.cuh", include_str!("../../../kernels/loss_narrow_fwd.cuh")),
     ("loss_rows.cuh", include_str!("../../../kernels/loss_rows.cuh")),
     ("loss_tile.cuh", include_str!("../../../kernels/loss_tile.cuh")),
+    ("loss_weights.cuh", include_str!("../../../kernels/loss_weights.cuh")),
     ("loss_wide.cuh", include_str!("../../../kernels/loss_wide.cuh")),
     ("loss_wide_bwd.cuh", include_str!("../../../kernels/loss_wide_bwd.cuh")),
     ("loss_wide_fwd.cuh", include_str!("../../../kernels/loss_wide_fwd.cuh")),
