@@ -30,6 +30,7 @@ pub use early_stop::{EarlyStop, EarlyStopping};
 pub use instructions::Instructions;
 pub use limits::MAX_K;
 pub use resolved::{Decision, Resolved};
+pub(crate) use rules::top_k_cost;
 pub use said::said;
 pub use search::{
     Baselines, EvaluateSettings, Exclude, IndexMode, IndexSettings, RECALL, RecommendSettings, SearchSettings, View,

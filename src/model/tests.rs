@@ -308,7 +308,7 @@ fn top_k_weighs_rows_by_constants() {
     for negatives in [Negatives::InBatch, Negatives::Full, Negatives::CrossBatch(4), Negatives::InBatchUniform(5)] {
         let mut config = config();
         (config.model.popularity, config.loss.negatives) = (Some(0.5), Some(negatives));
-        config.loss.top_k = 2;
+        config.loss.top_k = Some(2);
         let mut case = Case::new(&config);
         let plain = case.step(0.0);
         case.stepper.top_k.as_mut().unwrap().thresholds = vec![0.3, -0.4, f32::NEG_INFINITY, 0.6];
@@ -337,7 +337,7 @@ fn top_k_weighs_rows_by_constants() {
         case.stepper = Stepper::new(&case.core, &case.config, 4, 5).unwrap();
         case.stepper.top_k.as_mut().unwrap().thresholds = thresholds;
         let with_top_k = moved(&mut case);
-        config.loss.top_k = 0;
+        config.loss.top_k = Some(0);
         let mut given = Case::new(&config);
         given.batch.weights = weights;
         for (a, b) in with_top_k.iter().zip(moved(&mut given)) {

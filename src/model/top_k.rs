@@ -31,7 +31,7 @@ pub(crate) struct TopKRows<B: Backend> {
 impl<B: Backend> TopKRows<B> {
     /// None where rows weigh alike.
     pub(crate) fn new(backend: &B, config: &Resolved, users: usize) -> Result<Option<TopKRows<B>>> {
-        let (k, width) = (config.loss.top_k, config.loss.top_k_width);
+        let (k, width) = (config.top_k(), config.loss.top_k_width);
         if k == 0 {
             return Ok(None);
         }

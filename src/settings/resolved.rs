@@ -43,6 +43,7 @@ pub(super) struct OpenSettings {
     pub history: usize,
     pub user_id: bool,
     pub negatives: Negatives,
+    pub top_k: usize,
     pub popularity: f32,
     pub temperature: f32,
     pub lr: f32,
@@ -81,6 +82,12 @@ impl Resolved {
     #[must_use]
     pub fn negatives(&self) -> Negatives {
         self.open.negatives
+    }
+
+    /// `loss.top_k`; 0 where all rows weigh alike.
+    #[must_use]
+    pub fn top_k(&self) -> usize {
+        self.open.top_k
     }
 
     /// `optimizer.lr`.
@@ -134,6 +141,7 @@ impl Resolved {
         config.model.temperature = Some(open.temperature);
         config.model.popularity = Some(open.popularity);
         config.loss.negatives = Some(open.negatives);
+        config.loss.top_k = Some(open.top_k);
         config.optimizer.lr = Some(open.lr);
         config.optimizer.weight_decay = Some(open.weight_decay);
         config.train.batch_size = Some(open.batch_size);
@@ -172,6 +180,7 @@ impl<'de> Deserialize<'de> for Resolved {
             history: config.model.user.history.unwrap_or(0),
             user_id: config.model.user.id.unwrap_or(true),
             negatives: config.loss.negatives.unwrap_or_default(),
+            top_k: config.loss.top_k.unwrap_or(0),
             popularity: config.model.popularity.unwrap_or(0.0),
             temperature: config.model.temperature.unwrap_or(0.2),
             lr: config.optimizer.lr.unwrap_or(0.01),

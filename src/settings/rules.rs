@@ -43,6 +43,14 @@ const LIFT: (f64, f64) = (1.25, 1.4);
 const RANGE: f64 = 0.7;
 const RANGE_ALONE: f64 = 0.45;
 const TOLD: f64 = 20.0;
+/// SoftmaxLoss@K pays where neighbours tell so many times what popularity tells.
+const LIFT_OF_TOP_K: f64 = 2.5;
+const TOP_K: usize = 20;
+/// Times that a run with it ranks all items for all users, and what ranking an item costs beside scoring a candidate.
+const RANKINGS: f64 = 5.0;
+const RANKED: f64 = 0.3;
+/// What a row's candidates and the rest of a row cost by default, in candidates.
+const USUAL_COST: f64 = 600.0;
 /// Rows a user from which an id of their own is worth reading beside a history.
 const ENOUGH_ROWS: f64 = 30.0;
 
@@ -61,6 +69,7 @@ impl Config {
         let alone = history > 0 && !user_id;
         let temperature = made.of("model.temperature", model.temperature, || temperature(alone, shape));
         let popularity = made.of("model.popularity", model.popularity, || popularity(self, shape));
+        let top_k = made.of("loss.top_k", self.loss.top_k, || top_k(history, shape, passes));
         let lr = made.of("optimizer.lr", optimizer.lr, || lr(shape));
         let weight_decay = made.of("optimizer.weight_decay", optimizer.weight_decay, || weight_decay(self, shape));
         let batch_size = made.of("train.batch_size", train.batch_size, || batch_size(shape));
@@ -70,6 +79,7 @@ impl Config {
             history,
             user_id,
             negatives,
+            top_k,
             temperature,
             popularity,
             lr,
@@ -171,6 +181,30 @@ fn temperature(alone: bool, shape: &Shape) -> Reasoned<f32> {
         ),
         _ => (digits(found), among),
     }
+}
+
+/// Rows that cannot enter their user's list are left alone where taste tells far more than popularity; where popularity
+/// tells much, they are what it is learned from (`benches/results/losses.md`).
+fn top_k(history: usize, shape: &Shape, epochs: u64) -> Reasoned<usize> {
+    let lift = shape.held_out.filter(|found| found.users >= ENOUGH_USERS).map(|found| {
+        let times = found.neighbours / found.popularity.max(f64::MIN_POSITIVE);
+        (times, format!("a user's other items predict {times:.1} times as many as popularity"))
+    });
+    match lift {
+        None => (0, "how well a user's items predict each other was not measured".into()),
+        Some(_) if history > 0 => (0, "the user tower reads a history".into()),
+        Some(_) if epochs < 2 => (0, "there is one epoch".into()),
+        Some(_) if top_k_cost(shape) > USUAL_COST * epochs as f64 => {
+            (0, format!("ranking {} items for {} users takes too long", grouped(shape.items), grouped(shape.users)))
+        }
+        Some((times, reason)) if times >= LIFT_OF_TOP_K => (TOP_K, reason),
+        Some((_, reason)) => (0, reason),
+    }
+}
+
+/// What the rankings of a run with `loss.top_k` cost, in candidates of each training row.
+pub(crate) fn top_k_cost(shape: &Shape) -> f64 {
+    RANKED * RANKINGS * shape.users as f64 * shape.items as f64 / shape.rows.max(1) as f64
 }
 
 fn popularity(config: &Config, shape: &Shape) -> Reasoned<f32> {

@@ -78,7 +78,7 @@ settings! {
         /// K of SoftmaxLoss@K: weighs a row by the sigmoid of its score minus the score of its user's K-th best item; 0
         /// weighs all rows alike. The K-th best scores are taken over all items after each sixth of the epochs; until then
         /// the rows weigh alike.
-        pub top_k: usize = 0 => check(at_most(MAX_K));
+        pub top_k: Option<usize> = None, "derived from the data" => check(at_most(MAX_K));
         /// What that difference of scores is divided by: where it is small, only rows that score above their user's K-th
         /// best item count.
         pub top_k_width: f32 = 0.3 => check(positive);

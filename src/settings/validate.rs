@@ -18,7 +18,7 @@ impl Config {
                 "cannot be combined with loss.logq = \"corrected\"; set it to 0, or logq to \"exact\"",
             );
         }
-        if self.loss.top_k > 0 && self.train.epochs == Some(1) {
+        if self.loss.top_k.is_some_and(|k| k > 0) && self.train.epochs == Some(1) {
             return bad(
                 "loss.top_k",
                 "takes its thresholds between epochs: set train.epochs to 2 or more, or top_k to 0",

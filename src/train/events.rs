@@ -117,6 +117,8 @@ pub struct RunSettings {
     pub user_id: bool,
     /// `loss.negatives`.
     pub negatives: Negatives,
+    /// `loss.top_k`.
+    pub top_k: usize,
     /// `optimizer.lr`.
     pub lr: f64,
     /// `optimizer.weight_decay`.
@@ -141,6 +143,7 @@ impl TrainEvent {
             history: config.history(),
             user_id: config.user_id(),
             negatives: config.negatives(),
+            top_k: config.top_k(),
             lr: plain(config.lr()),
             weight_decay: plain(config.weight_decay()),
             decisions: config.decisions().to_vec(),

@@ -11,6 +11,7 @@ use crate::data::dataset::Dataset;
 use crate::data::dataset::LATE;
 use crate::data::shape::Shape;
 use crate::model::spec::ModelSpec;
+use crate::settings::top_k_cost;
 
 /// Numbers of candidates are searched up to what makes a training take so many times as long as the defaults'.
 const DEARER: f64 = 4.0;
@@ -25,10 +26,6 @@ const OTHERS: f64 = 100.0;
 const OF_HISTORY: f64 = 5.0;
 /// The same on a GPU.
 const OTHERS_ON_A_GPU: f64 = 4096.0;
-/// What ranking an item costs, in candidates: it has no gradient.
-const RANKED: f64 = 0.3;
-/// Times that a run with `loss.top_k` ranks all items for all users.
-const RANKINGS: f64 = 5.0;
 /// K of SoftmaxLoss@K, where it is tried.
 const TOP_K: usize = 20;
 
@@ -59,7 +56,7 @@ pub(super) fn space(
     if f64::from(manifest.items.rows) < dearer * 512.0 || defaults.negatives() == Negatives::Full {
         all.push(("loss.negatives", list(&[json!("in-batch"), json!("full")])));
     }
-    if defaults.loss.top_k == 0 && rankings(shape) < 512.0 * epochs as f64 {
+    if top_k_cost(shape) < 512.0 * epochs as f64 {
         all.push(("loss.top_k", list(&[json!(0), json!(TOP_K)])));
     }
     if shape.items <= FEW_ITEMS
@@ -102,11 +99,6 @@ fn batches(defaults: &Resolved, rows: u64, dearer: f64) -> Axis {
     Axis::Choices(sizes.into_iter().map(|size| json!(size)).collect())
 }
 
-/// What the rankings of a run with `loss.top_k` cost, in candidates of each training row.
-fn rankings(shape: &Shape) -> f64 {
-    RANKED * RANKINGS * shape.users as f64 * shape.items as f64 / shape.rows.max(1) as f64
-}
-
 /// How many times as long as with the defaults a training takes, by what it scores; None where the settings make no model of
 /// this dataset.
 pub(super) fn cost(dataset: &Dataset, shape: &Shape, config: &Config, chosen: &Chosen) -> Option<f64> {
@@ -123,7 +115,7 @@ pub(super) fn cost(dataset: &Dataset, shape: &Shape, config: &Config, chosen: &C
         };
         let others = if matches!(config.train.device, Device::Cuda(_)) { OTHERS_ON_A_GPU } else { OTHERS };
         let history = OF_HISTORY * resolved.history() as f64;
-        let ranked = if resolved.loss.top_k > 0 { rankings(shape) } else { 0.0 };
+        let ranked = if resolved.top_k() > 0 { top_k_cost(shape) } else { 0.0 };
         ((candidates as f64 + others + history) * resolved.epochs() as f64 + ranked) * resolved.model.dim as f64
     };
     Some(work(&resolved) / work(&config.for_shape(shape)))

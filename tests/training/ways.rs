@@ -23,7 +23,7 @@ fn every_way_to_train_finds_the_withheld_item_of_the_checkerboard() {
         ("corrected", |c| c.loss.logq = LogQ::Corrected),
         ("learned temperature", |c| c.model.learn_temperature = true),
         ("known positives masked", |c| c.loss.mask_known_positives = true),
-        ("the first place", |c| c.loss.top_k = 1),
+        ("the first place", |c| c.loss.top_k = Some(1)),
         ("adagrad", |c| (c.optimizer.name, c.optimizer.lr) = (OptimizerKind::Adagrad, Some(0.3))),
         ("row-wise adagrad", |c| (c.optimizer.name, c.optimizer.lr) = (OptimizerKind::RowwiseAdagrad, Some(0.3))),
         ("sgd", |c| (c.optimizer.name, c.optimizer.lr) = (OptimizerKind::Sgd, Some(2.0))),

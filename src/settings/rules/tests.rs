@@ -4,12 +4,13 @@ use super::*;
 use crate::data::shape::NextItem;
 use crate::settings::Table;
 
-const KEYS: [&str; 10] = [
+const KEYS: [&str; 11] = [
     "model.user.history",
     "model.user.id",
     "loss.negatives",
     "model.temperature",
     "model.popularity",
+    "loss.top_k",
     "optimizer.lr",
     "optimizer.weight_decay",
     "train.batch_size",
@@ -57,7 +58,7 @@ fn a_value_is_what_the_flag_takes() {
 fn what_is_set_stays() {
     let chosen = config(
         "[model]\ntemperature = 0.05\npopularity = 0\nuser = { id = false, history = 2 }\nitem = { id = true, history = 0 }\n\
-         [loss]\nnegatives = \"full\"\n[optimizer]\nlr = 0.5\nweight_decay = 0.5\n\
+         [loss]\nnegatives = \"full\"\ntop_k = 3\n[optimizer]\nlr = 0.5\nweight_decay = 0.5\n\
          [train]\nepochs = 7\nbatch_size = 9\nearly_stop = \"off\"",
     );
     for shape in [shape(0, 0), shape(1 << 40, 1 << 30)] {
@@ -66,6 +67,7 @@ fn what_is_set_stays() {
         assert!(resolved.decisions().is_empty());
         assert_eq!((resolved.temperature(), resolved.popularity(), resolved.lr()), (0.05, 0.0, 0.5));
         assert_eq!((resolved.history(), resolved.user_id(), resolved.negatives()), (2, false, Negatives::Full));
+        assert_eq!(resolved.top_k(), 3);
         assert_eq!((resolved.weight_decay(), resolved.batch_size(), resolved.epochs()), (0.5, 9, 7));
         assert_eq!(resolved.early_stop(), None);
     }
@@ -91,7 +93,7 @@ fn a_file_of_an_earlier_version_means_what_it_meant() {
     assert_eq!((read.temperature(), read.history(), read.lr()), (0.3, 4, 0.02));
     assert_eq!((read.negatives(), read.batch_size(), read.epochs()), (Negatives::CrossBatch(7), 64, 3));
     assert_eq!(read.early_stop(), None, "it was trained without");
-    assert_eq!((read.popularity(), read.weight_decay()), (0.0, 0.0), "it did not know them");
+    assert_eq!((read.popularity(), read.weight_decay(), read.top_k()), (0.0, 0.0, 0), "it did not know them");
     let nothing: Resolved = serde_json::from_str("{}").unwrap();
     assert_eq!((nothing.temperature(), nothing.lr(), nothing.batch_size()), (0.2, 0.01, 512));
     assert!(nothing.user_id() && nothing.history() == 0 && nothing.negatives() == Negatives::InBatch);
@@ -238,4 +240,20 @@ fn popularity_counts_as_much_as_it_tells() {
     let held_out = Some(HeldOut { users: 500, neighbours: 0.2, popularity: 0.05 });
     let later = |later| Config::default().for_shape(&Shape { later, held_out, ..shape(1_000, 0) }).popularity();
     assert_eq!([Some(1.0), Some(0.5), None].map(later), [0.5, 0.25, 0.25]);
+}
+
+#[test]
+fn rows_are_weighed_where_taste_tells_far_more_than_popularity() {
+    let told = |neighbours| Some(HeldOut { users: 500, neighbours, popularity: 0.1 });
+    let found = |text: &str, shape: &Shape| config(text).for_shape(shape).top_k();
+    let of = |held_out| Shape { held_out, users: 5_000, items: 10_000, ..shape(100_000, 0) };
+    assert_eq!([told(0.251), told(0.249), None].map(|told| found("", &of(told))), [20, 0, 0]);
+    let few = Some(HeldOut { users: 499, ..told(0.5).unwrap() });
+    assert_eq!(found("", &of(few)), 0, "too few to measure it");
+    assert_eq!(found("[model.user]\nhistory = 2", &of(told(0.5))), 0);
+    assert_eq!(found("[train]\nepochs = 1", &of(told(0.5))), 0, "nothing comes after the first ranking");
+    assert_eq!(found("[loss]\ntop_k = 0", &of(told(0.5))), 0);
+    // 30 epochs: up to 18,000 candidates a row.
+    let large = |users| Shape { users, ..of(told(0.5)) };
+    assert_eq!([120_000, 120_001].map(|users| found("", &large(users))), [20, 0]);
 }
