@@ -28,10 +28,12 @@ const LEAST: f64 = 0.04;
 const ENOUGH_USERS: u64 = 500;
 /// Scores that a whole training takes when every row is compared with all items, where that takes minutes at most.
 const FEW_SCORES: u128 = 100_000_000_000;
-/// The temperature where nothing is known, the highest, the highest where the last items alone are read, and the lowest.
+/// The temperature where nothing is known, the highest, the highest where the last items alone are read, that with
+/// SoftmaxLoss@K, and the lowest.
 const USUAL: f32 = 0.2;
 const SOFT: f32 = 0.3;
 const OF_HISTORY: f32 = 0.15;
+const OF_TOP_K: f32 = 0.15;
 const SHARP: f32 = 0.1;
 /// The power of popularity where nothing is known, the least and the most.
 const POPULARITY_USUAL: f32 = 0.5;
@@ -66,10 +68,14 @@ impl Config {
         let user_id = made.of("model.user.id", model.user.id, || user_id(history, shape));
         let passes = train.epochs.unwrap_or_else(|| epochs(shape).0);
         let negatives = made.of("loss.negatives", self.loss.negatives, || negatives(history, user_id, shape, passes));
-        let alone = history > 0 && !user_id;
-        let temperature = made.of("model.temperature", model.temperature, || temperature(alone, shape));
-        let popularity = made.of("model.popularity", model.popularity, || popularity(self, shape));
         let top_k = made.of("loss.top_k", self.loss.top_k, || top_k(history, shape, passes));
+        let scores = match (history > 0 && !user_id, top_k > 0) {
+            (true, _) => Scores::OfHistory,
+            (_, true) => Scores::OfTopK,
+            _ => Scores::OfUsers,
+        };
+        let temperature = made.of("model.temperature", model.temperature, || temperature(scores, shape));
+        let popularity = made.of("model.popularity", model.popularity, || popularity(self, shape));
         let lr = made.of("optimizer.lr", optimizer.lr, || lr(shape));
         let weight_decay = made.of("optimizer.weight_decay", optimizer.weight_decay, || weight_decay(self, shape));
         let batch_size = made.of("train.batch_size", train.batch_size, || batch_size(shape));
@@ -152,21 +158,36 @@ fn negatives(history: usize, user_id: bool, shape: &Shape, epochs: u64) -> Reaso
     }
 }
 
+/// What a temperature is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Scores {
+    OfUsers,
+    /// The user tower reads the last items alone.
+    OfHistory,
+    /// Rows are weighed by SoftmaxLoss@K.
+    OfTopK,
+}
+
 /// Scores of unit vectors lie between -1 / T and 1 / T: how far a likely item can stand above one that has nothing to do
 /// with the user. That must be more the more items there are, and the more of what a user takes the others explain:
 /// `T = 0.7 / ln(h n / 20)`, where h is the share of items told among 20 of n by the neighbours of the user's others
 /// (`benches/results/defaults.md`, "Temperature"). Where the others explain hardly more than popularity does, T goes over
 /// to the highest.
 ///
-/// `alone`: the user tower reads the last items alone, which tell more sharply: `0.45 / ln(h n / 20)`.
-fn temperature(alone: bool, shape: &Shape) -> Reasoned<f32> {
+/// The last items alone tell more sharply: `0.45 / ln(h n / 20)`. With SoftmaxLoss@K, T is 0.15 whatever the catalogue
+/// (`benches/results/losses.md`).
+fn temperature(scores: Scores, shape: &Shape) -> Reasoned<f32> {
     let Some(HeldOut { users, neighbours, popularity }) = shape.held_out else {
         return (USUAL, "how well a user's items predict each other was not measured".into());
     };
     let reason = format!("{:.1} % of items are predicted by the user's other items", 100.0 * neighbours);
     let among = format!("{reason}, among {} items", grouped(shape.items));
     let times = (neighbours * shape.items as f64 / TOLD).max(1.0);
-    let (range, most) = if alone { (RANGE_ALONE, OF_HISTORY) } else { (RANGE, SOFT) };
+    let (range, most) = match scores {
+        Scores::OfUsers => (RANGE, SOFT),
+        Scores::OfTopK => return (OF_TOP_K, "rows are weighed by `loss.top_k`".into()),
+        Scores::OfHistory => (RANGE_ALONE, OF_HISTORY),
+    };
     let most = f64::from(most);
     let found = (range / times.ln()).clamp(SHARP.into(), most);
     let told_by_them = ((neighbours / popularity.max(f64::MIN_POSITIVE) - LIFT.0) / (LIFT.1 - LIFT.0)).clamp(0.0, 1.0);
@@ -174,7 +195,7 @@ fn temperature(alone: bool, shape: &Shape) -> Reasoned<f32> {
         0..ENOUGH_USERS => {
             (USUAL, format!("{users} users are too few to measure how well a user's items predict each other"))
         }
-        _ if alone => (digits(found), format!("{among}; the user tower reads no user id")),
+        _ if scores == Scores::OfHistory => (digits(found), format!("{among}; the user tower reads no user id")),
         _ if told_by_them < 1.0 => (
             digits(most - told_by_them * (most - found)),
             format!("{among}, {:.1} % by popularity", 100.0 * popularity),

@@ -8,9 +8,9 @@ const KEYS: [&str; 11] = [
     "model.user.history",
     "model.user.id",
     "loss.negatives",
+    "loss.top_k",
     "model.temperature",
     "model.popularity",
-    "loss.top_k",
     "optimizer.lr",
     "optimizer.weight_decay",
     "train.batch_size",
@@ -180,7 +180,7 @@ fn numbers_have_commas() {
 fn temperature_follows_what_the_others_explain_and_the_catalogue() {
     let decided = |items: u64, users: u64, neighbours: f64, popularity: f64| {
         let held_out = Some(HeldOut { users, neighbours, popularity });
-        Config::default().for_shape(&Shape { items, held_out, ..shape(1_000, 0) }).temperature()
+        config("[loss]\ntop_k = 0").for_shape(&Shape { items, held_out, ..shape(1_000, 0) }).temperature()
     };
     // 0.7 / ln(0.2 * 1,000 / 20) = 0.7 / 2.303.
     assert_eq!(decided(1_000, 500, 0.2, 0.05), 0.3);
@@ -198,7 +198,7 @@ fn temperature_follows_what_the_others_explain_and_the_catalogue() {
     assert_eq!(decided(40_000, 500, 0.0, 0.0), 0.3, "nothing tells anything");
     assert_eq!(decided(40_000, 499, 0.2, 0.05), 0.2, "too few users");
     let of_last = |user: &str| {
-        let user = format!("{user} }}\n[loss]\nnegatives = \"in-batch\"");
+        let user = format!("{user} }}\n[loss]\nnegatives = \"in-batch\"\ntop_k = 0");
         let held_out = Some(HeldOut { users: 500, neighbours: 0.2, popularity: 0.05 });
         config(&format!("[model]\nuser = {{ {user}"))
             .for_shape(&Shape { items: 4_000, held_out, ..shape(9, 0) })
@@ -256,4 +256,7 @@ fn rows_are_weighed_where_taste_tells_far_more_than_popularity() {
     // 30 epochs: up to 18,000 candidates a row.
     let large = |users| Shape { users, ..of(told(0.5)) };
     assert_eq!([120_000, 120_001].map(|users| found("", &large(users))), [20, 0]);
+    // 0.7 / ln(0.5 * 10,000 / 20) = 0.13 without.
+    let temperature = |text: &str| config(text).for_shape(&of(told(0.5))).temperature();
+    assert_eq!(["", "[loss]\ntop_k = 0", "[loss]\ntop_k = 5"].map(temperature), [0.15, 0.13, 0.15]);
 }
