@@ -11,7 +11,7 @@
 >>> top.num_rows == 3 * data.users
 True
 
-Whoever comes from Merlin or TensorFlow Recommenders finds their words in `tercel.merlin` and `tercel.tfrs`.
+For scripts written for Merlin or TensorFlow Recommenders, see `tercel.merlin` and `tercel.tfrs`.
 """
 
 from __future__ import annotations

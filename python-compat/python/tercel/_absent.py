@@ -1,4 +1,4 @@
-"""Names that Merlin, TensorFlow or TensorFlow Recommenders have and Tercel has not."""
+"""Errors for names that Merlin, TensorFlow or TensorFlow Recommenders provide and Tercel does not."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .errors import NotHereError
 
 
 def absent(module: str, there: list[str]) -> Callable[[str], Any]:
-    """A module's `__getattr__`: says what is there, and where it stands what runs.
+    """Makes a module's `__getattr__`, which raises an error that lists what the module does provide.
 
     >>> from tercel._absent import absent
     >>> absent("tercel.tf", ["data", "keras"])("random")

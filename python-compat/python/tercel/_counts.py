@@ -1,4 +1,4 @@
-"""Settings, checked before the native half refuses them in words of its own."""
+"""Checks of settings, made before the native code sees them so that errors name the Python argument."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .errors import ConfigError
 
 
 def count(field: str, value: int) -> int:
-    """A whole number from 0.
+    """Returns a whole number of at least 0.
 
     Raises:
         ConfigError: For anything else; it names the setting.
@@ -28,7 +28,7 @@ def count(field: str, value: int) -> int:
 
 
 def number(field: str, value: Any) -> float:
-    """A number.
+    """Returns a number.
 
     Raises:
         ConfigError: For anything else; it names the setting.
@@ -45,7 +45,7 @@ def number(field: str, value: Any) -> float:
 
 
 def text_of(value: object, field: str) -> str:
-    """A text.
+    """Returns a string.
 
     Raises:
         ConfigError: For anything else; it names the setting.
@@ -56,7 +56,7 @@ def text_of(value: object, field: str) -> str:
 
 
 def several(values: Any, field: str) -> list[Any]:
-    """A list of anything that can be iterated over, but for a text or bytes.
+    """Returns a list of the values of any iterable except a string or bytes.
 
     Raises:
         ConfigError: For anything else; it names the setting.
@@ -70,13 +70,13 @@ def several(values: Any, field: str) -> list[Any]:
 
 
 def shown(value: object) -> str:
-    """A value in words of one line."""
+    """A value on one line, shortened if necessary."""
     words = " ".join(repr(value).split())
     return words if len(words) <= 60 else f"{words[:57]}..."
 
 
 def mapping_of(value: Any, field: str) -> dict[str, Any]:
-    """A dictionary.
+    """Returns a dictionary.
 
     Raises:
         ConfigError: For anything else; it names the setting.
@@ -88,10 +88,10 @@ def mapping_of(value: Any, field: str) -> dict[str, Any]:
 
 
 def as_json(settings: dict[str, Any]) -> str:
-    """Settings as JSON; NumPy's numbers are numbers.
+    """Converts settings to JSON; NumPy numbers are accepted.
 
     Raises:
-        ConfigError: For a value that JSON does not have; it names the setting.
+        ConfigError: For a value that cannot be written as JSON; it names the setting.
     """
 
     def plain(value: Any) -> Any:

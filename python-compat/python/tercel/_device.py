@@ -1,4 +1,4 @@
-"""Where things are computed."""
+"""Choosing the device that computations run on."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from ._counts import text_of
 
 
 def device_for(device: str = "auto") -> tuple[str, str]:
-    """The device that a word (`auto`, `cpu`, `cuda:N`) stands for on this host, and why.
+    """The device that `auto`, `cpu` or `cuda:N` selects on this host, and the reason.
 
     >>> import tercel
     >>> tercel.device_for("cpu")[0]
     'cpu'
 
     Raises:
-        ConfigError: For another word.
-        DeviceError: For a CUDA device that cannot be used.
+        ConfigError: For any other name.
+        DeviceError: If a CUDA device is requested but cannot be used.
     """
     return _core.device_for(text_of(device, "device"))

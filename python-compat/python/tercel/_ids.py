@@ -1,4 +1,4 @@
-"""Raw ids as texts. An id that would become another text on the way (`22.0`, `nan`, `None`) is refused by its row."""
+"""Raw ids as strings. Values whose text is ambiguous (`22.0`, `nan`, `None`) are refused; the error names the row."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from .errors import KindError, RowError
 
 
 def raw_ids(ids: object, field: str = "ids") -> list[str]:
-    """Ids as the native half reads them: their texts.
+    """Converts ids to strings, as the native code reads them.
 
-    Texts and whole numbers stay as they are; bytes are UTF-8; a UUID has its usual form, a decimal without a fraction
-    is a whole number. Everything else has more than one text, and which one the dataset has cannot be known.
+    Strings and integers are kept as they are, bytes are decoded as UTF-8, a UUID has its usual form, and a decimal
+    without a fraction is an integer. Anything else could be written in more than one way, so that it is unknown which
+    of them the dataset contains.
 
     >>> from tercel._ids import raw_ids
     >>> raw_ids(["0022", 22, b"u1"])
@@ -47,7 +48,7 @@ def raw_ids(ids: object, field: str = "ids") -> list[str]:
 
 
 def is_column(values: object) -> bool:
-    """Whether this is one column, or a list of values, and no table.
+    """Whether this is a single column or a list of values, as opposed to a table.
 
     >>> is_column(pa.array([1])), is_column(pa.table({"user_id": [1]}))
     (True, False)

@@ -1,4 +1,4 @@
-"""Model folders as files: what belongs to a model, and a copy of it that is whole or not there."""
+"""Model folders on disk: which files belong to a model, and how to copy it atomically."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ _AGAIN = 3
 
 
 def save(source: Path, target: Path, trainer: bool) -> None:
-    """Copies the model in `source` to `target`, in one step.
+    """Copies the model in `source` to `target` atomically.
 
     Raises:
-        CheckpointError: When `target` holds anything that is no model's, or a file of `source` is a link that leads out
-            of it.
-        FileError: When another process writes `target`.
+        CheckpointError: If `target` contains anything that is not part of a model, or a file of `source` is a link that
+            leads out of it.
+        FileError: If another process is writing `target`.
     """
     target = followed(target)
     refuse_strange(target)
@@ -103,7 +103,7 @@ def _discard(folder: Path) -> None:
 
 
 def parts(folder: Path) -> set[str]:
-    """The names of a model's files; none where `config.json` is no model's."""
+    """The names of a model's files; empty if `config.json` is not that of a model."""
     try:
         info = json.loads(_manifest(folder))
         names = {info["history"]["name"]} if info.get("history") else set()
@@ -122,7 +122,7 @@ def _belongs(name: str, of_model: set[str]) -> bool:
 
 
 def strange(folder: Path) -> str | None:
-    """What of a folder is no part of a model that would be replaced; nothing where there is no such thing."""
+    """The first entry of a folder that is not part of a model, or None."""
     if not folder.exists():
         return None
     if not folder.is_dir():
@@ -132,10 +132,10 @@ def strange(folder: Path) -> str | None:
 
 
 def refuse_strange(folder: Path) -> None:
-    """Whether a folder may be replaced by a model.
+    """Checks that a folder may be replaced by a model.
 
     Raises:
-        CheckpointError: When it holds anything else.
+        CheckpointError: If it contains anything that is not part of a model.
     """
     found = strange(folder)
     if found is not None:
@@ -144,10 +144,10 @@ def refuse_strange(folder: Path) -> None:
 
 
 def refuse_links(folder: Path) -> None:
-    """Whether all of a folder lies in it: a link that leads out of it would bring along who knows what.
+    """Checks that no link in a folder leads out of it: copying would include files from anywhere.
 
     Raises:
-        CheckpointError: With the first link that does.
+        CheckpointError: For the first such link.
     """
     for link, aim in _links(folder):
         if not aim.is_relative_to(os.path.realpath(folder)):

@@ -1,4 +1,4 @@
-"""Bars on long work, with tqdm where it is there."""
+"""Progress bars, shown by tqdm if it is installed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Observer: TypeAlias = "Callable[[Event], None]"
 
 
 class Bar:
-    """One line that moves, on stderr. Without tqdm, nothing."""
+    """A progress bar on stderr. Without tqdm it shows nothing."""
 
     def __init__(self, what: str, unit: str) -> None:
         """Shows nothing yet: a bar that is over at once would only flicker."""
@@ -26,7 +26,7 @@ class Bar:
         self._shown = False
 
     def to(self, done: int, total: int, words: Mapping[str, object] | None = None) -> None:
-        """Moves it."""
+        """Moves the bar to `done` of `total`."""
         if self._bar is None and not self._shown and time.monotonic() >= self._from:
             self._shown = True
             self._bar = _tqdm(self.what, self.unit, total)
@@ -36,14 +36,14 @@ class Bar:
             self.say(words or {})
 
     def say(self, words: Mapping[str, object]) -> None:
-        """Says something where it stands."""
+        """Shows values behind the bar without moving it."""
         if self._bar is not None:
             if words:
                 self._bar.set_postfix(words, refresh=False)
             self._bar.refresh()
 
     def close(self) -> None:
-        """Ends it."""
+        """Stops updating the bar, which stays on the screen."""
         if self._bar is not None:
             self._bar.close()
 
@@ -57,7 +57,7 @@ def _tqdm(what: str, unit: str, total: int) -> Any:
 
 
 def parsed(observers: list[Observer]) -> Callable[[str], None] | None:
-    """What the native half calls, with JSON; none where nobody listens."""
+    """The callback for the native code, which passes each event as JSON; None if there are no observers."""
     if not observers:
         return None
 
@@ -70,7 +70,7 @@ def parsed(observers: list[Observer]) -> Callable[[str], None] | None:
 
 
 def rows_bar() -> tuple[Bar, Observer]:
-    """For ingest."""
+    """A progress bar for ingest."""
     bar = Bar("ingest", " rows")
 
     def told(event: Event) -> None:
@@ -82,13 +82,13 @@ def rows_bar() -> tuple[Bar, Observer]:
 
 
 def users_bar(what: str) -> tuple[Bar, Observer]:
-    """For evaluation and recommending."""
+    """A progress bar for evaluating and recommending."""
     bar = Bar(what, " users")
     return bar, lambda event: bar.to(event["done"], event["users"])
 
 
 def training_bar() -> tuple[Bar, Observer]:
-    """For training: steps, the loss, and the validation metric of each epoch."""
+    """A progress bar for training, with the loss and the validation metrics of each epoch."""
     bar = Bar("train", " steps")
     words: dict[str, object] = {}
     epochs = 0

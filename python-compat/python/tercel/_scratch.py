@@ -1,4 +1,4 @@
-"""Folders that go with whoever holds them."""
+"""Temporary folders that are removed with the object that holds them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 class Scratch:
-    """A temporary folder: gone when it is closed, no longer referred to, or Python ends.
+    """A temporary folder. It is removed when it is closed, when nothing refers to it any more, or when Python exits.
 
     >>> from tercel._scratch import Scratch
     >>> scratch = Scratch()
@@ -26,5 +26,5 @@ class Scratch:
         self._end = weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
 
     def close(self) -> None:
-        """Removes it now."""
+        """Removes the folder now."""
         self._end()

@@ -1,4 +1,4 @@
-"""Tables in memory as the native half takes them: by the Arrow C stream interface, without a copy."""
+"""Passes tables in memory to the native code through the Arrow C stream interface, without copying."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .errors import ConfigError, DataError, KindError, RowError, SchemaError, Sh
 
 @runtime_checkable
 class ArrowStream(Protocol):
-    """Anything that gives its rows as an Arrow stream: pyarrow, Polars, DuckDB and more."""
+    """Any object that exports its rows as an Arrow stream: those of pyarrow, Polars, DuckDB and others."""
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
         """The stream as a PyCapsule."""
@@ -36,15 +36,15 @@ Words: TypeAlias = "Sequence[str] | None"
 
 
 def is_path(table: object) -> TypeGuard[PathLike]:
-    """Whether this names a file."""
+    """Whether this is a path."""
     return isinstance(table, (str, os.PathLike))
 
 
 def path_of(path: object, field: str) -> Path:
-    """A path, checked.
+    """Returns the path, after checking that it is one.
 
     Raises:
-        KindError: When it is none.
+        KindError: If it is not.
     """
     if not is_path(path) or isinstance(os.fspath(path), bytes):
         raise KindError(f"{field}: {type(path).__name__} is no path: give a text or a pathlib.Path", path=field)
@@ -52,13 +52,13 @@ def path_of(path: object, field: str) -> Path:
 
 
 def stream_of(table: Table, name: str = "table") -> object:
-    """The object with `__arrow_c_stream__` that stands for a table in memory.
+    """Returns an object with `__arrow_c_stream__` for a table in memory.
 
-    The index of a pandas data frame is no column; see `explained`.
+    The index of a pandas data frame is not a column; see `explained`.
 
     Raises:
-        KindError: When it is no table.
-        SchemaError: When it has no columns, or a column twice.
+        KindError: If it is not a table.
+        SchemaError: If it has no columns, or two columns of the same name.
     """
     made = _stream_of(table, name)
     names = _names(made)
@@ -115,11 +115,11 @@ def _table_of(columns: Mapping[str, Any], name: str) -> pa.Table:
 
 
 def array_of(values: Any, column: str, name: str = "table") -> pa.Array | pa.ChunkedArray:
-    """A column of anything that is one: lists, arrays, tensors, columns of pandas and Polars. Texts as bytes are
-    texts; values of several kinds (`[1, "a"]`) are no column.
+    """Converts a column to Arrow: a list, an array, a tensor, or a pandas or Polars column. Byte strings become
+    strings; values of different kinds (`[1, "a"]`) are not a column.
 
     Raises:
-        SchemaError: For values that are no column.
+        SchemaError: For values that are not a column.
     """
     if not is_column(values):
         raise SchemaError(
@@ -150,7 +150,7 @@ def _plain(values: Any) -> Any:
 
 @contextmanager
 def refused(name: str) -> Iterator[None]:
-    """What a library says of a table that is none."""
+    """The error for a table that its library cannot export."""
     try:
         yield
     except (pa.ArrowException, ValueError, TypeError) as error:
@@ -168,7 +168,7 @@ def _names(table: Any) -> list[str] | None:
 
 
 def is_pandas(table: object) -> bool:
-    """Whether this is a data frame of pandas."""
+    """Whether this is a pandas data frame."""
     return type(table).__module__.split(".")[0] == "pandas" and hasattr(table, "columns") and hasattr(table, "index")
 
 
@@ -185,7 +185,7 @@ def _hint(table: Any) -> str:
 
 @contextmanager
 def explained(**tables: Any) -> Iterator[None]:
-    """Adds to an error of a table that lacks a column that its ids may be in the index of the data frame.
+    """Extends the error for a missing column with the hint that the ids may be in the index of the data frame.
 
     >>> import pandas as pd
     >>> from tercel._streams import explained
@@ -217,14 +217,14 @@ which is no column: give frame.reset_index()
 
 
 def given(table: Table, name: str) -> Given:
-    """A path, or a named stream."""
+    """A table for the native code: a path, or a named stream."""
     if is_path(table):
         return str(path_of(table, name))
     return name, stream_of(table, name)
 
 
 def given_all(tables: Table | Sequence[Table] | None, name: str) -> list[Given]:
-    """One or several of them."""
+    """One or more tables for the native code."""
     if tables is None:
         return []
     if not isinstance(tables, (list, tuple)) or (tables and all(isinstance(one, pa.RecordBatch) for one in tables)):

@@ -1,4 +1,4 @@
-"""Tables of every library and of files, by the one reader."""
+"""Tables from files and from every library that exports Arrow, all read by the same reader."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def read_options(
     time_unit: str | None = None,
     time_format: str | None = None,
 ) -> dict[str, Any]:
-    """How text is read, by the names of the configuration; what is not said is not there.
+    """The options for reading text, under their configuration names. Options that were not given are left out.
 
     >>> from tercel._tables import read_options
     >>> read_options(sep="tab", null=["-"])
@@ -69,7 +69,7 @@ def read_options(
 
 
 def texts_of(values: object, field: str) -> list[str]:
-    """A list of texts, checked: a text alone might be one or several.
+    """A list of strings, checked. A single string is refused, because it could mean one item or several.
 
     Raises:
         ConfigError: For anything else; it names the setting.
@@ -80,7 +80,7 @@ def texts_of(values: object, field: str) -> list[str]:
 
 
 class Reading:
-    """Record batches of the one reader; errors keep their class and their place."""
+    """The record batches of one read. Errors keep their class and their location."""
 
     def __init__(self, given: Given, options: Mapping[str, Any], constants: Sequence[tuple[str, str]] = ()) -> None:
         """Opens a table; `constants` are columns that are the same in all rows, and text."""
@@ -107,12 +107,12 @@ class Reading:
             yield pa.RecordBatch.from_arrays([*batch.columns, *added], schema=self.schema)
 
     def read_all(self) -> pa.Table:
-        """The rows."""
+        """All rows as one table."""
         return pa.Table.from_batches(list(self), self.schema)
 
     @contextmanager
     def errors(self) -> Iterator[None]:
-        """Arrow's stream carries words alone: what the reader raised is asked for."""
+        """Raises the reader's own exception: an Arrow stream passes on only the message."""
         try:
             yield
         except (pa.ArrowException, OSError) as error:
@@ -133,10 +133,10 @@ def read_table(
     time_unit: str | None = None,
     time_format: str | None = None,
 ) -> pa.Table:
-    """The rows of a file, a folder of files or a table in memory, as everything in this package reads them.
+    """Reads a file, a folder of files or a table in memory, exactly as the rest of this package does.
 
-    Text has columns of texts, exactly as they are written (`0000000022`, `1.0`), and nulls where a word stands for a
-    missing value. Arrow, Parquet and tables in memory keep their types.
+    Columns of text files are strings, exactly as written (`0000000022`, `1.0`), with nulls for missing values. Arrow,
+    Parquet and tables in memory keep their types.
 
     >>> import tempfile, tercel
     >>> with tempfile.NamedTemporaryFile("w", suffix=".tsv") as file:
@@ -146,14 +146,14 @@ def read_table(
     {'user_id': ['0022', '7'], 'item_id': ['1.0', None]}
 
     Args:
-        table: A path or rows.
-        sep: What stands between two values: `,`, `tab`, `;`, `|`, `::` or other bytes. Found in the file without it.
-        columns: The columns' names, for text without a header.
+        table: A path, or a table in memory.
+        sep: The separator: `,`, `tab`, `;`, `|`, `::` or other bytes. Detected from the file by default.
+        columns: The columns' names, for text files without a header.
         quote: The character that quotes a value, or `none`.
-        escape: The character that takes the next one as it is.
-        null: The words that stand for a missing value, in the place of the usual ones.
-        time_unit: What integer times count: `s`, `ms`, `us`, `ns`, `days`, `excel`.
-        time_format: How times are written, as `%d/%m/%Y`.
+        escape: The escape character.
+        null: The words that mean a missing value, instead of the usual ones.
+        time_unit: The unit of integer times: `s`, `ms`, `us`, `ns`, `days`, `excel`.
+        time_format: The format of times, such as `%d/%m/%Y`.
 
     Raises:
         RowError: For the first row that cannot be read.
@@ -167,16 +167,16 @@ def read_table(
 
 
 def read_all(tables: Sequence[Table], options: Mapping[str, Any], engine: str | None = None) -> pa.Table:
-    """Several files, or folders of them, of the same columns, in whichever order each has them, as one table. Folders
-    named `key=value` add a column. What is not read of a folder is named in a warning.
+    """Reads several files, or folders of files, into one table. They must have the same columns, in any order. Folders
+    named `key=value` add a column. A warning lists the files of a folder that were not read.
 
     Args:
-        tables: Paths, or one table in memory.
-        options: What `read_options` gives.
-        engine: Of a folder, the files of this kind alone: `parquet` or `csv`.
+        tables: The paths, or one table in memory.
+        options: The result of `read_options`.
+        engine: Reads only the files of this format from a folder: `parquet` or `csv`.
 
     Raises:
-        SchemaError: When a file lacks a column that another one has.
+        SchemaError: If a file lacks a column that another file has.
     """
     parts: list[Reading] = []
     for table in tables:
@@ -201,7 +201,7 @@ def read_all(tables: Sequence[Table], options: Mapping[str, Any], engine: str | 
 
 
 def is_text(schema: pa.Schema) -> bool:
-    """Whether a table was read from text, which has no types."""
+    """Whether a table was read from a text file, whose columns have no types."""
     return (schema.metadata or {}).get(_WRITTEN) == b"text"
 
 
@@ -223,7 +223,8 @@ def _files(path: Path, options: Mapping[str, Any], engine: str | None) -> list[R
 
 
 def together(tables: Sequence[pa.Table]) -> pa.Table:
-    """Tables of the same columns below each other. Where types differ numbers widen, or else become texts.
+    """Concatenates tables with the same columns. Where types differ, numbers are widened; anything else becomes
+    strings.
 
     >>> from tercel._tables import together
     >>> together([pa.table({"item_id": [22]}), pa.table({"item_id": ["0022"]})])["item_id"].to_pylist()
@@ -251,7 +252,7 @@ def together(tables: Sequence[pa.Table]) -> pa.Table:
 
 
 def arrow_table(table: Table, name: str = "table") -> pa.Table:
-    """A table as pyarrow's, without a copy where that can be; a path by the one reader."""
+    """Converts a table to pyarrow, without a copy if possible. A path is read from disk."""
     if is_path(table):
         return read_table(table)
     stream = stream_of(table, name)
@@ -262,7 +263,8 @@ def arrow_table(table: Table, name: str = "table") -> pa.Table:
 
 
 def users_source(users: object, name: str = "users") -> str | list[str] | tuple[str, object] | None:
-    """Who is asked for, as the native half takes it: nobody named (all), raw ids, a path, or a named stream.
+    """The requested users, in the form that the native code takes: None (all users), raw ids, a path, or a named
+    stream.
 
     >>> from tercel._tables import users_source
     >>> users_source([b"u1", 7])
@@ -271,10 +273,10 @@ def users_source(users: object, name: str = "users") -> str | list[str] | tuple[
     'users'
 
     Raises:
-        KindError: For what is neither a table nor a list of ids.
-        RowError: For an id that is none.
-        FileError: For a text that is no path: one id needs a list too.
-        DataError: For a list without ids.
+        KindError: For anything that is neither a table nor a list of ids.
+        RowError: For a value that cannot be an id.
+        FileError: For a string that is not an existing path. A single id must also be passed as a list.
+        DataError: For an empty list.
     """
     if users is None:
         return None

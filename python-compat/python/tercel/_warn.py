@@ -1,4 +1,4 @@
-"""Warnings at the line of the script that they are for."""
+"""Warnings that point to the line of the user's script."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SAID: ContextVar[str] = ContextVar("_SAID", default="")
 
 
 def warn(words: str, category: type[Warning] = UserWarning) -> None:
-    """Warns at the first line that is not this package's: once for each such line, where nobody asks for more."""
+    """Warns at the innermost caller outside this package: by default once for each such line."""
     if _SAID.get() and _SAID.get() in words:
         return
     level, frame = 1, sys._getframe()
@@ -26,8 +26,8 @@ def warn(words: str, category: type[Warning] = UserWarning) -> None:
 
 @contextmanager
 def said(words: str) -> Iterator[None]:
-    """Does not warn meanwhile of what has these words: it is said in others. Filters of `warnings` would not do: to set
-    them makes Python forget what it has shown.
+    """Suppresses warnings that contain these words, because the caller reports the same in its own words. The filters
+    of `warnings` are not used: setting them makes Python forget which warnings it has shown.
     """
     before = _SAID.set(words)
     try:

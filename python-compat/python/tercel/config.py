@@ -1,4 +1,4 @@
-"""Settings of a model and its training, by short names or whole."""
+"""Settings of models and training: complete configurations and short names."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ SHORT: dict[str, str] = {each["short"]: each["key"] for each in SETTINGS["train"
 
 
 def configuration(config: Config | str | os.PathLike[str] | None, settings: Mapping[str, Any]) -> Config:
-    """A configuration: a file (TOML or JSON) or a dictionary, and short names over it.
+    """Builds a configuration from a file (TOML or JSON) or a dictionary, overridden by settings passed by short name.
 
     >>> from tercel.config import configuration
     >>> configuration({"train": {"epochs": 3}}, {"dim": 16, "epochs": 5})
     {'train': {'epochs': 5}, 'model': {'dim': 16}}
 
     Raises:
-        ConfigError: For a short name that there is not.
+        ConfigError: For an unknown short name.
     """
     if config is None:
         merged: Config = {}
@@ -58,7 +58,8 @@ def configuration(config: Config | str | os.PathLike[str] | None, settings: Mapp
 
 
 def complete(config: Config, shape: Mapping[str, Any]) -> Config:
-    """The configuration with every default filled in, for data of this shape (`Dataset.shape`; what is left out is 0).
+    """The configuration with every default filled in, for data of this shape (see `Dataset.shape`; missing keys count
+    as 0).
 
     >>> from tercel.config import complete
     >>> complete({}, {"rows": 30_000_000})["train"]["epochs"]
@@ -72,7 +73,7 @@ def complete(config: Config, shape: Mapping[str, Any]) -> Config:
 
 @contextmanager
 def settings_of(words: str) -> Iterator[None]:
-    """Names the setting where the native half refuses a configuration (JSON on one line) by a place in its text.
+    """Makes errors name the setting, where the native code only gives a position in the JSON text of the configuration.
 
     >>> from tercel.config import settings_of
     >>> with settings_of('{"train": {"epochs": "many"}}'):

@@ -374,7 +374,7 @@ def demo_purchases(users: int = 30, items: int = 20, each: int = 19) -> pa.Table
 
 
 def opened(dataset: Dataset | PathLike) -> Dataset:
-    """The dataset, which is opened where its folder is given.
+    """Returns the dataset itself, or opens it if a folder is given.
 
     Raises:
         KindError: For anything else.

@@ -1,4 +1,4 @@
-"""What an evaluation says."""
+"""Evaluation and its results."""
 
 from __future__ import annotations
 

@@ -137,12 +137,12 @@ class Index:
         return self._core.search(rows, k, lists, rule)
 
     def set_tag(self, tag: str, items: Iterable[int]) -> None:
-        """Gives these items, and no others, the tag."""
+        """Sets the tag on exactly these items and removes it from all others."""
         self._core.set_tag(text_of(tag, "tag"), _numbers(_several(items, "items")).tolist())
 
     @property
     def tags(self) -> dict[str, int]:
-        """The tags, with the number of items of each."""
+        """All tags, each with its number of items."""
         return dict(self._core.tags())
 
     def add(self, ids: npt.NDArray[np.uint32], vectors: npt.NDArray[np.float32]) -> None:
@@ -154,7 +154,7 @@ class Index:
         self._core.add(_numbers(ids), _rows(vectors))
 
     def remove(self, ids: Iterable[int]) -> int:
-        """Removes items; returns how many were in the index."""
+        """Removes items, and returns how many of them were in the index."""
         return self._core.remove(_numbers(_several(ids, "ids")).tolist())
 
     def measure(self) -> dict[str, Any] | None:
@@ -166,13 +166,13 @@ class Index:
 
     @property
     def about(self) -> dict[str, Any]:
-        """Its kind, settings and measurements."""
+        """The kind, settings and measurements of the index."""
         found: dict[str, Any] = json.loads(self._core.about())
         return found
 
     @property
     def rebuild_advised(self) -> str | None:
-        """Why it should be rebuilt, if so."""
+        """The reason why the index should be rebuilt, or None."""
         return self._core.rebuild_advised()
 
     @property

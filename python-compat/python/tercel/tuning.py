@@ -1,4 +1,4 @@
-"""The settings that win on a dataset."""
+"""Searching for the best settings for a dataset."""
 
 from __future__ import annotations
 

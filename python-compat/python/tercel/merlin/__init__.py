@@ -1,7 +1,7 @@
-"""Merlin's words for Tercel, for two-tower scripts: `merlin.` becomes `tercel.merlin.`. What runs and what does not
-stands by name in the README.
+"""Merlin's API on Tercel, for two-tower scripts: replace `merlin.` with `tercel.merlin.`. The README lists by name what
+is supported and what is not.
 
-| Merlin | here |
+| Merlin | Tercel |
 |---|---|
 | `import merlin.models.tf as mm` | `import tercel.merlin.models.tf as mm` |
 | `from merlin.io import Dataset` | `from tercel.merlin.io import Dataset` |
@@ -9,7 +9,7 @@ stands by name in the README.
 | `from merlin.models.utils.dataset import …` | `from tercel.merlin.models.utils.dataset import …` |
 | `import tensorflow as tf` | `import tercel.tf as tf` (optimizers), or TensorFlow itself |
 
-Where Tercel does something else than Merlin, and better for it, a `MerlinDifference` warning says what and why.
+Where Tercel deliberately behaves differently from Merlin, a `MerlinDifference` warning says how and why.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .._warn import warn
 
 
 class MerlinDifference(UserWarning):
-    """Something that is not as in Merlin, on purpose.
+    """Warns that something deliberately differs from Merlin.
 
     >>> import warnings
     >>> import tercel.merlin.models.tf as mm
@@ -36,12 +36,12 @@ class MerlinDifference(UserWarning):
 
 
 def differs(words: str) -> None:
-    """Warns, at the line of the script: the first that is not this package's."""
+    """Warns at the line of the user's script: the innermost caller outside this package."""
     warn(words, MerlinDifference)
 
 
 def per_user(where: str, theirs: str) -> None:
-    """Warns that a figure is another one than the name that it is borrowed from has."""
+    """Warns that a metric is not computed like the one that it is named after."""
     differs(
         f"{where}: a user is one row here, and all of its items in the rows that are given count, over the whole "
         f"catalogue; {theirs}. Figures of the same name differ, by a factor of two and more (MRR@10): compare "
@@ -50,8 +50,8 @@ def per_user(where: str, theirs: str) -> None:
 
 
 def strangers(where: str, users: list[str], known: pa.Array) -> list[str]:
-    """Warns of users that the model does not know, and counts them. Where it knows none of them, answers one that it
-    knows: a table of strangers alone is taken for a mistake, unless somebody is asked for with them.
+    """Warns about users that the model does not know, with their number. If it knows none of them, returns one known
+    user to add to the request: a request without any known user would be refused as a mistake.
     """
     asked = pa.array(dict.fromkeys(users), pa.large_string())
     unknown = asked.filter(pc.invert(pc.is_in(asked, value_set=known.cast(pa.large_string()))))
@@ -71,7 +71,7 @@ TRAINING = "shuffle", "validation_batch_size", "validation_steps", "workers", "m
 
 
 def unused(where: str, given: Iterable[str], harmless: Iterable[str] = ()) -> None:
-    """Warns of arguments that have no effect here, but for those that change nothing in the result there either."""
+    """Warns about arguments that have no effect here, except those that do not change the result in Merlin either."""
     names = [name for name in given if name not in _HARMLESS and name not in harmless]
     if names:
         differs(f"{where}: {', '.join(names)} has no effect here")

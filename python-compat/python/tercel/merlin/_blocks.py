@@ -1,4 +1,4 @@
-"""Blocks: what towers read, and what follows."""
+"""The blocks of a tower: its inputs and its layers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .schema import Schema, Tags
 
 
 def schema_of(schema: object, where: str) -> Schema:
-    """A schema, checked.
+    """Returns the schema, after checking that it is one.
 
     Raises:
         ConfigError: For anything else.
@@ -25,10 +25,10 @@ def schema_of(schema: object, where: str) -> Schema:
 
 @dataclass
 class MLPBlock:
-    """Hidden layers.
+    """The dense layers of a tower.
 
-    Tercel's towers end in a linear layer: Merlin's default keeps the ReLU of the last one, which lets no embedding be
-    negative in any dimension.
+    The last layer is always linear in Tercel. Merlin's default gives it a ReLU as well, so that no embedding can have a
+    negative component.
 
     >>> from tercel.merlin.models.tf import MLPBlock
     >>> MLPBlock([128, 64], no_activation_last_layer=True).dimensions
@@ -53,7 +53,7 @@ class MLPBlock:
         kernel_initializer: str = "glorot_uniform",
         **options: Any,
     ) -> None:
-        """The widths, the last of which is the embedding's."""
+        """Takes the widths of the layers; the last one is the width of the embedding."""
         widths = [count("dimensions", width) for width in several(dimensions, "dimensions")]
         if not widths:
             raise ConfigError("MLPBlock: at least one width is required", field="dimensions")
@@ -75,7 +75,7 @@ class MLPBlock:
 
 @dataclass
 class L2Norm:
-    """Divides embeddings by their norm: `post=L2Norm()` of an encoder.
+    """Divides embeddings by their L2 norm. Pass it to an encoder as `post=L2Norm()`.
 
     >>> from tercel.merlin.models.tf import Encoder, L2Norm
     >>> from tercel.merlin.schema import Schema
@@ -98,14 +98,14 @@ class EmbeddingTable:
     columns: tuple[Any, ...] = ()
 
     def __init__(self, dim: int, *columns: Any, **others: Any) -> None:
-        """`dim` values for each id."""
+        """Takes the width of the embedding of each id."""
         unused("EmbeddingTable", others)
         self.dim, self.columns = dim, columns
 
 
 @dataclass
 class Embeddings:
-    """The widths of a schema's embeddings.
+    """The widths of the embeddings of a schema's columns.
 
     >>> from tercel.merlin.models.tf import Embeddings, InputBlockV2
     >>> from tercel.merlin.schema import Schema
@@ -118,7 +118,7 @@ class Embeddings:
     dim: int | None = None
 
     def __init__(self, schema: Schema, dim: int | dict[str, int] | None = None, **others: Any) -> None:
-        """`dim` values for each column."""
+        """Takes one width for all columns, or a dictionary of widths by column."""
         unused("Embeddings", others)
         if isinstance(dim, dict):
             widths = sorted(set(dim.values()))
@@ -130,7 +130,7 @@ class Embeddings:
 
 @dataclass
 class EmbeddingOptions:
-    """How wide embeddings are.
+    """The widths of embeddings.
 
     >>> from tercel.merlin.models.tf import EmbeddingOptions
     >>> EmbeddingOptions(embedding_dim_default=32).embedding_dim_default
@@ -153,7 +153,7 @@ class EmbeddingOptions:
 
 @dataclass
 class InputBlockV2:
-    """What a tower reads: the columns of a schema.
+    """The inputs of a tower: the columns of a schema.
 
     >>> from tercel.merlin.models.tf import InputBlockV2
     >>> from tercel.merlin.schema import Schema
@@ -167,7 +167,7 @@ class InputBlockV2:
     def __init__(
         self, schema: Schema, dim: int | None = None, embeddings: Any = None, categorical: Any = None, **others: Any
     ) -> None:
-        """Each categorical column has an embedding `dim` wide; numbers are put into buckets that have one."""
+        """Every categorical column gets an embedding of width `dim`; numbers are bucketized, and buckets embedded."""
         unused("InputBlockV2", others)
         schema_of(schema, "InputBlockV2")
         self.schema = schema
@@ -179,7 +179,7 @@ InputBlock = InputBlockV2
 
 @dataclass
 class Encoder:
-    """A tower: inputs, then blocks.
+    """A tower: inputs followed by blocks.
 
     >>> import warnings
     >>> from tercel.merlin.models.tf import Encoder, InputBlockV2, MLPBlock
@@ -194,7 +194,7 @@ class Encoder:
     normalize: bool = False
 
     def __init__(self, inputs: InputBlockV2 | Schema, *blocks: Any, post: Any = None, **others: Any) -> None:
-        """A schema stands for its input block."""
+        """Takes an input block, or a schema to make one from, and the blocks that follow it."""
         unused("Encoder", others)
         if not isinstance(inputs, InputBlockV2):
             inputs = InputBlockV2(schema_of(inputs, "Encoder"))
@@ -207,22 +207,22 @@ class Encoder:
 
     @property
     def schema(self) -> Schema:
-        """What it reads."""
+        """The columns that the tower reads."""
         return self.inputs.schema
 
     @property
     def hidden(self) -> list[int]:
-        """The widths of its layers, the embedding's last."""
+        """The widths of its layers; the last one is the width of the embedding."""
         return [width for block in self.blocks for width in block.dimensions]
 
     def select_by_tag(self, tag: Tags | str) -> Schema:
-        """The columns with a tag."""
+        """The columns of the tower that have this tag."""
         return self.schema.select_by_tag(tag)
 
 
 @dataclass
 class DotProduct:
-    """The score of a user and an item: the only one there is.
+    """The dot product of the two towers, which is the only score that Tercel supports.
 
     >>> from tercel.merlin.models.tf import ContrastiveOutput, DotProduct
     >>> ContrastiveOutput(DotProduct()).to_call.query_name
@@ -235,7 +235,7 @@ class DotProduct:
 
 @dataclass
 class InBatchSamplerV2:
-    """The other items of the batch as negatives.
+    """Uses the other items of the batch as negatives.
 
     >>> from tercel.merlin.models.tf import ContrastiveOutput, InBatchSamplerV2
     >>> ContrastiveOutput(negative_samplers=[InBatchSamplerV2()]).uniform
@@ -248,7 +248,8 @@ InBatchSampler = InBatchSamplerV2
 
 @dataclass
 class PopularityBasedSamplerV2:
-    """Negatives beside the batch. Tercel draws them evenly and corrects for how often an item is a candidate.
+    """Draws negatives in addition to those of the batch. Tercel draws them uniformly, and corrects for how often an
+    item is a candidate.
 
     >>> import warnings
     >>> from tercel.merlin.models.tf import ContrastiveOutput, PopularityBasedSamplerV2
@@ -277,7 +278,7 @@ PopularityBasedSampler = PopularityBasedSamplerV2
 
 @dataclass
 class PopularityLogitsCorrection:
-    """The logQ correction: on by these counts in Merlin, by the training split's own here.
+    """The logQ correction. Merlin uses the given counts; Tercel uses the counts of the training split.
 
     >>> from tercel.merlin.models.tf import PopularityLogitsCorrection
     >>> PopularityLogitsCorrection([0.5, 0.5], is_prob_distribution=True).reg_factor

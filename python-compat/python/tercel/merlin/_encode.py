@@ -1,4 +1,4 @@
-"""From a dataset of joined rows to Tercel's: interactions, and one row of features for each user and item."""
+"""Converts a dataset of joined rows to a Tercel dataset: interactions, and one row of features per user and item."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .schema import ColumnSchema, Schema, Tags
 
 @dataclass(frozen=True)
 class Columns:
-    """Which column is what."""
+    """The roles of the columns."""
 
     user: str
     item: str
@@ -27,7 +27,9 @@ class Columns:
 
     @staticmethod
     def of(schema: Schema, user_tower: Schema, item_tower: Schema) -> Columns:
-        """By the tags of the dataset's schema; features are what the towers read."""
+        """Finds the ids and times by the tags of the dataset's schema; features are the other columns that the towers
+        read.
+        """
         one = {}
         for tag in (Tags.USER_ID, Tags.ITEM_ID):
             found = schema.select_by_tag(tag).column_names
@@ -46,11 +48,11 @@ class Columns:
         return Columns(one[Tags.USER_ID], one[Tags.ITEM_ID], times[0] if times else None, features[0], features[1])
 
     def interactions(self, table: pa.Table) -> pa.Table:
-        """Users, items and times."""
+        """The columns of users, items and times."""
         return selected(table, [name for name in (self.user, self.item, self.time) if name is not None])
 
     def features(self, tables: list[pa.Table], side: Literal["user", "item"]) -> pa.Table | None:
-        """One row for each user or item."""
+        """The features of a side, one row per user or item, or None if it has no features."""
         key, features = (self.user, self.user_features) if side == "user" else (self.item, self.item_features)
         if not features:
             return None
@@ -60,7 +62,7 @@ class Columns:
         return last_of_each(together(rows), key, names)
 
     def kinds(self, side: Literal["user", "item"]) -> dict[str, str]:
-        """What tags say of features; the others are told by their values."""
+        """The kinds of features that have a tag; the others are detected from their values."""
         features = self.user_features if side == "user" else self.item_features
         kinds = {}
         for column in features:
@@ -72,10 +74,10 @@ class Columns:
 
 
 def selected(table: pa.Table, names: list[str]) -> pa.Table:
-    """These columns of a table.
+    """Selects columns of a table.
 
     Raises:
-        SchemaError: When it lacks one.
+        SchemaError: If one is missing.
     """
     for name in names:
         if name not in table.column_names:
@@ -85,7 +87,7 @@ def selected(table: pa.Table, names: list[str]) -> pa.Table:
 
 
 def encode(train: Dataset, held_out: Dataset | None, columns: Columns) -> Encoded:
-    """A dataset whose test (and validation) split is `held_out`. Everything is fitted on the training rows alone."""
+    """Builds a dataset with `held_out` as its validation split. Everything is fitted on the training rows only."""
     rows = train.to_arrow()
     tables = [rows] if held_out is None else [rows, held_out.to_arrow()]
     later = None if held_out is None else columns.interactions(tables[1])

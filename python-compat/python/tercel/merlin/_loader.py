@@ -1,4 +1,4 @@
-"""Batches of a dataset, for scripts that loop over them; training and evaluation read the dataset itself."""
+"""Batches of a dataset, for scripts that iterate over them. Training and evaluation read the dataset directly."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .schema import Schema, Tags
 
 
 class ToTarget:
-    """Takes the item as the target, which it is here anyway.
+    """Makes the item the target. In Tercel it always is, so this has no effect.
 
     >>> from tercel.merlin.models.tf import ToTarget
     >>> from tercel.merlin.schema import Schema
@@ -26,13 +26,13 @@ class ToTarget:
     """
 
     def __init__(self, schema: Schema, *target: Any, **others: Any) -> None:
-        """Merlin's arguments."""
+        """Takes Merlin's arguments."""
         unused("ToTarget", others)
         self.schema, self.target = schema, target
 
 
 class Loader:
-    """Batches of columns, shuffled by a seed.
+    """Batches of columns, shuffled with a seed.
 
     >>> import tercel
     >>> from tercel.merlin.io import Dataset
@@ -58,7 +58,7 @@ class Loader:
         transform: Any = None,
         **others: Any,
     ) -> None:
-        """Merlin's arguments; `parts_per_chunk` has no effect, rows are shuffled all together."""
+        """Takes Merlin's arguments. All rows are shuffled together, whatever `parts_per_chunk` is."""
         self.dataset = paths_or_dataset if isinstance(paths_or_dataset, Dataset) else Dataset(paths_or_dataset)
         if schema is not None:
             self.dataset = Dataset(self.dataset.to_arrow(), schema=schema)
@@ -74,22 +74,22 @@ class Loader:
 
     @property
     def schema(self) -> Schema:
-        """What the columns are."""
+        """The schema of the dataset."""
         return self.dataset.schema
 
     def map(self, transform: Any) -> Loader:
-        """Itself: targets are the items themselves, and need no transform (`ToTarget`)."""
+        """Returns the loader itself: items are always the targets, so that `ToTarget` is not needed."""
         if not isinstance(transform, ToTarget):
             differs("Loader.map: the transform is left out; Tercel reads users and items, no targets")
         return self
 
     def __len__(self) -> int:
-        """How many batches an epoch has, the same for every rank."""
+        """The number of batches per epoch, which is the same for every rank."""
         rows = self.dataset.num_rows // self.global_size
         return rows // self.batch_size if self.drop_last else -(-rows // self.batch_size)
 
     def __iter__(self) -> Iterator[tuple[dict[str, npt.NDArray[Any]], None]]:
-        """An epoch: `(inputs, None)` for each batch, columns by name."""
+        """Iterates over one epoch: `(inputs, None)` for each batch, where `inputs` maps column names to arrays."""
         table = self.dataset.to_arrow()
         order = np.arange(table.num_rows)
         if self.shuffle:
@@ -105,7 +105,7 @@ class Loader:
 
 
 def as_dataset(data: Dataset | Loader | Any) -> Dataset:
-    """The dataset of a loader, or of anything that is a table."""
+    """Returns the dataset of a loader, or makes one from a table."""
     if isinstance(data, Loader):
         return data.dataset
     return data if isinstance(data, Dataset) else Dataset(data)

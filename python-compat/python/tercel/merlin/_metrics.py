@@ -1,4 +1,4 @@
-"""Metrics by Merlin's names. Tercel measures over the full catalogue, one row per user."""
+"""Metrics under Merlin's names, computed over the full catalogue with one row per user."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from . import differs
 
 @dataclass(frozen=True)
 class TopKMetric:
-    """A metric of the first `k` places.
+    """A metric of the top `k` items.
 
     Attributes:
-        k: How many.
-        name: Merlin's name of it; has no effect.
-        ours: The metric's name here.
-        merlins: Its name in Merlin's answers.
+        k: The length of the list.
+        name: Accepted for compatibility with Merlin; has no effect.
+        ours: The name of the metric in Tercel.
+        merlins: The name of the metric in Merlin's results.
     """
 
     k: int = 10
@@ -27,12 +27,12 @@ class TopKMetric:
 
     @property
     def key(self) -> str:
-        """What Merlin calls its value: `recall_at_10`."""
+        """The key in results, as in Merlin: `recall_at_10`."""
         return f"{self.merlins}_{self.k}"
 
     @property
     def metric(self) -> str:
-        """What Tercel calls it: `recall@10`."""
+        """Tercel's name of the metric: `recall@10`."""
         return f"{self.ours}@{self.k}"
 
 
@@ -59,7 +59,7 @@ class PrecisionAt(TopKMetric):
 
 
 class AvgPrecisionAt(TopKMetric):
-    """MAP@k.
+    """MAP@k: the mean over users of the average precision.
 
     >>> from tercel.merlin.models.tf import AvgPrecisionAt
     >>> AvgPrecisionAt(10).key
@@ -70,7 +70,7 @@ class AvgPrecisionAt(TopKMetric):
 
 
 class MRRAt(TopKMetric):
-    """MRR@k: 1 / the place of the first hit.
+    """MRR@k: 1 / rank of the first hit.
 
     >>> from tercel.merlin.models.tf import MRRAt
     >>> MRRAt(5).key
@@ -81,7 +81,7 @@ class MRRAt(TopKMetric):
 
 
 class NDCGAt(TopKMetric):
-    """NDCG@k.
+    """NDCG@k: discounted cumulative gain relative to the best possible list.
 
     >>> from tercel.merlin.models.tf import NDCGAt
     >>> NDCGAt(10).metric
@@ -92,7 +92,7 @@ class NDCGAt(TopKMetric):
 
 
 class TopKMetricsAggregator:
-    """Several metrics: a list of them, as Merlin groups them.
+    """A group of metrics.
 
     >>> from tercel.merlin.models.tf import TopKMetricsAggregator
     >>> [metric.key for metric in TopKMetricsAggregator.default_metrics(top_ks=5)][:2]
@@ -100,18 +100,18 @@ class TopKMetricsAggregator:
     """
 
     def __init__(self, *metrics: TopKMetric) -> None:
-        """The metrics."""
+        """Takes the metrics."""
         self.metrics = list(metrics)
 
     @classmethod
     def default_metrics(cls, top_ks: tuple[int, ...] | int = (10,)) -> list[TopKMetric]:
-        """Recall, MRR, NDCG, MAP and precision for each k."""
+        """Returns recall, MRR, NDCG, MAP and precision for each k."""
         ks = (top_ks,) if isinstance(top_ks, int) else tuple(top_ks)
         return [kind(k) for k in ks for kind in (RecallAt, MRRAt, NDCGAt, AvgPrecisionAt, PrecisionAt)]
 
 
 def top_k_metrics(metrics: Iterable[object]) -> list[TopKMetric]:
-    """The metrics of a list, those inside of others as well."""
+    """The metrics of a list, including those in groups."""
     found: list[TopKMetric] = []
     for metric in several(metrics, "metrics"):
         if isinstance(metric, TopKMetricsAggregator):
@@ -125,4 +125,4 @@ def top_k_metrics(metrics: Iterable[object]) -> list[TopKMetric]:
 
 
 DEFAULT = [RecallAt(10), MRRAt(10), NDCGAt(10), AvgPrecisionAt(10), PrecisionAt(10)]
-"""What a retrieval model measures where nothing is said."""
+"""The default metrics of a retrieval model."""

@@ -12,7 +12,7 @@ from ._blocks import DotProduct, InBatchSamplerV2, PopularityBasedSamplerV2, Pop
 
 @dataclass
 class ContrastiveOutput:
-    """In-batch softmax.
+    """The output of a two-tower model: softmax over the items of the batch.
 
     >>> from tercel.merlin.models.tf import ContrastiveOutput, DotProduct
     >>> ContrastiveOutput(DotProduct(), negative_samplers="in-batch", logits_temperature=0.1).logits_temperature
@@ -44,7 +44,9 @@ class ContrastiveOutput:
         logq_sampling_correction: bool = False,
         **others: Any,
     ) -> None:
-        """`post=PopularityLogitsCorrection(…)`, or `logq_sampling_correction`, turns the logQ correction on."""
+        """Takes Merlin's arguments. `post=PopularityLogitsCorrection(…)` or `logq_sampling_correction=True` enables the
+        logQ correction.
+        """
         unused("ContrastiveOutput", others)
         self.to_call = to_call or DotProduct()
         self.negative_samplers = negative_samplers
@@ -64,7 +66,7 @@ class ContrastiveOutput:
 
 
 def uniform_of(samplers: Any) -> int:
-    """How many negatives beside the batch samplers draw."""
+    """The number of negatives that these samplers draw in addition to those of the batch."""
     several: Iterable[Any] = samplers if isinstance(samplers, (list, tuple)) else [samplers]
     drawn = 0
     for sampler in several:

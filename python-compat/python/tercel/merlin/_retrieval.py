@@ -1,4 +1,4 @@
-"""`TwoTowerModelV2`, `MatrixFactorizationModelV2`: Keras's words round Tercel's training."""
+"""`TwoTowerModelV2` and `MatrixFactorizationModelV2`: models with Keras's methods, trained by Tercel."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from .schema import Schema, Tags
 
 
 class History:
-    """What `fit` answers: values by epoch.
+    """The result of `fit`: the values of each epoch.
 
     >>> from tercel.merlin._retrieval import History
     >>> History({"loss": [2.5, 2.25]}).history["loss"][-1]
@@ -33,15 +33,15 @@ class History:
     """
 
     def __init__(self, history: dict[str, list[float]]) -> None:
-        """Losses and validation metrics."""
+        """Takes lists of losses and validation metrics, by name."""
         self.history = history
 
 
 class RetrievalModel:
-    """Two towers and how they are compared."""
+    """Base class: two towers and an output."""
 
     def __init__(self, query: Encoder, candidate: Encoder, output: ContrastiveOutput) -> None:
-        """Used by the named models."""
+        """Called by the subclasses."""
         self.query, self.candidate, self.output = query, candidate, output
         self.optimizer: Any = None
         self.metrics: list[TopKMetric] = list(DEFAULT)
@@ -51,7 +51,7 @@ class RetrievalModel:
     def compile(
         self, optimizer: Any = "adam", loss: Any = None, metrics: Iterable[Any] | None = None, **others: Any
     ) -> None:
-        """Takes Keras's optimizers, or their names, and Merlin's metrics."""
+        """Sets the optimizer (one of Keras's, or its name) and the metrics (Merlin's)."""
         unused("compile", others)
         if loss is not None and loss != "categorical_crossentropy":
             differs(f"compile: the loss is the softmax over candidates here, not {loss!r}")
@@ -73,19 +73,20 @@ class RetrievalModel:
         out: str | None = None,
         **others: Any,
     ) -> History:
-        """Trains. Validation metrics are those of the full catalogue, one row per user, without what the user has had
-        (`evaluate` has it): Merlin's are in-batch and change with the batch size.
+        """Trains the model. Validation metrics are computed over the full catalogue with one row per user, and without
+        the items of the user's training rows (`evaluate` includes them). Merlin's are in-batch, so that they depend on
+        the batch size.
 
         Args:
             x: The training rows.
-            validation_data: Rows that are held out: each epoch is validated on them.
-            batch_size: Rows of a batch; a loader's own without it.
-            epochs: Passes over the rows.
-            verbose: 0 for no bar.
-            seed: Of everything that is drawn.
+            validation_data: Held-out rows, on which every epoch is validated.
+            batch_size: Rows per batch; by default that of the loader.
+            epochs: The number of passes over the rows.
+            verbose: 0 hides the progress bar.
+            seed: The seed of all random draws.
             device: `auto`, `cpu` or `cuda:N`.
             threads: 0 for every core.
-            out: A model folder that is kept.
+            out: The model folder; by default a temporary one.
             others: Keras's other arguments, which have no effect.
         """
         unused("fit", others, TRAINING)
@@ -126,7 +127,9 @@ class RetrievalModel:
     def evaluate(
         self, x: Dataset | Loader | Any, *, batch_size: int | None = None, return_dict: bool = True, **others: Any
     ) -> Any:
-        """The metrics on held-out rows: full catalogue, one row per user, whatever the batch size."""
+        """Computes the metrics on held-out rows, over the full catalogue with one row per user, whatever the batch
+        size.
+        """
         unused("evaluate", others)
         found = self._evaluation(as_dataset(x))
         per_user("evaluate", "Merlin has a row for each interaction, ranked among the items of its batch")
@@ -148,18 +151,18 @@ class RetrievalModel:
         batch_size: int | None = None,
         **others: Any,
     ) -> TopKEncoder:
-        """An encoder that answers the `k` best of the candidates (all items of the catalogue without any)."""
+        """Returns an encoder that finds the top `k` of the candidates (by default all items of the catalogue)."""
         unused("to_top_k_encoder", others)
         return TopKEncoder(self, None if candidates is None else as_dataset(candidates), strategy=strategy, k=k)
 
     to_top_k_recommender = to_top_k_encoder
 
     def query_embeddings(self, dataset: Dataset | Any = None, *_: Any, **__: Any) -> Dataset:
-        """The users' vectors: their ids, and a list of values each. Those of the dataset, or all."""
+        """Returns the ids and embeddings of the users in the dataset, or of all users."""
         return self._embeddings("user", dataset)
 
     def candidate_embeddings(self, dataset: Dataset | Any = None, *_: Any, **__: Any) -> Dataset:
-        """The items' vectors: their ids, and a list of values each. Those of the dataset, or all."""
+        """Returns the ids and embeddings of the items in the dataset, or of all items."""
         return self._embeddings("item", dataset)
 
     def _embeddings(self, side: str, dataset: Dataset | Any = None) -> Dataset:
@@ -177,16 +180,16 @@ class RetrievalModel:
         return Dataset(pa.table({name: ids, "embedding": lists}), schema=schema)
 
     def save(self, path: str, **others: Any) -> None:
-        """Writes the trained model; `tercel.Model.from_pretrained` opens it."""
+        """Saves the trained model. Open it with `tercel.Model.from_pretrained`."""
         unused("save", others, ("include_optimizer", "overwrite"))
         self.trained.save_pretrained(path_of(path, "path"))
 
     @property
     def trained(self) -> Model:
-        """The trained model in Tercel's own words.
+        """The trained model as a `tercel.Model`.
 
         Raises:
-            ConfigError: Before `fit`.
+            ConfigError: If the model has not been trained.
         """
         if self.tercel is None:
             raise ConfigError("the model has not been trained: call fit first")
@@ -235,7 +238,8 @@ class RetrievalModel:
 
 
 class TwoTowerModelV2(RetrievalModel):
-    """Two encoders, in-batch softmax: temperature 1, no logQ, no norm unless asked, as in Merlin.
+    """Two encoders trained with in-batch softmax. The defaults are Merlin's: temperature 1, no logQ correction, no L2
+    norm.
 
     >>> import tercel, warnings
     >>> import tercel.merlin.models.tf as mm
@@ -270,7 +274,7 @@ class TwoTowerModelV2(RetrievalModel):
 
 
 class MatrixFactorizationModelV2(RetrievalModel):
-    """Ids alone, `dim` values each.
+    """Matrix factorization: an embedding of width `dim` for each user id and item id.
 
     >>> import tercel.merlin.models.tf as mm
     >>> from tercel.merlin.schema import ColumnSchema, Schema
@@ -299,7 +303,8 @@ class MatrixFactorizationModelV2(RetrievalModel):
 
 
 class TwoTowerModel(TwoTowerModelV2):
-    """The older interface: a schema and a block that both towers have, norms on.
+    """The older interface of `TwoTowerModelV2`: a schema, and a block for each tower or for both. Embeddings are
+    divided by their L2 norm by default.
 
     >>> import tercel.merlin.models.tf as mm
     >>> from tercel.merlin.schema import ColumnSchema, Schema

@@ -1,4 +1,4 @@
-"""The encoder that answers items."""
+"""The encoder that finds the top items for users."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class TopKEncoder:
-    """The best items of users, exactly: what `to_top_k_encoder` gives.
+    """Finds the exact top items for users. `to_top_k_encoder` creates it.
 
     >>> import tercel
     >>> import tercel.merlin.models.tf as mm
@@ -47,7 +47,7 @@ class TopKEncoder:
         strategy: str = "brute-force-topk",
         k: int = 10,
     ) -> None:
-        """`model.to_top_k_encoder` makes it."""
+        """Called by `model.to_top_k_encoder`."""
         if strategy != "brute-force-topk":
             differs(
                 f"to_top_k_encoder: the search is exact, not {strategy!r}; Model.recommend(recall=…) is approximate"
@@ -60,14 +60,14 @@ class TopKEncoder:
             self.candidates = raw_ids(candidates.column(name).unique(), "candidates")
 
     def compile(self, optimizer: Any = None, *, metrics: list[Any] | None = None, **others: Any) -> None:
-        """Takes the metrics of `evaluate`; an optimizer has nothing to do."""
+        """Sets the metrics of `evaluate`. An optimizer is accepted but not used."""
         unused("compile", others)
         if metrics is not None:
             self.metrics = top_k_metrics(metrics)
 
     def evaluate(self, x: Dataset | Loader | Any, *, return_dict: bool = True, **others: Any) -> Any:
-        """Metrics over the model's whole catalogue, one row per user: training, evaluation and serving have one
-        catalogue. A user's items of the training rows may be answered, as in Merlin.
+        """Computes metrics over the model's full catalogue, with one row per user. As in Merlin, lists may contain
+        items of the user's training rows.
         """
         unused("evaluate", others, ("batch_size",))
         per_user("evaluate", "Merlin's top-k encoder has a row for each interaction, with one relevant item")
@@ -81,9 +81,9 @@ class TopKEncoder:
         return values if return_dict else list(values.values())
 
     def batch_predict(self, dataset: Dataset | Loader | Any, batch_size: int = 0, **others: Any) -> Dataset:
-        """The best items of each user of a dataset, one row per user: ids and scores, best first. Raw ids come back as
-        they went in. Users that the model does not know get what the average user would, with a warning that counts
-        them.
+        """Finds the top items for every user of a dataset. The result has one row per user, with lists of item ids and
+        scores in descending order. Ids are returned exactly as they were passed in. Users unknown to the model get the
+        items of the average user, with a warning that counts them.
         """
         unused("batch_predict", others)
         columns = self.model._columns()
@@ -104,7 +104,7 @@ class TopKEncoder:
     def predict(
         self, dataset: Dataset | Loader | Any, **others: Any
     ) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-        """Scores and ids, a row for each row of the dataset."""
+        """Returns scores and item ids, one row per row of the dataset."""
         unused("predict", others, ("batch_size",))
         asked = as_dataset(dataset).column(self.model._columns().user)
         top = self._top("predict", asked.unique())

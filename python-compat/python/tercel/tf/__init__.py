@@ -1,7 +1,7 @@
-"""The corners of TensorFlow's interface that two-tower scripts touch, for `import tercel.tf as tf`.
+"""The parts of TensorFlow's API that two-tower scripts use, for `import tercel.tf as tf`.
 
-Optimizers, `StringLookup`, `Embedding`, `Sequential` and datasets of slices. Nothing here computes: everything says
-what Tercel is to compute. Where TensorFlow is installed its own optimizers work as well.
+Provides optimizers, `StringLookup`, `Embedding`, `Sequential` and datasets of slices. Nothing here computes anything:
+these objects describe what Tercel is to compute. If TensorFlow is installed, its own optimizers work as well.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ._plan import concat
 
 
 def constant(value: Any, dtype: Any = None, **_: Any) -> npt.NDArray[Any]:
-    """A NumPy array of the values.
+    """Returns the values as a NumPy array.
 
     >>> import tercel.tf as tf
     >>> tf.constant(["42"]).shape

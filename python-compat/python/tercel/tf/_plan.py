@@ -1,4 +1,4 @@
-"""What a script says, before anything is computed: columns and towers."""
+"""The columns and towers that a script describes, before anything is computed."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Column:
-    """A column of the dataset that a function is traced with."""
+    """A column of the dataset, as passed to a function that is traced."""
 
     name: str
 
 
 @dataclass(frozen=True)
 class Looked:
-    """A column whose texts have become numbers."""
+    """A column after a lookup layer, with numbers instead of strings."""
 
     column: Column
 
 
 @dataclass
 class Trained:
-    """Where the layers of a tower find what was trained."""
+    """The place where the layers of a tower find the trained model."""
 
     model: Model | None = None
     users: str = ""
@@ -37,7 +37,7 @@ class Trained:
 
 @dataclass(frozen=True)
 class Tower:
-    """An embedding of one or several columns, and what follows."""
+    """An embedding of one or more columns, and the layers after it."""
 
     columns: tuple[Column, ...]
     dim: int
@@ -46,17 +46,17 @@ class Tower:
     layers: tuple[Any, ...] = field(default=(), compare=False)
 
     def then(self, width: int) -> Tower:
-        """With one more layer."""
+        """The tower with one more layer."""
         return replace(self, hidden=(*self.hidden, width))
 
     @property
     def width(self) -> int:
-        """Of its output."""
+        """The width of its output."""
         return self.hidden[-1] if self.hidden else self.dim * len(self.columns)
 
 
 def concat(values: list[Tower] | tuple[Tower, ...], axis: int = 1) -> Tower:
-    """`tf.concat` of embeddings: one tower that reads all of their columns.
+    """`tf.concat` of embeddings: a single tower that reads all of their columns.
 
     >>> from tercel.tf._plan import Column, Tower, concat
     >>> concat([Tower((Column("user_id"),), 32), Tower((Column("age"),), 32)], axis=1).width

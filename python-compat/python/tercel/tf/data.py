@@ -1,4 +1,4 @@
-"""`tf.data`: rows by columns, and functions over them."""
+"""`tf.data`: datasets in memory, and functions over their columns."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ _AT_ONCE = 4_096
 
 
 class Dataset:
-    """Rows. `map` takes functions that pick, rename and embed columns: they are called once, with columns.
+    """A dataset in memory. Functions passed to `map` may select, rename and embed columns. They are called once, with
+    columns instead of values.
 
     >>> from tercel.tf.data import Dataset
     >>> ratings = Dataset.from_tensor_slices({"user_id": ["a", "b"], "movie_title": ["x", "y"]})
@@ -33,16 +34,17 @@ class Dataset:
     """
 
     def __init__(self, table: pa.Table, structure: Any, batch_size: int | None = None) -> None:
-        """A table, and what a row looks like: a column, a dictionary or a tuple of columns."""
+        """Takes a table and the structure of its rows: a column, a dictionary of columns or a tuple of columns."""
         self.table, self.structure, self.batch_size = table, structure, batch_size
 
     @staticmethod
     def from_tensor_slices(tensors: Any) -> Dataset:
-        """From a dictionary of arrays, one array, or a table. Texts as bytes are texts; `[1, "a"]` is no column.
+        """Makes a dataset from a dictionary of arrays, a single array or a table. Byte strings are read as text; mixed
+        values such as `[1, "a"]` are not a column.
 
         Raises:
-            KindError: For a path: `tercel.read_table` reads files, with ids as they are written.
-            DataError: For what is no table.
+            KindError: For a path. Use `tercel.read_table` to read files; it keeps ids exactly as written.
+            DataError: For anything that is not a table.
         """
         if is_path(tensors) or isinstance(tensors, bytes):
             raise KindError("from_tensor_slices: pass rows; tercel.read_table(path) reads a file", path="tensors")
@@ -54,7 +56,7 @@ class Dataset:
         return Dataset(table, {name: Column(name) for name in table.column_names})
 
     def map(self, function: Callable[..., Any], *_: Any, **__: Any) -> Dataset:
-        """The rows that the function makes of columns."""
+        """Applies the function to the columns of a row."""
         given = self.structure
         try:
             made = function(*given) if isinstance(given, tuple) else function(given)
@@ -71,8 +73,8 @@ class Dataset:
         return Dataset(self.table, made, self.batch_size)
 
     def batch(self, batch_size: int, drop_remainder: bool = False, *_: Any, **__: Any) -> Dataset:
-        """In batches: what is iterated over, counted, taken and skipped is a batch then. Training takes their size, and
-        reads every row.
+        """Groups rows into batches. Iteration, `len`, `take` and `skip` then work on batches. Training uses this batch
+        size and reads every row.
         """
         size = whole("batch_size", batch_size)
         if size == 0 or self.batch_size is not None:
@@ -83,43 +85,43 @@ class Dataset:
         return Dataset(self.table, self.structure, size)
 
     def shuffle(self, buffer_size: int, seed: int | None = None, **_: Any) -> Dataset:
-        """Shuffled by the seed (all rows, whatever the buffer)."""
+        """Shuffles all rows with the seed, whatever the buffer size."""
         if self.batch_size is not None:
             differs("shuffle: rows are shuffled across batches; TensorFlow keeps each batch together")
         order = np.random.default_rng(0 if seed is None else whole("seed", seed)).permutation(self.table.num_rows)
         return Dataset(self.table.take(pa.array(order)), self.structure, self.batch_size)
 
     def take(self, count: int) -> Dataset:
-        """The first rows, or batches; all for -1."""
+        """Keeps the first `count` rows or batches; all of them for -1."""
         rows = self.table.num_rows if _all(count) else whole("count", count) * (self.batch_size or 1)
         return Dataset(self.table.slice(0, rows), self.structure, self.batch_size)
 
     def skip(self, count: int) -> Dataset:
-        """The rows, or batches, behind the first."""
+        """Skips the first `count` rows or batches; all of them for -1."""
         rows = self.table.num_rows if _all(count) else whole("count", count) * (self.batch_size or 1)
         return Dataset(self.table.slice(rows), self.structure, self.batch_size)
 
     def unbatch(self) -> Dataset:
-        """Its rows again."""
+        """Undoes `batch`."""
         return Dataset(self.table, self.structure)
 
     def cache(self, *_: Any) -> Dataset:
-        """Itself: it is in memory."""
+        """Returns the dataset itself, which is in memory already."""
         return self
 
     def prefetch(self, *_: Any) -> Dataset:
-        """Itself: training reads ahead anyway."""
+        """Returns the dataset itself; training prefetches in any case."""
         return self
 
     def columns(self) -> list[Column]:
-        """The plain columns of a row."""
+        """The columns of a row that are not embedded."""
         found = self.structure
         several = found.values() if isinstance(found, dict) else found
         every: Iterable[Any] = several if isinstance(found, (dict, tuple)) else [found]
         return [column for column in every if isinstance(column, Column)]
 
     def renamed(self) -> tuple[pa.Table, dict[str, Column]]:
-        """The columns of a row under the row's own names."""
+        """The columns of a row, under the names that the row gives them."""
         found = self.structure if isinstance(self.structure, dict) else {_ONE: self.structure}
         for name, column in found.items():
             if not isinstance(column, Column):
@@ -129,12 +131,12 @@ class Dataset:
         return table, {name: Column(name) for name in found}
 
     def __len__(self) -> int:
-        """How many rows, or batches, there are."""
+        """The number of rows, or of batches after `batch`."""
         rows: int = self.table.num_rows
         return rows if self.batch_size is None else -(-rows // self.batch_size)
 
     def __iter__(self) -> Iterator[Any]:
-        """The rows, for looking at a few; arrays of each column where it is in batches. Texts are `str`, not bytes."""
+        """Iterates over rows for inspection, or over arrays by column after `batch`. Strings are `str`, not bytes."""
         found = self.structure
         several = found.values() if isinstance(found, dict) else found if isinstance(found, tuple) else [found]
         if not all(isinstance(column, Column) for column in several):

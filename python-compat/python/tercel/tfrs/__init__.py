@@ -1,7 +1,7 @@
-"""TensorFlow Recommenders' words for Tercel: `import tercel.tfrs as tfrs`, with `import tercel.tf as tf`.
+"""TensorFlow Recommenders' API on Tercel: `import tercel.tfrs as tfrs`, with `import tercel.tf as tf`.
 
-A model is called once with the columns of its dataset, to see what its towers read; Tercel then trains that. Metrics
-are those of the full catalogue.
+A model is traced once with the columns of its dataset to find out what its towers read, and Tercel then trains those
+towers. Metrics are computed over the full catalogue.
 """
 
 from __future__ import annotations

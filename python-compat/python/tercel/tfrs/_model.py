@@ -23,7 +23,7 @@ from .tasks import Plan
 
 
 class Model(keras.Model):
-    """A model whose `compute_loss` answers a retrieval task of two towers.
+    """A two-tower model. Its `compute_loss` returns the result of a retrieval task.
 
     >>> import tercel, warnings
     >>> import tercel.tf as tf
@@ -50,12 +50,12 @@ class Model(keras.Model):
     _rows: Dataset | None = None
 
     def compute_loss(self, inputs: Any, training: bool = False) -> Plan:
-        """To be written by who derives from it: `return self.task(query, candidate)`."""
+        """Implemented by subclasses: `return self.task(query, candidate)`."""
         words = "write compute_loss: it returns self.task(query_embeddings, candidate_embeddings)"
         raise NotWrittenError(f"{type(self).__name__}: {words}")
 
     def compile(self, optimizer: Any = "adagrad", **others: Any) -> None:
-        """Takes Keras's optimizers."""
+        """Sets the optimizer: one of Keras's or of `tercel.tf`, or its name."""
         unused("compile", others)
         self.optimizer = optimizer
 
@@ -70,8 +70,8 @@ class Model(keras.Model):
         threads: int = 0,
         **others: Any,
     ) -> History:
-        """Trains on a dataset; its batch size is the training's. The loss is a mean over rows, where TFRS sums up over
-        a batch.
+        """Trains on a dataset, with the batch size of the dataset. The loss is the mean over rows; TFRS reports the sum
+        over each batch.
         """
         unused("fit", others, TRAINING)
         if validation_data is not None:
@@ -96,8 +96,8 @@ class Model(keras.Model):
         return History({"loss": [event["loss"] for event in self.tercel.history if event["event"] == "epoch"]})
 
     def evaluate(self, x: Dataset, return_dict: bool = True, **others: Any) -> Any:
-        """`factorized_top_k/top_K_categorical_accuracy`: the part of a user's items in the rows that are among its best
-        K of the whole catalogue (with one row a user, what TFRS counts), mean over users.
+        """Computes `factorized_top_k/top_K_categorical_accuracy`: the share of a user's items in these rows that are
+        among their top K of the full catalogue, averaged over users. With one row per user this is what TFRS computes.
         """
         unused("evaluate", others)
         if self.tercel is None or self._rows is None:

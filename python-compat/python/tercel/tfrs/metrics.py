@@ -10,7 +10,7 @@ from ..merlin import unused
 
 
 class FactorizedTopK:
-    """Full-catalogue metrics. The candidates are the catalogue: the items of the training rows.
+    """Metrics over the full catalogue. The candidates are always all items of the training rows.
 
     >>> import tercel.tfrs as tfrs
     >>> tfrs.metrics.FactorizedTopK(candidates=None).ks
@@ -18,7 +18,7 @@ class FactorizedTopK:
     """
 
     def __init__(self, candidates: Any = None, ks: tuple[int, ...] = (1, 5, 10, 50, 100), **others: Any) -> None:
-        """TFRS's arguments."""
+        """Takes TFRS's arguments."""
         unused("FactorizedTopK", others)
         self.candidates, self.ks = candidates, tuple(count("ks", k) for k in several(ks, "ks"))
 

@@ -14,7 +14,7 @@ from .metrics import FactorizedTopK
 
 @dataclass(frozen=True)
 class Plan:
-    """What a model's loss is: two towers and a task.
+    """The loss of a model: a task and its two towers.
 
     >>> import tercel.tf as tf
     >>> import tercel.tfrs as tfrs
@@ -31,7 +31,7 @@ class Plan:
 
 
 class Retrieval:
-    """In-batch softmax.
+    """The retrieval task: softmax over the candidates in the batch.
 
     >>> import tercel.tfrs as tfrs
     >>> tfrs.tasks.Retrieval(temperature=0.1, remove_accidental_hits=True).temperature
@@ -49,8 +49,8 @@ class Retrieval:
         remove_accidental_hits: bool = False,
         **others: Any,
     ) -> None:
-        """TFRS's arguments. What TFRS sums up over a batch is a mean here, and the optimizer's settings are turned so
-        that steps are the same.
+        """Takes TFRS's arguments. The loss is the mean over the batch where TFRS takes the sum; the optimizer's
+        settings are converted so that the updates are the same.
         """
         unused("Retrieval", others)
         given = metrics if isinstance(metrics, list) else [metrics] if metrics is not None else []
@@ -72,7 +72,7 @@ class Retrieval:
         compute_metrics: bool = True,
         **others: Any,
     ) -> Plan:
-        """The plan of a model."""
+        """Combines the two towers into the loss of a model."""
         unused("Retrieval", others, ("compute_batch_metrics",))
         if sample_weight is not None:
             differs("Retrieval: sample_weight is left out; tercel.Dataset has weights")

@@ -1,9 +1,9 @@
-"""`merlin.io`: rows with a schema.
+"""`merlin.io`: datasets with a schema.
 
 >>> import tercel, warnings
 >>> from tercel.merlin.io import Dataset
 >>> with warnings.catch_warnings():
-...     warnings.simplefilter("ignore")  # that it has no schema, and what its columns are taken for
+...     warnings.simplefilter("ignore")  # warns that there is no schema, and which columns it assumes
 ...     dataset = Dataset(tercel.demo_purchases())
 >>> dataset.schema.select_by_tag("item_id").column_names
 ['item_id']
@@ -37,18 +37,18 @@ _NUMBER = r"^-?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,3})?$"
 
 
 class Dataset:
-    """Rows, and what their columns are.
+    """Rows and the schema of their columns.
 
-    Files are read by the reader that everything in Tercel is read by. Parquet and Arrow have types, which stay. A text
-    file has none:
+    Files are read by the same reader as everywhere in Tercel. Parquet and Arrow files keep their types. Text files have
+    no types:
 
-    - **Ids are texts, exactly as they are written**: columns with the tag `USER_ID`, `ITEM_ID` or `ID` (or taken for
-      one of them where there is no schema). `0000000022`, `123456789012345678901` and `1.0` come back as they went in,
-      whatever the other rows have. `ColumnSchema(…, dtype="int64")` asks for numbers, and is refused where a number
-      would be written in another way.
-    - **Everything else is a number where all of its values are**: `int64` where all are whole, else `float64`. A value
-      with a zero in front (`00123`) is no number, nor is one that `int64` cannot hold. A column with the tag
-      `CATEGORICAL` has whole numbers or texts, never `float64`.
+    - **Ids are strings, exactly as written.** This applies to columns tagged `USER_ID`, `ITEM_ID` or `ID`, or
+      recognized as such if there is no schema. `0000000022`, `123456789012345678901` and `1.0` are preserved, whatever
+      the other rows contain. `ColumnSchema(…, dtype="int64")` converts ids to integers, and raises an error if a value
+      would change.
+    - **All other columns are numbers if all of their values are**: `int64` if all are integers, else `float64`. Values
+      with leading zeros (`00123`) and integers that do not fit into `int64` are not numbers. A column tagged
+      `CATEGORICAL` contains integers or strings, never `float64`.
 
     >>> import tempfile
     >>> from tercel.merlin.io import Dataset
@@ -68,19 +68,21 @@ class Dataset:
         schema: Schema | None = None,
         **others: Any,
     ) -> None:
-        """Files of any kind that Tercel reads (paths, patterns, folders), or a table in memory.
+        """Opens files in any format that Tercel reads (paths, glob patterns, folders), or a table in memory.
 
         Args:
-            path_or_source: The rows.
-            engine: Merlin's `parquet` or `csv`: of a folder with both, the files to take. Files tell what they are.
-            schema: The columns' tags. Without it ids and times are found by their usual names, with a warning.
-            others: How text is read, as for `tercel.read_table` (`sep`, `columns`, which pandas calls `names`, `quote`,
-                `escape`, `null`); Merlin's other arguments have no effect.
+            path_or_source: A path, several paths, or a table in memory.
+            engine: `parquet` or `csv`: which files to read from a folder that contains both. Otherwise the format is
+                detected.
+            schema: The tags of the columns. Without a schema, ids and times are recognized by common names, with a
+                warning.
+            others: Options for text files, as for `tercel.read_table` (`sep`, `columns` or, as in pandas, `names`,
+                `quote`, `escape`, `null`). Merlin's other arguments have no effect.
 
         Raises:
-            FileError: When a path or pattern names no file.
+            FileError: If no file matches a path or pattern.
             RowError: For the first row that cannot be read.
-            ConfigError: When two columns may be the ids and no schema says which.
+            ConfigError: If two columns could be the ids and there is no schema.
         """
         if engine is not None and text_of(engine, "engine") not in ("parquet", "csv"):
             raise ConfigError(f"engine: `{engine}` is not one of parquet, csv", field="engine")
@@ -106,18 +108,18 @@ class Dataset:
                 self.column(column.name)  # what the schema asks for and the file has not is told at once
 
     def to_arrow(self) -> pa.Table:
-        """The rows as a pyarrow table; only the columns of the schema.
+        """Returns the rows as a pyarrow table with the columns of the schema.
 
         Raises:
-            SchemaError: When they lack one.
+            SchemaError: If a column of the schema is missing.
         """
         return pa.table({name: self.column(name) for name in self.schema.column_names})
 
     def column(self, name: str) -> pa.ChunkedArray:
-        """One column, as the schema has it.
+        """Returns one column, with the type that the schema gives it.
 
         Raises:
-            SchemaError: When there is none of this name.
+            SchemaError: If there is no column of this name.
         """
         if name not in self._table.column_names:
             words = ", ".join(self._table.column_names) or "no columns"
@@ -133,15 +135,15 @@ class Dataset:
         return self._typed[name][1]
 
     def compute(self) -> Any:
-        """The rows as a pandas data frame."""
+        """Returns all rows as a pandas data frame."""
         return self.to_arrow().to_pandas()
 
     def head(self, rows: int = 5) -> Any:
-        """The first rows as a pandas data frame."""
+        """Returns the first rows as a pandas data frame."""
         return self.to_arrow().slice(0, rows).to_pandas()
 
     def to_ddf(self) -> Dataset:
-        """Itself: there is no Dask here, and `compute` gives a data frame."""
+        """Returns the dataset itself. Tercel does not use Dask; call `compute` for a data frame."""
         return self
 
     @property

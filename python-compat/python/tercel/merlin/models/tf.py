@@ -1,4 +1,4 @@
-"""`merlin.models.tf`, for `import tercel.merlin.models.tf as mm`: blocks of two-tower models, as plans for Tercel."""
+"""`merlin.models.tf`, for `import tercel.merlin.models.tf as mm`: the blocks of two-tower models."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`merlin.schema`: what the columns of a dataset are.
+"""`merlin.schema`: the schema of a dataset: its columns and their tags.
 
 >>> from tercel.merlin.schema import ColumnSchema, Schema, Tags
 >>> colour = ColumnSchema("colour", tags=["item", "categorical"])
@@ -21,7 +21,7 @@ from .. import unused
 
 
 class Tags(Enum):
-    """What a column is for.
+    """The role of a column.
 
     >>> from tercel.merlin.schema import ColumnSchema, Tags
     >>> str(Tags.ITEM_ID), Tags.ITEM in ColumnSchema("sku", tags=[Tags.ITEM_ID]).tags
@@ -44,7 +44,7 @@ class Tags(Enum):
     EMBEDDING = "embedding"
 
     def __str__(self) -> str:
-        """The word."""
+        """The name of the tag."""
         return str(self.value)
 
 
@@ -68,7 +68,7 @@ def _tags(tags: Iterable[Tags | str] | Tags | str) -> frozenset[Tags]:
 
 @dataclass(frozen=True)
 class ColumnSchema:
-    """One column: its name, its tags, and whatever else is known of it.
+    """A column: its name, its tags and further properties.
 
     >>> from tercel.merlin.schema import ColumnSchema
     >>> sorted(map(str, ColumnSchema("sku", tags=["item_id"]).tags))
@@ -90,7 +90,7 @@ class ColumnSchema:
         is_list: bool = False,
         **others: Any,
     ) -> None:
-        """Tags may be words. `USER_ID` implies `USER`, `ITEM_ID` implies `ITEM`."""
+        """Tags may be given by name. `USER_ID` implies `USER` and `ID`; `ITEM_ID` implies `ITEM` and `ID`."""
         unused("ColumnSchema", others, ("dims", "is_ragged"))
         for key, value in (
             ("name", text_of(name, "name")),
@@ -102,20 +102,20 @@ class ColumnSchema:
             object.__setattr__(self, key, value)
 
     def with_tags(self, tags: Iterable[Tags | str] | Tags | str) -> ColumnSchema:
-        """The same with more tags."""
+        """A copy with additional tags."""
         return replace(self, tags=self.tags | _tags(tags))
 
     def with_name(self, name: str) -> ColumnSchema:
-        """The same under another name."""
+        """A copy with another name."""
         return replace(self, name=name)
 
     def __hash__(self) -> int:
-        """By name and tags."""
+        """Hashes the name and the tags."""
         return hash((self.name, self.tags))
 
 
 class Schema:
-    """Columns in an order.
+    """An ordered collection of columns.
 
     >>> from tercel.merlin.schema import ColumnSchema, Schema, Tags
     >>> Schema([ColumnSchema("age", tags=["user", "continuous"]), "sku"]).excluding_by_tag(Tags.USER)
@@ -123,7 +123,7 @@ class Schema:
     """
 
     def __init__(self, columns: Iterable[ColumnSchema | str] = ()) -> None:
-        """Columns, or names of columns without tags."""
+        """Takes columns, or names of columns without tags."""
         self.column_schemas: dict[str, ColumnSchema] = {}
         for one in several(columns, "columns"):
             column = one if isinstance(one, ColumnSchema) else ColumnSchema(text_of(one, "columns"))
@@ -131,7 +131,7 @@ class Schema:
 
     @property
     def column_names(self) -> list[str]:
-        """The names."""
+        """The names of the columns, in order."""
         return list(self.column_schemas)
 
     @property
@@ -142,7 +142,7 @@ class Schema:
         raise UnknownNameError("schema: no columns: none has the requested tag or name")
 
     def select_by_tag(self, tags: Iterable[Tags | str] | Tags | str) -> Schema:
-        """The columns that have one of the tags."""
+        """The columns that have at least one of the tags."""
         exact = {_tag(tag) for tag in ([tags] if isinstance(tags, (Tags, str)) else several(tags, "tags"))}
         return Schema(column for column in self if column.tags & exact)
 
@@ -152,14 +152,14 @@ class Schema:
         return Schema(column for column in self if column.name not in kept.column_schemas)
 
     def select_by_name(self, names: Iterable[str] | str) -> Schema:
-        """The columns of these names."""
+        """The columns with these names."""
         wanted = [names] if isinstance(names, str) else several(names, "names")
         return Schema(self[name] for name in wanted)
 
     select = select_by_name
 
     def excluding_by_name(self, names: Iterable[str]) -> Schema:
-        """The columns of other names."""
+        """The columns except those with these names."""
         left_out = {text_of(name, "names") for name in several(names, "names")}
         return Schema(column for column in self if column.name not in left_out)
 
@@ -167,15 +167,15 @@ class Schema:
     remove_by_tag = excluding_by_tag
 
     def __add__(self, other: Schema) -> Schema:
-        """The columns of both."""
+        """The columns of both schemas."""
         return Schema([*self, *other])
 
     def __iter__(self) -> Iterator[ColumnSchema]:
-        """The columns."""
+        """Iterates over the columns."""
         return iter(self.column_schemas.values())
 
     def __len__(self) -> int:
-        """How many there are."""
+        """The number of columns."""
         return len(self.column_schemas)
 
     def __contains__(self, name: object) -> bool:
@@ -194,11 +194,11 @@ class Schema:
         return isinstance(other, Schema) and self.column_schemas == other.column_schemas
 
     def __hash__(self) -> int:
-        """By the names."""
+        """Hashes the names."""
         return hash(tuple(self.column_schemas))
 
     def __repr__(self) -> str:
-        """Names and tags."""
+        """The names and tags of the columns."""
         words = (f"{c.name}: {', '.join(sorted(map(str, c.tags))) or 'no tags'}" for c in self)
         return f"Schema({'; '.join(words)})"
 

@@ -1,4 +1,4 @@
-"""`tf.keras`, as far as two-tower scripts go."""
+"""The parts of `tf.keras` that two-tower scripts use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`tf.keras.layers`: lookups, embeddings, dense layers."""
+"""`tf.keras.layers`: lookups, embeddings and dense layers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..data import Dataset
 
 
 class StringLookup:
-    """Texts to numbers. Tercel makes its own vocabulary, of the training rows.
+    """Maps strings to integers. Tercel builds its own vocabulary, from the training rows.
 
     >>> from tercel.tf.data import Dataset
     >>> lookup = StringLookup(mask_token=None)
@@ -31,7 +31,7 @@ class StringLookup:
         self._masked = mask_token is not None
 
     def adapt(self, data: Dataset, batch_size: int | None = None) -> None:
-        """Counts the different texts."""
+        """Counts the distinct values."""
         if not isinstance(data, Dataset):
             raise KindError(f"adapt: a tercel.tf.data.Dataset is needed, not {type(data).__name__}", path="data")
         columns = data.columns()
@@ -42,7 +42,7 @@ class StringLookup:
         self._size = int(pc.count_distinct(data.table.column(column.name)).as_py())
 
     def vocabulary_size(self) -> int:
-        """With one place for unknown texts, and one for the mask where there is a mask's token."""
+        """The number of distinct values, plus one for unknown values and one for the mask if there is a mask token."""
         return self._size + 1 + self._masked
 
     vocab_size = vocabulary_size
@@ -56,7 +56,7 @@ class StringLookup:
 
 
 class IntegerLookup(StringLookup):
-    """The same for numbers.
+    """`StringLookup` for integers.
 
     >>> from tercel.tf.data import Dataset
     >>> lookup = IntegerLookup()
@@ -67,7 +67,7 @@ class IntegerLookup(StringLookup):
 
 
 class Embedding:
-    """A vector for each number.
+    """A trainable vector for each id.
 
     >>> from tercel.tf._plan import Column
     >>> Embedding(input_dim=100, output_dim=32)(Column("user_id")).width
@@ -90,7 +90,7 @@ class Embedding:
 
 
 class Dense:
-    """A layer of a tower: ReLU on all but the last.
+    """A dense layer of a tower. Every layer but the last has a ReLU.
 
     >>> from tercel.tf._plan import Column
     >>> Dense(16)(Embedding(100, 32)(Column("user_id"))).width
@@ -112,7 +112,7 @@ class Dense:
 
 
 class UnitNormalization:
-    """L2 norm.
+    """Divides the output of a tower by its L2 norm.
 
     >>> from tercel.tf._plan import Column
     >>> UnitNormalization()(Embedding(100, 32)(Column("user_id"))).normalize

@@ -1,4 +1,4 @@
-"""`tf.keras.Model` and `Sequential`."""
+"""`tf.keras.Model` and `tf.keras.Sequential`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .._plan import Tower, Trained
 
 
 class Model:
-    """Something that is called.
+    """Base class: calling an instance runs its `call` method.
 
     >>> from tercel.tf.keras import Model
     >>> class Double(Model):
@@ -26,12 +26,12 @@ class Model:
         return self.call(inputs)
 
     def call(self, inputs: Any) -> Any:
-        """To be written by who derives from it."""
+        """Implemented by subclasses."""
         raise NotWrittenError(f"{type(self).__name__}: write call(self, inputs)")
 
 
 class Sequential(Model):
-    """Layers, one after another.
+    """A stack of layers, applied in order.
 
     >>> from tercel.tf.keras.layers import Dense, Embedding, StringLookup
     >>> from tercel.tf._plan import Column
@@ -44,11 +44,11 @@ class Sequential(Model):
         self.layers = several(layers, "layers")
 
     def add(self, layer: Callable[[Any], Any]) -> None:
-        """One more."""
+        """Appends a layer."""
         self.layers.append(layer)
 
     def call(self, inputs: Any) -> Any:
-        """Through all of them."""
+        """Applies all layers in order."""
         for layer in self.layers:
             if not callable(layer):
                 raise ConfigError(f"Sequential: {shown(layer)} is no layer", field="layers")
@@ -57,7 +57,7 @@ class Sequential(Model):
 
 
 def trained_of(model: Callable[[Any], Any]) -> Trained:
-    """Where a tower's layers find what was trained.
+    """The place where a tower's layers find the trained model.
 
     >>> from tercel.tf.keras.layers import Embedding
     >>> trained_of(Sequential([Embedding(100, 32)])).model is None  # before fit

@@ -1,4 +1,4 @@
-"""`tf.keras.optimizers` with Keras's defaults."""
+"""`tf.keras.optimizers`, with Keras's defaults."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ...merlin import unused
 
 
 class Optimizer:
-    """A name and its settings.
+    """Base class of the optimizers: a name and settings.
 
     >>> from tercel.tf.keras.optimizers import SGD
     >>> SGD(learning_rate=0.5).get_config()
@@ -25,12 +25,12 @@ class Optimizer:
         self.settings = settings
 
     def get_config(self) -> dict[str, Any]:
-        """The same as Keras's optimizers answer."""
+        """The name and settings, as Keras's optimizers return them."""
         return {"name": self.name, **self.settings}
 
 
 class SGD(Optimizer):
-    """Plain gradient descent.
+    """Stochastic gradient descent.
 
     >>> from tercel.tf.keras.optimizers import SGD
     >>> SGD().settings
@@ -44,7 +44,7 @@ class SGD(Optimizer):
 
 
 class Adagrad(Optimizer):
-    """Adagrad: accumulators start from 0.1, as Keras's.
+    """Adagrad. Accumulators start at 0.1, as in Keras.
 
     >>> from tercel.tf.keras.optimizers import Adagrad, optimizer_settings
     >>> optimizer_settings(Adagrad(learning_rate=0.04))["lr"]
@@ -68,7 +68,7 @@ class Adagrad(Optimizer):
 
 
 class Adam(Optimizer):
-    """Adam; on embedding tables only the rows of a batch move (Merlin's `LazyAdam`).
+    """Adam. In embedding tables only the rows that occur in the batch are updated (Merlin's `LazyAdam`).
 
     >>> from tercel.tf.keras.optimizers import Adam
     >>> Adam(beta_1=0.8).settings["beta_1"]
@@ -91,7 +91,7 @@ class Adam(Optimizer):
 
 
 class LazyAdam(Adam):
-    """Merlin's name of it.
+    """Merlin's name for `Adam`.
 
     >>> from tercel.tf.keras.optimizers import LazyAdam, optimizer_settings
     >>> optimizer_settings(LazyAdam())["name"]
@@ -116,14 +116,14 @@ _NAMES = {
 
 
 def optimizer_settings(optimizer: Any) -> dict[str, Any]:
-    """The `[optimizer]` part of a configuration for one of these, one of TensorFlow's own, or a name.
+    """The `[optimizer]` section of a configuration for an optimizer of this module or of TensorFlow, or for a name.
 
     >>> from tercel.tf.keras.optimizers import optimizer_settings
     >>> optimizer_settings("adagrad")["initial_accumulator"]
     0.1
 
     Raises:
-        ConfigError: For an optimizer that Tercel does not have.
+        ConfigError: For an optimizer that Tercel does not support.
     """
     if optimizer is None:
         optimizer = "adam"

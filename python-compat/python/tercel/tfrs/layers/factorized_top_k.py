@@ -1,4 +1,4 @@
-"""`tfrs.layers.factorized_top_k`: the best items of users."""
+"""`tfrs.layers.factorized_top_k`: the top items for users."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ _MOST = 1_000
 
 
 class BruteForce:
-    """The exact best `k` of the candidates.
+    """Exact search for the top `k` candidates.
 
-    The query model is a tower of a `tfrs.Model` that has been trained; queries are raw ids of users.
+    The query model is a tower of a trained `tfrs.Model`; queries are raw ids of users.
 
     >>> import tercel, warnings
     >>> import tercel.tf as tf
@@ -50,7 +50,7 @@ class BruteForce:
     recall: float | None = None
 
     def __init__(self, query_model: Any = None, k: int = 10, **others: Any) -> None:
-        """TFRS's arguments."""
+        """Takes TFRS's arguments."""
         unused("BruteForce", others)
         self.query_model, self.k = query_model, k
         self._candidates: list[str] | None = None
@@ -58,10 +58,10 @@ class BruteForce:
         self._beside: list[str] = []
 
     def index_from_dataset(self, candidates: Dataset) -> BruteForce:
-        """Takes the candidates: identifiers, and (for TFRS's sake) their embeddings.
+        """Sets the candidates from a dataset of identifiers. Embeddings, which TFRS needs, are accepted but not used.
 
         Raises:
-            ConfigError: When a row has several columns that may be the identifier.
+            ConfigError: If several columns of a row could be the identifier.
         """
         if not isinstance(candidates, Dataset):
             kind = type(candidates).__name__
@@ -79,7 +79,9 @@ class BruteForce:
         return self._of(raw_ids(candidates.table.column(columns[0].name).unique(), "candidates"))
 
     def index(self, candidates: Any = None, identifiers: Iterable[Any] | None = None) -> BruteForce:
-        """The same with arrays. Embeddings without identifiers are all items of the catalogue, by their ids."""
+        """Sets the candidates from arrays. Without identifiers, all items of the catalogue are candidates, and results
+        are their ids.
+        """
         if identifiers is None:
             differs(
                 "index: no identifiers are given; answers are ids of the whole catalogue here, TFRS's are positions"
@@ -95,36 +97,36 @@ class BruteForce:
         return self
 
     def __call__(self, queries: Any, k: int | None = None) -> tuple[npt.NDArray[np.float32], npt.NDArray[Any]]:
-        """Scores and identifiers, a row for each query. Users that the model does not know get what the average user
-        would, with a warning that counts them.
+        """Returns scores and identifiers, one row per query. Users unknown to the model get the items of the average
+        user, with a warning that counts them.
 
         Args:
-            queries: Raw ids of users: texts, bytes (UTF-8), whole numbers; or a dictionary with the user column alone.
+            queries: Raw ids of users (strings, UTF-8 bytes or integers), or a dictionary with only the user column.
             k: How many; those of the index without it.
 
         Raises:
-            RowError: For an id that is none (`22.0`, `nan`, `None`).
+            RowError: For a value that cannot be an id (`22.0`, `nan`, `None`).
         """
         return self._top("index", queries, self._many(k), None)
 
     def query_with_exclusions(
         self, queries: Any, exclusions: Any, k: int | None = None
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[Any]]:
-        """The same without a list of items for each query: each row has its own, also where a user stands in several.
-        `k` are left as long as there are `k`.
+        """Searches without the items that are excluded for each query. Each query has its own exclusions, even if a
+        user occurs more than once. Every row has `k` items as long as `k` remain.
 
         Args:
-            queries: As for a call.
-            exclusions: A row of raw ids of items for each query. Empty texts fill rows up and exclude nothing.
+            queries: As for `__call__`.
+            exclusions: One row of raw item ids per query. Empty strings are padding and exclude nothing.
             k: How many; those of the index without it.
 
         Raises:
-            ShapeError: When there is not one row for each query.
+            ShapeError: If the number of rows differs from the number of queries.
         """
         return self._top("query_with_exclusions", queries, self._many(k), exclusions)
 
     def is_exact(self) -> bool:
-        """Whether the answer is exact."""
+        """Whether the search is exact."""
         return self.recall is None
 
     def _many(self, k: int | None) -> int:
@@ -220,7 +222,7 @@ def _exclusions(exclusions: Any, queries: int) -> list[set[str]]:
 
 
 class Streaming(BruteForce):
-    """The same: Tercel's exact search streams anyway.
+    """The same as `BruteForce`: exact search never holds all scores in memory.
 
     >>> import tercel.tfrs as tfrs
     >>> tfrs.layers.factorized_top_k.Streaming(k=5).is_exact()
@@ -229,7 +231,7 @@ class Streaming(BruteForce):
 
 
 class ScaNN(BruteForce):
-    """Approximate, with a recall that is kept and measured.
+    """Approximate search with a target recall that is measured.
 
     >>> import tercel.tfrs as tfrs
     >>> tfrs.layers.factorized_top_k.ScaNN(k=5, recall=0.98).is_exact()
@@ -239,7 +241,7 @@ class ScaNN(BruteForce):
     recall = 0.95
 
     def __init__(self, query_model: Any = None, k: int = 10, recall: float = 0.95, **others: Any) -> None:
-        """TFRS's arguments; in the place of leaves and blocks, the recall that is to be kept."""
+        """Takes TFRS's arguments, and a target recall instead of the numbers of leaves and blocks."""
         unused("ScaNN", others)
         super().__init__(query_model, k)
         self.recall = recall

@@ -1,4 +1,4 @@
-"""`merlin.models.utils.dataset`: one row for each id."""
+"""`merlin.models.utils.dataset`: one row of features per id."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _ROW = "\0row"
 def unique_rows_by_features(
     dataset: Dataset, features_tag: Tags | str, grouping_tag: Tags | str = Tags.ITEM_ID
 ) -> Dataset:
-    """The features with a tag, one row for each id: the last that the dataset has of it.
+    """Selects the features with a tag, one row per id: the last row of that id in the dataset.
 
     >>> import tercel, warnings
     >>> from tercel.merlin.io import Dataset
@@ -36,7 +36,7 @@ def unique_rows_by_features(
 
 
 def last_of_each(table: pa.Table, key: str, columns: list[str]) -> pa.Table:
-    """The last row of each key: a feature that changes between the rows of one id has its newest value.
+    """Returns the last row of each key, so that a feature that changes between the rows of an id has its latest value.
 
     >>> import pyarrow as pa
     >>> from tercel.merlin.models.utils.dataset import last_of_each
