@@ -17,10 +17,12 @@
 #define SAMPLE(NAME, T) \
     extern "C" __global__ void __launch_bounds__(WIDE_THREADS, 2) \
         NAME(float* __restrict__ maxima, const u8* __restrict__ items, const float* __restrict__ item_scales, \
-             const u8* __restrict__ queries, const float* __restrict__ query_scales, u64 item_step, u32 item_count, \
-             u32 rows, u32 row_bytes, u32 tiles, u32 pitch, u32 wide_groups) { \
+             const float* __restrict__ item_biases, const u8* __restrict__ queries, \
+             const float* __restrict__ query_scales, u64 item_step, u32 item_count, u32 rows, u32 row_bytes, \
+             u32 tiles, u32 pitch, u32 wide_groups) { \
         ScanArgs args = {}; \
-        args.maxima = maxima, args.items = items, args.item_scales = item_scales, args.queries = queries; \
+        args.maxima = maxima, args.items = items, args.item_scales = item_scales; \
+        args.item_biases = item_biases, args.queries = queries; \
         args.query_scales = query_scales, args.item_step = item_step, args.item_count = item_count, args.rows = rows; \
         args.row_bytes = row_bytes, args.tiles = tiles, args.maxima_pitch = pitch, args.wide_groups = wide_groups; \
         scan_wide<T, MAXIMA>(args); \
@@ -33,13 +35,14 @@ SAMPLE(topk_sample_int8, ScanInt8)
 #define SCAN(NAME, THREADS, BLOCKS, CALL) \
     extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) \
         NAME(u64* __restrict__ lists, u32* __restrict__ counts, const float* __restrict__ bars, \
-             const u8* __restrict__ items, const float* __restrict__ item_scales, const u8* __restrict__ queries, \
+             const u8* __restrict__ items, const float* __restrict__ item_scales, \
+             const float* __restrict__ item_biases, const u8* __restrict__ queries, \
              const float* __restrict__ query_scales, const u32* __restrict__ index, \
              const u32* __restrict__ skip_offsets, const u32* __restrict__ skip_items, u32 item_count, u32 rows, \
              u32 row_bytes, u32 tiles, u32 list_room) { \
         ScanArgs args = {}; \
         args.lists = lists, args.counts = counts, args.bars = bars, args.items = items; \
-        args.item_scales = item_scales; \
+        args.item_scales = item_scales, args.item_biases = item_biases; \
         args.queries = queries, args.query_scales = query_scales, args.index = index; \
         args.skip.offsets = skip_offsets, args.skip.items = skip_items; \
         args.item_count = item_count, args.rows = rows; \

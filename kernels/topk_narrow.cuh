@@ -1,7 +1,8 @@
 // The scan for rows of BYTES (64, 128 or 256): queries resident in registers.
 //
 // 128 queries x 64 items a block of 4 warps, each 32 queries x all items of the tile, 32 at a time. Shared memory:
-// three stages of an item tile, and the items' scales of three tiles; the queries pass through the stages first.
+// three stages of an item tile, and the items' scales and biases of three tiles; the queries pass through the stages
+// first.
 #pragma once
 #include "topk_scan.cuh"
 
@@ -23,7 +24,9 @@ __device__ __forceinline__ void scan_narrow(const ScanArgs& args) {
     constexpr u32 ROWS = NARROW_THREADS / CHUNKS;
     const u32 lane = threadIdx.x % WARP, warp = threadIdx.x / WARP;
     const u32 stages = shared_address(scan_memory), scales = stages + NARROW_STAGES * STAGE;
+    const u32 biases = scales + NARROW_STAGES * NARROW_ITEMS * 4;
     const float* scale_values = reinterpret_cast<const float*>(scan_memory + NARROW_STAGES * STAGE);
+    const float* bias_values = scale_values + NARROW_STAGES * NARROW_ITEMS;
     const u32 first_query = blockIdx.x * NARROW_QUERIES;
     const u32 copy_row = threadIdx.x / CHUNKS, chunk = threadIdx.x % CHUNKS;
 
@@ -58,11 +61,12 @@ __device__ __forceinline__ void scan_narrow(const ScanArgs& args) {
                 copy_async(stages + copy_stage * STAGE + swizzle<BYTES>(row, chunk),
                            args.items + u64(there ? item : 0) * BYTES + chunk * 16, there ? 16 : 0);
             }
-            if (T::SCALED && threadIdx.x < NARROW_ITEMS) {
+            if (threadIdx.x < NARROW_ITEMS) {
                 const u32 item = item_of<MODE, NARROW_ITEMS>(args, copy_tile, threadIdx.x);
+                const u32 at = (copy_stage * NARROW_ITEMS + threadIdx.x) * 4;
                 const bool there = item < args.item_count;
-                copy_async4(scales + (copy_stage * NARROW_ITEMS + threadIdx.x) * 4,
-                            args.item_scales + (there ? item : 0), there ? 4 : 0);
+                if (T::SCALED) copy_async4(scales + at, args.item_scales + (there ? item : 0), there ? 4 : 0);
+                copy_bias(biases + at, args, item);
             }
             copy_stage = (copy_stage + 1) % NARROW_STAGES;
             copy_tile += gridDim.y;
@@ -81,7 +85,8 @@ __device__ __forceinline__ void scan_narrow(const ScanArgs& args) {
         copy();
 #pragma unroll
         for (u32 n = 0; n < NARROW_ITEMS; n += 32) {
-            typename T::Sum sums[2][4][4] = {};
+            typename T::Sum sums[2][4][4];
+            start_sums<T>(sums, bias_values + stage * NARROW_ITEMS + n);
 #pragma unroll
             for (u32 step = 0; step < STEPS; ++step) {
                 u32 b[2][4];
@@ -97,7 +102,7 @@ __device__ __forceinline__ void scan_narrow(const ScanArgs& args) {
                         T::multiply(sums[i][j], a[i][step], b[j / 2][j % 2 * 2], b[j / 2][j % 2 * 2 + 1]);
                 }
             }
-            epilogue.take(sums, tile, n, scale_values + stage * NARROW_ITEMS);
+            epilogue.take(sums, tile, n, scale_values + stage * NARROW_ITEMS, bias_values + stage * NARROW_ITEMS);
         }
         stage = (stage + 1) % NARROW_STAGES;
     }

@@ -2,16 +2,19 @@
 //
 // Bound: with a query u = u' + du and an item v = v' + dv (' as stored for the scan),
 // |<u, v> - <u', v'>| <= |du| |v| + |u'| |dv|, plus the rounding of two sums over the width in fp32. The norms are
-// those of the actual rounding errors, taken in f64 and rounded up: a true bound, about 2^-8 |u| |v| in bf16.
+// those of the actual rounding errors, taken in f64 and rounded up: a true bound, about 2^-8 |u| |v| in bf16. Both sums
+// start at the item's bias, or take it in at their end, so that each rounding is of it too.
 #pragma once
 #include "topk_keys.cuh"
 
 // Stats of a catalogue, each a maximum over its items: fp32 bits of |v|, of |dv| in bf16 and in int8; then 1 where some
-// item is beyond the bound (its norm overflows), 2 where some item holds an infinity or NaN.
+// item is beyond the bound (its norm or bias overflows), 2 where some item holds an infinity or NaN; then of |bias|, of
+// all items that have a score.
 #define STAT_NORM 0
 #define STAT_BF16 1
 #define STAT_INT8 2
 #define STAT_FLAGS 3
+#define STAT_BIAS 4
 #define FLAG_BEYOND 1u
 #define FLAG_INFINITE 2u
 
@@ -136,6 +139,32 @@ extern "C" __global__ void __launch_bounds__(256)
     }
 }
 
+// Biases of items [first, first + rows), and their stat. A bias of -inf or NaN takes the item out: -inf here, which no
+// scan lets pass, and no score (exact_score).
+extern "C" __global__ void __launch_bounds__(256)
+    topk_pack_biases(float* __restrict__ to, u32* __restrict__ stats, const float* __restrict__ biases, u64 first,
+                     u64 rows) {
+    const u64 row = u64(blockIdx.x) * blockDim.x + threadIdx.x;
+    float size = 0.0f;
+    if (row < rows) {
+        const float bias = biases[row];
+        const bool none = !(bias > neg_inf());
+        to[first + row] = none ? neg_inf() : bias;
+        size = none ? 0.0f : fabsf(bias);
+        // An infinite score is itself infinite in the scan too.
+        if (size == infinity()) {
+            atomicOr(stats + STAT_FLAGS, FLAG_INFINITE);
+            size = 0.0f;
+        } else if (!(size < 1e35f)) {
+            atomicOr(stats + STAT_FLAGS, FLAG_BEYOND);
+            size = 0.0f;
+        }
+    }
+#pragma unroll
+    for (int step = 16; step > 0; step >>= 1) size = fmaxf(size, __shfl_xor_sync(FULL, size, step));
+    if (threadIdx.x % WARP == 0) atomicMax(stats + STAT_BIAS, __float_as_uint(size));
+}
+
 // Codes and scales of items [first, first + rows), from their fp32 rows. A warp a row.
 extern "C" __global__ void __launch_bounds__(256)
     topk_pack_int8(u8* __restrict__ codes, float* __restrict__ scales, u32* __restrict__ stats,
@@ -151,24 +180,29 @@ extern "C" __global__ void __launch_bounds__(256)
 }
 
 // What a query needs before the scan: its row as the scan reads it, the bound of the scan's error, a ceiling of its
-// scores, and whether the scan can serve it. A warp a query.
-__device__ __forceinline__ void finish_query(u32 q, const Squares sums, const u32* stats, u32 which, u32 dim,
-                                             float* errors, float* ceilings, u32* states) {
+// scores, and whether the scan can serve it. A warp a query. `scale`: the value of a query's code 1, or 1.
+__device__ __forceinline__ void finish_query(u32 q, const Squares sums, const u32* stats, u32 which, float scale,
+                                             u32 dim, float* errors, float* ceilings, u32* states) {
     const double norm = sqrt(sums.norm), error = sqrt(sums.error);
+    const float largest_bias = __uint_as_float(stats[STAT_BIAS]);
+    const double bias = double(largest_bias);
     const uint4 stat = *reinterpret_cast<const uint4*>(stats);
     const double items = double(__uint_as_float(stat.x)),
                  rounding = double(__uint_as_float(which == STAT_BF16 ? stat.y : stat.z));
     // 2^-21 a column covers both sums in fp32, rounded or cut off; the last term, results below the normal range.
     const double bound = error * items + (norm + error) * rounding +
-                         (norm + error) * (items + rounding) * (dim + 8) * 4.77e-7 + double(dim + 8) * 1.2e-38;
+                         ((norm + error) * (items + rounding) + bias) * (dim + 8) * 4.77e-7 +
+                         double(dim + 8) * 1.2e-38;
     const float e = round_up(bound);
-    const bool odd = !(norm < 1e35) || (stat.w & FLAG_BEYOND) || !(e < 1e37f);
+    // The last: a scan of codes adds a bias in the query's units, and their range must hold it.
+    const bool odd = !(norm < 1e35) || (stat.w & FLAG_BEYOND) || !(e < 1e37f) || !(largest_bias < 1e37f * scale);
     errors[q] = e;
-    states[q] = odd || norm == 0.0 ? STATE_ALL : STATE_DONE;
-    // Zero queries score exactly 0 everywhere; infinite items have no bound (but times zero they are NaN).
-    float ceiling =
-        norm == 0.0 || items == 0.0 ? 0.0f : round_up(norm * items * (1.0 + (dim + 8) * 1.2e-7) + dim * 1.5e-45);
-    const bool unbounded = !(norm < 1e35) || (norm != 0.0 && stat.w != 0);
+    states[q] = odd || (norm == 0.0 && bias == 0.0) ? STATE_ALL : STATE_DONE;
+    // Zero queries score exactly the bias everywhere; infinite items have no bound (but times zero they are NaN).
+    float ceiling = norm == 0.0 || items == 0.0
+                        ? largest_bias
+                        : round_up((norm * items + bias) * (1.0 + (dim + 8) * 1.2e-7) + dim * 1.5e-45);
+    const bool unbounded = !(norm < 1e35) || stat.w != 0;
     ceilings[q] = unbounded ? infinity() : ceiling;
 }
 
@@ -188,7 +222,7 @@ extern "C" __global__ void __launch_bounds__(256)
     const Squares sums =
         store_bf16(scan + u64(q) * width, exact + u64(q) * width, queries + u64(q) * dim, dim, width, lane);
     if (!(sums.norm < 1e70)) clear_row(reinterpret_cast<u32*>(scan + u64(q) * width), width / 2, lane);
-    if (lane == 0) finish_query(q, sums, stats, STAT_BF16, dim, errors, ceilings, states);
+    if (lane == 0) finish_query(q, sums, stats, STAT_BF16, 1.0f, dim, errors, ceilings, states);
 }
 
 extern "C" __global__ void __launch_bounds__(256)
@@ -204,7 +238,7 @@ extern "C" __global__ void __launch_bounds__(256)
     if (odd) clear_row(reinterpret_cast<u32*>(codes + u64(q) * width), width / 4, lane);
     if (lane != 0) return;
     scales[q] = odd ? 1.0f : scale;
-    finish_query(q, sums, stats, STAT_INT8, dim, errors, ceilings, states);
+    finish_query(q, sums, stats, STAT_INT8, odd ? 1.0f : scale, dim, errors, ceilings, states);
 }
 
 // Thresholds from the sample: the ranks[q]-th best of `groups` maxima (a column of maxima, groups x pitch), less the

@@ -1,9 +1,9 @@
 // The exact part of the top K: fp32 scores of candidates, the best k of them in order, and the proof that no other
 // item belongs there.
 //
-// One block of 256 threads a query. A score is one chain of fused multiply-adds over the width in column order, as on
-// the CPU, so that ids and scores are the CPU's bits. Keys are unique, so the result does not depend on the order in
-// which candidates arrive.
+// One block of 256 threads a query. A score is one chain of fused multiply-adds over the width in column order, from
+// the item's bias on (0 where there are none), as on the CPU, so that ids and scores are the CPU's bits. Keys are
+// unique, so the result does not depend on the order in which candidates arrive.
 #pragma once
 #include "topk_keys.cuh"
 
@@ -16,11 +16,26 @@
 #define STATE_RESCAN 1u
 #define STATE_ALL 2u
 
-// The chain over the columns of `query` (padded with zeros to a multiple of RANK_COLUMNS) and of each lane's item. Rows
-// have `pitch` columns, a multiple of 8. A warp copies 32 rows x 16 columns at a time, whole sectors, into `tile` (512
-// floats); 16-byte chunks are swizzled so that neither side of the transpose meets a bank twice.
-__device__ __forceinline__ float exact_score(const float* __restrict__ exact, u32 pitch, u32 item,
-                                             const float4* __restrict__ query, float4* tile, u32 lane) {
+// Items in fp32: rows of `pitch` columns, a multiple of 8; biases may be null.
+struct ExactItems {
+    const float* rows;
+    const float* biases;
+    u32 pitch;
+
+    // Where the chain of an item's score starts. An item whose bias is -inf has no score.
+    __device__ __forceinline__ float start(u32 item) const {
+        if (!biases || item == NO_ITEM) return 0.0f;
+        const float bias = biases[item];
+        return bias == neg_inf() ? __uint_as_float(0x7fffffffu) : bias;
+    }
+};
+
+// The chain over the columns of `query` (padded with zeros to a multiple of RANK_COLUMNS) and of each lane's item. A
+// warp copies 32 rows x 16 columns at a time, whole sectors, into `tile` (512 floats); 16-byte chunks are swizzled so
+// that neither side of the transpose meets a bank twice.
+__device__ __forceinline__ float exact_score(const ExactItems& exact, u32 item, const float4* __restrict__ query,
+                                             float4* tile, u32 lane) {
+    const u32 pitch = exact.pitch;
     float4 next[4];
     const u32 chunk = lane % 4;
     u32 rows[4];
@@ -32,11 +47,11 @@ __device__ __forceinline__ float exact_score(const float* __restrict__ exact, u3
         for (u32 i = 0; i < 4; ++i) {
             next[i] = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
             if (rows[i] != NO_ITEM && column < pitch) {
-                next[i] = *reinterpret_cast<const float4*>(exact + u64(rows[i]) * pitch + column);
+                next[i] = *reinterpret_cast<const float4*>(exact.rows + u64(rows[i]) * pitch + column);
             }
         }
     };
-    float score = 0.0f;
+    float score = exact.start(item);
     fetch(0);
     for (u32 from = 0; from < pitch; from += RANK_COLUMNS) {
 #pragma unroll
@@ -145,13 +160,14 @@ extern "C" __global__ void __launch_bounds__(RANK_THREADS, 2)
     topk_rank_list(u32* __restrict__ ids, float* __restrict__ scores, u32* __restrict__ states,
                    float* __restrict__ thresholds, float* __restrict__ bars, const float* __restrict__ errors,
                    const u32* __restrict__ index, const u64* __restrict__ lists, const u32* __restrict__ counts,
-                   u32 list_room, const float* __restrict__ queries, const float* __restrict__ exact, u32 pitch, u32 k,
-                   u32 room, float margin) {
+                   u32 list_room, const float* __restrict__ queries, const float* __restrict__ exact,
+                   const float* __restrict__ biases, u32 pitch, u32 k, u32 room, float margin) {
     extern __shared__ __align__(16) u64 rank_memory[];
     const u32 q = index ? index[blockIdx.x] : blockIdx.x;
     if (states[q] == STATE_ALL) return;
     const RankMemory at(rank_memory, room);
     const float4* query = query_row(queries, q, pitch);
+    const ExactItems exact_items = {exact, biases, pitch};
     const u64* list = lists + u64(q) * list_room;
     Ranking ranking = {at.keys, room, k, at.fill, NO_KEY};
     const u32 total = counts ? counts[q] : list_room;
@@ -186,7 +202,7 @@ extern "C" __global__ void __launch_bounds__(RANK_THREADS, 2)
             const u32 item = from + threadIdx.x < queued ? at.queue[from + threadIdx.x] : NO_ITEM;
             u64 key = NO_KEY;
             if (__any_sync(FULL, item != NO_ITEM)) {
-                const float score = exact_score(exact, pitch, item, query, at.tile, lane);
+                const float score = exact_score(exact_items, item, query, at.tile, lane);
                 if (item != NO_ITEM) key = score_key(score, item);
             }
             ranking.add(key);
@@ -224,11 +240,13 @@ extern "C" __global__ void __launch_bounds__(RANK_THREADS, 2)
     topk_rank_all(u64* __restrict__ keys, const u32* __restrict__ index, const u64* __restrict__ after,
                   const float* __restrict__ ceilings, const u32* __restrict__ skip_offsets,
                   const u32* __restrict__ skip_items, const float* __restrict__ queries,
-                  const float* __restrict__ exact, u32 items, u32 per_part, u32 pitch, u32 k, u32 room) {
+                  const float* __restrict__ exact, const float* __restrict__ biases, u32 items, u32 per_part,
+                  u32 pitch, u32 k, u32 room) {
     extern __shared__ __align__(16) u64 rank_memory[];
     const u32 q = index ? index[blockIdx.x] : blockIdx.x;
     const RankMemory at(rank_memory, room);
     const float4* query = query_row(queries, q, pitch);
+    const ExactItems exact_items = {exact, biases, pitch};
     Ranking ranking = {at.keys, room, k, at.fill, NO_KEY};
     const Skip skip = {skip_offsets, skip_items};
     const u64 returned = after ? after[blockIdx.x] : 0;
@@ -238,7 +256,7 @@ extern "C" __global__ void __launch_bounds__(RANK_THREADS, 2)
     const u64 end = score_key(ceilings[q], NO_ITEM - 1);
     for (u32 first = from; first < to; first += RANK_THREADS) {
         const u32 item = first + threadIdx.x < to ? first + threadIdx.x : NO_ITEM;
-        const float score = exact_score(exact, pitch, item, query, at.tile, lane);
+        const float score = exact_score(exact_items, item, query, at.tile, lane);
         u64 key = item == NO_ITEM ? NO_KEY : score_key(score, item);
         if (key < ranking.worst && ((after && key <= returned) || skip.holds(q, item))) key = NO_KEY;
         ranking.add(key);

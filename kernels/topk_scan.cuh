@@ -7,6 +7,7 @@
 //           from run to run, its content does not);
 //   BUCKETS the best 4 of each of the query's buckets stay in registers and go to memory at the end.
 // Rows are read as bytes, a multiple of 32: bf16 (16 values a step of mma) or int8 codes (32 values a step).
+// An item's bias is where its sums of bf16 products start; sums of codes take it in at the end, in the query's units.
 #pragma once
 #include "topk_keys.cuh"
 #include "mma.cuh"
@@ -21,6 +22,8 @@
 struct ScanArgs {
     const u8* items;
     const float* item_scales;
+    // Null: no item adds anything to its scores.
+    const float* item_biases;
     const u8* queries;
     const float* query_scales;
     // Queries by block row; null: all of them in order.
@@ -40,9 +43,16 @@ __device__ __forceinline__ void copy_async4(u32 to, const void* from, int bytes)
     asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(to), "l"(from), "r"(bytes) : "memory");
 }
 
+// Copies an item's bias to shared memory: 0 where items have none or `item` is none.
+__device__ __forceinline__ void copy_bias(u32 to, const ScanArgs& args, u32 item) {
+    const bool there = args.item_biases && item < args.item_count;
+    copy_async4(to, there ? args.item_biases + item : reinterpret_cast<const float*>(args.items), there ? 4 : 0);
+}
+
 struct ScanBf16 {
     typedef float Sum;
     enum { SCALED = 0 };
+    static __device__ __forceinline__ Sum start(float bias) { return bias; }
     static __device__ __forceinline__ void multiply(Sum (&c)[4], const u32 (&a)[4], u32 b0, u32 b1) {
         mma_bf16(c, a, b0, b1);
     }
@@ -51,6 +61,7 @@ struct ScanBf16 {
 struct ScanInt8 {
     typedef int Sum;
     enum { SCALED = 1 };
+    static __device__ __forceinline__ Sum start(float) { return 0; }
     static __device__ __forceinline__ void multiply(Sum (&c)[4], const u32 (&a)[4], u32 b0, u32 b1) {
         asm volatile("mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
                      "{%0, %1, %2, %3};"
@@ -58,6 +69,21 @@ struct ScanInt8 {
                      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
     }
 };
+
+// Where a warp's 32 x 32 sums start; `biases`: those of its 32 columns, in shared memory.
+template <class T>
+__device__ __forceinline__ void start_sums(typename T::Sum (&sums)[2][4][4], const float* biases) {
+#pragma unroll
+    for (u32 j = 0; j < 4; ++j) {
+        float2 bias = make_float2(0.0f, 0.0f);
+        if (!T::SCALED) bias = reinterpret_cast<const float2*>(biases)[j * 4 + threadIdx.x % 4];
+#pragma unroll
+        for (u32 i = 0; i < 2; ++i) {
+            sums[i][j][0] = sums[i][j][2] = T::start(bias.x);
+            sums[i][j][1] = sums[i][j][3] = T::start(bias.y);
+        }
+    }
+}
 
 // The item of place `column` of a tile of BN; past the last one: none.
 template <int MODE, int BN>
@@ -83,6 +109,8 @@ struct Epilogue {
     u32 first_row;
     // FILTER: bars. (Buckets: the least kept score is the bar.)
     float bars[4];
+    // What turns a bias into the units of a row's scores.
+    float units[T::SCALED ? 4 : 1];
     float best[MODE == BUCKETS ? 4 : 1][KEPT];
     u32 kept[MODE == BUCKETS ? 4 : 1][KEPT];
 
@@ -95,6 +123,10 @@ struct Epilogue {
     __device__ __forceinline__ Epilogue(const ScanArgs& scan, u32 at) : args(scan), first_row(at) {
 #pragma unroll
         for (u32 r = 0; r < 4; ++r) {
+            if (T::SCALED) {
+                const bool biased = args.item_biases && row(r) < args.rows;
+                units[T::SCALED ? r : 0] = biased ? 1.0f / args.query_scales[query(row(r))] : 0.0f;
+            }
             if (MODE == FILTER) {
                 // Rows past the last are zero: no finite score passes.
                 bars[r] = __uint_as_float(0x7f800000u);
@@ -111,9 +143,9 @@ struct Epilogue {
         }
     }
 
-    // Takes the scores of columns [column, column + 32) of a tile; `scales`: the items' scales in shared memory.
+    // Takes the scores of columns [column, column + 32) of a tile; `scales`, `biases`: the tile's in shared memory.
     __device__ __forceinline__ void take(const typename T::Sum (&sums)[2][4][4], u32 tile, u32 column,
-                                         const float* scales) {
+                                         const float* scales, const float* biases) {
         const u32 lane = threadIdx.x % WARP;
         float x[4][8];
 #pragma unroll
@@ -124,6 +156,14 @@ struct Epilogue {
                 x[r][j * 2] = float(sums[r / 2][j][r % 2 * 2]);
                 x[r][j * 2 + 1] = float(sums[r / 2][j][r % 2 * 2 + 1]);
                 if (T::SCALED) x[r][j * 2] *= scale[0], x[r][j * 2 + 1] *= scale[1];
+            }
+        }
+        if (T::SCALED && args.item_biases) {
+#pragma unroll
+            for (u32 i = 0; i < 8; ++i) {
+                const float bias = biases[place(column, i)];
+#pragma unroll
+                for (u32 r = 0; r < 4; ++r) x[r][i] = fmaf(bias, units[T::SCALED ? r : 0], x[r][i]);
             }
         }
         if constexpr (MODE == MAXIMA) return store_maxima(x, tile, column);

@@ -1,8 +1,8 @@
 // The scan for rows of any width up to 2,048 bytes: queries resident in shared memory, items streamed through it.
 //
 // 64 queries x 128 items a block of 8 warps (2 x 4, each 32 x 32). Rows are cut into panels of 64 bytes; the last may
-// be half. Shared memory: the queries' panels, four stages of an item panel (8 KB each), the items' scales of four
-// tiles. Above 768 bytes a row only one block fits an SM of sm_80 (163 KB).
+// be half. Shared memory: the queries' panels, four stages of an item panel (8 KB each), the items' scales and biases
+// of four tiles. Above 768 bytes a row only one block fits an SM of sm_80 (163 KB).
 #pragma once
 #include "topk_scan.cuh"
 
@@ -19,7 +19,9 @@ __device__ __forceinline__ void scan_wide(const ScanArgs& args) {
     const u32 panels = (args.row_bytes + 63) / 64;
     const u32 queries = shared_address(scan_memory), stages = queries + panels * (WIDE_QUERIES * 64);
     const u32 scales = stages + WIDE_STAGES * WIDE_STAGE_BYTES;
+    const u32 biases = scales + WIDE_STAGES * WIDE_ITEMS * 4;
     const float* scale_values = reinterpret_cast<const float*>(scan_memory + (scales - queries));
+    const float* bias_values = scale_values + WIDE_STAGES * WIDE_ITEMS;
     const u32 first_query = blockIdx.x * WIDE_QUERIES;
 
     // Each thread copies one chunk of each panel of the queries, and chunk `chunk` of two item rows a stage.
@@ -53,10 +55,11 @@ __device__ __forceinline__ void scan_wide(const ScanArgs& args) {
                 const u8* from = args.items + (read ? u64(item[i]) * args.row_bytes + byte : 0);
                 copy_async(stages + copy_stage * WIDE_STAGE_BYTES + swizzle64(copy_row + i * 64, chunk), from,
                            read ? 16 : 0);
-                if (T::SCALED && copy_panel == 0 && chunk == 0) {
+                if (copy_panel == 0 && chunk == 0) {
+                    const u32 at = (copy_slot * WIDE_ITEMS + copy_row + i * 64) * 4;
                     const bool there = item[i] < args.item_count;
-                    copy_async4(scales + (copy_slot * WIDE_ITEMS + copy_row + i * 64) * 4,
-                                args.item_scales + (there ? item[i] : 0), there ? 4 : 0);
+                    if (T::SCALED) copy_async4(scales + at, args.item_scales + (there ? item[i] : 0), there ? 4 : 0);
+                    copy_bias(biases + at, args, item[i]);
                 }
             }
             copy_stage = (copy_stage + 1) % WIDE_STAGES;
@@ -79,11 +82,12 @@ __device__ __forceinline__ void scan_wide(const ScanArgs& args) {
     const u32 b_row = n + lane % 8 + lane / 16 * 8, b_chunk = lane / 8 % 2;
     u32 stage = 0, slot = 0;
     for (u32 tile = blockIdx.y; tile < args.tiles; tile += gridDim.y) {
-        typename T::Sum sums[2][4][4] = {};
+        typename T::Sum sums[2][4][4];
         for (u32 panel = 0; panel < panels; ++panel) {
             copy_wait<WIDE_STAGES - 2>();
             __syncthreads();
             copy();
+            if (panel == 0) start_sums<T>(sums, bias_values + slot * WIDE_ITEMS + n);
             const u32 a_panel = queries + panel * (WIDE_QUERIES * 64), b_panel = stages + stage * WIDE_STAGE_BYTES;
 #pragma unroll
             for (u32 step = 0; step < 2; ++step) {
@@ -103,7 +107,7 @@ __device__ __forceinline__ void scan_wide(const ScanArgs& args) {
             }
             stage = (stage + 1) % WIDE_STAGES;
         }
-        epilogue.take(sums, tile, n, scale_values + slot * WIDE_ITEMS);
+        epilogue.take(sums, tile, n, scale_values + slot * WIDE_ITEMS, bias_values + slot * WIDE_ITEMS);
         slot = (slot + 1) % WIDE_STAGES;
     }
     copy_wait<0>();

@@ -53,15 +53,20 @@ fn slice<'a>(array: &'a PyReadonlyArray2<'_, f32>) -> PyResult<&'a [f32]> {
     array.as_slice().map_err(|_| shape_error("the array is not contiguous; use numpy.ascontiguousarray".into()))
 }
 
+fn list<'a>(biases: &'a PyReadonlyArray1<'_, f32>) -> PyResult<&'a [f32]> {
+    biases.as_slice().map_err(|_| shape_error("biases are not contiguous; use numpy.ascontiguousarray".into()))
+}
+
 #[pymethods]
 impl ItemIndex {
-    /// Builds an index of `vectors` (rows x D).
+    /// Builds an index of `vectors` (rows x D), each with one of `biases` where there are any.
     #[staticmethod]
-    #[pyo3(signature = (vectors, ids, queries, recall, k, seed, threads, catalogue, device))]
+    #[pyo3(signature = (vectors, biases, ids, queries, recall, k, seed, threads, catalogue, device))]
     #[allow(clippy::too_many_arguments)]
     fn build(
         py: Python<'_>,
         vectors: PyReadonlyArray2<'_, f32>,
+        biases: Option<PyReadonlyArray1<'_, f32>>,
         ids: Option<PyReadonlyArray1<'_, u32>>,
         queries: Option<PyReadonlyArray2<'_, f32>>,
         recall: Option<f32>,
@@ -79,8 +84,12 @@ impl ItemIndex {
             Some(ids) => Some(ids.as_slice().map_err(|_| shape_error("ids are not contiguous".into()))?.to_vec()),
             None => None,
         };
+        let biases = biases.as_ref().map(list).transpose()?.map(<[f32]>::to_vec);
         let queries = queries.as_ref().map(slice).transpose()?;
-        let index = py.detach(|| tercel::index::ItemIndex::build(values, dim, ids, queries, &options));
+        let index = py.detach(|| match biases {
+            Some(biases) => tercel::index::ItemIndex::build_biased(values, biases, dim, ids, queries, &options),
+            None => tercel::index::ItemIndex::build(values, dim, ids, queries, &options),
+        });
         Ok(ItemIndex::new(raised(index)?))
     }
 
@@ -146,11 +155,21 @@ impl ItemIndex {
         self.read().tags().map(|(tag, items)| (tag.to_owned(), items)).collect()
     }
 
-    /// Adds items, or replaces them.
-    fn add(&self, py: Python<'_>, ids: PyReadonlyArray1<'_, u32>, vectors: PyReadonlyArray2<'_, f32>) -> PyResult<()> {
+    /// Adds items, or replaces them; with their biases where the index has any.
+    #[pyo3(signature = (ids, vectors, biases))]
+    fn add(
+        &self,
+        py: Python<'_>,
+        ids: PyReadonlyArray1<'_, u32>,
+        vectors: PyReadonlyArray2<'_, f32>,
+        biases: Option<PyReadonlyArray1<'_, f32>>,
+    ) -> PyResult<()> {
         let ids = ids.as_slice().map_err(|_| shape_error("ids are not contiguous".into()))?;
-        let values = slice(&vectors)?;
-        raised(py.detach(|| self.write().add(ids, values)))
+        let (values, biases) = (slice(&vectors)?, biases.as_ref().map(list).transpose()?);
+        raised(py.detach(|| match biases {
+            Some(biases) => self.write().add_biased(ids, values, biases),
+            None => self.write().add(ids, values),
+        }))
     }
 
     /// Removes items; answers how many were there.
@@ -172,6 +191,11 @@ impl ItemIndex {
     /// What is known of it, as JSON.
     fn about(&self) -> PyResult<String> {
         serde_json::to_string(self.read().about()).map_err(invalid)
+    }
+
+    /// Whether each item adds a bias of its own to its scores.
+    fn has_biases(&self) -> bool {
+        self.read().has_biases()
     }
 
     /// How many items it has, and the width of their vectors.

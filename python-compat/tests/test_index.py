@@ -166,6 +166,45 @@ def test_numbers_of_ones_own(vectors: Floats, queries: Floats) -> None:
     assert asked(index, queries, 10) == [[int(numbers[item]) for item in row] for row in best(vectors, queries, 10)]
 
 
+# --------------------------------------------------------------------------------------------------------------- biases
+
+
+@pytest.mark.parametrize("recall", [None, 0.9])
+def test_biases_are_part_of_every_score(
+    recall: float | None, vectors: Floats, queries: Floats, tmp_path: Path
+) -> None:
+    biases = np.random.default_rng(3).standard_normal(ITEMS).astype(np.float32) * 3
+    wide = np.hstack([vectors, biases[:, None]])  # a column more says the same
+    ones = np.hstack([queries, np.ones((len(queries), 1), dtype=np.float32)])
+    index = Index.build(vectors, biases=biases, recall=recall)
+    assert index.has_biases and index.dim == DIM
+    assert asked(index, queries, 10) == best(wide, ones, 10)
+    ids, scores = index.search(queries, 10)
+    np.testing.assert_allclose(scores, np.take_along_axis(ones @ wide.T, ids.astype(np.int64), axis=1), atol=1e-5)
+    wide[[5, 400], -1] = 20, -20
+    index.add(np.array([5, 400]), vectors[[5, 400]], [20, -20])
+    index.remove([17])
+    expected = best(wide, ones, 10, lambda query, item: item != 17)
+    assert asked(index, queries, 10) == expected and all(row[0] == 5 for row in expected)
+    index.save(tmp_path / "items.index")
+    opened = Index.open(tmp_path / "items.index")
+    assert opened.has_biases and asked(opened, queries, 10) == expected
+
+
+def test_biases_that_do_not_fit(vectors: Floats) -> None:
+    biases = np.zeros(ITEMS, dtype=np.float32)
+    wrong: list[Any] = [biases[:-1], biases[None], ["a"] * ITEMS, np.where(np.arange(ITEMS) == 3, np.nan, biases)]
+    for some in [*wrong, np.where(np.arange(ITEMS) == 3, -np.inf, biases)]:
+        with pytest.raises(tercel.ShapeError):
+            Index.build(vectors, biases=some, recall=None)
+    with_biases, without = Index.build(vectors, biases=biases, recall=None), Index.build(vectors, recall=None)
+    assert not without.has_biases
+    with pytest.raises(tercel.ShapeError, match="a bias for each item"):
+        with_biases.add(np.array([1]), vectors[:1])
+    with pytest.raises(tercel.ShapeError, match="without biases"):
+        without.add(np.array([1]), vectors[:1], np.ones(1, dtype=np.float32))
+
+
 # -------------------------------------------------------------------------------------------------------- save and open
 
 

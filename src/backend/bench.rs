@@ -364,7 +364,7 @@ pub fn top_k_fp32(threads: usize, isa: &str, queries: usize, items: usize, dim: 
 
 /// Items and queries.
 fn catalogue<B: Backend>(b: &Arc<B>, queries: usize, items: usize, dim: usize) -> (B::Items, B::Buf<f32>) {
-    let mut packed = b.items(items, dim).expect("the device has room");
-    b.pack_items(&mut packed, 0, &upload(&**b, values(items * dim, 1)), items).expect("fits");
+    let mut packed = b.items(items, dim, false).expect("the device has room");
+    b.pack_items(&mut packed, 0, &upload(&**b, values(items * dim, 1)), None, items).expect("fits");
     (packed, upload(&**b, values(queries * dim, 2)))
 }

@@ -15,6 +15,19 @@ pub(crate) fn need_len(op: &'static str, name: &str, found: usize, len: usize) -
     need(op, found >= len, format_args!("{len} values of {name}"), found)
 }
 
+/// [`Error::Shape`] unless there are `rows` biases where items are biased, and none where they are not. `found`: how
+/// many.
+pub(crate) fn need_biases(op: &'static str, found: Option<usize>, biased: bool, rows: usize) -> Result<()> {
+    match (found, biased) {
+        (Some(found), true) => need_len(op, "biases", found, rows),
+        (None, false) => Ok(()),
+        _ => {
+            let (expected, found) = if biased { ("a bias for every item", "none") } else { ("no biases", "some") };
+            need(op, false, expected, found)
+        }
+    }
+}
+
 /// [`Error::Shape`] unless the matrix lies inside its buffer of `len` values.
 pub(crate) fn need_mat(
     op: &'static str,

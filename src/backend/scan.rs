@@ -31,12 +31,20 @@ pub(crate) trait Scan: Memory {
     /// Item embeddings in the layout that `topk` scans.
     type Items: Send + Sync;
 
-    /// Room for `rows` items, `dim` wide, as `topk` scans them.
-    fn items(&self, rows: usize, dim: usize) -> Result<Self::Items>;
-    /// Lays out items `first .. first + rows` from their embeddings (rows x D). Pieces come in any order; each but the
-    /// last is a multiple of 64 items.
-    fn pack_items(&self, to: &mut Self::Items, first: usize, embeddings: &Self::Buf<f32>, rows: usize) -> Result<()>;
-    /// The k best items of each query by inner product: score descending, then item row ascending; NaN is never
-    /// returned. Places without an item hold `u32::MAX` and -inf.
+    /// Room for `rows` items, `dim` wide, as `topk` scans them. `biased`: each adds a bias of its own to its scores.
+    fn items(&self, rows: usize, dim: usize, biased: bool) -> Result<Self::Items>;
+    /// Lays out items `first .. first + rows` from their embeddings (rows x D) and, where items are biased, their
+    /// biases (rows). Pieces come in any order; each but the last is a multiple of 64 items.
+    fn pack_items(
+        &self,
+        to: &mut Self::Items,
+        first: usize,
+        embeddings: &Self::Buf<f32>,
+        biases: Option<&Self::Buf<f32>>,
+        rows: usize,
+    ) -> Result<()>;
+    /// The k best items of each query: score descending, then item row ascending. A score is one chain of multiply-adds
+    /// over the width, from the item's bias on (0 where items are not biased). NaN is never returned, nor is an item
+    /// whose bias is -inf. Places without an item hold `u32::MAX` and -inf.
     fn topk(&self, best: TopKOutput<'_>, items: &Self::Items, asked: &TopK<'_, Self::Buf<f32>>) -> Result<()>;
 }

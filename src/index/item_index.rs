@@ -63,6 +63,8 @@ pub struct ItemIndex {
     /// Items that have been added since the base was laid out.
     tail: Tail,
     dim: usize,
+    /// Whether each item adds a bias to its scores.
+    biased: bool,
     about: About,
     /// The items of each tag, ascending.
     tags: BTreeMap<String, Vec<u32>>,
@@ -159,15 +161,20 @@ impl ItemIndex {
         self.dim
     }
 
+    /// Whether each item adds a bias of its own to its scores.
+    pub fn has_biases(&self) -> bool {
+        self.biased
+    }
+
     /// What is known of it: its kind, its settings, and what was measured.
     pub fn about(&self) -> &About {
         &self.about
     }
 
     /// The best `k` items of each query (`queries`: rows x D) that `filter` lets through: score descending, then item
-    /// number ascending. Each gets k items whenever k may be given; a query gets the same answer whatever others are asked
-    /// with it, and whatever the number of threads. Ask many at once: each list is then read from memory once for all of
-    /// them.
+    /// number ascending. A score is the inner product with the item's vector, and the item's bias. Each gets k items
+    /// whenever k may be given; a query gets the same answer whatever others are asked with it, and whatever the number
+    /// of threads. Ask many at once: each list is then read from memory once for all of them.
     ///
     /// # Errors
     /// [`Error::Shape`] when the queries are no rows of D values or their answers cannot be counted, when there are not as
@@ -229,7 +236,8 @@ impl ItemIndex {
     ) -> Result<u64> {
         let search = TopKQueries { view: ItemView { allowed, ..search.view }, ..*search };
         let (cpu, k) = (&self.cpu, search.k);
-        let guide = |lists: &InvertedLists| guides.get(k, || lists.guide(cpu, k, self.effort(), allowed));
+        let make = |lists: &InvertedLists| lists.guide(cpu, k, self.effort(), allowed, &self.queries);
+        let guide = |lists: &InvertedLists| guides.get(k, || make(lists));
         self.base.search(cpu, found, &search, guide)
     }
 

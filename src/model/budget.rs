@@ -68,9 +68,8 @@ impl Budget {
         let padded = dim.next_multiple_of(64);
         let loss = (rows + columns) * (padded * 2 * halves + dim * 4 * 9) + queued * dim * 4;
         budget.batch_bytes = tower_bytes(&spec.user, rows) + tower_bytes(&spec.item, fresh) + loss;
-        // Some more columns may hold the popularity.
-        let compared = dim + 8;
-        budget.catalogue_bytes = items * (compared * 4 + compared.next_multiple_of(64) * 2 + 8);
+        // Rows in fp32 and bf16, a bias, and the row's number.
+        budget.catalogue_bytes = items * (dim * 4 + dim.next_multiple_of(64) * 2 + 4 + 8);
         budget
     }
 

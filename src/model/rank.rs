@@ -5,7 +5,7 @@ use crate::data::vocabulary::FeatureColumn;
 use crate::index::{Found, Lists, NO_ITEM, Ranker, UserBlock};
 use crate::model::core::Core;
 use crate::model::inputs::{HostBag, block_bags, entity_bags};
-use crate::model::popularity_columns::{PopularityColumns, SPREAD};
+use crate::model::item_bias::biases;
 use crate::{Error, Result, memory};
 
 /// Items embedded at a time.
@@ -40,18 +40,14 @@ impl<B: Backend> Catalogue<B> {
                 found: "other rows".into(),
             });
         }
-        let mut items = core.backend.items(rows.len(), SPREAD.width(core))?;
+        let mut items = core.backend.items(rows.len(), core.item.spec.dim, !core.popularity.is_empty())?;
         let mut bags: Vec<HostBag> = Vec::new();
         for (n, chunk) in rows.chunks(CHUNK).enumerate() {
             entity_bags(&core.item.spec, chunk, features, &mut bags);
+            let biases = biases(core, chunk)?.map(|biases| core.backend.upload(biases)).transpose()?;
             core.backend.begin_batch()?;
             core.item.forward(&core.backend, &core.tables, &bags, chunk.len())?;
-            match SPREAD.items(core, chunk)? {
-                Some(values) => {
-                    core.backend.pack_items(&mut items, n * CHUNK, &core.backend.upload(values)?, chunk.len())?
-                }
-                None => core.backend.pack_items(&mut items, n * CHUNK, core.item.output(), chunk.len())?,
-            }
+            core.backend.pack_items(&mut items, n * CHUNK, core.item.output(), biases.as_ref(), chunk.len())?;
         }
         Ok(Catalogue { items, rows, whole: allow.is_none() })
     }
@@ -66,8 +62,7 @@ impl<B: Backend> Catalogue<B> {
         forward_users(core, users)?;
         let local = skip.map(|skip| self.local(skip, rows)).transpose()?;
         let skip = local.as_ref().map(|lists| Skip { offsets: &lists.offsets, items: &lists.values });
-        let compared = SPREAD.users(core, rows)?.map(|values| core.backend.upload(values)).transpose()?;
-        let queries = compared.as_ref().unwrap_or(core.user.output());
+        let queries = core.user.output();
         let best = TopKOutput { ids: &mut found.ids, scores: &mut found.scores };
         core.backend.topk(best, &self.items, &TopK { queries, rows, k, skip })?;
         for id in found.ids.iter_mut().filter(|id| **id != NO_ITEM) {
@@ -104,33 +99,23 @@ pub(crate) fn embed_items<B: Backend>(
     core: &mut Core<B>,
     features: &[FeatureColumn],
     rows: &[u32],
-    columns: PopularityColumns,
 ) -> Result<Vec<f32>> {
-    let mut out = memory::with_capacity(rows.len() * columns.width(core), "the embeddings of the items")?;
+    let dim = core.item.spec.dim;
+    let mut out = memory::with_capacity(rows.len() * dim, "the embeddings of the items")?;
     let mut bags: Vec<HostBag> = Vec::new();
     for chunk in rows.chunks(CHUNK) {
         entity_bags(&core.item.spec, chunk, features, &mut bags);
         core.backend.begin_batch()?;
         core.item.forward(&core.backend, &core.tables, &bags, chunk.len())?;
-        match columns.items(core, chunk)? {
-            Some(values) => out.extend(values),
-            None => out.extend_from_slice(&core.backend.host(core.item.output(), chunk.len() * columns.width(core))?),
-        }
+        out.extend_from_slice(&core.backend.host(core.item.output(), chunk.len() * dim)?);
     }
     Ok(out)
 }
 
 /// Output embeddings of a block of users, row-major.
-pub(crate) fn embed_users<B: Backend>(
-    core: &mut Core<B>,
-    users: &UserBlock,
-    columns: PopularityColumns,
-) -> Result<Vec<f32>> {
+pub(crate) fn embed_users<B: Backend>(core: &mut Core<B>, users: &UserBlock) -> Result<Vec<f32>> {
     forward_users(core, users)?;
-    match columns.users(core, users.len())? {
-        Some(values) => Ok(values),
-        None => Ok(core.backend.host(core.user.output(), users.len() * columns.width(core))?.into_owned()),
-    }
+    Ok(core.backend.host(core.user.output(), users.len() * core.user.spec.dim)?.into_owned())
 }
 
 fn forward_users<B: Backend>(core: &mut Core<B>, users: &UserBlock) -> Result<()> {

@@ -1,6 +1,5 @@
 //! The whole model against finite differences: every kind of input, layer and candidate at once.
 
-use crate::model::popularity_columns::SINGLE;
 use std::sync::Arc;
 
 use super::core::{Core, Fresh};
@@ -243,17 +242,18 @@ fn popularity_is_part_of_every_score() {
         assert!((loss - sum / weights).abs() < 1e-6, "{negatives:?}: {loss}, by hand {}", sum / weights);
 
         let features = case.inputs.item_features.clone();
-        let items = super::rank::embed_items(&mut case.core, &features, &[1, 2, 3, 4], SINGLE).unwrap();
-        for (item, row) in (1..).zip(items.chunks(5)) {
-            assert_eq!(row[..4], [0.0; 4]);
-            assert!((f64::from(row[4]) - 0.7 * 0.5 * log_share(item)).abs() < 1e-6, "item {item}: {}", row[4]);
+        let items = super::rank::embed_items(&mut case.core, &features, &[1, 2, 3, 4]).unwrap();
+        assert_eq!(items, [0.0; 16]);
+        let biases = super::item_bias::biases(&case.core, &[1, 2, 3, 4]).unwrap().unwrap();
+        for (item, &bias) in (1..).zip(&biases) {
+            assert!((f64::from(bias) - 0.7 * 0.5 * log_share(item)).abs() < 1e-6, "item {item}: {bias}");
         }
         let users = UserBlock { ids: vec![1, 2], features: vec![FeatureColumn::Codes(vec![1, 0])], history: None };
         let catalogue = super::rank::Catalogue::new(&mut case.core, &features, 5, Some(&[1, 3, 4])).unwrap();
         let found = catalogue.top_k(&mut case.core, &users, 2, None).unwrap();
         assert_eq!(found.ids, [1, 3, 1, 3]);
-        let users = super::rank::embed_users(&mut case.core, &users, SINGLE).unwrap();
-        assert_eq!(users, [0.0, 0.0, 0.0, 0.0, 1.0].repeat(2));
+        assert_eq!(found.scores, [biases[0], biases[2]].repeat(2), "of zeros and the bias");
+        assert_eq!(super::rank::embed_users(&mut case.core, &users).unwrap(), [0.0; 8]);
     }
 }
 

@@ -6,7 +6,7 @@ use crate::Result;
 use crate::index::item_index::{IndexOptions, ItemIndex};
 use crate::index::users::sample;
 use crate::index::{Ranker, Seen, UserBlock};
-use crate::model::popularity_columns::SPREAD;
+use crate::model::item_bias::biases;
 use crate::model::rank::{embed_items, embed_users};
 
 /// The name of a model's index in its folder.
@@ -17,8 +17,8 @@ const USERS: usize = 2000;
 impl Model {
     /// An index of every item: recall is measured with users of the model, evenly spread over its vocabulary, and their
     /// histories. Item numbers are rows of the item vocabulary. Each value of a categorical or multi-hot item feature
-    /// becomes a tag, `column=value`. Its catalogue is [`catalogue`](Model::catalogue), and it is searched where the model
-    /// computes, whatever `options` say.
+    /// becomes a tag, `column=value`. Popularity is a bias of each item. Its catalogue is
+    /// [`catalogue`](Model::catalogue), and it is searched where the model computes, whatever `options` say.
     ///
     /// # Errors
     /// As [`ItemIndex::build`], or whatever reading the history or the device gives.
@@ -28,15 +28,21 @@ impl Model {
         let blocks = sample(self.users(), &seen, USERS, self.history_len())?;
         let mut queries = Vec::new();
         for (users, _) in &blocks {
-            queries.extend(self.compared_users(users)?);
+            queries.extend(self.queries(users)?);
         }
         let rows: Vec<u32> = (1..self.items().rows() as u32).collect();
         let items = self.items().clone();
         let features = &items.table.features;
-        let vectors = loaded!(self.engine(), loaded => embed_items(&mut loaded.core, features, &rows, SPREAD)?);
-        let dim = self.compared_width();
+        let (vectors, biases) = loaded!(self.engine(), loaded => {
+            (embed_items(&mut loaded.core, features, &rows)?, biases(&loaded.core, &rows)?)
+        });
+        let dim = self.config().model.dim;
         let options = options.clone().catalogue(self.catalogue()).device(self.device()).threads(self.threads());
-        let mut index = ItemIndex::build(vectors, dim, Some(rows), Some(&queries), &options)?;
+        let (rows, queries) = (Some(rows), Some(queries.as_slice()));
+        let mut index = match biases {
+            Some(biases) => ItemIndex::build_biased(vectors, biases, dim, rows, queries, &options)?,
+            None => ItemIndex::build(vectors, dim, rows, queries, &options)?,
+        };
         for (feature, column) in self.item_features() {
             for (value, items) in tags(feature, column) {
                 index.set_tag(&format!("{}={value}", feature.name), &items)?;
@@ -45,8 +51,8 @@ impl Model {
         Ok(index)
     }
 
-    /// Users as they are compared with the items of a catalogue or an index.
-    pub(super) fn compared_users(&mut self, users: &UserBlock) -> Result<Vec<f32>> {
-        loaded!(self.engine(), loaded => embed_users(&mut loaded.core, users, SPREAD))
+    /// Users as an index is asked for them: the tower's outputs alone.
+    pub(super) fn queries(&mut self, users: &UserBlock) -> Result<Vec<f32>> {
+        loaded!(self.engine(), loaded => embed_users(&mut loaded.core, users))
     }
 }

@@ -16,7 +16,7 @@ use crate::data::vocabulary::Vocabulary;
 use crate::index::{Found, Lists, Ranker, UserBlock};
 use crate::model::checkpoint::{FinishedModel, ModelInfo};
 use crate::model::core::Core;
-use crate::model::popularity_columns::{SINGLE, SPREAD};
+use crate::model::item_bias::biases;
 use crate::model::rank::{Catalogue, embed_items, embed_users};
 use crate::model::spec::ModelSpec;
 use crate::model::tensors::TensorFile;
@@ -194,8 +194,9 @@ impl Model {
     /// # Errors
     /// [`Error::Shape`] when the block does not fit the model.
     pub fn embed_users(&mut self, users: &UserBlock) -> Result<Array2<f32>> {
-        let values = loaded!(&mut self.engine, loaded => embed_users(&mut loaded.core, users, SINGLE)?);
-        self.rows_of(values, users.len())
+        let values = loaded!(&mut self.engine, loaded => embed_users(&mut loaded.core, users)?);
+        let ones = (self.config().popularity() != 0.0).then(|| vec![1.0; users.len()]);
+        self.rows_of(self.with_column(values, ones), users.len())
     }
 
     /// The embeddings of items by their rows in the vocabulary, one row each; as wide as the users'.
@@ -208,8 +209,21 @@ impl Model {
             return Err(Error::Shape { op: "embed_items", expected, found: row.to_string() });
         }
         let features = &self.items.table.features;
-        let values = loaded!(&mut self.engine, loaded => embed_items(&mut loaded.core, features, rows, SINGLE)?);
-        self.rows_of(values, rows.len())
+        let (values, biases) = loaded!(&mut self.engine, loaded => {
+            (embed_items(&mut loaded.core, features, rows)?, biases(&loaded.core, rows)?)
+        });
+        self.rows_of(self.with_column(values, biases), rows.len())
+    }
+
+    /// Embeddings, with a last column where there is one.
+    fn with_column(&self, values: Vec<f32>, column: Option<Vec<f32>>) -> Vec<f32> {
+        let Some(column) = column else { return values };
+        let mut out = Vec::with_capacity(values.len() + column.len());
+        for (row, x) in values.chunks_exact(self.config().model.dim).zip(column) {
+            out.extend_from_slice(row);
+            out.push(x);
+        }
+        out
     }
 
     pub(super) fn rows_of(&self, values: Vec<f32>, rows: usize) -> Result<Array2<f32>> {
@@ -226,11 +240,6 @@ impl Model {
 
     pub(super) fn engine(&mut self) -> &mut Engine {
         &mut self.engine
-    }
-
-    /// The width of what is compared with the items of a catalogue or an index.
-    pub(super) fn compared_width(&self) -> usize {
-        loaded!(&self.engine, loaded => SPREAD.width(&loaded.core))
     }
 
     /// The best of all items, or of the rows of `allow`.

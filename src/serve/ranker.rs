@@ -39,7 +39,10 @@ impl Model {
 
     /// Whether an index is of this model's items.
     fn owns(&self, index: &ItemIndex) -> bool {
-        index.about().catalogue == self.catalogue() && index.dim() == self.compared_width()
+        let config = self.config();
+        index.about().catalogue == self.catalogue()
+            && index.dim() == config.model.dim
+            && index.has_biases() == (config.popularity() != 0.0)
     }
 
     /// Whether an index is of this model's items and keeps this recall.
@@ -143,7 +146,7 @@ impl Ranker for RequestRanker<'_, '_> {
         if let Retrieval::Scan(allow) = &self.retrieval {
             return self.model.scan(allow.as_deref(), users, k, skip);
         }
-        let queries = self.model.compared_users(users)?;
+        let queries = self.model.queries(users)?;
         let found = match (&self.retrieval, &self.model.own_index) {
             (Retrieval::With(index, only), _) => Some((*index, only.as_deref())),
             (_, Some(own)) => Some((&own.index, own.only.as_ref().map(|(_, only)| only))),

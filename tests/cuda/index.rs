@@ -128,3 +128,36 @@ fn a_file_serves_both_devices_cuda() {
         }
     }
 }
+
+#[test]
+fn biases_are_part_of_every_score_cuda() {
+    if !there() {
+        return;
+    }
+    let (items, queries) = catalogue(0.5, false);
+    let mut rng = Rng::at(8, &[]);
+    let biases: Vec<f32> = (0..ITEMS).map(|i| 2.0 * normal(&mut rng) + if i % 900 == 4 { 25.0 } else { 0.0 }).collect();
+    let build = |kind, device| {
+        let options = IndexOptions::from(kind).device(device).threads(1);
+        let ids = (0..ITEMS as u32).map(|i| (i * 7919 + 1) % 65_537).collect();
+        ItemIndex::build_biased(items.clone(), biases.clone(), DIM, Some(ids), Some(&queries), &options).unwrap()
+    };
+    let mut both = [CUDA, Device::Cpu].map(|device| build(IndexKind::Exact, device));
+    for step in 0..2 {
+        let [device, host] = both.each_ref().map(|index| index.search(&queries, 12, &Filter::default()).unwrap());
+        assert_eq!(device.ids, host.ids, "{step}");
+        assert!(device.scores.iter().map(|x| x.to_bits()).eq(host.scores.iter().map(|x| x.to_bits())), "{step}");
+        // Then the best go, and others come by their biases alone.
+        for index in &mut both {
+            index.remove(&(0..QUERIES).map(|i| device.items(i)[0]).collect::<Vec<_>>());
+            index.add_biased(&[70_000, 70_001], &[0.0; 2 * DIM], &[60.0, -60.0]).unwrap();
+        }
+    }
+    let found = both[0].search(&queries, 1, &Filter::default()).unwrap();
+    assert!((0..QUERIES).all(|i| found.items(i) == [70_000] && found.scores[i] == 60.0));
+
+    let (approx, exact) = (build(IndexKind::Approx { recall: 0.9 }, CUDA), build(IndexKind::Exact, Device::Cpu));
+    let ask = |index: &ItemIndex| index.search(&queries, 10, &Filter::default()).unwrap();
+    let real = recall(&ask(&approx), &ask(&exact));
+    assert!(real >= 0.88, "recall {real}: {:?}", approx.about());
+}

@@ -1,5 +1,16 @@
 //! The best items of a query.
 
+/// The scores of a query: `<u, v_j> + b_j` of every item (rows as wide as the query). NaN, which is no score, where the
+/// bias is -inf. `biases`: absent, 0.
+pub fn scores(query: &[f64], items: &[f64], biases: Option<&[f64]>) -> Vec<f64> {
+    let score = |(j, item): (usize, &[f64])| {
+        let bias = biases.map_or(0.0, |biases| biases[j]);
+        let product: f64 = item.iter().zip(query).map(|(v, u)| v * u).sum();
+        if bias == f64::NEG_INFINITY { f64::NAN } else { product + bias }
+    };
+    items.chunks(query.len()).enumerate().map(score).collect()
+}
+
 /// The k best of `scores` by (score descending, item ascending); NaN and the rows of `skip` are left out.
 pub fn topk(scores: &[f64], skip: &[u32], k: usize) -> Vec<u32> {
     let mut items: Vec<u32> =

@@ -9,6 +9,7 @@ mod norm;
 pub(crate) mod optim;
 mod pairs;
 mod topk;
+mod topk_biases;
 pub(crate) mod weights;
 
 #[path = "../naive/naive.rs"]

@@ -28,10 +28,11 @@ fn run_by(
 ) -> TopKLists {
     let (rows, n) = (queries.len() / dim, items.len() / dim);
     // In pieces, as a catalogue is: all but the last are a multiple of 64 items.
-    let mut packed = cpu.items(n, dim).expect("room");
+    let mut packed = cpu.items(n, dim, false).expect("room");
     for first in (0..n).step_by(128) {
         let rows = (n - first).min(128);
-        cpu.pack_items(&mut packed, first, &items[first * dim..(first + rows) * dim].to_vec(), rows).expect("packs");
+        let piece = items[first * dim..(first + rows) * dim].to_vec();
+        cpu.pack_items(&mut packed, first, &piece, None, rows).expect("packs");
     }
     let (mut ids, mut scores) = (vec![7; rows * k], vec![f32::NAN; rows * k]);
     let offsets: Vec<usize> = skip.map_or(vec![], |lists| {
@@ -54,7 +55,7 @@ fn whole(random: &mut Random, n: usize, below: usize) -> Vec<f32> {
 }
 
 fn exact_scores(query: &[f32], items: &[f32]) -> Vec<f64> {
-    items.chunks(query.len()).map(|v| v.iter().zip(query).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()).collect()
+    naive::topk::scores(&wide(query), &wide(items), None)
 }
 
 fn check(
@@ -244,8 +245,8 @@ fn nothing_to_find() {
     assert_eq!(run(&cpu, &[1.0; 8], &[], 4, None, 3), (vec![u32::MAX; 6], vec![f32::NEG_INFINITY; 6]));
     assert_eq!(run(&cpu, &[1.0; 8], &[1.0; 8], 4, None, 0), (vec![], vec![]));
     assert_eq!(run(&cpu, &[], &[1.0; 8], 4, None, 3), (vec![], vec![]));
-    let mut items = cpu.items(2, 4).expect("room");
-    cpu.pack_items(&mut items, 0, &vec![1.0; 8], 2).expect("packs");
+    let mut items = cpu.items(2, 4, false).expect("room");
+    cpu.pack_items(&mut items, 0, &vec![1.0; 8], None, 2).expect("packs");
     let ask = |ids: &mut [u32], skip| {
         let best = TopKOutput { ids, scores: &mut [0.0; 4] };
         cpu.topk(best, &items, &TopK { queries: &vec![0.0; 4], rows: 1, k: 4, skip })

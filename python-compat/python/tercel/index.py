@@ -44,6 +44,7 @@ class Index:
         cls,
         vectors: npt.NDArray[np.float32],
         *,
+        biases: npt.NDArray[np.float32] | None = None,
         ids: npt.NDArray[np.uint32] | None = None,
         queries: npt.NDArray[np.float32] | None = None,
         recall: float | None = 0.95,
@@ -57,6 +58,7 @@ class Index:
 
         Args:
             vectors: Rows of D values.
+            biases: A value for each row, added to its scores, such as the item's popularity. By default none.
             ids: Their numbers; 0, 1, … by default.
             queries: Held-out queries with which recall is measured: a thousand or more embeddings of users. By default,
                 items are used as queries.
@@ -69,14 +71,15 @@ class Index:
 
         Raises:
             ConfigError: For a recall or k that is out of range.
-            ShapeError: If vectors, ids and queries do not fit together.
+            ShapeError: If vectors, biases, ids and queries do not fit together, or a value is not finite.
         """
         numbers = None if ids is None else _numbers(ids)
         asked = None if queries is None else _rows(queries)
         recall = None if recall is None else number("recall", recall)
         catalogue, device = text_of(catalogue, "catalogue"), text_of(device, "device")
         k, seed, threads = count("k", k), count("seed", seed), count("threads", threads)
-        core = _core.ItemIndex.build(_rows(vectors), numbers, asked, recall, k, seed, threads, catalogue, device)
+        rows, added = _rows(vectors), _biases(biases)
+        core = _core.ItemIndex.build(rows, added, numbers, asked, recall, k, seed, threads, catalogue, device)
         return cls(core)
 
     @classmethod
@@ -109,8 +112,8 @@ class Index:
         skip: Sequence[Iterable[int]] | None = None,
         only: Rule | None = None,
     ) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.float32]]:
-        """The best `k` items of each query: item numbers and scores, descending, ties by number. Places without an
-        item contain `NO_ITEM` and -inf.
+        """The best `k` items of each query: item numbers and scores, descending, ties by number. A score is the dot
+        product with the item's vector, plus the item's bias if the index has biases. Places without an item contain `NO_ITEM` and -inf.
 
         Args:
             queries: Rows of D values. Searching many at once is far faster than one by one.
@@ -145,13 +148,18 @@ class Index:
         """All tags, each with its number of items."""
         return dict(self._core.tags())
 
-    def add(self, ids: npt.NDArray[np.uint32], vectors: npt.NDArray[np.float32]) -> None:
-        """Adds items, or replaces them.
+    def add(
+        self,
+        ids: npt.NDArray[np.uint32],
+        vectors: npt.NDArray[np.float32],
+        biases: npt.NDArray[np.float32] | None = None,
+    ) -> None:
+        """Adds items, or replaces them. An index with biases needs one for each item, and one without takes none.
 
         Raises:
-            ShapeError: If ids and vectors do not fit together, or the width differs from that of the index.
+            ShapeError: If ids, vectors and biases do not fit together, or the width differs from that of the index.
         """
-        self._core.add(_numbers(ids), _rows(vectors))
+        self._core.add(_numbers(ids), _rows(vectors), _biases(biases))
 
     def remove(self, ids: Iterable[int]) -> int:
         """Removes items, and returns how many of them were in the index."""
@@ -176,6 +184,11 @@ class Index:
         return self._core.rebuild_advised()
 
     @property
+    def has_biases(self) -> bool:
+        """Whether each item has a bias that is added to its scores."""
+        return self._core.has_biases()
+
+    @property
     def dim(self) -> int:
         """The width of the vectors."""
         return self._core.shape()[1]
@@ -196,6 +209,16 @@ def _rows(values: npt.NDArray[np.float32], what: str = "vectors") -> npt.NDArray
     if rows.dtype.kind not in "fiub":
         raise ShapeError(f"{what}: numbers are needed, not {rows.dtype}")
     return np.ascontiguousarray(rows, dtype=np.float32)
+
+
+def _biases(values: npt.ArrayLike | None) -> npt.NDArray[np.float32] | None:
+    """One float32 value for each item, if there are any."""
+    if values is None:
+        return None
+    given = np.asarray(values)
+    if given.ndim != 1 or given.dtype.kind not in "fiub":
+        raise ShapeError(f"biases: a list of numbers is needed, not {given.dtype} of shape {given.shape}")
+    return np.ascontiguousarray(given, dtype=np.float32)
 
 
 def _several(values: Any, what: str) -> list[Any]:

@@ -24,9 +24,6 @@ from .errors import ResultWarning
 from .evaluation import Evaluation, evaluate
 from .index import Index
 
-_SPREAD = 8, 0.25
-"""How an index stores popularity: the number of columns, and the user's share in each."""
-
 Exclude: TypeAlias = Literal["all", "train", "none"]
 """Which of a user's items are excluded from their list."""
 
@@ -199,13 +196,14 @@ class Model:
 
     def build_index(self, *, recall: float | None = 0.95, k: int = 10) -> Index:
         """An index of the model's items, numbered by their rows in the vocabulary (from 1): approximate with this
-        recall, or exact with `None`. Item features become tags (`category=shoes`). Search it with `index_queries`.
+        recall, or exact with `None`. Item features become tags (`category=shoes`), popularity becomes a bias for each
+        item. Search it with `index_queries`.
         """
         return Index(self._core.build_index(recall, count("k", k)))
 
     def index_queries(self, users: Iterable[object] | Table | None = None) -> npt.NDArray[np.float32]:
-        """The vectors of users for an index built by `build_index`: `user_embeddings`, with the popularity column
-        spread over several columns, as in the index.
+        """The vectors of users for an index built by `build_index`: `user_embeddings` without the popularity column,
+        which the index has as biases.
 
         >>> import tercel
         >>> data = tercel.Dataset.build(tercel.demo_purchases(), progress=False)
@@ -216,10 +214,7 @@ class Model:
         True
         """
         rows = self.user_embeddings(users)
-        if not self.config["model"]["popularity"]:
-            return rows
-        columns, value = _SPREAD
-        return np.hstack([rows[:, :-1], np.repeat(rows[:, -1:] * np.float32(value), columns, axis=1)])
+        return np.ascontiguousarray(rows[:, :-1]) if self.config["model"]["popularity"] else rows
 
     def recommend(
         self,

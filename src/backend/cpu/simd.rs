@@ -18,7 +18,7 @@ mod portable;
 pub(crate) mod rows;
 mod scan;
 
-pub(crate) use codes::{CODE_ZERO, LARGEST_CODE, code_at, query_code_at, scan_codes};
+pub(crate) use codes::{CODE_ZERO, CodeBiases, LARGEST_CODE, code_at, query_code_at, scan_codes};
 pub(crate) use gemm::{Epilogue, Gemm, PairGemm};
 pub(crate) use pack::{PANEL, pack_panels};
 pub(crate) use scan::{GROUP, Pass, pack_items, query_at, scan_panel, score_rows};

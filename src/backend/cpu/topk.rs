@@ -1,9 +1,9 @@
 //! The best items of each query: a scan of all items that never stores a score matrix.
 //!
-//! A score is one chain of multiply-adds over the width, so it does not depend on how queries and items are cut up, and
-//! the order is total (score descending, item ascending), so neither does the result. There are two ways to the same
-//! bits: [`scan`] scores everything in fp32; [`certified`] scores small whole numbers, which bound the true score from
-//! both sides, and scores in fp32 only what may be among the best.
+//! A score is one chain of multiply-adds over the width from the item's bias on, so it does not depend on how queries
+//! and items are cut up, and the order is total (score descending, item ascending), so neither does the result. There
+//! are two ways to the same bits: [`scan`] scores everything in fp32; [`certified`] scores small whole numbers, which
+//! bound the true score from both sides, and scores in fp32 only what may be among the best.
 
 mod candidates;
 mod certified;
@@ -21,7 +21,7 @@ pub(crate) use codes::Panel;
 pub(crate) use item_view::ItemView;
 
 use super::simd::{Isa, Op, PANEL, Simd};
-use super::{Cpu, need, need_len};
+use super::{Cpu, need, need_biases, need_len};
 use crate::backend::Skip;
 use crate::slab::Slab;
 use crate::threads::ranges;
@@ -40,49 +40,70 @@ const SMALL: usize = 1 << 18;
 /// What takes the memory.
 const WHAT: &str = "the item embeddings";
 
-/// Item embeddings, row-major, and their codes.
+/// Item embeddings, row-major, their codes, and what each item adds to its scores.
 pub(crate) struct CpuItems {
     pub values: Slab<f32>,
     pub codes: ItemCodes,
+    /// Absent: nothing. Up to whole panels; -inf, with which an item has no score, is kept as NaN.
+    pub biases: Option<Slab<f32>>,
     rows: usize,
     dim: usize,
 }
 
 impl CpuItems {
     /// See [`Scan::items`](crate::backend::Scan::items).
-    pub(crate) fn new(rows: usize, dim: usize) -> Result<CpuItems> {
+    pub(crate) fn new(rows: usize, dim: usize, biased: bool) -> Result<CpuItems> {
         let values = memory::zeros(rows * dim, WHAT)?;
-        Ok(CpuItems { values: values.into(), codes: ItemCodes::new(rows, dim)?, rows, dim })
+        let biases = if biased { Some(memory::zeros(rows.next_multiple_of(PANEL), WHAT)?.into()) } else { None };
+        Ok(CpuItems { values: values.into(), codes: ItemCodes::new(rows, dim)?, biases, rows, dim })
     }
 
     /// See [`Scan::pack_items`](crate::backend::Scan::pack_items).
-    pub(crate) fn pack(&mut self, cpu: &Cpu, first: usize, embeddings: &[f32], rows: usize) -> Result<()> {
+    pub(crate) fn pack(
+        &mut self,
+        cpu: &Cpu,
+        first: usize,
+        embeddings: &[f32],
+        biases: Option<&[f32]>,
+        rows: usize,
+    ) -> Result<()> {
         const OP: &str = "pack_items";
         need_len(OP, "embeddings", embeddings.len(), rows * self.dim)?;
         let end = first.saturating_add(rows);
         let whole = first.is_multiple_of(PANEL) && (rows.is_multiple_of(PANEL) || end == self.rows);
         need(OP, whole && end <= self.rows, format_args!("whole panels inside {} items", self.rows), "others")?;
+        need_biases(OP, biases.map(<[f32]>::len), self.biases.is_some(), rows)?;
         let embeddings = &embeddings[..rows * self.dim];
         self.values.to_mut()[first * self.dim..end * self.dim].copy_from_slice(embeddings);
-        self.codes.encode(cpu, first, embeddings, None);
+        if let (Some(kept), Some(biases)) = (&mut self.biases, biases) {
+            kept.to_mut()[first..end].iter_mut().zip(biases).for_each(|(kept, &bias)| *kept = start_of(bias));
+        }
+        let biases = self.biases.as_ref().map(|biases| &biases[first..end]);
+        self.codes.encode(cpu, first, embeddings, biases, None);
         Ok(())
     }
 
-    /// Items from their embeddings, rows x D.
-    pub(crate) fn of(cpu: &Cpu, values: Vec<f32>, dim: usize) -> Result<CpuItems> {
+    /// Items from their embeddings, rows x D, and their biases.
+    pub(crate) fn of(cpu: &Cpu, values: Vec<f32>, biases: Option<Vec<f32>>, dim: usize) -> Result<CpuItems> {
         let codes = ItemCodes::new(values.len() / dim.max(1), dim)?;
-        Ok(CpuItems::encoded(cpu, values, dim, codes))
+        Ok(CpuItems::encoded(cpu, values, biases, codes))
     }
 
-    /// Few items, from their embeddings: their memory is not worth a refusal.
-    pub(crate) fn of_few(cpu: &Cpu, values: Vec<f32>, dim: usize) -> CpuItems {
+    /// Few items, from their embeddings and biases: their memory is not worth a refusal.
+    pub(crate) fn of_few(cpu: &Cpu, values: Vec<f32>, biases: Option<Vec<f32>>, dim: usize) -> CpuItems {
         let codes = ItemCodes::of_few(values.len() / dim.max(1), dim);
-        CpuItems::encoded(cpu, values, dim, codes)
+        CpuItems::encoded(cpu, values, biases, codes)
     }
 
-    fn encoded(cpu: &Cpu, values: Vec<f32>, dim: usize, mut codes: ItemCodes) -> CpuItems {
-        codes.encode(cpu, 0, &values, None);
-        CpuItems { rows: values.len() / dim.max(1), values: values.into(), codes, dim }
+    fn encoded(cpu: &Cpu, values: Vec<f32>, biases: Option<Vec<f32>>, mut codes: ItemCodes) -> CpuItems {
+        let (dim, rows) = (codes.dim, values.len() / codes.dim.max(1));
+        let biases = biases.map(|mut biases| {
+            biases.iter_mut().for_each(|bias| *bias = start_of(*bias));
+            biases.resize(rows.next_multiple_of(PANEL), 0.0);
+            biases
+        });
+        codes.encode(cpu, 0, &values, biases.as_deref(), None);
+        CpuItems { rows, values: values.into(), codes, biases: biases.map(Slab::from), dim }
     }
 
     /// Items from what another process made of them; none where the parts do not fit together.
@@ -90,20 +111,39 @@ impl CpuItems {
         values: Slab<f32>,
         bytes: Slab<u8>,
         panels: Slab<Panel>,
+        biases: Option<Slab<f32>>,
         rows: usize,
         dim: usize,
     ) -> Option<CpuItems> {
         let width = dim.checked_next_multiple_of(8)?;
         let fits = values.len() == rows.checked_mul(dim)?
             && panels.len() == rows.div_ceil(PANEL)
+            && biases.as_ref().is_none_or(|biases| biases.len() == panels.len().saturating_mul(PANEL))
             && bytes.len() == panels.len().checked_mul(PANEL)?.checked_mul(width)?;
-        fits.then_some(CpuItems { values, codes: ItemCodes { bytes, panels, width, dim }, rows, dim })
+        fits.then_some(CpuItems { values, codes: ItemCodes { bytes, panels, width, dim }, biases, rows, dim })
     }
 
     /// The embedding of an item.
     pub(crate) fn row(&self, item: usize) -> &[f32] {
         &self.values[item * self.dim..(item + 1) * self.dim]
     }
+
+    /// Where the chain of an item's scores starts: its bias, or 0.
+    #[inline(always)]
+    pub(crate) fn bias(&self, item: usize) -> f32 {
+        self.biases.as_ref().map_or(0.0, |biases| biases[item])
+    }
+
+    /// The biases of the panel that starts with `item`; absent where items have none.
+    #[inline(always)]
+    fn panel_biases(&self, item: usize) -> Option<&[f32; PANEL]> {
+        self.biases.as_ref()?.get(item..)?.first_chunk()
+    }
+}
+
+/// Where a chain starts: a score of -inf is that of an item which is never returned, as is one that is NaN.
+fn start_of(bias: f32) -> f32 {
+    if bias == f32::NEG_INFINITY { f32::NAN } else { bias }
 }
 
 /// How the best are found.

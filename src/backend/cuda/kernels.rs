@@ -120,8 +120,8 @@ kernels! {
     ];
     /// The best items of each query.
     Topk in topk: [
-        topk_pack_bf16, topk_pack_int8, topk_prepare_bf16, topk_prepare_int8, topk_sample_bf16, topk_sample_int8,
-        topk_threshold, topk_filter_bf16, topk_filter_bf16_128, topk_filter_bf16_256, topk_filter_int8,
+        topk_pack_bf16, topk_pack_biases, topk_pack_int8, topk_prepare_bf16, topk_prepare_int8, topk_sample_bf16,
+        topk_sample_int8, topk_threshold, topk_filter_bf16, topk_filter_bf16_128, topk_filter_bf16_256, topk_filter_int8,
         topk_filter_int8_64, topk_filter_int8_128, topk_buckets_bf16, topk_buckets_bf16_128, topk_buckets_bf16_256,
         topk_buckets_int8, topk_buckets_int8_64, topk_buckets_int8_128, topk_rank_list, topk_rank_all, topk_rank_merge,
     ];

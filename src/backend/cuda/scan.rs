@@ -8,12 +8,19 @@ use crate::backend::{Scan, TopK, TopKOutput};
 impl Scan for Cuda {
     type Items = CudaItems;
 
-    fn items(&self, rows: usize, dim: usize) -> Result<CudaItems> {
-        CudaItems::new(self, rows, dim)
+    fn items(&self, rows: usize, dim: usize, biased: bool) -> Result<CudaItems> {
+        CudaItems::new(self, rows, dim, biased)
     }
 
-    fn pack_items(&self, to: &mut CudaItems, first: usize, embeddings: &Buf<f32>, rows: usize) -> Result<()> {
-        to.pack(self, first, embeddings, rows)
+    fn pack_items(
+        &self,
+        to: &mut CudaItems,
+        first: usize,
+        embeddings: &Buf<f32>,
+        biases: Option<&Buf<f32>>,
+        rows: usize,
+    ) -> Result<()> {
+        to.pack(self, first, embeddings, biases, rows)
     }
 
     fn topk(&self, best: TopKOutput<'_>, items: &CudaItems, asked: &TopK<'_, Buf<f32>>) -> Result<()> {

@@ -2,9 +2,9 @@
 //!
 //! Exact: a sample of the items gives each query a threshold that its k best pass all but surely; one scan on tensor
 //! cores appends what passes, widened by a true bound of the scan's error; the candidates are scored in fp32 as on the
-//! CPU (one chain of multiply-adds: the same bits), sorted, and the list is proven complete by its k-th score. Queries
-//! whose proof fails are scanned again with the score that is known by then, at last ranked against all items: bounded
-//! work, and always the exact answer. Scores are never stored.
+//! CPU (one chain of multiply-adds from the item's bias on: the same bits), sorted, and the list is proven complete by
+//! its k-th score. Queries whose proof fails are scanned again with the score that is known by then, at last ranked
+//! against all items: bounded work, and always the exact answer. Scores are never stored.
 //!
 //! Approximate: see [`approximate`].
 

@@ -164,11 +164,11 @@ impl Operations for Cuda {
 impl Scan for Cuda {
     type Items = ();
 
-    fn items(&self, _: usize, _: usize) -> Result<()> {
+    fn items(&self, _: usize, _: usize, _: bool) -> Result<()> {
         match self.0 {}
     }
 
-    fn pack_items(&self, _: &mut (), _: usize, _: &Vec<f32>, _: usize) -> Result<()> {
+    fn pack_items(&self, _: &mut (), _: usize, _: &Vec<f32>, _: Option<&Vec<f32>>, _: usize) -> Result<()> {
         match self.0 {}
     }
 
@@ -187,7 +187,13 @@ pub(crate) mod topk {
     pub(crate) struct CudaIndex(Never);
 
     impl CudaIndex {
-        pub(crate) fn new<'a>(cuda: &Cuda, _: usize, _: usize, _: impl Fn(usize) -> &'a [f32]) -> Result<CudaIndex> {
+        pub(crate) fn new<'a>(
+            cuda: &Cuda,
+            _: usize,
+            _: usize,
+            _: bool,
+            _: impl Fn(usize) -> (&'a [f32], f32),
+        ) -> Result<CudaIndex> {
             match cuda.0 {}
         }
 

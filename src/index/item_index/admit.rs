@@ -6,6 +6,7 @@ use super::base::Base;
 use super::bits::{count, ones};
 use super::engine::LazyCatalogue;
 use super::{Guides, ItemIndex};
+use crate::backend::cpu::topk::lists::OwnRows;
 use crate::{Error, Result};
 
 /// A rule for items.
@@ -97,8 +98,9 @@ impl ItemIndex {
         places.sort_unstable_by_key(|&place| order[place as usize]);
         let items = self.base.items();
         let values = places.iter().flat_map(|&place| items.row(place as usize).iter().copied()).collect();
+        let biases = self.biased.then(|| places.iter().map(|&place| items.bias(place as usize)).collect());
         let ids = places.iter().map(|&place| order[place as usize]).collect();
-        Base::whole(&self.cpu, values, self.dim, ids)
+        Base::whole(&self.cpu, OwnRows { values, biases, dim: self.dim }, ids)
     }
 
     fn check(&self, rule: &Admit) -> Result<()> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::bits::count;
 use crate::Result;
 use crate::backend::cpu::Cpu;
-use crate::backend::cpu::topk::lists::{Guide, InvertedLists};
+use crate::backend::cpu::topk::lists::{Guide, InvertedLists, OwnRows};
 use crate::backend::cpu::topk::{CpuItems, ItemView, TopKQueries, topk};
 use crate::index::Found;
 use crate::slab::Slab;
@@ -24,8 +24,8 @@ pub(super) enum Base {
 
 impl Base {
     /// Items that are searched whole.
-    pub(super) fn whole(cpu: &Cpu, values: Vec<f32>, dim: usize, ids: Vec<u32>) -> Result<Base> {
-        Ok(Base::Whole(CpuItems::of(cpu, values, dim)?, ids.into()))
+    pub(super) fn whole(cpu: &Cpu, items: OwnRows, ids: Vec<u32>) -> Result<Base> {
+        Ok(Base::Whole(CpuItems::of(cpu, items.values, items.biases, items.dim)?, ids.into()))
     }
 
     pub(super) fn items(&self) -> &CpuItems {

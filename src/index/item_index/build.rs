@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use super::base::Base;
-use super::change::{Tail, finite, unique};
+use super::change::{Tail, check_biases, finite, unique};
 use super::engine::SearchEngine;
 use super::measure::{QuerySource, Recall, halves, recalls};
 use super::options::{IndexKind, IndexOptions};
 use super::{About, Filter, Guides, ItemIndex, new_generation, shape};
 use crate::backend::cpu::Cpu;
-use crate::backend::cpu::topk::lists::train;
+use crate::backend::cpu::topk::lists::{OwnRows, train};
 use crate::backend::cpu::topk::{ItemView, TopKQueries};
 use crate::config::Precision;
 use crate::index::{Found, NO_ITEM};
@@ -47,7 +47,33 @@ impl ItemIndex {
         queries: Option<&[f32]>,
         options: &IndexOptions,
     ) -> Result<ItemIndex> {
+        ItemIndex::of_rows(OwnRows { values: vectors, biases: None, dim }, ids, queries, options)
+    }
+
+    /// As [`build`](ItemIndex::build), of items that each add one of `biases` to their scores.
+    ///
+    /// # Errors
+    /// As [`build`](ItemIndex::build), and [`Error::Shape`](crate::Error::Shape) when there are not as many biases as
+    /// vectors or one is not finite.
+    pub fn build_biased(
+        vectors: Vec<f32>,
+        biases: Vec<f32>,
+        dim: usize,
+        ids: Option<Vec<u32>>,
+        queries: Option<&[f32]>,
+        options: &IndexOptions,
+    ) -> Result<ItemIndex> {
+        ItemIndex::of_rows(OwnRows { values: vectors, biases: Some(biases), dim }, ids, queries, options)
+    }
+
+    fn of_rows(
+        items: OwnRows,
+        ids: Option<Vec<u32>>,
+        queries: Option<&[f32]>,
+        options: &IndexOptions,
+    ) -> Result<ItemIndex> {
         options.check()?;
+        let (dim, vectors, biased) = (items.dim, &items.values, items.biases.is_some());
         if dim == 0 || !vectors.len().is_multiple_of(dim) {
             return Err(shape(format!("rows of {dim} values"), format!("{} values", vectors.len())));
         }
@@ -64,17 +90,18 @@ impl ItemIndex {
         if queries.is_some_and(|queries| !queries.len().is_multiple_of(dim)) {
             return Err(shape(format!("queries of {dim} values"), "others"));
         }
-        finite(&vectors, dim)?;
+        finite(vectors, dim)?;
+        check_biases(items.biases.as_deref(), rows)?;
         finite(queries.unwrap_or_default(), dim)?;
         let ids = match ids {
             Some(ids) => ids,
             None => memory::collect(0..rows as u32, WHAT)?,
         };
-        let (vectors, ids) = ascending(vectors, ids, dim)?;
+        let (items, ids) = ascending(items, ids)?;
         let cpu = Cpu::new(options.threads, None, Precision::Fp32)?;
         let (kept, source) = match queries.filter(|queries| queries.len() >= 2 * dim) {
             Some(queries) => (spread(queries, dim, QUERIES), QuerySource::Given),
-            None => (ask_items(&vectors, dim, options.seed), QuerySource::Items),
+            None => (ask_items(&items.values, dim, options.seed), QuerySource::Items),
         };
         let about = About {
             kind: options.kind,
@@ -88,7 +115,7 @@ impl ItemIndex {
             added: 0,
             removed: 0,
         };
-        let (tail, engine) = (Tail::new(&cpu, dim), SearchEngine::open(options.device)?);
+        let (tail, engine) = (Tail::new(&cpu, dim, biased), SearchEngine::open(options.device)?);
         let host = engine.is_host();
         let new = |cpu, base| ItemIndex {
             cpu,
@@ -96,6 +123,7 @@ impl ItemIndex {
             alive: None,
             tail,
             dim,
+            biased,
             about,
             tags: BTreeMap::new(),
             queries: kept.into(),
@@ -105,27 +133,27 @@ impl ItemIndex {
             engine,
         };
         let IndexKind::Approx { recall } = options.kind else {
-            let base = Base::whole(&cpu, vectors, dim, ids)?;
+            let base = Base::whole(&cpu, items, ids)?;
             return Ok(new(cpu, base));
         };
         if !host {
-            let base = Base::whole(&cpu, vectors, dim, ids)?;
+            let base = Base::whole(&cpu, items, ids)?;
             let mut index = new(cpu, base);
             index.tune_scan(recall, source)?;
             return Ok(index);
         }
-        let lists = if rows < FEW_ITEMS { None } else { train(&cpu, &vectors, dim, options.seed)? };
+        let lists = if rows < FEW_ITEMS { None } else { train(&cpu, items.rows(), options.seed)? };
         let Some(mut lists) = lists else {
-            let base = Base::whole(&cpu, vectors, dim, ids)?;
+            let base = Base::whole(&cpu, items, ids)?;
             return Ok(new(cpu, base));
         };
         lists.name(&ids);
         let mut index = new(cpu, Base::Lists(Box::new(lists)));
         if !index.tune(f64::from(recall), source)? {
-            index.base = Base::whole(&index.cpu, vectors, dim, ids)?;
+            index.base = Base::whole(&index.cpu, items, ids)?;
             return Ok(index);
         }
-        drop(vectors);
+        drop(items);
         if let Base::Lists(lists) = &index.base {
             index.about.lists = Some(lists.count());
         }
@@ -189,15 +217,21 @@ impl ItemIndex {
 }
 
 /// The same items by ascending number.
-fn ascending(vectors: Vec<f32>, ids: Vec<u32>, dim: usize) -> Result<(Vec<f32>, Vec<u32>)> {
+fn ascending(items: OwnRows, ids: Vec<u32>) -> Result<(OwnRows, Vec<u32>)> {
     if ids.is_sorted() {
-        return Ok((vectors, ids));
+        return Ok((items, ids));
     }
+    let OwnRows { values, biases, dim } = items;
     let mut rows = memory::collect(0..ids.len() as u32, WHAT)?;
     rows.sort_unstable_by_key(|&row| ids[row as usize]);
-    let mut sorted = memory::with_capacity(vectors.len(), WHAT)?;
-    rows.iter().for_each(|&r| sorted.extend_from_slice(&vectors[r as usize * dim..(r as usize + 1) * dim]));
-    Ok((sorted, memory::collect(rows.iter().map(|&r| ids[r as usize]), WHAT)?))
+    let mut sorted = memory::with_capacity(values.len(), WHAT)?;
+    rows.iter().for_each(|&r| sorted.extend_from_slice(&values[r as usize * dim..(r as usize + 1) * dim]));
+    let biases = match biases {
+        Some(biases) => Some(memory::collect(rows.iter().map(|&r| biases[r as usize]), WHAT)?),
+        None => None,
+    };
+    let ids = memory::collect(rows.iter().map(|&r| ids[r as usize]), WHAT)?;
+    Ok((OwnRows { values: sorted, biases, dim }, ids))
 }
 
 /// Up to `most` rows, evenly spread.

@@ -48,10 +48,11 @@ impl ItemIndex {
             Some(words) => ones(words).collect(),
             None => (0..order.len() as u32).collect(),
         };
-        let base = places.iter().map(|&place| (order[place as usize], items.row(place as usize)));
+        let base =
+            places.iter().map(|&place| (order[place as usize], items.row(place as usize), items.bias(place as usize)));
         let added = (0..tail.len()).filter(|&i| only.is_none_or(|only| only.tail[i / 32] >> (i % 32) & 1 == 1));
-        let mut rows: Vec<(u32, &[f32])> = base.chain(added.map(|i| tail.item(i))).collect();
-        rows.sort_unstable_by_key(|(id, _)| *id);
+        let mut rows: Vec<(u32, &[f32], f32)> = base.chain(added.map(|i| tail.item(i))).collect();
+        rows.sort_unstable_by_key(|(id, ..)| *id);
         if let IndexKind::Approx { .. } = self.about.kind {
             // The scan's buckets are to be random, whatever order a catalogue has.
             Rng::at(self.about.seed, &[MIX]).shuffle(&mut rows);
@@ -59,8 +60,8 @@ impl ItemIndex {
         if rows.len() >= i32::MAX as usize {
             return Err(shape("fewer than 2^31 items", rows.len()));
         }
-        let index = CudaIndex::new(cuda, rows.len(), self.dim, |r| rows[r].1)?;
-        let ids: Vec<u32> = rows.iter().map(|(id, _)| *id).collect();
+        let index = CudaIndex::new(cuda, rows.len(), self.dim, self.biased, |r| (rows[r].1, rows[r].2))?;
+        let ids: Vec<u32> = rows.iter().map(|(id, ..)| *id).collect();
         let mut places: Vec<(u32, u32)> = ids.iter().copied().zip(0..).collect();
         places.sort_unstable();
         Ok(DeviceCatalogue { index, ids, places })

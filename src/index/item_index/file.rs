@@ -30,7 +30,7 @@ use crate::slab::Slab;
 use crate::{Device, Error, Result};
 
 const MAGIC: &[u8; 8] = b"TERCELIX";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// Bytes that stand before the header.
 const FRONT: usize = 24;
 /// Sections start at multiples of this.
@@ -79,6 +79,9 @@ impl ItemIndex {
             ("queries", self.queries.bytes()),
             ("tags", bytemuck::cast_slice(&tagged)),
         ];
+        if let Some(biases) = &items.biases {
+            parts.push(("biases", biases.bytes()));
+        }
         if let Base::Lists(lists) = &self.base {
             parts.extend([
                 ("starts", lists.starts.bytes()),
@@ -86,6 +89,9 @@ impl ItemIndex {
                 ("spreads", lists.spreads.bytes()),
                 ("shape", lists.shape.bytes()),
             ]);
+            if let Some(biases) = &lists.centroid_biases {
+                parts.push(("centroid_biases", biases.bytes()));
+            }
         }
         let mut sections = Vec::new();
         let mut at = 0;
@@ -159,7 +165,7 @@ impl ItemIndex {
         }
         let cpu = Cpu::new(threads, None, Precision::Fp32)?;
         // Sections that hold vectors; the rest is checked by what it must be.
-        let vectors = |name: &str| ["values", "centroids", "queries"].contains(&name);
+        let vectors = |name: &str| ["values", "biases", "centroids", "centroid_biases", "queries"].contains(&name);
         let vectors: Vec<Range<usize>> = sections
             .iter()
             .filter(|(name, ..)| vectors(name))
@@ -190,8 +196,12 @@ impl ItemIndex {
         let queries = part.of::<f32>("queries", None)?;
         let tagged = tags.iter().try_fold(0usize, |sum, (_, n)| sum.checked_add(*n)).ok_or_else(|| whole("tags"))?;
         let tagged = part.of::<u32>("tags", Some(tagged))?;
-        let packed = CpuItems::from_parts(values, codes, about_panels, items, dim).ok_or_else(|| whole("codes"))?;
-        let base = if sections.iter().any(|(name, ..)| name == "starts") {
+        let has = |name: &str| sections.iter().any(|(of, ..)| of == name);
+        let biases = if has("biases") { Some(part.of::<f32>("biases", None)?) } else { None };
+        let biased = biases.is_some();
+        let packed =
+            CpuItems::from_parts(values, codes, about_panels, biases, items, dim).ok_or_else(|| whole("codes"))?;
+        let base = if has("starts") {
             let spreads = part.of::<f32>("spreads", None)?;
             let starts = part.of::<u32>("starts", Some(spreads.len() + 1))?;
             let ascend = starts.windows(2).all(|w| w[0] <= w[1]);
@@ -201,7 +211,9 @@ impl ItemIndex {
             let centroids =
                 part.of("centroids", Some(spreads.len().checked_mul(dim).ok_or_else(|| whole("centroids"))?))?;
             let shape = part.of("shape", Some(dim.checked_mul(dim).ok_or_else(|| whole("shape"))?))?;
-            Base::Lists(Box::new(InvertedLists { items: packed, order, starts, centroids, spreads, shape }))
+            let centroid_biases = if biased { Some(part.of("centroid_biases", Some(spreads.len()))?) } else { None };
+            let items = packed;
+            Base::Lists(Box::new(InvertedLists { items, order, starts, centroids, centroid_biases, spreads, shape }))
         } else {
             Base::Whole(packed, order)
         };
@@ -218,8 +230,9 @@ impl ItemIndex {
             engine: SearchEngine::open(device)?,
             base,
             alive: None,
-            tail: Tail::new(&cpu, dim),
+            tail: Tail::new(&cpu, dim, biased),
             dim,
+            biased,
             about,
             tags: tags.collect::<BTreeMap<_, _>>(),
             queries,
@@ -287,7 +300,10 @@ fn read_header(file: &OpenedFile) -> Result<ReadHeader> {
     }
     let number = |at: usize| u32::from_le_bytes([front[at], front[at + 1], front[at + 2], front[at + 3]]);
     if number(8) != VERSION {
-        let reason = format!("is an index of format {}; this build reads format {VERSION}: build it again", number(8));
+        let reason = format!(
+            "is an index of format {}; this build reads format {VERSION}: build it again (`tercel index` for a model's)",
+            number(8)
+        );
         return Err(Error::input(path, reason));
     }
     let length = number(12) as usize;

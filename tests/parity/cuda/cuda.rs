@@ -13,6 +13,7 @@ mod memory;
 mod norm;
 mod optim;
 mod topk;
+mod topk_biases;
 mod weights;
 
 use super::Cuda;

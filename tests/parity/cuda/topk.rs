@@ -8,60 +8,64 @@ use crate::backend::cuda::topk::{Approximate, CudaItems, Form, Method, Report, f
 use crate::backend::{Memory, Scan, Skip, TopK, TopKOutput};
 
 /// SplitMix64.
-struct Random(u64);
+pub(super) struct Random(pub(super) u64);
 
 impl Random {
-    fn next(&mut self) -> u64 {
+    pub(super) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let x = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         x ^ (x >> 31)
     }
 
-    fn below(&mut self, n: usize) -> usize {
+    pub(super) fn below(&mut self, n: usize) -> usize {
         (self.next() % n as u64) as usize
     }
 
     /// About normal, with deviation 1.
-    fn normal(&mut self) -> f32 {
+    pub(super) fn normal(&mut self) -> f32 {
         (0..12).map(|_| self.next() as f32 / u64::MAX as f32).sum::<f32>() - 6.0
     }
 
-    fn normals(&mut self, n: usize) -> Vec<f32> {
+    pub(super) fn normals(&mut self, n: usize) -> Vec<f32> {
         (0..n).map(|_| self.normal()).collect()
     }
 
     /// Small whole numbers, with many ties.
-    fn whole(&mut self, n: usize, below: usize) -> Vec<f32> {
+    pub(super) fn whole(&mut self, n: usize, below: usize) -> Vec<f32> {
         (0..n).map(|_| self.below(below) as f32 - (below / 2) as f32).collect()
     }
 }
 
 /// Ids and scores of queries x k.
-type TopKLists = (Vec<u32>, Vec<f32>);
+pub(super) type TopKLists = (Vec<u32>, Vec<f32>);
 
 /// Queries, items and skip lists of one case.
-struct Case<'a> {
-    queries: &'a [f32],
-    items: &'a [f32],
-    dim: usize,
-    skip: Option<&'a [Vec<u32>]>,
-    k: usize,
+#[derive(Clone, Copy)]
+pub(super) struct Case<'a> {
+    pub queries: &'a [f32],
+    pub items: &'a [f32],
+    /// One an item; absent: none adds anything to its scores.
+    pub biases: Option<&'a [f32]>,
+    pub dim: usize,
+    pub skip: Option<&'a [Vec<u32>]>,
+    pub k: usize,
 }
 
 impl Case<'_> {
-    fn rows(&self) -> usize {
+    pub(super) fn rows(&self) -> usize {
         self.queries.len() / self.dim
     }
 
     fn pack(&self, cuda: &Cuda) -> CudaItems {
         let n = self.items.len() / self.dim;
-        let mut packed = cuda.items(n, self.dim).expect("room");
+        let mut packed = cuda.items(n, self.dim, self.biases.is_some()).expect("room");
         // In pieces, as a catalogue is: all but the last are a multiple of 64 items.
         for first in (0..n).step_by(1024) {
             let rows = (n - first).min(1024);
             let piece = cuda.upload(self.items[first * self.dim..(first + rows) * self.dim].to_vec()).expect("fits");
-            cuda.pack_items(&mut packed, first, &piece, rows).expect("packs");
+            let biases = self.biases.map(|biases| cuda.upload(biases[first..first + rows].to_vec()).expect("fits"));
+            cuda.pack_items(&mut packed, first, &piece, biases.as_ref(), rows).expect("packs");
         }
         packed
     }
@@ -84,13 +88,19 @@ impl Case<'_> {
     }
 
     /// The exact search, by bf16 rows or by int8 codes.
-    fn exact(&self, cuda: &Cuda, int8: bool) -> (TopKLists, Report) {
+    pub(super) fn exact(&self, cuda: &Cuda, int8: bool) -> (TopKLists, Report) {
         let items = self.pack(cuda);
         let codes = int8.then(|| items.codes(cuda).expect("room"));
         self.run(cuda, |best, asked| topk_reported(cuda, best, &items, codes.as_ref(), asked).expect("runs"))
     }
 
-    fn approximate(&self, cuda: &Cuda, int8: bool, recall: f64, method: Option<Method>) -> (TopKLists, Approximate) {
+    pub(super) fn approximate(
+        &self,
+        cuda: &Cuda,
+        int8: bool,
+        recall: f64,
+        method: Option<Method>,
+    ) -> (TopKLists, Approximate) {
         let items = self.pack(cuda);
         let codes = int8.then(|| items.codes(cuda).expect("room"));
         self.run(cuda, |best, asked| {
@@ -98,12 +108,16 @@ impl Case<'_> {
         })
     }
 
-    /// What must come out: each score one chain of multiply-adds, the order total.
+    /// What must come out: each score one chain of multiply-adds from the bias on, the order total.
     fn expected(&self) -> TopKLists {
         let (mut ids, mut scores) = (Vec::new(), Vec::new());
         for (q, query) in self.queries.chunks(self.dim).enumerate() {
-            let chain = |item: &[f32]| item.iter().zip(query).fold(0.0f32, |sum, (v, u)| u.mul_add(*v, sum)) + 0.0;
-            let all: Vec<f32> = self.items.chunks(self.dim).map(chain).collect();
+            let chain = |(j, item): (usize, &[f32])| {
+                let bias = self.biases.map_or(0.0, |biases| biases[j]);
+                let score = item.iter().zip(query).fold(bias, |sum, (v, u)| u.mul_add(*v, sum)) + 0.0;
+                if bias == f32::NEG_INFINITY { f32::NAN } else { score }
+            };
+            let all: Vec<f32> = self.items.chunks(self.dim).enumerate().map(chain).collect();
             let skip = self.skip.map_or(&[][..], |skip| &skip[q]);
             let mut order: Vec<u32> = (0..all.len() as u32)
                 .filter(|i| !all[*i as usize].is_nan() && skip.binary_search(i).is_err())
@@ -119,7 +133,7 @@ impl Case<'_> {
     }
 
     #[track_caller]
-    fn check(&self, name: &str, found: &TopKLists) {
+    pub(super) fn check(&self, name: &str, found: &TopKLists) {
         let expected = self.expected();
         for place in 0..expected.0.len() {
             let (a, b) = ((found.0[place], found.1[place]), (expected.0[place], expected.1[place]));
@@ -129,7 +143,7 @@ impl Case<'_> {
     }
 
     /// The part of the k best that came back; each score must be its item's.
-    fn recall(&self, found: &TopKLists) -> f64 {
+    pub(super) fn recall(&self, found: &TopKLists) -> f64 {
         let expected = self.expected();
         let mut hits = 0;
         for q in 0..self.rows() {
@@ -157,7 +171,7 @@ fn exact_with_ties_and_skips_on_ragged_shapes_cuda() {
         let lists: Vec<Vec<u32>> =
             (0..rows).map(|_| (0..n as u32).filter(|_| random.below(4) == 0).collect()).collect();
         for (k, skip) in [(1, None), (2, Some(&lists[..])), (100, None), (1024, Some(&lists[..]))] {
-            let case = Case { queries: &queries, items: &items, dim, skip, k };
+            let case = Case { queries: &queries, items: &items, biases: None, dim, skip, k };
             let name = format!("{rows} queries, {n} items, {dim} wide, k {k}, skip {}", skip.is_some());
             case.check(&name, &case.exact(&cuda, false).0);
         }
@@ -175,13 +189,13 @@ fn scans_find_what_a_ranking_of_all_finds_cuda() {
         let (queries, items) = (random.normals(rows * dim), random.normals(n * dim));
         // The items of the best scores are among those skipped.
         let mut lists = vec![Vec::new(); rows];
-        let best = Case { queries: &queries, items: &items, dim, skip: None, k: 6 }.expected().0;
+        let best = Case { queries: &queries, items: &items, biases: None, dim, skip: None, k: 6 }.expected().0;
         for (q, list) in lists.iter_mut().enumerate().skip(1) {
             *list = best[q * 6..q * 6 + q % 7].to_vec();
             list.sort_unstable();
         }
         for (skip, int8) in [(None, false), (Some(&lists[..]), true)] {
-            let case = Case { queries: &queries, items: &items, dim, skip, k };
+            let case = Case { queries: &queries, items: &items, biases: None, dim, skip, k };
             let name = format!("{rows} queries, {n} items, {dim} wide, k {k}, int8 {int8}");
             let (found, report) = case.exact(&cuda, int8);
             case.check(&name, &found);
@@ -195,7 +209,7 @@ fn the_same_bits_twice_cuda() {
     let Some(cuda) = device(Precision::Bf16) else { return };
     let mut random = Random(21);
     let (queries, items) = (random.normals(4 * 32), random.normals(3000 * 32));
-    let case = Case { queries: &queries, items: &items, dim: 32, skip: None, k: 25 };
+    let case = Case { queries: &queries, items: &items, biases: None, dim: 32, skip: None, k: 25 };
     let (a, b) = (case.exact(&cuda, false).0, case.exact(&cuda, false).0);
     assert!(a.0 == b.0 && a.1.iter().map(|x| x.to_bits()).eq(b.1.iter().map(|x| x.to_bits())));
 }
@@ -206,12 +220,12 @@ fn ties_beyond_the_list_come_by_item_cuda() {
     for value in [0.0, -0.0, 1.0, f32::INFINITY, f32::NEG_INFINITY] {
         // More equal items than a list holds.
         let items = vec![value; 9000];
-        let case = Case { queries: &[1.0, 0.0], items: &items, dim: 1, skip: None, k: 40 };
+        let case = Case { queries: &[1.0, 0.0], items: &items, biases: None, dim: 1, skip: None, k: 40 };
         case.check(&value.to_string(), &case.exact(&cuda, false).0);
     }
     // Products below the smallest number: those below zero round to -0, which equals 0.
     let items: Vec<f32> = (0..5000).map(|i| if i % 3 == 0 { -1e-30 } else { 1e-30 }).collect();
-    let case = Case { queries: &[1e-30], items: &items, dim: 1, skip: None, k: 100 };
+    let case = Case { queries: &[1e-30], items: &items, biases: None, dim: 1, skip: None, k: 100 };
     let (ids, _) = case.exact(&cuda, false).0;
     assert_eq!(ids, (0..100).collect::<Vec<u32>>());
 }
@@ -231,10 +245,10 @@ fn values_that_are_not_finite_cuda() {
     queries[4 * dim..5 * dim].fill(3e38);
     queries[5 * dim..6 * dim].fill(1e-42);
     for int8 in [false, true] {
-        let case = Case { queries: &queries, items: &items, dim, skip: None, k: 9 };
+        let case = Case { queries: &queries, items: &items, biases: None, dim, skip: None, k: 9 };
         case.check(&format!("int8 {int8}"), &case.exact(&cuda, int8).0);
         // Without the item whose norm overflows, most queries are scanned for.
-        let case = Case { queries: &queries, items: &items[..2599 * dim], dim, skip: None, k: 9 };
+        let case = Case { queries: &queries, items: &items[..2599 * dim], biases: None, dim, skip: None, k: 9 };
         let (found, report) = case.exact(&cuda, int8);
         case.check(&format!("int8 {int8}, bounded"), &found);
         assert!(report.ranked_all < 7, "{report:?}");
@@ -251,7 +265,7 @@ fn a_misleading_sample_costs_time_alone_cuda() {
     for x in &mut items[(n - 40) * dim..] {
         *x = 0.6 + random.below(100) as f32 * 1e-3;
     }
-    let case = Case { queries: &[1.0, 0.5, 0.25, 1.0], items: &items, dim, skip: None, k };
+    let case = Case { queries: &[1.0, 0.5, 0.25, 1.0], items: &items, biases: None, dim, skip: None, k };
     let (found, report) = case.exact(&cuda, false);
     case.check("a plateau", &found);
     assert!(report.rescanned + report.ranked_all > 0, "{report:?}");
@@ -263,7 +277,14 @@ fn more_places_than_a_block_holds_cuda() {
     let mut random = Random(51);
     let items = random.whole(2700 * 3, 9);
     let lists = vec![vec![0, 5, 2699], (0..2699).collect()];
-    let case = Case { queries: &[1.0, -2.0, 1.0, 3.0, 0.0, 1.0], items: &items, dim: 3, skip: Some(&lists), k: 2650 };
+    let case = Case {
+        queries: &[1.0, -2.0, 1.0, 3.0, 0.0, 1.0],
+        items: &items,
+        biases: None,
+        dim: 3,
+        skip: Some(&lists),
+        k: 2650,
+    };
     case.check("2,650 places", &case.exact(&cuda, false).0);
     let case = Case { k: 4200, ..case };
     case.check("4,200 places", &case.exact(&cuda, false).0);
@@ -287,7 +308,7 @@ fn approximate_searches_reach_the_recall_that_is_asked_for_cuda() {
             (true, 300, 0.99, Method::Threshold),
             (false, 10, 1.0, Method::Exact),
         ] {
-            let case = Case { queries: &queries, items, dim, skip: None, k };
+            let case = Case { queries: &queries, items, biases: None, dim, skip: None, k };
             let (found, done) = case.approximate(&cuda, int8, recall, Some(method));
             let measured = case.recall(&found);
             println!("{name}, k {k}, int8 {int8}: recall {measured}, {done:?}");
@@ -303,11 +324,11 @@ fn nothing_to_find_and_refusals_cuda() {
     let Some(cuda) = device(Precision::Bf16) else { return };
     for (queries, items, k) in [(8, 0, 3), (8, 8, 0), (0, 8, 3)] {
         let (queries, items) = (vec![1.0; queries], vec![1.0; items]);
-        let case = Case { queries: &queries, items: &items, dim: 4, skip: None, k };
+        let case = Case { queries: &queries, items: &items, biases: None, dim: 4, skip: None, k };
         case.check("nothing", &case.exact(&cuda, false).0);
     }
-    let mut items = cuda.items(2, 4).expect("room");
-    cuda.pack_items(&mut items, 0, &cuda.upload(vec![1.0; 8]).expect("fits"), 2).expect("packs");
+    let mut items = cuda.items(2, 4, false).expect("room");
+    cuda.pack_items(&mut items, 0, &cuda.upload(vec![1.0; 8]).expect("fits"), None, 2).expect("packs");
     let queries = cuda.upload(vec![0.0; 4]).expect("fits");
     let asked = |rows, skip| TopK { queries: &queries, rows, k: 4, skip };
     let short = cuda.topk(TopKOutput { ids: &mut [0; 3], scores: &mut [0.0; 4] }, &items, &asked(1, None));
@@ -317,7 +338,7 @@ fn nothing_to_find_and_refusals_cuda() {
     let skip = Skip { offsets: &[0, 5], items: &[1] };
     let beyond = cuda.topk(TopKOutput { ids: &mut [0; 4], scores: &mut [0.0; 4] }, &items, &asked(1, Some(skip)));
     assert!(matches!(beyond, Err(Error::Shape { op: "topk", .. })));
-    let ragged = cuda.pack_items(&mut items, 1, &queries, 1);
+    let ragged = cuda.pack_items(&mut items, 1, &queries, None, 1);
     assert!(matches!(ragged, Err(Error::Shape { op: "pack_items", .. })));
     let best = TopKOutput { ids: &mut [0; 4], scores: &mut [0.0; 4] };
     let recall = topk_approx(&cuda, best, &items, None, &asked(1, None), 0.0, None);
@@ -334,7 +355,7 @@ fn scans_move_and_multiply_what_they_must_cuda() {
         (100, 40, 2333, false, "topk_filter_bf16"),
     ] {
         let (queries, items) = (random.normals(rows * dim), random.normals(n * dim));
-        let case = Case { queries: &queries, items: &items, dim, skip: None, k: 5 };
+        let case = Case { queries: &queries, items: &items, biases: None, dim, skip: None, k: 5 };
         let form = if int8 { Form::Int8 } else { Form::Bf16 };
         case.exact(&cuda, int8);
         let grid = floors::scan_grid(form, dim, n, rows, cuda.info().multiprocessors as usize);

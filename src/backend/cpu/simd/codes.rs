@@ -25,15 +25,25 @@ pub(crate) fn query_code_at<S: Simd>(r: usize, k: usize, width: usize) -> usize 
     r / S::CODE_ROWS * S::CODE_ROWS * width + (k / 8 * S::CODE_ROWS + r % S::CODE_ROWS) * 8 + k % 8
 }
 
-/// Multiplies queries (see [`query_code_at`]) with a panel. Bit j of `hits[q]`: the sum of item j may be at least
-/// `bars[q]`; where a query has a hit its `sums[q * PANEL..]` are written. Answers whether any has one. The width is a
-/// multiple of 8.
+/// What the items of a panel add to their sums.
+#[derive(Clone, Copy)]
+pub(crate) struct CodeBiases<'a> {
+    /// One an item, in the units of scores.
+    pub values: &'a [f32; PANEL],
+    /// What turns them into the units of each query's sums.
+    pub units: &'a [f32; GROUP],
+}
+
+/// Multiplies queries (see [`query_code_at`]) with a panel, and adds the items' biases. Bit j of
+/// `hits[q]`: the sum of item j may be at least `bars[q]`; where a query has a hit its `sums[q * PANEL..]` are written.
+/// Answers whether any has one. A NaN is no hit. The width is a multiple of 8.
 #[inline(always)]
 pub(crate) fn scan_codes<S: Simd>(
     s: S,
     sums: &mut [f32; GROUP * PANEL],
     hits: &mut [u32; GROUP],
     pass: Pass<'_, i8, u8>,
+    biases: Option<CodeBiases<'_>>,
 ) -> bool {
     let Pass { queries, panel, width, live, .. } = pass;
     assert!(width.is_multiple_of(8) && panel.len() >= width * PANEL);
@@ -43,10 +53,10 @@ pub(crate) fn scan_codes<S: Simd>(
     while row < live {
         // Fewer queries than a tile has go one by one, or four by four.
         row += match (S::CODE_ROWS, live - row) {
-            (12, 12..) => rows::<S, 12>(s, sums, hits, pass, row),
-            (3, 3..) => rows::<S, 3>(s, sums, hits, pass, row),
-            (_, 4..) => rows::<S, 4>(s, sums, hits, pass, row),
-            _ => rows::<S, 1>(s, sums, hits, pass, row),
+            (12, 12..) => rows::<S, 12>(s, sums, hits, pass, row, biases),
+            (3, 3..) => rows::<S, 3>(s, sums, hits, pass, row, biases),
+            (_, 4..) => rows::<S, 4>(s, sums, hits, pass, row, biases),
+            _ => rows::<S, 1>(s, sums, hits, pass, row, biases),
         };
     }
     hits.iter().any(|&h| h != 0)
@@ -60,6 +70,7 @@ fn rows<S: Simd, const MR: usize>(
     hits: &mut [u32; GROUP],
     pass: Pass<'_, i8, u8>,
     row: usize,
+    biases: Option<CodeBiases<'_>>,
 ) -> usize {
     let Pass { queries, panel, bars, width, .. } = pass;
     for column in (0..PANEL).step_by(2 * S::LANES) {
@@ -67,24 +78,52 @@ fn rows<S: Simd, const MR: usize>(
         // SAFETY: `scan_codes` checked that there are `width` times GROUP codes of queries and PANEL of items. The MR
         // queries from `row` on lie in one tile of queries, two vectors of items from `column` on in each row of a panel.
         let found = unsafe { tile::<S, MR>(s, q, items, width) };
-        // Most tiles have no hit at all.
-        let mut any = 0;
-        for (found, &bar) in found.iter().zip(&bars[row..]) {
-            any |= s.at_least(s.to_float(s.max_int(found[0], found[1])), s.splat(bar));
-        }
-        if any == 0 {
-            continue;
-        }
-        for (r, found) in found.into_iter().enumerate() {
-            let bar = s.splat(bars[row + r]);
-            for (v, &found) in found.iter().enumerate() {
-                let (x, column) = (s.to_float(found), column + v * S::LANES);
-                hits[row + r] |= s.at_least(x, bar) << column;
-                s.put(&mut sums[(row + r) * PANEL + column..], x);
+        let Some(biases) = biases else {
+            // Most tiles have no hit at all.
+            let mut any = 0;
+            for (found, &bar) in found.iter().zip(&bars[row..]) {
+                any |= s.at_least(s.to_float(s.max_int(found[0], found[1])), s.splat(bar));
             }
+            if any != 0 {
+                let found = found.map(|found| found.map(|x| s.to_float(x)));
+                keep(s, sums, hits, found, bars, (row, column));
+            }
+            continue;
+        };
+        let values = [s.get(&biases.values[column..]), s.get(&biases.values[column + S::LANES..])];
+        let (mut any, mut all) = (0, [[s.splat(0.0); 2]; MR]);
+        for (r, (all, found)) in all.iter_mut().zip(found).enumerate() {
+            let (unit, bar) = (s.splat(biases.units[row + r]), s.splat(bars[row + r]));
+            for (v, x) in all.iter_mut().enumerate() {
+                *x = s.fma(values[v], unit, s.to_float(found[v]));
+                any |= s.at_least(*x, bar);
+            }
+        }
+        if any != 0 {
+            keep(s, sums, hits, all, bars, (row, column));
         }
     }
     MR
+}
+
+/// Writes the sums of `MR` queries from `row` on by two vectors of items from `column` on, and says which are hits.
+#[inline(always)]
+fn keep<S: Simd, const MR: usize>(
+    s: S,
+    sums: &mut [f32; GROUP * PANEL],
+    hits: &mut [u32; GROUP],
+    found: [[S::F; 2]; MR],
+    bars: &[f32; GROUP],
+    (row, column): (usize, usize),
+) {
+    for (r, found) in found.into_iter().enumerate() {
+        let bar = s.splat(bars[row + r]);
+        for (v, x) in found.into_iter().enumerate() {
+            let column = column + v * S::LANES;
+            hits[row + r] |= s.at_least(x, bar) << column;
+            s.put(&mut sums[(row + r) * PANEL + column..], x);
+        }
+    }
 }
 
 /// The sums of `MR` queries by two vectors of items.

@@ -193,9 +193,9 @@ impl<const PAIRS: bool> Block<PAIRS> {
         // SAFETY: the caller vouches for the rows, k and the columns.
         let sums = unsafe {
             if lanes == S::LANES {
-                tile::<S, MR, NV, false, PAIRS>(s, a, b, self.k, lanes)
+                tile::<S, MR, NV, false, PAIRS>(s, [s.splat(0.0); NV], a, b, self.k, lanes)
             } else {
-                tile::<S, MR, NV, true, PAIRS>(s, a, b, self.k, lanes)
+                tile::<S, MR, NV, true, PAIRS>(s, [s.splat(0.0); NV], a, b, self.k, lanes)
             }
         };
         for (r, sums) in sums.into_iter().enumerate() {
@@ -244,20 +244,21 @@ pub(super) struct Right {
     pub row: usize,
 }
 
-/// The sums of `MR` rows by `NV` vectors.
+/// The sums of `MR` rows by `NV` vectors, each row's chains from `start` on.
 ///
 /// # Safety
 /// `MR` rows of k values of A and k rows of `NV` vectors of B can be read; with `PART`, only `lanes` of the vector.
 #[inline(always)]
 pub(super) unsafe fn tile<S: Simd, const MR: usize, const NV: usize, const PART: bool, const PAIRS: bool>(
     s: S,
+    start: [S::F; NV],
     a: Left,
     b: Right,
     k: usize,
     lanes: usize,
 ) -> [[S::F; NV]; MR] {
     let (Left { at: mut a, row: a_row, col: a_col }, Right { at: mut b, row: b_row }) = (a, b);
-    let mut sums = [[s.splat(0.0); NV]; MR];
+    let mut sums = [start; MR];
     for _ in 0..k {
         let mut row = [s.splat(0.0); NV];
         for (v, x) in row.iter_mut().enumerate() {

@@ -6,7 +6,7 @@ use super::candidates::TopKCandidates;
 use super::codes::{Panel, QueryCode};
 use super::shortlist::{Entry, Shortlist};
 use super::{CpuItems, ItemView, ScanTask, scan as fp32};
-use crate::backend::cpu::simd::{GROUP, Op, PANEL, Pass, Simd, query_code_at, scan_codes, score_rows};
+use crate::backend::cpu::simd::{CodeBiases, GROUP, Op, PANEL, Pass, Simd, query_code_at, scan_codes, score_rows};
 
 /// Items of a block that all queries of a task see before the next one: their codes stay in the second cache.
 const BLOCK: usize = 2048;
@@ -24,6 +24,19 @@ pub(super) struct Group {
     excess: [f32; SLOTS],
 }
 
+/// What the queries of a group ask of a panel.
+pub(super) struct SumsToReach {
+    /// The least sum that matters to each.
+    pub bars: [f32; GROUP],
+    /// What a bias is multiplied with to be added to their sums.
+    pub units: [f32; GROUP],
+}
+
+#[inline(always)]
+fn front(slots: &[f32; SLOTS]) -> [f32; GROUP] {
+    std::array::from_fn(|slot| slots[slot])
+}
+
 impl Group {
     pub(super) fn empty() -> Group {
         let zeros = [0.0; SLOTS];
@@ -38,22 +51,26 @@ impl Group {
         self.excess[slot] = code.excess;
     }
 
-    /// The least sum of codes with which an item of the panel can reach each query's bar.
+    /// The least sum of codes, and of the bias in its units, with which an item of the panel can reach each query's
+    /// bar; and what turns a bias into those units.
     #[inline(always)]
-    pub(super) fn sums_to_reach<S: Simd>(&self, s: S, out: &mut [f32; GROUP], panel: &Panel) {
+    pub(super) fn sums_to_reach<S: Simd>(&self, s: S, panel: &Panel) -> SumsToReach {
         let (norm, rest, inverse) = (s.splat(panel.norm), s.splat(panel.rest), s.splat(1.0 / panel.step));
-        let mut all = [0.0; SLOTS];
+        let bias = s.splat(panel.bias);
+        let (mut all, mut units) = ([0.0; SLOTS], [0.0; SLOTS]);
         for at in (0..SLOTS).step_by(S::LANES) {
             let bound = s.fma(s.get(&self.error[at..]), norm, s.mul(s.get(&self.norm[at..]), rest));
-            let room = s.sub(s.get(&self.bars[at..]), bound);
-            let x = s.mul(s.mul(room, s.get(&self.inverse[at..])), inverse);
-            // Sums are below 2^23 and this took a handful of roundings: two, and a millionth of x, cover them. An
-            // infinite bar stays infinite.
+            let room = s.sub(s.get(&self.bars[at..]), s.add(bound, bias));
+            let unit = s.mul(s.get(&self.inverse[at..]), inverse);
+            s.put(&mut units[at..], unit);
+            // What is larger than a number can hold counts as the largest one: a bias in these units may be as large.
+            let x = s.min(s.mul(room, unit), s.splat(f32::MAX));
+            // Sums of codes are below 2^23 and this took a handful of roundings: two, and a millionth of x, cover them.
             let x = s.min(s.mul(x, s.splat(1.0 - 1e-6)), s.mul(x, s.splat(1.0 + 1e-6)));
             let x = s.sub(s.add(x, s.get(&self.excess[at..])), s.splat(2.0));
             s.put(&mut all[at..], x);
         }
-        out.copy_from_slice(&all[..GROUP]);
+        SumsToReach { bars: front(&all), units: front(&units) }
     }
 }
 
@@ -78,7 +95,8 @@ impl Op for Score<'_> {
         for some in unknown.chunks_mut(CHAINS) {
             // A short round scores its last entry more than once.
             let rows = std::array::from_fn::<_, CHAINS, _>(|i| some[i.min(some.len() - 1)].item as usize);
-            let scores = score_rows(s, self.query, rows.map(|item| self.items.row(item)));
+            let biases = rows.map(|item| self.items.bias(item));
+            let scores = score_rows(s, self.query, rows.map(|item| self.items.row(item)), biases);
             for (entry, score) in some.iter_mut().zip(scores) {
                 (entry.low, entry.high) = (score, score);
             }
@@ -104,7 +122,7 @@ pub(super) fn scan<S: Simd>(s: S, task: &ScanTask<'_>) -> Vec<TopKCandidates> {
         lists.push(code.map(|code| (code, Shortlist::new(task.search.k))));
     }
     let view = &task.search.view;
-    let (mut sums, mut hits, mut bars) = ([0.0; GROUP * PANEL], [0; GROUP], [0.0; GROUP]);
+    let (mut sums, mut hits) = ([0.0; GROUP * PANEL], [0; GROUP]);
     for from in task.span.clone().step_by(BLOCK) {
         let to = (from + BLOCK).min(task.span.end);
         for (g, group) in groups.iter_mut().enumerate() {
@@ -113,8 +131,10 @@ pub(super) fn scan<S: Simd>(s: S, task: &ScanTask<'_>) -> Vec<TopKCandidates> {
             let queries = &codes[first * width..(first + GROUP) * width];
             for item in (from..to).step_by(PANEL) {
                 let (bytes, panel) = items.codes.panel(item);
-                group.sums_to_reach(s, &mut bars, panel);
-                if !scan_codes(s, &mut sums, &mut hits, Pass { queries, panel: bytes, bars: &bars, width, live }) {
+                let SumsToReach { bars, units } = &group.sums_to_reach(s, panel);
+                let biases = items.panel_biases(item).map(|values| CodeBiases { values, units });
+                let pass = Pass { queries, panel: bytes, bars, width, live };
+                if !scan_codes(s, &mut sums, &mut hits, pass, biases) {
                     continue;
                 }
                 let there = view.panel(item) & fp32::up_to(to - item);
@@ -162,7 +182,10 @@ pub(super) fn push(
     query: usize,
     mut score: impl FnMut(&mut [Entry]),
 ) -> bool {
-    let (unit, bound) = (code.step * panel.step, code.error * panel.norm + code.norm * panel.rest);
+    let unit = code.step * panel.step;
+    // A bias in the units of a sum takes a rounding of half a unit with it, beside those that the panel's bound has.
+    let added = if panel.bias > 0.0 { panel.bias + unit } else { 0.0 };
+    let bound = code.error * panel.norm + code.norm * panel.rest + added;
     let skipped = view.skipped(query);
     while hits != 0 {
         let j = hits.trailing_zeros() as usize;
@@ -170,7 +193,9 @@ pub(super) fn push(
         let (item, near) = ((first + j) as u32, (sums[j] - code.excess) * unit);
         // Roundings on the way here; a bound of zero would say that the score is known.
         let bound = bound * (1.0 + 1e-6) + near.abs() * 1e-6 + f32::MIN_POSITIVE;
-        let entry = Entry { item, low: near - bound, high: near + bound };
+        let (low, high) = (near - bound, near + bound);
+        // A bias too large for a sum of codes says nothing.
+        let entry = Entry { item, low, high: if high.is_nan() { f32::INFINITY } else { high } };
         // Earlier hits may have raised the bar.
         let matters = entry.high >= list.bar() && skipped.binary_search(&view.row(item)).is_err();
         if matters && list.push(entry) && !list.cut(&mut score) {

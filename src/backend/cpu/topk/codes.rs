@@ -4,6 +4,10 @@
 //! `<u, v> = <u', v'> + <u - u', v> + <u', v - v'>`, and by Cauchy and Schwarz the last two are at most
 //! `|u - u'| |v| + |u'| |v - v'|`. Both distances are computed from the values themselves, and the rounding of the fp32
 //! score is added, so the bound is a true one. Items of a panel share their step.
+//!
+//! An item's bias b has no code: it is added to the sum of codes in fp32. Where a score's chain starts at b, each of
+//! its D roundings may also be of b: the bound grows by `|b| D 2^-24 / (1 - D 2^-24)`, and by a millionth of b for the
+//! roundings of what is compared.
 
 use crate::slab::Slab;
 use crate::{Result, memory};
@@ -28,6 +32,8 @@ pub(crate) struct Panel {
     pub norm: f32,
     /// The largest distance from an item to what its codes say.
     pub rest: f32,
+    /// How far the largest bias can take a score from the sum of it and the codes; 0 without biases.
+    pub bias: f32,
 }
 
 /// The codes of all items.
@@ -73,6 +79,18 @@ pub(super) fn step(values: &[f32]) -> Option<f32> {
     within.then(|| (largest / LARGEST_CODE).max(LEAST))
 }
 
+/// A chain of n multiply-adds errs by at most n 2^-24 / (1 - n 2^-24) times |u| |v|, and times where it starts.
+fn chain_error(n: usize) -> f64 {
+    let roundings = (n + 1) as f64 / f64::from(1 << 24);
+    roundings / (1.0 - roundings)
+}
+
+/// The largest bias in size, without NaN, whose item has no score; none where one is larger than sums can stand for.
+fn largest(biases: &[f32]) -> Option<f32> {
+    let largest = biases.iter().fold(0.0f32, |m, b| m.max(b.abs()));
+    (largest <= MOST).then_some(largest)
+}
+
 impl ItemCodes {
     pub(super) fn new(rows: usize, dim: usize) -> Result<ItemCodes> {
         let (panels, width) = (rows.div_ceil(PANEL), dim.next_multiple_of(8));
@@ -88,9 +106,16 @@ impl ItemCodes {
         ItemCodes { bytes: bytes.into(), panels: panels.into(), width, dim }
     }
 
-    /// Encodes the items from `first` on, the start of a panel. `unit`: the value of the code 1; absent, each panel has its
-    /// own.
-    pub(super) fn encode(&mut self, cpu: &Cpu, first: usize, values: &[f32], unit: Option<f32>) {
+    /// Encodes the items from `first` on, the start of a panel. `biases`: theirs, as a catalogue keeps them. `unit`:
+    /// the value of the code 1; absent, each panel has its own.
+    pub(super) fn encode(
+        &mut self,
+        cpu: &Cpu,
+        first: usize,
+        values: &[f32],
+        biases: Option<&[f32]>,
+        unit: Option<f32>,
+    ) {
         let (dim, width) = (self.dim, self.width);
         if values.is_empty() {
             return;
@@ -104,11 +129,18 @@ impl ItemCodes {
                 *panel = cpu.isa.run(Encode { bytes, values, dim, unit });
             }
         });
+        let panels = &mut self.panels.to_mut()[first / PANEL..];
+        for (panel, biases) in panels.iter_mut().zip(biases.unwrap_or_default().chunks(PANEL)) {
+            match largest(biases) {
+                Some(bias) => panel.bias = above(f64::from(bias) * (chain_error(dim) + 1e-6)),
+                None => panel.norm = f32::INFINITY,
+            }
+        }
     }
 
-    /// Whether every item has codes: none holds NaN, infinity or a value beyond 1e15.
+    /// Whether every item has codes: none holds NaN, infinity or a value or bias beyond 1e15.
     pub(super) fn usable(&self) -> bool {
-        self.panels.iter().all(|panel| panel.norm.is_finite())
+        self.dim > 0 && self.panels.iter().all(|panel| panel.norm.is_finite())
     }
 
     /// The codes of the panel that starts with `item`, and what they stand for.
@@ -131,7 +163,7 @@ impl Op for Encode<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, _: S) -> Panel {
         let Some(step) = self.unit.or_else(|| step(self.values)) else {
-            return Panel { step: 1.0, norm: f32::INFINITY, rest: f32::INFINITY };
+            return Panel { step: 1.0, norm: f32::INFINITY, rest: f32::INFINITY, bias: 0.0 };
         };
         let (inverse, mut norm, mut rest) = (1.0 / step, 0.0f64, 0.0f64);
         for (r, item) in self.values.chunks_exact(self.dim).enumerate() {
@@ -145,7 +177,7 @@ impl Op for Encode<'_> {
             }
             (norm, rest) = (norm.max(squares), rest.max(left));
         }
-        Panel { step, norm: above(norm.sqrt()), rest: above(rest.sqrt()) }
+        Panel { step, norm: above(norm.sqrt()), rest: above(rest.sqrt()), bias: 0.0 }
     }
 }
 
@@ -170,9 +202,7 @@ impl QueryCode {
             norm += near * near;
             left += (x - near) * (x - near);
         }
-        // A chain of n multiply-adds errs by at most n 2^-24 / (1 - n 2^-24) times |u| |v|.
-        let roundings = (query.len() + 1) as f64 / f64::from(1 << 24);
-        let error = left.sqrt() + squares.sqrt() * roundings / (1.0 - roundings);
+        let error = left.sqrt() + squares.sqrt() * chain_error(query.len());
         Some(QueryCode {
             step,
             error: above(error),

@@ -8,6 +8,10 @@
 //! an inner product with one more column, so all lists are weighed by one scan of codes, with or without a filter (n then
 //! counts the items that it lets through). `missed` is found by measuring.
 //!
+//! Biases take part in what makes items neighbours, so that those with large ones lie together. Among the n items of a
+//! list whose bias is at least t, a bar is promised as above, with t added: t is chosen so that a usual query is
+//! promised most. A single item with a large bias counts as well as many that are alike.
+//!
 //! A search goes twice over its lists: the few most promising give each query a bar, then every list that may reach the
 //! bar. Queries are gathered by list, so that a list is read from memory once for all of them. Lists that are read are
 //! searched as the exact search does, with bounds that hold but for about one item in a million; the scores are exact.
@@ -23,7 +27,7 @@ use super::super::Cpu;
 use super::super::simd::PANEL;
 use super::{CpuItems, ItemView, TopKQueries, topk};
 pub(crate) use guide::Guide;
-pub(crate) use train::train;
+pub(crate) use train::{OwnRows, train};
 
 /// A catalogue in inverted lists.
 pub(crate) struct InvertedLists {
@@ -35,6 +39,8 @@ pub(crate) struct InvertedLists {
     pub starts: Slab<u32>,
     /// Lists x D.
     pub centroids: Slab<f32>,
+    /// What items near a centroid add to their scores; absent where items are not biased.
+    pub centroid_biases: Option<Slab<f32>>,
     /// The standard deviation of each list's residuals in one direction, on average over directions.
     pub spreads: Slab<f32>,
     /// D x D: the covariance of all residuals, scaled so that its trace is D.
@@ -63,13 +69,28 @@ impl InvertedLists {
         self.starts.windows(2).map(count).collect()
     }
 
-    /// What leads the searches for `k` items to their lists.
-    pub(crate) fn guide(&self, cpu: &Cpu, k: usize, effort: Effort, allowed: Option<&[u32]>) -> Guide {
-        let counts = self.counts(allowed);
-        let reach =
-            |(&n, &spread): (&u32, &f32)| spread * guide::tail(f64::from(effort.missed) * k as f64 / f64::from(n));
-        let extra: Vec<f32> = counts.iter().zip(self.spreads.iter()).map(reach).collect();
-        Guide::new(cpu, &self.centroids, self.items.dim, &extra, counts)
+    /// What leads the searches for `k` items to their lists. `queries`: some of those that will be asked, rows x D.
+    pub(crate) fn guide(&self, cpu: &Cpu, k: usize, effort: Effort, allowed: Option<&[u32]>, queries: &[f32]) -> Guide {
+        let (counts, dim) = (self.counts(allowed), self.items.dim);
+        let tail = |n: f64| guide::tail(f64::from(effort.missed) * k as f64 / n);
+        let Some(biases) = &self.items.biases else {
+            let reach = |(&n, &spread): (&u32, &f32)| spread * tail(f64::from(n));
+            let extra: Vec<f32> = counts.iter().zip(self.spreads.iter()).map(reach).collect();
+            return Guide::new(cpu, &self.centroids, dim, &extra, None, counts);
+        };
+        let usual = probe::usual_reach(cpu, queries, &self.shape, dim);
+        let mut promises = vec![(0.0, 0.0); self.count()];
+        let tasks = promises.chunks_mut(64).zip((0..).step_by(64)).collect();
+        cpu.threads.each(true, tasks, |(promises, first): (&mut [(f32, f32)], usize)| {
+            for (promise, list) in promises.iter_mut().zip(first..) {
+                let places = self.starts[list] as usize..self.starts[list + 1] as usize;
+                let given = |&place: &usize| allowed.is_none_or(|bits| bits[place / PANEL] >> (place % PANEL) & 1 == 1);
+                let mut biases: Vec<f32> = places.filter(given).map(|place| biases[place]).collect();
+                *promise = most_promising(&mut biases, self.spreads[list], usual, &tail);
+            }
+        });
+        let (extra, biases): (Vec<f32>, Vec<f32>) = promises.into_iter().unzip();
+        Guide::new(cpu, &self.centroids, dim, &extra, Some(biases), counts)
     }
 
     /// The `k` best items of each query that the guide's lists have; `view.order` is not asked. Fewer than k only where
@@ -103,6 +124,25 @@ impl InvertedLists {
     }
 }
 
+/// What a list with these biases promises: what is multiplied with a query's reach, and what is added to it. For the n
+/// best biases these are `spread * tail(n)` and the least of the n; n is chosen so that a reach of `usual` is promised
+/// most.
+fn most_promising(biases: &mut [f32], spread: f32, usual: f32, tail: &impl Fn(f64) -> f32) -> (f32, f32) {
+    biases.sort_unstable_by(|a, b| b.total_cmp(a));
+    let (mut best, mut n) = ((0.0, 0.0), 1);
+    let mut most = f32::NEG_INFINITY;
+    while n <= biases.len() {
+        let promise = (spread * tail(n as f64), biases[n - 1]);
+        let value = promise.0 * usual + promise.1;
+        if value > most {
+            (best, most) = (promise, value);
+        }
+        // Doubled, and all of them at last.
+        n = if n < biases.len() { (2 * n).min(biases.len()) } else { n + 1 };
+    }
+    best
+}
+
 /// The ones among bits `from..to`.
 fn ones(words: &[u32], from: usize, to: usize) -> u32 {
     if from >= to {
@@ -121,6 +161,20 @@ fn within(first: usize, from: usize, to: usize) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_list_promises_what_its_best_or_all_of_its_items_do() {
+        let tail = |n: f64| guide::tail(0.1 / n);
+        let all = |biases: &[f32], spread| most_promising(&mut biases.to_vec(), spread, 1.0, &tail);
+        assert_eq!(all(&[], 0.5), (0.0, 0.0));
+        // Alike: all of them. One that stands out: it alone, whatever the others are.
+        assert_eq!(all(&[0.25; 40], 0.5), (0.5 * tail(40.0), 0.25));
+        let mut biases = [0.0; 40];
+        biases[17] = 9.0;
+        assert_eq!(all(&biases, 0.5), (0.5 * tail(1.0), 9.0));
+        biases[17] = 0.1;
+        assert_eq!(all(&biases, 0.5), (0.5 * tail(40.0), 0.0));
+    }
 
     #[test]
     fn ones_between_any_two_places() {

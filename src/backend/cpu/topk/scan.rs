@@ -48,7 +48,8 @@ pub(super) fn scan<S: Simd>(s: S, task: &ScanTask<'_>, numbers: &[usize]) -> Vec
                 let panel = &panels[(item - from) * dim..(item - from + PANEL) * dim];
                 let (group, bars) = (&packed[g * GROUP * dim..(g + 1) * GROUP * dim], &mut bars[g]);
                 let live = (numbers.len() - g * GROUP).min(GROUP);
-                if !scan_panel(s, &mut scores, &mut hits, Pass { queries: group, panel, bars, width: dim, live }) {
+                let pass = Pass { queries: group, panel, bars, width: dim, live };
+                if !scan_panel(s, &mut scores, &mut hits, pass, task.items.panel_biases(item)) {
                     continue;
                 }
                 let there = view.panel(item) & up_to(to - item);

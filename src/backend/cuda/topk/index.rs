@@ -18,18 +18,26 @@ pub(crate) struct CudaIndex {
 }
 
 impl CudaIndex {
-    /// Of `rows` rows of `dim` values each; `row` gives one.
+    /// Of `rows` rows of `dim` values each; `row` gives one, and its bias, which counts where they are `biased`.
     ///
     /// # Errors
     /// [`Error::DeviceMemory`] where they do not fit.
-    pub(crate) fn new<'a>(cuda: &Cuda, rows: usize, dim: usize, row: impl Fn(usize) -> &'a [f32]) -> Result<CudaIndex> {
-        let mut items = CudaItems::new(cuda, rows, dim)?;
+    pub(crate) fn new<'a>(
+        cuda: &Cuda,
+        rows: usize,
+        dim: usize,
+        biased: bool,
+        row: impl Fn(usize) -> (&'a [f32], f32),
+    ) -> Result<CudaIndex> {
+        let mut items = CudaItems::new(cuda, rows, dim, biased)?;
         let (mut first, mut finite) = (0, true);
         while first < rows {
             let piece = PIECE.min(rows - first);
-            let values: Vec<f32> = (first..first + piece).flat_map(|r| row(r).iter().copied()).collect();
-            finite &= values.iter().all(|x| x.is_finite());
-            items.pack(cuda, first, &cuda.upload(values)?, piece)?;
+            let values: Vec<f32> = (first..first + piece).flat_map(|r| row(r).0.iter().copied()).collect();
+            let biases: Vec<f32> = (first..first + piece).map(|r| row(r).1).collect();
+            finite &= values.iter().chain(&biases).all(|x| x.is_finite());
+            let biases = biased.then(|| cuda.upload(biases)).transpose()?;
+            items.pack(cuda, first, &cuda.upload(values)?, biases.as_ref(), piece)?;
             first += piece;
         }
         let codes = if rows > 0 { Some(items.codes(cuda)?) } else { None };

@@ -3,16 +3,17 @@
 use super::plan::{Form, RANK_THREADS};
 use crate::Result;
 use crate::backend::cuda::launch::args;
-use crate::backend::cuda::{Buf, Cuda, need, need_len};
+use crate::backend::cuda::{Buf, Cuda, need, need_biases, need_len};
 
 /// Items of a block of the CPU's layout; pieces are whole ones on every backend.
 const PANEL: usize = 32;
 /// Rows of a block of the kernels that pack and prepare.
 const ROWS: usize = 8;
 /// Words of a catalogue's stats (`topk_prepare.cuh`).
-const STATS: usize = 4;
+const STATS: usize = 5;
 
-/// Item embeddings: fp32 rows for exact scores, bf16 rows for the scan, and maxima of norms that bound its error.
+/// Item embeddings: fp32 rows for exact scores, bf16 rows for the scan, what each item adds to its scores, and maxima
+/// of norms and biases that bound the scan's error.
 pub(crate) struct CudaItems {
     pub(super) rows: usize,
     pub(super) dim: usize,
@@ -22,6 +23,8 @@ pub(crate) struct CudaItems {
     pub(super) pitch: usize,
     /// N rows of [`Form::Bf16`].
     pub(super) scan: Buf<u8>,
+    /// A value an item, -inf where it has no score; absent: none adds anything.
+    pub(super) biases: Option<Buf<f32>>,
     pub(super) stats: Buf<u32>,
 }
 
@@ -70,7 +73,7 @@ fn grid(op: &'static str, rows: usize) -> Result<[u32; 3]> {
 
 impl CudaItems {
     /// See [`Scan::items`](crate::backend::Scan::items).
-    pub(crate) fn new(cuda: &Cuda, rows: usize, dim: usize) -> Result<CudaItems> {
+    pub(crate) fn new(cuda: &Cuda, rows: usize, dim: usize, biased: bool) -> Result<CudaItems> {
         need("items", rows < i32::MAX as usize, "fewer than 2^31 - 1 items", rows)?;
         let (pitch, bytes) = (dim.next_multiple_of(8), Form::Bf16.row_bytes(dim));
         let mut items = CudaItems {
@@ -79,22 +82,42 @@ impl CudaItems {
             exact: cuda.uninit(rows * pitch)?,
             pitch,
             scan: cuda.uninit(rows * bytes)?,
+            biases: if biased { Some(cuda.uninit(rows)?) } else { None },
             stats: cuda.uninit(STATS)?,
         };
         // Items that are never packed are zero, as on the CPU.
         cuda.fill_zero(&mut items.exact, 0, rows * pitch)?;
         cuda.fill_zero(&mut items.scan, 0, rows * bytes)?;
         cuda.fill_zero(&mut items.stats, 0, STATS)?;
+        if let Some(biases) = &mut items.biases {
+            cuda.fill_zero(biases, 0, rows)?;
+        }
         Ok(items)
     }
 
     /// See [`Scan::pack_items`](crate::backend::Scan::pack_items).
-    pub(crate) fn pack(&mut self, cuda: &Cuda, first: usize, embeddings: &Buf<f32>, rows: usize) -> Result<()> {
+    pub(crate) fn pack(
+        &mut self,
+        cuda: &Cuda,
+        first: usize,
+        embeddings: &Buf<f32>,
+        biases: Option<&Buf<f32>>,
+        rows: usize,
+    ) -> Result<()> {
         const OP: &str = "pack_items";
         need_len(OP, "embeddings", embeddings.len(), rows * self.dim)?;
         let end = first.saturating_add(rows);
         let whole = first.is_multiple_of(PANEL) && (rows.is_multiple_of(PANEL) || end == self.rows);
         need(OP, whole && end <= self.rows, format_args!("whole panels inside {} items", self.rows), "others")?;
+        need_biases(OP, biases.map(Buf::len), self.biases.is_some(), rows)?;
+        if let (Some(kept), Some(biases)) = (&self.biases, biases) {
+            let kernel = &cuda.kernels.topk(&cuda.context)?.topk_pack_biases;
+            let args = args![kept.ptr(), self.stats.ptr(), biases.ptr(), first as u64, rows as u64];
+            let grid = [rows.div_ceil(RANK_THREADS) as u32, 1, 1];
+            // SAFETY: topk_pack_biases(to, stats, biases, first, rows): items [first, end) lie inside the buffer of
+            // `rows` items, and biases holds rows values (checked above); stats have STATS words. One stream orders it.
+            unsafe { cuda.launch(kernel, grid, RANK_THREADS as u32, 0, &args) }?;
+        }
         if self.dim == 0 {
             return Ok(());
         }
@@ -114,6 +137,11 @@ impl CudaItems {
         // inside both buffers of `rows` items, and embeddings holds rows x dim values (checked above). Buffers begin on
         // 16 bytes, and so do their rows of whole 16 bytes. One stream orders it.
         unsafe { cuda.launch(kernel, grid(OP, rows)?, RANK_THREADS as u32, 0, &args) }
+    }
+
+    /// The address of the biases, or 0.
+    pub(super) fn biases(&self) -> u64 {
+        self.biases.as_ref().map_or(0, Buf::ptr)
     }
 
     /// Codes of the items as they are now.

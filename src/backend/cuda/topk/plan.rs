@@ -57,7 +57,7 @@ pub(super) struct Tile {
 impl Tile {
     /// The kernel for any row of up to 2,048 bytes.
     pub(super) fn wide(row_bytes: usize) -> Tile {
-        let shared = row_bytes.next_multiple_of(64) * 64 + 4 * 128 * 64 + 4 * 128 * 4;
+        let shared = row_bytes.next_multiple_of(64) * 64 + 4 * 128 * 64 + 2 * 4 * 128 * 4;
         Tile { narrow: 0, queries: 64, items: 128, threads: 256, shared: shared as u32, buckets: 16 }
     }
 
@@ -71,7 +71,7 @@ impl Tile {
         if queries <= 64 || !whole.contains(&row_bytes) {
             return Tile::wide(row_bytes);
         }
-        let shared = 3 * 64 * row_bytes + 3 * 64 * 4;
+        let shared = 3 * 64 * row_bytes + 2 * 3 * 64 * 4;
         Tile { narrow: row_bytes, queries: 128, items: 64, threads: 128, shared: shared as u32, buckets: 4 }
     }
 

@@ -177,6 +177,7 @@ impl QueryChunk<'_> {
             maxima.ptr(),
             items,
             item_scales,
+            self.items.biases(),
             prepared.rows.ptr(),
             prepared.scales(),
             sample.step(self.items.rows),
@@ -188,10 +189,10 @@ impl QueryChunk<'_> {
             u32::from(sample.wide_groups),
         ];
         let grid = [rows.div_ceil(tile.queries) as u32, splits as u32, 1];
-        // topk_sample_*(maxima, items, item_scales, queries, query_scales, item_step, item_count, rows, row_bytes, tiles,
-        // pitch, wide_groups); a tile of 128 items fills 16 groups (4 wide ones), as `Sample` counts.
-        // SAFETY: maxima hold groups x pitch values, pitch >= rows; the kernel reads items below item_count and queries
-        // below rows, each row_bytes long as their buffers were sized. One stream orders it.
+        // topk_sample_*(maxima, items, item_scales, item_biases, queries, query_scales, item_step, item_count, rows,
+        // row_bytes, tiles, pitch, wide_groups); a tile of 128 items fills 16 groups (4 wide ones), as `Sample` counts.
+        // SAFETY: maxima hold groups x pitch values, pitch >= rows; the kernel reads items (and biases) below
+        // item_count and queries below rows, each row_bytes long as their buffers were sized. One stream orders it.
         unsafe { cuda.launch(kernel, grid, tile.threads, tile.shared, &args) }?;
         let ranks_buf = cuda.uninit(rows)?;
         cuda.send(&ranks_buf, &ranks[..rows])?;
@@ -270,6 +271,7 @@ impl QueryChunk<'_> {
             limits.bars,
             items,
             item_scales,
+            self.items.biases(),
             prepared.rows.ptr(),
             prepared.scales(),
             picked.index,
@@ -282,11 +284,11 @@ impl QueryChunk<'_> {
             kept.room as u32,
         ];
         let grid = [picked.rows.div_ceil(tile.queries) as u32, splits as u32, 1];
-        // topk_filter_* and topk_buckets_*(lists, counts, bars, items, item_scales, queries, query_scales, index,
-        // skip_offsets, skip_items, item_count, rows, row_bytes, tiles, list_room): at most `room` ids a query are
-        // written (buckets: `room` is splits x the tile's buckets x 4). Skip lists were checked against their offsets.
-        // SAFETY: items and queries are in the form that the kernel's name says, sized for it; the index holds `rows`
-        // queries of the chunk; lists, counts and bars have a place for every query of it. One stream orders it.
+        // topk_filter_* and topk_buckets_*(lists, counts, bars, items, item_scales, item_biases, queries, query_scales,
+        // index, skip_offsets, skip_items, item_count, rows, row_bytes, tiles, list_room): at most `room` ids a query
+        // are written (buckets: `room` is splits x the tile's buckets x 4). Skip lists were checked against their
+        // offsets. SAFETY: items and queries are in the form that the kernel's name says, sized for it; the index holds
+        // `rows` queries of the chunk; lists, counts and bars have a place for every query of it. One stream orders it.
         unsafe { self.cuda.launch(kernel, grid, tile.threads, tile.shared, &args) }
     }
 
@@ -314,13 +316,14 @@ impl QueryChunk<'_> {
             kept.room as u32,
             prepared.exact.ptr(),
             self.items.exact.ptr(),
+            self.items.biases(),
             self.items.pitch as u32,
             self.k as u32,
             room as u32,
             margin,
         ];
         // topk_rank_list(ids, scores, states, thresholds, bars, errors, index, lists, counts, list_room, queries, exact,
-        // pitch, k, room, margin): without thresholds, no bars either; `room` fits k and the shared memory.
+        // biases, pitch, k, room, margin): without thresholds, no bars either; `room` fits k and the shared memory.
         // SAFETY: one place a query in each (k in ids and scores, list_room in lists, dim in queries), the index names
         // queries of the chunk, lists hold items of the catalogue (scans append no other). One stream orders it.
         unsafe { self.cuda.launch(kernel, [picked.rows as u32, 1, 1], RANK_THREADS as u32, rank_shared(room), &args) }
@@ -354,14 +357,15 @@ impl QueryChunk<'_> {
                 skip_items,
                 prepared.exact.ptr(),
                 self.items.exact.ptr(),
+                self.items.biases(),
                 self.items.rows as u32,
                 per_part as u32,
                 self.items.pitch as u32,
                 k as u32,
                 room as u32,
             ];
-            // SAFETY: topk_rank_all(keys, index, after, ceilings, skip_offsets, skip_items, queries, exact, items,
-            // per_part, dim, pitch, k, room): keys hold rows x parts x k values, `after` one a row (written by the
+            // SAFETY: topk_rank_all(keys, index, after, ceilings, skip_offsets, skip_items, queries, exact, biases,
+            // items, per_part, pitch, k, room): keys hold rows x parts x k values, `after` one a row (written by the
             // merge below of the round before); the rest as in `rank` and `sweep`. One stream orders it.
             unsafe {
                 let grid = [rows as u32, parts as u32, 1];

@@ -4,7 +4,7 @@ use super::super::super::Cpu;
 use super::super::candidates::TopKCandidates;
 use super::super::codes::{ItemCodes, QueryCode, step};
 use super::super::scan::up_to;
-use crate::backend::cpu::simd::{GROUP, PANEL, Pass, Simd, query_code_at, scan_codes};
+use crate::backend::cpu::simd::{CodeBiases, GROUP, PANEL, Pass, Simd, query_code_at, scan_codes};
 
 /// A row for each list: its centroid, and what counts beside the centroid's score.
 pub(crate) struct Guide {
@@ -18,6 +18,8 @@ pub(crate) struct Guide {
     middle: f32,
     /// A query's extra value is multiplied with this in each column, and a list's divided by it.
     balance: f32,
+    /// What is added to the score of each list, up to whole panels; absent: nothing.
+    biases: Option<Vec<f32>>,
     /// How many items of each list may be given.
     pub counts: Vec<u32>,
     /// Bit j of word i: list 32 i + j has such items.
@@ -44,9 +46,16 @@ struct ScoreTransform {
 }
 
 impl Guide {
-    /// `centroids`: lists x D; `extra`: what is added to a list's score, times the query's own extra value; `counts`:
-    /// the items of each list.
-    pub(crate) fn new(cpu: &Cpu, centroids: &[f32], dim: usize, extra: &[f32], counts: Vec<u32>) -> Guide {
+    /// `centroids`: lists x D; `extra`: what is added to a list's score, times the query's own extra value; `biases`:
+    /// what is added as it is, absent: nothing; `counts`: the items of each list.
+    pub(crate) fn new(
+        cpu: &Cpu,
+        centroids: &[f32],
+        dim: usize,
+        extra: &[f32],
+        biases: Option<Vec<f32>>,
+        counts: Vec<u32>,
+    ) -> Guide {
         let lists = extra.len();
         let (least, most) = extra.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(a, b), &x| (a.min(x), b.max(x)));
         let middle = if lists == 0 { 0.0 } else { 0.5 * least + 0.5 * most };
@@ -63,13 +72,17 @@ impl Guide {
         }
         let unit = step(&values).unwrap_or(1.0);
         let mut codes = ItemCodes::of_few(lists, wide);
-        codes.encode(cpu, 0, &values, Some(unit));
+        codes.encode(cpu, 0, &values, None, Some(unit));
+        let biases = biases.map(|mut biases| {
+            biases.resize(lists.next_multiple_of(PANEL), 0.0);
+            biases
+        });
         let mut live = vec![0; lists.div_ceil(PANEL)];
         for (list, _) in counts.iter().enumerate().filter(|(_, n)| **n > 0) {
             live[list / PANEL] |= 1 << (list % PANEL);
         }
         let admitted = counts.iter().map(|&n| n as usize).sum();
-        Guide { codes, unit, dim, columns, middle, balance, counts, live, admitted }
+        Guide { codes, unit, dim, columns, middle, balance, biases, counts, live, admitted }
     }
 
     /// Encodes queries of `dim` values, with an extra value each. A query that codes cannot stand for is led by nothing.
@@ -110,12 +123,20 @@ impl Guide {
         let (mut sums, mut hits) = ([0.0; GROUP * PANEL], [0; GROUP]);
         for first in (0..rows).step_by(GROUP) {
             let live = (rows - first).min(GROUP);
-            let mut limits = [f32::INFINITY; GROUP];
-            (0..live).for_each(|r| limits[r] = start(first + r));
+            let (mut limits, mut units) = ([f32::INFINITY; GROUP], [0.0; GROUP]);
+            for r in 0..live {
+                limits[r] = start(first + r);
+                // A query without codes is led by nothing.
+                let unit = guided.about[first + r].unit;
+                units[r] = if unit > 0.0 { 1.0 / unit } else { 0.0 };
+            }
             let queries = &guided.codes[first * width..(first + GROUP) * width];
             for list in (0..lists).step_by(PANEL) {
                 let (bytes, _) = self.codes.panel(list);
-                if !scan_codes(s, &mut sums, &mut hits, Pass { queries, panel: bytes, bars: &limits, width, live }) {
+                let biases = self.biases.as_ref().and_then(|biases| biases[list..].first_chunk());
+                let biases = biases.map(|values| CodeBiases { values, units: &units });
+                let pass = Pass { queries, panel: bytes, bars: &limits, width, live };
+                if !scan_codes(s, &mut sums, &mut hits, pass, biases) {
                     continue;
                 }
                 let there = self.live[list / PANEL] & up_to(lists - list);

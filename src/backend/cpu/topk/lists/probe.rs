@@ -3,14 +3,14 @@
 use std::ops::Range;
 
 use super::super::candidates::TopKCandidates;
-use super::super::certified::{Group, Score, push};
+use super::super::certified::{Group, Score, SumsToReach, push};
 use super::super::codes::QueryCode;
 use super::super::shortlist::Shortlist;
 use super::super::{CpuItems, TopKQueries};
 use super::guide::{Guide, ListEstimate};
 use super::{InvertedLists, within};
 use crate::backend::cpu::Cpu;
-use crate::backend::cpu::simd::{GROUP, Op, PANEL, Pass, Simd, query_code_at, scan_codes};
+use crate::backend::cpu::simd::{CodeBiases, GROUP, Op, PANEL, Pass, Simd, query_code_at, scan_codes};
 use crate::threads::ranges;
 
 /// Queries of a task, at most.
@@ -231,16 +231,17 @@ impl Probe<'_> {
         let Range { start: from, end: to } = places;
         let items: &CpuItems = &self.lists.items;
         let (view, width) = (&self.search.view, items.codes.width);
-        let (mut sums, mut hits, mut bars) = ([0.0; GROUP * PANEL], [0; GROUP], [0.0; GROUP]);
+        let (mut sums, mut hits) = ([0.0; GROUP * PANEL], [0; GROUP]);
         for first in (from / PANEL * PANEL..to).step_by(PANEL) {
             let there = view.panel(first) & within(first, from, to);
             if there == 0 {
                 continue;
             }
             let (bytes, panel) = items.codes.panel(first);
-            group.sums_to_reach(s, &mut bars, panel);
-            let pass = Pass { queries: codes, panel: bytes, bars: &bars, width, live: queries.len() };
-            if !scan_codes(s, &mut sums, &mut hits, pass) {
+            let SumsToReach { bars, units } = &group.sums_to_reach(s, panel);
+            let biases = items.panel_biases(first).map(|values| CodeBiases { values, units });
+            let pass = Pass { queries: codes, panel: bytes, bars, width, live: queries.len() };
+            if !scan_codes(s, &mut sums, &mut hits, pass, biases) {
                 continue;
             }
             for (r, (&n, &hits)) in queries.iter().zip(&hits).enumerate().filter(|(_, (_, hits))| **hits & there != 0) {
@@ -255,6 +256,30 @@ impl Probe<'_> {
                 }
             }
         }
+    }
+}
+
+/// [`reach`] of a usual query: the mean over some of these (rows x D); 1 where there are none.
+pub(super) fn usual_reach(cpu: &Cpu, queries: &[f32], shape: &[f32], dim: usize) -> f32 {
+    /// Queries that are asked.
+    const SOME: usize = 64;
+    let rows = queries.len() / dim.max(1);
+    let some = queries.chunks_exact(dim.max(1)).step_by(rows.div_ceil(SOME).max(1));
+    let reaches: Vec<f32> = some.map(|query| cpu.isa.run(Reach { query, shape })).collect();
+    if reaches.is_empty() { 1.0 } else { reaches.iter().sum::<f32>() / reaches.len() as f32 }
+}
+
+struct Reach<'a> {
+    query: &'a [f32],
+    shape: &'a [f32],
+}
+
+impl Op for Reach<'_> {
+    type Output = f32;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> f32 {
+        reach(s, self.query, self.shape)
     }
 }
 

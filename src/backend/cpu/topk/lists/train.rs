@@ -5,6 +5,7 @@ use super::super::CpuItems;
 use super::{Guide, InvertedLists};
 use crate::backend::cpu::simd::{Op, Simd};
 use crate::rng::Rng;
+use crate::slab::Slab;
 use crate::{Result, memory};
 
 /// Items of a list that the centroids are found with.
@@ -24,26 +25,78 @@ pub(crate) fn lists_for(items: usize) -> usize {
     ((4.0 * (items as f64).sqrt()) as usize).clamp(1, items.max(1))
 }
 
-/// Lists of the rows of `values` (rows x D). The same seed gives the same lists, whatever the number of threads. None
-/// where some value is not finite, or larger than codes can stand for.
+/// How much more a difference of biases counts than one of values when neighbours are found.
+const BIAS_WEIGHT: f32 = 2.0;
+
+/// Items to be put into lists.
+#[derive(Clone, Copy)]
+pub(crate) struct Rows<'a> {
+    /// Rows x D.
+    pub values: &'a [f32],
+    /// One a row; absent: none is biased.
+    pub biases: Option<&'a [f32]>,
+    pub dim: usize,
+}
+
+impl<'a> Rows<'a> {
+    fn count(&self) -> usize {
+        self.values.len() / self.dim
+    }
+
+    fn row(&self, r: usize) -> &'a [f32] {
+        row(self.values, self.dim, r)
+    }
+
+    fn bias(&self, r: usize) -> f32 {
+        self.biases.map_or(0.0, |biases| biases[r])
+    }
+
+    /// Whether codes can stand for all values, and sums of them for all biases.
+    fn encodable(&self) -> bool {
+        self.values.iter().chain(self.biases.unwrap_or_default()).all(|x| x.abs() < 1e15)
+    }
+}
+
+/// Rows that are owned: items, a sample of them, or centroids.
+pub(crate) struct OwnRows {
+    /// Rows x D.
+    pub values: Vec<f32>,
+    /// One a row; absent: none is biased.
+    pub biases: Option<Vec<f32>>,
+    pub dim: usize,
+}
+
+impl OwnRows {
+    /// All of them.
+    pub(crate) fn rows(&self) -> Rows<'_> {
+        Rows { values: &self.values, biases: self.biases.as_deref(), dim: self.dim }
+    }
+}
+
+/// Lists of these rows. The same seed gives the same lists, whatever the number of threads. None where some value is
+/// not finite, or larger than codes can stand for.
 ///
 /// # Errors
 /// [`Error::OutOfMemory`](crate::Error::OutOfMemory).
-pub(crate) fn train(cpu: &Cpu, values: &[f32], dim: usize, seed: u64) -> Result<Option<InvertedLists>> {
-    let rows = values.len() / dim.max(1);
-    if rows == 0 || dim == 0 || !encodable(values) {
+pub(crate) fn train(cpu: &Cpu, rows: Rows<'_>, seed: u64) -> Result<Option<InvertedLists>> {
+    let dim = rows.dim;
+    if dim == 0 || rows.count() == 0 || !rows.encodable() {
         return Ok(None);
     }
     let mut rng = Rng::at(seed, &[LISTS]);
-    let lists = lists_for(rows);
-    let sample = sample(&mut rng, values, dim, rows.min(lists * SAMPLE_A_LIST))?;
-    let mut centroids = sample[..lists * dim].to_vec();
+    let lists = lists_for(rows.count());
+    let sample = sample(&mut rng, rows, rows.count().min(lists * SAMPLE_A_LIST))?;
+    let mut centroids = OwnRows {
+        values: sample.values[..lists * dim].to_vec(),
+        biases: sample.biases.as_ref().map(|biases| biases[..lists].to_vec()),
+        dim,
+    };
     for _ in 0..ROUNDS {
-        let nearest = assign(cpu, &sample, &centroids, dim)?;
-        centroids = means(cpu, &sample, &nearest, &centroids, dim, &mut rng)?;
+        let nearest = assign(cpu, sample.rows(), centroids.rows())?;
+        centroids = means(cpu, sample.rows(), &nearest, lists, &mut rng)?;
     }
-    let nearest = assign(cpu, values, &centroids, dim)?;
-    lay_out(cpu, values, dim, centroids, &nearest).map(Some)
+    let nearest = assign(cpu, rows, centroids.rows())?;
+    lay_out(cpu, rows, centroids, &nearest).map(Some)
 }
 
 impl InvertedLists {
@@ -52,13 +105,14 @@ impl InvertedLists {
     ///
     /// # Errors
     /// [`Error::OutOfMemory`](crate::Error::OutOfMemory).
-    pub(crate) fn reassigned(&self, cpu: &Cpu, values: &[f32], ids: &[u32]) -> Result<Option<InvertedLists>> {
-        let dim = self.items.dim;
-        if !encodable(values) {
+    pub(crate) fn reassigned(&self, cpu: &Cpu, rows: Rows<'_>, ids: &[u32]) -> Result<Option<InvertedLists>> {
+        if !rows.encodable() {
             return Ok(None);
         }
-        let nearest = assign(cpu, values, &self.centroids, dim)?;
-        let mut lists = lay_out(cpu, values, dim, self.centroids.to_vec(), &nearest)?;
+        let biases = self.centroid_biases.as_ref().map(|biases| biases.to_vec());
+        let centroids = OwnRows { values: self.centroids.to_vec(), biases, dim: rows.dim };
+        let nearest = assign(cpu, rows, centroids.rows())?;
+        let mut lists = lay_out(cpu, rows, centroids, &nearest)?;
         lists.name(ids);
         Ok(Some(lists))
     }
@@ -69,42 +123,51 @@ impl InvertedLists {
     }
 }
 
-/// Whether codes can stand for all values.
-fn encodable(values: &[f32]) -> bool {
-    values.iter().all(|x| x.abs() < 1e15)
-}
-
 /// `n` rows, without repeats, in random order.
-fn sample(rng: &mut Rng, values: &[f32], dim: usize, n: usize) -> Result<Vec<f32>> {
-    let rows = values.len() / dim;
-    let mut numbers = memory::collect(0..rows as u32, WHAT)?;
-    let mut out = memory::with_capacity(n * dim, WHAT)?;
+fn sample(rng: &mut Rng, rows: Rows<'_>, n: usize) -> Result<OwnRows> {
+    let mut numbers = memory::collect(0..rows.count() as u32, WHAT)?;
+    let mut values = memory::with_capacity(n * rows.dim, WHAT)?;
     for i in 0..n {
-        let other = i + rng.below((rows - i) as u64) as usize;
+        let other = i + rng.below((rows.count() - i) as u64) as usize;
         numbers.swap(i, other);
-        out.extend_from_slice(row(values, dim, numbers[i] as usize));
+        values.extend_from_slice(rows.row(numbers[i] as usize));
     }
-    Ok(out)
+    let biases = rows.biases.map(|biases| numbers[..n].iter().map(|&r| biases[r as usize]).collect());
+    Ok(OwnRows { values, biases, dim: rows.dim })
 }
 
 fn row(values: &[f32], dim: usize, r: usize) -> &[f32] {
     &values[r * dim..(r + 1) * dim]
 }
 
-/// The centroid nearest to each row: the largest `<x, c> - |c|^2 / 2`, as far as codes tell.
-pub(crate) fn assign(cpu: &Cpu, values: &[f32], centroids: &[f32], dim: usize) -> Result<Vec<u32>> {
-    let halves: Vec<f32> = centroids.chunks_exact(dim).map(|c| -0.5 * c.iter().map(|x| x * x).sum::<f32>()).collect();
+/// The centroid nearest to each row, as far as codes tell: the largest `<x, c> - |c|^2 / 2`, and with biases
+/// `w (x_b c_b - c_b^2 / 2)` more, w being [`BIAS_WEIGHT`].
+fn assign(cpu: &Cpu, rows: Rows<'_>, centroids: Rows<'_>) -> Result<Vec<u32>> {
+    let dim = rows.dim;
+    let half = |(c, r): (&[f32], usize)| {
+        let bias = centroids.bias(r);
+        -0.5 * c.iter().map(|x| x * x).sum::<f32>() - 0.5 * BIAS_WEIGHT * bias * bias
+    };
+    let halves: Vec<f32> = centroids.values.chunks_exact(dim).zip(0..).map(half).collect();
     let counts = vec![1; halves.len()];
-    let guide = &Guide::new(cpu, centroids, dim, &halves, counts);
-    let mut nearest = memory::zeros::<u32>(values.len() / dim, WHAT)?;
-    let tasks = nearest.chunks_mut(CHUNK).zip(values.chunks(CHUNK * dim)).collect();
-    cpu.threads.each(true, tasks, |(nearest, values)| cpu.isa.run(Assign { nearest, values, guide }));
+    let guide = &match centroids.biases {
+        Some(biases) => Guide::new(cpu, centroids.values, dim, biases, Some(halves), counts),
+        None => Guide::new(cpu, centroids.values, dim, &halves, None, counts),
+    };
+    let mut nearest = memory::zeros::<u32>(rows.count(), WHAT)?;
+    let tasks = nearest.chunks_mut(CHUNK).zip((0..).step_by(CHUNK)).collect();
+    cpu.threads.each(true, tasks, |(nearest, first): (&mut [u32], usize)| {
+        let last = first + nearest.len();
+        let biases = rows.biases.map(|biases| &biases[first..last]);
+        let rows = Rows { values: &rows.values[first * dim..last * dim], biases, dim };
+        cpu.isa.run(Assign { nearest, rows, guide });
+    });
     Ok(nearest)
 }
 
 struct Assign<'a> {
     nearest: &'a mut [u32],
-    values: &'a [f32],
+    rows: Rows<'a>,
     guide: &'a Guide,
 }
 
@@ -113,7 +176,8 @@ impl Op for Assign<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let guided = self.guide.encode(s, self.values, std::iter::repeat(1.0));
+        let extra = |r: usize| self.rows.biases.map_or(1.0, |biases| BIAS_WEIGHT * biases[r]);
+        let guided = self.guide.encode(s, self.rows.values, (0..self.rows.count()).map(extra));
         for (nearest, found) in self.nearest.iter_mut().zip(self.guide.promising(s, &guided, 1, None)) {
             *nearest = found.first().map_or(0, |(list, _)| *list);
         }
@@ -134,38 +198,46 @@ fn group(nearest: &[u32], lists: usize) -> Result<(Vec<u32>, Vec<u32>)> {
 }
 
 /// The mean of each list's rows. A list without rows starts again at a random row of the sample.
-fn means(cpu: &Cpu, values: &[f32], nearest: &[u32], old: &[f32], dim: usize, rng: &mut Rng) -> Result<Vec<f32>> {
-    let lists = old.len() / dim;
+fn means(cpu: &Cpu, rows: Rows<'_>, nearest: &[u32], lists: usize, rng: &mut Rng) -> Result<OwnRows> {
+    let dim = rows.dim;
     let (starts, order) = group(nearest, lists)?;
+    let members = |list: usize| &order[starts[list] as usize..starts[list + 1] as usize];
     let mut means = vec![0.0; lists * dim];
     let tasks = means.chunks_mut(64 * dim).zip((0..).step_by(64)).collect();
     cpu.threads.each(true, tasks, |(means, first): (&mut [f32], usize)| {
         for (mean, list) in means.chunks_exact_mut(dim).zip(first..) {
-            let rows = &order[starts[list] as usize..starts[list + 1] as usize];
-            for &r in rows {
-                mean.iter_mut().zip(row(values, dim, r as usize)).for_each(|(m, x)| *m += x);
+            let members = members(list);
+            for &r in members {
+                mean.iter_mut().zip(rows.row(r as usize)).for_each(|(m, x)| *m += x);
             }
-            mean.iter_mut().for_each(|m| *m /= rows.len().max(1) as f32);
+            mean.iter_mut().for_each(|m| *m /= members.len().max(1) as f32);
         }
     });
+    let mean = |list| members(list).iter().map(|&r| rows.bias(r as usize)).sum::<f32>() / members(list).len() as f32;
+    let mut biases: Option<Vec<f32>> = rows.biases.map(|_| (0..lists).map(mean).collect());
     for list in 0..lists {
-        if starts[list] == starts[list + 1] {
+        if members(list).is_empty() {
             let other = rng.below(nearest.len() as u64) as usize;
-            means[list * dim..(list + 1) * dim].copy_from_slice(row(values, dim, other));
+            means[list * dim..(list + 1) * dim].copy_from_slice(rows.row(other));
+            if let Some(biases) = &mut biases {
+                biases[list] = rows.bias(other);
+            }
         }
     }
-    Ok(means)
+    Ok(OwnRows { values: means, biases, dim })
 }
 
 /// Puts the rows where their lists are.
-fn lay_out(cpu: &Cpu, values: &[f32], dim: usize, centroids: Vec<f32>, nearest: &[u32]) -> Result<InvertedLists> {
+fn lay_out(cpu: &Cpu, rows: Rows<'_>, centroids: OwnRows, nearest: &[u32]) -> Result<InvertedLists> {
+    let dim = rows.dim;
+    let OwnRows { values: centroids, biases: centroid_biases, .. } = centroids;
     let lists = centroids.len() / dim;
     let (starts, order) = group(nearest, lists)?;
-    let mut placed = memory::zeros::<f32>(values.len(), WHAT)?;
+    let mut placed = memory::zeros::<f32>(rows.values.len(), WHAT)?;
     let tasks = placed.chunks_mut(CHUNK * dim).zip(order.chunks(CHUNK)).collect();
     cpu.threads.each(true, tasks, |(placed, order)| {
         for (to, &r) in placed.chunks_exact_mut(dim).zip(order) {
-            to.copy_from_slice(row(values, dim, r as usize));
+            to.copy_from_slice(rows.row(r as usize));
         }
     });
     let mut spreads = vec![0.0; lists];
@@ -180,12 +252,17 @@ fn lay_out(cpu: &Cpu, values: &[f32], dim: usize, centroids: Vec<f32>, nearest: 
         }
     });
     let shape = shape(&placed, &starts, &centroids, dim);
-    let items = CpuItems::of(cpu, placed, dim)?;
+    let biases = match rows.biases {
+        Some(biases) => Some(memory::collect(order.iter().map(|&r| biases[r as usize]), WHAT)?),
+        None => None,
+    };
+    let items = CpuItems::of(cpu, placed, biases, dim)?;
     Ok(InvertedLists {
         items,
         order: order.into(),
         starts: starts.into(),
         centroids: centroids.into(),
+        centroid_biases: centroid_biases.map(Slab::from),
         spreads: spreads.into(),
         shape: shape.into(),
     })
