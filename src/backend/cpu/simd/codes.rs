@@ -32,6 +32,8 @@ pub(crate) struct CodeBiases<'a> {
     pub values: &'a [f32; PANEL],
     /// What turns them into the units of each query's sums.
     pub units: &'a [f32; GROUP],
+    /// The least sum without its bias that can be a hit, for each query: most tiles are done with after a look at this.
+    pub loose: &'a [f32; GROUP],
 }
 
 /// Multiplies queries (see [`query_code_at`]) with a panel, and adds the items' biases. Bit j of
@@ -78,52 +80,28 @@ fn rows<S: Simd, const MR: usize>(
         // SAFETY: `scan_codes` checked that there are `width` times GROUP codes of queries and PANEL of items. The MR
         // queries from `row` on lie in one tile of queries, two vectors of items from `column` on in each row of a panel.
         let found = unsafe { tile::<S, MR>(s, q, items, width) };
-        let Some(biases) = biases else {
-            // Most tiles have no hit at all.
-            let mut any = 0;
-            for (found, &bar) in found.iter().zip(&bars[row..]) {
-                any |= s.at_least(s.to_float(s.max_int(found[0], found[1])), s.splat(bar));
-            }
-            if any != 0 {
-                let found = found.map(|found| found.map(|x| s.to_float(x)));
-                keep(s, sums, hits, found, bars, (row, column));
-            }
-            continue;
-        };
-        let values = [s.get(&biases.values[column..]), s.get(&biases.values[column + S::LANES..])];
-        let (mut any, mut all) = (0, [[s.splat(0.0); 2]; MR]);
-        for (r, (all, found)) in all.iter_mut().zip(found).enumerate() {
-            let (unit, bar) = (s.splat(biases.units[row + r]), s.splat(bars[row + r]));
-            for (v, x) in all.iter_mut().enumerate() {
-                *x = s.fma(values[v], unit, s.to_float(found[v]));
-                any |= s.at_least(*x, bar);
-            }
+        // Most tiles have no hit at all.
+        let least = biases.map_or(bars, |biases| biases.loose);
+        let mut any = 0;
+        for (found, &least) in found.iter().zip(&least[row..]) {
+            any |= s.at_least(s.to_float(s.max_int(found[0], found[1])), s.splat(least));
         }
-        if any != 0 {
-            keep(s, sums, hits, all, bars, (row, column));
+        if any == 0 {
+            continue;
+        }
+        for (r, found) in found.into_iter().enumerate() {
+            let bar = s.splat(bars[row + r]);
+            for (v, found) in found.into_iter().enumerate() {
+                let (mut x, column) = (s.to_float(found), column + v * S::LANES);
+                if let Some(CodeBiases { values, units, .. }) = biases {
+                    x = s.fma(s.get(&values[column..]), s.splat(units[row + r]), x);
+                }
+                hits[row + r] |= s.at_least(x, bar) << column;
+                s.put(&mut sums[(row + r) * PANEL + column..], x);
+            }
         }
     }
     MR
-}
-
-/// Writes the sums of `MR` queries from `row` on by two vectors of items from `column` on, and says which are hits.
-#[inline(always)]
-fn keep<S: Simd, const MR: usize>(
-    s: S,
-    sums: &mut [f32; GROUP * PANEL],
-    hits: &mut [u32; GROUP],
-    found: [[S::F; 2]; MR],
-    bars: &[f32; GROUP],
-    (row, column): (usize, usize),
-) {
-    for (r, found) in found.into_iter().enumerate() {
-        let bar = s.splat(bars[row + r]);
-        for (v, x) in found.into_iter().enumerate() {
-            let column = column + v * S::LANES;
-            hits[row + r] |= s.at_least(x, bar) << column;
-            s.put(&mut sums[(row + r) * PANEL + column..], x);
-        }
-    }
 }
 
 /// The sums of `MR` queries by two vectors of items.

@@ -30,6 +30,16 @@ pub(super) struct SumsToReach {
     pub bars: [f32; GROUP],
     /// What a bias is multiplied with to be added to their sums.
     pub units: [f32; GROUP],
+    /// The least sum without its bias that matters.
+    pub loose: [f32; GROUP],
+}
+
+impl SumsToReach {
+    /// The panel's biases as its sums take them in.
+    #[inline(always)]
+    pub(super) fn biases<'a>(&'a self, values: Option<&'a [f32; PANEL]>) -> Option<CodeBiases<'a>> {
+        values.map(|values| CodeBiases { values, units: &self.units, loose: &self.loose })
+    }
 }
 
 #[inline(always)]
@@ -57,7 +67,8 @@ impl Group {
     pub(super) fn sums_to_reach<S: Simd>(&self, s: S, panel: &Panel) -> SumsToReach {
         let (norm, rest, inverse) = (s.splat(panel.norm), s.splat(panel.rest), s.splat(1.0 / panel.step));
         let bias = s.splat(panel.bias);
-        let (mut all, mut units) = ([0.0; SLOTS], [0.0; SLOTS]);
+        let (top, slack) = (s.splat(panel.top), s.splat(1e-6));
+        let (mut all, mut units, mut loose) = ([0.0; SLOTS], [0.0; SLOTS], [0.0; SLOTS]);
         for at in (0..SLOTS).step_by(S::LANES) {
             let bound = s.fma(s.get(&self.error[at..]), norm, s.mul(s.get(&self.norm[at..]), rest));
             let room = s.sub(s.get(&self.bars[at..]), s.add(bound, bias));
@@ -69,8 +80,13 @@ impl Group {
             let x = s.min(s.mul(x, s.splat(1.0 - 1e-6)), s.mul(x, s.splat(1.0 + 1e-6)));
             let x = s.sub(s.add(x, s.get(&self.excess[at..])), s.splat(2.0));
             s.put(&mut all[at..], x);
+            // Without its bias a sum is less by the largest one at most; what is no number says nothing.
+            let most = s.mul(top, unit);
+            let sizes = s.add(s.max(x, s.sub(s.splat(0.0), x)), s.max(most, s.sub(s.splat(0.0), most)));
+            let least = s.sub(s.sub(x, most), s.mul(sizes, slack));
+            s.put(&mut loose[at..], s.max(least, s.splat(f32::NEG_INFINITY)));
         }
-        SumsToReach { bars: front(&all), units: front(&units) }
+        SumsToReach { bars: front(&all), units: front(&units), loose: front(&loose) }
     }
 }
 
@@ -131,9 +147,9 @@ pub(super) fn scan<S: Simd>(s: S, task: &ScanTask<'_>) -> Vec<TopKCandidates> {
             let queries = &codes[first * width..(first + GROUP) * width];
             for item in (from..to).step_by(PANEL) {
                 let (bytes, panel) = items.codes.panel(item);
-                let SumsToReach { bars, units } = &group.sums_to_reach(s, panel);
-                let biases = items.panel_biases(item).map(|values| CodeBiases { values, units });
-                let pass = Pass { queries, panel: bytes, bars, width, live };
+                let reach = group.sums_to_reach(s, panel);
+                let biases = reach.biases(items.panel_biases(item));
+                let pass = Pass { queries, panel: bytes, bars: &reach.bars, width, live };
                 if !scan_codes(s, &mut sums, &mut hits, pass, biases) {
                     continue;
                 }

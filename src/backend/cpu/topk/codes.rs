@@ -32,7 +32,9 @@ pub(crate) struct Panel {
     pub norm: f32,
     /// The largest distance from an item to what its codes say.
     pub rest: f32,
-    /// How far the largest bias can take a score from the sum of it and the codes; 0 without biases.
+    /// The largest bias; 0 without biases.
+    pub top: f32,
+    /// How far the largest bias in size can take a score from the sum of it and the codes; 0 without biases.
     pub bias: f32,
 }
 
@@ -132,7 +134,10 @@ impl ItemCodes {
         let panels = &mut self.panels.to_mut()[first / PANEL..];
         for (panel, biases) in panels.iter_mut().zip(biases.unwrap_or_default().chunks(PANEL)) {
             match largest(biases) {
-                Some(bias) => panel.bias = above(f64::from(bias) * (chain_error(dim) + 1e-6)),
+                Some(bias) => {
+                    panel.top = biases.iter().fold(f32::NEG_INFINITY, |m, &b| m.max(b));
+                    panel.bias = above(f64::from(bias) * (chain_error(dim) + 1e-6));
+                }
                 None => panel.norm = f32::INFINITY,
             }
         }
@@ -163,7 +168,7 @@ impl Op for Encode<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, _: S) -> Panel {
         let Some(step) = self.unit.or_else(|| step(self.values)) else {
-            return Panel { step: 1.0, norm: f32::INFINITY, rest: f32::INFINITY, bias: 0.0 };
+            return Panel { step: 1.0, norm: f32::INFINITY, rest: f32::INFINITY, ..Panel::default() };
         };
         let (inverse, mut norm, mut rest) = (1.0 / step, 0.0f64, 0.0f64);
         for (r, item) in self.values.chunks_exact(self.dim).enumerate() {
@@ -177,7 +182,7 @@ impl Op for Encode<'_> {
             }
             (norm, rest) = (norm.max(squares), rest.max(left));
         }
-        Panel { step, norm: above(norm.sqrt()), rest: above(rest.sqrt()), bias: 0.0 }
+        Panel { step, norm: above(norm.sqrt()), rest: above(rest.sqrt()), ..Panel::default() }
     }
 }
 

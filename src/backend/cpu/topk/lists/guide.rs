@@ -133,8 +133,17 @@ impl Guide {
             let queries = &guided.codes[first * width..(first + GROUP) * width];
             for list in (0..lists).step_by(PANEL) {
                 let (bytes, _) = self.codes.panel(list);
-                let biases = self.biases.as_ref().and_then(|biases| biases[list..].first_chunk());
-                let biases = biases.map(|values| CodeBiases { values, units: &units });
+                let biases: Option<&[f32; PANEL]> =
+                    self.biases.as_ref().and_then(|biases| biases[list..].first_chunk());
+                let mut loose = [f32::NEG_INFINITY; GROUP];
+                if let Some(biases) = biases {
+                    let top = biases.iter().fold(f32::NEG_INFINITY, |m, &b| m.max(b));
+                    for (loose, (limit, unit)) in loose.iter_mut().zip(limits.iter().zip(&units)) {
+                        let most = top * unit;
+                        *loose = (limit - most - 1e-6 * (limit.abs() + most.abs())).max(f32::NEG_INFINITY);
+                    }
+                }
+                let biases = biases.map(|values| CodeBiases { values, units: &units, loose: &loose });
                 let pass = Pass { queries, panel: bytes, bars: &limits, width, live };
                 if !scan_codes(s, &mut sums, &mut hits, pass, biases) {
                     continue;

@@ -3,14 +3,14 @@
 use std::ops::Range;
 
 use super::super::candidates::TopKCandidates;
-use super::super::certified::{Group, Score, SumsToReach, push};
+use super::super::certified::{Group, Score, push};
 use super::super::codes::QueryCode;
 use super::super::shortlist::Shortlist;
 use super::super::{CpuItems, TopKQueries};
 use super::guide::{Guide, ListEstimate};
 use super::{InvertedLists, within};
 use crate::backend::cpu::Cpu;
-use crate::backend::cpu::simd::{CodeBiases, GROUP, Op, PANEL, Pass, Simd, query_code_at, scan_codes};
+use crate::backend::cpu::simd::{GROUP, Op, PANEL, Pass, Simd, query_code_at, scan_codes};
 use crate::threads::ranges;
 
 /// Queries of a task, at most.
@@ -238,9 +238,9 @@ impl Probe<'_> {
                 continue;
             }
             let (bytes, panel) = items.codes.panel(first);
-            let SumsToReach { bars, units } = &group.sums_to_reach(s, panel);
-            let biases = items.panel_biases(first).map(|values| CodeBiases { values, units });
-            let pass = Pass { queries: codes, panel: bytes, bars, width, live: queries.len() };
+            let reach = group.sums_to_reach(s, panel);
+            let biases = reach.biases(items.panel_biases(first));
+            let pass = Pass { queries: codes, panel: bytes, bars: &reach.bars, width, live: queries.len() };
             if !scan_codes(s, &mut sums, &mut hits, pass, biases) {
                 continue;
             }
