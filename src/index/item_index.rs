@@ -28,6 +28,7 @@ mod change;
 mod device;
 mod engine;
 mod file;
+mod ivf;
 mod measure;
 mod options;
 
@@ -45,7 +46,6 @@ pub use options::{IndexKind, IndexOptions};
 
 use crate::backend::Skip;
 use crate::backend::cpu::Cpu;
-use crate::backend::cpu::topk::lists::{Effort, Guide, InvertedLists};
 use crate::backend::cpu::topk::{ItemView, TopKQueries};
 use crate::index::{Found, Lists};
 use crate::slab::Slab;
@@ -53,6 +53,7 @@ use crate::{Error, Result};
 use base::Base;
 use change::Tail;
 use engine::SearchEngine;
+use ivf::{Effort, Guide, InvertedLists};
 
 /// Items to be found by inner product. An item is known by a number of the caller's, its row in the vocabulary as a rule.
 pub struct ItemIndex {

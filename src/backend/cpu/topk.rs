@@ -8,8 +8,10 @@
 mod candidates;
 mod certified;
 mod codes;
+mod estimates;
 mod item_view;
-pub(crate) mod lists;
+mod places;
+mod quadratic;
 mod scan;
 mod shortlist;
 
@@ -18,9 +20,14 @@ use std::ops::Range;
 use candidates::TopKCandidates;
 use codes::ItemCodes;
 pub(crate) use codes::Panel;
+pub(crate) use estimates::{CodedRows, Estimate, EstimateQueries};
 pub(crate) use item_view::ItemView;
+pub(crate) use places::{PlaceSearch, within};
+pub(crate) use quadratic::quadratic_norms;
 
-use super::simd::{Isa, Op, PANEL, Simd};
+pub(crate) use super::simd::PANEL;
+
+use super::simd::{Isa, Op, Simd};
 use super::{Cpu, need, need_biases, need_len};
 use crate::backend::Skip;
 use crate::slab::Slab;
@@ -123,6 +130,11 @@ impl CpuItems {
         fits.then_some(CpuItems { values, codes: ItemCodes { bytes, panels, width, dim }, biases, rows, dim })
     }
 
+    /// D.
+    pub(crate) fn dim(&self) -> usize {
+        self.dim
+    }
+
     /// The embedding of an item.
     pub(crate) fn row(&self, item: usize) -> &[f32] {
         &self.values[item * self.dim..(item + 1) * self.dim]
@@ -199,7 +211,7 @@ pub(crate) struct SingleQuery<'a> {
 
 impl<'a> TopKQueries<'a> {
     /// Query `n` alone.
-    fn one(&self, n: usize, dim: usize) -> SingleQuery<'a> {
+    pub(crate) fn one(&self, n: usize, dim: usize) -> SingleQuery<'a> {
         let queries = &self.queries[n * dim..(n + 1) * dim];
         let skipped = self.view.skipped(n);
         let offsets = self.view.skip.map(|_| [0, skipped.len()]);
@@ -212,14 +224,16 @@ impl<'a> TopKQueries<'a> {
 }
 
 impl SingleQuery<'_> {
-    fn search(&self) -> TopKQueries<'_> {
+    /// As a search.
+    pub(crate) fn search(&self) -> TopKQueries<'_> {
         let skip = self.offsets.as_ref().map(|offsets| Skip { offsets, items: self.skipped });
         TopKQueries { view: ItemView { skip, ..self.search.view }, ..self.search }
     }
 }
 
 impl TopKQueries<'_> {
-    fn check(&self, op: &'static str, ids: &[u32], scores: &[f32], items: &CpuItems) -> Result<()> {
+    /// Refuses what does not fit together.
+    pub(crate) fn check(&self, op: &'static str, ids: &[u32], scores: &[f32], items: &CpuItems) -> Result<()> {
         need_len(op, "ids", ids.len(), self.rows * self.k)?;
         need_len(op, "scores", scores.len(), self.rows * self.k)?;
         need_len(op, "queries", self.queries.len(), self.rows * items.dim)?;

@@ -5,8 +5,8 @@ use std::fmt;
 use super::base::Base;
 use super::bits::{count, ones};
 use super::engine::LazyCatalogue;
+use super::ivf::OwnRows;
 use super::{Guides, ItemIndex};
-use crate::backend::cpu::topk::lists::OwnRows;
 use crate::{Error, Result};
 
 /// A rule for items.

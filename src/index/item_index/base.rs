@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::bits::count;
+use super::ivf::{Guide, InvertedLists, OwnRows};
 use crate::Result;
 use crate::backend::cpu::Cpu;
-use crate::backend::cpu::topk::lists::{Guide, InvertedLists, OwnRows};
 use crate::backend::cpu::topk::{CpuItems, ItemView, TopKQueries, topk};
 use crate::index::Found;
 use crate::slab::Slab;

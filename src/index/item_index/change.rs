@@ -4,9 +4,9 @@ use hashbrown::HashMap;
 
 use super::base::Base;
 use super::bits::ones;
+use super::ivf::OwnRows;
 use super::{Guides, ItemIndex, new_generation, shape};
 use crate::backend::cpu::Cpu;
-use crate::backend::cpu::topk::lists::OwnRows;
 use crate::backend::cpu::topk::{CpuItems, ItemView, TopKQueries, topk};
 use crate::finite::all_finite;
 use crate::index::Found;

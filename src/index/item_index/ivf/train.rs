@@ -1,9 +1,8 @@
 //! From a catalogue to lists: k-means, by the codes that searches use.
 
-use super::super::super::Cpu;
-use super::super::CpuItems;
 use super::{Guide, InvertedLists};
-use crate::backend::cpu::simd::{Op, Simd};
+use crate::backend::cpu::Cpu;
+use crate::backend::cpu::topk::{CpuItems, EstimateQueries};
 use crate::rng::Rng;
 use crate::slab::Slab;
 use crate::{Result, memory};
@@ -157,31 +156,15 @@ fn assign(cpu: &Cpu, rows: Rows<'_>, centroids: Rows<'_>) -> Result<Vec<u32>> {
     let mut nearest = memory::zeros::<u32>(rows.count(), WHAT)?;
     let tasks = nearest.chunks_mut(CHUNK).zip((0..).step_by(CHUNK)).collect();
     cpu.threads.each(true, tasks, |(nearest, first): (&mut [u32], usize)| {
-        let last = first + nearest.len();
-        let biases = rows.biases.map(|biases| &biases[first..last]);
-        let rows = Rows { values: &rows.values[first * dim..last * dim], biases, dim };
-        cpu.isa.run(Assign { nearest, rows, guide });
-    });
-    Ok(nearest)
-}
-
-struct Assign<'a> {
-    nearest: &'a mut [u32],
-    rows: Rows<'a>,
-    guide: &'a Guide,
-}
-
-impl Op for Assign<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        let extra = |r: usize| self.rows.biases.map_or(1.0, |biases| BIAS_WEIGHT * biases[r]);
-        let guided = self.guide.encode(s, self.rows.values, (0..self.rows.count()).map(extra));
-        for (nearest, found) in self.nearest.iter_mut().zip(self.guide.promising(s, &guided, 1, None)) {
+        let some = first..first + nearest.len();
+        let extras = some.clone().map(|r| rows.biases.map_or(1.0, |biases| BIAS_WEIGHT * biases[r]));
+        let (queries, extras) = (&rows.values[some.start * dim..some.end * dim], &extras.collect::<Vec<_>>());
+        let found = guide.promising(cpu, EstimateQueries { queries, extras, most: 1, bars: None });
+        for (nearest, found) in nearest.iter_mut().zip(found) {
             *nearest = found.first().map_or(0, |(list, _)| *list);
         }
-    }
+    });
+    Ok(nearest)
 }
 
 /// Which rows each list has, ascending: where each starts, and all rows.

@@ -21,13 +21,12 @@ mod probe;
 mod train;
 
 use crate::Result;
+use crate::backend::cpu::Cpu;
+use crate::backend::cpu::topk::{CpuItems, ItemView, PANEL, TopKQueries, quadratic_norms, topk, within};
 use crate::slab::Slab;
 
-use super::super::Cpu;
-use super::super::simd::PANEL;
-use super::{CpuItems, ItemView, TopKQueries, topk};
-pub(crate) use guide::Guide;
-pub(crate) use train::{OwnRows, train};
+pub(super) use guide::Guide;
+pub(super) use train::{OwnRows, train};
 
 /// A catalogue in inverted lists.
 pub(crate) struct InvertedLists {
@@ -71,14 +70,14 @@ impl InvertedLists {
 
     /// What leads the searches for `k` items to their lists. `queries`: some of those that will be asked, rows x D.
     pub(crate) fn guide(&self, cpu: &Cpu, k: usize, effort: Effort, allowed: Option<&[u32]>, queries: &[f32]) -> Guide {
-        let (counts, dim) = (self.counts(allowed), self.items.dim);
+        let (counts, dim) = (self.counts(allowed), self.items.dim());
         let tail = |n: f64| guide::tail(f64::from(effort.missed) * k as f64 / n);
         let Some(biases) = &self.items.biases else {
             let reach = |(&n, &spread): (&u32, &f32)| spread * tail(f64::from(n));
             let extra: Vec<f32> = counts.iter().zip(self.spreads.iter()).map(reach).collect();
             return Guide::new(cpu, &self.centroids, dim, &extra, None, counts);
         };
-        let usual = probe::usual_reach(cpu, queries, &self.shape, dim);
+        let usual = usual_reach(cpu, queries, &self.shape, dim);
         let mut promises = vec![(0.0, 0.0); self.count()];
         let tasks = promises.chunks_mut(64).zip((0..).step_by(64)).collect();
         cpu.threads.each(true, tasks, |(promises, first): (&mut [(f32, f32)], usize)| {
@@ -106,11 +105,11 @@ impl InvertedLists {
     ) -> Result<u64> {
         let search = &TopKQueries { view: ItemView { order: Some(&self.order), ..search.view }, ..*search };
         search.check("topk", ids, scores, &self.items)?;
-        let (rows, k) = (search.rows, search.k);
+        let (rows, k, dim) = (search.rows, search.k, self.items.dim());
         let (read, left) = probe::search(cpu, self, &mut ids[..rows * k], &mut scores[..rows * k], search, guide);
         // What no code stands for, and lists that came out short.
         for query in left {
-            let one = search.one(query, self.items.dim);
+            let one = search.one(query, dim);
             let (ids, scores) = (&mut ids[query * k..(query + 1) * k], &mut scores[query * k..(query + 1) * k]);
             topk(cpu, ids, scores, &self.items, &one.search(), None)?;
         }
@@ -152,10 +151,15 @@ fn ones(words: &[u32], from: usize, to: usize) -> u32 {
     (first..=last).map(|w| (words[w] & within(w * PANEL, from, to)).count_ones()).sum()
 }
 
-/// Bit j: whether `first + j` lies in `from..to`.
-#[inline(always)]
-fn within(first: usize, from: usize, to: usize) -> u32 {
-    super::scan::up_to(to.saturating_sub(first)) & !super::scan::up_to(from.saturating_sub(first))
+/// How far residuals reach in the direction of a usual query: the mean over some of these (rows x D); 1 where there are
+/// none.
+fn usual_reach(cpu: &Cpu, queries: &[f32], shape: &[f32], dim: usize) -> f32 {
+    /// Queries that are asked.
+    const SOME: usize = 64;
+    let rows = queries.len() / dim.max(1);
+    let some = queries.chunks_exact(dim.max(1)).step_by(rows.div_ceil(SOME).max(1));
+    let reaches = quadratic_norms(cpu, &some.flatten().copied().collect::<Vec<_>>(), shape, dim);
+    if reaches.is_empty() { 1.0 } else { reaches.iter().sum::<f32>() / reaches.len() as f32 }
 }
 
 #[cfg(test)]
