@@ -7,6 +7,7 @@
 //! Arguments stand in the order outputs, inputs, sizes. Buffers may be longer than an operation needs; sizes are
 //! explicit. A backend checks shapes and answers [`Error::Shape`](crate::Error::Shape).
 
+#[cfg(feature = "bench")]
 pub mod bench;
 mod check;
 pub(crate) mod cpu;

@@ -5,7 +5,6 @@ pub mod dataset;
 pub mod derive;
 pub mod history;
 pub mod ingest;
-pub(crate) mod later;
 pub mod loader;
 pub mod repeats;
 pub mod shape;

@@ -73,6 +73,7 @@ mod threads;
 pub mod train;
 pub mod tune;
 
+#[cfg(feature = "bench")]
 #[doc(hidden)]
 pub use backend::bench;
 pub use data::dataset::{Dataset, Split};

@@ -30,6 +30,7 @@ mod text;
 pub(crate) mod time;
 mod times;
 mod types;
+mod values;
 
 pub use inputs::{Input, Stream, TableInput};
 pub use options::{Mark, ReadOptions, TimeUnit};
@@ -45,7 +46,8 @@ pub(crate) use rows::{Reject, Row, RowReader, check_width, hinted, quoted};
 pub(crate) use source::{FileId, is_pipe};
 pub(crate) use text::{Piece, Pieces, TextFile, bad_lines};
 pub(crate) use times::{TimeReading, Times, also_compact, is_plausible};
-pub(crate) use types::{as_text, is_text_type, text_at};
+pub(crate) use types::is_text_type;
+pub(crate) use values::{Texts, floats, integers, unsigned, weights};
 
 use source::{FileStamp, OpenedInput};
 

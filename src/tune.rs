@@ -9,6 +9,7 @@
 //! killed one goes on to the same end. (With a time limit, how many trials there are depends on the host's speed; it is
 //! settled once and kept.)
 
+mod axis;
 mod charts;
 mod events;
 mod found;
@@ -28,12 +29,13 @@ mod table;
 mod trial;
 mod worth;
 
+pub use axis::{Axis, Range, Scale};
 pub use events::{TuneEvent, TuneSummary};
 pub use found::{Best, SearchReport, found, unfinished};
 pub(crate) use output::WORK;
 pub use plan::SearchPlan;
 pub use run::{Tune, forget, tune};
-pub use space::{Axis, Chosen, Range, Scale, Space};
+pub use space::{Chosen, Space};
 pub use state::{Figure, Trial};
 
 use crate::eval::Metric;

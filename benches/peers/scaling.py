@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Draws what `cargo bench --bench scaling` prints: one SVG a plot, measured costs and their floors.
+"""Draws what `cargo bench --features bench --bench scaling` prints: one SVG a plot, measured costs and their floors.
 
-    cargo bench --features cli --bench scaling > scaling.csv
+    cargo bench --features bench --bench scaling > scaling.csv
     python3 benches/peers/scaling.py scaling.csv benches/plots
 """
 import argparse

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""faiss's IndexFlatIP (its BLAS path: all queries in one call) on the shape of `cargo bench --bench topk -- night`: the 12
+"""faiss's IndexFlatIP (its BLAS path: all queries in one call) on the shape of `cargo bench --features bench --bench topk -- night`: the 12
 best of 100,000 items of width 64. Prints queries a second, best of three. Needs numpy and faiss-cpu."""
 import argparse
 import time

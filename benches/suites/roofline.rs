@@ -1,7 +1,7 @@
 //! How near each CUDA operation comes to what the device can do.
 //!
-//!     cargo bench --features cli --bench roofline              # times every case on cuda:0 and prints the table
-//!     cargo bench --features cli --bench roofline -- --check   # runs each once, small, and times nothing
+//!     cargo bench --features bench --bench roofline              # times every case on cuda:0 and prints the table
+//!     cargo bench --features bench --bench roofline -- --check   # runs each once, small, and times nothing
 //!
 //! A case's floor is the time in which the device could move its bytes or do its operations, whichever is longer, at the
 //! peaks that its attributes give. Bytes are the least that the operation must move (each touched row once each way).

@@ -13,7 +13,7 @@ use crate::files::{
 use crate::{Error, Result};
 
 mod manifest;
-mod parts;
+pub(crate) mod parts;
 
 pub use manifest::Manifest;
 pub(crate) use parts::LATE;

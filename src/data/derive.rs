@@ -8,9 +8,8 @@ use std::sync::Arc;
 
 use crate::data::dataset::{Dataset, FileInfo, MANIFEST, Manifest, Split, SplitInfo, WORK};
 use crate::data::history::History;
-use crate::data::later::later;
 use crate::data::repeats;
-use crate::data::shape::{HeldOutRows, Shape};
+use crate::data::shape::{HeldOutRows, Shape, later};
 use crate::data::shard::{Shard, ShardIndex};
 use crate::files::{Draft, folder_of, real_place, write_json_inside};
 use crate::threads::Threads;

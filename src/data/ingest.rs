@@ -11,9 +11,8 @@ use std::time::Instant;
 
 use crate::data::dataset::{EntityInfo, FORMAT, FORMAT_VERSION, FileInfo, MANIFEST, Manifest, Split, SplitInfo, WORK};
 use crate::data::history::History;
-use crate::data::later::later;
 use crate::data::repeats;
-use crate::data::shape::{HeldOutRows, Shape};
+use crate::data::shape::{HeldOutRows, Shape, later};
 use crate::data::shard::Shard;
 use crate::data::split::{LastRows, SplitRule, Splitter};
 use crate::data::vocabulary::EntityTable;

@@ -6,20 +6,19 @@
 
 use super::dataset::{Dataset, Split};
 use super::history::History;
-use super::later::later;
 use super::repeats::repeats;
 use crate::threads::Threads;
 use crate::{Result, memory};
 
 mod figures;
+mod later;
 mod predictability;
 
 pub(crate) use figures::HeldOutRows;
 pub use figures::{HeldOut, NextItem, Shape};
+pub(crate) use later::later;
 
-pub(super) use figures::share;
-
-use figures::rounded;
+use figures::{rounded, share};
 
 /// What takes the memory.
 const WHAT: &str = "the shape of the data";

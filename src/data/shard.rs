@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::data::batch::Rows;
-use crate::data::dataset::FileInfo;
+use crate::data::dataset::parts::FileInfo;
 use crate::files::{OpenedFile, hash_opened};
 use crate::mapped::Mapped;
 use crate::{Error, Result, memory};

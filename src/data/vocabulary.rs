@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use hashbrown::HashTable;
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::data::dataset::{EntityInfo, FileInfo};
+use crate::data::dataset::parts::{EntityInfo, FileInfo};
 use crate::files::OpenedFile;
 use crate::{Error, Result};
 

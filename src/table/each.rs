@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use arrow_array::{ArrayRef, RecordBatch};
+use arrow_array::RecordBatch;
 
 use super::batches::guard;
 use super::detect;
@@ -11,7 +11,7 @@ use super::dialect::Dialect;
 use super::names::listed;
 use super::rows::{Reject, RowReader, check_width, hinted};
 use super::text::{Piece, Pieces, bad_lines};
-use super::types::{as_text, text_at};
+use super::values::Texts;
 use super::{InputTable, TableFormat};
 use crate::Result;
 
@@ -130,11 +130,11 @@ fn for_each_row(
     each: &mut EachRow<'_>,
 ) -> Result<u64> {
     let schema = batch.schema();
-    let texts: Vec<ArrayRef> = batch
+    let texts: Vec<Texts> = batch
         .columns()
         .iter()
         .zip(schema.fields())
-        .map(|(array, field)| guard(&table.path, &format!("column {}", field.name()), || as_text(array)))
+        .map(|(array, field)| guard(&table.path, &format!("column {}", field.name()), || Texts::new(array)))
         .collect::<Result<_>>()?;
     let places: Vec<usize> = match wanted {
         Some(wanted) => wanted.to_vec(),
@@ -143,7 +143,7 @@ fn for_each_row(
     let mut values: Vec<&[u8]> = vec![b""; table.columns.len()];
     for row in 0..batch.num_rows() {
         for (&place, text) in places.iter().zip(&texts) {
-            values[place] = text_at(text, row);
+            values[place] = text.get(row).unwrap_or_default();
         }
         each(before + row as u64 + 1, Ok(&values))?;
     }

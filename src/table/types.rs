@@ -1,13 +1,6 @@
-//! Types of columns: which can be used, and their values as texts.
+//! Types of columns: which can be used.
 
-use std::sync::Arc;
-
-use arrow_array::cast::AsArray;
-use arrow_array::{Array, ArrayRef};
-use arrow_cast::{CastOptions, cast, cast_with_options};
-use arrow_schema::{ArrowError, DataType, Field, Schema};
-
-use super::LIST_SEPARATOR;
+use arrow_schema::{DataType, Schema};
 
 /// Whether a column of this type is text.
 pub(crate) fn is_text_type(data_type: &DataType) -> bool {
@@ -62,40 +55,5 @@ fn kind_word(data_type: &DataType) -> String {
         DataType::Union(..) => "a union".into(),
         other if is_list(other).is_some() => "a nested list".into(),
         other => other.to_string(),
-    }
-}
-
-/// A column as text: an array of `LargeUtf8` or, where it holds bytes, of `LargeBinary`.
-pub(crate) fn as_text(array: &ArrayRef) -> std::result::Result<ArrayRef, ArrowError> {
-    let whole = CastOptions { safe: false, ..CastOptions::default() };
-    match array.data_type() {
-        DataType::Binary | DataType::BinaryView | DataType::LargeBinary => cast(array, &DataType::LargeBinary),
-        DataType::Dictionary(_, values) if matches!(**values, DataType::Binary | DataType::LargeBinary) => {
-            cast(array, &DataType::LargeBinary)
-        }
-        other if is_list(other).is_some() => {
-            let field = Arc::new(Field::new_list_field(DataType::LargeUtf8, true));
-            let lists = cast_with_options(array, &DataType::LargeList(field), &whole)?;
-            let lists = lists.as_list::<i64>();
-            let joined = (0..lists.len()).map(|row| {
-                lists.is_valid(row).then(|| {
-                    let values = lists.value(row);
-                    values.as_string::<i64>().iter().flatten().collect::<Vec<_>>().join(LIST_SEPARATOR)
-                })
-            });
-            Ok(Arc::new(joined.collect::<arrow_array::LargeStringArray>()))
-        }
-        _ => cast_with_options(array, &DataType::LargeUtf8, &whole),
-    }
-}
-
-/// A value of what [`as_text`] gives; empty where it is null.
-pub(crate) fn text_at(array: &dyn Array, row: usize) -> &[u8] {
-    if array.is_null(row) {
-        return b"";
-    }
-    match array.data_type() {
-        DataType::LargeBinary => array.as_binary::<i64>().value(row),
-        _ => array.as_string::<i64>().value(row).as_bytes(),
     }
 }

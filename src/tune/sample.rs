@@ -5,7 +5,8 @@ use std::convert::Infallible;
 use serde_json::Value;
 use tpe::{TpeOptimizerBuilder, categorical_range, histogram_estimator, parzen_estimator, range};
 
-use super::space::{Axis, Chosen, Space};
+use super::axis::Axis;
+use super::space::{Chosen, Space};
 use crate::rng::Rng;
 
 /// Salt of the draws.

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::space::{Axis, Chosen, Range, Scale, Space, as_written, value_of, with};
+use super::axis::{Axis, Range, Scale};
+use super::space::{Chosen, Space, as_written, value_of, with};
 use crate::Device;
 use crate::config::{Config, Negatives, Resolved};
 use crate::data::dataset::Dataset;

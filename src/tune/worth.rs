@@ -1,6 +1,6 @@
 //! What each setting was worth: how much of the difference between trials it explains.
 
-use super::space::Axis;
+use super::axis::Axis;
 use super::state::SearchState;
 
 /// Parts that a range is cut into.

@@ -11,7 +11,7 @@ from ._progress import parsed, users_bar
 from .dataset import Dataset, Split
 from .errors import ConfigError
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # A type alone: `model` imports this file.
     from .model import Model
 
 

@@ -3,16 +3,15 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use serde_json::json;
 use tercel::files::Lock;
-use tercel::index::item_index::{About, IndexOptions, QuerySource};
+use tercel::index::item_index::IndexOptions;
 use tercel::serve::INDEX_FILE;
 use tercel::settings::{IndexSettings, RECALL, Table};
 use tercel::{Device, Error, Event, Model, Result};
 
 use crate::args::MachineFlags;
 use crate::flags::Flags;
-use crate::output::{Output, round, size, thousands};
+use crate::output::{Output, size};
 use crate::progress::Meter;
 use crate::watch::watch;
 
@@ -78,54 +77,4 @@ pub fn perform(
     index.save_locked(&file, lock)?;
     out.text(format_args!("{}: {}", file.display(), size(std::fs::metadata(&file).map_or(0, |about| about.len()))));
     Ok(file)
-}
-
-/// What is known of an index, for people.
-pub fn lines(about: &About, out: &Output) {
-    let Some(measured) = &about.measured else {
-        return out.text("  exact: searches all items");
-    };
-    let recall = measured.recall;
-    let source = match measured.source {
-        QuerySource::Given => "held-out queries",
-        QuerySource::Items => "items used as queries",
-    };
-    out.text(format_args!(
-        "  recall@{} {:.4} ({:.4} to {:.4}) over {} {source}; {:.1} % of the items read, {} lists",
-        about.k,
-        recall.value,
-        recall.low,
-        recall.high,
-        thousands(measured.queries as u64),
-        100.0 * measured.items_read,
-        thousands(about.lists.unwrap_or(0) as u64),
-    ));
-    for filtered in &measured.filtered {
-        out.text(format_args!("  {:>3.0} % admitted: recall {:.4}", 100.0 * filtered.admitted, filtered.recall.value));
-    }
-}
-
-/// How it searches.
-fn method(about: &About) -> &'static str {
-    match (&about.measured, about.lists, about.scan_recall) {
-        (None, ..) => "exact",
-        (_, Some(_), _) => "lists",
-        _ => "scan",
-    }
-}
-
-/// What is known of an index, as fields.
-pub fn describe(about: &About) -> serde_json::Value {
-    let measured = about.measured.as_ref();
-    json!({
-        "method": method(about),
-        "k": about.k,
-        "recall": measured.map(|m| round(m.recall.value)),
-        "recall_low": measured.map(|m| round(m.recall.low)),
-        "recall_high": measured.map(|m| round(m.recall.high)),
-        "queries": measured.map(|m| m.queries),
-        "items_read_share": measured.map(|m| round(m.items_read)),
-        "lists": about.lists,
-        "catalogue": about.catalogue,
-    })
 }

@@ -105,13 +105,13 @@ fn index(path: &Path, bytes: u64, out: &Output) -> Result<()> {
     let index = ItemIndex::open(path, tercel::Device::Cpu, 0)?;
     let mut fields =
         json!({ "kind": "index", "path": shown(path), "bytes": bytes, "items": index.len(), "dim": index.dim() });
-    merge(&mut fields, &crate::index::describe(index.about()));
+    merge(&mut fields, &crate::about_index::describe(index.about()));
     fields["tags"] = json!(index.tags().count());
     fields["rebuild_advised"] = json!(index.rebuild_advised());
     out.event("inspect", &fields);
     let (items, dim) = (thousands(index.len() as u64), index.dim());
     out.text(format_args!("{}: index, {items} items of width {dim}, {}", path.display(), size(bytes)));
-    crate::index::lines(index.about(), out);
+    crate::about_index::lines(index.about(), out);
     out.text(format_args!("  {} tags; all checksums OK", index.tags().count()));
     if let Some(reason) = index.rebuild_advised() {
         out.text(format_args!("  rebuild advised: {reason}"));

@@ -1,5 +1,6 @@
 //! The `tercel` command: one file a subcommand, each a thin layer over the library.
 
+mod about_index;
 mod allocator;
 mod args;
 mod demo;

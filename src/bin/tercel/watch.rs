@@ -4,7 +4,7 @@ use serde_json::json;
 use tercel::index::Step;
 use tercel::{Event, Progress, Result};
 
-use crate::index::{describe, lines};
+use crate::about_index::{describe, lines};
 use crate::output::{Output, duration, round, thousands};
 use crate::progress::Meter;
 use crate::words;

@@ -3,15 +3,13 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use arrow_array::cast::AsArray;
-use arrow_array::types::{Float32Type, Float64Type, Int32Type, Int64Type, UInt64Type};
-use arrow_array::{Array, ArrayRef, RecordBatch};
-use arrow_cast::cast;
-use arrow_cast::display::array_value_to_string;
+use arrow_array::{Array, ArrayRef, Float32Array, Float64Array, Int64Array, RecordBatch, UInt64Array};
 use arrow_schema::{ArrowError, DataType, Schema, TimeUnit as ArrowUnit};
 
 use super::rows::{Layout, ParsedRows};
-use crate::table::{Reject, TimeReading, Times, as_text, guard, is_text_type, quoted, text_at};
+use crate::table::{
+    Reject, Texts, TimeReading, Times, floats, guard, integers, is_text_type, quoted, unsigned, weights,
+};
 use crate::{Error, Result};
 
 /// Whether ids of this type are integers; decimals without a fraction are.
@@ -55,45 +53,35 @@ pub(super) fn check_id_type(path: &Path, schema: &Schema, column: &str) -> Resul
 /// An id column in one of three types.
 enum IdArray {
     /// Texts, or bytes that have to be.
-    Text(ArrayRef, bool),
-    Signed(ArrayRef),
-    Unsigned(ArrayRef),
+    Text(Texts),
+    Signed(Int64Array),
+    Unsigned(UInt64Array),
 }
 
 impl IdArray {
     fn new(array: &ArrayRef) -> std::result::Result<IdArray, ArrowError> {
         match array.data_type() {
-            DataType::UInt64 => Ok(IdArray::Unsigned(array.clone())),
-            DataType::Dictionary(_, values) if **values == DataType::UInt64 => {
-                Ok(IdArray::Unsigned(cast(array, &DataType::UInt64)?))
-            }
-            DataType::Dictionary(_, values) if is_whole_decimal(values) => Ok(IdArray::Text(as_text(array)?, true)),
-            other if is_whole_decimal(other) => Ok(IdArray::Text(as_text(array)?, true)),
-            other if is_integer(other) => Ok(IdArray::Signed(cast(array, &DataType::Int64)?)),
-            _ => {
-                let text = as_text(array)?;
-                let is_utf8 = *text.data_type() == DataType::LargeUtf8;
-                Ok(IdArray::Text(text, is_utf8))
-            }
+            DataType::UInt64 => Ok(IdArray::Unsigned(unsigned(array)?)),
+            DataType::Dictionary(_, values) if **values == DataType::UInt64 => Ok(IdArray::Unsigned(unsigned(array)?)),
+            DataType::Dictionary(_, values) if is_whole_decimal(values) => Ok(IdArray::Text(Texts::new(array)?)),
+            other if is_whole_decimal(other) => Ok(IdArray::Text(Texts::new(array)?)),
+            other if is_integer(other) => Ok(IdArray::Signed(integers(array)?)),
+            _ => Ok(IdArray::Text(Texts::new(array)?)),
         }
     }
 
     /// The id as text, in `buffer` where it is a number.
     fn get<'a>(&'a self, row: usize, buffer: &'a mut String, layout: &Layout) -> std::result::Result<&'a [u8], String> {
-        let array = match self {
-            IdArray::Text(array, _) | IdArray::Signed(array) | IdArray::Unsigned(array) => array,
-        };
-        if array.is_null(row) {
-            return Err("is null; an id is required".into());
-        }
+        let null = || "is null; an id is required".to_owned();
         buffer.clear();
         let written = match self {
-            IdArray::Text(array, is_utf8) => {
-                let id = text_at(array, row);
-                return layout.check_id(id, *is_utf8).map(|()| id);
+            IdArray::Text(texts) => {
+                let id = texts.get(row).ok_or_else(null)?;
+                return layout.check_id(id, texts.is_utf8()).map(|()| id);
             }
-            IdArray::Signed(array) => write!(buffer, "{}", array.as_primitive::<Int64Type>().value(row)),
-            IdArray::Unsigned(array) => write!(buffer, "{}", array.as_primitive::<UInt64Type>().value(row)),
+            IdArray::Signed(array) if array.is_valid(row) => write!(buffer, "{}", array.value(row)),
+            IdArray::Unsigned(array) if array.is_valid(row) => write!(buffer, "{}", array.value(row)),
+            _ => return Err(null()),
         };
         written.map_err(|e| e.to_string())?;
         let id = buffer.as_bytes();
@@ -103,11 +91,11 @@ impl IdArray {
 
 /// A time column: counts of a unit since 1970, integers of a unit that is to be told, or texts.
 enum TimeArray {
-    Days(ArrayRef),
-    Units(ArrayRef, i64),
-    Integers(ArrayRef),
-    Float(ArrayRef),
-    Text(ArrayRef),
+    Days(Int64Array),
+    Units(Int64Array, i64),
+    Integers(Int64Array),
+    Float(Float64Array),
+    Text(Texts),
 }
 
 impl TimeArray {
@@ -119,46 +107,38 @@ impl TimeArray {
             ArrowUnit::Nanosecond => 1_000_000_000,
         };
         Ok(match array.data_type() {
-            DataType::Date32 => TimeArray::Days(cast(array, &DataType::Int32)?),
-            DataType::Date64 => TimeArray::Units(cast(array, &DataType::Int64)?, 1_000),
+            DataType::Date32 => TimeArray::Days(integers(array)?),
+            DataType::Date64 => TimeArray::Units(integers(array)?, 1_000),
             // As integers the instants stay what they are, whatever the time zone.
-            DataType::Timestamp(u, _) => TimeArray::Units(cast(array, &DataType::Int64)?, unit(u)),
-            other if other.is_integer() => TimeArray::Integers(cast(array, &DataType::Int64)?),
-            other if other.is_floating() => TimeArray::Float(cast(array, &DataType::Float64)?),
-            _ => TimeArray::Text(as_text(array)?),
+            DataType::Timestamp(u, _) => TimeArray::Units(integers(array)?, unit(u)),
+            other if other.is_integer() => TimeArray::Integers(integers(array)?),
+            other if other.is_floating() => TimeArray::Float(floats(array)?),
+            _ => TimeArray::Text(Texts::new(array)?),
         })
     }
 
     fn get(&self, row: usize, times: &Times) -> std::result::Result<(i64, TimeReading), String> {
-        let array = match self {
-            TimeArray::Days(a)
-            | TimeArray::Units(a, _)
-            | TimeArray::Integers(a)
-            | TimeArray::Float(a)
-            | TimeArray::Text(a) => a,
-        };
-        if array.is_null(row) {
-            return Err("is null or too large; a time is required".into());
-        }
+        let null = || "is null or too large; a time is required".to_owned();
+        let integer = |array: &Int64Array| array.is_valid(row).then(|| array.value(row)).ok_or_else(null);
         match self {
-            TimeArray::Days(a) => {
-                let days = a.as_primitive::<Int32Type>().value(row);
-                Times::seconds(i64::from(days) * 86_400).map_err(|reason| format!("day `{days}` {reason}"))
+            TimeArray::Days(array) => {
+                let days = integer(array)?;
+                Times::seconds(days * 86_400).map_err(|reason| format!("day `{days}` {reason}"))
             }
-            TimeArray::Units(a, unit) => {
-                let value = a.as_primitive::<Int64Type>().value(row);
+            TimeArray::Units(array, unit) => {
+                let value = integer(array)?;
                 Times::seconds(value.div_euclid(*unit)).map_err(|reason| format!("`{value}` {reason}"))
             }
-            TimeArray::Integers(a) => {
-                let value = a.as_primitive::<Int64Type>().value(row);
+            TimeArray::Integers(array) => {
+                let value = integer(array)?;
                 times.integer(value).map_err(|reason| format!("`{value}` {reason}"))
             }
-            TimeArray::Float(a) => {
-                let value = a.as_primitive::<Float64Type>().value(row);
+            TimeArray::Float(array) => {
+                let value = array.is_valid(row).then(|| array.value(row)).ok_or_else(null)?;
                 times.float(value).map_err(|reason| format!("`{value}` {reason}"))
             }
-            TimeArray::Text(a) => {
-                let text = text_at(a, row);
+            TimeArray::Text(texts) => {
+                let text = texts.get(row).ok_or_else(null)?;
                 times.text(text).map_err(|reason| format!("{} {reason}", quoted(text)))
             }
         }
@@ -176,9 +156,10 @@ impl ParsedRows {
         let (users, items) = (id(layout.user)?, id(layout.item)?);
         let time = |i: usize| Ok((i, guard(path, &column(i), || TimeArray::new(batch.column(i)))?));
         let times: Option<(usize, TimeArray)> = layout.time.map(time).transpose()?;
-        let weight = |i: usize| Ok((i, guard(path, &column(i), || cast(batch.column(i), &DataType::Float32))?));
-        let weights: Option<(usize, ArrayRef)> = layout.weight.map(weight).transpose()?;
+        let weight = |i: usize| Ok((i, guard(path, &column(i), || weights(batch.column(i)))?));
+        let weights: Option<(usize, Float32Array)> = layout.weight.map(weight).transpose()?;
         let (mut user_text, mut item_text) = (String::new(), String::new());
+        let mut columns: Option<Vec<_>> = None;
         for row in 0..batch.num_rows() {
             let mut read = || {
                 let user = users.get(row, &mut user_text, layout).map_err(|reason| (layout.user, reason))?;
@@ -188,7 +169,7 @@ impl ParsedRows {
                     .map(|(i, array)| array.get(row, &layout.times).map_err(|reason| (*i, reason)))
                     .transpose()?;
                 if let Some((i, array)) = &weights {
-                    let value = array.is_valid(row).then(|| array.as_primitive::<Float32Type>().value(row));
+                    let value = array.is_valid(row).then(|| array.value(row));
                     match value {
                         Some(weight) if weight.is_finite() && weight >= 0.0 => self.weights.push(weight),
                         _ => return Err((*i, "is not a weight; a finite number of at least 0 is required".to_owned())),
@@ -199,7 +180,8 @@ impl ParsedRows {
             };
             if let Err((column, reason)) = read() {
                 let column = layout.columns[column].clone();
-                self.rejects.push(Reject { line: self.lines, column, reason, text: row_text(batch, row) });
+                let columns = columns.get_or_insert_with(|| batch.columns().iter().map(Texts::new).collect());
+                self.rejects.push(Reject { line: self.lines, column, reason, text: row_text(columns, row) });
                 if stop {
                     return Ok(());
                 }
@@ -214,7 +196,7 @@ impl ParsedRows {
 }
 
 /// A row's values, for `rejected.csv`.
-fn row_text(batch: &RecordBatch, row: usize) -> Vec<u8> {
-    let values = batch.columns().iter().map(|column| array_value_to_string(column, row).unwrap_or_default());
-    values.collect::<Vec<_>>().join(",").into_bytes()
+fn row_text(columns: &[std::result::Result<Texts, ArrowError>], row: usize) -> Vec<u8> {
+    let values = columns.iter().map(|texts| texts.as_ref().ok().and_then(|texts| texts.get(row)).unwrap_or_default());
+    values.collect::<Vec<_>>().join(&b',')
 }

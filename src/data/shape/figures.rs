@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::data::dataset::SplitInfo;
+use crate::data::dataset::parts::SplitInfo;
 
 /// From this share of rows with another time than the user's row before, the order of a user's rows means something.
 const ORDERED: f64 = 0.5;

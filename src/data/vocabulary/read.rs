@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use super::{EntityTable, FeatureColumn, RawIds};
-use crate::data::dataset::{Feature, FileInfo};
+use crate::data::dataset::parts::{Feature, FileInfo};
 use crate::data::shard::ipc::{BatchHeader, Column, ColumnType, Footer};
 use crate::data::shard::{FileBytes, optional, values};
 use crate::files::OpenedFile;

@@ -8,7 +8,7 @@ use arrow2::datatypes::{DataType, Field};
 use arrow2::offset::OffsetsBuffer;
 
 use super::{EntityTable, FeatureColumn, RawId, RawIds};
-use crate::data::dataset::{Feature, FileInfo};
+use crate::data::dataset::parts::{Feature, FileInfo};
 use crate::data::writer::ArrowFile;
 use crate::{Error, Result};
 

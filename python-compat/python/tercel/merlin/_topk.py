@@ -19,7 +19,7 @@ from ._metrics import DEFAULT, TopKMetric, top_k_metrics
 from .io import Dataset
 from .schema import Schema, Tags
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # A type alone: `_retrieval` imports this file.
     from ._retrieval import RetrievalModel
 
 

@@ -2,9 +2,10 @@
 //!
 //! Only users and times are looked at: what a held-out row holds stays unknown.
 
-use super::dataset::FileInfo;
-use super::history::History;
-use super::shard::Shard;
+use super::figures::share;
+use crate::data::dataset::parts::FileInfo;
+use crate::data::history::History;
+use crate::data::shard::Shard;
 use crate::{Result, memory};
 
 /// What takes the memory.
@@ -38,7 +39,7 @@ pub(crate) fn later(
             }
         }
     }
-    Ok((all > 0).then(|| super::shape::share(later, all)))
+    Ok((all > 0).then(|| share(later, all)))
 }
 
 /// The time of each user's last training row.
