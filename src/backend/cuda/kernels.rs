@@ -1,4 +1,4 @@
-//! All kernels, by name: each `kernels/<stem>.cu` becomes one module on the device, loaded at its first use.
+//! All kernels, by name: each `kernels/<stem>/<stem>.cu` becomes one module on the device, loaded at its first use.
 
 use std::sync::OnceLock;
 
@@ -38,7 +38,9 @@ macro_rules! kernels {
                 }
                 let source = KernelSource {
                     stem: stringify!($stem),
-                    cuda: include_str!(concat!("../../../kernels/", stringify!($stem), ".cu")),
+                    cuda: include_str!(concat!(
+                        "../../../kernels/", stringify!($stem), "/", stringify!($stem), ".cu"
+                    )),
                     ptx: include_bytes!(concat!("../../../kernels/ptx/", stringify!($stem), ".ptx.zst")),
                 };
                 let loaded = compile::load(context, &source)?;

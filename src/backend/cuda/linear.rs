@@ -1,4 +1,4 @@
-//! Linear layers: three products on tensor cores, of operands split to bf16 tiles (`kernels/linear.cu`).
+//! Linear layers: three products on tensor cores, of operands split to bf16 tiles (`kernels/linear/linear.cu`).
 
 pub(super) mod plan;
 
@@ -18,7 +18,7 @@ fn kernels(cuda: &Cuda) -> Result<&Linear> {
     cuda.kernels.linear(&cuda.context)
 }
 
-/// Whether a product is three products of halves (see `kernels/tiles.cu`).
+/// Whether a product is three products of halves (see `kernels/tiles/tiles.cu`).
 fn precise(cuda: &Cuda) -> bool {
     cuda.precision() == Precision::Fp32
 }

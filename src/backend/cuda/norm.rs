@@ -1,4 +1,4 @@
-//! L2 norms of rows (`kernels/norm.cu`).
+//! L2 norms of rows (`kernels/norm/norm.cu`).
 
 use super::kernels::Kernel;
 use super::launch::args;

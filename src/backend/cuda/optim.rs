@@ -17,7 +17,7 @@ pub(super) fn rule_args(rule: &StepConstants) -> [Arg; 7] {
     args![rule.grad_scale, rule.keep, rule.rate, rule.beta1, rule.beta2, rule.root, rule.eps]
 }
 
-/// The number that `kernels/optim.cuh` has for an optimizer.
+/// The number that `kernels/optim/rule.cuh` has for an optimizer.
 pub(super) fn kind_code(kind: OptimizerKind) -> u32 {
     match kind {
         OptimizerKind::Sgd => 0,

@@ -1,6 +1,6 @@
 //! How a product is cut into blocks, from its shape alone, and what it must at least move and multiply.
 
-/// Threads of a block (`GEMM_THREADS` in `kernels/gemm.cuh`).
+/// Threads of a block (`GEMM_THREADS` in `kernels/linear/gemm.cuh`).
 pub(super) const THREADS: u32 = 128;
 /// Rows or columns beyond which the kernels' 32-bit counts end.
 pub(super) const LARGEST: usize = i32::MAX as usize;

@@ -16,7 +16,7 @@ const MAX_SPLITS: usize = 32;
 /// The width of a wide kernel's warp.
 const SLICE: usize = 128;
 
-/// The tiling of one width and precision: what `kernels/loss.cu` says of its entry points.
+/// The tiling of one width and precision: what `kernels/loss/loss.cu` says of its entry points.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct LossTiling {
     /// Values from row to row of the operands: the dimension, padded with zeros.

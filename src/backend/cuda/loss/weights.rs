@@ -1,4 +1,4 @@
-//! The weights of rows under SoftmaxLoss@K (`kernels/loss_weights.cuh`).
+//! The weights of rows under SoftmaxLoss@K (`kernels/loss/weights.cuh`).
 
 use super::{Cuda, kernels, ptr};
 use crate::Result;

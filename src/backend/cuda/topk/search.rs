@@ -7,7 +7,7 @@ use crate::backend::cuda::kernels::Kernel;
 use crate::backend::cuda::launch::args;
 use crate::backend::cuda::{Buf, Cuda};
 
-/// What a query still needs (`topk_rank.cuh`); anything else: a ranking of all items.
+/// What a query still needs (`topk/rank.cuh`); anything else: a ranking of all items.
 pub(super) struct QueryState;
 
 impl QueryState {

@@ -1,7 +1,7 @@
 // Backward, widths up to 128: rows are candidates, columns are users, whose sums are known by now. The derivative by a
 // score is p_ij = e^(score_ij) / sum_i * weight_i * scale, at the positive -gap_i; dV = p^T U. No maximum, no rescaling.
 #pragma once
-#include "loss_narrow.cuh"
+#include "loss/narrow.cuh"
 
 // What the backward kernels know of each user, padded to whole tiles: written by loss_finish.
 struct UserTerms {

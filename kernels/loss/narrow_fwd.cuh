@@ -2,7 +2,7 @@
 // largest score. The positive is left out of both and its dot product noted: loss_finish joins it, so that 1 - p keeps
 // its digits where p is close to 1.
 #pragma once
-#include "loss_narrow.cuh"
+#include "loss/narrow.cuh"
 
 template <class C>
 struct NarrowForward {

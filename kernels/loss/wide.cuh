@@ -6,7 +6,7 @@
 // twice. WM and WN follow from the width at run time. 16 x width x 2 bytes of a tile and the results in registers leave
 // room for one block of 8 warps on an SM.
 #pragma once
-#include "loss_tile.cuh"
+#include "loss/tile.cuh"
 
 template <int RT_, bool LO_>
 struct Wide {

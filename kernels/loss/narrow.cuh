@@ -4,7 +4,7 @@
 // from accumulators to the next product's fragments without leaving the registers. The tiles come by asynchronous
 // copies, STAGES - 1 ahead, with one barrier a tile.
 #pragma once
-#include "loss_tile.cuh"
+#include "loss/tile.cuh"
 
 template <int DP_, int RT_, int BN_, int STAGES_, bool LO_, bool KEEP_>
 struct Narrow {

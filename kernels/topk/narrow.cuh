@@ -3,7 +3,7 @@
 // 128 queries x 64 items a block of 4 warps, each 32 queries x all items of the tile, 32 at a time. Shared memory:
 // three stages of an item tile, and the items' scales of three tiles; the queries pass through the stages first.
 #pragma once
-#include "topk_scan.cuh"
+#include "topk/scan.cuh"
 
 #define NARROW_QUERIES 128
 #define NARROW_ITEMS 64

@@ -1,16 +1,16 @@
-// The top K of a catalogue by inner product, in three steps: topk_prepare.cuh (items and queries as the scan reads
-// them, with the bounds of its error), topk_scan.cuh (approximate scores of all items on tensor cores, filtered in
-// registers), topk_rank.cuh (exact fp32 scores of what is left, in order, with a proof that nothing is missing).
+// The top K of a catalogue by inner product, in three steps: topk/prepare.cuh (items and queries as the scan reads
+// them, with the bounds of its error), topk/scan.cuh (approximate scores of all items on tensor cores, filtered in
+// registers), topk/rank.cuh (exact fp32 scores of what is left, in order, with a proof that nothing is missing).
 //
 // N items, D columns, nq queries. Lengths and alignments are the wrapper's (backend/cuda/topk).
-#include "common.cuh"
-#include "mma.cuh"
-#include "topk_keys.cuh"
-#include "topk_rank.cuh"
-#include "topk_prepare.cuh"
-#include "topk_scan.cuh"
-#include "topk_wide.cuh"
-#include "topk_narrow.cuh"
+#include "core/common.cuh"
+#include "core/mma.cuh"
+#include "topk/keys.cuh"
+#include "topk/rank.cuh"
+#include "topk/prepare.cuh"
+#include "topk/scan.cuh"
+#include "topk/wide.cuh"
+#include "topk/narrow.cuh"
 
 // maxima: groups x pitch; items: N x row_bytes, the sample's item s near s * item_step / 2^32; queries: rows x
 // row_bytes.

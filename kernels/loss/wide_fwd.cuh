@@ -1,6 +1,6 @@
-// Forward, widths from 129 to 1,024: see loss_narrow_fwd.cuh for what it makes.
+// Forward, widths from 129 to 1,024: see narrow_fwd.cuh for what it makes.
 #pragma once
-#include "loss_wide.cuh"
+#include "loss/wide.cuh"
 
 // What four threads know of a row; the first of them looks after its masked columns.
 struct WideRow {

@@ -1,10 +1,10 @@
 // The in-batch softmax: entry points. Their shapes are those of src/backend/cuda/loss/shape.rs.
-#include "loss_narrow_bwd.cuh"
-#include "loss_narrow_fwd.cuh"
-#include "loss_rows.cuh"
-#include "loss_weights.cuh"
-#include "loss_wide_bwd.cuh"
-#include "loss_wide_fwd.cuh"
+#include "loss/narrow_bwd.cuh"
+#include "loss/narrow_fwd.cuh"
+#include "loss/rows.cuh"
+#include "loss/weights.cuh"
+#include "loss/wide_bwd.cuh"
+#include "loss/wide_fwd.cuh"
 
 // Name, blocks to an SM; width, tiles of 16 rows a warp, columns of a tile, stages, hi and lo, rows kept in registers.
 LOSS_FORWARD(loss_fwd_bf16_32, 2, 32, 2, 64, 3, false, true)

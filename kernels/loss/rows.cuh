@@ -1,6 +1,6 @@
 // Around the two products of the softmax: what comes before them by row and column, what joins the parts after.
 #pragma once
-#include "loss_tile.cuh"
+#include "loss/tile.cuh"
 
 // Notes the first offender: `position` in the batch, `id` that is refused.
 __device__ __forceinline__ void refuse(u64* __restrict__ status, u64 position, u32 id) {

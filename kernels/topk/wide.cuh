@@ -4,7 +4,7 @@
 // be half. Shared memory: the queries' panels, four stages of an item panel (8 KB each), the items' scales of four
 // tiles. Above 768 bytes a row only one block fits an SM of sm_80 (163 KB).
 #pragma once
-#include "topk_scan.cuh"
+#include "topk/scan.cuh"
 
 #define WIDE_QUERIES 64
 #define WIDE_ITEMS 128

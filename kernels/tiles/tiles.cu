@@ -3,8 +3,8 @@
 // x ~ hi + lo with hi = bf16(x) and lo = bf16(x - hi): hi alone is the fast path (2^-9 relative), hi hi + hi lo + lo hi
 // the precise one (2^-17). Rows are padded with zeros to `width`, a multiple of 8 so that every copy is 16 bytes; of 16
 // so that rows begin on 32-byte sectors.
-#include "common.cuh"
-#include "split.cuh"
+#include "core/common.cuh"
+#include "core/split.cuh"
 
 // The walk of a thread over rows x groups, in steps of the whole grid: one division at the start, none on the way.
 struct Walk {

@@ -1,6 +1,6 @@
 // The weights of rows under SoftmaxLoss@K: a warp a row.
 #pragma once
-#include "common.cuh"
+#include "core/common.cuh"
 
 // out, thresholds, popularity, weights: rows; users: rows x dim; candidates: columns x dim; positives: rows. Absent
 // popularity is 0, absent weights are 1, absent positives are the rows' numbers. A positive that is no column is

@@ -1,6 +1,6 @@
 // Steps of dense parameters, and the squared norm of gradients.
-#include "common.cuh"
-#include "optim.cuh"
+#include "core/common.cuh"
+#include "optim/rule.cuh"
 
 #define THREADS 256
 

@@ -3,7 +3,7 @@
 // `lanes` neighbouring threads (a power of two, at most a warp) share a row and keep it in registers: one read, one
 // write. Rows are dense, so a warp's accesses are whole sectors. Sums run in a fixed order: a lane's own values
 // ascending, then over the lanes.
-#include "common.cuh"
+#include "core/common.cuh"
 
 // Shorter rows count as this long.
 #define SHORTEST 1e-12f

@@ -5,7 +5,7 @@
 // the CPU, so that ids and scores are the CPU's bits. Keys are unique, so the result does not depend on the order in
 // which candidates arrive.
 #pragma once
-#include "topk_keys.cuh"
+#include "topk/keys.cuh"
 
 #define RANK_THREADS 256
 // Columns of an item that a warp holds in shared memory at a time.

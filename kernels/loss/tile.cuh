@@ -3,8 +3,8 @@
 // A tile is a block of rows of a bf16 matrix in shared memory. Its 16-byte chunks are permuted within a row, so that the
 // eight rows that ldmatrix reads at one time stand in different banks, straight or transposed.
 #pragma once
-#include "common.cuh"
-#include "mma.cuh"
+#include "core/common.cuh"
+#include "core/mma.cuh"
 
 #define LOG2E 1.4426950408889634f
 #define LN2 0.6931471805599453f

@@ -1,6 +1,6 @@
 // Sort keys of scored items, skip lists, and a block's sort in shared memory.
 #pragma once
-#include "common.cuh"
+#include "core/common.cuh"
 
 // No item.
 #define NO_ITEM 0xffffffffu

@@ -1,10 +1,10 @@
 // Embedding tables: lookups, and the step of the touched rows. Tables are V x D in fp32, bf16 or fp16; everything else
 // is fp32. `_v4`, `_v8`: values of a lane, `_v1`: rows that are not 16-byte aligned.
-#include "common.cuh"
-#include "rows.cuh"
-#include "optim.cuh"
-#include "embedding_fwd.cuh"
-#include "embedding_step.cuh"
+#include "core/common.cuh"
+#include "core/rows.cuh"
+#include "optim/rule.cuh"
+#include "embedding/fwd.cuh"
+#include "embedding/step.cuh"
 
 #define THREADS 256
 

@@ -4,7 +4,7 @@
 // |<u, v> - <u', v'>| <= |du| |v| + |u'| |dv|, plus the rounding of two sums over the width in fp32. The norms are
 // those of the actual rounding errors, taken in f64 and rounded up: a true bound, about 2^-8 |u| |v| in bf16.
 #pragma once
-#include "topk_keys.cuh"
+#include "topk/keys.cuh"
 
 // Stats of a catalogue, each a maximum over its items: fp32 bits of |v|, of |dv| in bf16 and in int8; then 1 where some
 // item is beyond the bound (its norm overflows), 2 where some item holds an infinity or NaN.

@@ -8,8 +8,8 @@
 //   BUCKETS the best 4 of each of the query's buckets stay in registers and go to memory at the end.
 // Rows are read as bytes, a multiple of 32: bf16 (16 values a step of mma) or int8 codes (32 values a step).
 #pragma once
-#include "topk_keys.cuh"
-#include "mma.cuh"
+#include "topk/keys.cuh"
+#include "core/mma.cuh"
 
 #define MAXIMA 0
 #define FILTER 1

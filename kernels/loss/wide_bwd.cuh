@@ -1,7 +1,7 @@
-// Backward, widths from 129 to 1,024: see loss_narrow_bwd.cuh for what it makes.
+// Backward, widths from 129 to 1,024: see narrow_bwd.cuh for what it makes.
 #pragma once
-#include "loss_narrow_bwd.cuh"
-#include "loss_wide.cuh"
+#include "loss/narrow_bwd.cuh"
+#include "loss/wide.cuh"
 
 template <class C>
 __device__ __forceinline__ void backward_wide(float* __restrict__ out, const Operand candidates, const Operand users,

@@ -2,10 +2,10 @@
 //
 // x, w and dy come as bf16 tiles (tiles.cu and linear_bwd_mask below); the three products are one template (gemm.cuh).
 // Letters: M x N is the product's shape, K what it sums over. The wrapper checks every length and passes padded widths.
-#include "common.cuh"
-#include "mma.cuh"
-#include "split.cuh"
-#include "gemm.cuh"
+#include "core/common.cuh"
+#include "core/mma.cuh"
+#include "core/split.cuh"
+#include "linear/gemm.cuh"
 
 // Blocks walk C in bands of 8 tile rows, down a band's columns first: neighbours share tiles of both operands in L2.
 struct Place {
