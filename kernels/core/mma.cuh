@@ -1,4 +1,4 @@
-// Tensor-core building blocks (sm_80 and newer): asynchronous copies to shared memory, ldmatrix, mma.sync m16n8k16.
+// Tensor-core building blocks (sm_80 and newer): ldmatrix, mma.sync m16n8k16.
 //
 // Fragments, for a warp's lane l, g = l / 4, t = l % 4 (PTX ISA, "Matrix fragments for mma.m16n8k16"):
 //   A (16 x 16, row): a[0] = A[g][2t..], a[1] = A[g + 8][2t..], a[2] = A[g][2t + 8..], a[3] = A[g + 8][2t + 8..]
@@ -6,21 +6,7 @@
 //   C (16 x 8):       c[0], c[1] = C[g][2t..], c[2], c[3] = C[g + 8][2t..]
 // Each u32 of A and B holds two neighbouring values of k, the lower k in the low half.
 #pragma once
-
-__device__ __forceinline__ u32 shared_address(const void* p) { return u32(__cvta_generic_to_shared(p)); }
-
-// 16 bytes, past L1; the last 16 - `bytes` become zero (`bytes` 0: nothing is read).
-__device__ __forceinline__ void copy_async(u32 to, const void* from, int bytes = 16) {
-    asm volatile("cp.async.cg.shared.global.L2::128B [%0], [%1], 16, %2;" ::"r"(to), "l"(from), "r"(bytes) : "memory");
-}
-
-__device__ __forceinline__ void copy_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
-
-// Waits until at most `PENDING` of this thread's newest groups are under way.
-template <int PENDING>
-__device__ __forceinline__ void copy_wait() {
-    asm volatile("cp.async.wait_group %0;" ::"n"(PENDING) : "memory");
-}
+#include "core/copy.cuh"
 
 // Four 8 x 8 matrices of 16-bit values; lane l gives the address of row l % 8 of matrix l / 8.
 __device__ __forceinline__ void load_matrices(u32 (&x)[4], u32 address) {
@@ -44,11 +30,4 @@ __device__ __forceinline__ void mma_bf16(float (&c)[4], const u32 (&a)[4], u32 b
                  "{%0, %1, %2, %3};"
                  : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
                  : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
-}
-
-// 2^x, flushing results below the normal range; -inf gives 0.
-__device__ __forceinline__ float exp2_fast(float x) {
-    float y;
-    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
-    return y;
 }

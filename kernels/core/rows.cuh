@@ -1,5 +1,17 @@
 // Rows of tables and matrices as a lane sees them: N neighbouring values, moved in one access where they are aligned.
 #pragma once
+#include "core/convert.cuh"
+
+// Storage types of tables.
+struct F32 {
+    typedef float Word;
+};
+struct Bf16 {
+    typedef u16 Word;
+};
+struct F16 {
+    typedef u16 Word;
+};
 
 // 16, 8, 4 or 2 bytes that no thread writes while the kernel runs (read-only cache).
 template <int BYTES>
@@ -81,70 +93,3 @@ private:
         return f16_to_f32(u16(i % 2 ? x[i / 2] >> 16 : x[i / 2]));
     }
 };
-
-// --- stochastic rounding: the host's bits (backend/cpu/embedding/stored.rs) ------------------------------------------
-// Rounds up with the probability of the part that is cut off. Finite values stay finite, NaN stays NaN.
-
-__device__ __forceinline__ u32 round_to(F32, float value, u32) { return __float_as_uint(value); }
-
-// Adds 16 random bits below the 16 that are kept.
-__device__ __forceinline__ u32 round_to(Bf16, float value, u32 bits) {
-    const u32 x = __float_as_uint(value);
-    const u32 rounded = (x + (bits & 0xffffu)) >> 16;
-    // Beyond the largest finite value there is only infinity.
-    const u32 finite = (rounded & 0x7fffu) >= 0x7f80u ? (rounded & 0x8000u) | 0x7f7fu : rounded;
-    const bool nan = (x & 0x7fffffffu) > 0x7f800000u;
-    const u32 special = x >> 16 | (nan ? 0x40u : 0u);
-    return (x & 0x7f800000u) == 0x7f800000u ? special : finite;
-}
-
-// 13 bits are cut off a normal number, one more for each power of two below 2^-14; 31 at most, and what lies lower
-// goes first.
-__device__ __forceinline__ u32 round_to(F16, float value, u32 bits) {
-    const u32 x = __float_as_uint(value);
-    const u32 exponent = (x >> 23) & 0xffu;
-    u32 mantissa = (x & 0x7fffffu) | (exponent > 0 ? 0x800000u : 0u);
-    const u32 raised = exponent > 1 ? exponent : 1;
-    const u32 below = raised < 113 ? 113 - raised : 0;
-    const u32 lower = below > 18 ? below - 18 : 0;
-    mantissa = lower > 31 ? 0 : mantissa >> (lower & 31);
-    const u32 cut = 13 + below - lower;
-    const u32 kept = (mantissa + (bits & ((1u << cut) - 1))) >> cut;
-    // A carry out of the mantissa moves the exponent by itself.
-    const u32 base = ((exponent > 113 ? exponent : 113) - 113) << 10;
-    const u32 magnitude = base + kept > 0x7bffu ? 0x7bffu : base + kept;
-    const u32 special = 0x7c00u | (x & 0x7fffffu ? 0x200u : 0u);
-    return ((x >> 16) & 0x8000u) | (exponent == 0xffu ? special : magnitude);
-}
-
-// The key of a row's random bits at one step.
-__device__ __forceinline__ u64 row_key(u64 run_key, u32 table, u32 row) {
-    return mix(run_key ^ (u64(table) << 32 | row));
-}
-
-// The bits of one column: the upper half of xorshift64*.
-__device__ __forceinline__ u32 column_bits(u64 key, u32 column) {
-    u64 state = key ^ (u64(column) + 1) * 0x9e3779b97f4a7c15ull;
-    state ^= state >> 12;
-    state ^= state << 25;
-    state ^= state >> 27;
-    return u32((state * 0x2545f4914f6cdd1dull) >> 32);
-}
-
-// Packs N stepped values from column `column` on; `key` is the row's.
-template <typename T, int N>
-__device__ __forceinline__ Packed<T, N> round_values(const float (&w)[N], u64 key, u32 column) {
-    Packed<T, N> out;
-    out.clear();
-#pragma unroll
-    for (int i = 0; i < N; ++i) {
-        const u32 bits = sizeof(typename T::Word) == 4 ? 0 : column_bits(key, column + i);
-        const u32 value = round_to(T(), w[i], bits);
-        if constexpr (sizeof(typename T::Word) == 4) {
-            out.x[i] = value;
-        } else {
-            out.x[i / 2] |= value << (i % 2 * 16);
-        }
-    }
-    return out;
-}

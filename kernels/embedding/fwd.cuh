@@ -1,11 +1,9 @@
 // Lookups. A group of `lanes` threads (a power of two from 4 to 32) makes one row of out; a lane holds N neighbouring
 // values of a table row, one load.
 #pragma once
-
-// The offender at the lowest position: position << 32 | value; all ones while there is none.
-__device__ __forceinline__ void report(u64* status, u64 position, u32 value) {
-    atomicMin(status, position << 32 | value);
-}
+#include "core/rows.cuh"
+#include "core/status.cuh"
+#include "embedding/arguments.cuh"
 
 __device__ __forceinline__ void emit(float* to, float4 x, bool add) {
     if (add) {
@@ -63,13 +61,15 @@ __device__ __forceinline__ void emit_values(float* to, const float (&x)[N], u32 
     }
 }
 
-// out row r = table row ids[r]. out: rows x dim, element (r, c) at out[r stride + c]; rows of table and out are 16-byte
-// aligned and dim a multiple of N. The wrapper checks the lengths; an id that is not below `table_rows` is reported
-// and gives zeros. A warp takes two rows a group: one load for their ids, both rows in flight.
+// out row r = table row ids[r]. Rows of table and out are 16-byte aligned and dim a multiple of N. The wrapper checks
+// the lengths; an id that is not below `table_rows` is reported and gives zeros. A warp takes two rows a group: one load
+// for their ids, both rows in flight.
 template <typename T, int N>
-__device__ __forceinline__ void gather_rows(float* __restrict__ out, const typename T::Word* __restrict__ table,
-                                            const u32* __restrict__ ids, u64* __restrict__ status, u64 rows,
-                                            u32 table_rows, u32 dim, u64 stride, u32 log_lanes) {
+__device__ __forceinline__ void gather_rows(const RowsForwardArgs& args) {
+    float* out = args.out;
+    const auto* table = static_cast<const typename T::Word*>(args.table);
+    const u64 rows = args.rows, stride = args.stride;
+    const u32 table_rows = args.table_rows, dim = args.dim, log_lanes = args.log_lanes;
     constexpr int FLIGHT = 2;
     const u32 lane = threadIdx.x % WARP, groups = WARP >> log_lanes;
     const u32 batch = groups * FLIGHT;
@@ -79,8 +79,8 @@ __device__ __forceinline__ void gather_rows(float* __restrict__ out, const typen
     const u32 count = rows - first < batch ? u32(rows - first) : batch;
     u32 mine = 0xffffffffu;
     if (lane < count) {
-        mine = ids[first + lane];
-        if (mine >= table_rows) report(status, first + lane, mine);
+        mine = __ldg(args.ids + first + lane);
+        if (mine >= table_rows) report(args.status, first + lane, mine);
     }
     const u32 group = lane >> log_lanes, sub = lane & ((1u << log_lanes) - 1);
     out += first * stride;
@@ -102,24 +102,26 @@ __device__ __forceinline__ void gather_rows(float* __restrict__ out, const typen
 }
 
 // out row r = the sum over l from offsets[r] to offsets[r + 1] of weights[l] table[ids[l]]; without weights their mean
-// (0 for an empty bag); without offsets l is r alone. Sums run in the order of l, in fp32. Other arguments and checks
-// as for gather_rows; N 1 asks for no alignment. Offsets that go back or past `lookups` are cut off and reported, as
+// (0 for an empty bag); without offsets l is r alone. Sums run in the order of l, in fp32. Other checks as for
+// gather_rows; N 1 asks for no alignment. Offsets that go back or past `lookups` are cut off and reported, as
 // position 2^31 + r.
 template <typename T, int N>
-__device__ __forceinline__ void pool_rows(float* __restrict__ out, const typename T::Word* __restrict__ table,
-                                          const u32* __restrict__ ids, const u32* __restrict__ offsets,
-                                          const float* __restrict__ weights, u64* __restrict__ status, u64 rows,
-                                          u32 lookups, u32 table_rows, u32 dim, u64 stride, u32 log_lanes, bool add) {
+__device__ __forceinline__ void pool_rows(const BagForwardArgs& args) {
+    const auto* table = static_cast<const typename T::Word*>(args.table);
+    const u32 *ids = args.ids, *offsets = args.offsets;
+    const float* weights = args.weights;
+    const u32 lookups = args.lookups, table_rows = args.table_rows, dim = args.dim, log_lanes = args.log_lanes;
     constexpr int FLIGHT = sizeof(Packed<T, N>) == 16 ? 2 : 4;
     const u32 lanes = 1u << log_lanes, sub = threadIdx.x & (lanes - 1);
     const u32 mask = lanes == WARP ? FULL : ((1u << lanes) - 1) << (threadIdx.x % WARP & ~(lanes - 1));
-    const u64 row = (u64(blockIdx.x) * blockDim.x + threadIdx.x) >> log_lanes;
-    if (row >= rows) return;
-    u32 from = u32(row), to = from + 1;
+    // Less than 2^31 rows: the wrapper checks.
+    const u32 row = u32((u64(blockIdx.x) * blockDim.x + threadIdx.x) >> log_lanes);
+    if (row >= args.rows) return;
+    u32 from = row, to = from + 1;
     if (offsets) {
         from = offsets[row], to = offsets[row + 1];
         if (from > to || to > lookups) {
-            if (sub == 0) report(status, 0x80000000u + row, to);
+            if (sub == 0) report(args.status, 0x80000000u + u64(row), to);
             to = to < lookups ? to : lookups;
             from = from < to ? from : to;
         }
@@ -137,7 +139,7 @@ __device__ __forceinline__ void pool_rows(float* __restrict__ out, const typenam
             if (l + sub < to) {
                 mine = ids[l + sub];
                 if (weights) weight = weights[l + sub];
-                if (mine >= table_rows) report(status, l + sub, mine);
+                if (mine >= table_rows) report(args.status, l + sub, mine);
             }
             const u32 count = to - l < lanes ? to - l : lanes;
             for (u32 j = 0; j < count; j += FLIGHT) {
@@ -158,6 +160,6 @@ __device__ __forceinline__ void pool_rows(float* __restrict__ out, const typenam
         }
 #pragma unroll
         for (int i = 0; i < N; ++i) sum[i] = __fmul_rn(sum[i], factor);
-        emit_values<N>(out + row * stride, sum, column, dim, add, mask);
+        emit_values<N>(args.out + u64(row) * args.stride, sum, column, dim, args.add, mask);
     }
 }

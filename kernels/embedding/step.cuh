@@ -5,18 +5,14 @@
 // straddles chunks leaves one partial sum a chunk, and step_straddling, one group for each such run, adds them in
 // order. No atomics on values, no waiting between blocks, and the host's order of adding.
 #pragma once
+#include "core/reduce.cuh"
+#include "core/rounding.cuh"
+#include "core/status.cuh"
+#include "embedding/arguments.cuh"
+#include "optim/rule.cuh"
 
 #define CHUNK 32
 #define NOTHING 0xffffffffu
-
-// Gradient matrices, their rows numbered through: row p is that of the last matrix whose `first` is not above p.
-// Matrices that are not there have `first` NOTHING.
-struct Gradients {
-    const float* data[8];
-    u32 stride[8];
-    u32 first[8];
-    u32 rows;
-};
 
 __device__ __forceinline__ const float* gradient_row(const Gradients& g, u32 position) {
     const float* data = g.data[0];
@@ -27,16 +23,6 @@ __device__ __forceinline__ const float* gradient_row(const Gradients& g, u32 pos
     }
     return data + u64(position - first) * stride;
 }
-
-// What steps need of a table: V x dim values, the optimizer's states, and the bits for rounding.
-template <typename T>
-struct Target {
-    typename T::Word* table;
-    // Adagrad: V x dim; row-wise Adagrad: V; Adam: V x dim each.
-    float *state1, *state2;
-    u64 run_key;
-    u32 number, rows, dim;
-};
 
 // The lanes of a group: those of one warp, or all of a block where a row takes more.
 struct Group {
@@ -64,7 +50,7 @@ struct Group {
 
     // The sum over the whole row, in one order.
     __device__ __forceinline__ float sum(float x) const {
-        for (u32 step = width / 2; step > 0; step /= 2) x += __shfl_xor_sync(mask, x, step);
+        x = group_sum(x, width, mask);
         if (block) {
             __shared__ float sums[WARP];
             // What was read last time was read.
@@ -85,10 +71,15 @@ struct Loaded {
     Packed<F32, N> m, v;
 };
 
+template <typename T>
+__device__ __forceinline__ typename T::Word* table_of(const Target& to) {
+    return static_cast<typename T::Word*>(to.table);
+}
+
 template <typename T, int N>
-__device__ __forceinline__ void load_row(Loaded<T, N>& x, const Target<T>& to, int kind, u32 row, u32 column) {
+__device__ __forceinline__ void load_row(Loaded<T, N>& x, const Target& to, int kind, u32 row, u32 column) {
     const u64 at = u64(row) * to.dim + column;
-    x.w.load(to.table + at);
+    x.w.load(table_of<T>(to) + at);
     if (kind == ADAGRAD || kind == ADAM) x.m.load(to.state1 + at);
     if (kind == ADAM) x.v.load(to.state2 + at);
 }
@@ -96,7 +87,7 @@ __device__ __forceinline__ void load_row(Loaded<T, N>& x, const Target<T>& to, i
 // Steps a lane's part of a row (none where `here` is false, but it takes part in the row's sum). `rowwise` is the row's
 // state for row-wise Adagrad.
 template <typename T, int N>
-__device__ __forceinline__ void step_row(Loaded<T, N>& x, const Target<T>& to, const Rule& rule, int kind,
+__device__ __forceinline__ void step_row(Loaded<T, N>& x, const Target& to, const Rule& rule, int kind,
                                          const float (&gradient)[N], float rowwise, u32 row, u32 column, bool here,
                                          const Group& group) {
     float rate = 0.0f;
@@ -127,7 +118,7 @@ __device__ __forceinline__ void step_row(Loaded<T, N>& x, const Target<T>& to, c
     if (kind == ADAGRAD || kind == ADAM) x.m.store(to.state1 + at);
     if (kind == ADAM) x.v.store(to.state2 + at);
     const u64 key = sizeof(typename T::Word) == 4 ? 0 : row_key(to.run_key, to.number, row);
-    round_values<T, N>(w, key, column).store(to.table + at);
+    round_values<T, N>(w, key, column).store(table_of<T>(to) + at);
 }
 
 // The last run that starts at or before position p, and where it starts. starts[0] counts as 0.
@@ -179,19 +170,22 @@ __device__ __forceinline__ u32 run_ends(const u32* __restrict__ unique, const u3
 }
 
 // table[unique[u]] steps by the sum over p from starts[u] to starts[u + 1] of scales[p] gradient(positions[p]). KIND -1
-// takes the optimizer from `kind`; N 4 needs rows aligned to 16 bytes (8 for 16-bit tables), N 1 nothing.
+// takes the optimizer from the rule; N 4 needs rows aligned to 16 bytes (8 for 16-bit tables), N 1 nothing.
 // partials: chunks x 2 x dim, a head and a tail for each chunk; straddling: for each chunk the run that starts in it
 // and ends in a later one, or NOTHING. The wrapper checks the lengths, `lookups` <= 2^31 and 1 <= uniques <= lookups;
 // rows, positions and the order of the plan are checked here and reported: a row of `unique` as position 2^31 + u.
 template <typename T, int N, int KIND>
-__device__ __forceinline__ void step_chunks(const Target<T>& to, const Gradients& gradients, const Rule& rule,
-                                            int kind, const u32* __restrict__ unique, const u32* __restrict__ starts,
-                                            const u32* __restrict__ positions, const float* __restrict__ scales,
-                                            float* __restrict__ partials, u32* __restrict__ straddling,
-                                            u64* __restrict__ status, u32 uniques, u32 lookups, u32 log_lanes) {
+__device__ __forceinline__ void step_chunks(const StepChunksArgs& args) {
     // Positions in flight: 48 to 64 bytes a lane, so that 16 warps already keep a multiprocessor busy.
     constexpr int FLIGHT = KIND == SGD || KIND == ROWWISE ? 2 : 1;
-    if (KIND >= 0) kind = KIND;
+    const Target to = args.target;
+    const Rule rule = args.rule;
+    const int kind = KIND >= 0 ? KIND : int(rule.kind);
+    const u32 *unique = args.unique, *starts = args.starts, *positions = args.positions;
+    const float* scales = args.scales;
+    float* partials = args.partials;
+    u64* status = args.status;
+    const u32 uniques = args.uniques, lookups = args.lookups, log_lanes = to.log_lanes;
     const u32 chunk = u32((u64(blockIdx.x) * blockDim.x + threadIdx.x) >> log_lanes);
     const u32 p0 = chunk * CHUNK;
     if (p0 >= lookups) return;
@@ -208,7 +202,7 @@ __device__ __forceinline__ void step_chunks(const Target<T>& to, const Gradients
         if (p0 + count == lookups && (tail || starts[uniques] != lookups || starts[0] != 0)) {
             report(status, 0x80000000u + u64(uniques), starts[uniques]);
         }
-        straddling[chunk] = tail && (ends != 0 || !head) ? run + __popc(ends) : NOTHING;
+        args.straddling[chunk] = tail && (ends != 0 || !head) ? run + __popc(ends) : NOTHING;
     }
     float sum[N];
 #pragma unroll
@@ -223,13 +217,13 @@ __device__ __forceinline__ void step_chunks(const Target<T>& to, const Gradients
         const u32 before = __popc(ends & ((1u << (mine % CHUNK)) - 1));
         const u32 known = group.from(rows, before % group.width);
         if (mine < count) {
-            const u32 position = positions[p0 + mine];
-            if (position < gradients.rows) {
-                gradient = gradient_row(gradients, position);
+            const u32 position = __ldg(positions + p0 + mine);
+            if (position < args.gradient_rows) {
+                gradient = gradient_row(args.gradients, position);
             } else {
                 report(status, p0 + mine, position);
             }
-            if (scales) scale = scales[p0 + mine];
+            if (scales) scale = __ldg(scales + p0 + mine);
             if ((ends >> mine & 1) && (before > 0 || !head)) {
                 row = before < group.width ? known : unique[run + before];
                 if (row >= to.rows) row = NOTHING;
@@ -277,16 +271,19 @@ __device__ __forceinline__ void step_chunks(const Target<T>& to, const Gradients
 
 // Adds the partial sums of the run that starts in a group's chunk and ends in a later one, in order, and steps its row.
 template <typename T, int N>
-__device__ __forceinline__ void step_straddling(const Target<T>& to, const Rule& rule, int kind,
-                                                const u32* __restrict__ unique, const u32* __restrict__ starts,
-                                                const float* __restrict__ partials,
-                                                const u32* __restrict__ straddling, u32 lookups, u32 log_lanes) {
+__device__ __forceinline__ void step_straddling(const StepStraddlingArgs& args) {
     constexpr int FLIGHT = 4;
+    const Target to = args.target;
+    const Rule rule = args.rule;
+    const int kind = rule.kind;
+    const u32* starts = args.starts;
+    const float* partials = args.partials;
+    const u32 lookups = args.lookups, log_lanes = to.log_lanes;
     const u32 chunk = u32((u64(blockIdx.x) * blockDim.x + threadIdx.x) >> log_lanes);
     if (chunk * CHUNK >= lookups) return;
-    const u32 run = straddling[chunk];
+    const u32 run = args.straddling[chunk];
     if (run == NOTHING) return;
-    const u32 row = unique[run], end = starts[run + 1] < lookups ? starts[run + 1] : lookups;
+    const u32 row = args.unique[run], end = starts[run + 1] < lookups ? starts[run + 1] : lookups;
     // Reported by step_chunks.
     if (row >= to.rows || end <= chunk * CHUNK) return;
     const Group group(log_lanes);

@@ -6,54 +6,19 @@
 // second is turned on the way to the registers (ldmatrix.trans). Every element of C is summed over ascending k whatever
 // the tile, so results do not depend on BM.
 //
-// Precise products: a = a_hi + a_lo, likewise b; a_hi b_lo + a_lo b_hi + a_hi b_hi.
+// Precise products: a = a_hi + a_lo, likewise b; a step of k adds a_hi b_lo, then a_hi b_hi, then a_lo b_hi.
 #pragma once
+#include "core/mma.cuh"
+#include "core/tile.cuh"
+#include "linear/arguments.cuh"
 
 enum { ALONG = 0, DOWN = 1 };
 enum { GEMM_THREADS = 128, GEMM_BN = 64, STAGES = 3 };
 
-// One operand. `lo` is null where products are not precise.
-struct Operand {
-    const u16* hi;
-    const u16* lo;
-    u32 rows, width;
-};
-
-// ROWS x COLS bf16 in shared memory. 16-byte chunks are permuted within 128 bytes so that the 8 rows of an ldmatrix,
-// and the chunks that 8 neighbouring threads copy, fall in different banks.
-template <int ROWS, int COLS>
-struct Tile {
-    enum { CHUNKS = COLS / 8, BYTES = ROWS * COLS * 2 };
-    static_assert(CHUNKS == 4 || CHUNKS % 8 == 0, "the permutation is made for 64 bytes or whole 128 bytes");
-    static_assert(GEMM_THREADS % CHUNKS == 0 && ROWS * CHUNKS % GEMM_THREADS == 0, "threads copy as many chunks");
-
-    static __device__ __forceinline__ u32 offset(u32 row, u32 chunk) {
-        const u32 turn = CHUNKS == 4 ? row >> 1 & 3 : row & 7;
-        return (row * CHUNKS + (chunk ^ turn)) * 16;
-    }
-
-    // Copies rows `row`.. and columns `col`.. of x; what lies outside of it becomes zero.
-    static __device__ __forceinline__ void fetch(u32 to, const u16* x, u32 rows, u32 width, u32 row, u32 col) {
-        // A thread's chunks lie STEP rows apart in one column: the permutation is the same for all.
-        enum { STEP = GEMM_THREADS / CHUNKS };
-        static_assert(STEP % 8 == 0, "the permutation repeats after 8 rows");
-        const u32 r = threadIdx.x / CHUNKS, chunk = threadIdx.x % CHUNKS;
-        to += offset(r, chunk);
-        row += r, col += chunk * 8;
-        const u16* from = x + u64(row) * width + col;
-#pragma unroll
-        for (int i = 0; i < ROWS / STEP; ++i) {
-            const bool inside = row + i * STEP < rows && col < width;
-            copy_async(to + i * GEMM_THREADS * 16, inside ? from : x, inside ? 16 : 0);
-            from += u64(STEP) * width;
-        }
-    }
-};
-
 // An operand's tiles of MN (rows of A or of B^T) x BK, and how fragments come out of them.
 template <int ORDER, int MN, int BK>
 struct Side {
-    typedef Tile<ORDER == ALONG ? MN : BK, ORDER == ALONG ? BK : MN> T;
+    typedef Tile<ORDER == ALONG ? MN : BK, ORDER == ALONG ? BK : MN, GEMM_THREADS> T;
 
     static __device__ __forceinline__ void fetch(u32 to, const u16* x, const Operand& of, u32 mn, u32 k) {
         T::fetch(to, x, of.rows, of.width, ORDER == ALONG ? mn : k, ORDER == ALONG ? k : mn);

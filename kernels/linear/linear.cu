@@ -1,9 +1,7 @@
 // Linear layers: y = x w^T + b, and the gradients dx = dy w, dw = dy^T x, db = the columns of dy summed.
 //
-// x, w and dy come as bf16 tiles (tiles.cu and linear_bwd_mask below); the three products are one template (gemm.cuh).
+// x, w and dy come as bf16 tiles (tiles/tiles.cu, and linear_bwd_mask below); the three products are one template.
 // Letters: M x N is the product's shape, K what it sums over. The wrapper checks every length and passes padded widths.
-#include "core/common.cuh"
-#include "core/mma.cuh"
 #include "core/split.cuh"
 #include "linear/gemm.cuh"
 
@@ -17,29 +15,22 @@ struct Place {
     }
 };
 
-// Grid: tiles of C, in one row; z: splits of K, each `k_split` long (a multiple of 64), which write to
-// c + z * c_split. C is m x n, summed over k.
+// Grid: tiles of C, in one row; z: splits of K.
 template <int A_ORDER, int B_ORDER, int BM, bool PRECISE>
-__device__ __forceinline__ void product(float* c, u64 c_stride, u64 c_split, const u16* a_hi, const u16* a_lo,
-                                        u32 a_width, const u16* b_hi, const u16* b_lo, u32 b_width, const float* bias,
-                                        u32 relu, u32 m, u32 n, u32 k, u32 k_split) {
+__device__ __forceinline__ void product(const ProductArgs& args) {
+    const u32 m = args.m, n = args.n, k = args.k;
     const Place at(blockIdx.x, (m + BM - 1) / BM, (n + GEMM_BN - 1) / GEMM_BN);
-    const Operand a = {a_hi, a_lo, A_ORDER == ALONG ? m : k, a_width};
-    const Operand b = {b_hi, b_lo, B_ORDER == ALONG ? n : k, b_width};
-    const Result to = {c + blockIdx.z * c_split, c_stride, bias, relu};
-    const u32 first = blockIdx.z * k_split, end = min(k, first + k_split);
-    GemmTile<A_ORDER, B_ORDER, BM, PRECISE>::run(a, b, to, at.m * BM, at.n * GEMM_BN, m, n, first, end);
+    const Result to = {args.c + blockIdx.z * args.c_split, args.c_stride, args.bias, args.relu};
+    const u32 first = blockIdx.z * args.k_split, end = min(k, first + args.k_split);
+    GemmTile<A_ORDER, B_ORDER, BM, PRECISE>::run(args.a, args.b, to, at.m * BM, at.n * GEMM_BN, m, n, first, end);
 }
 
 // 72 KB (BM 128) and 48 KB (BM 64) of dynamic shared memory: two and three blocks on an sm_80 (163 KB), three and four
 // on an sm_90 (227 KB).
-#define PRODUCT(NAME, A_ORDER, B_ORDER, BM, PRECISE)                                                                   \
-    extern "C" __global__ void __launch_bounds__(GEMM_THREADS, BM == 128 ? 2 : 3)                                      \
-        NAME(float* __restrict__ c, u64 c_stride, u64 c_split, const u16* __restrict__ a_hi,                           \
-             const u16* __restrict__ a_lo, u32 a_width, const u16* __restrict__ b_hi, const u16* __restrict__ b_lo,    \
-             u32 b_width, const float* __restrict__ bias, u32 relu, u32 m, u32 n, u32 k, u32 k_split) {                \
-        product<A_ORDER, B_ORDER, BM, PRECISE>(c, c_stride, c_split, a_hi, a_lo, a_width, b_hi, b_lo, b_width, bias,   \
-                                               relu, m, n, k, k_split);                                                \
+#define PRODUCT(NAME, A_ORDER, B_ORDER, BM, PRECISE)                                                           \
+    extern "C" __global__ void __launch_bounds__(GEMM_THREADS, BM == 128 ? 2 : 3)                              \
+        NAME(const __grid_constant__ ProductArgs args) {                                                       \
+        product<A_ORDER, B_ORDER, BM, PRECISE>(args);                                                          \
     }
 #define PRODUCTS(OP, A_ORDER, B_ORDER)                   \
     PRODUCT(OP##_bf16_64, A_ORDER, B_ORDER, 64, false)   \
@@ -60,15 +51,17 @@ PRODUCTS(linear_bwd_w, DOWN, DOWN)
 // A block: `lanes` threads across (a power of two), 256 / lanes down, each with 4 columns: neighbours where rows begin
 // on 16 bytes, else `lanes` apart, so that a warp touches whole sectors either way. hi, lo: rows x width, columns
 // `cols` and on zero; lo may be null. Grid: chunks of rows, then blocks of 4 `lanes` columns.
-extern "C" __global__ void __launch_bounds__(256)
-    linear_bwd_mask(u16* __restrict__ hi, u16* __restrict__ lo, float* __restrict__ parts, float* __restrict__ dy,
-                    const float* __restrict__ y, u64 dy_stride, u64 y_stride, u32 rows, u32 cols, u32 width, u32 chunk,
-                    u32 lanes) {
+extern "C" __global__ void __launch_bounds__(256) linear_bwd_mask(const __grid_constant__ MaskArgs args) {
+    u16 *hi = args.hi, *lo = args.lo;
+    float* dy = args.dy;
+    const float* y = args.y;
+    const u64 dy_stride = args.dy_stride, y_stride = args.y_stride;
+    const u32 cols = args.cols, width = args.width, lanes = args.lanes;
     __shared__ float4 sums[256];
     const u32 x = threadIdx.x & (lanes - 1), down = blockDim.x / lanes, z = threadIdx.x / lanes;
     const bool vector = ((u64(dy) | dy_stride * 4 | u64(y) | y_stride * 4) & 15) == 0;
     const u32 first = blockIdx.y * lanes * 4 + (vector ? x * 4 : x), step = vector ? 1 : lanes;
-    const u32 from = blockIdx.x * chunk, to = min(rows, from + chunk);
+    const u32 from = blockIdx.x * args.chunk, to = min(args.rows, from + args.chunk);
     float4 sum = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
     if (vector && first + 4 <= cols) {
 #pragma unroll 2
@@ -76,7 +69,7 @@ extern "C" __global__ void __launch_bounds__(256)
             float4* at = reinterpret_cast<float4*>(dy + r * dy_stride + first);
             float4 d = *at;
             if (y) {
-                const float4 v = *reinterpret_cast<const float4*>(y + r * y_stride + first);
+                const float4 v = __ldg(reinterpret_cast<const float4*>(y + r * y_stride + first));
                 d.x = v.x <= 0.0f ? 0.0f : d.x, d.y = v.y <= 0.0f ? 0.0f : d.y;
                 d.z = v.z <= 0.0f ? 0.0f : d.z, d.w = v.w <= 0.0f ? 0.0f : d.w;
                 *at = d;
@@ -96,7 +89,7 @@ extern "C" __global__ void __launch_bounds__(256)
                     float* at = dy + r * dy_stride + col;
                     d = *at;
                     if (y) {
-                        d = y[r * y_stride + col] <= 0.0f ? 0.0f : d;
+                        d = __ldg(y + r * y_stride + col) <= 0.0f ? 0.0f : d;
                         *at = d;
                     }
                 }
@@ -116,7 +109,7 @@ extern "C" __global__ void __launch_bounds__(256)
         }
     }
     if (z > 0) return;
-    float* out = parts + u64(blockIdx.x) * width;
+    float* out = args.parts + u64(blockIdx.x) * width;
     if (vector && first + 4 <= cols) {
         *reinterpret_cast<float4*>(out + first) = sum;
         return;
@@ -129,18 +122,18 @@ extern "C" __global__ void __launch_bounds__(256)
     }
 }
 
-// to[r][c] = the sum over p of parts[p][r][c]. to: rows x cols; parts: count x rows x width, width a multiple of 4.
-// A block: 32 threads across, each with 4 neighbours; 8 down, each with an eighth of the parts, ascending. The eighths
-// are added in order: the order depends on `count` alone.
-extern "C" __global__ void __launch_bounds__(256)
-    linear_sum(float* __restrict__ to, const float* __restrict__ parts, u32 count, u32 rows, u32 cols, u32 width) {
+// width is a multiple of 4. A block: 32 threads across, each with 4 neighbours; 8 down, each with an eighth of the
+// parts, ascending. The eighths are added in order: the order depends on `count` alone.
+extern "C" __global__ void __launch_bounds__(256) linear_sum(const __grid_constant__ SumArgs args) {
+    float* to = args.to;
+    const u32 count = args.count, rows = args.rows, cols = args.cols, width = args.width;
     __shared__ float4 sums[256];
     const u32 groups = (cols + 3) / 4, z = threadIdx.x / WARP, eighth = (count + 7) / 8;
     const u64 at = u64(blockIdx.x) * WARP + threadIdx.x % WARP;
     const u64 row = at / groups;
     const u32 col = u32(at - row * groups) * 4;
     const bool there = row < rows;
-    const float* from = parts + row * width + col;
+    const float* from = args.parts + row * width + col;
     const u64 step = u64(rows) * width;
     float4 sum = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
     const u32 end = there ? min(count, (z + 1) * eighth) : 0;

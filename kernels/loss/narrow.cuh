@@ -4,7 +4,7 @@
 // from accumulators to the next product's fragments without leaving the registers. The tiles come by asynchronous
 // copies, STAGES - 1 ahead, with one barrier a tile.
 #pragma once
-#include "loss/tile.cuh"
+#include "loss/common.cuh"
 
 template <int DP_, int RT_, int BN_, int STAGES_, bool LO_, bool KEEP_>
 struct Narrow {
@@ -24,6 +24,18 @@ struct Narrow {
         ROWS_BYTES = BM * DP * 2 * PARTS,
         TILE_BYTES = BN * DP * 2 * PARTS,
     };
+    typedef Tile<BM, DP, THREADS> Rows;
+    typedef Tile<BN, DP, THREADS> Columns;
+
+    // Starts the copy of a block's rows, and of a tile of columns; `first` is the first of either.
+    static __device__ __forceinline__ void fetch_rows(u32 to, const Operand& x, u32 first) {
+        Rows::fetch(to, x.hi, x.rows, DP, first, 0);
+        if (LO) Rows::fetch(to + Rows::BYTES, x.lo, x.rows, DP, first, 0);
+    }
+    static __device__ __forceinline__ void fetch_columns(u32 to, const Operand& x, u32 first) {
+        Columns::fetch(to, x.hi, x.rows, DP, first, 0);
+        if (LO) Columns::fetch(to + Columns::BYTES, x.lo, x.rows, DP, first, 0);
+    }
 };
 
 // The scores of a warp's rows against a tile, and the rows themselves.
@@ -42,7 +54,7 @@ struct Scores {
 
     __device__ __forceinline__ void fragment(u32 (&a)[4], int part, int tile, int step) {
         load_matrices(a, rows + part * (C::BM * C::DP * 2) + tile * (16 * C::DP * 2) +
-                             place<C::DP>(row_of(), 2 * step + chunk_of()));
+                             C::Rows::offset(row_of(), 2 * step + chunk_of()));
     }
 
     // Once the rows are there.
@@ -79,7 +91,7 @@ struct Scores {
                         fragment(a[part][m], part, m, step);
                     }
                 }
-            const u32 at = tile + place<C::DP>(column_of(), 2 * step + step_of());
+            const u32 at = tile + C::Columns::offset(column_of(), 2 * step + step_of());
 #pragma unroll
             for (int n = 0; n < C::BN / 16; ++n) {
                 u32 hi[4], lo[4];
@@ -110,7 +122,7 @@ struct Scores {
                 probability_fragment<C::LO>(p[m], p_lo[m], s[m][2 * step], s[m][2 * step + 1]);
 #pragma unroll
             for (int n = 0; n < C::DP / 16; ++n) {
-                const u32 at = tile + step * (16 * C::DP * 2) + place<C::DP>(row_of(), 2 * n + chunk_of());
+                const u32 at = tile + step * (16 * C::DP * 2) + C::Columns::offset(row_of(), 2 * n + chunk_of());
                 u32 hi[4], lo[4];
                 load_matrices_transposed(hi, at);
                 if (C::LO) load_matrices_transposed(lo, at + C::BN * C::DP * 2);

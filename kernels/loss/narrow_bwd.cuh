@@ -1,15 +1,8 @@
 // Backward, widths up to 128: rows are candidates, columns are users, whose sums are known by now. The derivative by a
-// score is p_ij = e^(score_ij) / sum_i * weight_i * scale, at the positive -gap_i; dV = p^T U. No maximum, no rescaling.
+// score is p_ij = e^(score_ij) / sum_i * weight_i * scale, at the positive -gap_i; dV = p^T U. No maximum, no
+// rescaling.
 #pragma once
 #include "loss/narrow.cuh"
-
-// What the backward kernels know of each user, padded to whole tiles: written by loss_finish.
-struct UserTerms {
-    const float* offset;   // log2 of the sum, less log2 of weight x scale; +inf where nothing counts
-    const float* gap;      // what the positive's derivative is, negated
-    const u32* positives;
-    const u32* ids;
-};
 
 template <class C>
 struct NarrowBackward {
@@ -56,10 +49,13 @@ struct NarrowBackward {
 };
 
 template <class C>
-__device__ __forceinline__ void backward_narrow(float* __restrict__ out, const Operand candidates, const Operand users,
-                                                const float* __restrict__ bias2, const u32* __restrict__ candidate_ids,
-                                                const UserTerms terms, const MaskedLists masked,
-                                                const LossCall* __restrict__ call, u32 dim, u32 split_tiles) {
+__device__ __forceinline__ void backward_narrow(const LossBackwardArgs& args) {
+    const Operand candidates = args.candidates, users = args.users;
+    const UserTerms terms = args.terms;
+    const MaskedLists masked = args.masked;
+    const float* bias2 = args.bias2;
+    const u32* candidate_ids = args.candidate_ids;
+    const u32 dim = args.dim;
     extern __shared__ __align__(128) unsigned char shared[];
     const u32 base = shared_address(shared);
     constexpr u32 VALUES = C::ROWS_BYTES + C::STAGES * C::TILE_BYTES;
@@ -69,18 +65,16 @@ __device__ __forceinline__ void backward_narrow(float* __restrict__ out, const O
     const u32 warp = threadIdx.x / WARP, lane = threadIdx.x % WARP;
     const u64 rows = candidates.rows, first_row = u64(blockIdx.x) * C::BM, warp_row = first_row + warp * C::WARP_ROWS;
     const u32 tiles = u32((users.rows + C::BN - 1) / C::BN);
-    const u32 from = blockIdx.y * split_tiles;
+    const u32 from = blockIdx.y * args.split_tiles;
     // Without any weight nothing is derived: not even NaN passes.
-    const u32 to = call->zero ? from : min(tiles, from + split_tiles);
+    const u32 to = args.call->zero ? from : min(tiles, from + args.split_tiles);
     const bool has_ids = candidate_ids != nullptr;
 
     auto fetch = [&](u32 tile) {
         if (tile < to) {
             const u32 stage = (tile - from) % C::STAGES;
-            const u32 at = base + C::ROWS_BYTES + stage * C::TILE_BYTES, values = base + VALUES + stage * STAGE_VALUES;
-            const u64 column = u64(tile) * C::BN;
-            copy_tile<C::DP, C::BN, C::THREADS>(at, users.hi, column, users.rows);
-            if (C::LO) copy_tile<C::DP, C::BN, C::THREADS>(at + C::BN * C::DP * 2, users.lo, column, users.rows);
+            const u32 values = base + VALUES + stage * STAGE_VALUES, column = tile * C::BN;
+            C::fetch_columns(base + C::ROWS_BYTES + stage * C::TILE_BYTES, users, column);
             copy_values<C::BN, 0>(values, terms.offset, column);
             copy_values<C::BN, 32>(values + C::BN * 4, terms.gap, column);
             copy_values<C::BN, 64>(values + C::BN * 8, terms.positives, column);
@@ -114,8 +108,7 @@ __device__ __forceinline__ void backward_narrow(float* __restrict__ out, const O
         }
     };
 
-    copy_tile<C::DP, C::BM, C::THREADS>(base, candidates.hi, first_row, rows);
-    if (C::LO) copy_tile<C::DP, C::BM, C::THREADS>(base + C::BM * C::DP * 2, candidates.lo, first_row, rows);
+    C::fetch_rows(base, candidates, u32(first_row));
 #pragma unroll
     for (int i = 0; i < C::STAGES - 1; ++i) fetch(from + i);
     fill(from);
@@ -135,7 +128,7 @@ __device__ __forceinline__ void backward_narrow(float* __restrict__ out, const O
 #pragma unroll
             for (int i = 0; i < 4; ++i) x.o[m][n][i] = 0.0f;
     }
-    const float scale2 = call->scale2;
+    const float scale2 = args.call->scale2;
 
     for (u32 tile = from; tile < to; ++tile) {
         copy_wait<C::STAGES - 2>();
@@ -170,7 +163,7 @@ __device__ __forceinline__ void backward_narrow(float* __restrict__ out, const O
         for (int h = 0; h < 2; ++h) {
             const u64 row = warp_row + x.row_of(m, h);
             if (row >= rows) continue;
-            float* to_row = out + (u64(blockIdx.y) * rows + row) * dim;
+            float* to_row = args.out + (u64(blockIdx.y) * rows + row) * dim;
 #pragma unroll
             for (int n = 0; n < C::DP / 8; ++n)
                 store_pair(to_row, n * 8 + x.column_of(), dim, x.o[m][n][2 * h], x.o[m][n][2 * h + 1]);
@@ -178,14 +171,8 @@ __device__ __forceinline__ void backward_narrow(float* __restrict__ out, const O
 }
 
 // One entry point: its shape by width and precision, its name, blocks to an SM.
-#define LOSS_BACKWARD(NAME, BLOCKS, ...)                                                                               \
-    extern "C" __global__ void __launch_bounds__(128, BLOCKS)                                                          \
-        NAME(float* out, const u16* candidates_hi, const u16* candidates_lo, const u16* users_hi, const u16* users_lo, \
-             const float* bias2, const u32* candidate_ids, const float* offset, const float* gap,                      \
-             const u32* positives, const u32* user_ids, const uint2* spans, const u32* masked, const LossCall* call,   \
-             u64 columns, u64 rows, u32 dim, u32 split_tiles) {                                                        \
-        backward_narrow<Narrow<__VA_ARGS__>>(out, Operand{candidates_hi, candidates_lo, columns},                      \
-                                             Operand{users_hi, users_lo, rows}, bias2, candidate_ids,                  \
-                                             UserTerms{offset, gap, positives, user_ids}, MaskedLists{spans, masked},  \
-                                             call, dim, split_tiles);                                                  \
+#define LOSS_BACKWARD(NAME, BLOCKS, ...)                                                                       \
+    extern "C" __global__ void __launch_bounds__(128, BLOCKS)                                                  \
+        NAME(const __grid_constant__ LossBackwardArgs args) {                                                  \
+        backward_narrow<Narrow<__VA_ARGS__>>(args);                                                            \
     }

@@ -86,8 +86,7 @@ struct NarrowForward {
 #pragma unroll
                 for (int n = 0; n < C::BN / 8; ++n)
                     best = fmaxf(best, fmaxf(scores.s[m][n][2 * h], scores.s[m][n][2 * h + 1]));
-                best = fmaxf(best, __shfl_xor_sync(FULL, best, 1));
-                best = fmaxf(best, __shfl_xor_sync(FULL, best, 2));
+                best = quad_max(best);
                 // Nothing but masked columns so far: any reference does.
                 const float shift = best == neg_inf() ? 0.0f : best;
                 moved[m][h] = exp2_fast(largest[m][h] - shift);
@@ -116,12 +115,12 @@ struct NarrowForward {
 };
 
 template <class C>
-__device__ __forceinline__ void forward_narrow(float* __restrict__ out, float2* __restrict__ sums,
-                                               u32* __restrict__ dead, float* __restrict__ dots, const Operand users,
-                                               const Operand candidates, const float* __restrict__ bias2,
-                                               const u32* __restrict__ positives, const u32* __restrict__ user_ids,
-                                               const u32* __restrict__ candidate_ids, const MaskedLists masked,
-                                               const LossCall* __restrict__ call, u32 dim, u32 split_tiles) {
+__device__ __forceinline__ void forward_narrow(const LossForwardArgs& args) {
+    const Operand users = args.users, candidates = args.candidates;
+    const MaskedLists masked = args.masked;
+    const u32 *positives = args.positives, *user_ids = args.user_ids, *candidate_ids = args.candidate_ids;
+    u32* dead = args.dead;
+    const u32 dim = args.dim;
     extern __shared__ __align__(128) unsigned char shared[];
     const u32 base = shared_address(shared);
     constexpr u32 VALUES = C::ROWS_BYTES + C::STAGES * C::TILE_BYTES;
@@ -129,24 +128,21 @@ __device__ __forceinline__ void forward_narrow(float* __restrict__ out, float2* 
     const u64 first_row = u64(blockIdx.x) * C::BM, warp_row = first_row + warp * C::WARP_ROWS;
     const u64 rows = users.rows;
     const u32 tiles = u32((candidates.rows + C::BN - 1) / C::BN);
-    const u32 from = blockIdx.y * split_tiles, to = min(tiles, from + split_tiles);
+    const u32 from = blockIdx.y * args.split_tiles, to = min(tiles, from + args.split_tiles);
     const bool has_ids = candidate_ids != nullptr;
 
     auto fetch = [&](u32 tile) {
         if (tile < to) {
             const u32 stage = (tile - from) % C::STAGES;
-            const u32 at = base + C::ROWS_BYTES + stage * C::TILE_BYTES;
-            const u64 column = u64(tile) * C::BN;
-            copy_tile<C::DP, C::BN, C::THREADS>(at, candidates.hi, column, candidates.rows);
-            if (C::LO) copy_tile<C::DP, C::BN, C::THREADS>(at + C::BN * C::DP * 2, candidates.lo, column, candidates.rows);
-            copy_values<C::BN, 0>(base + VALUES + stage * C::BN * 8, bias2, column);
+            const u32 column = tile * C::BN;
+            C::fetch_columns(base + C::ROWS_BYTES + stage * C::TILE_BYTES, candidates, column);
+            copy_values<C::BN, 0>(base + VALUES + stage * C::BN * 8, args.bias2, column);
             if (has_ids) copy_values<C::BN, 64>(base + VALUES + stage * C::BN * 8 + C::BN * 4, candidate_ids, column);
         }
         copy_commit();
     };
 
-    copy_tile<C::DP, C::BM, C::THREADS>(base, users.hi, first_row, rows);
-    if (C::LO) copy_tile<C::DP, C::BM, C::THREADS>(base + C::BM * C::DP * 2, users.lo, first_row, rows);
+    C::fetch_rows(base, users, u32(first_row));
 #pragma unroll
     for (int i = 0; i < C::STAGES - 1; ++i) fetch(from + i);
 
@@ -175,7 +171,7 @@ __device__ __forceinline__ void forward_narrow(float* __restrict__ out, float2* 
 #pragma unroll
             for (int i = 0; i < 4; ++i) x.o[m][n][i] = 0.0f;
     }
-    const float scale2 = call->scale2;
+    const float scale2 = args.call->scale2;
 
     for (u32 tile = from; tile < to; ++tile) {
         copy_wait<C::STAGES - 2>();
@@ -193,7 +189,7 @@ __device__ __forceinline__ void forward_narrow(float* __restrict__ out, float2* 
             upcoming = ++next < end ? masked.columns[next] : NO_COLUMN;
         }
         const bool any = __any_sync(FULL, bits != 0);
-        if (any) x.note_positives(dots, positive, column, warp_row);
+        if (any) x.note_positives(args.dots, positive, column, warp_row);
         x.scale(scale2, values);
         if (any || dead) {
             x.template mask<true>(bits, has_ids, values + C::BN * 4, u32(candidates.rows) - column);
@@ -208,34 +204,24 @@ __device__ __forceinline__ void forward_narrow(float* __restrict__ out, float2* 
     for (int m = 0; m < C::RT; ++m)
 #pragma unroll
         for (int h = 0; h < 2; ++h) {
-            float sum = x.sum[m][h];
-            sum += __shfl_xor_sync(FULL, sum, 1);
-            sum += __shfl_xor_sync(FULL, sum, 2);
-            u32 count = x.dead[m][h];
-            count += __shfl_xor_sync(FULL, count, 1);
-            count += __shfl_xor_sync(FULL, count, 2);
+            const float sum = quad_sum(x.sum[m][h]);
+            const u32 count = quad_sum(x.dead[m][h]);
             const u64 row = warp_row + x.row_of(m, h);
             if (row >= rows) continue;
             const u64 place = u64(blockIdx.y) * rows + row;
             if (lane % 4 == 0) {
-                sums[place] = make_float2(x.largest[m][h], sum);
+                args.sums[place] = make_float2(x.largest[m][h], sum);
                 if (dead) dead[place] = count;
             }
 #pragma unroll
             for (int n = 0; n < C::DP / 8; ++n)
-                store_pair(out + place * dim, n * 8 + x.column_of(), dim, x.o[m][n][2 * h], x.o[m][n][2 * h + 1]);
+                store_pair(args.out + place * dim, n * 8 + x.column_of(), dim, x.o[m][n][2 * h], x.o[m][n][2 * h + 1]);
         }
 }
 
 // One entry point: its shape by width and precision, its name, blocks to an SM.
-#define LOSS_FORWARD(NAME, BLOCKS, ...)                                                                                \
-    extern "C" __global__ void __launch_bounds__(128, BLOCKS)                                                          \
-        NAME(float* out, float2* sums, u32* dead, float* dots, const u16* users_hi, const u16* users_lo,               \
-             const u16* candidates_hi, const u16* candidates_lo, const float* bias2, const u32* positives,             \
-             const u32* user_ids, const u32* candidate_ids, const uint2* spans, const u32* masked,                     \
-             const LossCall* call, u64 rows, u64 columns, u32 dim, u32 split_tiles) {                                  \
-        forward_narrow<Narrow<__VA_ARGS__>>(out, sums, dead, dots, Operand{users_hi, users_lo, rows},                  \
-                                            Operand{candidates_hi, candidates_lo, columns}, bias2, positives,          \
-                                            user_ids, candidate_ids, MaskedLists{spans, masked}, call, dim,            \
-                                            split_tiles);                                                              \
+#define LOSS_FORWARD(NAME, BLOCKS, ...)                                                                        \
+    extern "C" __global__ void __launch_bounds__(128, BLOCKS)                                                  \
+        NAME(const __grid_constant__ LossForwardArgs args) {                                                   \
+        forward_narrow<Narrow<__VA_ARGS__>>(args);                                                             \
     }

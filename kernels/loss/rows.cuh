@@ -1,76 +1,58 @@
 // Around the two products of the softmax: what comes before them by row and column, what joins the parts after.
 #pragma once
-#include "loss/tile.cuh"
-
-// Notes the first offender: `position` in the batch, `id` that is refused.
-__device__ __forceinline__ void refuse(u64* __restrict__ status, u64 position, u32 id) {
-    atomicMin(status, position << 32 | id);
-}
-
-// The sum of one value a thread, the same in every thread; `shared` holds a double for each warp.
-__device__ __forceinline__ double block_sum(double x, double* shared) {
-    x = warp_sum(x);
-    __syncthreads();
-    if (threadIdx.x % WARP == 0) shared[threadIdx.x / WARP] = x;
-    __syncthreads();
-    double sum = 0.0;
-    for (u32 w = 0; w < blockDim.x / WARP; ++w) sum += shared[w];
-    return sum;
-}
+#include "core/status.cuh"
+#include "loss/common.cuh"
 
 // Block 0: what holds for the whole call. The others, one thread a row and column up to `padded_rows` and
 // `padded_columns`: the arrays that the products copy by whole tiles, and the checks that need values. A column of the
 // padding has the bias -inf; a refused positive counts as none, refused masked columns are left out.
 extern "C" __global__ void __launch_bounds__(256)
-    loss_prepare(LossCall* __restrict__ call, float* __restrict__ bias2, u32* __restrict__ candidate_ids,
-                 u32* __restrict__ row_positives, u32* __restrict__ user_ids, uint2* __restrict__ spans,
-                 u64* __restrict__ status, const float* __restrict__ log_scale, const float* __restrict__ weights,
-                 const float* __restrict__ bias, const u32* __restrict__ ids, const u32* __restrict__ positives,
-                 const u32* __restrict__ offsets, const u32* __restrict__ masked, u64 masked_len, u64 rows, u64 columns,
-                 u64 padded_rows, u64 padded_columns) {
+    loss_prepare(const __grid_constant__ LossPrepareArgs args) {
+    const float *weights = args.weights, *bias = args.bias;
+    const u32 *ids = args.ids, *offsets = args.offsets;
+    const u64 rows = args.rows, columns = args.columns;
     if (blockIdx.x == 0) {
-        __shared__ double shared[8];
         double sum = 0.0;
         if (weights) {
 #pragma unroll 4
             for (u64 i = threadIdx.x; i < rows; i += 256) sum += weights[i];
         }
-        sum = block_sum(sum, shared);
+        sum = block_sum<256>(sum);
         if (threadIdx.x == 0) {
             const double total = weights ? sum : double(rows);
-            const float scale = expf(*log_scale);
-            *call = LossCall{total, scale, scale * LOG2E, total == 0.0, 0};
+            const float scale = expf(*args.log_scale);
+            *args.call = LossCall{total, scale, scale * LOG2E, total == 0.0, 0};
         }
         return;
     }
     const u64 i = u64(blockIdx.x - 1) * 256 + threadIdx.x;
-    if (i < padded_columns) {
+    if (i < args.padded_columns) {
         const bool there = i < columns;
-        bias2[i] = !there ? neg_inf() : bias ? bias[i] * LOG2E : 0.0f;
-        if (ids) candidate_ids[i] = there ? ids[i] : 0;
+        args.bias2[i] = !there ? neg_inf() : bias ? bias[i] * LOG2E : 0.0f;
+        if (ids) args.candidate_ids[i] = there ? ids[i] : 0;
     }
-    if (i >= padded_rows) return;
+    if (i >= args.padded_rows) return;
     u32 positive = NO_COLUMN;
     if (i < rows) {
-        positive = positives ? positives[i] : u32(i);
+        positive = args.positives ? args.positives[i] : u32(i);
         if (positive >= columns) {
-            refuse(status, i, positive);
+            report(args.status, i, positive);
             positive = NO_COLUMN;
         }
     }
-    row_positives[i] = positive;
-    if (ids) user_ids[i] = positive == NO_COLUMN ? 0 : ids[positive];
+    args.row_positives[i] = positive;
+    if (ids) args.user_ids[i] = positive == NO_COLUMN ? 0 : ids[positive];
     if (!offsets || i >= rows) return;
     const u32 from = offsets[i], to = offsets[i + 1];
-    if (from > to || to > masked_len) {
-        refuse(status, i, to);
-        spans[i] = make_uint2(0, 0);
+    if (from > to || to > args.masked_len) {
+        report(args.status, i, to);
+        args.spans[i] = make_uint2(0, 0);
         return;
     }
-    spans[i] = make_uint2(from, to);
+    args.spans[i] = make_uint2(from, to);
     for (u32 k = from; k < to; ++k) {
-        const u32 column = masked[k];
-        if (column >= columns || column == positive) refuse(status, i, column);
+        const u32 column = __ldg(args.masked + k);
+        if (column >= columns || column == positive) report(args.status, i, column);
     }
 }
 
@@ -83,11 +65,11 @@ struct Row {
     float largest; // the largest score of the negatives, or 0 without any
 };
 
-__device__ __forceinline__ Row finish_row(u64 row, u32 splits, const float2* __restrict__ sums,
-                                          const u32* __restrict__ dead, const float* __restrict__ dots,
-                                          const LossCall& call, const float* __restrict__ weights,
-                                          const float* __restrict__ corrected, const float* __restrict__ bias2,
-                                          u32 positive, u64 rows, u64 columns) {
+__device__ __forceinline__ Row finish_row(const LossFinishArgs& args, const LossCall& call, u64 row, u32 positive) {
+    const float2* sums = args.sums;
+    const u32 *dead = args.dead, splits = args.splits;
+    const float *weights = args.weights, *corrected = args.corrected;
+    const u64 rows = args.rows, columns = args.columns;
     float largest = neg_inf(), sum = 0.0f;
     u64 masked = dead ? 0 : 1;
     for (u32 s = 0; s < splits; ++s) {
@@ -100,7 +82,7 @@ __device__ __forceinline__ Row finish_row(u64 row, u32 splits, const float2* __r
         sum = fmaf(part.y, exp2f(part.x - largest), sum);
     }
     const float share = float((weights ? double(weights[row]) : 1.0) / call.total);
-    const float dot = dots[row];
+    const float dot = args.dots[row];
     Row x;
     x.largest = largest;
     if (corrected) {
@@ -116,7 +98,7 @@ __device__ __forceinline__ Row finish_row(u64 row, u32 splits, const float2* __r
         x.offset = largest + log2f(sum) - log2f(x.hot);
         return x;
     }
-    const float score = fmaf(dot, call.scale2, bias2[positive]);
+    const float score = fmaf(dot, call.scale2, args.bias2[positive]);
     const float top = fmaxf(score, sum > 0.0f || !(sum == sum) ? largest : score);
     const float reference = top == neg_inf() ? 0.0f : top;
     // Without a negative there is no `largest` to take relative to.
@@ -136,22 +118,21 @@ __device__ __forceinline__ Row finish_row(u64 row, u32 splits, const float2* __r
 // side, then one dU after the other. `sums`, `dead` and `parts` come in `splits` parts (at most 32), added in order;
 // `parts` may be `du` itself where there is one.
 extern "C" __global__ void __launch_bounds__(256)
-    loss_finish(float* du, double2* __restrict__ terms, float* __restrict__ offset, float* __restrict__ gap,
-                const float* parts, const float2* __restrict__ sums, const u32* __restrict__ dead,
-                const float* __restrict__ dots, const LossCall* __restrict__ call_at, const float* __restrict__ users,
-                const float* __restrict__ candidates, const float* __restrict__ weights,
-                const float* __restrict__ corrected, const float* __restrict__ bias2,
-                const u32* __restrict__ positives, u64 rows, u64 columns, u64 padded_rows, u32 dim, u32 splits) {
+    loss_finish(const __grid_constant__ LossFinishArgs args) {
+    float* du = args.du;
+    const float *parts = args.parts, *users = args.users, *candidates = args.candidates;
+    const float2* sums = args.sums;
+    const u64 rows = args.rows;
+    const u32 dim = args.dim, splits = args.splits;
     const u32 lane = threadIdx.x % WARP;
     const u64 first = (u64(blockIdx.x) * 256 + threadIdx.x) / WARP * 8, own = first + lane;
-    const LossCall call = *call_at;
+    const LossCall call = *args.call;
     u32 positive = NO_COLUMN;
     Row x = Row{0.0, 0.0f, 0.0f, __uint_as_float(0x7f800000u), 0.0f};
-    if (lane < 8 && own < padded_rows) {
-        if (own < rows && !call.zero) positive = positives[own];
-        if (positive != NO_COLUMN)
-            x = finish_row(own, splits, sums, dead, dots, call, weights, corrected, bias2, positive, rows, columns);
-        offset[own] = x.offset, gap[own] = x.hot;
+    if (lane < 8 && own < args.padded_rows) {
+        if (own < rows && !call.zero) positive = args.positives[own];
+        if (positive != NO_COLUMN) x = finish_row(args, call, own, positive);
+        args.offset[own] = x.offset, args.gap[own] = x.hot;
     }
     const bool wide = dim % 4 == 0 && ((u64(users) | u64(candidates) | u64(du) | u64(parts)) & 15) == 0;
     float own_dot = 0.0f;
@@ -202,26 +183,27 @@ extern "C" __global__ void __launch_bounds__(256)
         dot = warp_sum(dot);
         if (lane == r) own_dot = dot;
     }
-    if (lane < 8 && own < rows) terms[own] = make_double2(x.loss, own_dot);
+    if (lane < 8 && own < rows) args.terms[own] = make_double2(x.loss, own_dot);
 }
 
-// stats: the loss and its derivative by log_scale, sum_i <u_i, dU_i>. One block: one order.
-extern "C" __global__ void __launch_bounds__(1024)
-    loss_stats(float* __restrict__ stats, const double2* __restrict__ terms, u64 rows) {
-    __shared__ double shared[32];
+// The derivative by log_scale is sum_i <u_i, dU_i>. One block: one order.
+extern "C" __global__ void __launch_bounds__(1024) loss_stats(const __grid_constant__ LossStatsArgs args) {
     double loss = 0.0, slope = 0.0;
-    for (u64 i = threadIdx.x; i < rows; i += 1024) {
-        const double2 x = terms[i];
+    for (u64 i = threadIdx.x; i < args.rows; i += 1024) {
+        const double2 x = args.terms[i];
         loss += x.x, slope += x.y;
     }
-    loss = block_sum(loss, shared);
-    slope = block_sum(slope, shared);
-    if (threadIdx.x == 0) stats[0] = float(loss), stats[1] = float(slope);
+    loss = block_sum<1024>(loss);
+    slope = block_sum<1024>(slope);
+    if (threadIdx.x == 0) args.stats[0] = float(loss), args.stats[1] = float(slope);
 }
 
-// to = the sum of `splits` parts of `len` values each, in order.
-extern "C" __global__ void __launch_bounds__(256)
-    loss_add(float* __restrict__ to, const float* __restrict__ parts, u64 len, u32 splits) {
+// Parts are added in order.
+extern "C" __global__ void __launch_bounds__(256) loss_add(const __grid_constant__ LossAddArgs args) {
+    float* to = args.to;
+    const float* parts = args.parts;
+    const u64 len = args.len;
+    const u32 splits = args.splits;
     const u64 threads = u64(gridDim.x) * 256, first = u64(blockIdx.x) * 256 + threadIdx.x;
     if (len % 4 == 0 && ((u64(to) | u64(parts)) & 15) == 0) {
         for (u64 i = first * 4; i < len; i += threads * 4) {

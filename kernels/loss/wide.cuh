@@ -6,7 +6,7 @@
 // twice. WM and WN follow from the width at run time. 16 x width x 2 bytes of a tile and the results in registers leave
 // room for one block of 8 warps on an SM.
 #pragma once
-#include "loss/tile.cuh"
+#include "loss/common.cuh"
 
 template <int RT_, bool LO_>
 struct Wide {
@@ -46,7 +46,9 @@ struct WideBlock {
     }
 
     __device__ __forceinline__ u32 tile_bytes() const { return C::PARTS * C::BN * width * 2; }
-    __device__ __forceinline__ u32 place(u32 row, u32 chunk) const { return row * width * 2 + ((chunk ^ (row & 7)) << 4); }
+    __device__ __forceinline__ u32 place(u32 row, u32 chunk) const {
+        return row * width * 2 + swizzle<8>(row, chunk) * 16;
+    }
 
     // Starts the copy of rows first .. first + count of a matrix of `end` rows.
     __device__ __forceinline__ void copy(u32 to, const u16* __restrict__ from, u64 first, u32 count, u64 end) const {
@@ -250,10 +252,9 @@ __device__ __forceinline__ float4 joined_scores(const WideBlock<C>& b, u32 row, 
 template <class C>
 __device__ __forceinline__ void store_p(const WideBlock<C>& b, u32 row, u32 column, const float (&p)[4]) {
     const u32 at = b.p_at(row, column);
-    const u32 left = pack_bf16(p[0], p[1]), right = pack_bf16(p[2], p[3]);
-    store_shared_uint2(at, left, right);
-    if (C::LO)
-        store_shared_uint2(at + b.rows * (C::BN * 2),
-                           pack_bf16(p[0] - __uint_as_float(left << 16), p[1] - __uint_as_float(left & 0xffff0000u)),
-                           pack_bf16(p[2] - __uint_as_float(right << 16), p[3] - __uint_as_float(right & 0xffff0000u)));
+    u32 hi[2], lo[2];
+    split_pair(hi[0], lo[0], p[0], p[1]);
+    split_pair(hi[1], lo[1], p[2], p[3]);
+    store_shared_uint2(at, hi[0], hi[1]);
+    if (C::LO) store_shared_uint2(at + b.rows * (C::BN * 2), lo[0], lo[1]);
 }

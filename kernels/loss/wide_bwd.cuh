@@ -1,20 +1,22 @@
 // Backward, widths from 129 to 1,024: see narrow_bwd.cuh for what it makes.
 #pragma once
-#include "loss/narrow_bwd.cuh"
 #include "loss/wide.cuh"
 
 template <class C>
-__device__ __forceinline__ void backward_wide(float* __restrict__ out, const Operand candidates, const Operand users,
-                                              const float* __restrict__ bias2, const u32* __restrict__ candidate_ids,
-                                              const UserTerms terms, const MaskedLists masked,
-                                              const LossCall* __restrict__ call, u32 dim, u32 width, u32 split_tiles) {
+__device__ __forceinline__ void backward_wide(const LossBackwardArgs& args) {
+    const Operand candidates = args.candidates, users = args.users;
+    const UserTerms terms = args.terms;
+    const MaskedLists masked = args.masked;
+    const float* bias2 = args.bias2;
+    const u32* candidate_ids = args.candidate_ids;
+    const u32 dim = args.dim, width = users.width;
     extern __shared__ __align__(128) unsigned char shared[];
     const WideBlock<C> b(shared_address(shared), width, 4);
     const u64 first_row = u64(blockIdx.x) * b.rows, rows = candidates.rows;
     const u32 tiles = u32((users.rows + C::BN - 1) / C::BN);
-    const u32 from = blockIdx.y * split_tiles;
+    const u32 from = blockIdx.y * args.split_tiles;
     // Without any weight nothing is derived: not even NaN passes.
-    const u32 to = call->zero ? from : min(tiles, from + split_tiles);
+    const u32 to = args.call->zero ? from : min(tiles, from + args.split_tiles);
     const bool has_ids = candidate_ids != nullptr;
     constexpr u32 STAGE_VALUES = 4 * C::BN * 4;
 
@@ -67,7 +69,7 @@ __device__ __forceinline__ void backward_wide(float* __restrict__ out, const Ope
         row_bias[i] = row < rows ? bias2[row] : neg_inf();
         row_id[i] = has_ids && row < rows ? candidate_ids[row] : 0;
     }
-    const float scale2 = call->scale2;
+    const float scale2 = args.call->scale2;
 
     for (u32 tile = from; tile < to; ++tile) {
         copy_wait<0>();
@@ -110,17 +112,10 @@ __device__ __forceinline__ void backward_wide(float* __restrict__ out, const Ope
         x.accumulate(b, at, false);
     }
     copy_wait<0>();
-    x.store(b, out + u64(blockIdx.y) * rows * dim, first_row, rows, dim);
+    x.store(b, args.out + u64(blockIdx.y) * rows * dim, first_row, rows, dim);
 }
 
-#define LOSS_BACKWARD_WIDE(NAME, ...)                                                                                  \
-    extern "C" __global__ void __launch_bounds__(256, 1)                                                               \
-        NAME(float* out, const u16* candidates_hi, const u16* candidates_lo, const u16* users_hi, const u16* users_lo, \
-             const float* bias2, const u32* candidate_ids, const float* offset, const float* gap,                      \
-             const u32* positives, const u32* user_ids, const uint2* spans, const u32* masked, const LossCall* call,   \
-             u64 columns, u64 rows, u32 dim, u32 width, u32 split_tiles) {                                             \
-        backward_wide<Wide<__VA_ARGS__>>(out, Operand{candidates_hi, candidates_lo, columns},                          \
-                                         Operand{users_hi, users_lo, rows}, bias2, candidate_ids,                      \
-                                         UserTerms{offset, gap, positives, user_ids}, MaskedLists{spans, masked},      \
-                                         call, dim, width, split_tiles);                                               \
+#define LOSS_BACKWARD_WIDE(NAME, ...)                                                                          \
+    extern "C" __global__ void __launch_bounds__(256, 1) NAME(const __grid_constant__ LossBackwardArgs args) { \
+        backward_wide<Wide<__VA_ARGS__>>(args);                                                                \
     }

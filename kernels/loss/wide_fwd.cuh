@@ -9,17 +9,17 @@ struct WideRow {
 };
 
 template <class C>
-__device__ __forceinline__ void forward_wide(float* __restrict__ out, float2* __restrict__ sums, u32* __restrict__ dead,
-                                             float* __restrict__ dots, const Operand users, const Operand candidates,
-                                             const float* __restrict__ bias2, const u32* __restrict__ positives,
-                                             const u32* __restrict__ user_ids, const u32* __restrict__ candidate_ids,
-                                             const MaskedLists masked, const LossCall* __restrict__ call, u32 dim,
-                                             u32 width, u32 split_tiles) {
+__device__ __forceinline__ void forward_wide(const LossForwardArgs& args) {
+    const Operand users = args.users, candidates = args.candidates;
+    const MaskedLists masked = args.masked;
+    const u32 *positives = args.positives, *user_ids = args.user_ids, *candidate_ids = args.candidate_ids;
+    u32* dead = args.dead;
+    const u32 dim = args.dim, width = users.width;
     extern __shared__ __align__(128) unsigned char shared[];
     const WideBlock<C> b(shared_address(shared), width, 2);
     const u64 first_row = u64(blockIdx.x) * b.rows, rows = users.rows;
     const u32 tiles = u32((candidates.rows + C::BN - 1) / C::BN);
-    const u32 from = blockIdx.y * split_tiles, to = min(tiles, from + split_tiles);
+    const u32 from = blockIdx.y * args.split_tiles, to = min(tiles, from + args.split_tiles);
     const bool has_ids = candidate_ids != nullptr;
 
     auto fetch = [&](u32 tile) {
@@ -28,7 +28,7 @@ __device__ __forceinline__ void forward_wide(float* __restrict__ out, float2* __
             const u64 column = u64(tile) * C::BN;
             b.copy(at, candidates.hi, column, C::BN, candidates.rows);
             if (C::LO) b.copy(at + C::BN * width * 2, candidates.lo, column, C::BN, candidates.rows);
-            copy_values<C::BN, 0>(b.values + stage * C::BN * 8, bias2, column);
+            copy_values<C::BN, 0>(b.values + stage * C::BN * 8, args.bias2, column);
             if (has_ids) copy_values<C::BN, 32>(b.values + stage * C::BN * 8 + C::BN * 4, candidate_ids, column);
         }
         copy_commit();
@@ -52,7 +52,7 @@ __device__ __forceinline__ void forward_wide(float* __restrict__ out, float2* __
             if (r.next < r.end) r.upcoming = masked.columns[r.next];
         }
     }
-    const float scale2 = call->scale2;
+    const float scale2 = args.call->scale2;
 
     for (u32 tile = from; tile < to; ++tile) {
         copy_wait<0>();
@@ -89,13 +89,12 @@ __device__ __forceinline__ void forward_wide(float* __restrict__ out, float2* __
                 const bool own = column + k == r.positive;
                 const bool hit = has_ids && column_ids[k] == r.id;
                 const bool gone = own || hit || (bits >> (quarter * 4 + k) & 1);
-                if (own) dots[first_row + row] = s[k];
+                if (own) args.dots[first_row + row] = s[k];
                 s[k] = gone ? neg_inf() : fmaf(s[k], scale2, biases[k]);
                 r.dead += gone && quarter * 4 + k < left;
                 best = fmaxf(best, s[k]);
             }
-            best = fmaxf(best, __shfl_xor_sync(FULL, best, 1));
-            best = fmaxf(best, __shfl_xor_sync(FULL, best, 2));
+            best = quad_max(best);
             // Nothing but masked columns so far: any reference does.
             const float shift = best == neg_inf() ? 0.0f : best, by = exp2_fast(r.largest - shift);
             moves |= best != r.largest;
@@ -119,26 +118,16 @@ __device__ __forceinline__ void forward_wide(float* __restrict__ out, float2* __
         const u32 block_row = (threadIdx.x + i * blockDim.x) / 4;
         if (block_row >= b.rows) break;
         WideRow& r = state[i];
-        float sum = r.sum;
-        sum += __shfl_xor_sync(FULL, sum, 1);
-        sum += __shfl_xor_sync(FULL, sum, 2);
-        u32 count = r.dead;
-        count += __shfl_xor_sync(FULL, count, 1);
-        count += __shfl_xor_sync(FULL, count, 2);
+        const float sum = quad_sum(r.sum);
+        const u32 count = quad_sum(r.dead);
         if (quarter != 0 || first_row + block_row >= rows) continue;
-        sums[place + first_row + block_row] = make_float2(r.largest, sum);
+        args.sums[place + first_row + block_row] = make_float2(r.largest, sum);
         if (dead) dead[place + first_row + block_row] = count;
     }
-    x.store(b, out + place * dim, first_row, rows, dim);
+    x.store(b, args.out + place * dim, first_row, rows, dim);
 }
 
-#define LOSS_FORWARD_WIDE(NAME, ...)                                                                                   \
-    extern "C" __global__ void __launch_bounds__(256, 1)                                                               \
-        NAME(float* out, float2* sums, u32* dead, float* dots, const u16* users_hi, const u16* users_lo,               \
-             const u16* candidates_hi, const u16* candidates_lo, const float* bias2, const u32* positives,             \
-             const u32* user_ids, const u32* candidate_ids, const uint2* spans, const u32* masked,                     \
-             const LossCall* call, u64 rows, u64 columns, u32 dim, u32 width, u32 split_tiles) {                       \
-        forward_wide<Wide<__VA_ARGS__>>(out, sums, dead, dots, Operand{users_hi, users_lo, rows},                      \
-                                        Operand{candidates_hi, candidates_lo, columns}, bias2, positives, user_ids,    \
-                                        candidate_ids, MaskedLists{spans, masked}, call, dim, width, split_tiles);     \
+#define LOSS_FORWARD_WIDE(NAME, ...)                                                                           \
+    extern "C" __global__ void __launch_bounds__(256, 1) NAME(const __grid_constant__ LossForwardArgs args) {  \
+        forward_wide<Wide<__VA_ARGS__>>(args);                                                                 \
     }

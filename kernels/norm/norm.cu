@@ -3,20 +3,11 @@
 // `lanes` neighbouring threads (a power of two, at most a warp) share a row and keep it in registers: one read, one
 // write. Rows are dense, so a warp's accesses are whole sectors. Sums run in a fixed order: a lane's own values
 // ascending, then over the lanes.
-#include "core/common.cuh"
+#include "core/reduce.cuh"
+#include "norm/arguments.cuh"
 
 // Shorter rows count as this long.
 #define SHORTEST 1e-12f
-
-__device__ __forceinline__ float sum_of(float x, u32 lanes) {
-    for (u32 step = lanes / 2; step > 0; step /= 2) x += __shfl_xor_sync(FULL, x, step);
-    return x;
-}
-
-__device__ __forceinline__ double sum_of(double x, u32 lanes) {
-    for (u32 step = lanes / 2; step > 0; step /= 2) x += __shfl_xor_sync(FULL, x, step);
-    return x;
-}
 
 // Whether `yes` holds in any lane that shares this row.
 __device__ __forceinline__ bool any_of(bool yes, u32 lanes) {
@@ -64,7 +55,7 @@ __device__ __forceinline__ float inverse_of(float squares, u32 lanes, F exact) {
     float norm = sqrtf(squares);
     const bool beyond = squares == -neg_inf();
     if (__any_sync(FULL, beyond)) {
-        const double all = sum_of(exact(), lanes);
+        const double all = group_sum(exact(), lanes);
         if (beyond) norm = float(sqrt(all));
     }
     return 1.0f / (norm < SHORTEST ? SHORTEST : norm);
@@ -82,13 +73,16 @@ struct Row {
 };
 
 template <int N>
-__device__ __forceinline__ void forward(float* y, float* inverse, const float* x, u64 rows, u32 dim, u32 lanes) {
-    const Row at(rows, lanes);
+__device__ __forceinline__ void forward(const NormForwardArgs& args) {
+    float *y = args.y, *inverse = args.inverse;
+    const float* x = args.x;
+    const u32 dim = args.dim, lanes = args.lanes;
+    const Row at(args.rows, lanes);
     Quads<N> v;
     v.read(x + at.row * dim, at.lane, lanes, at.there ? dim : 0);
     float squares = 0.0f;
     v.each([&](float a) { squares += a * a; });
-    const float factor = inverse_of(sum_of(squares, lanes), lanes, [&] {
+    const float factor = inverse_of(group_sum(squares, lanes), lanes, [&] {
         double sum = 0.0;
         v.each([&](float a) { sum += double(a) * double(a); });
         return sum;
@@ -100,16 +94,18 @@ __device__ __forceinline__ void forward(float* y, float* inverse, const float* x
 }
 
 template <int N>
-__device__ __forceinline__ void backward(float* dy, const float* y, const float* inverse, u64 rows, u32 dim,
-                                         u32 lanes) {
-    const Row at(rows, lanes);
+__device__ __forceinline__ void backward(const NormBackwardArgs& args) {
+    float* dy = args.dy;
+    const float *y = args.y, *inverse = args.inverse;
+    const u32 dim = args.dim, lanes = args.lanes;
+    const Row at(args.rows, lanes);
     Quads<N> d, v;
     v.read(y + at.row * dim, at.lane, lanes, at.there ? dim : 0);
     d.read(dy + at.row * dim, at.lane, lanes, at.there ? dim : 0);
     float dot = 0.0f;
     bool some = false;
     v.each(d, [&](float a, float b) { dot += a * b, some |= a != 0.0f; });
-    dot = sum_of(dot, lanes), some = any_of(some, lanes);
+    dot = group_sum(dot, lanes), some = any_of(some, lanes);
     if (!at.there) return;
     const float factor = inverse[at.row];
     // A zero row has no direction, so no gradient.
@@ -117,24 +113,19 @@ __device__ __forceinline__ void backward(float* dy, const float* y, const float*
     d.write(dy + at.row * dim, at.lane, lanes, dim);
 }
 
-// y, x: rows x dim; inverse: rows. dim is a multiple of 4, at most N x 4 lanes; the wrapper checks lengths.
-#define FORWARD(NAME, N)                                                                                               \
-    extern "C" __global__ void __launch_bounds__(256)                                                                  \
-        NAME(float* __restrict__ y, float* __restrict__ inverse, const float* __restrict__ x, u64 rows, u32 dim,       \
-             u32 lanes) {                                                                                              \
-        forward<N>(y, inverse, x, rows, dim, lanes);                                                                   \
+// dim is a multiple of 4, at most N x 4 lanes; the wrapper checks lengths.
+#define FORWARD(NAME, N)                                                                                       \
+    extern "C" __global__ void __launch_bounds__(256) NAME(const __grid_constant__ NormForwardArgs args) {     \
+        forward<N>(args);                                                                                      \
     }
 FORWARD(l2_norm_fwd_f32_128, 1)
 FORWARD(l2_norm_fwd_f32_256, 2)
 FORWARD(l2_norm_fwd_f32_512, 4)
 FORWARD(l2_norm_fwd_f32_1024, 8)
 
-// dy (in place), y: rows x dim; inverse: rows; otherwise as the forward.
-#define BACKWARD(NAME, N)                                                                                              \
-    extern "C" __global__ void __launch_bounds__(256)                                                                  \
-        NAME(float* __restrict__ dy, const float* __restrict__ y, const float* __restrict__ inverse, u64 rows,         \
-             u32 dim, u32 lanes) {                                                                                     \
-        backward<N>(dy, y, inverse, rows, dim, lanes);                                                                 \
+#define BACKWARD(NAME, N)                                                                                      \
+    extern "C" __global__ void __launch_bounds__(256) NAME(const __grid_constant__ NormBackwardArgs args) {    \
+        backward<N>(args);                                                                                     \
     }
 BACKWARD(l2_norm_bwd_f32_128, 1)
 BACKWARD(l2_norm_bwd_f32_256, 2)
@@ -142,34 +133,32 @@ BACKWARD(l2_norm_bwd_f32_512, 4)
 BACKWARD(l2_norm_bwd_f32_1024, 8)
 
 // Any dim, value by value; the second read comes from the caches.
-extern "C" __global__ void __launch_bounds__(256)
-    l2_norm_fwd_f32_any(float* __restrict__ y, float* __restrict__ inverse, const float* __restrict__ x, u64 rows,
-                        u32 dim, u32 lanes) {
-    const Row at(rows, lanes);
-    const float* from = x + at.row * dim;
+extern "C" __global__ void __launch_bounds__(256) l2_norm_fwd_f32_any(const __grid_constant__ NormForwardArgs args) {
+    const u32 dim = args.dim, lanes = args.lanes;
+    const Row at(args.rows, lanes);
+    const float* from = args.x + at.row * dim;
     const u32 end = at.there ? dim : 0;
     float squares = 0.0f;
     for (u32 c = at.lane; c < end; c += lanes) squares += from[c] * from[c];
-    const float factor = inverse_of(sum_of(squares, lanes), lanes, [&] {
+    const float factor = inverse_of(group_sum(squares, lanes), lanes, [&] {
         double sum = 0.0;
         for (u32 c = at.lane; c < end; c += lanes) sum += double(from[c]) * double(from[c]);
         return sum;
     });
-    for (u32 c = at.lane; c < end; c += lanes) y[at.row * dim + c] = from[c] * factor;
-    if (at.there && at.lane == 0) inverse[at.row] = factor;
+    for (u32 c = at.lane; c < end; c += lanes) args.y[at.row * dim + c] = __ldg(from + c) * factor;
+    if (at.there && at.lane == 0) args.inverse[at.row] = factor;
 }
 
-extern "C" __global__ void __launch_bounds__(256)
-    l2_norm_bwd_f32_any(float* __restrict__ dy, const float* __restrict__ y, const float* __restrict__ inverse,
-                        u64 rows, u32 dim, u32 lanes) {
-    const Row at(rows, lanes);
-    float* to = dy + at.row * dim;
-    const float* from = y + at.row * dim;
+extern "C" __global__ void __launch_bounds__(256) l2_norm_bwd_f32_any(const __grid_constant__ NormBackwardArgs args) {
+    const u32 dim = args.dim, lanes = args.lanes;
+    const Row at(args.rows, lanes);
+    float* to = args.dy + at.row * dim;
+    const float* from = args.y + at.row * dim;
     const u32 end = at.there ? dim : 0;
     float dot = 0.0f;
     bool some = false;
     for (u32 c = at.lane; c < end; c += lanes) dot += from[c] * to[c], some |= from[c] != 0.0f;
-    dot = sum_of(dot, lanes), some = any_of(some, lanes);
-    const float factor = at.there ? inverse[at.row] : 0.0f;
-    for (u32 c = at.lane; c < end; c += lanes) to[c] = some ? (to[c] - from[c] * dot) * factor : 0.0f;
+    dot = group_sum(dot, lanes), some = any_of(some, lanes);
+    const float factor = at.there ? args.inverse[at.row] : 0.0f;
+    for (u32 c = at.lane; c < end; c += lanes) to[c] = some ? (to[c] - __ldg(from + c) * dot) * factor : 0.0f;
 }

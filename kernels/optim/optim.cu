@@ -1,15 +1,17 @@
 // Steps of dense parameters, and the squared norm of gradients.
-#include "core/common.cuh"
+#include "core/reduce.cuh"
 #include "optim/rule.cuh"
 
 #define THREADS 256
 
-// w, m, v, dw: `len` values, 16-byte aligned; the wrapper checks the lengths. Four values a thread and turn.
+// The wrapper checks lengths and alignment. Four values a thread and turn.
 template <int KIND>
-__device__ __forceinline__ void dense_step(float* __restrict__ w, float* __restrict__ m, float* __restrict__ v,
-                                           const float* __restrict__ dw, u64 len, const Rule& rule) {
+__device__ __forceinline__ void dense_step(const DenseStepArgs& args) {
+    float *w = args.w, *m = args.m, *v = args.v;
+    const float* dw = args.dw;
+    const Rule& rule = args.rule;
     const u64 step = u64(gridDim.x) * THREADS, thread = u64(blockIdx.x) * THREADS + threadIdx.x;
-    const u64 whole = len / 4;
+    const u64 whole = args.len / 4;
     for (u64 i = thread; i < whole; i += step) {
         const float4 g = reinterpret_cast<const float4*>(dw)[i];
         float4 x = reinterpret_cast<const float4*>(w)[i];
@@ -25,7 +27,7 @@ __device__ __forceinline__ void dense_step(float* __restrict__ w, float* __restr
         if (KIND == ADAM) reinterpret_cast<float4*>(v)[i] = b;
     }
     const u64 last = whole * 4 + thread;
-    if (last < len) {
+    if (last < args.len) {
         float x = w[last], a = 0.0f, b = 0.0f;
         if (KIND != SGD) a = m[last];
         if (KIND == ADAM) b = v[last];
@@ -36,35 +38,23 @@ __device__ __forceinline__ void dense_step(float* __restrict__ w, float* __restr
     }
 }
 
-#define DENSE_STEP(NAME, KIND)                                                                                         \
-    extern "C" __global__ void __launch_bounds__(THREADS, 4)                                                           \
-        dense_step_##NAME(float* w, float* m, float* v, const float* dw, u64 len, RULE_PARAMS) {                       \
-        dense_step<KIND>(w, m, v, dw, len, RULE);                                                                      \
+#define DENSE_STEP(NAME, KIND)                                                                                 \
+    extern "C" __global__ void __launch_bounds__(THREADS, 4)                                                   \
+        dense_step_##NAME(const __grid_constant__ DenseStepArgs args) {                                        \
+        dense_step<KIND>(args);                                                                                \
     }
 
 DENSE_STEP(sgd, SGD)
 DENSE_STEP(adagrad, ADAGRAD)
 DENSE_STEP(adam, ADAM)
 
-// The sum of a block's values, in thread 0.
-__device__ __forceinline__ double block_sum(double x) {
-    __shared__ double sums[THREADS / WARP];
-    x = warp_sum(x);
-    if (threadIdx.x % WARP == 0) sums[threadIdx.x / WARP] = x;
-    __syncthreads();
-    double total = 0.0;
-    if (threadIdx.x == 0) {
-        for (int i = 0; i < THREADS / WARP; ++i) total += sums[i];
-    }
-    return total;
-}
-
-// sums[p] = the sum of x^2 over piece p of 16,384 values (16-byte aligned). One block a piece; every thread adds every
+// sums[p] = the sum of x^2 over piece p. One block a piece; every thread adds every
 // 256th group of four, so that the order depends on nothing but `len`.
 extern "C" __global__ void __launch_bounds__(THREADS, 4)
-    squared_norm_pieces(double* __restrict__ sums, const float* __restrict__ x, u64 len) {
+    squared_norm_pieces(const __grid_constant__ SquaredNormPiecesArgs args) {
+    const float* x = args.x;
     const u64 first = u64(blockIdx.x) * 16384;
-    const u64 count = len - first < 16384 ? len - first : 16384;
+    const u64 count = args.len - first < 16384 ? args.len - first : 16384;
     double sum = 0.0;
 #pragma unroll 4
     for (u32 i = threadIdx.x; i < count / 4; i += THREADS) {
@@ -76,15 +66,15 @@ extern "C" __global__ void __launch_bounds__(THREADS, 4)
     }
     const u64 last = count / 4 * 4 + threadIdx.x;
     if (last < count) sum += double(x[first + last]) * x[first + last];
-    sum = block_sum(sum);
-    if (threadIdx.x == 0) sums[blockIdx.x] = sum;
+    sum = block_sum<THREADS>(sum);
+    if (threadIdx.x == 0) args.sums[blockIdx.x] = sum;
 }
 
-// total = the sum of `count` values, by one block.
+// One block.
 extern "C" __global__ void __launch_bounds__(THREADS, 4)
-    squared_norm_total(double* __restrict__ total, const double* __restrict__ sums, u64 count) {
+    squared_norm_total(const __grid_constant__ SquaredNormTotalArgs args) {
     double sum = 0.0;
-    for (u64 i = threadIdx.x; i < count; i += THREADS) sum += sums[i];
-    sum = block_sum(sum);
-    if (threadIdx.x == 0) *total = sum;
+    for (u64 i = threadIdx.x; i < args.count; i += THREADS) sum += args.sums[i];
+    sum = block_sum<THREADS>(sum);
+    if (threadIdx.x == 0) *args.total = sum;
 }

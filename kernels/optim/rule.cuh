@@ -1,24 +1,10 @@
-// Optimizer rules (backend/cpu/optim.rs): every operation is rounded as on the host, so that equal inputs step to equal
-// values. A denominator of 0 means that no gradient ever came: no step. Anything not finite goes through.
+// Optimizer rules (backend/cpu/optim.rs): every operation is rounded as on a host with fused multiply-add, so that
+// equal inputs step to equal values. A denominator of 0 means that no gradient ever came: no step. Anything not finite
+// goes through.
 #pragma once
+#include "optim/arguments.cuh"
 
 enum Kind { SGD = 0, ADAGRAD = 1, ADAM = 2, ROWWISE = 3 };
-
-// A step's constants, worked out by the host in f64.
-struct Rule {
-    float grad_scale;
-    // 1 - lr weight_decay.
-    float keep;
-    // The learning rate; for Adam over 1 - beta1^t.
-    float rate;
-    float beta1, beta2;
-    // 1 / sqrt(1 - beta2^t).
-    float root;
-    float eps;
-};
-// As a kernel's parameters, one by one: the launcher checks each against what the PTX declares.
-#define RULE_PARAMS float grad_scale, float keep, float rate, float beta1, float beta2, float root, float eps
-#define RULE Rule{grad_scale, keep, rate, beta1, beta2, root, eps}
 
 __device__ __forceinline__ float divide_or_zero(float a, float b) { return b == 0.0f ? 0.0f : __fdiv_rn(a, b); }
 

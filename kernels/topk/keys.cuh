@@ -1,6 +1,6 @@
 // Sort keys of scored items, skip lists, and a block's sort in shared memory.
 #pragma once
-#include "core/common.cuh"
+#include "core/types.cuh"
 
 // No item.
 #define NO_ITEM 0xffffffffu

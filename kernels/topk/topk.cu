@@ -3,8 +3,10 @@
 // registers), topk/rank.cuh (exact fp32 scores of what is left, in order, with a proof that nothing is missing).
 //
 // N items, D columns, nq queries. Lengths and alignments are the wrapper's (backend/cuda/topk).
-#include "core/common.cuh"
+#include "core/convert.cuh"
 #include "core/mma.cuh"
+#include "core/random.cuh"
+#include "core/reduce.cuh"
 #include "topk/keys.cuh"
 #include "topk/rank.cuh"
 #include "topk/prepare.cuh"
