@@ -48,6 +48,10 @@ python:
 toolkit:
     bash tests/virtual-gpu/toolkit/install.sh
 
+# Write the headers of kernels' arguments, kernels/*/arguments.cuh, from the Rust structures.
+arguments:
+    WRITE_ARGUMENTS=1 cargo test --features cli --lib -- headers_are_what_rust_says
+
 # Write kernels/ptx/ from the sources; `just ptx --check` compares.
 ptx *arguments:
     cargo vgpu ptx {{arguments}}

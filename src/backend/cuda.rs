@@ -6,6 +6,7 @@
 #![cfg(feature = "cuda")]
 #![allow(unsafe_code)]
 
+pub(crate) mod arguments;
 mod buffer;
 mod compile;
 mod context;
@@ -13,7 +14,7 @@ mod embedding;
 mod kernels;
 pub(crate) mod launch;
 mod linear;
-mod loss;
+pub(crate) mod loss;
 mod memory;
 mod norm;
 mod operations;
@@ -35,6 +36,6 @@ mod upload;
 use super::check::{self, need, need_biases, need_len, need_mat};
 use super::{Mat, MatMut};
 
-pub(crate) use buffer::Buf;
+pub(crate) use buffer::{Buf, input, output};
 pub(crate) use context::probe;
 pub(crate) use stream::Cuda;

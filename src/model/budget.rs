@@ -64,9 +64,10 @@ impl Budget {
         let dim = config.model.dim as u64;
         let columns = fresh + queued;
         let halves = if config.train.precision == Precision::Fp32 { 2 } else { 1 };
-        // Operands in bf16, gradients in fp32 with the partial sums of up to eight splits, the queue's embeddings.
+        // Operands in bf16, gradients in fp32, the partial sums of one of them, the queue's embeddings.
         let padded = dim.next_multiple_of(64);
-        let loss = (rows + columns) * (padded * 2 * halves + dim * 4 * 9) + queued * dim * 4;
+        let parts = partial_rows(rows, columns).max(partial_rows(columns, rows));
+        let loss = (rows + columns) * (padded * 2 * halves + dim * 4) + (parts + queued) * dim * 4;
         budget.batch_bytes = tower_bytes(&spec.user, rows) + tower_bytes(&spec.item, fresh) + loss;
         // Rows in fp32 and bf16, a bias, and the row's number.
         budget.catalogue_bytes = items * (dim * 4 + dim.next_multiple_of(64) * 2 + 4 + 8);
@@ -77,6 +78,14 @@ impl Budget {
     pub fn total_bytes(&self) -> u64 {
         self.table_bytes + self.state_bytes + self.layer_bytes + self.batch_bytes + self.catalogue_bytes
     }
+}
+
+/// Rows of the partial sums that the loss makes of a gradient with `rows` rows, at most: up to 32 splits of at least 512
+/// columns, as many as 264 blocks of 128 rows allow (`LossTiling::split` in `src/backend/cuda/loss/shape.rs`).
+fn partial_rows(rows: u64, columns: u64) -> u64 {
+    let splits = (264 * 128 / rows.max(1)).min(columns / 512).clamp(1, 32);
+    // A single part is the gradient itself.
+    if splits == 1 { 0 } else { rows * splits }
 }
 
 /// Activations, their gradients, and twice the inputs: two batches are on the device at a time.
@@ -130,5 +139,22 @@ mod tests {
         config.train.batch_size = Some(4);
         let full = budget(&config).batch_bytes;
         assert!(full < small && full > 501 * 64 * 4, "{full} beside {small}");
+    }
+
+    #[cfg(feature = "cuda")]
+    #[test]
+    fn partial_sums_are_counted_as_the_loss_makes_them() {
+        use crate::backend::cuda::loss::shape::LossTiling;
+        for (rows, columns) in [(512, 512), (512, 100_000), (4096, 4096), (8192, 65_536), (100_000, 512), (1, 1 << 20)]
+        {
+            for precision in [Precision::Bf16, Precision::Fp32] {
+                for dim in [32, 128, 512] {
+                    let splits = LossTiling::new(dim, precision).split(rows, columns).splits;
+                    let made = if splits == 1 { 0 } else { rows * splits };
+                    let counted = partial_rows(rows as u64, columns as u64);
+                    assert!(made as u64 <= counted, "{rows} x {columns}, {dim} wide: {made} rows, {counted} counted");
+                }
+            }
+        }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use cudarc::driver::{CudaSlice, DevicePtr};
 
+use super::arguments::{In, Out};
 use super::upload::Chunk;
 
 /// Values on the device: memory of its own, or a batch's input in a staging area.
@@ -47,6 +48,26 @@ impl<T> Buf<T> {
         self.address + (at * size_of::<T>()) as u64
     }
 
+    /// Its values, for a kernel that reads them.
+    pub(crate) fn input(&self) -> In<T> {
+        In::new(self.address)
+    }
+
+    /// Its values from `at` on, for a kernel that reads them.
+    pub(crate) fn input_at(&self, at: usize) -> In<T> {
+        In::new(self.ptr_at(at))
+    }
+
+    /// Its values, for a kernel that writes them.
+    pub(crate) fn output(&self) -> Out<T> {
+        Out::new(self.address)
+    }
+
+    /// Its values from `at` on, for a kernel that writes them.
+    pub(crate) fn output_at(&self, at: usize) -> Out<T> {
+        Out::new(self.ptr_at(at))
+    }
+
     /// How many values it holds.
     pub(crate) fn len(&self) -> usize {
         self.len
@@ -56,4 +77,14 @@ impl<T> Buf<T> {
     pub(super) fn owned(&self) -> bool {
         matches!(self.memory, Backing::Own(_))
     }
+}
+
+/// A buffer's values, for a kernel that reads them; null where it is absent.
+pub(crate) fn input<T>(buf: Option<&Buf<T>>) -> In<T> {
+    buf.map_or(In::NULL, Buf::input)
+}
+
+/// A buffer's values, for a kernel that writes them; null where it is absent.
+pub(crate) fn output<T>(buf: Option<&Buf<T>>) -> Out<T> {
+    buf.map_or(Out::NULL, Buf::output)
 }

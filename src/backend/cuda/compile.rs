@@ -36,31 +36,53 @@ pub(super) enum PtxFrom {
     Nvrtc,
 }
 
+/// Headers by the names that sources include them by: their paths below `kernels/`.
+macro_rules! headers {
+    ($($name:literal),* $(,)?) => {
+        &[$(($name, include_str!(concat!("../../../kernels/", $name)))),*]
+    };
+}
+
 /// The headers that sources include.
-const HEADERS: &[(&str, &str)] = &[
-    ("common.cuh", include_str!("../../../kernels/common.cuh")),
-    ("embedding_fwd.cuh", include_str!("../../../kernels/embedding_fwd.cuh")),
-    ("embedding_step.cuh", include_str!("../../../kernels/embedding_step.cuh")),
-    ("gemm.cuh", include_str!("../../../kernels/gemm.cuh")),
-    ("loss_narrow.cuh", include_str!("../../../kernels/loss_narrow.cuh")),
-    ("loss_narrow_bwd.cuh", include_str!("../../../kernels/loss_narrow_bwd.cuh")),
-    ("loss_narrow_fwd.cuh", include_str!("../../../kernels/loss_narrow_fwd.cuh")),
-    ("loss_rows.cuh", include_str!("../../../kernels/loss_rows.cuh")),
-    ("loss_tile.cuh", include_str!("../../../kernels/loss_tile.cuh")),
-    ("loss_weights.cuh", include_str!("../../../kernels/loss_weights.cuh")),
-    ("loss_wide.cuh", include_str!("../../../kernels/loss_wide.cuh")),
-    ("loss_wide_bwd.cuh", include_str!("../../../kernels/loss_wide_bwd.cuh")),
-    ("loss_wide_fwd.cuh", include_str!("../../../kernels/loss_wide_fwd.cuh")),
-    ("mma.cuh", include_str!("../../../kernels/mma.cuh")),
-    ("optim.cuh", include_str!("../../../kernels/optim.cuh")),
-    ("rows.cuh", include_str!("../../../kernels/rows.cuh")),
-    ("split.cuh", include_str!("../../../kernels/split.cuh")),
-    ("topk_keys.cuh", include_str!("../../../kernels/topk_keys.cuh")),
-    ("topk_narrow.cuh", include_str!("../../../kernels/topk_narrow.cuh")),
-    ("topk_prepare.cuh", include_str!("../../../kernels/topk_prepare.cuh")),
-    ("topk_rank.cuh", include_str!("../../../kernels/topk_rank.cuh")),
-    ("topk_scan.cuh", include_str!("../../../kernels/topk_scan.cuh")),
-    ("topk_wide.cuh", include_str!("../../../kernels/topk_wide.cuh")),
+const HEADERS: &[(&str, &str)] = headers![
+    "core/arguments.cuh",
+    "core/convert.cuh",
+    "core/copy.cuh",
+    "core/mma.cuh",
+    "core/random.cuh",
+    "core/reduce.cuh",
+    "core/rounding.cuh",
+    "core/rows.cuh",
+    "core/shared.cuh",
+    "core/split.cuh",
+    "core/status.cuh",
+    "core/tile.cuh",
+    "core/types.cuh",
+    "embedding/arguments.cuh",
+    "embedding/fwd.cuh",
+    "embedding/step.cuh",
+    "linear/arguments.cuh",
+    "linear/gemm.cuh",
+    "loss/arguments.cuh",
+    "loss/common.cuh",
+    "loss/narrow.cuh",
+    "loss/narrow_bwd.cuh",
+    "loss/narrow_fwd.cuh",
+    "loss/rows.cuh",
+    "loss/weights.cuh",
+    "loss/wide.cuh",
+    "loss/wide_bwd.cuh",
+    "loss/wide_fwd.cuh",
+    "norm/arguments.cuh",
+    "optim/arguments.cuh",
+    "optim/rule.cuh",
+    "tiles/arguments.cuh",
+    "topk/keys.cuh",
+    "topk/narrow.cuh",
+    "topk/prepare.cuh",
+    "topk/rank.cuh",
+    "topk/scan.cuh",
+    "topk/wide.cuh",
 ];
 
 /// The text of a header.
@@ -189,19 +211,26 @@ mod tests {
 
     #[test]
     fn headers_are_pasted_once_and_lines_keep_their_numbers() {
-        let text = expand("#include \"mma.cuh\"\n#include \"mma.cuh\"\nint x;\n", "a", &header);
-        assert_eq!(text.matches("void copy_commit()").count(), 1);
+        let text = expand("#include \"core/mma.cuh\"\n#include \"core/mma.cuh\"\nint x;\n", "a", &header);
+        assert_eq!(text.matches("void mma_bf16(").count(), 1);
         assert!(!text.contains("#include") && !text.contains("#pragma once"));
-        assert!(text.ends_with("#line 3 \"kernels/a.cu\"\nint x;\n"), "{}", &text[text.len() - 80..]);
+        assert!(text.ends_with("#line 3 \"kernels/a/a.cu\"\nint x;\n"), "{}", &text[text.len() - 80..]);
     }
 
     #[test]
     fn every_header_is_embedded() {
-        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("kernels");
-        let names = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
-        let mut found: Vec<_> = names.filter(|name| name.ends_with(".cuh")).collect();
+        let kernels = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("kernels");
+        let names = |folder: &std::path::Path| -> Vec<String> {
+            let entries = std::fs::read_dir(folder).unwrap();
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+        };
+        let mut found = Vec::new();
+        for stem in names(&kernels) {
+            let files = names(&kernels.join(&stem)).into_iter().filter(|name| name.ends_with(".cuh"));
+            found.extend(files.map(|name| format!("{stem}/{name}")));
+        }
         found.sort_unstable();
         let listed: Vec<_> = HEADERS.iter().map(|(name, _)| *name).collect();
-        assert_eq!(listed, found, "HEADERS lists kernels/*.cuh in the order of their names");
+        assert_eq!(listed, found, "HEADERS lists kernels/*/*.cuh in the order of their names");
     }
 }

@@ -1,14 +1,17 @@
 //! Lookups in embedding tables, and the step of the touched rows.
 
+pub(super) mod arguments;
 mod step;
 
 pub(crate) use step::backward_step;
 #[cfg(test)]
 pub(crate) use step::{floor_bytes as step_floor_bytes, straddling_parts};
 
+use arguments::{BagForwardArgs, RowsForwardArgs};
+
+use super::arguments::{Out, Pad, TableValue};
 use super::kernels::{Embedding, Kernel};
-use super::launch::args;
-use super::{Buf, Cuda, MatMut, need, need_len, need_mat};
+use super::{Buf, Cuda, MatMut, input, need, need_len, need_mat};
 use crate::Result;
 use crate::backend::{Bag, EmbeddingTable, TableData};
 
@@ -19,7 +22,7 @@ const FLIGHT: usize = 2;
 
 /// A table's values on the device.
 struct TableValues {
-    address: u64,
+    values: Out<TableValue>,
     len: usize,
     /// Bytes of one.
     bytes: usize,
@@ -27,11 +30,19 @@ struct TableValues {
 
 impl TableValues {
     fn of(data: &TableData<Cuda>) -> TableValues {
-        match data {
-            TableData::F32(x) => TableValues { address: x.ptr(), len: x.len(), bytes: 4 },
-            TableData::Bf16(x) => TableValues { address: x.ptr(), len: x.len(), bytes: 2 },
-            TableData::F16(x) => TableValues { address: x.ptr(), len: x.len(), bytes: 2 },
+        fn values<T>(x: &Buf<T>) -> TableValues {
+            TableValues { values: Out::new(x.ptr()), len: x.len(), bytes: size_of::<T>() }
         }
+        match data {
+            TableData::F32(x) => values(x),
+            TableData::Bf16(x) => values(x),
+            TableData::F16(x) => values(x),
+        }
+    }
+
+    /// Whether rows can be read 16 bytes at a time, as far as the first is concerned.
+    fn aligned(&self) -> bool {
+        self.values.address().is_multiple_of(16)
     }
 }
 
@@ -40,13 +51,13 @@ fn log_lanes(dim: usize, values: usize, most: usize) -> u32 {
     dim.div_ceil(values).next_power_of_two().clamp(4, most).ilog2()
 }
 
-/// An optional buffer's address; 0 where it is absent.
-fn address<T>(buf: Option<&Buf<T>>) -> u64 {
-    buf.map_or(0, Buf::ptr)
-}
-
 /// The kernel for bags, and how many values one of its lanes holds.
-fn bag_kernel<'a>(kernels: &'a Embedding, data: &TableData<Cuda>, dim: usize, aligned: bool) -> (&'a Kernel, usize) {
+fn bag_kernel<'a>(
+    kernels: &'a Embedding,
+    data: &TableData<Cuda>,
+    dim: usize,
+    aligned: bool,
+) -> (&'a Kernel<BagForwardArgs>, usize) {
     match (data, aligned) {
         (TableData::F32(_), true) if dim.is_multiple_of(4) => (&kernels.embedding_bag_fwd_f32_v4, 4),
         (TableData::Bf16(_), true) if dim.is_multiple_of(8) => (&kernels.embedding_bag_fwd_bf16_v8, 8),
@@ -60,7 +71,7 @@ fn bag_kernel<'a>(kernels: &'a Embedding, data: &TableData<Cuda>, dim: usize, al
 }
 
 /// The kernel for single rows that are written, not added; it needs 16-byte accesses.
-fn rows_kernel<'a>(kernels: &'a Embedding, data: &TableData<Cuda>) -> (&'a Kernel, usize) {
+fn rows_kernel<'a>(kernels: &'a Embedding, data: &TableData<Cuda>) -> (&'a Kernel<RowsForwardArgs>, usize) {
     match data {
         TableData::F32(_) => (&kernels.embedding_rows_fwd_f32_v4, 4),
         TableData::Bf16(_) => (&kernels.embedding_rows_fwd_bf16_v8, 8),
@@ -99,50 +110,53 @@ pub(crate) fn forward(
         return Ok(());
     }
     let kernels = cuda.kernels.embedding(&cuda.context)?;
-    let to = out.buf.ptr_at(out.col);
-    let aligned = to.is_multiple_of(16) && out.stride.is_multiple_of(4) && values.address.is_multiple_of(16);
+    let to = out.buf.output_at(out.col);
+    let aligned = to.address().is_multiple_of(16) && out.stride.is_multiple_of(4) && values.aligned();
     let single = bag.offsets.is_none() && bag.weights.is_none();
     if single && !add && aligned && (dim * values.bytes).is_multiple_of(16) {
         let (kernel, lane) = rows_kernel(kernels, data);
         let log_lanes = log_lanes(dim, lane, 32);
         let block = (THREADS >> log_lanes) * FLIGHT;
-        let args = args![
-            to,
-            values.address,
-            bag.ids.ptr(),
-            cuda.status().lookup(),
-            bag.rows as u64,
-            rows as u32,
-            dim as u32,
-            out.stride as u64,
-            log_lanes
-        ];
-        // embedding_rows_fwd(out, table, ids, status, rows, table_rows, dim, stride, log_lanes); one stream orders it.
+        let args = RowsForwardArgs {
+            out: to,
+            table: values.values.read(),
+            ids: bag.ids.input(),
+            status: cuda.status().lookup(),
+            rows: bag.rows as u64,
+            stride: out.stride as u64,
+            table_rows: rows as u32,
+            dim: dim as u32,
+            log_lanes,
+            unused: Pad::Zero,
+        };
+        let grid = [bag.rows.div_ceil(block) as u32, 1, 1];
         // SAFETY: `out` lies inside its buffer, there is an id for each row, the table holds rows x dim values, accesses
-        // of 16 bytes are aligned (all checked above); the kernel loads no row whose id is not below `rows`.
-        return unsafe { cuda.launch(kernel, [bag.rows.div_ceil(block) as u32, 1, 1], THREADS as u32, 0, &args) };
+        // of 16 bytes are aligned (all checked above); the kernel loads no row whose id is not below `rows`. One stream
+        // orders it.
+        return unsafe { cuda.launch(kernel, grid, THREADS as u32, 0, &args) };
     }
     let (kernel, lane) = bag_kernel(kernels, data, dim, aligned);
     let log_lanes = log_lanes(dim, lane, 32);
-    let args = args![
-        to,
-        values.address,
-        bag.ids.ptr(),
-        address(bag.offsets),
-        address(bag.weights),
-        cuda.status().lookup(),
-        bag.rows as u64,
-        bag.lookups as u32,
-        rows as u32,
-        dim as u32,
-        out.stride as u64,
+    let args = BagForwardArgs {
+        out: to,
+        table: values.values.read(),
+        ids: bag.ids.input(),
+        offsets: input(bag.offsets),
+        weights: input(bag.weights),
+        status: cuda.status().lookup(),
+        rows: bag.rows as u64,
+        stride: out.stride as u64,
+        lookups: bag.lookups as u32,
+        table_rows: rows as u32,
+        dim: dim as u32,
         log_lanes,
-        u32::from(add)
-    ];
-    // SAFETY: embedding_bag_fwd(out, table, ids, offsets, weights, status, rows, lookups, table_rows, dim, stride,
-    // log_lanes, add). As above; there are rows + 1 offsets and a weight for each id where they are given, else 0 stands
-    // for them; the kernel cuts offsets off at `lookups`.
-    unsafe { cuda.launch(kernel, [bag.rows.div_ceil(THREADS >> log_lanes) as u32, 1, 1], THREADS as u32, 0, &args) }
+        add: u32::from(add),
+        unused: Pad::Zero,
+    };
+    let grid = [bag.rows.div_ceil(THREADS >> log_lanes) as u32, 1, 1];
+    // SAFETY: as above; there are rows + 1 offsets and a weight for each id where they are given, else they are null; the
+    // kernel cuts offsets off at `lookups`.
+    unsafe { cuda.launch(kernel, grid, THREADS as u32, 0, &args) }
 }
 
 /// Bytes that a lookup must move: each id, each row of the table as often as it is looked up (`size` bytes a value), and

@@ -1,28 +1,48 @@
-//! All kernels, by name: each `kernels/<stem>.cu` becomes one module on the device, loaded at its first use.
+//! All kernels, by name: each `kernels/<stem>/<stem>.cu` becomes one module on the device, loaded at its first use.
 
+use std::marker::PhantomData;
 use std::sync::OnceLock;
 
 use cudarc::driver::CudaFunction;
 
-use super::compile::{self, KernelSource};
+use super::compile::{self, CompiledModule, KernelSource};
 use super::context::Context;
+use super::embedding::arguments::{BagForwardArgs, RowsForwardArgs, StepChunksArgs, StepStraddlingArgs};
+use super::launch::Arg;
+use super::linear::arguments::{MaskArgs, ProductArgs, SumArgs};
+use super::loss::arguments::{
+    LossAddArgs, LossBackwardArgs, LossFinishArgs, LossForwardArgs, LossPrepareArgs, LossStatsArgs, TopKWeightsArgs,
+};
+use super::norm::arguments::{NormBackwardArgs, NormForwardArgs};
+use super::optim::arguments::{DenseStepArgs, SquaredNormPiecesArgs, SquaredNormTotalArgs};
 use super::params::{ParamSizes, param_sizes};
+use super::tiles::arguments::SplitArgs;
 use crate::Result;
 
-/// A loaded kernel.
-pub(crate) struct Kernel {
+/// A loaded kernel, which takes `A`.
+pub(crate) struct Kernel<A: ?Sized> {
     pub(super) name: &'static str,
     pub(super) function: CudaFunction,
     /// Bytes of each parameter, as its PTX declares them.
     pub(super) params: ParamSizes,
+    arguments: PhantomData<fn(&A)>,
 }
 
-/// A stem's source, its committed PTX, and its kernels.
+impl<A: ?Sized> Kernel<A> {
+    fn of(context: &Context, loaded: &CompiledModule, name: &'static str) -> Result<Kernel<A>> {
+        let function = context.check(&format!("find kernel {name}"), loaded.module.load_function(name))?;
+        Ok(Kernel { name, function, params: param_sizes(&loaded.ptx, name), arguments: PhantomData })
+    }
+}
+
+/// A stem's source, its committed PTX, and its kernels by what they take.
 macro_rules! kernels {
-    ($($(#[$doc:meta])* $module:ident in $stem:ident: [$($kernel:ident),* $(,)?];)*) => {
+    ($($(#[$doc:meta])* $module:ident in $stem:ident {
+        $($args:ty: [$($kernel:ident),* $(,)?],)*
+    })*) => {
         $($(#[$doc])*
         pub(crate) struct $module {
-            $(pub $kernel: Kernel,)*
+            $($(pub $kernel: Kernel<$args>,)*)*
         })*
 
         /// The modules that have been used so far.
@@ -38,17 +58,14 @@ macro_rules! kernels {
                 }
                 let source = KernelSource {
                     stem: stringify!($stem),
-                    cuda: include_str!(concat!("../../../kernels/", stringify!($stem), ".cu")),
+                    cuda: include_str!(concat!(
+                        "../../../kernels/", stringify!($stem), "/", stringify!($stem), ".cu"
+                    )),
                     ptx: include_bytes!(concat!("../../../kernels/ptx/", stringify!($stem), ".ptx.zst")),
                 };
                 let loaded = compile::load(context, &source)?;
                 let module = $module {
-                    $($kernel: Kernel {
-                        name: stringify!($kernel),
-                        function: context
-                            .check(concat!("find kernel ", stringify!($kernel)), loaded.module.load_function(stringify!($kernel)))?,
-                        params: param_sizes(&loaded.ptx, stringify!($kernel)),
-                    },)*
+                    $($($kernel: Kernel::of(context, &loaded, stringify!($kernel))?,)*)*
                 };
                 Ok(self.$stem.get_or_init(|| module))
             })*
@@ -64,75 +81,79 @@ macro_rules! kernels {
 
 kernels! {
     /// Lookups in tables, and the step of the touched rows.
-    Embedding in embedding: [
-        embedding_rows_fwd_f32_v4,
-        embedding_rows_fwd_bf16_v8,
-        embedding_rows_fwd_f16_v8,
-        embedding_bag_fwd_f32_v4,
-        embedding_bag_fwd_bf16_v8,
-        embedding_bag_fwd_f16_v8,
-        embedding_bag_fwd_bf16_v4,
-        embedding_bag_fwd_f16_v4,
-        embedding_bag_fwd_f32_v1,
-        embedding_bag_fwd_bf16_v1,
-        embedding_bag_fwd_f16_v1,
-        embedding_bag_bwd_step_sgd_f32,
-        embedding_bag_bwd_step_adagrad_f32,
-        embedding_bag_bwd_step_adam_f32,
-        embedding_bag_bwd_step_rowwise_f32,
-        embedding_bag_bwd_step_f32_v1,
-        embedding_bag_bwd_step_sgd_bf16,
-        embedding_bag_bwd_step_adagrad_bf16,
-        embedding_bag_bwd_step_adam_bf16,
-        embedding_bag_bwd_step_rowwise_bf16,
-        embedding_bag_bwd_step_bf16_v1,
-        embedding_bag_bwd_step_sgd_f16,
-        embedding_bag_bwd_step_adagrad_f16,
-        embedding_bag_bwd_step_adam_f16,
-        embedding_bag_bwd_step_rowwise_f16,
-        embedding_bag_bwd_step_f16_v1,
-        embedding_bag_bwd_straddling_f32,
-        embedding_bag_bwd_straddling_f32_v1,
-        embedding_bag_bwd_straddling_bf16,
-        embedding_bag_bwd_straddling_bf16_v1,
-        embedding_bag_bwd_straddling_f16,
-        embedding_bag_bwd_straddling_f16_v1,
-    ];
+    Embedding in embedding {
+        RowsForwardArgs: [embedding_rows_fwd_f32_v4, embedding_rows_fwd_bf16_v8, embedding_rows_fwd_f16_v8],
+        BagForwardArgs: [
+            embedding_bag_fwd_f32_v4, embedding_bag_fwd_bf16_v8, embedding_bag_fwd_f16_v8, embedding_bag_fwd_bf16_v4,
+            embedding_bag_fwd_f16_v4, embedding_bag_fwd_f32_v1, embedding_bag_fwd_bf16_v1, embedding_bag_fwd_f16_v1,
+        ],
+        StepChunksArgs: [
+            embedding_bag_bwd_step_sgd_f32, embedding_bag_bwd_step_adagrad_f32, embedding_bag_bwd_step_adam_f32,
+            embedding_bag_bwd_step_rowwise_f32, embedding_bag_bwd_step_f32_v1,
+            embedding_bag_bwd_step_sgd_bf16, embedding_bag_bwd_step_adagrad_bf16, embedding_bag_bwd_step_adam_bf16,
+            embedding_bag_bwd_step_rowwise_bf16, embedding_bag_bwd_step_bf16_v1,
+            embedding_bag_bwd_step_sgd_f16, embedding_bag_bwd_step_adagrad_f16, embedding_bag_bwd_step_adam_f16,
+            embedding_bag_bwd_step_rowwise_f16, embedding_bag_bwd_step_f16_v1,
+        ],
+        StepStraddlingArgs: [
+            embedding_bag_bwd_straddling_f32, embedding_bag_bwd_straddling_f32_v1,
+            embedding_bag_bwd_straddling_bf16, embedding_bag_bwd_straddling_bf16_v1,
+            embedding_bag_bwd_straddling_f16, embedding_bag_bwd_straddling_f16_v1,
+        ],
+    }
     /// Steps of dense parameters, and norms of gradients.
-    Optim in optim: [
-        dense_step_sgd,
-        dense_step_adagrad,
-        dense_step_adam,
-        squared_norm_pieces,
-        squared_norm_total,
-    ];
+    Optim in optim {
+        DenseStepArgs: [dense_step_sgd, dense_step_adagrad, dense_step_adam],
+        SquaredNormPiecesArgs: [squared_norm_pieces],
+        SquaredNormTotalArgs: [squared_norm_total],
+    }
     /// Linear layers: three products, each in two precisions and two sizes of tile, and what goes round them.
-    Linear in linear: [
-        linear_fwd_bf16_64, linear_fwd_bf16_128, linear_fwd_fp32_64, linear_fwd_fp32_128,
-        linear_bwd_x_bf16_64, linear_bwd_x_bf16_128, linear_bwd_x_fp32_64, linear_bwd_x_fp32_128,
-        linear_bwd_w_bf16_64, linear_bwd_w_bf16_128, linear_bwd_w_fp32_64, linear_bwd_w_fp32_128,
-        linear_bwd_mask, linear_sum,
-    ];
+    Linear in linear {
+        ProductArgs: [
+            linear_fwd_bf16_64, linear_fwd_bf16_128, linear_fwd_fp32_64, linear_fwd_fp32_128,
+            linear_bwd_x_bf16_64, linear_bwd_x_bf16_128, linear_bwd_x_fp32_64, linear_bwd_x_fp32_128,
+            linear_bwd_w_bf16_64, linear_bwd_w_bf16_128, linear_bwd_w_fp32_64, linear_bwd_w_fp32_128,
+        ],
+        MaskArgs: [linear_bwd_mask],
+        SumArgs: [linear_sum],
+    }
     /// L2 norms of rows, by the longest row.
-    Norm in norm: [
-        l2_norm_fwd_f32_128, l2_norm_fwd_f32_256, l2_norm_fwd_f32_512, l2_norm_fwd_f32_1024, l2_norm_fwd_f32_any,
-        l2_norm_bwd_f32_128, l2_norm_bwd_f32_256, l2_norm_bwd_f32_512, l2_norm_bwd_f32_1024, l2_norm_bwd_f32_any,
-    ];
+    Norm in norm {
+        NormForwardArgs: [
+            l2_norm_fwd_f32_128, l2_norm_fwd_f32_256, l2_norm_fwd_f32_512, l2_norm_fwd_f32_1024, l2_norm_fwd_f32_any,
+        ],
+        NormBackwardArgs: [
+            l2_norm_bwd_f32_128, l2_norm_bwd_f32_256, l2_norm_bwd_f32_512, l2_norm_bwd_f32_1024, l2_norm_bwd_f32_any,
+        ],
+    }
     /// The best items of each query.
-    Topk in topk: [
-        topk_pack_bf16, topk_pack_biases, topk_pack_int8, topk_prepare_bf16, topk_prepare_int8, topk_sample_bf16,
-        topk_sample_int8, topk_threshold, topk_filter_bf16, topk_filter_bf16_128, topk_filter_bf16_256, topk_filter_int8,
-        topk_filter_int8_64, topk_filter_int8_128, topk_buckets_bf16, topk_buckets_bf16_128, topk_buckets_bf16_256,
-        topk_buckets_int8, topk_buckets_int8_64, topk_buckets_int8_128, topk_rank_list, topk_rank_all, topk_rank_merge,
-    ];
+    Topk in topk {
+        [Arg]: [
+            topk_pack_bf16, topk_pack_biases, topk_pack_int8, topk_prepare_bf16, topk_prepare_int8, topk_sample_bf16,
+            topk_sample_int8, topk_threshold, topk_filter_bf16, topk_filter_bf16_128, topk_filter_bf16_256,
+            topk_filter_int8, topk_filter_int8_64, topk_filter_int8_128, topk_buckets_bf16, topk_buckets_bf16_128,
+            topk_buckets_bf16_256, topk_buckets_int8, topk_buckets_int8_64, topk_buckets_int8_128, topk_rank_list,
+            topk_rank_all, topk_rank_merge,
+        ],
+    }
     /// Operands of the tensor cores.
-    Tiles in tiles: [split_bf16];
+    Tiles in tiles {
+        SplitArgs: [split_bf16],
+    }
     /// The in-batch softmax.
-    Loss in loss: [
-        loss_prepare, loss_finish, loss_stats, loss_add, loss_top_k_weights,
-        loss_fwd_bf16_32, loss_fwd_bf16_64, loss_fwd_bf16_128, loss_fwd_bf16_wide,
-        loss_fwd_fp32_32, loss_fwd_fp32_64, loss_fwd_fp32_128, loss_fwd_fp32_wide,
-        loss_bwd_bf16_32, loss_bwd_bf16_64, loss_bwd_bf16_128, loss_bwd_bf16_wide,
-        loss_bwd_fp32_32, loss_bwd_fp32_64, loss_bwd_fp32_128, loss_bwd_fp32_wide,
-    ];
+    Loss in loss {
+        LossPrepareArgs: [loss_prepare],
+        LossFinishArgs: [loss_finish],
+        LossStatsArgs: [loss_stats],
+        LossAddArgs: [loss_add],
+        TopKWeightsArgs: [loss_top_k_weights],
+        LossForwardArgs: [
+            loss_fwd_bf16_32, loss_fwd_bf16_64, loss_fwd_bf16_128, loss_fwd_bf16_wide,
+            loss_fwd_fp32_32, loss_fwd_fp32_64, loss_fwd_fp32_128, loss_fwd_fp32_wide,
+        ],
+        LossBackwardArgs: [
+            loss_bwd_bf16_32, loss_bwd_bf16_64, loss_bwd_bf16_128, loss_bwd_bf16_wide,
+            loss_bwd_fp32_32, loss_bwd_fp32_64, loss_bwd_fp32_128, loss_bwd_fp32_wide,
+        ],
+    }
 }

@@ -1,18 +1,29 @@
-//! Launching: arguments by type, checked against what the kernel's PTX declares.
+//! Launching: a kernel takes the arguments that it was declared with, of the size that its PTX declares.
 
 use std::ffi::c_void;
 
 use cudarc::driver::{result, sys};
 
 use super::Cuda;
+use super::arguments::KernelArgs;
 use super::kernels::Kernel;
 use crate::{Error, Result};
 
-/// One argument of a kernel.
+/// What a launch hands over: the bytes and the address of each parameter, in the kernel's order.
+pub(crate) trait Arguments {
+    fn parameters(&self) -> Vec<(usize, *mut c_void)>;
+}
+
+impl<A: KernelArgs> Arguments for A {
+    fn parameters(&self) -> Vec<(usize, *mut c_void)> {
+        vec![(size_of::<A>(), std::ptr::from_ref(self).cast_mut().cast())]
+    }
+}
+
+/// One argument of a kernel that takes several.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Arg {
     U32(u32),
-    I32(i32),
     U64(u64),
     F32(f32),
 }
@@ -26,29 +37,22 @@ macro_rules! arg_from {
         })*
     };
 }
-arg_from!(u32 => U32, i32 => I32, u64 => U64, f32 => F32);
+arg_from!(u32 => U32, u64 => U64, f32 => F32);
 
-/// A list of arguments: u64 for addresses and long sizes, u32, i32 and f32 as they are.
+/// A list of arguments: u64 for addresses and long sizes, u32 and f32 as they are.
 macro_rules! args {
     ($($arg:expr),* $(,)?) => { [$($crate::backend::cuda::launch::Arg::from($arg)),*] };
 }
 pub(crate) use args;
 
-impl Arg {
-    fn bytes(&self) -> u8 {
-        match self {
-            Arg::U32(_) | Arg::I32(_) | Arg::F32(_) => 4,
-            Arg::U64(_) => 8,
-        }
-    }
-
-    fn address(&mut self) -> *mut c_void {
-        match self {
-            Arg::U32(x) => std::ptr::from_mut(x).cast(),
-            Arg::I32(x) => std::ptr::from_mut(x).cast(),
-            Arg::U64(x) => std::ptr::from_mut(x).cast(),
-            Arg::F32(x) => std::ptr::from_mut(x).cast(),
-        }
+impl Arguments for [Arg] {
+    fn parameters(&self) -> Vec<(usize, *mut c_void)> {
+        let parameter = |arg: &Arg| match arg {
+            Arg::U32(x) => (4, std::ptr::from_ref(x).cast_mut().cast()),
+            Arg::U64(x) => (8, std::ptr::from_ref(x).cast_mut().cast()),
+            Arg::F32(x) => (4, std::ptr::from_ref(x).cast_mut().cast()),
+        };
+        self.iter().map(parameter).collect()
     }
 }
 
@@ -61,28 +65,27 @@ impl Cuda {
     /// Queues a kernel on the compute stream, behind the copies of what was staged. An empty grid does nothing.
     ///
     /// # Errors
-    /// [`Error::Cuda`] naming the kernel: when the arguments are not those that its PTX declares, or when the driver
-    /// refuses the launch.
+    /// [`Error::Cuda`] naming the kernel: when the arguments are not of the sizes that its PTX declares, or when the
+    /// driver refuses the launch.
     ///
     /// # Safety
-    /// The arguments must mean to the kernel what they mean to the caller, in the kernel's order: every address must be
-    /// valid on this device for all that the kernel reads and writes with these sizes.
-    pub(super) unsafe fn launch(
+    /// Every address must be valid on this device for all that the kernel reads and writes with these sizes; the
+    /// arguments' comments and the kernel's say what that is.
+    pub(super) unsafe fn launch<A: Arguments + ?Sized>(
         &self,
-        kernel: &Kernel,
+        kernel: &Kernel<A>,
         grid: [u32; 3],
         threads: u32,
         shared: u32,
-        args: &[Arg],
+        args: &A,
     ) -> Result<()> {
         if grid.contains(&0) {
             return Ok(());
         }
-        let error = |message: String| Error::Cuda { op: format!("launch {}", kernel.name), message };
-        let given = args.iter().map(Arg::bytes);
-        if !given.clone().eq(kernel.params.iter().copied()) {
-            let given: Vec<u8> = given.collect();
-            return Err(error(format!("arguments of {given:?} bytes, its PTX declares {:?}", kernel.params)));
+        let (given, mut addresses): (Vec<usize>, Vec<*mut c_void>) = args.parameters().into_iter().unzip();
+        if given != kernel.params {
+            let message = format!("arguments of {given:?} bytes, its PTX declares {:?}", kernel.params);
+            return Err(Error::Cuda { op: format!("launch {}", kernel.name), message });
         }
         self.flush()?;
         let context = &self.context;
@@ -93,11 +96,10 @@ impl Cuda {
             let set = kernel.function.set_attribute(what, shared as i32);
             context.check(&format!("give {shared} bytes of shared memory to {}", kernel.name), set)?;
         }
-        let mut args = args.to_vec();
-        let mut addresses: Vec<*mut c_void> = args.iter_mut().map(Arg::address).collect();
         let [x, y, z] = grid;
-        // SAFETY: the function is loaded; each address is that of an argument of the declared size (checked above) and
-        // outlives the call, which copies them; what they mean is the caller's promise.
+        // SAFETY: the function is loaded; each address is that of a part of `args` of the declared size (checked above),
+        // all its bytes initialised, and outlives the call, which reads and copies it; what the arguments mean is the
+        // caller's promise.
         let launched = unsafe {
             result::launch_kernel(
                 kernel.function.cu_function(),

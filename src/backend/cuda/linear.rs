@@ -1,14 +1,16 @@
-//! Linear layers: three products on tensor cores, of operands split to bf16 tiles (`kernels/linear.cu`).
+//! Linear layers: three products on tensor cores, of operands split to bf16 tiles (`kernels/linear/linear.cu`).
 
+pub(super) mod arguments;
 pub(super) mod plan;
 
+use arguments::{MaskArgs, ProductArgs, SumArgs};
 use plan::CHUNKS;
 pub(super) use plan::{Product, ProductKind};
 
+use super::arguments::{In, Out, Pad};
 use super::kernels::Linear;
-use super::launch::args;
 use super::tiles::Tiles;
-use super::{Buf, Cuda, Mat, MatMut, need, need_len, need_mat};
+use super::{Buf, Cuda, Mat, MatMut, need, need_len, need_mat, output};
 use crate::Result;
 use crate::backend::{LinearGrads, LinearPass};
 use crate::config::Precision;
@@ -18,9 +20,14 @@ fn kernels(cuda: &Cuda) -> Result<&Linear> {
     cuda.kernels.linear(&cuda.context)
 }
 
-/// Whether a product is three products of halves (see `kernels/tiles.cu`).
+/// Whether a product is three products of halves (see `kernels/tiles/tiles.cu`).
 fn precise(cuda: &Cuda) -> bool {
     cuda.precision() == Precision::Fp32
+}
+
+/// What decides the size of blocks.
+fn multiprocessors(cuda: &Cuda) -> usize {
+    cuda.info().multiprocessors as usize
 }
 
 /// A matrix as tiles of [`plan::padded`] columns.
@@ -28,23 +35,23 @@ fn tiles(cuda: &Cuda, x: &Mat<'_, Cuda>) -> Result<Tiles> {
     cuda.split(x, plan::padded(x.cols), precise(cuda))
 }
 
-/// Where a product goes: element (r, c) to `ptr + 4 * (r * stride + c)`.
+/// Where a product goes: element (r, c) to value `r * stride + c`.
 pub(super) struct ProductOutput {
-    pub ptr: u64,
+    pub values: Out<f32>,
     pub stride: usize,
     /// Values from one split's result to the next one's.
     pub split: usize,
 }
 
 /// Launches `c = a b`. The operands were split from matrices as `shape.of` says, with [`plan::padded`] columns; `bias`
-/// is the address of `shape.n` values, or 0.
+/// holds `shape.n` values, or is null.
 pub(super) fn product(
     cuda: &Cuda,
     shape: &Product,
     c: &ProductOutput,
     a: &Tiles,
     b: &Tiles,
-    bias: u64,
+    bias: In<f32>,
     relu: bool,
 ) -> Result<()> {
     let all = kernels(cuda)?;
@@ -62,55 +69,45 @@ pub(super) fn product(
         ),
     };
     let kernels = if precise(cuda) { fp32 } else { bf16 };
-    let (a_cols, b_cols) = shape.operand_cols();
     // The sum of the splits reads whole float4s: their padding is written too (b is zero there).
     let n = if c.split > 0 { plan::padded(shape.n) } else { shape.n };
-    // Arguments stand in the order of the PRODUCT macro in linear.cu; the stream orders this after what made a and b.
-    // SAFETY: a and b hold the rows and padded widths that `shape` says, c m rows of `n` values at `stride`, `splits`
-    // times, bias n values or is null (the callers checked the lengths); the kernel touches nothing beyond these.
-    unsafe {
-        cuda.launch(
-            kernels[usize::from(shape.block_rows == 128)],
-            [shape.blocks() as u32, 1, shape.splits() as u32],
-            plan::THREADS,
-            shape.shared_bytes(),
-            &args![
-                c.ptr,
-                c.stride as u64,
-                c.split as u64,
-                a.hi.ptr(),
-                a.lo_ptr(),
-                plan::padded(a_cols) as u32,
-                b.hi.ptr(),
-                b.lo_ptr(),
-                plan::padded(b_cols) as u32,
-                bias,
-                u32::from(relu),
-                shape.m as u32,
-                n as u32,
-                shape.k as u32,
-                shape.split_k() as u32
-            ],
-        )
-    }
+    let kernel = kernels[usize::from(shape.block_rows == 128)];
+    let grid = [shape.blocks() as u32, 1, shape.splits() as u32];
+    let args = ProductArgs {
+        c: c.values,
+        bias,
+        c_stride: c.stride as u64,
+        c_split: c.split as u64,
+        a: a.operand(),
+        b: b.operand(),
+        m: shape.m as u32,
+        n: n as u32,
+        k: shape.k as u32,
+        k_split: shape.split_k() as u32,
+        relu: u32::from(relu),
+        unused: Pad::Zero,
+    };
+    // SAFETY: a and b hold the rows and padded widths that they say, which are those of `shape`, c m rows of `n` values at
+    // `stride`, `splits` times, bias n values or is null (the callers checked the lengths); the kernel touches nothing
+    // beyond these. The stream orders this after what made a and b.
+    unsafe { cuda.launch(kernel, grid, plan::THREADS, shape.shared_bytes(), &args) }
 }
 
 /// `to = ` the sum of `count` matrices of rows x cols, whose rows are `padded(cols)` apart.
 fn sum(cuda: &Cuda, to: &Buf<f32>, parts: &Buf<f32>, count: usize, rows: usize, cols: usize) -> Result<()> {
     let kernel = &kernels(cuda)?.linear_sum;
     let groups = rows * cols.div_ceil(4);
+    let args = SumArgs {
+        to: to.output(),
+        parts: parts.input(),
+        count: count as u32,
+        rows: rows as u32,
+        cols: cols as u32,
+        width: plan::padded(cols) as u32,
+    };
     // SAFETY: `parts` was made with count * rows * padded(cols) values and `to` was checked to hold rows * cols; the
-    // kernel leaves alone what lies outside. Arguments stand in the order of linear_sum. One stream orders it after
-    // the launch that wrote the parts.
-    unsafe {
-        cuda.launch(
-            kernel,
-            [groups.div_ceil(32) as u32, 1, 1],
-            256,
-            0,
-            &args![to.ptr(), parts.ptr(), count as u32, rows as u32, cols as u32, plan::padded(cols) as u32],
-        )
-    }
+    // kernel leaves alone what lies outside. One stream orders it after the launch that wrote the parts.
+    unsafe { cuda.launch(kernel, [groups.div_ceil(32) as u32, 1, 1], 256, 0, &args) }
 }
 
 /// Kernels count rows and columns in 32 bits.
@@ -141,8 +138,9 @@ pub(crate) fn forward(
     }
     let x = tiles(cuda, &x)?;
     let w = tiles(cuda, &Mat::dense(w, n, k))?;
-    let to = ProductOutput { ptr: y.buf.ptr_at(y.col), stride: y.stride, split: 0 };
-    product(cuda, &Product::new(ProductKind::Forward, rows, n, k), &to, &x, &w, b.ptr(), relu)
+    let to = ProductOutput { values: y.buf.output_at(y.col), stride: y.stride, split: 0 };
+    let shape = Product::new(ProductKind::Forward, rows, n, k, multiprocessors(cuda));
+    product(cuda, &shape, &to, &x, &w, b.input(), relu)
 }
 
 /// See [`Operations::linear_bwd`](crate::backend::Operations::linear_bwd).
@@ -182,19 +180,20 @@ pub(crate) fn backward(cuda: &Cuda, grads: LinearGrads<'_, Cuda>, pass: LinearPa
         return Ok(());
     }
     let x = tiles(cuda, &x)?;
-    let shape = Product::new(ProductKind::BackwardW, n, k, rows);
+    let shape = Product::new(ProductKind::BackwardW, n, k, rows, multiprocessors(cuda));
     if shape.splits() == 1 {
-        product(cuda, &shape, &ProductOutput { ptr: dw.ptr(), stride: k, split: 0 }, &dy, &x, 0, false)?;
+        product(cuda, &shape, &ProductOutput { values: dw.output(), stride: k, split: 0 }, &dy, &x, In::NULL, false)?;
     } else {
         let (stride, split) = (plan::padded(k), n * plan::padded(k));
         let parts = cuda.scratch::<f32>(shape.splits() * split)?;
-        product(cuda, &shape, &ProductOutput { ptr: parts.ptr(), stride, split }, &dy, &x, 0, false)?;
+        product(cuda, &shape, &ProductOutput { values: parts.output(), stride, split }, &dy, &x, In::NULL, false)?;
         sum(cuda, dw, &parts, shape.splits(), n, k)?;
     }
     if let Some(dx) = dx {
         let w = tiles(cuda, &Mat::dense(w, n, k))?;
-        let to = ProductOutput { ptr: dx.buf.ptr_at(dx.col), stride: dx.stride, split: 0 };
-        product(cuda, &Product::new(ProductKind::BackwardX, rows, k, n), &to, &dy, &w, 0, false)?;
+        let to = ProductOutput { values: dx.buf.output_at(dx.col), stride: dx.stride, split: 0 };
+        let shape = Product::new(ProductKind::BackwardX, rows, k, n, multiprocessors(cuda));
+        product(cuda, &shape, &to, &dy, &w, In::NULL, false)?;
     }
     Ok(())
 }
@@ -202,40 +201,33 @@ pub(crate) fn backward(cuda: &Cuda, grads: LinearGrads<'_, Cuda>, pass: LinearPa
 /// dy where y > 0, in place and as tiles, and `db`, the sums of its columns. dy has rows and columns.
 fn mask(cuda: &Cuda, db: &mut Buf<f32>, dy: MatMut<'_, Cuda>, y: Option<Mat<'_, Cuda>>) -> Result<Tiles> {
     let (rows, n, width) = (dy.rows, dy.cols, plan::padded(dy.cols));
-    let hi = cuda.scratch::<u16>(rows * width)?;
-    let lo = if precise(cuda) { Some(cuda.scratch::<u16>(rows * width)?) } else { None };
-    let tiles = Tiles { hi, lo };
+    let tiles = Tiles::room(cuda, rows, width, precise(cuda))?;
     let chunk = plan::chunk_rows(rows);
     let chunks = rows.div_ceil(chunk);
     debug_assert!(chunks <= CHUNKS);
     let parts = cuda.scratch::<f32>(chunks * width)?;
     let lanes = (width / 4).next_power_of_two().min(32);
-    let (y_ptr, y_stride) = y.map_or((0, 0), |y| (y.buf.ptr_at(y.col), y.stride));
+    let (y, y_stride) = y.map_or((In::NULL, 0), |y| (y.buf.input_at(y.col), y.stride));
+    let grid = [chunks as u32, width.div_ceil(4 * lanes) as u32, 1];
+    let args = MaskArgs {
+        hi: tiles.hi.output(),
+        lo: output(tiles.lo.as_ref()),
+        parts: parts.output(),
+        dy: dy.buf.output_at(dy.col),
+        y,
+        dy_stride: dy.stride as u64,
+        y_stride: y_stride as u64,
+        rows: rows as u32,
+        cols: n as u32,
+        width: width as u32,
+        chunk: chunk as u32,
+        lanes: lanes as u32,
+        unused: Pad::Zero,
+    };
     // SAFETY: dy and y were checked to hold rows x n at their strides, the tiles and parts were made above with the
-    // sizes that the kernel is told; it guards rows and columns. `lanes` is a power of two from 4 to 32. Arguments
-    // stand in the order of linear_bwd_mask. One stream orders it.
-    unsafe {
-        cuda.launch(
-            &kernels(cuda)?.linear_bwd_mask,
-            [chunks as u32, width.div_ceil(4 * lanes) as u32, 1],
-            256,
-            0,
-            &args![
-                tiles.hi.ptr(),
-                tiles.lo_ptr(),
-                parts.ptr(),
-                dy.buf.ptr_at(dy.col),
-                y_ptr,
-                dy.stride as u64,
-                y_stride as u64,
-                rows as u32,
-                n as u32,
-                width as u32,
-                chunk as u32,
-                lanes as u32
-            ],
-        )
-    }?;
+    // sizes that the kernel is told; it guards rows and columns. `lanes` is a power of two from 4 to 32. One stream
+    // orders it.
+    unsafe { cuda.launch(&kernels(cuda)?.linear_bwd_mask, grid, 256, 0, &args) }?;
     sum(cuda, db, &parts, chunks, 1, n)?;
     Ok(tiles)
 }

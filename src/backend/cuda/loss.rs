@@ -9,13 +9,20 @@
 //! Products have two precisions ([`Precision`](crate::config::Precision)): bf16, or operands and probabilities split
 //! in two, which leaves errors of about 2^-16. Every sum has one order, whatever the device.
 
+pub(super) mod arguments;
 pub(crate) mod shape;
 mod weights;
 
+use arguments::{
+    LossAddArgs, LossBackwardArgs, LossCall, LossFinishArgs, LossForwardArgs, LossPrepareArgs, LossStatsArgs,
+    MaskedLists, UserTerms,
+};
+
+use super::arguments::Pad;
 use super::kernels::{Kernel, Loss as Kernels};
-use super::launch::{Arg, args, blocks};
+use super::launch::blocks;
 use super::tiles::Tiles;
-use super::{Buf, Cuda, check, need};
+use super::{Buf, Cuda, check, input, need, output};
 use crate::Result;
 use crate::backend::{Mat, SoftmaxGrads, SoftmaxLoss};
 use crate::config::Precision;
@@ -26,21 +33,18 @@ pub(crate) use weights::top_k_weights;
 const PAD: usize = 128;
 /// Threads of a block, of the kernels beside the products.
 const THREADS: usize = 256;
-/// Bytes of a `LossCall`.
-const CALL: usize = 24;
 
 /// What `loss_prepare` makes.
 struct PreparedLoss {
-    /// A `LossCall`.
-    call: Buf<u8>,
+    /// One.
+    call: Buf<LossCall>,
     /// By column.
     bias2: Buf<f32>,
     candidate_ids: Option<Buf<u32>>,
     /// By row.
     positives: Buf<u32>,
     user_ids: Option<Buf<u32>>,
-    /// Two values a row.
-    spans: Option<Buf<u32>>,
+    spans: Option<Buf<[u32; 2]>>,
     users: Tiles,
     candidates: Tiles,
 }
@@ -50,11 +54,14 @@ struct RowTerms {
     offset: Buf<f32>,
     gap: Buf<f32>,
     /// Loss and slope of each.
-    terms: Buf<f64>,
+    terms: Buf<[f64; 2]>,
 }
 
-fn ptr<T>(buf: Option<&Buf<T>>) -> u64 {
-    buf.map_or(0, Buf::ptr)
+impl PreparedLoss {
+    /// The lists of masked columns.
+    fn masked(&self, loss: &SoftmaxLoss<'_, Cuda>) -> MaskedLists {
+        MaskedLists { spans: input(self.spans.as_ref()), columns: input(loss.masked.as_ref().map(|m| m.columns)) }
+    }
 }
 
 /// See [`Operations::softmax_loss`](crate::backend::Operations::softmax_loss).
@@ -80,9 +87,9 @@ pub(crate) fn softmax(cuda: &Cuda, grads: SoftmaxGrads<'_, Cuda>, loss: &Softmax
     let rows = users(cuda, &grads, loss, &shape, &prepared)?;
     candidates(cuda, &grads, loss, &shape, &prepared, &rows)?;
     let kernel = &kernels(cuda)?.loss_stats;
-    let arguments = args![grads.stats.ptr(), rows.terms.ptr(), b as u64];
-    // SAFETY: loss_stats(stats, terms, rows): two values of stats (checked), two of terms for each of the rows.
-    unsafe { cuda.launch(kernel, [1, 1, 1], 1024, 0, &arguments) }
+    let args = LossStatsArgs { stats: grads.stats.output(), terms: rows.terms.input(), rows: b as u64 };
+    // SAFETY: two values of stats (checked), one of terms for each of the rows. One stream orders it.
+    unsafe { cuda.launch(kernel, [1, 1, 1], 1024, 0, &args) }
 }
 
 fn kernels(cuda: &Cuda) -> Result<&Kernels> {
@@ -90,7 +97,10 @@ fn kernels(cuda: &Cuda) -> Result<&Kernels> {
 }
 
 /// The two products' kernels.
-fn products<'a>(kernels: &'a Kernels, shape: &LossTiling) -> (&'a Kernel, &'a Kernel) {
+fn products<'a>(
+    kernels: &'a Kernels,
+    shape: &LossTiling,
+) -> (&'a Kernel<LossForwardArgs>, &'a Kernel<LossBackwardArgs>) {
     match (shape.wide, shape.parts, shape.width) {
         (true, 1, _) => (&kernels.loss_fwd_bf16_wide, &kernels.loss_bwd_bf16_wide),
         (true, _, _) => (&kernels.loss_fwd_fp32_wide, &kernels.loss_bwd_fp32_wide),
@@ -109,42 +119,41 @@ fn prepare(cuda: &Cuda, loss: &SoftmaxLoss<'_, Cuda>, shape: &LossTiling) -> Res
     let lo = cuda.precision() == Precision::Fp32;
     let ids = |len| loss.ids.is_some().then(|| cuda.scratch::<u32>(len)).transpose();
     let prepared = PreparedLoss {
-        call: cuda.scratch(CALL)?,
+        call: cuda.scratch(1)?,
         bias2: cuda.scratch(columns)?,
         candidate_ids: ids(columns)?,
         positives: cuda.scratch(rows)?,
         user_ids: ids(rows)?,
-        spans: loss.masked.is_some().then(|| cuda.scratch(2 * b)).transpose()?,
+        spans: loss.masked.is_some().then(|| cuda.scratch(b)).transpose()?,
         users: cuda.split(&Mat::dense(loss.users, b, d), shape.width, lo)?,
         candidates: cuda.split(&Mat::dense(loss.candidates, c, d), shape.width, lo)?,
     };
-    let arguments = args![
-        prepared.call.ptr(),
-        prepared.bias2.ptr(),
-        ptr(prepared.candidate_ids.as_ref()),
-        prepared.positives.ptr(),
-        ptr(prepared.user_ids.as_ref()),
-        ptr(prepared.spans.as_ref()),
-        cuda.status().loss(),
-        loss.log_scale.ptr(),
-        ptr(loss.weights),
-        ptr(loss.bias),
-        ptr(loss.ids),
-        ptr(loss.positives),
-        ptr(loss.masked.as_ref().map(|m| m.offsets)),
-        ptr(loss.masked.as_ref().map(|m| m.columns)),
-        loss.masked.as_ref().map_or(0, |m| m.columns.len()) as u64,
-        b as u64,
-        c as u64,
-        rows as u64,
-        columns as u64,
-    ];
+    let masked = loss.masked.as_ref();
+    let args = LossPrepareArgs {
+        call: prepared.call.output(),
+        bias2: prepared.bias2.output(),
+        candidate_ids: output(prepared.candidate_ids.as_ref()),
+        row_positives: prepared.positives.output(),
+        user_ids: output(prepared.user_ids.as_ref()),
+        spans: output(prepared.spans.as_ref()),
+        status: cuda.status().loss(),
+        log_scale: loss.log_scale.input(),
+        weights: input(loss.weights),
+        bias: input(loss.bias),
+        ids: input(loss.ids),
+        positives: input(loss.positives),
+        offsets: input(masked.map(|m| m.offsets)),
+        masked: input(masked.map(|m| m.columns)),
+        masked_len: masked.map_or(0, |m| m.columns.len()) as u64,
+        rows: b as u64,
+        columns: c as u64,
+        padded_rows: rows as u64,
+        padded_columns: columns as u64,
+    };
     let grid = [1 + blocks(rows.max(columns), THREADS), 1, 1];
-    // loss_prepare(call, bias2, candidate_ids, positives, user_ids, spans, status, log_scale, weights, bias, ids,
-    // positives, offsets, masked, masked_len, rows, columns, padded_rows, padded_columns).
     // SAFETY: the results were made for these sizes above, the inputs' lengths were checked; the kernel reads a list
     // only inside `masked_len`, and an id only below `columns`.
-    unsafe { cuda.launch(&kernels(cuda)?.loss_prepare, grid, THREADS as u32, 0, &arguments) }?;
+    unsafe { cuda.launch(&kernels(cuda)?.loss_prepare, grid, THREADS as u32, 0, &args) }?;
     Ok(prepared)
 }
 
@@ -158,77 +167,66 @@ fn users(
 ) -> Result<RowTerms> {
     let (b, c, d) = (loss.rows, loss.columns, loss.dim);
     let ColumnSplit { blocks: row_blocks, splits, tiles } = shape.split(b, c);
-    let sums = cuda.scratch::<f32>(2 * splits * b)?;
+    let sums = cuda.scratch::<[f32; 2]>(splits * b)?;
     // Negatives are counted where their number matters.
     let counted = loss.corrected.is_some() && (loss.ids.is_some() || loss.masked.is_some());
     let dead = counted.then(|| cuda.scratch::<u32>(splits * b)).transpose()?;
     let dots = cuda.scratch::<f32>(b)?;
     // A single part is finished where it stands.
     let parts = (splits > 1).then(|| cuda.scratch::<f32>(splits * b * d)).transpose()?;
-    let parts = parts.as_ref().map_or(grads.users.ptr(), Buf::ptr);
-    let mut arguments: Vec<Arg> = args![
-        parts,
-        sums.ptr(),
-        ptr(dead.as_ref()),
-        dots.ptr(),
-        prepared.users.hi.ptr(),
-        prepared.users.lo_ptr(),
-        prepared.candidates.hi.ptr(),
-        prepared.candidates.lo_ptr(),
-        prepared.bias2.ptr(),
-        prepared.positives.ptr(),
-        ptr(prepared.user_ids.as_ref()),
-        ptr(prepared.candidate_ids.as_ref()),
-        ptr(prepared.spans.as_ref()),
-        ptr(loss.masked.as_ref().map(|m| m.columns)),
-        prepared.call.ptr(),
-        b as u64,
-        c as u64,
-        d as u32,
-    ]
-    .to_vec();
-    if shape.wide {
-        arguments.push((shape.width as u32).into());
-    }
-    arguments.push((tiles as u32).into());
+    let parts = parts.as_ref().unwrap_or(grads.users);
+    let args = LossForwardArgs {
+        out: parts.output(),
+        sums: sums.output(),
+        dead: output(dead.as_ref()),
+        dots: dots.output(),
+        users: prepared.users.operand(),
+        candidates: prepared.candidates.operand(),
+        bias2: prepared.bias2.input(),
+        positives: prepared.positives.input(),
+        user_ids: input(prepared.user_ids.as_ref()),
+        candidate_ids: input(prepared.candidate_ids.as_ref()),
+        masked: prepared.masked(loss),
+        call: prepared.call.input(),
+        dim: d as u32,
+        split_tiles: tiles as u32,
+    };
     let grid = [row_blocks as u32, splits as u32, 1];
     let kernel = products(kernels(cuda)?, shape).0;
-    // loss_fwd_*(out, sums, dead, dots, users hi and lo, candidates hi and lo, bias2, positives, user_ids, candidate_ids,
-    // spans, masked, call, rows, columns, dim[, width], split_tiles); block and shared memory are `shape`'s.
+    // Block and shared memory are `shape`'s.
     // SAFETY: results were made for `splits` x rows (x dim), operands are rows x width, arrays by column padded to whole
     // tiles; spans lie inside the list (loss_prepare). The kernel touches nothing beyond these.
-    unsafe { cuda.launch(kernel, grid, shape.threads as u32, shape.forward_shared(), &arguments) }?;
+    unsafe { cuda.launch(kernel, grid, shape.threads as u32, shape.forward_shared(), &args) }?;
 
     let padded = b.next_multiple_of(PAD);
-    let rows = RowTerms { offset: cuda.scratch(padded)?, gap: cuda.scratch(padded)?, terms: cuda.scratch(2 * b)? };
-    let arguments = args![
-        grads.users.ptr(),
-        rows.terms.ptr(),
-        rows.offset.ptr(),
-        rows.gap.ptr(),
-        parts,
-        sums.ptr(),
-        ptr(dead.as_ref()),
-        dots.ptr(),
-        prepared.call.ptr(),
-        loss.users.ptr(),
-        loss.candidates.ptr(),
-        ptr(loss.weights),
-        ptr(loss.corrected),
-        prepared.bias2.ptr(),
-        prepared.positives.ptr(),
-        b as u64,
-        c as u64,
-        padded as u64,
-        d as u32,
-        splits as u32,
-    ];
+    let rows = RowTerms { offset: cuda.scratch(padded)?, gap: cuda.scratch(padded)?, terms: cuda.scratch(b)? };
+    let args = LossFinishArgs {
+        du: grads.users.output(),
+        terms: rows.terms.output(),
+        offset: rows.offset.output(),
+        gap: rows.gap.output(),
+        parts: parts.input(),
+        sums: sums.input(),
+        dead: input(dead.as_ref()),
+        dots: dots.input(),
+        call: prepared.call.input(),
+        users: loss.users.input(),
+        candidates: loss.candidates.input(),
+        weights: input(loss.weights),
+        corrected: input(loss.corrected),
+        bias2: prepared.bias2.input(),
+        positives: prepared.positives.input(),
+        rows: b as u64,
+        columns: c as u64,
+        padded_rows: padded as u64,
+        dim: d as u32,
+        splits: splits as u32,
+    };
     let grid = [blocks(padded, THREADS / 4), 1, 1];
-    // loss_finish(du, terms, offset, gap, parts, sums, dead, dots, call, users, candidates, weights, corrected, bias2,
-    // positives, rows, columns, padded_rows, dim, splits). `parts` may be `du`: a thread reads a place, then writes it.
+    // `parts` may be `du`: a thread reads a place, then writes it.
     // SAFETY: the inputs' lengths were checked, the rest was made for these sizes; positives are columns or NO_COLUMN
     // (loss_prepare).
-    unsafe { cuda.launch(&kernels(cuda)?.loss_finish, grid, THREADS as u32, 0, &arguments) }?;
+    unsafe { cuda.launch(&kernels(cuda)?.loss_finish, grid, THREADS as u32, 0, &args) }?;
     Ok(rows)
 }
 
@@ -244,41 +242,39 @@ fn candidates(
     let (b, c, d) = (loss.rows, loss.columns, loss.dim);
     let ColumnSplit { blocks: row_blocks, splits, tiles } = shape.split(c, b);
     let parts = (splits > 1).then(|| cuda.scratch::<f32>(splits * c * d)).transpose()?;
-    let mut arguments: Vec<Arg> = args![
-        parts.as_ref().map_or(grads.candidates.ptr(), Buf::ptr),
-        prepared.candidates.hi.ptr(),
-        prepared.candidates.lo_ptr(),
-        prepared.users.hi.ptr(),
-        prepared.users.lo_ptr(),
-        prepared.bias2.ptr(),
-        ptr(prepared.candidate_ids.as_ref()),
-        rows.offset.ptr(),
-        rows.gap.ptr(),
-        prepared.positives.ptr(),
-        ptr(prepared.user_ids.as_ref()),
-        ptr(prepared.spans.as_ref()),
-        ptr(loss.masked.as_ref().map(|m| m.columns)),
-        prepared.call.ptr(),
-        c as u64,
-        b as u64,
-        d as u32,
-    ]
-    .to_vec();
-    if shape.wide {
-        arguments.push((shape.width as u32).into());
-    }
-    arguments.push((tiles as u32).into());
+    let args = LossBackwardArgs {
+        out: parts.as_ref().unwrap_or(grads.candidates).output(),
+        candidates: prepared.candidates.operand(),
+        users: prepared.users.operand(),
+        bias2: prepared.bias2.input(),
+        candidate_ids: input(prepared.candidate_ids.as_ref()),
+        terms: UserTerms {
+            offset: rows.offset.input(),
+            gap: rows.gap.input(),
+            positives: prepared.positives.input(),
+            ids: input(prepared.user_ids.as_ref()),
+        },
+        masked: prepared.masked(loss),
+        call: prepared.call.input(),
+        dim: d as u32,
+        split_tiles: tiles as u32,
+    };
     let grid = [row_blocks as u32, splits as u32, 1];
     let shared = shape.backward_shared(loss.masked.is_some());
     let kernel = products(kernels(cuda)?, shape).1;
-    // loss_bwd_*(out, candidates hi and lo, users hi and lo, bias2, candidate_ids, offset, gap, positives, user_ids,
-    // spans, masked, call, columns, rows, dim[, width], split_tiles); block and shared memory are `shape`'s.
+    // Block and shared memory are `shape`'s.
     // SAFETY: `out` was made for `splits` x columns x dim, or is dV (checked); operands are rows x width, arrays by user
     // padded to whole tiles; spans lie inside the list. The kernel touches nothing beyond these.
-    unsafe { cuda.launch(kernel, grid, shape.threads as u32, shared, &arguments) }?;
+    unsafe { cuda.launch(kernel, grid, shape.threads as u32, shared, &args) }?;
     let Some(parts) = parts else { return Ok(()) };
-    let arguments = args![grads.candidates.ptr(), parts.ptr(), (c * d) as u64, splits as u32];
+    let args = LossAddArgs {
+        to: grads.candidates.output(),
+        parts: parts.input(),
+        len: (c * d) as u64,
+        splits: splits as u32,
+        unused: Pad::Zero,
+    };
     let grid = [blocks((c * d).div_ceil(4), THREADS), 1, 1];
-    // SAFETY: loss_add(to, parts, len, splits): `splits` parts of c x d values, added into dV's c x d (checked).
-    unsafe { cuda.launch(&kernels(cuda)?.loss_add, grid, THREADS as u32, 0, &arguments) }
+    // SAFETY: `splits` parts of c x d values, added into dV's c x d (checked). One stream orders it.
+    unsafe { cuda.launch(&kernels(cuda)?.loss_add, grid, THREADS as u32, 0, &args) }
 }

@@ -1,7 +1,10 @@
-//! L2 norms of rows (`kernels/norm.cu`).
+//! L2 norms of rows (`kernels/norm/norm.cu`).
+
+pub(super) mod arguments;
+
+use arguments::{NormBackwardArgs, NormForwardArgs};
 
 use super::kernels::Kernel;
-use super::launch::args;
 use super::{Buf, Cuda, need, need_len};
 use crate::Result;
 
@@ -44,7 +47,7 @@ pub(crate) fn forward(
         return Ok(());
     }
     let k = cuda.kernels.norm(&cuda.context)?;
-    let kernels: [&Kernel; 5] = [
+    let kernels: [&Kernel<NormForwardArgs>; 5] = [
         &k.l2_norm_fwd_f32_128,
         &k.l2_norm_fwd_f32_256,
         &k.l2_norm_fwd_f32_512,
@@ -53,9 +56,16 @@ pub(crate) fn forward(
     ];
     let (kernel, lanes) = plan(dim);
     let grid = grid(OP, rows, lanes)?;
-    let args = args![y.ptr(), inverse.ptr(), x.ptr(), rows as u64, dim as u32, lanes as u32];
+    let args = NormForwardArgs {
+        y: y.output(),
+        inverse: inverse.output(),
+        x: x.input(),
+        rows: rows as u64,
+        dim: dim as u32,
+        lanes: lanes as u32,
+    };
     // SAFETY: x and y hold rows * dim values and inverse rows, checked above; the kernel guards rows and columns, and
-    // buffers begin on 16 bytes. Arguments stand in the order of FORWARD in norm.cu. One stream orders it.
+    // buffers begin on 16 bytes. One stream orders it.
     unsafe { cuda.launch(kernels[kernel], grid, THREADS as u32, 0, &args) }
 }
 
@@ -76,7 +86,7 @@ pub(crate) fn backward(
         return Ok(());
     }
     let k = cuda.kernels.norm(&cuda.context)?;
-    let kernels: [&Kernel; 5] = [
+    let kernels: [&Kernel<NormBackwardArgs>; 5] = [
         &k.l2_norm_bwd_f32_128,
         &k.l2_norm_bwd_f32_256,
         &k.l2_norm_bwd_f32_512,
@@ -85,9 +95,16 @@ pub(crate) fn backward(
     ];
     let (kernel, lanes) = plan(dim);
     let grid = grid(OP, rows, lanes)?;
-    let args = args![dy.ptr(), y.ptr(), inverse.ptr(), rows as u64, dim as u32, lanes as u32];
+    let args = NormBackwardArgs {
+        dy: dy.output(),
+        y: y.input(),
+        inverse: inverse.input(),
+        rows: rows as u64,
+        dim: dim as u32,
+        lanes: lanes as u32,
+    };
     // SAFETY: dy and y hold rows * dim values and inverse rows, checked above; the kernel guards rows and columns, and
-    // buffers begin on 16 bytes. Arguments stand in the order of BACKWARD in norm.cu. One stream orders it.
+    // buffers begin on 16 bytes. One stream orders it.
     unsafe { cuda.launch(kernels[kernel], grid, THREADS as u32, 0, &args) }
 }
 

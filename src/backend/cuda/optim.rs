@@ -1,7 +1,12 @@
 //! Optimizer steps of dense parameters, and norms.
 
-use super::launch::{Arg, args, blocks};
-use super::{Buf, Cuda, need, need_len};
+pub(super) mod arguments;
+
+pub(super) use arguments::Rule;
+use arguments::{DenseStepArgs, SquaredNormPiecesArgs, SquaredNormTotalArgs};
+
+use super::launch::blocks;
+use super::{Buf, Cuda, need, need_len, output};
 use crate::Result;
 use crate::backend::OptimizerStep;
 use crate::backend::rule::StepConstants;
@@ -12,18 +17,17 @@ const THREADS: usize = 256;
 /// Values of a piece of `squared_norm_pieces`.
 const PIECE: usize = 1 << 14;
 
-/// A rule's constants as the kernels' parameters.
-pub(super) fn rule_args(rule: &StepConstants) -> [Arg; 7] {
-    args![rule.grad_scale, rule.keep, rule.rate, rule.beta1, rule.beta2, rule.root, rule.eps]
-}
-
-/// The number that `kernels/optim.cuh` has for an optimizer.
-pub(super) fn kind_code(kind: OptimizerKind) -> u32 {
-    match kind {
-        OptimizerKind::Sgd => 0,
-        OptimizerKind::Adagrad => 1,
-        OptimizerKind::Adam => 2,
-        OptimizerKind::RowwiseAdagrad => 3,
+impl Rule {
+    pub(super) fn new(step: &OptimizerStep) -> Rule {
+        // The numbers of `enum Kind` in `kernels/optim/rule.cuh`.
+        let kind = match step.kind {
+            OptimizerKind::Sgd => 0,
+            OptimizerKind::Adagrad => 1,
+            OptimizerKind::Adam => 2,
+            OptimizerKind::RowwiseAdagrad => 3,
+        };
+        let StepConstants { grad_scale, keep, rate, beta1, beta2, root, eps, .. } = StepConstants::new(step);
+        Rule { kind, grad_scale, keep, rate, beta1, beta2, root, eps }
     }
 }
 
@@ -43,22 +47,26 @@ pub(crate) fn dense_step(
     need(OP, step.number > 0, "a step number from 1", "0")?;
     let len1 = if step.kind == OptimizerKind::Sgd { 0 } else { len };
     let len2 = if step.kind == OptimizerKind::Adam { len } else { 0 };
-    let of = |state: &Option<&mut Buf<f32>>| state.as_ref().map_or((0, 0), |x| (x.ptr(), x.len()));
-    let ((ptr1, found1), (ptr2, found2)) = (of(&state1), of(&state2));
-    need_len(OP, "state 1", found1, len1)?;
-    need_len(OP, "state 2", found2, len2)?;
+    let (state1, state2) = (state1.as_deref(), state2.as_deref());
+    need_len(OP, "state 1", state1.map_or(0, Buf::len), len1)?;
+    need_len(OP, "state 2", state2.map_or(0, Buf::len), len2)?;
     let kernels = cuda.kernels.optim(&cuda.context)?;
     let kernel = match step.kind {
         OptimizerKind::Sgd => &kernels.dense_step_sgd,
         OptimizerKind::Adagrad | OptimizerKind::RowwiseAdagrad => &kernels.dense_step_adagrad,
         OptimizerKind::Adam => &kernels.dense_step_adam,
     };
-    let mut list = args![w.ptr(), ptr1, ptr2, dw.ptr(), len as u64].to_vec();
-    list.extend(rule_args(&StepConstants::new(step)));
-    // SAFETY: dense_step(w, m, v, dw, len, a rule's constants). Each buffer that the kind uses holds `len` values
-    // (checked above) from an allocation's start on, so that accesses of 16 bytes are aligned. One stream orders this
-    // with all other uses.
-    unsafe { cuda.launch(kernel, [blocks(len.div_ceil(4), THREADS), 1, 1], THREADS as u32, 0, &list) }
+    let args = DenseStepArgs {
+        w: w.output(),
+        m: output(state1),
+        v: output(state2),
+        dw: dw.input(),
+        len: len as u64,
+        rule: Rule::new(step),
+    };
+    // SAFETY: each buffer that the kind uses holds `len` values (checked above) from an allocation's start on, so that
+    // accesses of 16 bytes are aligned. One stream orders this with all other uses.
+    unsafe { cuda.launch(kernel, [blocks(len.div_ceil(4), THREADS), 1, 1], THREADS as u32, 0, &args) }
 }
 
 /// See [`Operations::squared_norm`](crate::backend::Operations::squared_norm).
@@ -70,12 +78,12 @@ pub(crate) fn squared_norm(cuda: &Cuda, x: &Buf<f32>, len: usize) -> Result<f64>
     let kernels = cuda.kernels.optim(&cuda.context)?;
     let pieces = len.div_ceil(PIECE);
     let (sums, total) = (cuda.scratch::<f64>(pieces)?, cuda.scratch::<f64>(1)?);
-    let args = args![sums.ptr(), x.ptr(), len as u64];
-    // SAFETY: squared_norm_pieces(sums, x, len). `x` holds `len` values (checked above) from an allocation's start on,
+    let args = SquaredNormPiecesArgs { sums: sums.output(), x: x.input(), len: len as u64 };
+    // SAFETY: `x` holds `len` values (checked above) from an allocation's start on,
     // `sums` one for each piece of 16,384, of which each block makes one. One stream orders this with all other uses.
     unsafe { cuda.launch(&kernels.squared_norm_pieces, [blocks(len, PIECE), 1, 1], THREADS as u32, 0, &args) }?;
-    let args = args![total.ptr(), sums.ptr(), pieces as u64];
-    // SAFETY: squared_norm_total(total, sums, count). `sums` holds `count` values, written by the launch before.
+    let args = SquaredNormTotalArgs { total: total.output(), sums: sums.input(), count: pieces as u64 };
+    // SAFETY: `sums` holds `count` values, written by the launch before.
     unsafe { cuda.launch(&kernels.squared_norm_total, [1, 1, 1], THREADS as u32, 0, &args) }?;
     let mut found = [0.0];
     cuda.download(&mut found, &total, 0)?;

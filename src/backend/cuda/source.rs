@@ -12,14 +12,19 @@ pub(super) fn options(arch: &str) -> Vec<String> {
 
 /// The name that messages and line tables give to a stem's source.
 pub(super) fn program_name(stem: &str) -> String {
-    format!("kernels/{stem}.cu")
+    format!("kernels/{}", path(stem))
+}
+
+/// A stem's source below `kernels/`.
+pub(super) fn path(stem: &str) -> String {
+    format!("{stem}/{stem}.cu")
 }
 
 /// The source with every `#include "…"` replaced by the header, once: NVRTC then needs no files. `#line` keeps the
 /// places that messages and line tables name. A header that `header` does not know keeps its line, and NVRTC says so.
 pub(super) fn expand(source: &str, stem: &str, header: &dyn Fn(&str) -> Option<String>) -> String {
     let mut out = String::new();
-    expand_into(&mut out, source, &format!("{stem}.cu"), header, &mut Vec::new());
+    expand_into(&mut out, source, &path(stem), header, &mut Vec::new());
     out
 }
 

@@ -1,5 +1,6 @@
 //! What kernels report of ids that they refuse: one word an operation, read when the host reads anyway.
 
+use super::arguments::Out;
 use super::buffer::Buf;
 use super::context::Context;
 use crate::{Error, Result};
@@ -44,18 +45,18 @@ impl Status {
     }
 
     /// The word for ids of lookups.
-    pub(crate) fn lookup(&self) -> u64 {
-        self.words.ptr_at(0)
+    pub(crate) fn lookup(&self) -> Out<u64> {
+        self.words.output_at(0)
     }
 
     /// The word for rows and positions of plans.
-    pub(crate) fn plan(&self) -> u64 {
-        self.words.ptr_at(1)
+    pub(crate) fn plan(&self) -> Out<u64> {
+        self.words.output_at(1)
     }
 
     /// The word for positives and masked columns of the loss.
-    pub(crate) fn loss(&self) -> u64 {
-        self.words.ptr_at(2)
+    pub(crate) fn loss(&self) -> Out<u64> {
+        self.words.output_at(2)
     }
 }
 

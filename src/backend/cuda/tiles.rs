@@ -1,7 +1,12 @@
 //! fp32 matrices as bf16 operands of the tensor cores.
 
-use super::launch::{args, blocks};
-use super::{Buf, Cuda, Mat, need_mat};
+pub(super) mod arguments;
+
+use arguments::SplitArgs;
+
+use super::arguments::Operand;
+use super::launch::blocks;
+use super::{Buf, Cuda, Mat, input, need_mat, output};
 use crate::Result;
 
 /// Threads of a block of `split_bf16`.
@@ -11,12 +16,21 @@ const THREADS: usize = 256;
 pub(crate) struct Tiles {
     pub hi: Buf<u16>,
     pub lo: Option<Buf<u16>>,
+    pub rows: usize,
+    pub width: usize,
 }
 
 impl Tiles {
-    /// The address of `lo`, or 0.
-    pub(crate) fn lo_ptr(&self) -> u64 {
-        self.lo.as_ref().map_or(0, Buf::ptr)
+    /// Room for tiles, not initialised: with `lo` where that is asked for.
+    pub(super) fn room(cuda: &Cuda, rows: usize, width: usize, lo: bool) -> Result<Tiles> {
+        let values = || cuda.scratch::<u16>(rows * width);
+        Ok(Tiles { hi: values()?, lo: lo.then(values).transpose()?, rows, width })
+    }
+
+    /// As kernels take them. They count rows in 32 bits: whoever makes tiles for a product checks.
+    pub(super) fn operand(&self) -> Operand {
+        let lo = input(self.lo.as_ref());
+        Operand { hi: self.hi.input(), lo, rows: self.rows as u32, width: self.width as u32 }
     }
 }
 
@@ -25,30 +39,21 @@ impl Cuda {
     pub(crate) fn split(&self, x: &Mat<'_, Cuda>, width: usize, lo: bool) -> Result<Tiles> {
         need_mat("split", "the matrix", x.buf.len(), (x.rows, x.cols, x.stride, x.col))?;
         debug_assert!(width.is_multiple_of(8) && width >= x.cols);
-        let hi = self.scratch::<u16>(x.rows * width)?;
-        let lo = if lo { Some(self.scratch::<u16>(x.rows * width)?) } else { None };
-        let tiles = Tiles { hi, lo };
+        let tiles = Tiles::room(self, x.rows, width, lo)?;
         let grid = [blocks(x.rows * width / 8, THREADS), 1, 1];
         let kernel = &self.kernels.tiles(&self.context)?.split_bf16;
-        // SAFETY: split_bf16(hi, lo, x, rows, cols, stride, width). `hi` and `lo` hold rows x width values; the matrix
-        // lies inside its buffer (checked above); the kernel reads columns below `cols` and writes below `width`.
-        unsafe {
-            self.launch(
-                kernel,
-                grid,
-                THREADS as u32,
-                0,
-                &args![
-                    tiles.hi.ptr(),
-                    tiles.lo_ptr(),
-                    x.buf.ptr_at(x.col),
-                    x.rows as u64,
-                    x.cols as u32,
-                    x.stride as u64,
-                    width as u32
-                ],
-            )
-        }?;
+        let args = SplitArgs {
+            hi: tiles.hi.output(),
+            lo: output(tiles.lo.as_ref()),
+            x: x.buf.input_at(x.col),
+            rows: x.rows as u64,
+            stride: x.stride as u64,
+            cols: x.cols as u32,
+            width: width as u32,
+        };
+        // SAFETY: `hi` and `lo` hold rows x width values; the matrix lies inside its buffer (checked above); the kernel
+        // reads columns below `cols` and writes below `width`.
+        unsafe { self.launch(kernel, grid, THREADS as u32, 0, &args) }?;
         Ok(tiles)
     }
 }

@@ -1,4 +1,4 @@
-//! The best items of each query (`kernels/topk*.cu*`).
+//! The best items of each query (`kernels/topk/`).
 //!
 //! Exact: a sample of the items gives each query a threshold that its k best pass all but surely; one scan on tensor
 //! cores appends what passes, widened by a true bound of the scan's error; the candidates are scored in fp32 as on the

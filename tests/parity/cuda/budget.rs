@@ -117,7 +117,7 @@ fn linear_layers_do_what_they_must_cuda() {
             (ProductKind::BackwardX, "bwd_x", rows, ins, outs),
             (ProductKind::BackwardW, "bwd_w", outs, ins, rows),
         ] {
-            let shape = Product::new(of, m, n, k);
+            let shape = Product::new(of, m, n, k, cuda.info().multiprocessors as usize);
             let grid = [shape.blocks(), 1, shape.splits()];
             let kernel = format!("linear_{kernel}_{name}_{}", shape.block_rows);
             let Some(product) = counted(&cuda, &kernel, grid) else { return };
@@ -126,7 +126,7 @@ fn linear_layers_do_what_they_must_cuda() {
             product.multiplies(shape.floor_flops(precise));
             product.has_few_conflicts();
         }
-        let shape = Product::new(ProductKind::BackwardW, outs, ins, rows);
+        let shape = Product::new(ProductKind::BackwardW, outs, ins, rows, cuda.info().multiprocessors as usize);
         assert_eq!(shape.splits(), 2, "the sum of splits is measured too");
         let Some(sum) = counted(&cuda, "linear_sum", [outs * ins / 128, 1, 1]) else { return };
         sum.moves(plan::sum_floor_bytes(2, outs, ins), 1.10);

@@ -1,5 +1,6 @@
 //! Linear layers.
 
+use super::super::arguments::In;
 use super::super::linear::{self, Product, ProductKind, ProductOutput, plan};
 use super::super::tiles::Tiles;
 use super::*;
@@ -150,11 +151,11 @@ fn every_kernel_and_block_size_cuda() {
                 let tiles_b = operand(&cuda, &b, k, of != ProductKind::Forward);
                 // Rows that begin on 8 bytes (pairs of values are stored), and rows that do not.
                 let bits = [(64, 2), (128, 3), (128, 2)].map(|(block_rows, beyond)| {
-                    let shape = Product { block_rows, ..Product::new(of, m, n, k) };
+                    let shape = Product { block_rows, ..Product::new(of, m, n, k, 108) };
                     let stride = n + n % 2 + beyond;
                     let c = cuda.upload(vec![f32::NAN; m * stride]).expect("fits");
-                    let to = ProductOutput { ptr: c.ptr(), stride, split: 0 };
-                    linear::product(&cuda, &shape, &to, &tiles_a, &tiles_b, 0, false).expect("launches");
+                    let to = ProductOutput { values: c.output(), stride, split: 0 };
+                    linear::product(&cuda, &shape, &to, &tiles_a, &tiles_b, In::NULL, false).expect("launches");
                     let c = unframed(&cuda.host(&c, m * stride).expect("there"), m, n, stride, 0);
                     product(precision).check(&format!("{precision:?} {shape:?}"), &c, &expected);
                     bits(&c)

@@ -37,7 +37,7 @@ pub enum ToolkitError {
     /// The compiler refused a source.
     #[error("{stem} for {arch}: {log}")]
     Compile {
-        /// The stem of `kernels/<stem>.cu`.
+        /// The stem of `kernels/<stem>/<stem>.cu`.
         stem: String,
         /// `compute_XX` or `sm_XX`.
         arch: String,
@@ -128,12 +128,22 @@ fn read(path: &Path) -> Result<String> {
     std::fs::read_to_string(path).map_err(|source| ToolkitError::Io { path: path.to_owned(), source })
 }
 
-/// The stems of `kernels/*.cu`, in the order of their names.
+/// The stems: folders of `kernels/` with a source of their name, in the order of their names.
 ///
 /// # Errors
 /// [`ToolkitError::Io`].
 pub fn stems() -> Result<Vec<String>> {
-    files_in(&repository().join("kernels"), "cu")
+    let kernels = repository().join("kernels");
+    let io = |source| ToolkitError::Io { path: kernels.clone(), source };
+    let mut stems = Vec::new();
+    for entry in std::fs::read_dir(&kernels).map_err(io)? {
+        let name = entry.map_err(io)?.file_name().to_string_lossy().into_owned();
+        if kernels.join(source::path(&name)).is_file() {
+            stems.push(name);
+        }
+    }
+    stems.sort_unstable();
+    Ok(stems)
 }
 
 /// The names, without the extension, of a folder's files with that extension, in order.

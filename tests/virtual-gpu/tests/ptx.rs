@@ -25,7 +25,7 @@ fn parse_all(texts: &[(String, String)], like: Option<&[(String, String)]>) {
 fn the_committed_ptx_is_complete_and_is_understood() {
     let committed = committed::all().unwrap();
     let found: Vec<_> = committed.iter().map(|(stem, _)| stem.clone()).collect();
-    assert_eq!(found, stems().unwrap(), "kernels/ptx/*.ptx and kernels/*.cu have the same stems");
+    assert_eq!(found, stems().unwrap(), "kernels/ptx/*.ptx and kernels/*/*.cu have the same stems");
     parse_all(&committed, None);
     for (stem, text) in &committed {
         // PTX 7.8 for sm_80: what every driver from CUDA 11.8 on takes.

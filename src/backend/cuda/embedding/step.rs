@@ -1,11 +1,13 @@
 //! Sums of the touched rows' gradients and the rows' step.
 
-use super::{THREADS, TableValues, address, log_lanes};
+use super::arguments::{Gradients, StepChunksArgs, StepStraddlingArgs, Target};
+use super::{THREADS, TableValues, log_lanes};
 use crate::Result;
+use crate::backend::cuda::arguments::{In, Pad};
 use crate::backend::cuda::kernels::{Embedding, Kernel};
-use crate::backend::cuda::launch::{Arg, args};
-use crate::backend::cuda::{Cuda, Mat, need, need_len, need_mat, optim};
-use crate::backend::rule::{StepConstants, run_key};
+use crate::backend::cuda::optim::Rule;
+use crate::backend::cuda::{Cuda, Mat, input, need, need_len, need_mat, output};
+use crate::backend::rule::run_key;
 use crate::backend::{EmbeddingTable, GradientPlan, OptimizerStep, TableData};
 use crate::config::OptimizerKind;
 
@@ -24,7 +26,7 @@ fn kernels_for<'a>(
     data: &TableData<Cuda>,
     kind: OptimizerKind,
     aligned: bool,
-) -> (&'a Kernel, &'a Kernel) {
+) -> (&'a Kernel<StepChunksArgs>, &'a Kernel<StepStraddlingArgs>) {
     macro_rules! of_type {
         ($sgd:ident, $adagrad:ident, $adam:ident, $rowwise:ident, $straddling:ident, $any:ident, $any_straddling:ident) => {
             match kind {
@@ -67,19 +69,15 @@ fn kernels_for<'a>(
     }
 }
 
-/// The gradients as the kernels' parameters: addresses, strides, and the first row of each but the first, then the
-/// number of all rows.
-fn gradient_args(grads: &[Mat<'_, Cuda>], total: usize) -> Vec<Arg> {
-    let mut firsts = vec![u32::MAX; GRADIENTS];
+/// The gradients as the kernels take them, at most [`GRADIENTS`].
+fn gradients(grads: &[Mat<'_, Cuda>]) -> Gradients {
+    let mut all = Gradients { data: [In::NULL; GRADIENTS], stride: [0; GRADIENTS], first: [u32::MAX; GRADIENTS] };
     let mut first = 0;
-    for (at, g) in firsts.iter_mut().zip(grads) {
-        *at = first as u32;
+    for (i, g) in grads.iter().enumerate() {
+        (all.data[i], all.stride[i], all.first[i]) = (g.buf.input_at(g.col), g.stride as u32, first as u32);
         first += g.rows;
     }
-    let addresses = (0..GRADIENTS).map(|i| grads.get(i).map_or(0, |g| g.buf.ptr_at(g.col)).into());
-    let strides = (0..GRADIENTS).map(|i| grads.get(i).map_or(0, |g| g.stride as u32).into());
-    let firsts = firsts.into_iter().skip(1).map(Arg::from);
-    addresses.chain(strides).chain(firsts).chain([Arg::from(total as u32)]).collect()
+    all
 }
 
 /// See [`Operations::embedding_bag_bwd_step`](crate::backend::Operations::embedding_bag_bwd_step). The plan's rows, starts and
@@ -128,7 +126,7 @@ pub(crate) fn backward_step(
     if dim == 0 || lookups == 0 {
         return Ok(());
     }
-    let mut aligned = dim.is_multiple_of(4) && values.address.is_multiple_of(16);
+    let mut aligned = dim.is_multiple_of(4) && values.aligned();
     for g in grads {
         aligned &= g.buf.ptr_at(g.col).is_multiple_of(16) && g.stride.is_multiple_of(4);
     }
@@ -140,52 +138,53 @@ pub(crate) fn backward_step(
     let grid = [count.div_ceil(threads >> log_lanes) as u32, 1, 1];
     let partials = cuda.scratch::<f32>(count * 2 * dim)?;
     let straddles = cuda.scratch::<u32>(count)?;
-    let mut target = args![
-        values.address,
-        address(state1.as_ref()),
-        address(state2.as_ref()),
-        run_key(step),
+    let target = Target {
+        table: values.values,
+        state1: output(state1.as_ref()),
+        state2: output(state2.as_ref()),
+        run_key: run_key(step),
         number,
-        rows as u32,
-        dim as u32
-    ]
-    .to_vec();
-    target.extend(optim::rule_args(&StepConstants::new(step)));
-    target.push(optim::kind_code(step.kind).into());
-    let mut list = target.clone();
-    list.extend(args![plan.unique.ptr(), plan.starts.ptr(), plan.positions.ptr(), address(plan.scales)]);
-    list.extend(gradient_args(grads, total));
-    list.extend(args![
-        partials.ptr(),
-        straddles.ptr(),
-        cuda.status().plan(),
-        uniques as u32,
-        lookups as u32,
-        log_lanes
-    ]);
-    // embedding_bag_bwd_step(table, state1, state2, run_key, number, table_rows, dim, a rule's constants, kind, unique,
-    // starts, positions, scales, eight gradients' addresses, strides and first rows, their rows, partials, straddling,
-    // status, uniques, lookups, log_lanes). Partials and straddling hold two rows and a word a chunk; the kernel touches
-    // no row that is not below `rows`, no gradient row that is not below `total`; one stream orders it.
+        rows: rows as u32,
+        dim: dim as u32,
+        log_lanes,
+    };
+    let args = StepChunksArgs {
+        target,
+        gradients: gradients(grads),
+        rule: Rule::new(step),
+        unique: plan.unique.input(),
+        starts: plan.starts.input(),
+        positions: plan.positions.input(),
+        scales: input(plan.scales),
+        partials: partials.output(),
+        straddling: straddles.output(),
+        status: cuda.status().plan(),
+        gradient_rows: total as u32,
+        uniques: uniques as u32,
+        lookups: lookups as u32,
+        unused: Pad::Zero,
+    };
+    // Partials and straddling hold two rows and a word a chunk; the kernel touches no row that is not below `rows`, no
+    // gradient row that is not below `total`; one stream orders it.
     // SAFETY: the table and the states that the kind keeps hold `rows` rows, the plan's lists their lengths, every
     // gradient lies inside its buffer (all checked above), and accesses of four values are aligned (`aligned`).
-    unsafe { cuda.launch(chunks, grid, threads as u32, 0, &list) }?;
+    unsafe { cuda.launch(chunks, grid, threads as u32, 0, &args) }?;
     if count == 1 {
         return Ok(());
     }
-    let mut list = target;
-    list.extend(args![
-        plan.unique.ptr(),
-        plan.starts.ptr(),
-        partials.ptr(),
-        straddles.ptr(),
-        lookups as u32,
-        log_lanes
-    ]);
-    // SAFETY: embedding_bag_bwd_straddling(the same up to kind, unique, starts, partials, straddling, lookups,
-    // log_lanes). As above; the launch before wrote a word of `straddling` for each chunk, below `uniques` where it
-    // names a run, and the partial sums of every such run; runs are cut off at `lookups`.
-    unsafe { cuda.launch(straddling, grid, threads as u32, 0, &list) }
+    let args = StepStraddlingArgs {
+        target,
+        rule: args.rule,
+        unique: args.unique,
+        starts: args.starts,
+        partials: partials.input(),
+        straddling: straddles.input(),
+        lookups: args.lookups,
+        unused: Pad::Zero,
+    };
+    // SAFETY: as above; the launch before wrote a word of `straddling` for each chunk, below `uniques` where it names a
+    // run, and the partial sums of every such run; runs are cut off at `lookups`.
+    unsafe { cuda.launch(straddling, grid, threads as u32, 0, &args) }
 }
 
 /// Partial sums that runs leave which straddle chunks: one for each of their chunks.

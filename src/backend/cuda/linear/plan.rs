@@ -1,13 +1,16 @@
 //! How a product is cut into blocks, from its shape alone, and what it must at least move and multiply.
 
-/// Threads of a block (`GEMM_THREADS` in `kernels/gemm.cuh`).
+/// Threads of a block (`GEMM_THREADS` in `kernels/linear/gemm.cuh`).
 pub(super) const THREADS: u32 = 128;
 /// Rows or columns beyond which the kernels' 32-bit counts end.
 pub(super) const LARGEST: usize = i32::MAX as usize;
 /// Columns of C of a block (`GEMM_BN`).
 const BLOCK_COLS: usize = 64;
-/// Blocks that fill the smallest device this is made for (A100: 108 processors with two blocks each).
-const FULL: usize = 216;
+/// Blocks that splits are made for, twice: two on each of 108 multiprocessors. A constant and not the device's number: the
+/// splits decide the order of sums, hence bits, and a run may go on on another device of its architecture.
+const SPLIT_BLOCKS: usize = 216;
+/// Blocks that a multiprocessor holds at least.
+const RESIDENT: usize = 2;
 /// K of a split at least: below it the partial sums cost more than the operands.
 const SPLIT: usize = 512;
 /// Stages of copies under way (`STAGES`), and bytes of K that a row of a stage holds.
@@ -48,25 +51,16 @@ pub(crate) struct Product {
     pub n: usize,
     /// What is summed over.
     pub k: usize,
-    /// Rows of C of a block: 128 where that still fills a device, else 64. Sums do not depend on it.
+    /// Rows of C of a block: 128 where that still fills the device, else 64. Sums do not depend on it.
     pub block_rows: usize,
 }
 
 impl Product {
-    /// The product, in blocks of the better size.
-    pub(crate) fn new(of: ProductKind, m: usize, n: usize, k: usize) -> Product {
+    /// The product, in blocks of the better size for a device with so many multiprocessors.
+    pub(crate) fn new(of: ProductKind, m: usize, n: usize, k: usize, multiprocessors: usize) -> Product {
         let tall = Product { of, m, n, k, block_rows: 128 };
-        let block_rows = if tall.blocks() * tall.splits() >= FULL { 128 } else { 64 };
+        let block_rows = if tall.blocks() * tall.splits() >= RESIDENT * multiprocessors { 128 } else { 64 };
         Product { block_rows, ..tall }
-    }
-
-    /// Columns of A and of B as they lie in memory.
-    pub(super) fn operand_cols(&self) -> (usize, usize) {
-        match self.of {
-            ProductKind::Forward => (self.k, self.k),
-            ProductKind::BackwardX => (self.k, self.n),
-            ProductKind::BackwardW => (self.m, self.n),
-        }
     }
 
     /// Blocks of a split.
@@ -79,7 +73,7 @@ impl Product {
     pub(super) fn split_k(&self) -> usize {
         let blocks = self.m.div_ceil(64) * self.n.div_ceil(BLOCK_COLS);
         let wanted = if self.of == ProductKind::BackwardW {
-            (2 * FULL).div_ceil(blocks.max(1)).min(self.k / SPLIT).max(1)
+            (2 * SPLIT_BLOCKS).div_ceil(blocks.max(1)).min(self.k / SPLIT).max(1)
         } else {
             1
         };
@@ -142,7 +136,7 @@ mod tests {
     fn splits_cover_k_once() {
         for m in [1, 64, 257, 1024] {
             for k in [0, 1, 63, 512, 1024, 1025, 8192, 65_536, 100_003] {
-                let product = Product::new(ProductKind::BackwardW, m, 33, k);
+                let product = Product::new(ProductKind::BackwardW, m, 33, k, 108);
                 let (splits, step) = (product.splits(), product.split_k());
                 assert!(step % 64 == 0 && splits * step >= k, "{product:?}");
                 assert!(splits == 1 || (splits - 1) * step < k, "{product:?}");
@@ -152,9 +146,10 @@ mod tests {
 
     #[test]
     fn small_products_take_small_blocks() {
-        assert_eq!(Product::new(ProductKind::Forward, 100, 64, 64).block_rows, 64);
-        assert_eq!(Product::new(ProductKind::Forward, 65_536, 64, 64).block_rows, 128);
-        assert_eq!(Product::new(ProductKind::BackwardW, 128, 256, 8192).splits(), 16);
-        assert_eq!(Product::new(ProductKind::BackwardX, 65_536, 64, 8192).splits(), 1);
+        assert_eq!(Product::new(ProductKind::Forward, 100, 64, 64, 108).block_rows, 64);
+        assert_eq!(Product::new(ProductKind::Forward, 65_536, 64, 64, 108).block_rows, 128);
+        assert_eq!(Product::new(ProductKind::Forward, 65_536, 64, 64, 264).block_rows, 64, "a larger device");
+        assert_eq!(Product::new(ProductKind::BackwardW, 128, 256, 8192, 108).splits(), 16);
+        assert_eq!(Product::new(ProductKind::BackwardX, 65_536, 64, 8192, 108).splits(), 1);
     }
 }

@@ -6,9 +6,11 @@ use crate::config::Precision;
 pub(crate) const MAX_DIM: usize = 1024;
 // Every width that a model can have.
 const _: () = assert!(crate::settings::limits::MAX_DIM <= MAX_DIM);
-/// Blocks that keep the largest devices busy: two on each of 132 multiprocessors; one, for the wide kernels.
-const BLOCKS: usize = 264;
-const BLOCKS_WIDE: usize = 132;
+/// Blocks that splits are made for: two on each of 132 multiprocessors; one, for the wide kernels. Constants and not the
+/// device's number: splits are joined in order, so their number decides bits, and a run may be resumed on another device
+/// of its architecture.
+const SPLIT_BLOCKS: usize = 264;
+const SPLIT_BLOCKS_WIDE: usize = 132;
 /// Columns of a split, at least: a split reads its rows again.
 const SPLIT_COLUMNS: usize = 512;
 /// Splits, at most: a lane of `loss_finish` each.
@@ -16,7 +18,7 @@ const MAX_SPLITS: usize = 32;
 /// The width of a wide kernel's warp.
 const SLICE: usize = 128;
 
-/// The tiling of one width and precision: what `kernels/loss.cu` says of its entry points.
+/// The tiling of one width and precision: what `kernels/loss/loss.cu` says of its entry points.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct LossTiling {
     /// Values from row to row of the operands: the dimension, padded with zeros.
@@ -103,7 +105,7 @@ impl LossTiling {
     pub(crate) fn split(&self, rows: usize, columns: usize) -> ColumnSplit {
         let blocks = rows.div_ceil(self.rows);
         let all = columns.div_ceil(self.columns);
-        let wanted = if self.wide { BLOCKS_WIDE } else { BLOCKS } / blocks.max(1);
+        let wanted = if self.wide { SPLIT_BLOCKS_WIDE } else { SPLIT_BLOCKS } / blocks.max(1);
         let splits = wanted.min(columns / SPLIT_COLUMNS).clamp(1, MAX_SPLITS);
         let tiles = all.div_ceil(splits).max(1);
         ColumnSplit { blocks, splits: all.div_ceil(tiles).max(1), tiles }

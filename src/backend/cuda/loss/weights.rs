@@ -1,11 +1,12 @@
-//! The weights of rows under SoftmaxLoss@K (`kernels/loss_weights.cuh`).
+//! The weights of rows under SoftmaxLoss@K (`kernels/loss/weights.cuh`).
 
-use super::{Cuda, kernels, ptr};
+use super::arguments::TopKWeightsArgs;
+use super::{Cuda, input, kernels};
 use crate::Result;
 use crate::backend::TopKWeights;
 use crate::backend::cuda::Buf;
 use crate::backend::cuda::check;
-use crate::backend::cuda::launch::{args, blocks};
+use crate::backend::cuda::launch::blocks;
 use crate::backend::cuda::need;
 
 /// Threads of a block, and rows: a warp each.
@@ -21,24 +22,21 @@ pub(crate) fn top_k_weights(cuda: &Cuda, out: &mut Buf<f32>, of: &TopKWeights<'_
     if of.rows == 0 {
         return Ok(());
     }
-    let arguments = args![
-        out.ptr(),
-        of.users.ptr(),
-        of.candidates.ptr(),
-        of.log_scale.ptr(),
-        of.thresholds.ptr(),
-        ptr(of.popularity),
-        ptr(of.weights),
-        ptr(of.positives),
-        of.rows as u64,
-        of.columns as u64,
-        of.dim as u32,
-        of.width,
-    ];
-    // loss_top_k_weights(out, users, candidates, log_scale, thresholds, popularity, weights, positives, rows, columns,
-    // dim, width).
+    let args = TopKWeightsArgs {
+        out: out.output(),
+        users: of.users.input(),
+        candidates: of.candidates.input(),
+        log_scale: of.log_scale.input(),
+        thresholds: of.thresholds.input(),
+        popularity: input(of.popularity),
+        weights: input(of.weights),
+        positives: input(of.positives),
+        rows: of.rows as u64,
+        columns: of.columns as u64,
+        dim: of.dim as u32,
+        width: of.width,
+    };
+    let grid = [blocks(of.rows, ROWS), 1, 1];
     // SAFETY: every length was checked above; the kernel reads a candidate only below `columns`. One stream orders it.
-    unsafe {
-        cuda.launch(&kernels(cuda)?.loss_top_k_weights, [blocks(of.rows, ROWS), 1, 1], THREADS as u32, 0, &arguments)
-    }
+    unsafe { cuda.launch(&kernels(cuda)?.loss_top_k_weights, grid, THREADS as u32, 0, &args) }
 }

@@ -28,7 +28,7 @@ use super::search::{QueryChunk, Report, Shortlists};
 use super::{Buf, Codes, Cuda, CudaItems, Form, TopK, TopKOutput, each_chunk, exact, need, sample_for};
 use crate::Result;
 
-/// Items kept a bucket (`topk_scan.cuh`).
+/// Items kept a bucket (`topk/scan.cuh`).
 pub(super) const KEPT: usize = 4;
 /// Items of a bucket from which on buckets are cheaper whatever they leave.
 const LONG_BUCKET: usize = 4096;

@@ -9,7 +9,7 @@ use crate::backend::cuda::{Buf, Cuda, need, need_biases, need_len};
 const PANEL: usize = 32;
 /// Rows of a block of the kernels that pack and prepare.
 const ROWS: usize = 8;
-/// Words of a catalogue's stats (`topk_prepare.cuh`).
+/// Words of a catalogue's stats (`topk/prepare.cuh`).
 const STATS: usize = 5;
 
 /// Item embeddings: fp32 rows for exact scores, bf16 rows for the scan, what each item adds to its scores, and maxima

@@ -4,10 +4,10 @@ use super::items::{Codes, CudaItems, Prepared};
 use super::plan::{self, Form, RANK_THREADS, Sample, Tile};
 use crate::Result;
 use crate::backend::cuda::kernels::Kernel;
-use crate::backend::cuda::launch::args;
+use crate::backend::cuda::launch::{Arg, args};
 use crate::backend::cuda::{Buf, Cuda};
 
-/// What a query still needs (`topk_rank.cuh`); anything else: a ranking of all items.
+/// What a query still needs (`topk/rank.cuh`); anything else: a ranking of all items.
 pub(super) struct QueryState;
 
 impl QueryState {
@@ -71,7 +71,7 @@ struct Limits {
 
 /// A scan of all items.
 struct Sweep<'a> {
-    kernel: &'a Kernel,
+    kernel: &'a Kernel<[Arg]>,
     tile: &'a Tile,
     splits: usize,
     prepared: &'a Prepared,

@@ -92,7 +92,7 @@ impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Difference::Missing { stem } => write!(f, "kernels/ptx/{stem}.ptx is missing"),
-            Difference::WithoutSource { stem } => write!(f, "kernels/ptx/{stem}.ptx has no kernels/{stem}.cu"),
+            Difference::WithoutSource { stem } => write!(f, "kernels/ptx/{stem}.ptx has no kernels/{stem}/{stem}.cu"),
             Difference::Line { stem, line, committed, generated } => {
                 let words = |line: &Option<String>| line.as_ref().map_or("no line".into(), |line| format!("{line:?}"));
                 let (committed, generated) = (words(committed), words(generated));

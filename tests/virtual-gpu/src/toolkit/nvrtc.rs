@@ -52,7 +52,7 @@ impl Nvrtc {
         unsafe { self.library.get(name) }.map_err(|e| refused(e.to_string()))
     }
 
-    /// Compiles `kernels/<stem>.cu` for `arch` (`compute_80` or newer) as Tercel does, and returns the PTX with the
+    /// Compiles `kernels/<stem>/<stem>.cu` for `arch` (`compute_80` or newer) as Tercel does, and returns the PTX with the
     /// paths in it made relative to the repository.
     ///
     /// # Errors
@@ -60,7 +60,7 @@ impl Nvrtc {
     pub fn compile(&self, stem: &str, arch: &str) -> Result<String> {
         let folder = repository().join("kernels");
         let header = |name: &str| read(&folder.join(name)).ok();
-        let text = source::expand(&read(&folder.join(format!("{stem}.cu")))?, stem, &header);
+        let text = source::expand(&read(&folder.join(source::path(stem)))?, stem, &header);
         let (text, name) = (c_string(&text)?, c_string(&source::program_name(stem))?);
         let options = source::options(arch).iter().map(|o| c_string(o)).collect::<Result<Vec<_>>>()?;
         let options: Vec<*const c_char> = options.iter().map(|o| o.as_ptr()).collect();

@@ -261,3 +261,45 @@ fn parameters_by_a_generic_pointer() {
     );
     assert_eq!(run_clean("", &body, 32, &[0], 32), [1; 32]);
 }
+
+/// A structure as NVRTC reads it: by name and offset, by a register that holds the parameter's address, in vectors. What
+/// its pointers lead to is checked as behind any other pointer.
+#[test]
+fn a_structure_of_arguments() {
+    let text = format!(
+        "{}.visible .entry k(.param .align 8 .b8 k_param_0[24])
+        {{ .reg .b32 %r<8>; .reg .b64 %q<8>;
+        mov.b64 %q0, k_param_0; mov.u64 %q1, %q0;
+        ld.param.v2.u32 {{%r0, %r1}}, [k_param_0+16]; ld.param.u64 %q2, [%q1+8]; ld.param.u64 %q3, [%q1];
+        ld.global.u32 %r2, [%q3+4]; add.u32 %r3, %r0, %r2;
+        mad.wide.u32 %q4, %r1, 4, %q2; st.global.u32 [%q4], %r3; ret; }}",
+        super::machine::HEADER
+    );
+    let module = parse(&text);
+    let kernel = module.kernel("k").unwrap();
+    assert_eq!(kernel.params.iter().map(|p| (p.offset, p.size)).collect::<Vec<_>>(), [(0, 24)]);
+    let memory = memory();
+    let (from, out) = (upload(&memory, &bytes_of(&[7, 8])), upload(&memory, &[0; 8]));
+    let options = virtual_gpu::exec::Options::default();
+    let run = |place: u32| {
+        let mut params = vec![0u8; 24];
+        params[..8].copy_from_slice(&from.to_le_bytes());
+        params[8..16].copy_from_slice(&out.to_le_bytes());
+        params[16..20].copy_from_slice(&100u32.to_le_bytes());
+        params[20..].copy_from_slice(&place.to_le_bytes());
+        virtual_gpu::exec::run(&virtual_gpu::exec::Launch {
+            kernel,
+            module: &module,
+            grid: [1; 3],
+            block: [1; 3],
+            dynamic_shared: 0,
+            params: &params,
+            memory: &memory,
+            options: &options,
+        })
+    };
+    clean(&run(1));
+    assert_eq!(download(&memory, out, 8), bytes_of(&[0, 108]));
+    let fault = run(2).fault.expect("the third word is outside");
+    assert!(fault.kind.contains("out of bounds"), "{}", fault.kind);
+}

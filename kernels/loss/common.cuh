@@ -1,0 +1,56 @@
+// What both shapes of the softmax kernels share: constants, lists, pieces of the products.
+#pragma once
+#include "core/mma.cuh"
+#include "core/reduce.cuh"
+#include "core/split.cuh"
+#include "core/tile.cuh"
+#include "loss/arguments.cuh"
+
+#define LOG2E 1.4426950408889634f
+#define LN2 0.6931471805599453f
+#define NO_COLUMN 0xffffffffu
+
+// 2^x, flushing results below the normal range; -inf gives 0.
+__device__ __forceinline__ float exp2_fast(float x) {
+    float y;
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+}
+
+// The first place in [from, to) of an ascending list that holds at least `least`.
+__device__ __forceinline__ u32 lower_bound(const u32* __restrict__ list, u32 from, u32 to, u32 least) {
+    while (from < to) {
+        const u32 middle = from + (to - from) / 2;
+        if (list[middle] < least) {
+            from = middle + 1;
+        } else {
+            to = middle;
+        }
+    }
+    return from;
+}
+
+// A fragment of bf16 out of two accumulator tiles that stand side by side; `lo` gets what bf16 lost.
+template <bool LO>
+__device__ __forceinline__ void probability_fragment(u32 (&hi)[4], u32 (&lo)[4], const float (&left)[4],
+                                                     const float (&right)[4]) {
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+        const float a = i < 2 ? left[2 * i] : right[2 * i - 4], b = i < 2 ? left[2 * i + 1] : right[2 * i - 3];
+        if (LO) {
+            split_pair(hi[i], lo[i], a, b);
+        } else {
+            hi[i] = pack_bf16(a, b);
+        }
+    }
+}
+
+// Two values of a result row; `column` is even.
+__device__ __forceinline__ void store_pair(float* __restrict__ row, u32 column, u32 dim, float a, float b) {
+    if (dim % 2 == 0) {
+        if (column < dim) *reinterpret_cast<float2*>(row + column) = make_float2(a, b);
+    } else {
+        if (column < dim) row[column] = a;
+        if (column + 1 < dim) row[column + 1] = b;
+    }
+}

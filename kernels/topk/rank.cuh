@@ -1,0 +1,288 @@
+// The exact part of the top K: fp32 scores of candidates, the best k of them in order, and the proof that no other
+// item belongs there.
+//
+// One block of 256 threads a query. A score is one chain of fused multiply-adds over the width in column order, from
+// the item's bias on (0 where there are none), as on the CPU, so that ids and scores are the CPU's bits. Keys are
+// unique, so the result does not depend on the order in which candidates arrive.
+#pragma once
+#include "topk/keys.cuh"
+
+#define RANK_THREADS 256
+// Columns of an item that a warp holds in shared memory at a time.
+#define RANK_COLUMNS 16
+
+// What a query still needs (see rank_list).
+#define STATE_DONE 0u
+#define STATE_RESCAN 1u
+#define STATE_ALL 2u
+
+// Items in fp32: rows of `pitch` columns, a multiple of 8; biases may be null.
+struct ExactItems {
+    const float* rows;
+    const float* biases;
+    u32 pitch;
+
+    // Where the chain of an item's score starts. An item whose bias is -inf has no score.
+    __device__ __forceinline__ float start(u32 item) const {
+        if (!biases || item == NO_ITEM) return 0.0f;
+        const float bias = biases[item];
+        return bias == neg_inf() ? __uint_as_float(0x7fffffffu) : bias;
+    }
+};
+
+// The chain over the columns of `query` (padded with zeros to a multiple of RANK_COLUMNS) and of each lane's item. A
+// warp copies 32 rows x 16 columns at a time, whole sectors, into `tile` (512 floats); 16-byte chunks are swizzled so
+// that neither side of the transpose meets a bank twice.
+__device__ __forceinline__ float exact_score(const ExactItems& exact, u32 item, const float4* __restrict__ query,
+                                             float4* tile, u32 lane) {
+    const u32 pitch = exact.pitch;
+    float4 next[4];
+    const u32 chunk = lane % 4;
+    u32 rows[4];
+#pragma unroll
+    for (u32 i = 0; i < 4; ++i) rows[i] = __shfl_sync(FULL, item, i * 8 + lane / 4);
+    auto fetch = [&](u32 from) {
+        const u32 column = from + chunk * 4;
+#pragma unroll
+        for (u32 i = 0; i < 4; ++i) {
+            next[i] = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+            if (rows[i] != NO_ITEM && column < pitch) {
+                next[i] = *reinterpret_cast<const float4*>(exact.rows + u64(rows[i]) * pitch + column);
+            }
+        }
+    };
+    float score = exact.start(item);
+    fetch(0);
+    for (u32 from = 0; from < pitch; from += RANK_COLUMNS) {
+#pragma unroll
+        for (u32 i = 0; i < 4; ++i) {
+            const u32 row = i * 8 + lane / 4;
+            tile[row * 4 + (chunk ^ ((row >> 1) & 3))] = next[i];
+        }
+        __syncwarp();
+        if (from + RANK_COLUMNS < pitch) fetch(from + RANK_COLUMNS);
+#pragma unroll
+        for (u32 c = 0; c < 4; ++c) {
+            const float4 v = tile[lane * 4 + (c ^ ((lane >> 1) & 3))];
+            // From the cache: one sector for the warp, where shared memory would take four turns.
+            const float4 u = query[from / 4 + c];
+            score = fmaf(u.x, v.x, score);
+            score = fmaf(u.y, v.y, score);
+            score = fmaf(u.z, v.z, score);
+            score = fmaf(u.w, v.w, score);
+        }
+        __syncwarp();
+    }
+    return score;
+}
+
+// A block's list of the best keys so far. `keys` has `room` places (a power of two >= k + RANK_THREADS).
+struct Ranking {
+    u64* keys;
+    u32 room, k;
+    // In shared memory: how many keys there are.
+    u32* fill;
+    // The k-th best so far: what is behind it cannot matter.
+    u64 worst;
+
+    // Adds one key a thread, those of NO_KEY and behind `worst` left out. All threads call it together.
+    __device__ __forceinline__ void add(u64 key) {
+        if (key < worst) keys[atomicAdd(fill, 1u)] = key;
+        __syncthreads();
+        const u32 n = *fill;
+        __syncthreads();
+        if (n + RANK_THREADS > room) cut(n);
+    }
+
+    // Sorts and keeps the k best of n.
+    __device__ __forceinline__ u32 cut(u32 n) {
+        u32 size = WARP;
+        while (size < n) size *= 2;
+        for (u32 i = n + threadIdx.x; i < size; i += RANK_THREADS) keys[i] = NO_KEY;
+        sort_keys(keys, size);
+        if (n >= k) {
+            n = k;
+            worst = keys[k - 1];
+        }
+        __syncthreads();
+        if (threadIdx.x == 0) *fill = n;
+        __syncthreads();
+        return n;
+    }
+};
+
+// The shared memory of a ranking block: a tile a warp, `room` keys, a queue of items, and how many there are of both.
+struct RankMemory {
+    float4* tile;
+    u64* keys;
+    u32 *queue, *fill, *queued;
+
+    __device__ __forceinline__ RankMemory(u64* memory, u32 room) {
+        float4* tiles = reinterpret_cast<float4*>(memory);
+        tile = tiles + threadIdx.x / WARP * (WARP * RANK_COLUMNS / 4);
+        keys = reinterpret_cast<u64*>(tiles + RANK_THREADS * RANK_COLUMNS / 4);
+        queue = reinterpret_cast<u32*>(keys + room);
+        fill = queue + 2 * RANK_THREADS;
+        queued = fill + 1;
+        if (threadIdx.x == 0) *fill = *queued = 0;
+        __syncthreads();
+    }
+};
+
+// A query's row, padded.
+__device__ __forceinline__ const float4* query_row(const float* queries, u32 q, u32 pitch) {
+    const u32 padded = (pitch + RANK_COLUMNS - 1) / RANK_COLUMNS * RANK_COLUMNS;
+    return reinterpret_cast<const float4*>(queries + u64(q) * padded);
+}
+
+// Places [0, k) of a query: sorted keys as ids and scores, what is missing as NO_ITEM and -inf.
+__device__ __forceinline__ void write_places(u32* ids, float* scores, const u64* keys, u32 n, u32 k) {
+    for (u32 i = threadIdx.x; i < k; i += RANK_THREADS) {
+        const u64 key = i < n ? keys[i] : NO_KEY;
+        ids[i] = key == NO_KEY ? NO_ITEM : u32(key);
+        scores[i] = key == NO_KEY ? neg_inf() : key_score(key);
+    }
+}
+
+// Ranks the candidates of each query, and proves or refutes that its k best are among them.
+//
+// lists hold scan keys (approximate scores). With e = errors[q], every exact score is within e of its approximate one,
+// so that the k-th best exact score is at least the k-th best approximate one less e, and a candidate more than 2 e
+// below the latter cannot be among the k best: the fp32 rows of the others alone are read. Every item outside the list
+// has an approximate score below bars[q], hence an exact one below thresholds[q] = bars[q] + e. So the list is complete
+// when its k-th exact score reaches thresholds[q]. Otherwise states[q] says what is missing:
+//   RESCAN  k items are known: their k-th score is the new threshold, which cannot come out short again;
+//   ALL     a rescan would not help (fewer than k candidates, or ties beyond the list's room): rank all items.
+// thresholds null: the list is taken as it is (buckets; no counts then either, all places are valid).
+// margin: 1, or the part of e that an approximate search allows for.
+// ids, scores: k a query, at the query's place; lists: list_room a query; counts may pass it.
+extern "C" __global__ void __launch_bounds__(RANK_THREADS, 2)
+    topk_rank_list(u32* __restrict__ ids, float* __restrict__ scores, u32* __restrict__ states,
+                   float* __restrict__ thresholds, float* __restrict__ bars, const float* __restrict__ errors,
+                   const u32* __restrict__ index, const u64* __restrict__ lists, const u32* __restrict__ counts,
+                   u32 list_room, const float* __restrict__ queries, const float* __restrict__ exact,
+                   const float* __restrict__ biases, u32 pitch, u32 k, u32 room, float margin) {
+    extern __shared__ __align__(16) u64 rank_memory[];
+    const u32 q = index ? index[blockIdx.x] : blockIdx.x;
+    if (states[q] == STATE_ALL) return;
+    const RankMemory at(rank_memory, room);
+    const float4* query = query_row(queries, q, pitch);
+    const ExactItems exact_items = {exact, biases, pitch};
+    const u64* list = lists + u64(q) * list_room;
+    Ranking ranking = {at.keys, room, k, at.fill, NO_KEY};
+    const u32 total = counts ? counts[q] : list_room;
+    const u32 n = min(total, list_room), lane = threadIdx.x % WARP;
+    const float error = margin * errors[q];
+
+    for (u32 first = 0; first < n; first += RANK_THREADS) {
+        const u32 i = first + threadIdx.x;
+        ranking.add(i < n ? list[i] : NO_KEY);
+    }
+    u64 limit = NO_KEY - 1;
+    // A first half of 0 is a NaN: then there is no k-th score.
+    if (ranking.cut(*at.fill) == k && at.keys[k - 1] >> 32 != 0) {
+        limit = score_key(__fsub_rd(key_score(at.keys[k - 1]), 2.0f * error), NO_ITEM);
+    }
+    __syncthreads();
+    if (threadIdx.x == 0) *at.fill = 0;
+    ranking.worst = NO_KEY;
+    __syncthreads();
+
+    // Candidates are gathered until every thread has one.
+    for (u32 first = 0; first < n; first += RANK_THREADS) {
+        const u32 i = first + threadIdx.x;
+        const u64 candidate = i < n ? list[i] : NO_KEY;
+        if (candidate <= limit) at.queue[atomicAdd(at.queued, 1u)] = u32(candidate);
+        __syncthreads();
+        const u32 queued = *at.queued, rest = queued > RANK_THREADS ? queued - RANK_THREADS : 0;
+        __syncthreads();
+        if (queued < RANK_THREADS && first + RANK_THREADS < n) continue;
+        // The last round may leave more than a batch.
+        for (u32 from = 0; from == 0 || (first + RANK_THREADS >= n && from < queued); from += RANK_THREADS) {
+            const u32 item = from + threadIdx.x < queued ? at.queue[from + threadIdx.x] : NO_ITEM;
+            u64 key = NO_KEY;
+            if (__any_sync(FULL, item != NO_ITEM)) {
+                const float score = exact_score(exact_items, item, query, at.tile, lane);
+                if (item != NO_ITEM) key = score_key(score, item);
+            }
+            ranking.add(key);
+        }
+        const u32 moved = threadIdx.x < rest ? at.queue[RANK_THREADS + threadIdx.x] : 0;
+        __syncthreads();
+        if (threadIdx.x < rest) at.queue[threadIdx.x] = moved;
+        if (threadIdx.x == 0) *at.queued = rest;
+        __syncthreads();
+    }
+    const u32 found = ranking.cut(*at.fill);
+    write_places(ids + u64(q) * k, scores + u64(q) * k, at.keys, found, k);
+    if (threadIdx.x != 0 || !thresholds) return;
+    const float threshold = thresholds[q];
+    const bool overflow = total > list_room, full = found == k;
+    const float last = full ? key_score(at.keys[k - 1]) : neg_inf();
+    u32 state = STATE_DONE;
+    if (overflow) {
+        state = full && last > threshold ? STATE_RESCAN : STATE_ALL;
+    } else if (threshold > neg_inf() && !(full && last >= threshold)) {
+        state = full ? STATE_RESCAN : STATE_ALL;
+    }
+    if (state == STATE_RESCAN) {
+        thresholds[q] = last;
+        bars[q] = __fsub_rd(last, error);
+    }
+    states[q] = state;
+}
+
+// Ranks all items of a part of the catalogue, [part * per_part, ...): the path that needs no bound, for few items,
+// ties, and queries or items that are not finite. keys: k a part, parts of a query side by side. after: where given,
+// keys up to after[block's place] have been returned before. ceilings[q] bounds every score of q: once the k-th score
+// reaches it, later items cannot come in (at best they tie).
+extern "C" __global__ void __launch_bounds__(RANK_THREADS, 2)
+    topk_rank_all(u64* __restrict__ keys, const u32* __restrict__ index, const u64* __restrict__ after,
+                  const float* __restrict__ ceilings, const u32* __restrict__ skip_offsets,
+                  const u32* __restrict__ skip_items, const float* __restrict__ queries,
+                  const float* __restrict__ exact, const float* __restrict__ biases, u32 items, u32 per_part,
+                  u32 pitch, u32 k, u32 room) {
+    extern __shared__ __align__(16) u64 rank_memory[];
+    const u32 q = index ? index[blockIdx.x] : blockIdx.x;
+    const RankMemory at(rank_memory, room);
+    const float4* query = query_row(queries, q, pitch);
+    const ExactItems exact_items = {exact, biases, pitch};
+    Ranking ranking = {at.keys, room, k, at.fill, NO_KEY};
+    const Skip skip = {skip_offsets, skip_items};
+    const u64 returned = after ? after[blockIdx.x] : 0;
+    const u32 from = blockIdx.y * per_part, to = min(u64(items), u64(from) + per_part);
+    const u32 lane = threadIdx.x % WARP;
+    // The key of the ceiling: a k-th key before it, or with its score, ends the search.
+    const u64 end = score_key(ceilings[q], NO_ITEM - 1);
+    for (u32 first = from; first < to; first += RANK_THREADS) {
+        const u32 item = first + threadIdx.x < to ? first + threadIdx.x : NO_ITEM;
+        const float score = exact_score(exact_items, item, query, at.tile, lane);
+        u64 key = item == NO_ITEM ? NO_KEY : score_key(score, item);
+        if (key < ranking.worst && ((after && key <= returned) || skip.holds(q, item))) key = NO_KEY;
+        ranking.add(key);
+        if (end != NO_KEY && ranking.worst <= end) break;
+    }
+    const u32 found = ranking.cut(*at.fill);
+    u64* out = keys + (u64(blockIdx.x) * gridDim.y + blockIdx.y) * k;
+    for (u32 i = threadIdx.x; i < k; i += RANK_THREADS) out[i] = i < found ? at.keys[i] : NO_KEY;
+}
+
+// Merges the parts of topk_rank_all: n keys a query -> places [place, place + k) of its `places`, and its last key.
+extern "C" __global__ void __launch_bounds__(RANK_THREADS, 2)
+    topk_rank_merge(u32* __restrict__ ids, float* __restrict__ scores, u64* __restrict__ last,
+                    const u32* __restrict__ index, const u64* __restrict__ keys, u32 n, u32 k, u32 places, u32 place,
+                    u32 room) {
+    extern __shared__ __align__(16) u64 rank_memory[];
+    __shared__ u32 fill;
+    const u32 q = index ? index[blockIdx.x] : blockIdx.x;
+    if (threadIdx.x == 0) fill = 0;
+    __syncthreads();
+    Ranking ranking = {rank_memory, room, k, &fill, NO_KEY};
+    for (u32 first = 0; first < n; first += RANK_THREADS) {
+        const u32 i = first + threadIdx.x;
+        ranking.add(i < n ? keys[u64(blockIdx.x) * n + i] : NO_KEY);
+    }
+    const u32 found = ranking.cut(fill);
+    write_places(ids + u64(q) * places + place, scores + u64(q) * places + place, rank_memory, found, k);
+    if (last && threadIdx.x == 0) last[blockIdx.x] = found == k ? rank_memory[k - 1] : NO_KEY;
+}
