@@ -146,7 +146,8 @@ mod tests {
     #[test]
     fn partial_sums_are_counted_as_the_loss_makes_them() {
         use crate::backend::cuda::loss::shape::LossTiling;
-        for (rows, columns) in [(512, 512), (512, 100_000), (4096, 4096), (8192, 65_536), (100_000, 512), (1, 1 << 20)] {
+        for (rows, columns) in [(512, 512), (512, 100_000), (4096, 4096), (8192, 65_536), (100_000, 512), (1, 1 << 20)]
+        {
             for precision in [Precision::Bf16, Precision::Fp32] {
                 for dim in [32, 128, 512] {
                     let splits = LossTiling::new(dim, precision).split(rows, columns).splits;
