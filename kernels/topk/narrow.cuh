@@ -61,12 +61,11 @@ __device__ __forceinline__ void scan_narrow(const ScanArgs& args) {
                 copy_async(stages + copy_stage * STAGE + swizzle<BYTES>(row, chunk),
                            args.items + u64(there ? item : 0) * BYTES + chunk * 16, there ? 16 : 0);
             }
-            if (threadIdx.x < NARROW_ITEMS) {
+            if ((T::SCALED || args.item_biases) && threadIdx.x < NARROW_ITEMS) {
                 const u32 item = item_of<MODE, NARROW_ITEMS>(args, copy_tile, threadIdx.x);
                 const u32 at = (copy_stage * NARROW_ITEMS + threadIdx.x) * 4;
-                const bool there = item < args.item_count;
-                if (T::SCALED) copy_async4(scales + at, args.item_scales + (there ? item : 0), there ? 4 : 0);
-                copy_bias(biases + at, args, item);
+                if (T::SCALED) copy_value(scales + at, args.item_scales, item, args);
+                if (args.item_biases) copy_value(biases + at, args.item_biases, item, args);
             }
             copy_stage = (copy_stage + 1) % NARROW_STAGES;
             copy_tile += gridDim.y;
@@ -85,8 +84,7 @@ __device__ __forceinline__ void scan_narrow(const ScanArgs& args) {
         copy();
 #pragma unroll
         for (u32 n = 0; n < NARROW_ITEMS; n += 32) {
-            typename T::Sum sums[2][4][4];
-            start_sums<T>(sums, bias_values + stage * NARROW_ITEMS + n);
+            typename T::Sum sums[2][4][4] = {};
 #pragma unroll
             for (u32 step = 0; step < STEPS; ++step) {
                 u32 b[2][4];

@@ -2,8 +2,8 @@
 //
 // Bound: with a query u = u' + du and an item v = v' + dv (' as stored for the scan),
 // |<u, v> - <u', v'>| <= |du| |v| + |u'| |dv|, plus the rounding of two sums over the width in fp32. The norms are
-// those of the actual rounding errors, taken in f64 and rounded up: a true bound, about 2^-8 |u| |v| in bf16. Both sums
-// start at the item's bias, or take it in at their end, so that each rounding is of it too.
+// those of the actual rounding errors, taken in f64 and rounded up: a true bound, about 2^-8 |u| |v| in bf16. The
+// exact sum starts at the item's bias, the scan's takes it in at the end: roundings are of it, too.
 #pragma once
 #include "topk/keys.cuh"
 

@@ -7,7 +7,7 @@
 //           from run to run, its content does not);
 //   BUCKETS the best 4 of each of the query's buckets stay in registers and go to memory at the end.
 // Rows are read as bytes, a multiple of 32: bf16 (16 values a step of mma) or int8 codes (32 values a step).
-// An item's bias is where its sums of bf16 products start; sums of codes take it in at the end, in the query's units.
+// An item's bias is added to its score at the end, in the query's units.
 #pragma once
 #include "topk/keys.cuh"
 #include "core/mma.cuh"
@@ -43,16 +43,15 @@ __device__ __forceinline__ void copy_async4(u32 to, const void* from, int bytes)
     asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(to), "l"(from), "r"(bytes) : "memory");
 }
 
-// Copies an item's bias to shared memory: 0 where items have none or `item` is none.
-__device__ __forceinline__ void copy_bias(u32 to, const ScanArgs& args, u32 item) {
-    const bool there = args.item_biases && item < args.item_count;
-    copy_async4(to, there ? args.item_biases + item : reinterpret_cast<const float*>(args.items), there ? 4 : 0);
+// Copies a value of an item to shared memory; 0 where `item` is none.
+__device__ __forceinline__ void copy_value(u32 to, const float* values, u32 item, const ScanArgs& args) {
+    const bool there = item < args.item_count;
+    copy_async4(to, values + (there ? item : 0), there ? 4 : 0);
 }
 
 struct ScanBf16 {
     typedef float Sum;
     enum { SCALED = 0 };
-    static __device__ __forceinline__ Sum start(float bias) { return bias; }
     static __device__ __forceinline__ void multiply(Sum (&c)[4], const u32 (&a)[4], u32 b0, u32 b1) {
         mma_bf16(c, a, b0, b1);
     }
@@ -61,7 +60,6 @@ struct ScanBf16 {
 struct ScanInt8 {
     typedef int Sum;
     enum { SCALED = 1 };
-    static __device__ __forceinline__ Sum start(float) { return 0; }
     static __device__ __forceinline__ void multiply(Sum (&c)[4], const u32 (&a)[4], u32 b0, u32 b1) {
         asm volatile("mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
                      "{%0, %1, %2, %3};"
@@ -69,21 +67,6 @@ struct ScanInt8 {
                      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
     }
 };
-
-// Where a warp's 32 x 32 sums start; `biases`: those of its 32 columns, in shared memory.
-template <class T>
-__device__ __forceinline__ void start_sums(typename T::Sum (&sums)[2][4][4], const float* biases) {
-#pragma unroll
-    for (u32 j = 0; j < 4; ++j) {
-        float2 bias = make_float2(0.0f, 0.0f);
-        if (!T::SCALED) bias = reinterpret_cast<const float2*>(biases)[j * 4 + threadIdx.x % 4];
-#pragma unroll
-        for (u32 i = 0; i < 2; ++i) {
-            sums[i][j][0] = sums[i][j][2] = T::start(bias.x);
-            sums[i][j][1] = sums[i][j][3] = T::start(bias.y);
-        }
-    }
-}
 
 // The item of place `column` of a tile of BN; past the last one: none.
 template <int MODE, int BN>
@@ -158,12 +141,13 @@ struct Epilogue {
                 if (T::SCALED) x[r][j * 2] *= scale[0], x[r][j * 2 + 1] *= scale[1];
             }
         }
-        if (T::SCALED && args.item_biases) {
+        if (args.item_biases) {
 #pragma unroll
             for (u32 i = 0; i < 8; ++i) {
                 const float bias = biases[place(column, i)];
 #pragma unroll
-                for (u32 r = 0; r < 4; ++r) x[r][i] = fmaf(bias, units[T::SCALED ? r : 0], x[r][i]);
+                for (u32 r = 0; r < 4; ++r)
+                    x[r][i] = T::SCALED ? fmaf(bias, units[T::SCALED ? r : 0], x[r][i]) : x[r][i] + bias;
             }
         }
         if constexpr (MODE == MAXIMA) return store_maxima(x, tile, column);

@@ -57,9 +57,8 @@ __device__ __forceinline__ void scan_wide(const ScanArgs& args) {
                            read ? 16 : 0);
                 if (copy_panel == 0 && chunk == 0) {
                     const u32 at = (copy_slot * WIDE_ITEMS + copy_row + i * 64) * 4;
-                    const bool there = item[i] < args.item_count;
-                    if (T::SCALED) copy_async4(scales + at, args.item_scales + (there ? item[i] : 0), there ? 4 : 0);
-                    copy_bias(biases + at, args, item[i]);
+                    if (T::SCALED) copy_value(scales + at, args.item_scales, item[i], args);
+                    if (args.item_biases) copy_value(biases + at, args.item_biases, item[i], args);
                 }
             }
             copy_stage = (copy_stage + 1) % WIDE_STAGES;
@@ -82,12 +81,11 @@ __device__ __forceinline__ void scan_wide(const ScanArgs& args) {
     const u32 b_row = n + lane % 8 + lane / 16 * 8, b_chunk = lane / 8 % 2;
     u32 stage = 0, slot = 0;
     for (u32 tile = blockIdx.y; tile < args.tiles; tile += gridDim.y) {
-        typename T::Sum sums[2][4][4];
+        typename T::Sum sums[2][4][4] = {};
         for (u32 panel = 0; panel < panels; ++panel) {
             copy_wait<WIDE_STAGES - 2>();
             __syncthreads();
             copy();
-            if (panel == 0) start_sums<T>(sums, bias_values + slot * WIDE_ITEMS + n);
             const u32 a_panel = queries + panel * (WIDE_QUERIES * 64), b_panel = stages + stage * WIDE_STAGE_BYTES;
 #pragma unroll
             for (u32 step = 0; step < 2; ++step) {
