@@ -22,6 +22,8 @@ dim = 8
 
 [train]
 batch_size = 16
+# The same figures on every processor.
+instructions = "portable"
 
 [tune]
 every = 2
