@@ -27,24 +27,33 @@ pub(super) struct Group {
 /// What the queries of a group ask of a panel.
 pub(super) struct SumsToReach {
     /// The least sum that matters to each.
-    pub bars: [f32; GROUP],
+    bars: [f32; SLOTS],
     /// What a bias is multiplied with to be added to their sums.
-    pub units: [f32; GROUP],
+    units: [f32; SLOTS],
     /// The least sum without its bias that matters.
-    pub loose: [f32; GROUP],
+    loose: [f32; SLOTS],
 }
 
 impl SumsToReach {
+    /// The bars of the group.
+    #[inline(always)]
+    pub(super) fn bars(&self) -> &[f32; GROUP] {
+        front(&self.bars)
+    }
+
     /// The panel's biases as its sums take them in.
     #[inline(always)]
     pub(super) fn biases<'a>(&'a self, values: Option<&'a [f32; PANEL]>) -> Option<CodeBiases<'a>> {
-        values.map(|values| CodeBiases { values, units: &self.units, loose: &self.loose })
+        let values = values?;
+        Some(CodeBiases { values, units: front(&self.units), loose: front(&self.loose) })
     }
 }
 
+/// The slots that have queries.
 #[inline(always)]
-fn front(slots: &[f32; SLOTS]) -> [f32; GROUP] {
-    std::array::from_fn(|slot| slots[slot])
+fn front(slots: &[f32; SLOTS]) -> &[f32; GROUP] {
+    // There are at least as many slots.
+    slots.first_chunk().expect("SLOTS >= GROUP")
 }
 
 impl Group {
@@ -86,7 +95,7 @@ impl Group {
             let least = s.sub(s.sub(x, most), s.mul(sizes, slack));
             s.put(&mut loose[at..], s.max(least, s.splat(f32::NEG_INFINITY)));
         }
-        SumsToReach { bars: front(&all), units: front(&units), loose: front(&loose) }
+        SumsToReach { bars: all, units, loose }
     }
 }
 
@@ -149,7 +158,7 @@ pub(super) fn scan<S: Simd>(s: S, task: &ScanTask<'_>) -> Vec<TopKCandidates> {
                 let (bytes, panel) = items.codes.panel(item);
                 let reach = group.sums_to_reach(s, panel);
                 let biases = reach.biases(items.panel_biases(item));
-                let pass = Pass { queries, panel: bytes, bars: &reach.bars, width, live };
+                let pass = Pass { queries, panel: bytes, bars: reach.bars(), width, live };
                 if !scan_codes(s, &mut sums, &mut hits, pass, biases) {
                     continue;
                 }

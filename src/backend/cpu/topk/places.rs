@@ -110,7 +110,7 @@ impl<'a> PlaceSearch<'a> {
             let (bytes, panel) = items.codes.panel(first);
             let reach = group.sums_to_reach(s, panel);
             let biases = reach.biases(items.panel_biases(first));
-            let pass = Pass { queries: codes, panel: bytes, bars: &reach.bars, width, live: queries.len() };
+            let pass = Pass { queries: codes, panel: bytes, bars: reach.bars(), width, live: queries.len() };
             if !scan_codes(s, &mut sums, &mut hits, pass, biases) {
                 continue;
             }
