@@ -146,10 +146,11 @@ impl CpuItems {
         self.biases.as_ref().map_or(0.0, |biases| biases[item])
     }
 
-    /// The biases of the panel that starts with `item`; absent where items have none.
+    /// The biases of the panel that starts with `item`; absent where items have none. Scans are compiled for both cases, so
+    /// that one without biases pays nothing for them: it asks with `BIASED` false.
     #[inline(always)]
-    fn panel_biases(&self, item: usize) -> Option<&[f32; PANEL]> {
-        self.biases.as_ref()?.get(item..)?.first_chunk()
+    fn panel_biases<const BIASED: bool>(&self, item: usize) -> Option<&[f32; PANEL]> {
+        if BIASED { self.biases.as_ref()?.get(item..)?.first_chunk() } else { None }
     }
 }
 

@@ -73,22 +73,30 @@ impl Group {
     /// The least sum of codes, and of the bias in its units, with which an item of the panel can reach each query's
     /// bar; and what turns a bias into those units.
     #[inline(always)]
-    pub(super) fn sums_to_reach<S: Simd>(&self, s: S, panel: &Panel) -> SumsToReach {
+    pub(super) fn sums_to_reach<S: Simd, const BIASED: bool>(&self, s: S, panel: &Panel) -> SumsToReach {
         let (norm, rest, inverse) = (s.splat(panel.norm), s.splat(panel.rest), s.splat(1.0 / panel.step));
         let bias = s.splat(panel.bias);
         let (top, slack) = (s.splat(panel.top), s.splat(1e-6));
         let (mut all, mut units, mut loose) = ([0.0; SLOTS], [0.0; SLOTS], [0.0; SLOTS]);
         for at in (0..SLOTS).step_by(S::LANES) {
             let bound = s.fma(s.get(&self.error[at..]), norm, s.mul(s.get(&self.norm[at..]), rest));
-            let room = s.sub(s.get(&self.bars[at..]), s.add(bound, bias));
             let unit = s.mul(s.get(&self.inverse[at..]), inverse);
-            s.put(&mut units[at..], unit);
-            // What is larger than a number can hold counts as the largest one: a bias in these units may be as large.
-            let x = s.min(s.mul(room, unit), s.splat(f32::MAX));
-            // Sums of codes are below 2^23 and this took a handful of roundings: two, and a millionth of x, cover them.
-            let x = s.min(s.mul(x, s.splat(1.0 - 1e-6)), s.mul(x, s.splat(1.0 + 1e-6)));
-            let x = s.sub(s.add(x, s.get(&self.excess[at..])), s.splat(2.0));
+            let mut x = if BIASED {
+                let room = s.sub(s.get(&self.bars[at..]), s.add(bound, bias));
+                // What is larger than a number can hold counts as the largest one: a bias in these units may be as large.
+                s.min(s.mul(room, unit), s.splat(f32::MAX))
+            } else {
+                s.mul(s.sub(s.get(&self.bars[at..]), bound), unit)
+            };
+            // Sums of codes are below 2^23 and this took a handful of roundings: two, and a millionth of x, cover them. An
+            // infinite bar stays infinite without biases.
+            x = s.min(s.mul(x, s.splat(1.0 - 1e-6)), s.mul(x, s.splat(1.0 + 1e-6)));
+            x = s.sub(s.add(x, s.get(&self.excess[at..])), s.splat(2.0));
             s.put(&mut all[at..], x);
+            if !BIASED {
+                continue;
+            }
+            s.put(&mut units[at..], unit);
             // Without its bias a sum is less by the largest one at most; what is no number says nothing.
             let most = s.mul(top, unit);
             let sizes = s.add(s.max(x, s.sub(s.splat(0.0), x)), s.max(most, s.sub(s.splat(0.0), most)));
@@ -132,6 +140,14 @@ impl Op for Score<'_> {
 /// The short lists of a task's queries.
 #[inline(always)]
 pub(super) fn scan<S: Simd>(s: S, task: &ScanTask<'_>) -> Vec<TopKCandidates> {
+    match task.items.biases {
+        Some(_) => scan_items::<S, true>(s, task),
+        None => scan_items::<S, false>(s, task),
+    }
+}
+
+#[inline(always)]
+fn scan_items<S: Simd, const BIASED: bool>(s: S, task: &ScanTask<'_>) -> Vec<TopKCandidates> {
     let (items, numbers) = (task.items, task.block.clone());
     let width = items.codes.width;
     let mut groups = vec![Group::empty(); numbers.len().div_ceil(GROUP)];
@@ -156,8 +172,8 @@ pub(super) fn scan<S: Simd>(s: S, task: &ScanTask<'_>) -> Vec<TopKCandidates> {
             let queries = &codes[first * width..(first + GROUP) * width];
             for item in (from..to).step_by(PANEL) {
                 let (bytes, panel) = items.codes.panel(item);
-                let reach = group.sums_to_reach(s, panel);
-                let biases = reach.biases(items.panel_biases(item));
+                let reach = group.sums_to_reach::<S, BIASED>(s, panel);
+                let biases = reach.biases(items.panel_biases::<BIASED>(item));
                 let pass = Pass { queries, panel: bytes, bars: reach.bars(), width, live };
                 if !scan_codes(s, &mut sums, &mut hits, pass, biases) {
                     continue;

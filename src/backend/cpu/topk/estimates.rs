@@ -116,7 +116,13 @@ impl CodedRows {
     }
 
     #[inline(always)]
-    fn scan<S: Simd>(&self, s: S, coded: &CodedQueries, most: usize, bars: Option<&[f32]>) -> Vec<Vec<Estimate>> {
+    fn scan<S: Simd, const BIASED: bool>(
+        &self,
+        s: S,
+        coded: &CodedQueries,
+        most: usize,
+        bars: Option<&[f32]>,
+    ) -> Vec<Vec<Estimate>> {
         let (queries, width, rows) = (coded.about.len(), self.codes.width, self.rows);
         let start = |n: usize| match bars {
             None => f32::NEG_INFINITY,
@@ -139,7 +145,10 @@ impl CodedRows {
             let group = &coded.codes[first * width..(first + GROUP) * width];
             for row in (0..rows).step_by(PANEL) {
                 let (bytes, _) = self.codes.panel(row);
-                let biases: Option<&[f32; PANEL]> = self.biases.as_ref().and_then(|biases| biases[row..].first_chunk());
+                let biases: Option<&[f32; PANEL]> = match &self.biases {
+                    Some(biases) if BIASED => biases[row..].first_chunk(),
+                    _ => None,
+                };
                 let mut loose = [f32::NEG_INFINITY; GROUP];
                 if let Some(biases) = biases {
                     let top = biases.iter().fold(f32::NEG_INFINITY, |m, &b| m.max(b));
@@ -180,6 +189,9 @@ impl Op for Best<'_> {
     fn run<S: Simd>(self, s: S) -> Self::Output {
         let EstimateQueries { queries, extras, most, bars } = self.asked;
         let coded = self.rows.encode(s, queries, extras);
-        self.rows.scan(s, &coded, most, bars)
+        match self.rows.biases {
+            Some(_) => self.rows.scan::<S, true>(s, &coded, most, bars),
+            None => self.rows.scan::<S, false>(s, &coded, most, bars),
+        }
     }
 }

@@ -97,7 +97,14 @@ impl<'a> PlaceSearch<'a> {
 
     /// Searches a range for a group of queries.
     #[inline(always)]
-    fn scan<S: Simd>(&mut self, s: S, queries: &[usize], group: &mut Group, codes: &[i8], places: Range<usize>) {
+    fn scan<S: Simd, const BIASED: bool>(
+        &mut self,
+        s: S,
+        queries: &[usize],
+        group: &mut Group,
+        codes: &[i8],
+        places: Range<usize>,
+    ) {
         let Range { start: from, end: to } = places;
         let items = self.items;
         let (view, width) = (&self.search.view, items.codes.width);
@@ -108,8 +115,8 @@ impl<'a> PlaceSearch<'a> {
                 continue;
             }
             let (bytes, panel) = items.codes.panel(first);
-            let reach = group.sums_to_reach(s, panel);
-            let biases = reach.biases(items.panel_biases(first));
+            let reach = group.sums_to_reach::<S, BIASED>(s, panel);
+            let biases = reach.biases(items.panel_biases::<BIASED>(first));
             let pass = Pass { queries: codes, panel: bytes, bars: reach.bars(), width, live: queries.len() };
             if !scan_codes(s, &mut sums, &mut hits, pass, biases) {
                 continue;
@@ -169,6 +176,16 @@ impl Op for ReadRanges<'_, '_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> u64 {
+        match self.search.items.biases {
+            Some(_) => self.read::<S, true>(s),
+            None => self.read::<S, false>(s),
+        }
+    }
+}
+
+impl ReadRanges<'_, '_> {
+    #[inline(always)]
+    fn read<S: Simd, const BIASED: bool>(self, s: S) -> u64 {
         let mut items = 0;
         let width = self.search.items.codes.width;
         let mut gathered = vec![0; GROUP * width];
@@ -191,7 +208,7 @@ impl Op for ReadRanges<'_, '_> {
                     }
                     live += 1;
                 }
-                self.search.scan(s, &queries[..live], &mut group, &gathered, from..to);
+                self.search.scan::<S, BIASED>(s, &queries[..live], &mut group, &gathered, from..to);
             }
         }
         items

@@ -17,6 +17,14 @@ pub(super) fn up_to(n: usize) -> u32 {
 /// The short lists of the queries `numbers` of a task.
 #[inline(always)]
 pub(super) fn scan<S: Simd>(s: S, task: &ScanTask<'_>, numbers: &[usize]) -> Vec<TopKCandidates> {
+    match task.items.biases {
+        Some(_) => scan_items::<S, true>(s, task, numbers),
+        None => scan_items::<S, false>(s, task, numbers),
+    }
+}
+
+#[inline(always)]
+fn scan_items<S: Simd, const BIASED: bool>(s: S, task: &ScanTask<'_>, numbers: &[usize]) -> Vec<TopKCandidates> {
     if numbers.is_empty() {
         return Vec::new();
     }
@@ -49,7 +57,7 @@ pub(super) fn scan<S: Simd>(s: S, task: &ScanTask<'_>, numbers: &[usize]) -> Vec
                 let (group, bars) = (&packed[g * GROUP * dim..(g + 1) * GROUP * dim], &mut bars[g]);
                 let live = (numbers.len() - g * GROUP).min(GROUP);
                 let pass = Pass { queries: group, panel, bars, width: dim, live };
-                if !scan_panel(s, &mut scores, &mut hits, pass, task.items.panel_biases(item)) {
+                if !scan_panel(s, &mut scores, &mut hits, pass, task.items.panel_biases::<BIASED>(item)) {
                     continue;
                 }
                 let there = view.panel(item) & up_to(to - item);
