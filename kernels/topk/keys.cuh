@@ -1,6 +1,6 @@
 // Sort keys of scored items, skip lists, and a block's sort in shared memory.
 #pragma once
-#include "core/types.cuh"
+#include "topk/arguments.cuh"
 
 // No item.
 #define NO_ITEM 0xffffffffu
@@ -25,27 +25,25 @@ __device__ __forceinline__ u64 scan_key(float score, u32 item) {
     return score != score ? item : score_key(score, item);
 }
 
-// Items that a query must not return: items[offsets[q] .. offsets[q + 1]], ascending. offsets may be null: none.
-struct Skip {
-    const u32* offsets;
-    const u32* items;
-
-    __device__ __forceinline__ bool holds(u32 query, u32 item) const {
-        if (!offsets) return false;
-        u32 from = offsets[query], to = offsets[query + 1];
-        while (from < to) {
-            const u32 middle = from + (to - from) / 2;
-            const u32 x = items[middle];
-            if (x == item) return true;
-            if (x < item) {
-                from = middle + 1;
-            } else {
-                to = middle;
-            }
+// Whether a query must not return an item.
+__device__ __forceinline__ bool skips(const SkipLists& skip, u32 query, u32 item) {
+    if (!skip.offsets) return false;
+    u32 from = __ldg(skip.offsets + query), to = __ldg(skip.offsets + query + 1);
+    while (from < to) {
+        const u32 middle = from + (to - from) / 2;
+        const u32 x = __ldg(skip.items + middle);
+        if (x == item) return true;
+        if (x < item) {
+            from = middle + 1;
+        } else {
+            to = middle;
         }
-        return false;
     }
-};
+    return false;
+}
+
+// The query of a place: by the list where there is one.
+__device__ __forceinline__ u32 listed(const u32* index, u32 place) { return index ? __ldg(index + place) : place; }
 
 // One comparator of a bitonic network between lanes `lane` and `lane ^ step`; `up`: the lesser key goes to the lower.
 __device__ __forceinline__ u64 exchange(u64 key, u32 step, u32 lane, bool up) {

@@ -17,7 +17,8 @@ __device__ __forceinline__ u32 swizzle(u32 row, u32 chunk) {
 }
 
 template <class T, int MODE, int BYTES>
-__device__ __forceinline__ void scan_narrow(const ScanArgs& args) {
+__device__ __forceinline__ void scan_narrow(const typename ModeArgs<MODE>::Args& args) {
+    const ScanOperands& in = args.operands;
     extern __shared__ __align__(128) u8 scan_memory[];
     constexpr u32 CHUNKS = BYTES / 16, STEPS = BYTES / 32, STAGE = NARROW_ITEMS * BYTES;
     // Item rows that all threads copy in one go.
@@ -33,9 +34,9 @@ __device__ __forceinline__ void scan_narrow(const ScanArgs& args) {
 #pragma unroll
     for (u32 i = 0; i < NARROW_QUERIES / ROWS; ++i) {
         const u32 row = first_query + copy_row + i * ROWS;
-        const bool there = row < args.rows;
-        const u64 query = there ? (args.index ? args.index[row] : row) : 0;
-        copy_async(stages + swizzle<BYTES>(copy_row + i * ROWS, chunk), args.queries + query * BYTES + chunk * 16,
+        const bool there = row < in.rows;
+        const u64 query = there ? query_of<MODE>(args, row) : 0;
+        copy_async(stages + swizzle<BYTES>(copy_row + i * ROWS, chunk), in.queries + query * BYTES + chunk * 16,
                    there ? 16 : 0);
     }
     copy_commit();
@@ -53,19 +54,19 @@ __device__ __forceinline__ void scan_narrow(const ScanArgs& args) {
 
     u32 copy_tile = blockIdx.y, copy_stage = 0;
     auto copy = [&]() {
-        if (copy_tile < args.tiles) {
+        if (copy_tile < in.tiles) {
 #pragma unroll
             for (u32 i = 0; i < NARROW_ITEMS / ROWS; ++i) {
                 const u32 row = copy_row + i * ROWS, item = item_of<MODE, NARROW_ITEMS>(args, copy_tile, row);
-                const bool there = item < args.item_count;
+                const bool there = item < in.item_count;
                 copy_async(stages + copy_stage * STAGE + swizzle<BYTES>(row, chunk),
-                           args.items + u64(there ? item : 0) * BYTES + chunk * 16, there ? 16 : 0);
+                           in.items + u64(there ? item : 0) * BYTES + chunk * 16, there ? 16 : 0);
             }
-            if ((T::SCALED || args.item_biases) && threadIdx.x < NARROW_ITEMS) {
+            if ((T::SCALED || in.item_biases) && threadIdx.x < NARROW_ITEMS) {
                 const u32 item = item_of<MODE, NARROW_ITEMS>(args, copy_tile, threadIdx.x);
                 const u32 at = (copy_stage * NARROW_ITEMS + threadIdx.x) * 4;
-                if (T::SCALED) copy_value(scales + at, args.item_scales, item, args);
-                if (args.item_biases) copy_value(biases + at, args.item_biases, item, args);
+                if (T::SCALED) copy_value(scales + at, in.item_scales, item, in.item_count);
+                if (in.item_biases) copy_value(biases + at, in.item_biases, item, in.item_count);
             }
             copy_stage = (copy_stage + 1) % NARROW_STAGES;
             copy_tile += gridDim.y;
@@ -78,7 +79,7 @@ __device__ __forceinline__ void scan_narrow(const ScanArgs& args) {
     Epilogue<T, MODE, NARROW_ITEMS> epilogue(args, first_query + warp * 32);
     const u32 b_row = lane % 8 + lane / 16 * 8, b_chunk = lane / 8 % 2;
     u32 stage = 0;
-    for (u32 tile = blockIdx.y; tile < args.tiles; tile += gridDim.y) {
+    for (u32 tile = blockIdx.y; tile < in.tiles; tile += gridDim.y) {
         copy_wait<NARROW_STAGES - 2>();
         __syncthreads();
         copy();

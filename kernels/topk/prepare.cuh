@@ -20,16 +20,16 @@
 
 __device__ __forceinline__ float round_up(double x) { return __double2float_ru(x); }
 
-// Row r's values [column, column + 4), zero from `dim` on.
+// A row's values [column, column + 4), zero from `dim` on; the kernel does not write the row.
 __device__ __forceinline__ float4 load4(const float* row, u32 column, u32 dim) {
     if (dim % 4 == 0) {
-        return column < dim ? *reinterpret_cast<const float4*>(row + column) : make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+        return column < dim ? __ldg(reinterpret_cast<const float4*>(row + column)) : make_float4(0.0f, 0.0f, 0.0f, 0.0f);
     }
     float4 x;
-    x.x = column + 0 < dim ? row[column + 0] : 0.0f;
-    x.y = column + 1 < dim ? row[column + 1] : 0.0f;
-    x.z = column + 2 < dim ? row[column + 2] : 0.0f;
-    x.w = column + 3 < dim ? row[column + 3] : 0.0f;
+    x.x = column + 0 < dim ? __ldg(row + column + 0) : 0.0f;
+    x.y = column + 1 < dim ? __ldg(row + column + 1) : 0.0f;
+    x.z = column + 2 < dim ? __ldg(row + column + 2) : 0.0f;
+    x.w = column + 3 < dim ? __ldg(row + column + 3) : 0.0f;
     return x;
 }
 
@@ -108,13 +108,16 @@ __device__ __forceinline__ void raise(u32* stats, u32 which, double square_sum) 
 // Items [first, first + rows): exact (pitch columns, a multiple of 8, zero from `dim` on), bf16 and their stats. A warp
 // a row.
 extern "C" __global__ void __launch_bounds__(256)
-    topk_pack_bf16(float* __restrict__ exact, u16* __restrict__ scan, u32* __restrict__ stats,
-                   const float* __restrict__ embeddings, u64 first, u64 rows, u32 dim, u32 pitch, u32 width) {
+    topk_pack_bf16(const __grid_constant__ PackBf16Args args) {
+    float* exact = args.exact;
+    u32* stats = args.stats;
+    const u64 first = args.first;
+    const u32 dim = args.dim, pitch = args.pitch, width = args.width;
     const u32 lane = threadIdx.x % WARP;
     const u64 row = u64(blockIdx.x) * (blockDim.x / WARP) + threadIdx.x / WARP;
-    if (row >= rows) return;
-    const float* from = embeddings + row * dim;
-    u16* to = scan + (first + row) * width;
+    if (row >= args.rows) return;
+    const float* from = args.embeddings + row * dim;
+    u16* to = reinterpret_cast<u16*>(args.scan) + (first + row) * width;
     double norm = 0.0, error = 0.0;
     bool odd = false;
     for (u32 column = lane * 4; column < width; column += WARP * 4) {
@@ -142,14 +145,14 @@ extern "C" __global__ void __launch_bounds__(256)
 // Biases of items [first, first + rows), and their stat. A bias of -inf or NaN takes the item out: -inf here, which no
 // scan lets pass, and no score (exact_score).
 extern "C" __global__ void __launch_bounds__(256)
-    topk_pack_biases(float* __restrict__ to, u32* __restrict__ stats, const float* __restrict__ biases, u64 first,
-                     u64 rows) {
+    topk_pack_biases(const __grid_constant__ PackBiasesArgs args) {
+    u32* stats = args.stats;
     const u64 row = u64(blockIdx.x) * blockDim.x + threadIdx.x;
     float size = 0.0f;
-    if (row < rows) {
-        const float bias = biases[row];
+    if (row < args.rows) {
+        const float bias = __ldg(args.biases + row);
         const bool none = !(bias > neg_inf());
-        to[first + row] = none ? neg_inf() : bias;
+        args.to[args.first + row] = none ? neg_inf() : bias;
         size = none ? 0.0f : fabsf(bias);
         // An infinite score is itself infinite in the scan too.
         if (size == infinity()) {
@@ -167,26 +170,30 @@ extern "C" __global__ void __launch_bounds__(256)
 
 // Codes and scales of items [first, first + rows), from their fp32 rows. A warp a row.
 extern "C" __global__ void __launch_bounds__(256)
-    topk_pack_int8(u8* __restrict__ codes, float* __restrict__ scales, u32* __restrict__ stats,
-                   const float* __restrict__ exact, u64 rows, u32 pitch, u32 width) {
+    topk_pack_int8(const __grid_constant__ PackInt8Args args) {
+    const u32 pitch = args.pitch, width = args.width;
     const u32 lane = threadIdx.x % WARP;
     const u64 row = u64(blockIdx.x) * (blockDim.x / WARP) + threadIdx.x / WARP;
-    if (row >= rows) return;
+    if (row >= args.rows) return;
     float scale;
-    const Squares sums = store_int8(codes + row * width, nullptr, scale, exact + row * pitch, pitch, width, lane);
+    const Squares sums =
+        store_int8(args.codes + row * width, nullptr, scale, args.exact + row * pitch, pitch, width, lane);
     if (lane != 0) return;
-    scales[row] = scale;
-    if (sums.norm < 1e70 && sums.error < 1e70) raise(stats, STAT_INT8, sums.error);
+    args.scales[row] = scale;
+    if (sums.norm < 1e70 && sums.error < 1e70) raise(args.stats, STAT_INT8, sums.error);
 }
 
 // What a query needs before the scan: its row as the scan reads it, the bound of the scan's error, a ceiling of its
 // scores, and whether the scan can serve it. A warp a query. `scale`: the value of a query's code 1, or 1.
-__device__ __forceinline__ void finish_query(u32 q, const Squares sums, const u32* stats, u32 which, float scale,
-                                             u32 dim, float* errors, float* ceilings, u32* states) {
+__device__ __forceinline__ void finish_query(const PrepareArgs& args, u32 q, const Squares sums, u32 which,
+                                             float scale) {
+    const QueryTerms& terms = args.terms;
+    const u32* stats = args.stats;
+    const u32 dim = args.dim;
     const double norm = sqrt(sums.norm), error = sqrt(sums.error);
-    const float largest_bias = __uint_as_float(stats[STAT_BIAS]);
+    const float largest_bias = __uint_as_float(__ldg(stats + STAT_BIAS));
     const double bias = double(largest_bias);
-    const uint4 stat = *reinterpret_cast<const uint4*>(stats);
+    const uint4 stat = __ldg(reinterpret_cast<const uint4*>(stats));
     const double items = double(__uint_as_float(stat.x)),
                  rounding = double(__uint_as_float(which == STAT_BF16 ? stat.y : stat.z));
     // 2^-21 a column covers both sums in fp32, rounded or cut off; the last term, results below the normal range.
@@ -196,14 +203,14 @@ __device__ __forceinline__ void finish_query(u32 q, const Squares sums, const u3
     const float e = round_up(bound);
     // The last: a scan of codes adds a bias in the query's units, and their range must hold it.
     const bool odd = !(norm < 1e35) || (stat.w & FLAG_BEYOND) || !(e < 1e37f) || !(largest_bias < 1e37f * scale);
-    errors[q] = e;
-    states[q] = odd || (norm == 0.0 && bias == 0.0) ? STATE_ALL : STATE_DONE;
+    terms.errors[q] = e;
+    terms.states[q] = odd || (norm == 0.0 && bias == 0.0) ? STATE_ALL : STATE_DONE;
     // Zero queries score exactly the bias everywhere; infinite items have no bound (but times zero they are NaN).
     float ceiling = norm == 0.0 || items == 0.0
                         ? largest_bias
                         : round_up((norm * items + bias) * (1.0 + (dim + 8) * 1.2e-7) + dim * 1.5e-45);
     const bool unbounded = !(norm < 1e35) || stat.w != 0;
-    ceilings[q] = unbounded ? infinity() : ceiling;
+    terms.ceilings[q] = unbounded ? infinity() : ceiling;
 }
 
 // The scan must not see a query that it cannot serve: as zeros, with a bar of +inf, nothing passes.
@@ -214,49 +221,48 @@ __device__ __forceinline__ void clear_row(u32* row, u32 words, u32 lane) {
 }
 
 extern "C" __global__ void __launch_bounds__(256)
-    topk_prepare_bf16(float* __restrict__ exact, u16* __restrict__ scan, float* __restrict__ errors,
-                      float* __restrict__ ceilings, u32* __restrict__ states, const float* __restrict__ queries,
-                      const u32* __restrict__ stats, u32 rows, u32 dim, u32 width) {
+    topk_prepare_bf16(const __grid_constant__ PrepareArgs args) {
+    const u32 dim = args.dim, width = args.width;
     const u32 lane = threadIdx.x % WARP, q = blockIdx.x * (blockDim.x / WARP) + threadIdx.x / WARP;
-    if (q >= rows) return;
+    if (q >= args.rows) return;
+    u16* to = reinterpret_cast<u16*>(args.scan) + u64(q) * width;
     const Squares sums =
-        store_bf16(scan + u64(q) * width, exact + u64(q) * width, queries + u64(q) * dim, dim, width, lane);
-    if (!(sums.norm < 1e70)) clear_row(reinterpret_cast<u32*>(scan + u64(q) * width), width / 2, lane);
-    if (lane == 0) finish_query(q, sums, stats, STAT_BF16, 1.0f, dim, errors, ceilings, states);
+        store_bf16(to, args.exact + u64(q) * width, args.queries + u64(q) * dim, dim, width, lane);
+    if (!(sums.norm < 1e70)) clear_row(reinterpret_cast<u32*>(to), width / 2, lane);
+    if (lane == 0) finish_query(args, q, sums, STAT_BF16, 1.0f);
 }
 
 extern "C" __global__ void __launch_bounds__(256)
-    topk_prepare_int8(float* __restrict__ exact, u8* __restrict__ codes, float* __restrict__ scales,
-                      float* __restrict__ errors, float* __restrict__ ceilings, u32* __restrict__ states,
-                      const float* __restrict__ queries, const u32* __restrict__ stats, u32 rows, u32 dim, u32 width) {
+    topk_prepare_int8(const __grid_constant__ PrepareArgs args) {
+    const u32 dim = args.dim, width = args.width;
     const u32 lane = threadIdx.x % WARP, q = blockIdx.x * (blockDim.x / WARP) + threadIdx.x / WARP;
-    if (q >= rows) return;
+    if (q >= args.rows) return;
+    u8* to = args.scan + u64(q) * width;
     float scale;
-    const Squares sums = store_int8(codes + u64(q) * width, exact + u64(q) * ((dim + 15) / 16 * 16), scale,
-                                    queries + u64(q) * dim, dim, width, lane);
+    const Squares sums = store_int8(to, args.exact + u64(q) * ((dim + 15) / 16 * 16), scale,
+                                    args.queries + u64(q) * dim, dim, width, lane);
     const bool odd = !(sums.norm < 1e70);
-    if (odd) clear_row(reinterpret_cast<u32*>(codes + u64(q) * width), width / 4, lane);
+    if (odd) clear_row(reinterpret_cast<u32*>(to), width / 4, lane);
     if (lane != 0) return;
-    scales[q] = odd ? 1.0f : scale;
-    finish_query(q, sums, stats, STAT_INT8, odd ? 1.0f : scale, dim, errors, ceilings, states);
+    args.scales[q] = odd ? 1.0f : scale;
+    finish_query(args, q, sums, STAT_INT8, odd ? 1.0f : scale);
 }
 
 // Thresholds from the sample: the ranks[q]-th best of `groups` maxima (a column of maxima, groups x pitch), less the
 // error. It is at most the ranks[q]-th best score of the sample, which the k-th best of all items passes all but
 // surely. A rank past the groups gives -inf, and so does NaN. Queries that the scan cannot serve get bar +inf.
-// margin: 1 for the exact search (bar = threshold - error), 0 for the approximate one.
 // A block does 8 neighbours, a warp each; groups <= 2,048.
 #define MOST_GROUPS 2048u
 #define GROUP_PITCH (MOST_GROUPS + 4)
 extern "C" __global__ void __launch_bounds__(256, 2)
-    topk_threshold(float* __restrict__ thresholds, float* __restrict__ bars, const float* __restrict__ errors,
-                   const u32* __restrict__ states, const u32* __restrict__ ranks, const float* __restrict__ maxima,
-                   u32 rows, u32 groups, u32 pitch, float margin) {
+    topk_threshold(const __grid_constant__ ThresholdArgs args) {
     extern __shared__ __align__(16) u32 orders[];
+    const float margin = args.margin;
+    const u32 rows = args.rows, groups = args.groups;
     const u32 lane = threadIdx.x % WARP, warp = threadIdx.x / WARP, first = blockIdx.x * 8;
     for (u32 i = threadIdx.x; i < groups * 8; i += 256) {
         const u32 query = first + i % 8;
-        const float x = query < rows ? maxima[u64(i / 8) * pitch + query] : neg_inf();
+        const float x = query < rows ? __ldg(args.maxima + u64(i / 8) * args.pitch + query) : neg_inf();
         const u32 bits = __float_as_uint(x);
         orders[i % 8 * GROUP_PITCH + i / 8] = x != x ? 0 : bits >> 31 ? ~bits : bits | 0x80000000u;
     }
@@ -264,7 +270,7 @@ extern "C" __global__ void __launch_bounds__(256, 2)
     const u32 q = first + warp;
     if (q >= rows) return;
     const u32* mine = orders + warp * GROUP_PITCH;
-    const u32 rank = ranks[q];
+    const u32 rank = __ldg(args.ranks + q);
     // The largest x with `rank` maxima >= x, bit by bit.
     u32 x = 0;
     for (u32 bit = 0x80000000u; rank <= groups && bit != 0; bit >>= 1) {
@@ -277,8 +283,8 @@ extern "C" __global__ void __launch_bounds__(256, 2)
     if (lane != 0) return;
     float threshold = x >> 31 ? __uint_as_float(x & 0x7fffffffu) : __uint_as_float(~x);
     if (x == 0 || threshold != threshold) threshold = neg_inf();
-    const float error = errors[q];
+    const float error = __ldg(args.errors + q);
     threshold = __fsub_rd(threshold, margin * error);
-    thresholds[q] = threshold;
-    bars[q] = states[q] == STATE_ALL ? infinity() : __fsub_rd(threshold, margin * error);
+    args.thresholds[q] = threshold;
+    args.bars[q] = __ldg(args.states + q) == STATE_ALL ? infinity() : __fsub_rd(threshold, margin * error);
 }

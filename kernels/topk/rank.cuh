@@ -16,25 +16,18 @@
 #define STATE_RESCAN 1u
 #define STATE_ALL 2u
 
-// Items in fp32: rows of `pitch` columns, a multiple of 8; biases may be null.
-struct ExactItems {
-    const float* rows;
-    const float* biases;
-    u32 pitch;
-
-    // Where the chain of an item's score starts. An item whose bias is -inf has no score.
-    __device__ __forceinline__ float start(u32 item) const {
-        if (!biases || item == NO_ITEM) return 0.0f;
-        const float bias = biases[item];
-        return bias == neg_inf() ? __uint_as_float(0x7fffffffu) : bias;
-    }
-};
+// Where the chain of an item's score starts. An item whose bias is -inf has no score.
+__device__ __forceinline__ float score_start(const ExactItems& exact, u32 item) {
+    if (!exact.biases || item == NO_ITEM) return 0.0f;
+    const float bias = __ldg(exact.biases + item);
+    return bias == neg_inf() ? __uint_as_float(0x7fffffffu) : bias;
+}
 
 // The chain over the columns of `query` (padded with zeros to a multiple of RANK_COLUMNS) and of each lane's item. A
 // warp copies 32 rows x 16 columns at a time, whole sectors, into `tile` (512 floats); 16-byte chunks are swizzled so
 // that neither side of the transpose meets a bank twice.
-__device__ __forceinline__ float exact_score(const ExactItems& exact, u32 item, const float4* __restrict__ query,
-                                             float4* tile, u32 lane) {
+__device__ __forceinline__ float exact_score(const ExactItems& exact, u32 item, const float4* query, float4* tile,
+                                             u32 lane) {
     const u32 pitch = exact.pitch;
     float4 next[4];
     const u32 chunk = lane % 4;
@@ -47,11 +40,11 @@ __device__ __forceinline__ float exact_score(const ExactItems& exact, u32 item, 
         for (u32 i = 0; i < 4; ++i) {
             next[i] = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
             if (rows[i] != NO_ITEM && column < pitch) {
-                next[i] = *reinterpret_cast<const float4*>(exact.rows + u64(rows[i]) * pitch + column);
+                next[i] = __ldg(reinterpret_cast<const float4*>(exact.rows + u64(rows[i]) * pitch + column));
             }
         }
     };
-    float score = exact.start(item);
+    float score = score_start(exact, item);
     fetch(0);
     for (u32 from = 0; from < pitch; from += RANK_COLUMNS) {
 #pragma unroll
@@ -65,7 +58,7 @@ __device__ __forceinline__ float exact_score(const ExactItems& exact, u32 item, 
         for (u32 c = 0; c < 4; ++c) {
             const float4 v = tile[lane * 4 + (c ^ ((lane >> 1) & 3))];
             // From the cache: one sector for the warp, where shared memory would take four turns.
-            const float4 u = query[from / 4 + c];
+            const float4 u = __ldg(query + from / 4 + c);
             score = fmaf(u.x, v.x, score);
             score = fmaf(u.y, v.y, score);
             score = fmaf(u.z, v.z, score);
@@ -153,30 +146,23 @@ __device__ __forceinline__ void write_places(u32* ids, float* scores, const u64*
 // when its k-th exact score reaches thresholds[q]. Otherwise states[q] says what is missing:
 //   RESCAN  k items are known: their k-th score is the new threshold, which cannot come out short again;
 //   ALL     a rescan would not help (fewer than k candidates, or ties beyond the list's room): rank all items.
-// thresholds null: the list is taken as it is (buckets; no counts then either, all places are valid).
-// margin: 1, or the part of e that an approximate search allows for.
-// ids, scores: k a query, at the query's place; lists: list_room a query; counts may pass it.
 extern "C" __global__ void __launch_bounds__(RANK_THREADS, 2)
-    topk_rank_list(u32* __restrict__ ids, float* __restrict__ scores, u32* __restrict__ states,
-                   float* __restrict__ thresholds, float* __restrict__ bars, const float* __restrict__ errors,
-                   const u32* __restrict__ index, const u64* __restrict__ lists, const u32* __restrict__ counts,
-                   u32 list_room, const float* __restrict__ queries, const float* __restrict__ exact,
-                   const float* __restrict__ biases, u32 pitch, u32 k, u32 room, float margin) {
+    topk_rank_list(const __grid_constant__ RankListArgs args) {
     extern __shared__ __align__(16) u64 rank_memory[];
-    const u32 q = index ? index[blockIdx.x] : blockIdx.x;
-    if (states[q] == STATE_ALL) return;
-    const RankMemory at(rank_memory, room);
-    const float4* query = query_row(queries, q, pitch);
-    const ExactItems exact_items = {exact, biases, pitch};
-    const u64* list = lists + u64(q) * list_room;
-    Ranking ranking = {at.keys, room, k, at.fill, NO_KEY};
-    const u32 total = counts ? counts[q] : list_room;
+    const u32 k = args.k, list_room = args.list_room;
+    const u32 q = listed(args.index, blockIdx.x);
+    if (args.states[q] == STATE_ALL) return;
+    const RankMemory at(rank_memory, args.room);
+    const float4* query = query_row(args.queries, q, args.items.pitch);
+    const u64* list = args.lists + u64(q) * list_room;
+    Ranking ranking = {at.keys, args.room, k, at.fill, NO_KEY};
+    const u32 total = args.counts ? __ldg(args.counts + q) : list_room;
     const u32 n = min(total, list_room), lane = threadIdx.x % WARP;
-    const float error = margin * errors[q];
+    const float error = args.margin * __ldg(args.errors + q);
 
     for (u32 first = 0; first < n; first += RANK_THREADS) {
         const u32 i = first + threadIdx.x;
-        ranking.add(i < n ? list[i] : NO_KEY);
+        ranking.add(i < n ? __ldg(list + i) : NO_KEY);
     }
     u64 limit = NO_KEY - 1;
     // A first half of 0 is a NaN: then there is no k-th score.
@@ -191,7 +177,7 @@ extern "C" __global__ void __launch_bounds__(RANK_THREADS, 2)
     // Candidates are gathered until every thread has one.
     for (u32 first = 0; first < n; first += RANK_THREADS) {
         const u32 i = first + threadIdx.x;
-        const u64 candidate = i < n ? list[i] : NO_KEY;
+        const u64 candidate = i < n ? __ldg(list + i) : NO_KEY;
         if (candidate <= limit) at.queue[atomicAdd(at.queued, 1u)] = u32(candidate);
         __syncthreads();
         const u32 queued = *at.queued, rest = queued > RANK_THREADS ? queued - RANK_THREADS : 0;
@@ -202,7 +188,7 @@ extern "C" __global__ void __launch_bounds__(RANK_THREADS, 2)
             const u32 item = from + threadIdx.x < queued ? at.queue[from + threadIdx.x] : NO_ITEM;
             u64 key = NO_KEY;
             if (__any_sync(FULL, item != NO_ITEM)) {
-                const float score = exact_score(exact_items, item, query, at.tile, lane);
+                const float score = exact_score(args.items, item, query, at.tile, lane);
                 if (item != NO_ITEM) key = score_key(score, item);
             }
             ranking.add(key);
@@ -214,9 +200,9 @@ extern "C" __global__ void __launch_bounds__(RANK_THREADS, 2)
         __syncthreads();
     }
     const u32 found = ranking.cut(*at.fill);
-    write_places(ids + u64(q) * k, scores + u64(q) * k, at.keys, found, k);
-    if (threadIdx.x != 0 || !thresholds) return;
-    const float threshold = thresholds[q];
+    write_places(args.ids + u64(q) * k, args.scores + u64(q) * k, at.keys, found, k);
+    if (threadIdx.x != 0 || !args.thresholds) return;
+    const float threshold = args.thresholds[q];
     const bool overflow = total > list_room, full = found == k;
     const float last = full ? key_score(at.keys[k - 1]) : neg_inf();
     u32 state = STATE_DONE;
@@ -226,63 +212,58 @@ extern "C" __global__ void __launch_bounds__(RANK_THREADS, 2)
         state = full ? STATE_RESCAN : STATE_ALL;
     }
     if (state == STATE_RESCAN) {
-        thresholds[q] = last;
-        bars[q] = __fsub_rd(last, error);
+        args.thresholds[q] = last;
+        args.bars[q] = __fsub_rd(last, error);
     }
-    states[q] = state;
+    args.states[q] = state;
 }
 
 // Ranks all items of a part of the catalogue, [part * per_part, ...): the path that needs no bound, for few items,
-// ties, and queries or items that are not finite. keys: k a part, parts of a query side by side. after: where given,
-// keys up to after[block's place] have been returned before. ceilings[q] bounds every score of q: once the k-th score
-// reaches it, later items cannot come in (at best they tie).
+// ties, and queries or items that are not finite. ceilings[q] bounds every score of q: once the k-th score reaches it,
+// later items cannot come in (at best they tie).
 extern "C" __global__ void __launch_bounds__(RANK_THREADS, 2)
-    topk_rank_all(u64* __restrict__ keys, const u32* __restrict__ index, const u64* __restrict__ after,
-                  const float* __restrict__ ceilings, const u32* __restrict__ skip_offsets,
-                  const u32* __restrict__ skip_items, const float* __restrict__ queries,
-                  const float* __restrict__ exact, const float* __restrict__ biases, u32 items, u32 per_part,
-                  u32 pitch, u32 k, u32 room) {
+    topk_rank_all(const __grid_constant__ RankAllArgs args) {
     extern __shared__ __align__(16) u64 rank_memory[];
-    const u32 q = index ? index[blockIdx.x] : blockIdx.x;
-    const RankMemory at(rank_memory, room);
-    const float4* query = query_row(queries, q, pitch);
-    const ExactItems exact_items = {exact, biases, pitch};
-    Ranking ranking = {at.keys, room, k, at.fill, NO_KEY};
-    const Skip skip = {skip_offsets, skip_items};
-    const u64 returned = after ? after[blockIdx.x] : 0;
-    const u32 from = blockIdx.y * per_part, to = min(u64(items), u64(from) + per_part);
+    const u32 k = args.k;
+    const u32 q = listed(args.index, blockIdx.x);
+    const RankMemory at(rank_memory, args.room);
+    const float4* query = query_row(args.queries, q, args.items.pitch);
+    Ranking ranking = {at.keys, args.room, k, at.fill, NO_KEY};
+    const bool after = args.after;
+    const u64 returned = after ? __ldg(args.after + blockIdx.x) : 0;
+    const u32 from = blockIdx.y * args.per_part, to = min(u64(args.items.count), u64(from) + args.per_part);
     const u32 lane = threadIdx.x % WARP;
     // The key of the ceiling: a k-th key before it, or with its score, ends the search.
-    const u64 end = score_key(ceilings[q], NO_ITEM - 1);
+    const u64 end = score_key(__ldg(args.ceilings + q), NO_ITEM - 1);
     for (u32 first = from; first < to; first += RANK_THREADS) {
         const u32 item = first + threadIdx.x < to ? first + threadIdx.x : NO_ITEM;
-        const float score = exact_score(exact_items, item, query, at.tile, lane);
+        const float score = exact_score(args.items, item, query, at.tile, lane);
         u64 key = item == NO_ITEM ? NO_KEY : score_key(score, item);
-        if (key < ranking.worst && ((after && key <= returned) || skip.holds(q, item))) key = NO_KEY;
+        if (key < ranking.worst && ((after && key <= returned) || skips(args.skip, q, item))) key = NO_KEY;
         ranking.add(key);
         if (end != NO_KEY && ranking.worst <= end) break;
     }
     const u32 found = ranking.cut(*at.fill);
-    u64* out = keys + (u64(blockIdx.x) * gridDim.y + blockIdx.y) * k;
+    u64* out = args.keys + (u64(blockIdx.x) * gridDim.y + blockIdx.y) * k;
     for (u32 i = threadIdx.x; i < k; i += RANK_THREADS) out[i] = i < found ? at.keys[i] : NO_KEY;
 }
 
-// Merges the parts of topk_rank_all: n keys a query -> places [place, place + k) of its `places`, and its last key.
+// Merges the parts of topk_rank_all.
 extern "C" __global__ void __launch_bounds__(RANK_THREADS, 2)
-    topk_rank_merge(u32* __restrict__ ids, float* __restrict__ scores, u64* __restrict__ last,
-                    const u32* __restrict__ index, const u64* __restrict__ keys, u32 n, u32 k, u32 places, u32 place,
-                    u32 room) {
+    topk_rank_merge(const __grid_constant__ RankMergeArgs args) {
     extern __shared__ __align__(16) u64 rank_memory[];
     __shared__ u32 fill;
-    const u32 q = index ? index[blockIdx.x] : blockIdx.x;
+    const u32 n = args.n, k = args.k;
+    const u32 q = listed(args.index, blockIdx.x);
     if (threadIdx.x == 0) fill = 0;
     __syncthreads();
-    Ranking ranking = {rank_memory, room, k, &fill, NO_KEY};
+    Ranking ranking = {rank_memory, args.room, k, &fill, NO_KEY};
     for (u32 first = 0; first < n; first += RANK_THREADS) {
         const u32 i = first + threadIdx.x;
-        ranking.add(i < n ? keys[u64(blockIdx.x) * n + i] : NO_KEY);
+        ranking.add(i < n ? __ldg(args.keys + u64(blockIdx.x) * n + i) : NO_KEY);
     }
     const u32 found = ranking.cut(fill);
-    write_places(ids + u64(q) * places + place, scores + u64(q) * places + place, rank_memory, found, k);
-    if (last && threadIdx.x == 0) last[blockIdx.x] = found == k ? rank_memory[k - 1] : NO_KEY;
+    const u64 at = u64(q) * args.places + args.place;
+    write_places(args.ids + at, args.scores + at, rank_memory, found, k);
+    if (threadIdx.x == 0) args.last[blockIdx.x] = found == k ? rank_memory[k - 1] : NO_KEY;
 }

@@ -19,24 +19,25 @@
 // Items kept per bucket.
 #define KEPT 4
 
-struct ScanArgs {
-    const u8* items;
-    const float* item_scales;
-    // Null: no item adds anything to its scores.
-    const float* item_biases;
-    const u8* queries;
-    const float* query_scales;
-    // Queries by block row; null: all of them in order.
-    const u32* index;
-    const float* bars;
-    u64* lists;
-    u32* counts;
-    float* maxima;
-    Skip skip;
-    // item_step: MAXIMA: items of the catalogue per item of the sample, in 2^-32.
-    u64 item_step;
-    u32 item_count, rows, row_bytes, tiles, list_room, maxima_pitch, wide_groups;
+// What the kernels of a mode take.
+template <int MODE>
+struct ModeArgs {
+    typedef ScanArgs Args;
 };
+template <>
+struct ModeArgs<MAXIMA> {
+    typedef SampleArgs Args;
+};
+
+// The query of a block row.
+template <int MODE>
+__device__ __forceinline__ u32 query_of(const typename ModeArgs<MODE>::Args& args, u32 row) {
+    if constexpr (MODE == MAXIMA) {
+        return row;
+    } else {
+        return listed(args.index, row);
+    }
+}
 
 // Four-byte copy to shared memory; `bytes` 0 writes zero.
 __device__ __forceinline__ void copy_async4(u32 to, const void* from, int bytes) {
@@ -44,8 +45,8 @@ __device__ __forceinline__ void copy_async4(u32 to, const void* from, int bytes)
 }
 
 // Copies a value of an item to shared memory; 0 where `item` is none.
-__device__ __forceinline__ void copy_value(u32 to, const float* values, u32 item, const ScanArgs& args) {
-    const bool there = item < args.item_count;
+__device__ __forceinline__ void copy_value(u32 to, const float* values, u32 item, u32 item_count) {
+    const bool there = item < item_count;
     copy_async4(to, values + (there ? item : 0), there ? 4 : 0);
 }
 
@@ -70,9 +71,9 @@ struct ScanInt8 {
 
 // The item of place `column` of a tile of BN; past the last one: none.
 template <int MODE, int BN>
-__device__ __forceinline__ u32 item_of(const ScanArgs& args, u32 tile, u32 column) {
+__device__ __forceinline__ u32 item_of(const typename ModeArgs<MODE>::Args& args, u32 tile, u32 column) {
     if (MODE == FILTER) return tile * BN + column;
-    if (MODE == MAXIMA) {
+    if constexpr (MODE == MAXIMA) {
         // Strata of equal length, a pseudo-random item of each: no order of the catalogue misleads the sample for long.
         const u32 sample = tile * BN + column;
         const u32 jitter = __umulhi(u32(mix(sample) >> 32), u32(args.item_step >> 32));
@@ -81,14 +82,14 @@ __device__ __forceinline__ u32 item_of(const ScanArgs& args, u32 tile, u32 colum
     // Eight neighbours in the catalogue (often alike) share four buckets; the next eight go to the next split, in time
     // to other warps: buckets as if at random, whatever the order of the catalogue.
     const u32 eight = (column / 8 + tile / gridDim.y) % (BN / 8);
-    return (eight * args.tiles + tile) * 8 + column % 8;
+    return (eight * args.operands.tiles + tile) * 8 + column % 8;
 }
 
 // What a warp does with its 32 x 32 scores. Row r of a lane's four is r / 2 * 16 + r % 2 * 8 + lane / 4; its columns
 // are j * 8 + lane % 4 * 2 + {0, 1} for j < 4.
 template <class T, int MODE, int BN>
 struct Epilogue {
-    const ScanArgs& args;
+    const typename ModeArgs<MODE>::Args& args;
     u32 first_row;
     // FILTER: bars. (Buckets: the least kept score is the bar.)
     float bars[4];
@@ -100,23 +101,26 @@ struct Epilogue {
     __device__ __forceinline__ u32 row(u32 r) const {
         return first_row + r / 2 * 16 + r % 2 * 8 + threadIdx.x % WARP / 4;
     }
-    __device__ __forceinline__ u32 query(u32 row) const { return args.index ? args.index[row] : row; }
+    __device__ __forceinline__ u32 query(u32 row) const { return query_of<MODE>(args, row); }
+    __device__ __forceinline__ bool there(u32 r) const { return row(r) < args.operands.rows; }
+    __device__ __forceinline__ float query_scale(u32 query) const { return __ldg(args.operands.query_scales + query); }
 
     // `at`: the warp's first row.
-    __device__ __forceinline__ Epilogue(const ScanArgs& scan, u32 at) : args(scan), first_row(at) {
+    __device__ __forceinline__ Epilogue(const typename ModeArgs<MODE>::Args& scan, u32 at)
+        : args(scan), first_row(at) {
 #pragma unroll
         for (u32 r = 0; r < 4; ++r) {
             if (T::SCALED) {
-                const bool biased = args.item_biases && row(r) < args.rows;
-                units[T::SCALED ? r : 0] = biased ? 1.0f / args.query_scales[query(row(r))] : 0.0f;
+                const bool biased = args.operands.item_biases && there(r);
+                units[T::SCALED ? r : 0] = biased ? 1.0f / query_scale(query(row(r))) : 0.0f;
             }
-            if (MODE == FILTER) {
+            if constexpr (MODE == FILTER) {
                 // Rows past the last are zero: no finite score passes.
                 bars[r] = __uint_as_float(0x7f800000u);
-                if (row(r) < args.rows) {
+                if (there(r)) {
                     const u32 q = query(row(r));
-                    const float bar = args.bars[q];
-                    bars[r] = T::SCALED && fabsf(bar) < __uint_as_float(0x7f800000u) ? bar / args.query_scales[q] : bar;
+                    const float bar = __ldg(args.bars + q);
+                    bars[r] = T::SCALED && fabsf(bar) < __uint_as_float(0x7f800000u) ? bar / query_scale(q) : bar;
                 }
             }
             if (MODE == BUCKETS) {
@@ -141,7 +145,7 @@ struct Epilogue {
                 if (T::SCALED) x[r][j * 2] *= scale[0], x[r][j * 2 + 1] *= scale[1];
             }
         }
-        if (args.item_biases) {
+        if (args.operands.item_biases) {
 #pragma unroll
             for (u32 i = 0; i < 8; ++i) {
                 const float bias = biases[place(column, i)];
@@ -182,7 +186,7 @@ struct Epilogue {
     __device__ __forceinline__ void append(const float (&x)[4][8], const float (&most)[4], u32 tile, u32 column) {
 #pragma unroll
         for (u32 r = 0; r < 4; ++r) {
-            if (most[r] < bars[r] || row(r) >= args.rows) continue;
+            if (most[r] < bars[r] || !there(r)) continue;
             u32 hits = 0;
 #pragma unroll
             for (u32 i = 0; i < 8; ++i) hits |= u32(!(x[r][i] < bars[r])) << i;
@@ -190,9 +194,9 @@ struct Epilogue {
                 const u32 hit = __ffs(hits) - 1;
                 hits &= hits - 1;
                 const u32 item = item_of<MODE, BN>(args, tile, place(column, hit)), q = query(row(r));
-                if (item >= args.item_count || args.skip.holds(q, item)) continue;
+                if (item >= args.operands.item_count || skips(args.skip, q, item)) continue;
                 const u32 n = atomicAdd(args.counts + q, 1u);
-                const float score = T::SCALED ? pick(x[r], hit) * args.query_scales[q] : pick(x[r], hit);
+                const float score = T::SCALED ? pick(x[r], hit) * query_scale(q) : pick(x[r], hit);
                 if (n < args.list_room) args.lists[u64(q) * args.list_room + n] = scan_key(score, item);
             }
         }
@@ -203,7 +207,7 @@ struct Epilogue {
         for (u32 r = 0; r < 4; ++r) {
             float(&scores)[KEPT] = best[r];
             u32(&ids)[KEPT] = kept[r];
-            if (!(most[r] > scores[KEPT - 1]) || row(r) >= args.rows) continue;
+            if (!(most[r] > scores[KEPT - 1]) || !there(r)) continue;
             u32 hits = 0;
 #pragma unroll
             for (u32 i = 0; i < 8; ++i) hits |= u32(x[r][i] > scores[KEPT - 1]) << i;
@@ -213,8 +217,8 @@ struct Epilogue {
                 float score = pick(x[r], hit);
                 u32 id = item_of<MODE, BN>(args, tile, place(column, hit));
                 // Earlier hits may have raised the bar.
-                if (!(score > scores[KEPT - 1]) || id >= args.item_count || args.skip.holds(query(row(r)), id))
-                    continue;
+                if (!(score > scores[KEPT - 1]) || id >= args.operands.item_count) continue;
+                if (skips(args.skip, query(row(r)), id)) continue;
 #pragma unroll
                 for (u32 n = 0; n < KEPT; ++n) {
                     const bool better = score > scores[n];
@@ -228,7 +232,7 @@ struct Epilogue {
         }
     }
 
-    // maxima: groups x maxima_pitch, a group's queries side by side: eight lanes write one sector.
+    // maxima: groups x pitch, a group's queries side by side: eight lanes write one sector.
     __device__ __forceinline__ void store_maxima(const float (&x)[4][8], u32 tile, u32 column) {
         const u32 lane = threadIdx.x % WARP, block = (tile * BN + column) / 32;
 #pragma unroll
@@ -241,9 +245,9 @@ struct Epilogue {
                 most = fmaxf(most, __shfl_xor_sync(FULL, most, 1));
                 most = fmaxf(most, __shfl_xor_sync(FULL, most, 2));
             }
-            if (row(r) >= args.rows || (args.wide_groups && lane % 4 != 0)) continue;
+            if (!there(r) || (args.wide_groups && lane % 4 != 0)) continue;
             const u32 group = args.wide_groups ? block : block * 4 + lane % 4;
-            args.maxima[u64(group) * args.maxima_pitch + row(r)] = T::SCALED ? most * args.query_scales[row(r)] : most;
+            args.maxima[u64(group) * args.pitch + row(r)] = T::SCALED ? most * query_scale(row(r)) : most;
         }
     }
 
@@ -251,8 +255,8 @@ struct Epilogue {
     __device__ __forceinline__ void finish(u32 first) {
 #pragma unroll
         for (u32 r = 0; r < 4; ++r) {
-            if (row(r) >= args.rows) continue;
-            const float scale = T::SCALED ? args.query_scales[row(r)] : 1.0f;
+            if (!there(r)) continue;
+            const float scale = T::SCALED ? query_scale(row(r)) : 1.0f;
             u64 keys[KEPT];
 #pragma unroll
             for (u32 n = 0; n < KEPT; ++n)

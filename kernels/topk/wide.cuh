@@ -13,10 +13,11 @@
 #define WIDE_STAGE_BYTES (WIDE_ITEMS * 64)
 
 template <class T, int MODE>
-__device__ __forceinline__ void scan_wide(const ScanArgs& args) {
+__device__ __forceinline__ void scan_wide(const typename ModeArgs<MODE>::Args& args) {
+    const ScanOperands& in = args.operands;
     extern __shared__ __align__(128) u8 scan_memory[];
     const u32 lane = threadIdx.x % WARP, warp = threadIdx.x / WARP;
-    const u32 panels = (args.row_bytes + 63) / 64;
+    const u32 panels = (in.row_bytes + 63) / 64;
     const u32 queries = shared_address(scan_memory), stages = queries + panels * (WIDE_QUERIES * 64);
     const u32 scales = stages + WIDE_STAGES * WIDE_STAGE_BYTES;
     const u32 biases = scales + WIDE_STAGES * WIDE_ITEMS * 4;
@@ -28,11 +29,11 @@ __device__ __forceinline__ void scan_wide(const ScanArgs& args) {
     const u32 copy_row = threadIdx.x / 4, chunk = threadIdx.x % 4;
     {
         const u32 row = first_query + copy_row;
-        const bool there = row < args.rows;
-        const u8* from = args.queries + u64(there ? (args.index ? args.index[row] : row) : 0) * args.row_bytes;
+        const bool there = row < in.rows;
+        const u8* from = in.queries + u64(there ? query_of<MODE>(args, row) : 0) * in.row_bytes;
         for (u32 panel = 0; panel < panels; ++panel) {
             const u32 byte = panel * 64 + chunk * 16;
-            const bool read = there && byte < args.row_bytes;
+            const bool read = there && byte < in.row_bytes;
             copy_async(queries + panel * (WIDE_QUERIES * 64) + swizzle64(copy_row, chunk), from + (read ? byte : 0),
                        read ? 16 : 0);
         }
@@ -47,18 +48,18 @@ __device__ __forceinline__ void scan_wide(const ScanArgs& args) {
     };
     next_items();
     auto copy = [&]() {
-        if (copy_tile < args.tiles) {
+        if (copy_tile < in.tiles) {
 #pragma unroll
             for (u32 i = 0; i < 2; ++i) {
                 const u32 byte = copy_panel * 64 + chunk * 16;
-                const bool read = item[i] < args.item_count && byte < args.row_bytes;
-                const u8* from = args.items + (read ? u64(item[i]) * args.row_bytes + byte : 0);
+                const bool read = item[i] < in.item_count && byte < in.row_bytes;
+                const u8* from = in.items + (read ? u64(item[i]) * in.row_bytes + byte : 0);
                 copy_async(stages + copy_stage * WIDE_STAGE_BYTES + swizzle64(copy_row + i * 64, chunk), from,
                            read ? 16 : 0);
                 if (copy_panel == 0 && chunk == 0) {
                     const u32 at = (copy_slot * WIDE_ITEMS + copy_row + i * 64) * 4;
-                    if (T::SCALED) copy_value(scales + at, args.item_scales, item[i], args);
-                    if (args.item_biases) copy_value(biases + at, args.item_biases, item[i], args);
+                    if (T::SCALED) copy_value(scales + at, in.item_scales, item[i], in.item_count);
+                    if (in.item_biases) copy_value(biases + at, in.item_biases, item[i], in.item_count);
                 }
             }
             copy_stage = (copy_stage + 1) % WIDE_STAGES;
@@ -80,7 +81,7 @@ __device__ __forceinline__ void scan_wide(const ScanArgs& args) {
     const u32 a_row = m + lane % 16, a_chunk = lane / 16;
     const u32 b_row = n + lane % 8 + lane / 16 * 8, b_chunk = lane / 8 % 2;
     u32 stage = 0, slot = 0;
-    for (u32 tile = blockIdx.y; tile < args.tiles; tile += gridDim.y) {
+    for (u32 tile = blockIdx.y; tile < in.tiles; tile += gridDim.y) {
         typename T::Sum sums[2][4][4] = {};
         for (u32 panel = 0; panel < panels; ++panel) {
             copy_wait<WIDE_STAGES - 2>();
@@ -89,7 +90,7 @@ __device__ __forceinline__ void scan_wide(const ScanArgs& args) {
             const u32 a_panel = queries + panel * (WIDE_QUERIES * 64), b_panel = stages + stage * WIDE_STAGE_BYTES;
 #pragma unroll
             for (u32 step = 0; step < 2; ++step) {
-                if (panel * 64 + step * 32 >= args.row_bytes) break;
+                if (panel * 64 + step * 32 >= in.row_bytes) break;
                 u32 a[2][4], b[2][4];
 #pragma unroll
                 for (u32 i = 0; i < 2; ++i) {

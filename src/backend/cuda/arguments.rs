@@ -241,7 +241,7 @@ pub(crate) fn text(includes: &[&str], structures: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backend::cuda::{embedding, linear, loss, norm, optim, tiles};
+    use crate::backend::cuda::{embedding, linear, loss, norm, optim, tiles, topk};
 
     #[test]
     fn headers_are_what_rust_says() {
@@ -255,6 +255,7 @@ mod tests {
             norm::arguments::header(),
             optim::arguments::header(),
             tiles::arguments::header(),
+            topk::arguments::header(),
         ];
         for (name, text) in headers {
             let path = kernels.join(name);

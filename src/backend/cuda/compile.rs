@@ -77,6 +77,7 @@ const HEADERS: &[(&str, &str)] = headers![
     "optim/arguments.cuh",
     "optim/rule.cuh",
     "tiles/arguments.cuh",
+    "topk/arguments.cuh",
     "topk/keys.cuh",
     "topk/narrow.cuh",
     "topk/prepare.cuh",

@@ -8,30 +8,33 @@ use cudarc::driver::CudaFunction;
 use super::compile::{self, CompiledModule, KernelSource};
 use super::context::Context;
 use super::embedding::arguments::{BagForwardArgs, RowsForwardArgs, StepChunksArgs, StepStraddlingArgs};
-use super::launch::Arg;
 use super::linear::arguments::{MaskArgs, ProductArgs, SumArgs};
 use super::loss::arguments::{
     LossAddArgs, LossBackwardArgs, LossFinishArgs, LossForwardArgs, LossPrepareArgs, LossStatsArgs, TopKWeightsArgs,
 };
 use super::norm::arguments::{NormBackwardArgs, NormForwardArgs};
 use super::optim::arguments::{DenseStepArgs, SquaredNormPiecesArgs, SquaredNormTotalArgs};
-use super::params::{ParamSizes, param_sizes};
+use super::params::param_size;
 use super::tiles::arguments::SplitArgs;
+use super::topk::arguments::{
+    PackBf16Args, PackBiasesArgs, PackInt8Args, PrepareArgs, RankAllArgs, RankListArgs, RankMergeArgs, SampleArgs,
+    ScanArgs, ThresholdArgs,
+};
 use crate::Result;
 
 /// A loaded kernel, which takes `A`.
-pub(crate) struct Kernel<A: ?Sized> {
+pub(crate) struct Kernel<A> {
     pub(super) name: &'static str,
     pub(super) function: CudaFunction,
-    /// Bytes of each parameter, as its PTX declares them.
-    pub(super) params: ParamSizes,
+    /// Bytes of its parameter, as its PTX declares it; `None` where it declares another number of them.
+    pub(super) param: Option<usize>,
     arguments: PhantomData<fn(&A)>,
 }
 
-impl<A: ?Sized> Kernel<A> {
+impl<A> Kernel<A> {
     fn of(context: &Context, loaded: &CompiledModule, name: &'static str) -> Result<Kernel<A>> {
         let function = context.check(&format!("find kernel {name}"), loaded.module.load_function(name))?;
-        Ok(Kernel { name, function, params: param_sizes(&loaded.ptx, name), arguments: PhantomData })
+        Ok(Kernel { name, function, param: param_size(&loaded.ptx, name), arguments: PhantomData })
     }
 }
 
@@ -128,13 +131,21 @@ kernels! {
     }
     /// The best items of each query.
     Topk in topk {
-        [Arg]: [
-            topk_pack_bf16, topk_pack_biases, topk_pack_int8, topk_prepare_bf16, topk_prepare_int8, topk_sample_bf16,
-            topk_sample_int8, topk_threshold, topk_filter_bf16, topk_filter_bf16_128, topk_filter_bf16_256,
-            topk_filter_int8, topk_filter_int8_64, topk_filter_int8_128, topk_buckets_bf16, topk_buckets_bf16_128,
-            topk_buckets_bf16_256, topk_buckets_int8, topk_buckets_int8_64, topk_buckets_int8_128, topk_rank_list,
-            topk_rank_all, topk_rank_merge,
+        PackBf16Args: [topk_pack_bf16],
+        PackBiasesArgs: [topk_pack_biases],
+        PackInt8Args: [topk_pack_int8],
+        PrepareArgs: [topk_prepare_bf16, topk_prepare_int8],
+        SampleArgs: [topk_sample_bf16, topk_sample_int8],
+        ThresholdArgs: [topk_threshold],
+        ScanArgs: [
+            topk_filter_bf16, topk_filter_bf16_128, topk_filter_bf16_256,
+            topk_filter_int8, topk_filter_int8_64, topk_filter_int8_128,
+            topk_buckets_bf16, topk_buckets_bf16_128, topk_buckets_bf16_256,
+            topk_buckets_int8, topk_buckets_int8_64, topk_buckets_int8_128,
         ],
+        RankListArgs: [topk_rank_list],
+        RankAllArgs: [topk_rank_all],
+        RankMergeArgs: [topk_rank_merge],
     }
     /// Operands of the tensor cores.
     Tiles in tiles {

@@ -9,6 +9,7 @@
 //! Approximate: see [`approximate`].
 
 mod approximate;
+pub(super) mod arguments;
 #[cfg(test)]
 pub(crate) mod floors;
 mod index;
@@ -98,7 +99,7 @@ fn each_chunk(
         let chunk = QueryChunk {
             cuda,
             items,
-            queries: queries.ptr_at(from * items.dim),
+            queries: queries.input_at(from * items.dim),
             rows: to - from,
             k,
             skips,

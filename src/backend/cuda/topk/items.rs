@@ -1,9 +1,10 @@
 //! A catalogue on the device, and queries as its scan reads them.
 
+use super::arguments::{ExactItems, PackBf16Args, PackBiasesArgs, PackInt8Args, PrepareArgs, QueryTerms, ScanByte};
 use super::plan::{Form, RANK_THREADS};
 use crate::Result;
-use crate::backend::cuda::launch::args;
-use crate::backend::cuda::{Buf, Cuda, need, need_biases, need_len};
+use crate::backend::cuda::arguments::{In, Pad};
+use crate::backend::cuda::{Buf, Cuda, input, need, need_biases, need_len, output};
 
 /// Items of a block of the CPU's layout; pieces are whole ones on every backend.
 const PANEL: usize = 32;
@@ -22,7 +23,7 @@ pub(crate) struct CudaItems {
     /// `dim`, up to a multiple of 8: whole sectors.
     pub(super) pitch: usize,
     /// N rows of [`Form::Bf16`].
-    pub(super) scan: Buf<u8>,
+    pub(super) scan: Buf<ScanByte>,
     /// A value an item, -inf where it has no score; absent: none adds anything.
     pub(super) biases: Option<Buf<f32>>,
     pub(super) stats: Buf<u32>,
@@ -31,7 +32,7 @@ pub(crate) struct CudaItems {
 /// Int8 codes of a catalogue: an int8 row and a scale an item. Made once the items are packed.
 pub(crate) struct Codes {
     /// N rows of [`Form::Int8`].
-    pub(super) codes: Buf<u8>,
+    pub(super) codes: Buf<ScanByte>,
     pub(super) scales: Buf<f32>,
     pub(super) items: usize,
     pub(super) dim: usize,
@@ -42,7 +43,7 @@ pub(super) struct Prepared {
     pub form: Form,
     /// In fp32, [`padded`] columns a query, zero beyond `dim`.
     pub exact: Buf<f32>,
-    pub rows: Buf<u8>,
+    pub scan: Buf<ScanByte>,
     /// Int8: a scale a query.
     pub scales: Option<Buf<f32>>,
     /// Bounds of the scan's error.
@@ -51,13 +52,6 @@ pub(super) struct Prepared {
     pub ceilings: Buf<f32>,
     /// [`QueryState`](super::search::QueryState) of each query.
     pub states: Buf<u32>,
-}
-
-impl Prepared {
-    /// The address of the scales, or 0.
-    pub(super) fn scales(&self) -> u64 {
-        self.scales.as_ref().map_or(0, Buf::ptr)
-    }
 }
 
 /// Columns of a query as the ranking reads it.
@@ -112,36 +106,48 @@ impl CudaItems {
         need_biases(OP, biases.map(Buf::len), self.biases.is_some(), rows)?;
         if let (Some(kept), Some(biases)) = (&self.biases, biases) {
             let kernel = &cuda.kernels.topk(&cuda.context)?.topk_pack_biases;
-            let args = args![kept.ptr(), self.stats.ptr(), biases.ptr(), first as u64, rows as u64];
+            let args = PackBiasesArgs {
+                to: kept.output(),
+                stats: self.stats.output(),
+                biases: biases.input(),
+                first: first as u64,
+                rows: rows as u64,
+            };
             let grid = [rows.div_ceil(RANK_THREADS) as u32, 1, 1];
-            // SAFETY: topk_pack_biases(to, stats, biases, first, rows): items [first, end) lie inside the buffer of
-            // `rows` items, and biases holds rows values (checked above); stats have STATS words. One stream orders it.
+            // SAFETY: items [first, end) lie inside the buffer of the catalogue's items, and `biases` holds rows values
+            // (checked above); stats have STATS words. One stream orders it.
             unsafe { cuda.launch(kernel, grid, RANK_THREADS as u32, 0, &args) }?;
         }
         if self.dim == 0 {
             return Ok(());
         }
         let kernel = &cuda.kernels.topk(&cuda.context)?.topk_pack_bf16;
-        let args = args![
-            self.exact.ptr(),
-            self.scan.ptr(),
-            self.stats.ptr(),
-            embeddings.ptr(),
-            first as u64,
-            rows as u64,
-            self.dim as u32,
-            self.pitch as u32,
-            (Form::Bf16.row_bytes(self.dim) / 2) as u32,
-        ];
-        // SAFETY: topk_pack_bf16(exact, scan, stats, embeddings, first, rows, dim, pitch, width): rows [first, end) lie
-        // inside both buffers of `rows` items, and embeddings holds rows x dim values (checked above). Buffers begin on
-        // 16 bytes, and so do their rows of whole 16 bytes. One stream orders it.
+        let args = PackBf16Args {
+            exact: self.exact.output(),
+            scan: self.scan.output(),
+            stats: self.stats.output(),
+            embeddings: embeddings.input(),
+            first: first as u64,
+            rows: rows as u64,
+            dim: self.dim as u32,
+            pitch: self.pitch as u32,
+            width: (Form::Bf16.row_bytes(self.dim) / 2) as u32,
+            unused: Pad::Zero,
+        };
+        // SAFETY: rows [first, end) lie inside both buffers of the catalogue's items, and `embeddings` holds rows x dim
+        // values (checked above). Buffers begin on 16 bytes, and so do their rows of whole 16 bytes. One stream orders
+        // it.
         unsafe { cuda.launch(kernel, grid(OP, rows)?, RANK_THREADS as u32, 0, &args) }
     }
 
-    /// The address of the biases, or 0.
-    pub(super) fn biases(&self) -> u64 {
-        self.biases.as_ref().map_or(0, Buf::ptr)
+    /// The items as they are ranked.
+    pub(super) fn exact(&self) -> ExactItems {
+        ExactItems {
+            rows: self.exact.input(),
+            biases: input(self.biases.as_ref()),
+            count: self.rows as u32,
+            pitch: self.pitch as u32,
+        }
     }
 
     /// Codes of the items as they are now.
@@ -154,56 +160,57 @@ impl CudaItems {
             dim: self.dim,
         };
         let kernel = &cuda.kernels.topk(&cuda.context)?.topk_pack_int8;
-        let args = args![
-            codes.codes.ptr(),
-            codes.scales.ptr(),
-            self.stats.ptr(),
-            self.exact.ptr(),
-            self.rows as u64,
-            self.pitch as u32,
-            width as u32,
-        ];
-        // SAFETY: topk_pack_int8(codes, scales, stats, exact, rows, pitch, width): all buffers are sized here or in
-        // `new` for these rows; the kernel guards rows and columns. One stream orders it.
+        let args = PackInt8Args {
+            codes: codes.codes.output(),
+            scales: codes.scales.output(),
+            stats: self.stats.output(),
+            exact: self.exact.input(),
+            rows: self.rows as u64,
+            pitch: self.pitch as u32,
+            width: width as u32,
+        };
+        // SAFETY: all buffers are sized here or in `new` for these rows; the kernel guards rows and columns. One stream
+        // orders it.
         unsafe { cuda.launch(kernel, grid("items", self.rows)?, RANK_THREADS as u32, 0, &args) }?;
         Ok(codes)
     }
 
-    /// Makes queries ready: `rows` of them from address `queries` on, `dim` values each (the caller checked the
-    /// length).
-    pub(super) fn prepare(&self, cuda: &Cuda, form: Form, queries: u64, rows: usize) -> Result<Prepared> {
+    /// Makes queries ready: `rows` of them, `dim` values each (the caller checked the length).
+    pub(super) fn prepare(&self, cuda: &Cuda, form: Form, queries: In<f32>, rows: usize) -> Result<Prepared> {
         let bytes = form.row_bytes(self.dim);
         let prepared = Prepared {
             form,
             exact: cuda.scratch(rows * padded(self.dim))?,
-            rows: cuda.scratch(rows * bytes)?,
+            scan: cuda.scratch(rows * bytes)?,
             scales: if form == Form::Int8 { Some(cuda.scratch(rows)?) } else { None },
             errors: cuda.scratch(rows)?,
             ceilings: cuda.scratch(rows)?,
             states: cuda.scratch(rows)?,
         };
         let kernels = cuda.kernels.topk(&cuda.context)?;
-        let (errors, ceilings, states) = (prepared.errors.ptr(), prepared.ceilings.ptr(), prepared.states.ptr());
-        let (count, dim, stats) = (rows as u32, self.dim as u32, self.stats.ptr());
-        let exact = prepared.exact.ptr();
-        let grid = grid("topk", rows)?;
-        match form {
-            Form::Bf16 => {
-                let width = (bytes / 2) as u32;
-                let args =
-                    args![exact, prepared.rows.ptr(), errors, ceilings, states, queries, stats, count, dim, width];
-                // SAFETY: topk_prepare_bf16(exact, scan, errors, ceilings, states, queries, stats, rows, dim, width):
-                // every output is sized above for these rows, queries hold rows x dim values. One stream orders it.
-                unsafe { cuda.launch(&kernels.topk_prepare_bf16, grid, RANK_THREADS as u32, 0, &args) }?;
-            }
-            Form::Int8 => {
-                let (rows, scales, width) = (prepared.rows.ptr(), prepared.scales(), bytes as u32);
-                let args = args![exact, rows, scales, errors, ceilings, states, queries, stats, count, dim, width];
-                // SAFETY: topk_prepare_int8(exact, codes, scales, errors, ceilings, states, queries, stats, rows, dim,
-                // width): as above.
-                unsafe { cuda.launch(&kernels.topk_prepare_int8, grid, RANK_THREADS as u32, 0, &args) }?;
-            }
-        }
+        let (kernel, width) = match form {
+            Form::Bf16 => (&kernels.topk_prepare_bf16, bytes / 2),
+            Form::Int8 => (&kernels.topk_prepare_int8, bytes),
+        };
+        let args = PrepareArgs {
+            exact: prepared.exact.output(),
+            scan: prepared.scan.output(),
+            scales: output(prepared.scales.as_ref()),
+            terms: QueryTerms {
+                errors: prepared.errors.output(),
+                ceilings: prepared.ceilings.output(),
+                states: prepared.states.output(),
+            },
+            queries,
+            stats: self.stats.input(),
+            rows: rows as u32,
+            dim: self.dim as u32,
+            width: width as u32,
+            unused: Pad::Zero,
+        };
+        // SAFETY: every output is sized above for these rows, scales for int8; queries hold rows x dim values. One stream
+        // orders it.
+        unsafe { cuda.launch(kernel, grid("topk", rows)?, RANK_THREADS as u32, 0, &args) }?;
         Ok(prepared)
     }
 }

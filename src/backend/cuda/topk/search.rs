@@ -1,11 +1,14 @@
 //! One chunk of queries: sample, scan, rank, and what is left over.
 
+use super::arguments::{
+    RankAllArgs, RankListArgs, RankMergeArgs, SampleArgs, ScanArgs, ScanOperands, SkipLists, ThresholdArgs,
+};
 use super::items::{Codes, CudaItems, Prepared};
 use super::plan::{self, Form, RANK_THREADS, Sample, Tile};
 use crate::Result;
+use crate::backend::cuda::arguments::{In, Out, Pad};
 use crate::backend::cuda::kernels::Kernel;
-use crate::backend::cuda::launch::{Arg, args};
-use crate::backend::cuda::{Buf, Cuda};
+use crate::backend::cuda::{Buf, Cuda, input};
 
 /// What a query still needs (`topk/rank.cuh`); anything else: a ranking of all items.
 pub(super) struct QueryState;
@@ -20,24 +23,24 @@ impl QueryState {
 /// Scans after the first, for queries whose list overflowed or whose threshold was too high.
 const RESCANS: usize = 3;
 
-/// Skip lists of the chunk on the device; addresses are 0 where there are none.
+/// Skip lists of the chunk on the device, where there are any.
 pub(super) struct Skips {
     pub offsets: Option<Buf<u32>>,
     pub items: Option<Buf<u32>>,
 }
 
 impl Skips {
-    fn ptrs(&self) -> (u64, u64) {
-        (self.offsets.as_ref().map_or(0, Buf::ptr), self.items.as_ref().map_or(0, Buf::ptr))
+    fn lists(&self) -> SkipLists {
+        SkipLists { offsets: input(self.offsets.as_ref()), items: input(self.items.as_ref()) }
     }
 }
 
-/// A chunk of queries and where its results go. Lengths are checked before it is made: `queries` is the address of
-/// `rows` x dim values, `ids` and `scores` hold rows x k.
+/// A chunk of queries and where its results go. Lengths are checked before it is made: `queries` are `rows` x dim
+/// values, `ids` and `scores` hold rows x k.
 pub(super) struct QueryChunk<'a> {
     pub cuda: &'a Cuda,
     pub items: &'a CudaItems,
-    pub queries: u64,
+    pub queries: In<f32>,
     pub rows: usize,
     pub k: usize,
     pub skips: Skips,
@@ -48,8 +51,8 @@ pub(super) struct QueryChunk<'a> {
 /// The queries of a chunk that a launch is for.
 #[derive(Clone, Copy)]
 struct Picked {
-    /// The address of `rows` places; 0 for the first `rows` of the chunk.
-    index: u64,
+    /// `rows` places; null for the first `rows` of the chunk.
+    index: In<u32>,
     rows: usize,
 }
 
@@ -60,18 +63,22 @@ pub(super) struct Shortlists<'a> {
     pub room: usize,
 }
 
-/// What decides which items a list has, and whether it is complete: a value a query of the chunk, by address. All are 0
-/// where lists are whole as they are.
-#[derive(Clone, Copy, Default)]
+/// What decides which items a list has, and whether it is complete: a value a query of the chunk.
+#[derive(Clone, Copy)]
 struct Limits {
-    counts: u64,
-    thresholds: u64,
-    bars: u64,
+    counts: Out<u32>,
+    thresholds: Out<f32>,
+    bars: Out<f32>,
+}
+
+impl Limits {
+    /// Lists are whole as they are.
+    const NONE: Limits = Limits { counts: Out::NULL, thresholds: Out::NULL, bars: Out::NULL };
 }
 
 /// A scan of all items.
 struct Sweep<'a> {
-    kernel: &'a Kernel<[Arg]>,
+    kernel: &'a Kernel<ScanArgs>,
     tile: &'a Tile,
     splits: usize,
     prepared: &'a Prepared,
@@ -94,36 +101,29 @@ impl Report {
     }
 }
 
-/// Items in the form that the scan reads.
-fn form_of(items: &CudaItems, codes: Option<&Codes>) -> (Form, u64, u64) {
-    match codes {
-        None => (Form::Bf16, items.scan.ptr(), 0),
-        Some(codes) => (Form::Int8, codes.codes.ptr(), codes.scales.ptr()),
-    }
-}
-
 impl QueryChunk<'_> {
     /// The exact answer, by a scan of `codes` or of bf16 rows. `margin`: 1, or less for an answer that may miss items
     /// whose approximate scores are off by more than this part of the bound.
     pub(super) fn scan(&self, codes: Option<&Codes>, sample: &Sample, ranks: &[u32], margin: f32) -> Result<Report> {
         let cuda = self.cuda;
-        let prepared = self.items.prepare(cuda, form_of(self.items, codes).0, self.queries, self.rows)?;
+        let form = if codes.is_some() { Form::Int8 } else { Form::Bf16 };
+        let prepared = self.items.prepare(cuda, form, self.queries, self.rows)?;
         let thresholds = cuda.scratch::<f32>(self.rows)?;
         let bars = cuda.scratch::<f32>(self.rows)?;
-        self.thresholds(&prepared, codes, sample, ranks, margin, (&thresholds, &bars))?;
+        let mut counts = cuda.scratch::<u32>(self.rows)?;
+        let limits = Limits { counts: counts.output(), thresholds: thresholds.output(), bars: bars.output() };
+        self.thresholds(&prepared, codes, sample, ranks, margin, limits)?;
         let room = self.items.rows.min(plan::LIST);
         let lists = cuda.scratch::<u64>(self.rows * room)?;
         let kept = Shortlists { lists: &lists, room };
-        let mut counts = cuda.scratch::<u32>(self.rows)?;
         let (mut report, mut states) = (Report::default(), vec![0; self.rows]);
         let mut index: Option<(Buf<u32>, usize)> = None;
         for round in 0..=RESCANS {
             cuda.fill_zero(&mut counts, 0, self.rows)?;
             let picked = Picked {
-                index: index.as_ref().map_or(0, |index| index.0.ptr()),
+                index: input(index.as_ref().map(|index| &index.0)),
                 rows: index.as_ref().map_or(self.rows, |index| index.1),
             };
-            let limits = Limits { counts: counts.ptr(), thresholds: thresholds.ptr(), bars: bars.ptr() };
             self.filter(&prepared, codes, kept, limits, picked)?;
             self.rank(&prepared, kept, limits, margin, picked)?;
             cuda.download(&mut states, &prepared.states, 0)?;
@@ -162,57 +162,62 @@ impl QueryChunk<'_> {
         sample: &Sample,
         ranks: &[u32],
         margin: f32,
-        (thresholds, bars): (&Buf<f32>, &Buf<f32>),
+        limits: Limits,
     ) -> Result<()> {
         let (cuda, rows) = (self.cuda, self.rows);
         let kernels = cuda.kernels.topk(&cuda.context)?;
-        let (form, items, item_scales) = form_of(self.items, codes);
-        let bytes = form.row_bytes(self.items.dim);
-        let tile = Tile::wide(bytes);
+        let form = prepared.form;
+        let tile = Tile::wide(form.row_bytes(self.items.dim));
         let pitch = rows.next_multiple_of(8);
         let maxima = cuda.scratch::<f32>(sample.groups * pitch)?;
         let kernel = if form == Form::Bf16 { &kernels.topk_sample_bf16 } else { &kernels.topk_sample_int8 };
         let splits = tile.splits(rows, sample.items, cuda.info().multiprocessors as usize);
-        let args = args![
-            maxima.ptr(),
-            items,
-            item_scales,
-            self.items.biases(),
-            prepared.rows.ptr(),
-            prepared.scales(),
-            sample.step(self.items.rows),
-            self.items.rows as u32,
-            rows as u32,
-            bytes as u32,
-            (sample.items / tile.items) as u32,
-            pitch as u32,
-            u32::from(sample.wide_groups),
-        ];
+        let args = SampleArgs {
+            maxima: maxima.output(),
+            operands: self.operands(prepared, codes, rows, sample.items / tile.items),
+            item_step: sample.step(self.items.rows),
+            pitch: pitch as u32,
+            wide_groups: u32::from(sample.wide_groups),
+        };
         let grid = [rows.div_ceil(tile.queries) as u32, splits as u32, 1];
-        // topk_sample_*(maxima, items, item_scales, item_biases, queries, query_scales, item_step, item_count, rows,
-        // row_bytes, tiles, pitch, wide_groups); a tile of 128 items fills 16 groups (4 wide ones), as `Sample` counts.
-        // SAFETY: maxima hold groups x pitch values, pitch >= rows; the kernel reads items (and biases) below
-        // item_count and queries below rows, each row_bytes long as their buffers were sized. One stream orders it.
+        // A tile of 128 items fills 16 groups (4 wide ones), as `Sample` counts.
+        // SAFETY: maxima hold groups x pitch values, pitch >= rows; the kernel reads items (and biases) below item_count
+        // and queries below rows, each row_bytes long as their buffers were sized. One stream orders it.
         unsafe { cuda.launch(kernel, grid, tile.threads, tile.shared, &args) }?;
         let ranks_buf = cuda.uninit(rows)?;
         cuda.send(&ranks_buf, &ranks[..rows])?;
-        let args = args![
-            thresholds.ptr(),
-            bars.ptr(),
-            prepared.errors.ptr(),
-            prepared.states.ptr(),
-            ranks_buf.ptr(),
-            maxima.ptr(),
-            rows as u32,
-            sample.groups as u32,
-            pitch as u32,
+        let args = ThresholdArgs {
+            thresholds: limits.thresholds,
+            bars: limits.bars,
+            errors: prepared.errors.input(),
+            states: prepared.states.input(),
+            ranks: ranks_buf.input(),
+            maxima: maxima.input(),
+            rows: rows as u32,
+            groups: sample.groups as u32,
+            pitch: pitch as u32,
             margin,
-        ];
+        };
         let (grid, shared) = ([rows.div_ceil(8) as u32, 1, 1], 8 * (2048 + 4) * 4);
-        // SAFETY: topk_threshold(thresholds, bars, errors, states, ranks, maxima, rows, groups, pitch, margin): one
-        // value a query in each; maxima as above; groups <= 2,048, for which the shared memory is sized. One stream
-        // orders it.
+        // SAFETY: one value a query in each; maxima as above; groups <= 2,048, for which the shared memory is sized. One
+        // stream orders it.
         unsafe { cuda.launch(&kernels.topk_threshold, grid, RANK_THREADS as u32, shared, &args) }
+    }
+
+    /// What a scan of `tiles` tiles of items reads for `rows` queries.
+    fn operands(&self, prepared: &Prepared, codes: Option<&Codes>, rows: usize, tiles: usize) -> ScanOperands {
+        let items = codes.map_or(&self.items.scan, |codes| &codes.codes);
+        ScanOperands {
+            items: items.input(),
+            item_scales: input(codes.map(|codes| &codes.scales)),
+            item_biases: input(self.items.biases.as_ref()),
+            queries: prepared.scan.input(),
+            query_scales: input(prepared.scales.as_ref()),
+            item_count: self.items.rows as u32,
+            rows: rows as u32,
+            row_bytes: prepared.form.row_bytes(self.items.dim) as u32,
+            tiles: tiles as u32,
+        }
     }
 
     /// Appends what reaches the bars to the lists of these queries.
@@ -257,38 +262,27 @@ impl QueryChunk<'_> {
             (Form::Int8, 128) => &kernels.topk_buckets_int8_128,
             (Form::Int8, _) => &kernels.topk_buckets_int8,
         };
-        let picked = Picked { index: 0, rows: self.rows };
-        self.sweep(&Sweep { kernel, tile, splits, prepared, codes }, kept, Limits::default(), picked)
+        let picked = Picked { index: In::NULL, rows: self.rows };
+        self.sweep(&Sweep { kernel, tile, splits, prepared, codes }, kept, Limits::NONE, picked)
     }
 
     fn sweep(&self, sweep: &Sweep<'_>, kept: Shortlists<'_>, limits: Limits, picked: Picked) -> Result<()> {
         let Sweep { kernel, tile, splits, prepared, codes } = *sweep;
-        let (form, items, item_scales) = form_of(self.items, codes);
-        let (skip_offsets, skip_items) = self.skips.ptrs();
-        let args = args![
-            kept.lists.ptr(),
-            limits.counts,
-            limits.bars,
-            items,
-            item_scales,
-            self.items.biases(),
-            prepared.rows.ptr(),
-            prepared.scales(),
-            picked.index,
-            skip_offsets,
-            skip_items,
-            self.items.rows as u32,
-            picked.rows as u32,
-            form.row_bytes(self.items.dim) as u32,
-            self.items.rows.div_ceil(tile.items) as u32,
-            kept.room as u32,
-        ];
+        let args = ScanArgs {
+            lists: kept.lists.output(),
+            counts: limits.counts,
+            bars: limits.bars.read(),
+            operands: self.operands(prepared, codes, picked.rows, self.items.rows.div_ceil(tile.items)),
+            index: picked.index,
+            skip: self.skips.lists(),
+            list_room: kept.room as u32,
+            unused: Pad::Zero,
+        };
         let grid = [picked.rows.div_ceil(tile.queries) as u32, splits as u32, 1];
-        // topk_filter_* and topk_buckets_*(lists, counts, bars, items, item_scales, item_biases, queries, query_scales,
-        // index, skip_offsets, skip_items, item_count, rows, row_bytes, tiles, list_room): at most `room` ids a query
-        // are written (buckets: `room` is splits x the tile's buckets x 4). Skip lists were checked against their
-        // offsets. SAFETY: items and queries are in the form that the kernel's name says, sized for it; the index holds
-        // `rows` queries of the chunk; lists, counts and bars have a place for every query of it. One stream orders it.
+        // At most `room` ids a query are written (buckets: `room` is splits x the tile's buckets x 4). Skip lists were
+        // checked against their offsets.
+        // SAFETY: items and queries are in the form that the kernel's name says, sized for it; the index holds `rows`
+        // queries of the chunk; lists, counts and bars have a place for every query of it. One stream orders it.
         unsafe { self.cuda.launch(kernel, grid, tile.threads, tile.shared, &args) }
     }
 
@@ -303,27 +297,24 @@ impl QueryChunk<'_> {
     ) -> Result<()> {
         let kernel = &self.cuda.kernels.topk(&self.cuda.context)?.topk_rank_list;
         let room = plan::room(self.k);
-        let args = args![
-            self.ids.ptr(),
-            self.scores.ptr(),
-            prepared.states.ptr(),
-            limits.thresholds,
-            limits.bars,
-            prepared.errors.ptr(),
-            picked.index,
-            kept.lists.ptr(),
-            limits.counts,
-            kept.room as u32,
-            prepared.exact.ptr(),
-            self.items.exact.ptr(),
-            self.items.biases(),
-            self.items.pitch as u32,
-            self.k as u32,
-            room as u32,
+        let args = RankListArgs {
+            ids: self.ids.output(),
+            scores: self.scores.output(),
+            states: prepared.states.output(),
+            thresholds: limits.thresholds,
+            bars: limits.bars,
+            errors: prepared.errors.input(),
+            index: picked.index,
+            lists: kept.lists.input(),
+            counts: limits.counts.read(),
+            queries: prepared.exact.input(),
+            items: self.items.exact(),
+            list_room: kept.room as u32,
+            k: self.k as u32,
+            room: room as u32,
             margin,
-        ];
-        // topk_rank_list(ids, scores, states, thresholds, bars, errors, index, lists, counts, list_room, queries, exact,
-        // biases, pitch, k, room, margin): without thresholds, no bars either; `room` fits k and the shared memory.
+        };
+        // Without thresholds, no bars either; `room` fits k and the shared memory.
         // SAFETY: one place a query in each (k in ids and scores, list_room in lists, dim in queries), the index names
         // queries of the chunk, lists hold items of the catalogue (scans append no other). One stream orders it.
         unsafe { self.cuda.launch(kernel, [picked.rows as u32, 1, 1], RANK_THREADS as u32, rank_shared(room), &args) }
@@ -331,51 +322,56 @@ impl QueryChunk<'_> {
 
     /// Ranks lists that are whole as they are.
     pub(super) fn rank_buckets(&self, prepared: &Prepared, kept: Shortlists<'_>, margin: f32) -> Result<()> {
-        self.rank(prepared, kept, Limits::default(), margin, Picked { index: 0, rows: self.rows })
+        self.rank(prepared, kept, Limits::NONE, margin, Picked { index: In::NULL, rows: self.rows })
     }
 
     /// Ranks all items for the queries of `index` (all of the chunk where it is absent).
     pub(super) fn all(&self, prepared: &Prepared, index: Option<(&Buf<u32>, usize)>) -> Result<()> {
         let cuda = self.cuda;
         let kernels = cuda.kernels.topk(&cuda.context)?;
-        let (index, rows) = index.map_or((0, self.rows), |(index, rows)| (index.ptr(), rows));
+        let (index, rows) = index.map_or((In::NULL, self.rows), |(index, rows)| (index.input(), rows));
         let parts = plan::parts(rows, self.items.rows, cuda.info().multiprocessors as usize);
         let per_part = self.items.rows.div_ceil(parts);
-        let (skip_offsets, skip_items) = self.skips.ptrs();
         let last = cuda.scratch::<u64>(rows)?;
         // A block keeps so many places; where k is more, the next round goes on behind the last key of this one.
         for place in (0..self.k).step_by(plan::PLACES) {
             let k = (self.k - place).min(plan::PLACES);
             let room = plan::room(k);
             let keys = cuda.scratch::<u64>(rows * parts * k)?;
-            let args = args![
-                keys.ptr(),
+            let args = RankAllArgs {
+                keys: keys.output(),
                 index,
-                if place == 0 { 0 } else { last.ptr() },
-                prepared.ceilings.ptr(),
-                skip_offsets,
-                skip_items,
-                prepared.exact.ptr(),
-                self.items.exact.ptr(),
-                self.items.biases(),
-                self.items.rows as u32,
-                per_part as u32,
-                self.items.pitch as u32,
-                k as u32,
-                room as u32,
-            ];
-            // SAFETY: topk_rank_all(keys, index, after, ceilings, skip_offsets, skip_items, queries, exact, biases,
-            // items, per_part, pitch, k, room): keys hold rows x parts x k values, `after` one a row (written by the
-            // merge below of the round before); the rest as in `rank` and `sweep`. One stream orders it.
+                after: if place == 0 { In::NULL } else { last.input() },
+                ceilings: prepared.ceilings.input(),
+                skip: self.skips.lists(),
+                queries: prepared.exact.input(),
+                items: self.items.exact(),
+                per_part: per_part as u32,
+                k: k as u32,
+                room: room as u32,
+                unused: Pad::Zero,
+            };
+            // SAFETY: keys hold rows x parts x k values, `after` one a row (written by the merge below of the round
+            // before); the rest as in `rank` and `sweep`. One stream orders it.
             unsafe {
                 let grid = [rows as u32, parts as u32, 1];
                 cuda.launch(&kernels.topk_rank_all, grid, RANK_THREADS as u32, rank_shared(room), &args)
             }?;
-            let (ids, scores, keys) = (self.ids.ptr(), self.scores.ptr(), keys.ptr());
-            let (n, k, places) = ((parts * k) as u32, k as u32, self.k as u32);
-            let args = args![ids, scores, last.ptr(), index, keys, n, k, places, place as u32, room as u32];
-            // SAFETY: topk_rank_merge(ids, scores, last, index, keys, n, k, places, place, room): n keys a row as
-            // above; ids and scores hold `places` a query of the chunk, place + k <= places. One stream orders it.
+            let args = RankMergeArgs {
+                ids: self.ids.output(),
+                scores: self.scores.output(),
+                last: last.output(),
+                index,
+                keys: keys.input(),
+                n: (parts * k) as u32,
+                k: k as u32,
+                places: self.k as u32,
+                place: place as u32,
+                room: room as u32,
+                unused: Pad::Zero,
+            };
+            // SAFETY: n keys a row as above; ids and scores hold `places` a query of the chunk, place + k <= places. One
+            // stream orders it.
             unsafe {
                 let shared = (room * 8) as u32;
                 cuda.launch(&kernels.topk_rank_merge, [rows as u32, 1, 1], RANK_THREADS as u32, shared, &args)
