@@ -1,7 +1,7 @@
 //! What the kernels of embedding tables take.
 
 use crate::backend::cuda::arguments::{In, Out, Pad, TableValue, arguments};
-use crate::backend::cuda::optim::Rule;
+use crate::backend::cuda::optim::arguments::Rule;
 
 arguments! { "embedding/arguments.cuh" with "optim/arguments.cuh":
     /// A lookup of single rows.
