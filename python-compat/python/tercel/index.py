@@ -113,7 +113,8 @@ class Index:
         only: Rule | None = None,
     ) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.float32]]:
         """The best `k` items of each query: item numbers and scores, descending, ties by number. A score is the dot
-        product with the item's vector, plus the item's bias if the index has biases. Places without an item contain `NO_ITEM` and -inf.
+        product with the item's vector, plus the item's bias if the index has biases. Places without an item contain
+        `NO_ITEM` and -inf.
 
         Args:
             queries: Rows of D values. Searching many at once is far faster than one by one.
