@@ -170,9 +170,7 @@ def test_numbers_of_ones_own(vectors: Floats, queries: Floats) -> None:
 
 
 @pytest.mark.parametrize("recall", [None, 0.9])
-def test_biases_are_part_of_every_score(
-    recall: float | None, vectors: Floats, queries: Floats, tmp_path: Path
-) -> None:
+def test_biases_are_part_of_every_score(recall: float | None, vectors: Floats, queries: Floats, tmp_path: Path) -> None:
     biases = np.random.default_rng(3).standard_normal(ITEMS).astype(np.float32) * 3
     wide = np.hstack([vectors, biases[:, None]])  # a column more says the same
     ones = np.hstack([queries, np.ones((len(queries), 1), dtype=np.float32)])
@@ -182,7 +180,7 @@ def test_biases_are_part_of_every_score(
     ids, scores = index.search(queries, 10)
     np.testing.assert_allclose(scores, np.take_along_axis(ones @ wide.T, ids.astype(np.int64), axis=1), atol=1e-5)
     wide[[5, 400], -1] = 20, -20
-    index.add(np.array([5, 400]), vectors[[5, 400]], [20, -20])
+    index.add(np.array([5, 400]), vectors[[5, 400]], np.array([20, -20], dtype=np.float32))
     index.remove([17])
     expected = best(wide, ones, 10, lambda query, item: item != 17)
     assert asked(index, queries, 10) == expected and all(row[0] == 5 for row in expected)
