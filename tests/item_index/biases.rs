@@ -61,7 +61,8 @@ fn known(of: &Biased) -> Known<'_> {
 
 #[test]
 fn keeps_the_recall_whatever_the_biases_are() {
-    let cases: [(&str, fn(usize, f32) -> f32); 5] = [
+    type Bias = fn(usize, f32) -> f32;
+    let cases: [(&str, Bias); 5] = [
         ("none counts", |_, _| 0.0),
         ("of one size", |_, _| -7.0),
         // A few items are bought by everybody, most by hardly anyone.

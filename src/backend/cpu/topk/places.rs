@@ -80,19 +80,19 @@ impl<'a> PlaceSearch<'a> {
     /// they are.
     pub(crate) fn write(mut self, ids: &mut [u32], scores: &mut [f32]) -> Vec<usize> {
         let (isa, items, view, k) = (self.cpu.isa, self.items, &self.search.view, self.search.k);
-        let asked = std::mem::take(&mut self.asked).into_iter();
-        let places = ids.chunks_mut(k).zip(scores.chunks_mut(k));
-        let write = |((n, asked), (ids, scores)): ((usize, Option<AskedQuery>), (&mut [u32], &mut [f32]))| {
-            let Some(AskedQuery { list, .. }) = asked else { return 0 };
+        let asked = std::mem::take(&mut self.asked);
+        let mut given = vec![0; asked.len()];
+        let places = ids.chunks_mut(k).zip(scores.chunks_mut(k)).zip(&mut given);
+        for ((n, asked), ((ids, scores), given)) in asked.into_iter().enumerate().zip(places) {
+            let Some(AskedQuery { list, .. }) = asked else { continue };
             let (query, mut found) = (self.query(n), TopKCandidates::new(k, false));
             for entry in list.finish(&mut |entries| isa.run(Score { items, query, entries })) {
                 found.insert(entry.low, view.row(entry.item));
             }
-            let given = found.len().min(k);
+            *given = found.len().min(k);
             found.write(ids, scores);
-            given
-        };
-        asked.enumerate().zip(places).map(write).collect()
+        }
+        given
     }
 
     /// Searches a range for a group of queries.
