@@ -179,8 +179,8 @@ def test_biases_are_part_of_every_score(recall: float | None, vectors: Floats, q
     assert asked(index, queries, 10) == best(wide, ones, 10)
     ids, scores = index.search(queries, 10)
     np.testing.assert_allclose(scores, np.take_along_axis(ones @ wide.T, ids.astype(np.int64), axis=1), atol=1e-5)
-    wide[[5, 400], -1] = 20, -20
-    index.add(np.array([5, 400]), vectors[[5, 400]], np.array([20, -20], dtype=np.float32))
+    wide[[5, 400], -1] = 1000, -1000
+    index.add(np.array([5, 400]), vectors[[5, 400]], np.array([1000, -1000], dtype=np.float32))
     index.remove([17])
     expected = best(wide, ones, 10, lambda query, item: item != 17)
     assert asked(index, queries, 10) == expected and all(row[0] == 5 for row in expected)
