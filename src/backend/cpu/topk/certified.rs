@@ -35,6 +35,10 @@ pub(super) struct SumsToReach {
 }
 
 impl SumsToReach {
+    pub(super) fn new() -> SumsToReach {
+        SumsToReach { bars: [0.0; SLOTS], units: [0.0; SLOTS], loose: [0.0; SLOTS] }
+    }
+
     /// The bars of the group.
     #[inline(always)]
     pub(super) fn bars(&self) -> &[f32; GROUP] {
@@ -73,11 +77,10 @@ impl Group {
     /// The least sum of codes, and of the bias in its units, with which an item of the panel can reach each query's
     /// bar; and what turns a bias into those units.
     #[inline(always)]
-    pub(super) fn sums_to_reach<S: Simd, const BIASED: bool>(&self, s: S, panel: &Panel) -> SumsToReach {
+    pub(super) fn sums_to_reach<S: Simd, const BIASED: bool>(&self, s: S, out: &mut SumsToReach, panel: &Panel) {
         let (norm, rest, inverse) = (s.splat(panel.norm), s.splat(panel.rest), s.splat(1.0 / panel.step));
         let bias = s.splat(panel.bias);
         let (top, slack) = (s.splat(panel.top), s.splat(1e-6));
-        let (mut all, mut units, mut loose) = ([0.0; SLOTS], [0.0; SLOTS], [0.0; SLOTS]);
         for at in (0..SLOTS).step_by(S::LANES) {
             let bound = s.fma(s.get(&self.error[at..]), norm, s.mul(s.get(&self.norm[at..]), rest));
             let unit = s.mul(s.get(&self.inverse[at..]), inverse);
@@ -92,18 +95,17 @@ impl Group {
             // infinite bar stays infinite without biases.
             x = s.min(s.mul(x, s.splat(1.0 - 1e-6)), s.mul(x, s.splat(1.0 + 1e-6)));
             x = s.sub(s.add(x, s.get(&self.excess[at..])), s.splat(2.0));
-            s.put(&mut all[at..], x);
+            s.put(&mut out.bars[at..], x);
             if !BIASED {
                 continue;
             }
-            s.put(&mut units[at..], unit);
+            s.put(&mut out.units[at..], unit);
             // Without its bias a sum is less by the largest one at most; what is no number says nothing.
             let most = s.mul(top, unit);
             let sizes = s.add(s.max(x, s.sub(s.splat(0.0), x)), s.max(most, s.sub(s.splat(0.0), most)));
             let least = s.sub(s.sub(x, most), s.mul(sizes, slack));
-            s.put(&mut loose[at..], s.max(least, s.splat(f32::NEG_INFINITY)));
+            s.put(&mut out.loose[at..], s.max(least, s.splat(f32::NEG_INFINITY)));
         }
-        SumsToReach { bars: all, units, loose }
     }
 }
 
@@ -163,7 +165,7 @@ fn scan_items<S: Simd, const BIASED: bool>(s: S, task: &ScanTask<'_>) -> Vec<Top
         lists.push(code.map(|code| (code, Shortlist::new(task.search.k))));
     }
     let view = &task.search.view;
-    let (mut sums, mut hits) = ([0.0; GROUP * PANEL], [0; GROUP]);
+    let (mut sums, mut hits, mut reach) = ([0.0; GROUP * PANEL], [0; GROUP], SumsToReach::new());
     for from in task.span.clone().step_by(BLOCK) {
         let to = (from + BLOCK).min(task.span.end);
         for (g, group) in groups.iter_mut().enumerate() {
@@ -172,7 +174,7 @@ fn scan_items<S: Simd, const BIASED: bool>(s: S, task: &ScanTask<'_>) -> Vec<Top
             let queries = &codes[first * width..(first + GROUP) * width];
             for item in (from..to).step_by(PANEL) {
                 let (bytes, panel) = items.codes.panel(item);
-                let reach = group.sums_to_reach::<S, BIASED>(s, panel);
+                group.sums_to_reach::<S, BIASED>(s, &mut reach, panel);
                 let biases = reach.biases(items.panel_biases::<BIASED>(item));
                 let pass = Pass { queries, panel: bytes, bars: reach.bars(), width, live };
                 if !scan_codes(s, &mut sums, &mut hits, pass, biases) {
@@ -184,7 +186,7 @@ fn scan_items<S: Simd, const BIASED: bool>(s: S, task: &ScanTask<'_>) -> Vec<Top
                     let Some((code, list)) = &mut lists[first + r] else { continue };
                     let sums = &sums[r * PANEL..(r + 1) * PANEL];
                     let query = task.query(number);
-                    let kept = push(code, list, (panel, sums, hits & there), item, view, number, |entries| {
+                    let kept = push::<BIASED>(code, list, (panel, sums, hits & there), item, view, number, |entries| {
                         s.run(Score { items, query, entries });
                     });
                     group.bars[r] = if kept { list.bar() } else { f32::INFINITY };
@@ -214,7 +216,7 @@ fn scan_items<S: Simd, const BIASED: bool>(s: S, task: &ScanTask<'_>) -> Vec<Top
 /// Takes in the items at places `first + j` of the bits j of `hits` that the query may be given. Answers false where the
 /// list is of no use any more.
 #[inline(always)]
-pub(super) fn push(
+pub(super) fn push<const BIASED: bool>(
     code: &QueryCode,
     list: &mut Shortlist,
     (panel, sums, mut hits): (&Panel, &[f32], u32),
@@ -224,9 +226,11 @@ pub(super) fn push(
     mut score: impl FnMut(&mut [Entry]),
 ) -> bool {
     let unit = code.step * panel.step;
-    // A bias in the units of a sum takes a rounding of half a unit with it, beside those that the panel's bound has.
-    let added = if panel.bias > 0.0 { panel.bias + unit } else { 0.0 };
-    let bound = code.error * panel.norm + code.norm * panel.rest + added;
+    let mut bound = code.error * panel.norm + code.norm * panel.rest;
+    if BIASED && panel.bias > 0.0 {
+        // A bias in the units of a sum takes a rounding of half a unit with it, beside those that the panel's bound has.
+        bound += panel.bias + unit;
+    }
     let skipped = view.skipped(query);
     while hits != 0 {
         let j = hits.trailing_zeros() as usize;
@@ -236,7 +240,7 @@ pub(super) fn push(
         let bound = bound * (1.0 + 1e-6) + near.abs() * 1e-6 + f32::MIN_POSITIVE;
         let (low, high) = (near - bound, near + bound);
         // A bias too large for a sum of codes says nothing.
-        let entry = Entry { item, low, high: if high.is_nan() { f32::INFINITY } else { high } };
+        let entry = Entry { item, low, high: if BIASED && high.is_nan() { f32::INFINITY } else { high } };
         // Earlier hits may have raised the bar.
         let matters = entry.high >= list.bar() && skipped.binary_search(&view.row(item)).is_err();
         if matters && list.push(entry) && !list.cut(&mut score) {

@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use super::candidates::TopKCandidates;
-use super::certified::{Group, Score, push};
+use super::certified::{Group, Score, SumsToReach, push};
 use super::codes::QueryCode;
 use super::scan::up_to;
 use super::shortlist::Shortlist;
@@ -108,14 +108,14 @@ impl<'a> PlaceSearch<'a> {
         let Range { start: from, end: to } = places;
         let items = self.items;
         let (view, width) = (&self.search.view, items.codes.width);
-        let (mut sums, mut hits) = ([0.0; GROUP * PANEL], [0; GROUP]);
+        let (mut sums, mut hits, mut reach) = ([0.0; GROUP * PANEL], [0; GROUP], SumsToReach::new());
         for first in (from / PANEL * PANEL..to).step_by(PANEL) {
             let there = view.panel(first) & within(first, from, to);
             if there == 0 {
                 continue;
             }
             let (bytes, panel) = items.codes.panel(first);
-            let reach = group.sums_to_reach::<S, BIASED>(s, panel);
+            group.sums_to_reach::<S, BIASED>(s, &mut reach, panel);
             let biases = reach.biases(items.panel_biases::<BIASED>(first));
             let pass = Pass { queries: codes, panel: bytes, bars: reach.bars(), width, live: queries.len() };
             if !scan_codes(s, &mut sums, &mut hits, pass, biases) {
@@ -125,10 +125,17 @@ impl<'a> PlaceSearch<'a> {
                 let query = self.query(n);
                 let Some(AskedQuery { code, list }) = &mut self.asked[n] else { continue };
                 let sums = &sums[r * PANEL..(r + 1) * PANEL];
-                let kept =
-                    push(code, list, (panel, sums, hits & there), first, view, self.queries.start + n, |entries| {
+                let kept = push::<BIASED>(
+                    code,
+                    list,
+                    (panel, sums, hits & there),
+                    first,
+                    view,
+                    self.queries.start + n,
+                    |entries| {
                         s.run(Score { items, query, entries });
-                    });
+                    },
+                );
                 group.bars[r] = if kept { list.bar() } else { f32::INFINITY };
                 if !kept {
                     self.asked[n] = None;
