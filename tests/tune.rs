@@ -275,7 +275,7 @@ fn time_ends_a_search() {
     let folder = tempfile::tempdir().unwrap();
     let dataset = dataset(folder.path(), "last-per-user:1");
     let mut short = request(1, 2);
-    (short.settings.trials, short.settings.minutes) = (None, Some(0.001));
+    (short.settings.trials, short.settings.minutes) = (None, Some(0.000_01));
     let found = run(&dataset, &folder.path().join("tuned"), &short);
     assert!(found.trials <= 6, "{found:?}");
     Model::open(&found.model, Device::Cpu).unwrap();
