@@ -169,7 +169,7 @@ KERNEL __launch_bounds__(256, 2) roles(u32* out, const u32* in, int bug) {
         if (bug == 10) asm volatile("bar.sync 3, 128;" ::: "memory");
         if (bug == 4) asm volatile("bar.arrive 1, 128;" ::: "memory");
         else if (bug == 5) asm volatile("bar.arrive 1, 192;" ::: "memory");
-        else if (bug == 6) asm volatile("bar.arrive 1, 250;" ::: "memory");  // finds 6
+        else if (bug == 6) asm volatile("bar.arrive 1, %0;" ::"r"(bug + 244) : "memory");  // finds 6
         else if (bug != 7 && bug != 10) asm volatile("bar.arrive 1, 256;" ::: "memory");
         words[bug == 8 ? 0 : 1][t] = in[128 + t];
         if (bug != 9) asm volatile("bar.arrive 2, 256;" ::: "memory");
