@@ -5,6 +5,7 @@ use std::sync::Arc;
 use cudarc::driver::sys::CUdevice_attribute as Attribute;
 use cudarc::driver::{CudaContext, CudaEvent, CudaSlice, CudaStream, DriverError, PinnedHostSlice, result, sys};
 
+use super::architecture::Architecture;
 use crate::device::CudaInfo;
 use crate::{Error, Result};
 
@@ -14,13 +15,15 @@ pub(crate) struct Context {
     pub(super) compute: Arc<CudaStream>,
     pub(super) copy: Arc<CudaStream>,
     pub(super) info: CudaInfo,
+    /// Of the kernels that it gets.
+    pub(super) architecture: Architecture,
 }
 
 impl Context {
     /// Opens device `ordinal`.
     ///
     /// # Errors
-    /// [`Error::CudaUnavailable`] where [`probe`] says so; [`Error::Cuda`].
+    /// [`Error::CudaUnavailable`] where [`probe`] says so, and as [`Architecture::of`]; [`Error::Cuda`].
     pub(super) fn open(ordinal: usize) -> Result<Context> {
         probe(ordinal).map_err(|reason| Error::CudaUnavailable { reason })?;
         let op = |op: &'static str| move |e: DriverError| cuda_error(op, e);
@@ -30,8 +33,10 @@ impl Context {
         let compute = cuda.new_stream().map_err(op("make a stream"))?;
         let copy = cuda.new_stream().map_err(op("make a stream"))?;
         keep_freed_memory(&cuda).map_err(op("set up the memory pool"))?;
-        let info = info(&cuda).map_err(op("read the device's attributes"))?;
-        Ok(Context { cuda, compute, copy, info })
+        let mut info = info(&cuda).map_err(op("read the device's attributes"))?;
+        let architecture = Architecture::of(&info)?;
+        info.kernels_for = architecture.name();
+        Ok(Context { cuda, compute, copy, info, architecture })
     }
 
     /// Makes the device this thread's.
@@ -125,6 +130,7 @@ fn info(cuda: &Arc<CudaContext>) -> Result<CudaInfo, DriverError> {
         memory_free_bytes: free as u64,
         driver_version: driver_version()?,
         kernels_from: "embedded",
+        kernels_for: Architecture::Sm80.name(),
     })
 }
 

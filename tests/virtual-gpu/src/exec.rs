@@ -6,6 +6,7 @@ mod atomic;
 mod barrier;
 mod bits;
 mod block;
+mod bulk_copy;
 mod collective;
 mod compare;
 mod convert;
@@ -16,6 +17,7 @@ mod half_float;
 mod int;
 mod ldmatrix;
 mod local;
+mod mbarrier;
 mod mma;
 mod movement;
 pub(crate) mod program;
@@ -27,6 +29,7 @@ mod shadow;
 mod shared;
 mod traffic;
 pub(crate) mod warp;
+mod wgmma;
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -51,6 +54,17 @@ pub enum Order {
     Random(u64),
 }
 
+/// When bulk copies arrive and asynchronous products read their operands. A correct kernel does not care.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Landing {
+    /// Copies when no warp can go on without one, products at the wait for them.
+    Late,
+    /// At the instruction itself.
+    Early,
+    /// Some at the instruction, the others late and out of order, by a seed.
+    Random(u64),
+}
+
 /// How to run a launch.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -64,11 +78,19 @@ pub struct Options {
     pub instruction_budget: u64,
     /// Whether races and unwritten memory are looked for (bounds and alignment always are).
     pub checks: bool,
+    /// When asynchronous copies and products happen.
+    pub landing: Landing,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { block_order: Order::Forward, threads: 1, instruction_budget: 1 << 32, checks: true }
+        Options {
+            block_order: Order::Forward,
+            threads: 1,
+            instruction_budget: 1 << 32,
+            checks: true,
+            landing: Landing::Late,
+        }
     }
 }
 
@@ -124,6 +146,7 @@ pub fn run(launch: &Launch<'_>) -> Report {
         dynamic_shared: launch.dynamic_shared,
         checks: launch.options.checks,
         budget: launch.options.instruction_budget,
+        landing: launch.options.landing,
     };
     let blocks: u64 = launch.grid.iter().map(|&n| u64::from(n)).product();
     let order = block_order(blocks as u32, launch.options.block_order);

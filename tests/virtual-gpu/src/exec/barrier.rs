@@ -46,6 +46,8 @@ pub(crate) fn decode(cx: &mut Context<'_, '_>) -> Result<Action> {
                 "sync_restrict",
                 "async.shared::cta",
                 "shared::cta",
+                "async::generic",
+                "mbarrier_init",
             ];
             while cx.pick(&names).is_some() {}
             Ok(Action::Alu(Box::new(|_| {})))
@@ -56,6 +58,14 @@ pub(crate) fn decode(cx: &mut Context<'_, '_>) -> Result<Action> {
         }
         "griddepcontrol" => {
             cx.pick(&["wait", "launch_dependents"]);
+            Ok(Action::Alu(Box::new(|_| {})))
+        }
+        "setmaxnreg" => {
+            cx.pick(&["inc", "dec"]);
+            cx.has("sync");
+            cx.has("aligned");
+            cx.ty()?;
+            cx.int(0)?;
             Ok(Action::Alu(Box::new(|_| {})))
         }
         "bar" | "barrier" => barrier(cx),

@@ -4,12 +4,16 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::async_copy::Pending;
+use super::bulk_copy::BulkCopies;
 use super::local::LocalMemory;
+use super::mbarrier::Mbarriers;
 use super::program::{Program, Special};
 use super::race::Who;
 use super::shadow::Shadow;
 use super::shared::SharedMemory;
 use super::warp::{LANES, Warp};
+use super::wgmma::Flight;
+use super::Landing;
 use crate::memory::Memory;
 use crate::memory::allocation::Allocation;
 use crate::report::Counters;
@@ -32,6 +36,8 @@ pub(crate) struct Grid<'l> {
     pub dynamic_shared: u32,
     pub checks: bool,
     pub budget: u64,
+    /// When asynchronous copies and products happen.
+    pub landing: Landing,
 }
 
 /// A warning as it is noted: which instruction, and once per kind.
@@ -61,6 +67,10 @@ pub(crate) struct Block<'l> {
     pub arrived: [u32; 16],
     /// Asynchronous copies under way, by warp.
     pub pending: Vec<Pending>,
+    /// Barriers in shared memory.
+    pub mbarriers: Mbarriers,
+    /// Bulk copies under way.
+    pub bulk: BulkCopies,
     pub last_allocation: usize,
     pub checks: bool,
 }
@@ -80,6 +90,8 @@ impl<'l> Block<'l> {
             epoch: 0,
             arrived: [0; 16],
             pending: (0..warps).map(|_| Pending::default()).collect(),
+            mbarriers: Mbarriers::default(),
+            bulk: BulkCopies::default(),
             last_allocation: 0,
             checks: grid.checks,
         }
@@ -93,6 +105,8 @@ impl<'l> Block<'l> {
         self.epoch = 0;
         self.arrived = [0; 16];
         self.pending.iter_mut().for_each(Pending::reset);
+        self.mbarriers.reset();
+        self.bulk.reset(linear);
     }
 
     /// The access record of a warp's first lane, now.
@@ -135,6 +149,7 @@ impl Warp {
             index,
             epoch: 0,
             issued: 0,
+            flight: Flight::default(),
         };
         for &(r, v) in &p.constants32 {
             w.r32[r.0 as usize] = [v; LANES];
@@ -156,6 +171,7 @@ impl Warp {
         (self.active, self.pc, self.limit) = (self.alive, 0, u32::MAX);
         self.groups.clear();
         (self.epoch, self.issued) = (0, 0);
+        self.flight.reset();
         let ctaid = coordinates(block, grid.grid);
         let first = self.index * 32;
         for &(r, special) in &grid.program.specials {

@@ -1,6 +1,7 @@
 //! A decoded kernel: steps that run without looking at text again.
 
 use super::block::Block;
+use super::mbarrier::Await;
 use super::warp::{LANES, Pred, R32, R64, Row, Warp};
 
 /// Why a block cannot go on.
@@ -52,6 +53,8 @@ pub(crate) enum Action {
     },
     /// `bar.warp.sync`.
     WarpSync(R32),
+    /// `mbarrier.try_wait` and `.test_wait`.
+    Await(Box<Await>),
 }
 
 /// `@p` and `@!p`.

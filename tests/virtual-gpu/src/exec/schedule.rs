@@ -19,12 +19,16 @@ pub(crate) struct Gathered {
     or: bool,
 }
 
+/// How often all warps may look at mbarriers in turn while nothing else happens, before that is a deadlock.
+const IDLE_TURNS: u32 = 1000;
+
 const NOTHING: Gathered = Gathered { popc: 0, and: true, or: false };
 
 impl Block<'_> {
     /// Runs the block to its end.
     pub fn run(&mut self, warps: &mut [Warp]) -> Result<(), BlockFault> {
         let mut gathered = [NOTHING; 16];
+        let mut idle = 0;
         loop {
             for w in warps.iter_mut() {
                 if w.alive != 0 && (w.active != 0 || w.regroup()) {
@@ -34,8 +38,19 @@ impl Block<'_> {
             if warps.iter().all(|w| w.alive == 0) {
                 return Ok(());
             }
-            let moved = self.release_members(warps) | self.release_barriers(warps, &mut gathered);
-            if !moved && !warps.iter_mut().any(|w| w.alive != 0 && w.regroup()) {
+            let moved =
+                self.release_members(warps) | self.release_barriers(warps, &mut gathered) | self.release_phases(warps);
+            if moved || warps.iter_mut().any(|w| w.alive != 0 && w.regroup()) {
+                idle = 0;
+                continue;
+            }
+            // Nothing moves by itself: the copy that has been under way longest arrives, then pollers look again.
+            if self.land_one()? {
+                idle = 0;
+                continue;
+            }
+            idle += 1;
+            if idle > IDLE_TURNS || !release_turns(warps) {
                 return Err(self.deadlock(warps));
             }
         }
@@ -114,6 +129,12 @@ impl Block<'_> {
                 Action::WarpSync(members) => {
                     self.pc = w.pc;
                     if let Err(stop) = self.collective(w, *members, None) {
+                        break Err(stop);
+                    }
+                }
+                Action::Await(step) => {
+                    self.pc = w.pc;
+                    if let Err(stop) = self.await_phase(w, step) {
                         break Err(stop);
                     }
                 }
@@ -363,4 +384,16 @@ impl Block<'_> {
         self.pc = pc;
         BlockFault { stop: Stop { kind: "deadlock", lane, detail: waits.join("; ") }, pc, warp }
     }
+}
+
+/// Lets pollers look again; whether there are any.
+fn release_turns(warps: &mut [Warp]) -> bool {
+    let mut any = false;
+    for g in warps.iter_mut().filter(|w| w.alive != 0).flat_map(|w| w.groups.iter_mut()) {
+        if g.wait == Wait::Turn {
+            g.wait = Wait::Ready;
+            any = true;
+        }
+    }
+    any
 }
