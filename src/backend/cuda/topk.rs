@@ -17,6 +17,7 @@ pub(crate) mod floors;
 mod index;
 mod items;
 mod plan;
+mod ranking;
 mod search;
 pub(super) mod sm90a;
 

@@ -1,8 +1,6 @@
-//! One chunk of queries: sample, scan, rank, and what is left over.
+//! One chunk of queries: sample, scan, and what is left over. [`ranking`](super::ranking) ranks what a scan kept.
 
-use super::arguments::{
-    RankAllArgs, RankListArgs, RankMergeArgs, SampleArgs, ScanArgs, ScanOperands, SkipLists, ThresholdArgs,
-};
+use super::arguments::{SampleArgs, ScanArgs, ScanOperands, SkipLists, ThresholdArgs};
 use super::items::{Codes, CudaItems, Prepared};
 use super::plan::{self, Form, LIST, RANK_THREADS, RESCANNED, Sample, Tile};
 use crate::Result;
@@ -50,10 +48,10 @@ pub(super) struct QueryChunk<'a> {
 
 /// The queries of a chunk that a launch is for.
 #[derive(Clone, Copy)]
-struct Picked {
+pub(super) struct Picked {
     /// `rows` places; null for the first `rows` of the chunk.
-    index: In<u32>,
-    rows: usize,
+    pub index: In<u32>,
+    pub rows: usize,
 }
 
 /// Items that a scan kept: `room` places a query that it was for.
@@ -66,7 +64,7 @@ pub(super) struct Shortlists<'a> {
 /// What decides which items a list has, and whether it is complete: a value a query of the chunk.
 #[derive(Clone, Copy)]
 pub(super) struct Limits {
-    counts: Out<u32>,
+    pub counts: Out<u32>,
     pub thresholds: Out<f32>,
     pub bars: Out<f32>,
 }
@@ -105,7 +103,7 @@ pub(super) struct FirstScan<'a> {
 
 impl Limits {
     /// Lists are whole as they are.
-    const NONE: Limits = Limits { counts: Out::NULL, thresholds: Out::NULL, bars: Out::NULL };
+    pub(super) const NONE: Limits = Limits { counts: Out::NULL, thresholds: Out::NULL, bars: Out::NULL };
 }
 
 /// A scan of all items.
@@ -351,107 +349,6 @@ impl QueryChunk<'_> {
         // chunk. One stream orders it.
         unsafe { self.cuda.launch(kernel, grid, tile.threads, tile.shared, &args) }
     }
-
-    /// Ranks the lists and says which are complete.
-    fn rank(
-        &self,
-        prepared: &Prepared,
-        kept: Shortlists<'_>,
-        limits: Limits,
-        margin: f32,
-        picked: Picked,
-    ) -> Result<()> {
-        let kernel = &self.cuda.kernels.topk(&self.cuda.context)?.topk_rank_list;
-        let room = plan::room(self.k);
-        let args = RankListArgs {
-            ids: self.ids.output(),
-            scores: self.scores.output(),
-            states: prepared.states.output(),
-            thresholds: limits.thresholds,
-            bars: limits.bars,
-            errors: prepared.errors.input(),
-            index: picked.index,
-            lists: kept.lists.input(),
-            counts: limits.counts.read(),
-            queries: prepared.exact.input(),
-            items: self.items.exact(),
-            list_room: kept.room as u32,
-            k: self.k as u32,
-            room: room as u32,
-            margin,
-        };
-        // Without thresholds, no bars either; `room` fits k and the shared memory.
-        // SAFETY: one place a query in each (k in ids and scores, dim in queries), list_room a picked one in lists; the
-        // index names queries of the chunk, lists hold items of the catalogue (scans append no other). One stream orders
-        // it.
-        unsafe { self.cuda.launch(kernel, [picked.rows as u32, 1, 1], RANK_THREADS as u32, rank_shared(room), &args) }
-    }
-
-    /// Ranks lists that are whole as they are.
-    pub(super) fn rank_buckets(&self, prepared: &Prepared, kept: Shortlists<'_>, margin: f32) -> Result<()> {
-        self.rank(prepared, kept, Limits::NONE, margin, Picked { index: In::NULL, rows: self.rows })
-    }
-
-    /// Ranks all items for the queries of `index` (all of the chunk where it is absent).
-    pub(super) fn all(&self, prepared: &Prepared, index: Option<(&Buf<u32>, usize)>) -> Result<()> {
-        let cuda = self.cuda;
-        let kernels = cuda.kernels.topk(&cuda.context)?;
-        let (index, rows) = index.map_or((In::NULL, self.rows), |(index, rows)| (index.input(), rows));
-        let parts = plan::parts(rows, self.items.rows, cuda.info().multiprocessors as usize);
-        let per_part = self.items.rows.div_ceil(parts);
-        let last = cuda.scratch::<u64>(rows)?;
-        // A block keeps so many places; where k is more, the next round goes on behind the last key of this one.
-        for place in (0..self.k).step_by(plan::PLACES) {
-            let k = (self.k - place).min(plan::PLACES);
-            let room = plan::room(k);
-            let keys = cuda.scratch::<u64>(rows * parts * k)?;
-            let args = RankAllArgs {
-                keys: keys.output(),
-                index,
-                after: if place == 0 { In::NULL } else { last.input() },
-                ceilings: prepared.ceilings.input(),
-                skip: self.skips.lists(),
-                queries: prepared.exact.input(),
-                items: self.items.exact(),
-                per_part: per_part as u32,
-                k: k as u32,
-                room: room as u32,
-                unused: Pad::Zero,
-            };
-            // SAFETY: keys hold rows x parts x k values, `after` one a row (written by the merge below of the round
-            // before); the rest as in `rank` and `sweep`. One stream orders it.
-            unsafe {
-                let grid = [rows as u32, parts as u32, 1];
-                cuda.launch(&kernels.topk_rank_all, grid, RANK_THREADS as u32, rank_shared(room), &args)
-            }?;
-            let args = RankMergeArgs {
-                ids: self.ids.output(),
-                scores: self.scores.output(),
-                last: last.output(),
-                index,
-                keys: keys.input(),
-                n: (parts * k) as u32,
-                k: k as u32,
-                places: self.k as u32,
-                place: place as u32,
-                room: room as u32,
-                unused: Pad::Zero,
-            };
-            // SAFETY: n keys a row as above; ids and scores hold `places` a query of the chunk, place + k <= places. One
-            // stream orders it.
-            unsafe {
-                let shared = (room * 8) as u32;
-                cuda.launch(&kernels.topk_rank_merge, [rows as u32, 1, 1], RANK_THREADS as u32, shared, &args)
-            }?;
-        }
-        Ok(())
-    }
-}
-
-/// Shared memory of a ranking block with `room` keys: a tile of 16 columns a thread, the keys, two queued
-/// items a thread, and how many there are.
-fn rank_shared(room: usize) -> u32 {
-    (RANK_THREADS * 16 * 4 + room * 8 + RANK_THREADS * 2 * 4 + 16) as u32
 }
 
 /// The queries in this state.

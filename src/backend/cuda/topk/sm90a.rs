@@ -9,7 +9,7 @@ mod plan;
 
 use super::chunks::Call;
 use super::items::{CudaItems, Prepared};
-use super::plan::Form;
+use super::plan::{Form, Sample, usual_rank};
 use super::search::{FirstScan, LimitBufs, Limits, QueryChunk, Report};
 use super::ScanPlan;
 use crate::Result;
@@ -39,20 +39,11 @@ pub(super) struct ItemPanels {
 /// # Errors
 /// [`Error::DeviceMemory`](crate::Error::DeviceMemory) where the items' panels do not fit.
 pub(super) fn serves(cuda: &Cuda, items: &CudaItems, call: &Call<'_>, scan: &ScanPlan) -> Result<Option<PanelPlan>> {
-    if cuda.context.architecture != Architecture::Sm90a {
+    if cuda.architecture() != Architecture::Sm90a {
         return Ok(None);
     }
-    let size = Size {
-        items: items.rows,
-        dim: items.dim,
-        biased: items.biases.is_some(),
-        queries: call.chunk_rows(),
-        k: call.k,
-        sampled: scan.sample.items,
-        rank: super::plan::usual_rank(&scan.ranks),
-        multiprocessors: cuda.info().multiprocessors as usize,
-        shared: cuda.info().shared_bytes_per_block as usize,
-    };
+    let catalogue = (items.rows, items.dim, items.biases.is_some());
+    let size = size(cuda, catalogue, (call.chunk_rows(), call.k), &scan.sample, usual_rank(&scan.ranks));
     let why = match PanelPlan::new(&size) {
         Ok(plan) if items.panels(cuda, plan.columns)?.bounded => return Ok(Some(plan)),
         Ok(_) => "items that are not finite, or too large for a bound",
@@ -60,6 +51,19 @@ pub(super) fn serves(cuda: &Cuda, items: &CudaItems, call: &Call<'_>, scan: &Sca
     };
     tracing::debug!("top K: scanned by the kernels for sm_80: {why}");
     Ok(None)
+}
+
+/// What is asked of this device: items, their columns and whether they are biased; queries of a chunk and places.
+pub(super) fn size(
+    cuda: &Cuda,
+    (items, dim, biased): (usize, usize, bool),
+    (queries, k): (usize, usize),
+    sample: &Sample,
+    rank: usize,
+) -> Size {
+    let info = cuda.info();
+    let (multiprocessors, shared) = (info.multiprocessors as usize, info.shared_bytes_per_block as usize);
+    Size { items, dim, biased, queries, k, sampled: sample.items, rank, multiprocessors, shared }
 }
 
 impl ItemPanels {

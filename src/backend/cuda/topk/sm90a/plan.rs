@@ -81,7 +81,7 @@ impl Parts {
 
 /// What a call asks of the scan.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Size {
+pub(in crate::backend::cuda::topk) struct Size {
     pub items: usize,
     pub dim: usize,
     pub biased: bool,
@@ -116,7 +116,7 @@ pub(in crate::backend::cuda::topk) struct PanelPlan {
 
 impl PanelPlan {
     /// What the scan serves, and how; or why it does not.
-    pub(super) fn new(size: &Size) -> Result<PanelPlan, &'static str> {
+    pub(in crate::backend::cuda::topk) fn new(size: &Size) -> Result<PanelPlan, &'static str> {
         let &Size { items, dim, queries, k, sampled, rank, multiprocessors, .. } = size;
         let columns = match dim {
             1..=64 => 64,
@@ -143,6 +143,12 @@ impl PanelPlan {
         }
         let scan = Parts::best(blocks(tile), multiprocessors, items.div_ceil(tile.items));
         Ok(PanelPlan { columns, sample_tile, sample, tile, scan, k, queries, part })
+    }
+
+    /// The grid of the scan of all items for so many queries.
+    #[cfg(test)]
+    pub(in crate::backend::cuda::topk) fn grid(&self, queries: usize) -> [usize; 3] {
+        [queries.div_ceil(self.tile.queries), self.scan.parts, 1]
     }
 
     /// Groups of the sample.
