@@ -10,8 +10,8 @@ pub(super) const CHUNK_BYTES: usize = 512 << 20;
 pub(super) const MOST_QUERIES: usize = 1 << 16;
 /// Candidates that a query's list holds at most.
 pub(super) const LIST: usize = 8192;
-/// Queries that are scanned again together: with lists of [`LIST`] places they take no more than a chunk.
-pub(super) const RESCANNED: usize = CHUNK_BYTES / (LIST * 8);
+/// Queries that are scanned again together: with lists of [`LIST`] places they take half of what a chunk may.
+pub(super) const RESCANNED: usize = CHUNK_BYTES / 2 / (LIST * 8);
 /// Places that one ranking fills; more come in further rounds.
 pub(super) const PLACES: usize = 2048;
 /// Threads of a ranking block.
@@ -204,8 +204,8 @@ pub(super) fn list_room(rank: usize, f: f64, items: usize) -> usize {
 /// and results, and what a ranking of all items takes.
 pub(super) fn query_bytes(dim: usize, k: usize) -> usize {
     let rows = dim.next_multiple_of(16) * 4 + 2 * dim.next_multiple_of(64) * 2;
-    // Seven values and places, and the last key of a round.
-    rows + 7 * 4 + 8 + k.saturating_mul(8) + k.min(PLACES) * 8
+    // Nine values and places, and the last key of a round.
+    rows + 9 * 4 + 8 + k.saturating_mul(8) + k.min(PLACES) * 8
 }
 
 /// Where the chunk of queries that begins at `from` ends, `to` at the latest: it has one query at least, and then as
