@@ -1,6 +1,9 @@
 //! The softmax kernels for sm_90a against those for sm_80 and the f64 oracle, on a device that runs both.
 
 use super::super::architecture::Architecture;
+use super::super::loss::shape::{finish_floor_bytes, floor_bytes, floor_flops};
+use super::super::loss::sm90a::shape::{FEW_ROWS_HERE, WarpgroupTiling};
+use super::budget::counted;
 use super::loss::{Case, LossOutputs, near_in_norm};
 use super::*;
 
@@ -61,8 +64,20 @@ fn softmax_for_sm90a_matches_when_columns_are_shared_between_blocks_cuda() {
     compare(&devices, &Case::with(40, 1100, 8, 1, ALL), "users' blocks");
     compare(&devices, &Case::with(1100, 1100, 8, 2, 1), "candidates' blocks");
     compare(&devices, &Case::with(30, 700, 128, 3, ALL), "wide");
-    // More candidates than small blocks are for.
-    compare(&devices, &Case::with(33, 4200, 16, 4, ALL), "blocks of three warpgroups");
+}
+
+#[test]
+fn softmax_for_sm90a_matches_in_large_blocks_cuda() {
+    let Some(devices) = both(Precision::Bf16) else { return };
+    compare(&devices, &Case::with(33, 4200, 16, 4, ALL), "more candidates than small blocks are for");
+    FEW_ROWS_HERE.set(0);
+    for (rows, columns, dim) in [(1, 1, 8), (65, 129, 64), (200, 300, 50), (400, 800, 33)] {
+        compare(&devices, &Case::with(rows, columns, dim, 5, ALL), "large blocks");
+        compare(&devices, &Case::plain(rows, columns, dim, 6), "large blocks");
+    }
+    let mut case = Case::with(200, 300, 64, 7, ALL);
+    case.log_scale = 5.0;
+    compare(&devices, &case, "large blocks, the running maximum");
 }
 
 #[test]
@@ -125,5 +140,27 @@ fn softmax_for_sm90a_gives_the_same_bits_twice_cuda() {
         let case = Case::with(rows, columns, dim, 11, ALL);
         let first = case.run(&new).expect("runs").bits();
         assert!(first == case.run(&new).expect("runs").bits(), "{rows} x {columns}");
+    }
+}
+
+#[test]
+fn softmax_for_sm90a_does_what_it_must_cuda() {
+    let Some([_, cuda]) = both(Precision::Bf16) else { return };
+    // Whole blocks and tiles; a grid that no other test has.
+    for (rows, dim, name) in [(1152, 64, "64_few"), (1152, 128, "128")] {
+        let tiling = WarpgroupTiling::new(dim, rows);
+        let split = tiling.split(rows, rows);
+        Case::plain(rows, rows, dim, 5).run(&cuda).expect("the shapes fit");
+        for direction in ["fwd", "bwd"] {
+            let kernel = format!("loss_{direction}_sm90a_{name}");
+            let Some(product) = counted(&cuda, &kernel, [split.blocks, split.splits, 1]) else { return };
+            let bytes = tiling.tiling_bytes(rows, rows, dim);
+            assert!(floor_bytes(rows, rows, dim, Precision::Bf16) <= bytes, "{tiling:?}");
+            product.moves(bytes, 1.25);
+            product.multiplies(floor_flops(rows, rows, dim, Precision::Bf16));
+            product.has_few_conflicts();
+        }
+        let Some(finish) = counted(&cuda, "loss_finish_sm90a", [rows / 64, 1, 1]) else { return };
+        finish.moves(finish_floor_bytes(rows, dim) + (split.splits * rows * (4 * dim + 8)) as u64, 1.10);
     }
 }

@@ -12,6 +12,19 @@ pub(super) const COLUMNS: usize = 128;
 pub(super) const PAD: usize = 384;
 /// Rows up to which small blocks keep more multiprocessors busy.
 const FEW_ROWS: usize = 4096;
+#[cfg(test)]
+thread_local! {
+    /// [`FEW_ROWS`] of this thread: tests reach large blocks with few rows.
+    pub(crate) static FEW_ROWS_HERE: std::cell::Cell<usize> = const { std::cell::Cell::new(FEW_ROWS) };
+}
+
+fn few_rows() -> usize {
+    #[cfg(test)]
+    return FEW_ROWS_HERE.get();
+    #[cfg(not(test))]
+    FEW_ROWS
+}
+
 /// Multiprocessors that splits are made for. A constant and not the device's number: see `shape`.
 const MULTIPROCESSORS: usize = 132;
 
@@ -32,7 +45,7 @@ impl WarpgroupTiling {
     /// The tiling for `rows` of embeddings `dim` wide, at most [`MAX_DIM`].
     pub(crate) fn new(dim: usize, rows: usize) -> WarpgroupTiling {
         let width = dim.next_multiple_of(PANEL).max(PANEL);
-        let (groups, blocks, stages) = match (width, rows <= FEW_ROWS) {
+        let (groups, blocks, stages) = match (width, rows <= few_rows()) {
             (PANEL, false) => (3, 1, 6),
             (PANEL, true) => (1, 2, 5),
             _ => (2, 1, 5),
