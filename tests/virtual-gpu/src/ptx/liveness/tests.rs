@@ -191,7 +191,8 @@ fn registers_of_a_product_are_its_own_until_it_is_waited_for() {
     wgmma.wait_group.sync.aligned 1;
     mov.b32 %x4, 1; add.u32 %x5, %x4, 1;
     wgmma.wait_group.sync.aligned 0;
-    mov.b32 %x6, 1; add.u32 %x7, %x6, %d0;
+    mov.b32 %x6, 1; mov.b32 %x7, 1; mov.b32 %x8, 1; mov.b32 %x9, 1; mov.b32 %x10, 1; mov.b32 %x11, 1;
+    mad.lo.u32 %x12, %x6, %x7, %x8; mad.lo.u32 %x13, %x9, %x10, %x11; mad.lo.u32 %x14, %x12, %x13, %d0;
     ret;
 }
 ";
@@ -204,5 +205,6 @@ fn registers_of_a_product_are_its_own_until_it_is_waited_for() {
         assert!(!products.contains(&row(name)), "{name}");
     }
     // Behind the last wait A's rows are free again.
-    assert!(products[4..].contains(&row("%x6")));
+    let behind = ["%x6", "%x7", "%x8", "%x9", "%x10", "%x11"].map(row);
+    assert!(behind.iter().any(|row| products[4..].contains(row)));
 }
