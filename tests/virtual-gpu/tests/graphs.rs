@@ -112,3 +112,62 @@ fn the_nodes_of_a_capture_can_be_looked_at() {
         []
     );
 }
+
+#[test]
+fn an_update_changes_what_later_launches_do() {
+    clean_in_all_modes(|gpu| {
+        let (s, x, module) = (gpu.stream(), gpu.alloc(8), gpu.module());
+        let scale = gpu.kernel(module, "scale").unwrap();
+        gpu.upload(x, &[1.0; 8], s);
+        let capture = |k: f32, twice: bool| {
+            gpu.begin(s, GLOBAL);
+            gpu.scale(scale, x, k, 8, s);
+            if twice {
+                gpu.scale(scale, x, k, 8, s);
+            }
+            gpu.end(s).unwrap()
+        };
+        let graphs = [capture(2.0, false), capture(3.0, false), capture(3.0, true)];
+        gpu.begin(s, GLOBAL);
+        gpu.zero(x, 8, s);
+        let other = gpu.end(s).unwrap();
+        let exec = gpu.instantiate(graphs[0], 0).unwrap();
+        gpu.replay(exec, s);
+        // What was launched keeps what it was launched with.
+        assert_eq!(gpu.update(exec, graphs[1]), (0, 0, 0));
+        gpu.replay(exec, s);
+        assert_eq!(gpu.download(x, 8, s), [6.0; 8]);
+        assert_eq!(gpu.update(exec, graphs[2]), (CUDA_ERROR_GRAPH_EXEC_UPDATE_FAILURE, 2, 0));
+        let failed = (CUDA_ERROR_GRAPH_EXEC_UPDATE_FAILURE, 3, gpu.nodes(other)[0]);
+        assert_eq!(gpu.update(exec, other), failed);
+        assert_eq!(gpu.set_scale(exec, gpu.nodes(graphs[0])[0], scale, x, 0.5, 8), 0);
+        gpu.replay(exec, s);
+        assert_eq!(gpu.download(x, 8, s), [3.0; 8]);
+        gpu.destroy_exec(exec);
+        assert_eq!(graphs.map(|graph| gpu.destroy_graph(graph)), [0; 3]);
+        gpu.destroy_graph(other);
+        gpu.unload(module);
+        gpu.free(x);
+        gpu.destroy_stream(s);
+    });
+}
+
+#[test]
+fn a_graph_can_be_put_together_by_hand() {
+    clean_in_all_modes(|gpu| {
+        let (s, x, module, graph) = (gpu.stream(), gpu.alloc(8), gpu.module(), gpu.empty_graph());
+        let scale = gpu.kernel(module, "scale").unwrap();
+        gpu.upload(x, &[1.0; 8], s);
+        let first = gpu.add_scale(graph, &[], scale, x, 2.0, 8).unwrap();
+        let second = gpu.add_scale(graph, &[first], scale, x, 5.0, 8).unwrap();
+        assert_eq!(gpu.nodes(graph), [first, second]);
+        let exec = gpu.instantiate(graph, 0).unwrap();
+        gpu.replay(exec, s);
+        assert_eq!(gpu.download(x, 8, s), [10.0; 8]);
+        gpu.destroy_exec(exec);
+        gpu.destroy_graph(graph);
+        gpu.unload(module);
+        gpu.free(x);
+        gpu.destroy_stream(s);
+    });
+}

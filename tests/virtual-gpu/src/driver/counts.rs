@@ -73,7 +73,9 @@ impl Counts {
             Action::DeviceToDevice { bytes, .. } => {
                 copy(&mut self.copies_on_device, &mut self.bytes_on_device, *bytes);
             }
-            Action::Fill { width, count, .. } => copy(&mut self.memsets, &mut self.bytes_set, u64::from(*width) * count),
+            Action::Fill { width, count, .. } => {
+                copy(&mut self.memsets, &mut self.bytes_set, u64::from(*width) * count)
+            }
             Action::Launch(_) if by_graph => self.graph_kernels += 1,
             Action::Launch(_) => self.kernel_launches += 1,
             Action::Free { .. } | Action::Host { .. } | Action::Mark => {}
@@ -95,7 +97,9 @@ impl Counts {
 
 /// The driver's function in the path of a closure's type: `…::memory::cuMemFree_v2::{{closure}}` is of cuMemFree_v2.
 fn function_of(closure: &'static str) -> Option<&'static str> {
-    let name = closure.split("::").find(|part| part.starts_with("cu") && part.as_bytes().get(2).is_some_and(u8::is_ascii_uppercase))?;
+    let name = closure
+        .split("::")
+        .find(|part| part.starts_with("cu") && part.as_bytes().get(2).is_some_and(u8::is_ascii_uppercase))?;
     Some(name.split(['<', '{']).next().unwrap_or(name))
 }
 

@@ -46,7 +46,13 @@ impl Gpu {
         // SAFETY: pointers are to locals of the right types, alive during the call.
         let code = unsafe {
             capture::cuStreamGetCaptureInfo_v3(
-                stream, &mut status, &mut number, &mut graph, &mut nodes, &mut edges, &mut count,
+                stream,
+                &mut status,
+                &mut number,
+                &mut graph,
+                &mut nodes,
+                &mut edges,
+                &mut count,
             )
         };
         assert_eq!((code, status, number > 0), (0, 1, true));
@@ -127,7 +133,15 @@ impl Gpu {
     }
 
     /// Adds a `scale` node to a graph.
-    pub fn add_scale(&self, graph: usize, after: &[usize], kernel: usize, x: u64, k: f32, n: u32) -> Result<usize, CUresult> {
+    pub fn add_scale(
+        &self,
+        graph: usize,
+        after: &[usize],
+        kernel: usize,
+        x: u64,
+        k: f32,
+        n: u32,
+    ) -> Result<usize, CUresult> {
         let mut node = 0;
         let code = with_scale(kernel, x, k, n, |params| {
             // SAFETY: the parameters and what they point to live during the call.

@@ -54,7 +54,9 @@ pub unsafe extern "C" fn cuEventCreate(event: *mut usize, flags: c_uint) -> CUre
     call(|driver| {
         let context = driver.current()?;
         let handle = driver.new_handle(Kind::Event);
-        driver.events.insert(handle, Event { context, timing: flags & DISABLE_TIMING == 0, recorded: None, captured: None });
+        driver
+            .events
+            .insert(handle, Event { context, timing: flags & DISABLE_TIMING == 0, recorded: None, captured: None });
         // SAFETY: the caller's pointer, as the module says.
         unsafe { put(event, handle) }
     })

@@ -180,7 +180,8 @@ impl Driver {
 
     /// Refuses to wait for a stream that is captured.
     pub fn refuse_wait(&mut self, call: &str, slot: usize) -> Outcome {
-        let text = format!("{call}: {} is being captured: nothing runs that could be waited for", self.streams[slot].name);
+        let text =
+            format!("{call}: {} is being captured: nothing runs that could be waited for", self.streams[slot].name);
         self.refuse_captured(slot, "illegal call in a capture", &text, CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED)
     }
 
@@ -207,14 +208,19 @@ impl Driver {
             let anybodys = mode == Mode::Global && c.mode == Mode::Global;
             c.broken_by.is_none() && mode != Mode::Relaxed && (own || anybodys)
         };
-        let text = format!("{call}: not while a stream is captured, unless the capture's or the thread's mode allows it");
+        let text =
+            format!("{call}: not while a stream is captured, unless the capture's or the thread's mode allows it");
         self.refuse_if(&text, CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED, hit)
     }
 
     /// Refuses the default stream while one that keeps step with it is captured.
     pub fn refuse_default_stream(&mut self, call: &str, context: usize) -> Outcome {
-        let blocking: Vec<u64> = self.streams.iter().filter(|s| s.blocking && s.context == context)
-            .filter_map(|s| s.captured.as_ref().map(|p| p.capture)).collect();
+        let blocking: Vec<u64> = self
+            .streams
+            .iter()
+            .filter(|s| s.blocking && s.context == context)
+            .filter_map(|s| s.captured.as_ref().map(|p| p.capture))
+            .collect();
         let text = format!("{call}: the default stream keeps step with a stream that is being captured");
         let hit: Vec<u64> = blocking.into_iter().filter(|c| self.captures[c].broken_by.is_none()).collect();
         self.refuse_for(&hit, &text, CUDA_ERROR_STREAM_CAPTURE_IMPLICIT)
@@ -255,7 +261,8 @@ impl Driver {
             (Some(_), None) => {
                 self.check_capture(slot)?;
                 if recorded {
-                    let text = format!("cuStreamWaitEvent: {name} is captured, the event was recorded outside of the capture");
+                    let text =
+                        format!("cuStreamWaitEvent: {name} is captured, the event was recorded outside of the capture");
                     self.refuse_captured(slot, "capture misuse", &text, CUDA_ERROR_STREAM_CAPTURE_ISOLATION)?;
                 }
                 Ok(true)

@@ -70,7 +70,9 @@ impl Driver {
         launch.params.chunks_exact(8).enumerate().find_map(|(at, value)| {
             let address = u64::from_le_bytes(value.try_into().expect("chunks of 8"));
             match self.device.look_up(address, 1) {
-                Lookup::Freed(words, _) => Some(format!("byte {} of its arguments, {address:#x}, is in {words}", 8 * at)),
+                Lookup::Freed(words, _) => {
+                    Some(format!("byte {} of its arguments, {address:#x}, is in {words}", 8 * at))
+                }
                 _ => None,
             }
         })
