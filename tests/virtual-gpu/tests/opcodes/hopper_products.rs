@@ -69,7 +69,7 @@ fn place(case: Case, image: &mut [u8], tile: usize, i: usize, k: usize, trans: b
         true => (k, i % 64 * 2, i / 64),
     };
     let (chunk, rest) = (byte / 16, byte % 16);
-    let at = tile + block * LEADING + line / 8 * 1024 + line % 8 * 128 + (chunk ^ line % 8) * 16 + rest;
+    let at = tile + block * LEADING + line / 8 * 1024 + line % 8 * 128 + (chunk ^ (line % 8)) * 16 + rest;
     image[at..at + width].copy_from_slice(&case.bits(value).to_le_bytes()[..width]);
 }
 
