@@ -7,9 +7,11 @@
 #![allow(unsafe_code)]
 
 pub(crate) mod arguments;
+mod arena;
 mod buffer;
 mod compile;
 mod context;
+mod described;
 mod embedding;
 mod kernels;
 pub(crate) mod launch;
@@ -25,6 +27,7 @@ mod params;
 mod parity;
 mod queue;
 mod readback;
+mod replay;
 mod scan;
 mod source;
 mod status;

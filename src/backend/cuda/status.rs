@@ -8,7 +8,7 @@ use crate::{Error, Result};
 /// A word without a report.
 const NOTHING: u64 = u64::MAX;
 /// What each word is about: the operation's name.
-const OPS: [&str; 3] = ["embedding_bag_fwd", "embedding_bag_bwd_step", "softmax_loss"];
+const OPS: [&str; 3] = ["embedding_pools", "embedding_step", "softmax_loss"];
 
 /// Words that kernels lower with `atomicMin` to `position << 32 | id`: the first offender wins, whatever the order.
 /// Positions of ids are below 2^31; from there on they number bags or a plan's rows.
