@@ -6,17 +6,12 @@
 #define THREADS 256
 
 extern "C" __global__ void __launch_bounds__(THREADS, 5) embedding_pools(const __grid_constant__ PoolsArgs args) {
-    const PoolTarget& to = args.targets[target_of(args)];
-    if (to.vector == 4) {
-        make_rows<4>(args, to);
-    } else {
-        make_rows<1>(args, to);
-    }
+    pools(args);
 }
 
 template <int N, int KIND>
 __device__ __forceinline__ void step_chunks(const StepArgs& args) {
-    Work work;
+    __shared__ __align__(16) Work work;
     if (!find_work(args, work)) return;
     switch (work.to.stored) {
     case STORED_BF16: return step_chunk<Bf16, N, KIND>(args, work);
@@ -49,13 +44,13 @@ __device__ __forceinline__ void straddling_of(const StepArgs& args, const Work& 
 
 extern "C" __global__ void __launch_bounds__(THREADS, 3)
     embedding_straddling(const __grid_constant__ StepArgs args) {
-    Work work;
+    __shared__ __align__(16) Work work;
     if (find_work(args, work)) straddling_of<4>(args, work);
 }
 
 extern "C" __global__ void __launch_bounds__(1024, 1)
     embedding_straddling_any(const __grid_constant__ StepArgs args) {
-    Work work;
+    __shared__ __align__(16) Work work;
     if (!find_work(args, work)) return;
     if (work.to.vector == 4) {
         straddling_of<4>(args, work);

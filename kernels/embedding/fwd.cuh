@@ -2,6 +2,7 @@
 // from 4 to 32) makes its rows, a lane N neighbouring values at a time.
 #pragma once
 #include "core/rows.cuh"
+#include "core/shared_words.cuh"
 #include "core/status.cuh"
 #include "embedding/arguments.cuh"
 
@@ -180,15 +181,14 @@ __device__ __forceinline__ void add_pools(const PoolTarget& to, const PoolBag* b
 }
 
 template <int N>
-__device__ __forceinline__ void make_rows(const PoolsArgs& args, const PoolTarget& to) {
+__device__ __forceinline__ void make_rows(const PoolTarget& to, const PoolBag* bags, u64* status) {
     const u32 block = blockIdx.x - to.first_block;
     const u32 first = ((block * blockDim.x + threadIdx.x) >> to.log_lanes) * to.group_rows;
     if (first >= to.rows) return;
-    const PoolBag* bags = args.bags + to.first_bag;
     if (to.bags == 1 && is_plain(bags[0])) {
-        gather_rows<N>(to, bags[0], args.status, first);
+        gather_rows<N>(to, bags[0], status, first);
     } else {
-        add_pools<N>(to, bags, args.status, first);
+        add_pools<N>(to, bags, status, first);
     }
 }
 
@@ -204,4 +204,23 @@ __device__ __forceinline__ u32 target_of(const PoolsArgs& args) {
         }
     }
     return low;
+}
+
+// A block reads what describes its target once, but for bags beyond SHARED_BAGS.
+#define SHARED_BAGS 24
+__device__ __forceinline__ void pools(const PoolsArgs& args) {
+    __shared__ __align__(16) PoolTarget to;
+    __shared__ __align__(16) PoolBag shared[SHARED_BAGS];
+    if (threadIdx.x < WARP) {
+        copy_words(&to, args.targets + target_of(args));
+        __syncwarp();
+        copy_words(shared, args.bags + to.first_bag, to.bags < SHARED_BAGS ? to.bags : SHARED_BAGS);
+    }
+    __syncthreads();
+    const PoolBag* bags = to.bags <= SHARED_BAGS ? shared : args.bags + to.first_bag;
+    if (to.vector == 4) {
+        make_rows<4>(to, bags, args.status);
+    } else {
+        make_rows<1>(to, bags, args.status);
+    }
 }

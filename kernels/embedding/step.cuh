@@ -13,59 +13,82 @@
 
 #define CHUNK 32
 
-// What a group works on: a table, its part of the plan, and one of its chunks.
+// Gradient matrices whose descriptions a block keeps.
+#define SHARED_GRADIENTS 8
+
+// What a block works on: a table and its part of the plan.
 struct Work {
     StepTable to;
+    PlanPart part;
+    GradientRows shared[SHARED_GRADIENTS];
+    Rule rule;
+    u64 run_key;
     const GradientRows* gradients;
     const u32 *unique, *starts, *positions;
     const float* scales;
-    u32 uniques, lookups;
-    // The chunk in its part, and in the whole plan.
-    u32 chunk, place;
+    // Of the table's blocks.
+    u32 block;
+    bool any;
 };
 
-// What this thread's group works on; false where it has nothing to do. Blocks are given to the tables of this launch in their
-// order, each as many as its lookups take: they are found from the batch's own counts, so that a launch is right for every
-// batch that it has enough blocks for.
+// Finds what this block works on. Blocks are given to the tables of the launch in their order, each as many as its lookups
+// take: they are found from the batch's own counts, so that a launch is right for every batch that it has enough blocks
+// for. One warp looks, the others wait. False: nothing is left for this block.
 __device__ __forceinline__ bool find_work(const StepArgs& args, Work& work) {
-    const u32 lane = threadIdx.x % WARP;
-    const u32 log_threads = 31 - __clz(blockDim.x);
-    u32 before = 0;
-    for (u32 base = 0; base < args.count; base += WARP) {
-        u32 blocks = 0;
-        if (base + lane < args.count) {
-            const StepTable& table = args.tables[base + lane];
-            const u32 chunks = (args.parts[base + lane].lookups + CHUNK - 1) / CHUNK, log_groups = log_threads - table.log_lanes;
-            if (args.vector == 0 || table.vector == args.vector) blocks = (chunks + (1u << log_groups) - 1) >> log_groups;
+    if (threadIdx.x < WARP) {
+        const u32 lane = threadIdx.x, log_threads = 31 - __clz(blockDim.x);
+        u32 before = 0, found = 0, table = 0, block = 0;
+        for (u32 base = 0; base < args.count && !found; base += WARP) {
+            u32 blocks = 0;
+            if (base + lane < args.count) {
+                const StepTable& one = args.tables[base + lane];
+                const u32 chunks = (args.parts[base + lane].lookups + CHUNK - 1) / CHUNK;
+                const u32 log_groups = log_threads - one.log_lanes;
+                if (args.vector == 0 || one.vector == args.vector) blocks = (chunks + (1u << log_groups) - 1) >> log_groups;
+            }
+            u32 end = blocks;
+            for (u32 step = 1; step < WARP; step *= 2) {
+                const u32 other = __shfl_up_sync(FULL, end, step);
+                if (lane >= step) end += other;
+            }
+            found = __ballot_sync(FULL, before + end > blockIdx.x);
+            const u32 first = found ? __ffs(found) - 1 : WARP - 1;
+            table = base + first;
+            block = blockIdx.x - before - __shfl_sync(FULL, end - blocks, first);
+            before += __shfl_sync(FULL, end, first);
         }
-        u32 end = blocks;
-        for (u32 step = 1; step < WARP; step *= 2) {
-            const u32 other = __shfl_up_sync(FULL, end, step);
-            if (lane >= step) end += other;
-        }
-        const u32 found = __ballot_sync(FULL, before + end > blockIdx.x);
         if (found) {
-            const u32 at = __ffs(found) - 1;
-            const u32 block = blockIdx.x - before - __shfl_sync(FULL, end - blocks, at);
-            const PlanPart part = args.parts[base + at];
-            work.to = args.tables[base + at];
-            work.gradients = args.gradients + work.to.first_gradient;
-            work.unique = args.unique + part.unique, work.starts = args.starts + part.unique + base + at;
-            work.positions = args.positions + part.position;
-            work.scales = part.scales == NOTHING ? nullptr : args.scales + part.scales;
-            work.uniques = part.uniques, work.lookups = part.lookups;
-            work.chunk = (block * blockDim.x + threadIdx.x) >> work.to.log_lanes;
-            work.place = part.position / CHUNK + work.chunk;
-            return work.chunk * CHUNK < part.lookups;
+            copy_words(&work.to, args.tables + table);
+            copy_words(&work.part, args.parts + table);
+            copy_words(&work.rule, &args.rules->decayed);
+            copy_words(&work.run_key, &args.rules->run_key);
+            __syncwarp();
+            const GradientRows* gradients = args.gradients + work.to.first_gradient;
+            const bool few = work.to.gradients <= SHARED_GRADIENTS;
+            if (few) copy_words(work.shared, gradients, work.to.gradients);
+            if (lane == 0) {
+                if (args.grad_scale) work.rule.grad_scale = *args.grad_scale;
+                work.gradients = few ? work.shared : gradients;
+                work.unique = args.unique + work.part.unique, work.starts = args.starts + work.part.unique + table;
+                work.positions = args.positions + work.part.position;
+                work.scales = work.part.scales == NOTHING ? nullptr : args.scales + work.part.scales;
+                work.block = block;
+            }
         }
-        before += __shfl_sync(FULL, end, WARP - 1);
+        if (lane == 0) work.any = found != 0;
     }
-    return false;
+    __syncthreads();
+    return work.any;
+}
+
+// The chunk of this thread's group, in its table's part.
+__device__ __forceinline__ u32 chunk_of(const Work& work) {
+    return (work.block * blockDim.x + threadIdx.x) >> work.to.log_lanes;
 }
 
 __device__ __forceinline__ const float* gradient_row(const Work& work, u32 position) {
     const GradientRows* from = work.gradients;
-    for (u32 i = 1; i < work.to.gradients && position >= __ldg(&from[1].first); ++i) ++from;
+    for (u32 i = 1; i < work.to.gradients && position >= from[1].first; ++i) ++from;
     return from->data + u64(position - from->first) * from->stride;
 }
 
@@ -231,15 +254,18 @@ __device__ __forceinline__ void step_chunk(const StepArgs& args, const Work& wor
     // Positions in flight: 48 to 64 bytes a lane, so that 16 warps already keep a multiprocessor busy.
     constexpr int FLIGHT = KIND == SGD || KIND == ROWWISE ? 2 : 1;
     const StepTable& to = work.to;
-    const Rule rule = rule_of(args.rules->decayed, args.grad_scale);
-    const u64 run_key = args.rules->run_key;
+    const Rule rule = work.rule;
+    const u64 run_key = work.run_key;
     const int kind = KIND >= 0 ? KIND : int(rule.kind);
     const u32 *unique = work.unique, *starts = work.starts, *positions = work.positions;
     const float* scales = work.scales;
     float* partials = args.partials;
     u64* status = args.status;
-    const u32 uniques = work.uniques, lookups = work.lookups, log_lanes = to.log_lanes;
-    const u32 p0 = work.chunk * CHUNK;
+    const u32 uniques = work.part.uniques, lookups = work.part.lookups, log_lanes = to.log_lanes;
+    const u32 chunk = chunk_of(work), p0 = chunk * CHUNK;
+    if (p0 >= lookups) return;
+    // Where the chunk stands in the whole plan.
+    const u32 place = work.part.position / CHUNK + chunk;
     const Group group(log_lanes);
     const u32 column = (threadIdx.x & ((1u << log_lanes) - 1)) * N;
     const bool here = column < to.dim;
@@ -253,7 +279,7 @@ __device__ __forceinline__ void step_chunk(const StepArgs& args, const Work& wor
         if (p0 + count == lookups && (tail || starts[uniques] != lookups || starts[0] != 0)) {
             report(status, 0x80000000u + u64(uniques), starts[uniques]);
         }
-        args.straddling[work.place] = tail && (ends != 0 || !head) ? run + __popc(ends) : NOTHING;
+        args.straddling[place] = tail && (ends != 0 || !head) ? run + __popc(ends) : NOTHING;
     }
     float sum[N];
 #pragma unroll
@@ -311,7 +337,7 @@ __device__ __forceinline__ void step_chunk(const StepArgs& args, const Work& wor
                     Packed<F32, N> out;
 #pragma unroll
                     for (int i = 0; i < N; ++i) out.x[i] = __float_as_uint(sum[i]);
-                    out.store(partials + (2 * u64(work.place) + (first_run ? 0 : 1)) * args.width + column);
+                    out.store(partials + (2 * u64(place) + (first_run ? 0 : 1)) * args.width + column);
                 }
 #pragma unroll
                 for (int i = 0; i < N; ++i) sum[i] = 0.0f;
@@ -325,13 +351,15 @@ template <typename T, int N>
 __device__ __forceinline__ void step_straddling(const StepArgs& args, const Work& work) {
     constexpr int FLIGHT = 4;
     const StepTable& to = work.to;
-    const Rule rule = rule_of(args.rules->decayed, args.grad_scale);
+    const Rule rule = work.rule;
     const int kind = rule.kind;
     const u32* starts = work.starts;
-    const float* partials = args.partials + 2 * u64(work.place - work.chunk) * args.width;
-    const u32 lookups = work.lookups, log_lanes = to.log_lanes, chunk = work.chunk;
-    const u32 run = args.straddling[work.place];
-    if (run == NOTHING) return;
+    const u32 lookups = work.part.lookups, log_lanes = to.log_lanes, chunk = chunk_of(work);
+    if (chunk * CHUNK >= lookups) return;
+    const u32 first = work.part.position / CHUNK, run = args.straddling[first + chunk];
+    // Runs that are none were reported by step_chunk.
+    if (run >= work.part.uniques) return;
+    const float* partials = args.partials + 2 * u64(first) * args.width;
     const u32 row = work.unique[run], end = starts[run + 1] < lookups ? starts[run + 1] : lookups;
     // Reported by step_chunk.
     if (row >= to.rows || end <= chunk * CHUNK) return;
@@ -368,5 +396,5 @@ __device__ __forceinline__ void step_straddling(const StepArgs& args, const Work
         // All have read it before the first lane writes it.
         __syncwarp(group.mask);
     }
-    step_row(x, to, rule, kind, sum, state, row, column, here, group, args.rules->run_key);
+    step_row(x, to, rule, kind, sum, state, row, column, here, group, work.run_key);
 }

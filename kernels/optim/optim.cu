@@ -1,5 +1,6 @@
 // Steps of dense parameters, and the scale that clips gradients.
 #include "core/reduce.cuh"
+#include "core/shared_words.cuh"
 #include "optim/rule.cuh"
 
 #define THREADS 256
@@ -9,8 +10,9 @@
 // alignment.
 template <int KIND>
 __device__ __forceinline__ void dense_steps(const DenseStepsArgs& args) {
-    u32 at = 0, high = args.count;
-    while (high - at > 1) {
+    // One warp looks for it, and reads what describes it.
+    u32 at = 0, high = threadIdx.x < WARP ? args.count : 0;
+    while (high > at + 1) {
         const u32 middle = at + (high - at) / 2;
         if (__ldg(&args.params[middle].first_block) <= blockIdx.x) {
             at = middle;
@@ -18,8 +20,16 @@ __device__ __forceinline__ void dense_steps(const DenseStepsArgs& args) {
             high = middle;
         }
     }
-    const DenseParam param = args.params[at];
-    const Rule rule = rule_of(param.decays ? args.rules->decayed : args.rules->plain, args.grad_scale);
+    __shared__ __align__(16) DenseParam param;
+    __shared__ Rule rule;
+    if (threadIdx.x < WARP) {
+        copy_words(&param, args.params + at);
+        __syncwarp();
+        copy_words(&rule, param.decays ? &args.rules->decayed : &args.rules->plain);
+        __syncwarp();
+        if (threadIdx.x == 0 && args.grad_scale) rule.grad_scale = *args.grad_scale;
+    }
+    __syncthreads();
     const u64 i = u64(blockIdx.x - param.first_block) * THREADS + threadIdx.x;
     if (i * 4 + 4 <= param.len) {
         const float4 g = reinterpret_cast<const float4*>(param.dw)[i];

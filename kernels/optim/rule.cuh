@@ -4,13 +4,6 @@
 #pragma once
 #include "optim/arguments.cuh"
 
-// A rule with the scale of gradients that was found on the device, where one was.
-__device__ __forceinline__ Rule rule_of(const Rule& staged, const float* grad_scale) {
-    Rule rule = staged;
-    if (grad_scale) rule.grad_scale = *grad_scale;
-    return rule;
-}
-
 enum Kind { SGD = 0, ADAGRAD = 1, ADAM = 2, ROWWISE = 3 };
 
 __device__ __forceinline__ float divide_or_zero(float a, float b) { return b == 0.0f ? 0.0f : __fdiv_rn(a, b); }

@@ -54,6 +54,7 @@ const HEADERS: &[(&str, &str)] = headers![
     "core/rounding.cuh",
     "core/rows.cuh",
     "core/shared.cuh",
+    "core/shared_words.cuh",
     "core/split.cuh",
     "core/status.cuh",
     "core/tile.cuh",
