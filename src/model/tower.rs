@@ -41,10 +41,12 @@ struct DeviceBag<B: Backend> {
     room: usize,
 }
 
-/// Room for a list whose length changes from batch to batch: grows ahead of what is needed, so that it soon stays.
+/// Room for a list whose length changes from batch to batch: it grows ahead of what is needed, so that it soon stays. Short
+/// lists vary more than long ones, and cost less.
 pub(crate) fn room_for(room: &mut usize, len: usize) -> usize {
+    const SHORT: usize = 1 << 13;
     if len > *room {
-        *room = (len + len / 8).next_multiple_of(256);
+        *room = if len <= SHORT { (len + len / 2).next_power_of_two() } else { (len + len / 8).next_multiple_of(1024) };
     }
     *room
 }

@@ -25,7 +25,7 @@ pub(super) struct Replays {
     seen: HashSet<u128>,
     now: Now,
     /// Whether steps are captured: until the driver refuses it, or where `TERCEL_GRAPHS=off` asks not to.
-    captures: bool,
+    pub(super) captures: bool,
     /// [`Context::freed`] as it was when the recordings were made.
     freed: u64,
     words: Vec<u64>,

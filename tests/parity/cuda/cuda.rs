@@ -12,12 +12,14 @@ mod loss_budget;
 mod memory;
 mod norm;
 mod optim;
+mod step;
 mod topk;
 mod topk_biases;
 mod weights;
 
 use super::Cuda;
 use crate::backend::cpu::Cpu;
+use crate::backend::cpu::parity::embedding::{offsets, random_bags};
 use crate::backend::cpu::parity::{Random, bits, framed, naive, unframed, wide};
 use crate::backend::cpu::simd::Isa;
 use crate::config::Precision;
