@@ -6,6 +6,7 @@
 #![cfg(feature = "cuda")]
 #![allow(unsafe_code)]
 
+pub(crate) mod architecture;
 pub(crate) mod arguments;
 mod arena;
 mod buffer;

@@ -8,6 +8,7 @@ use cudarc::driver::{
     CudaContext, CudaEvent, CudaSlice, CudaStream, DevicePtr, DriverError, PinnedHostSlice, result, sys,
 };
 
+use super::architecture::Architecture;
 use crate::device::CudaInfo;
 use crate::{Error, Result};
 
@@ -65,13 +66,15 @@ pub(crate) struct Context {
     pub(super) info: CudaInfo,
     /// How often memory was given back: what knows addresses asks whether they still hold.
     freed: Arc<AtomicU64>,
+    /// Of the kernels that it gets.
+    pub(super) architecture: Architecture,
 }
 
 impl Context {
     /// Opens device `ordinal`.
     ///
     /// # Errors
-    /// [`Error::CudaUnavailable`] where [`probe`] says so; [`Error::Cuda`].
+    /// [`Error::CudaUnavailable`] where [`probe`] says so, and as [`Architecture::of`]; [`Error::Cuda`].
     pub(super) fn open(ordinal: usize) -> Result<Context> {
         probe(ordinal).map_err(|reason| Error::CudaUnavailable { reason })?;
         let op = |op: &'static str| move |e: DriverError| cuda_error(op, e);
@@ -81,8 +84,10 @@ impl Context {
         let compute = cuda.new_stream().map_err(op("make a stream"))?;
         let copy = cuda.new_stream().map_err(op("make a stream"))?;
         keep_freed_memory(&cuda).map_err(op("set up the memory pool"))?;
-        let info = info(&cuda).map_err(op("read the device's attributes"))?;
-        Ok(Context { cuda, compute, copy, info, freed: Arc::default() })
+        let mut info = info(&cuda).map_err(op("read the device's attributes"))?;
+        let architecture = Architecture::of(&info)?;
+        info.kernels_for = architecture.name();
+        Ok(Context { cuda, compute, copy, info, architecture, freed: Arc::default() })
     }
 
     /// Makes the device this thread's.
@@ -202,6 +207,7 @@ fn info(cuda: &Arc<CudaContext>) -> Result<CudaInfo, DriverError> {
         memory_free_bytes: free as u64,
         driver_version: driver_version()?,
         kernels_from: "embedded",
+        kernels_for: Architecture::Sm80.name(),
     })
 }
 

@@ -1,10 +1,12 @@
-//! All kernels, by name: each `kernels/<stem>/<stem>.cu` becomes one module on the device, loaded at its first use.
+//! All kernels, by name: each `kernels/<stem>/<stem>.cu` becomes one module on the device, loaded at its first use. So does
+//! `kernels/<folder>/sm90a.cu`, which `architecture` decides about.
 
 use std::marker::PhantomData;
 use std::sync::OnceLock;
 
 use cudarc::driver::CudaFunction;
 
+use super::architecture::Architecture;
 use super::compile::{self, CompiledModule, KernelSource};
 use super::context::Context;
 use super::embedding::arguments::{PoolsArgs, StepArgs};
@@ -12,9 +14,11 @@ use super::linear::arguments::{MaskArgs, ProductArgs, SumArgs};
 use super::loss::arguments::{
     LossAddArgs, LossBackwardArgs, LossFinishArgs, LossForwardArgs, LossPrepareArgs, LossStatsArgs, TopKWeightsArgs,
 };
+use super::loss::sm90a::arguments::{HopperBackwardArgs, HopperForwardArgs, PanelsArgs, PrepareHopperArgs};
 use super::norm::arguments::{NormBackwardArgs, NormForwardArgs};
 use super::optim::arguments::{ClipArgs, DenseStepsArgs, SquaredNormsArgs};
 use super::params::param_size;
+use super::source;
 use super::tiles::arguments::SplitArgs;
 use super::topk::arguments::{
     PackBf16Args, PackBiasesArgs, PackInt8Args, PrepareArgs, RankAllArgs, RankListArgs, RankMergeArgs, SampleArgs,
@@ -38,9 +42,20 @@ impl<A> Kernel<A> {
     }
 }
 
-/// A stem's source, its committed PTX, and its kernels by what they take.
+/// A stem's source below `kernels/`: of a folder of its name, or the one in `folder` for compute capability 9.0.
+macro_rules! source_path {
+    ($stem:ident) => {
+        concat!(stringify!($stem), "/", stringify!($stem), ".cu")
+    };
+    ($stem:ident $folder:ident) => {
+        concat!(stringify!($folder), "/sm90a.cu")
+    };
+}
+
+/// A stem's source, its committed PTX, and its kernels by what they take. `loss_sm90a for sm_90a of loss`: the stem is
+/// `kernels/loss/sm90a.cu`, and loaded only where the device's kernels are sm_90a's.
 macro_rules! kernels {
-    ($($(#[$doc:meta])* $module:ident in $stem:ident {
+    ($($(#[$doc:meta])* $module:ident in $stem:ident $(for sm_90a of $folder:ident)? {
         $($args:ty: [$($kernel:ident),* $(,)?],)*
     })*) => {
         $($(#[$doc])*
@@ -61,9 +76,7 @@ macro_rules! kernels {
                 }
                 let source = KernelSource {
                     stem: stringify!($stem),
-                    cuda: include_str!(concat!(
-                        "../../../kernels/", stringify!($stem), "/", stringify!($stem), ".cu"
-                    )),
+                    cuda: include_str!(concat!("../../../kernels/", source_path!($stem $($folder)?))),
                     ptx: include_bytes!(concat!("../../../kernels/ptx/", stringify!($stem), ".ptx.zst")),
                 };
                 let loaded = compile::load(context, &source)?;
@@ -73,9 +86,11 @@ macro_rules! kernels {
                 Ok(self.$stem.get_or_init(|| module))
             })*
 
-            /// Loads every module: what `tercel doctor` tries.
+            /// Loads every module that the device's kernels are of: what `tercel doctor` tries.
             pub(crate) fn load_all(&self, context: &Context) -> Result<()> {
-                $(self.$stem(context)?;)*
+                $(if source::only_for(stringify!($stem)).is_none() || context.architecture == Architecture::Sm90a {
+                    self.$stem(context)?;
+                })*
                 Ok(())
             }
         }
@@ -153,5 +168,13 @@ kernels! {
             loss_bwd_bf16_32, loss_bwd_bf16_64, loss_bwd_bf16_128, loss_bwd_bf16_wide,
             loss_bwd_fp32_32, loss_bwd_fp32_64, loss_bwd_fp32_128, loss_bwd_fp32_wide,
         ],
+    }
+    /// The in-batch softmax, by warpgroups.
+    LossSm90a in loss_sm90a for sm_90a of loss {
+        PanelsArgs: [loss_panels_sm90a],
+        PrepareHopperArgs: [loss_prepare_sm90a],
+        LossFinishArgs: [loss_finish_sm90a],
+        HopperForwardArgs: [loss_fwd_sm90a_64, loss_fwd_sm90a_64_few, loss_fwd_sm90a_128],
+        HopperBackwardArgs: [loss_bwd_sm90a_64, loss_bwd_sm90a_64_few, loss_bwd_sm90a_128],
     }
 }

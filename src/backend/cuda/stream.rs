@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use cudarc::driver::result;
 
 use super::arena::Arena;
+use super::architecture::Architecture;
 use super::buffer::Buf;
 use super::compile::{self, PtxFrom};
 use super::context::Context;
@@ -57,6 +58,20 @@ impl Cuda {
             status,
             precision,
         })
+    }
+
+    /// As [`new`](Cuda::new), with these kernels whatever the host asks for.
+    #[cfg(test)]
+    pub(crate) fn with_kernels(ordinal: usize, precision: Precision, kernels: Architecture) -> Result<Cuda> {
+        let mut cuda = Cuda::new(ordinal, precision)?;
+        kernels.runs_on(ordinal, cuda.info().compute_capability, cuda.info().driver_version)?;
+        cuda.context.architecture = kernels;
+        Ok(cuda)
+    }
+
+    /// The architecture of its kernels.
+    pub(crate) fn architecture(&self) -> Architecture {
+        self.context.architecture
     }
 
     /// What the device says of itself.
