@@ -16,6 +16,7 @@ mod optim;
 mod step;
 mod topk;
 mod topk_biases;
+mod topk_sm90a;
 mod weights;
 
 use super::Cuda;
