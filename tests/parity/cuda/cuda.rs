@@ -5,6 +5,7 @@
 mod budget;
 mod budget_embedding;
 mod embedding;
+mod embedding_batch;
 mod embedding_step;
 mod linear;
 mod loss;

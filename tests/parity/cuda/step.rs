@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use super::*;
-use crate::backend::{Backend, Memory, OptimizerStep, Queue, TableData};
+use crate::backend::{Backend, OptimizerStep, Queue, TableData};
 use crate::config::{Config, Dtype, OptimizerKind, Resolved};
 use crate::data::batch::{Cursor, Prepare, Rows};
 use crate::data::dataset::{EntityInfo, Feature, FeatureKind, FileInfo};
