@@ -257,6 +257,7 @@ mod tests {
             optim::arguments::header(),
             tiles::arguments::header(),
             topk::arguments::header(),
+            topk::sm90a::arguments::header(),
         ];
         for (name, text) in headers {
             let path = kernels.join(name);

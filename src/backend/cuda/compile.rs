@@ -91,11 +91,17 @@ const HEADERS: &[(&str, &str)] = headers![
     "optim/rule.cuh",
     "tiles/arguments.cuh",
     "topk/arguments.cuh",
+    "topk/exact.cuh",
     "topk/keys.cuh",
     "topk/narrow.cuh",
     "topk/prepare.cuh",
     "topk/rank.cuh",
     "topk/scan.cuh",
+    "topk/sm90a/arguments.cuh",
+    "topk/sm90a/lists.cuh",
+    "topk/sm90a/panels.cuh",
+    "topk/sm90a/rank.cuh",
+    "topk/sm90a/scan.cuh",
     "topk/wide.cuh",
 ];
 

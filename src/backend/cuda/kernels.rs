@@ -24,6 +24,7 @@ use super::topk::arguments::{
     PackBf16Args, PackBiasesArgs, PackInt8Args, PrepareArgs, RankAllArgs, RankListArgs, RankMergeArgs, SampleArgs,
     ScanArgs, ThresholdArgs,
 };
+use super::topk::sm90a::arguments::{PanelArgs, PanelRankArgs, PanelSampleArgs, PanelScanArgs};
 use crate::Result;
 
 /// A loaded kernel, which takes `A`.
@@ -161,6 +162,17 @@ kernels! {
         RankListArgs: [topk_rank_list],
         RankAllArgs: [topk_rank_all],
         RankMergeArgs: [topk_rank_merge],
+    }
+    /// The best items of each query, by warpgroups.
+    TopkSm90a in topk_sm90a for sm_90a of topk {
+        PanelArgs: [topk_panels],
+        PanelSampleArgs: [
+            topk_panel_sample_64, topk_panel_sample_64_biased, topk_panel_sample_128, topk_panel_sample_128_biased,
+        ],
+        PanelScanArgs: [
+            topk_panel_scan_64, topk_panel_scan_64_biased, topk_panel_scan_128, topk_panel_scan_128_biased,
+        ],
+        PanelRankArgs: [topk_panel_rank_32, topk_panel_rank_256],
     }
     /// Operands of the tensor cores.
     Tiles in tiles {

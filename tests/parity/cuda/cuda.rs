@@ -15,6 +15,7 @@ mod norm;
 mod optim;
 mod topk;
 mod topk_biases;
+mod topk_sm90a;
 mod weights;
 
 use super::Cuda;

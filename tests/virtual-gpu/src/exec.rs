@@ -7,6 +7,7 @@ mod barrier;
 mod bits;
 mod block;
 mod bulk_copy;
+mod clocks;
 mod collective;
 mod compare;
 mod convert;
@@ -16,14 +17,17 @@ mod global;
 mod half_float;
 mod int;
 mod ldmatrix;
+mod ledger;
 mod local;
 mod mbarrier;
 mod mma;
 mod movement;
+mod ordered;
 pub(crate) mod program;
 mod race;
 mod rounding;
 mod schedule;
+mod setmaxnreg;
 mod sfu;
 mod shadow;
 mod shared;
@@ -41,6 +45,7 @@ use crate::report::{Counters, Fault, Place, Report, Touched, Warning};
 use block::{Block, Grid, Note, coordinates};
 use schedule::BlockFault;
 use shadow::Shadow;
+pub(crate) use setmaxnreg::REGISTERS;
 use warp::Warp;
 
 /// In which order blocks start. A correct kernel does not care.
@@ -146,6 +151,7 @@ pub fn run(launch: &Launch<'_>) -> Report {
         dynamic_shared: launch.dynamic_shared,
         checks: launch.options.checks,
         budget: launch.options.instruction_budget,
+        registers: launch.kernel.registers(),
         landing: launch.options.landing,
     };
     let blocks: u64 = launch.grid.iter().map(|&n| u64::from(n)).product();

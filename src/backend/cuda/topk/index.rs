@@ -1,9 +1,9 @@
 //! A catalogue on the device for searches that may miss a part of the best: its fp32 and bf16 rows, and int8 codes.
 
 use super::approximate::topk_approx;
-use super::{Codes, Cuda, CudaItems, Skip, TopK, TopKOutput, topk_reported};
+use super::{Codes, Cuda, CudaItems, TopK, TopKOutput, topk_reported};
 use crate::Result;
-use crate::backend::Memory;
+use crate::backend::{Memory, Skip};
 
 /// Rows that are uploaded together: whole panels.
 const PIECE: usize = 1 << 14;

@@ -5,14 +5,17 @@ use std::sync::Arc;
 
 use super::async_copy::Pending;
 use super::bulk_copy::BulkCopies;
+use super::clocks::Clocks;
+use super::ledger::Ledger;
 use super::local::LocalMemory;
 use super::mbarrier::Mbarriers;
 use super::program::{Program, Special};
 use super::race::Who;
 use super::shadow::Shadow;
 use super::shared::SharedMemory;
+use super::setmaxnreg::Registers;
 use super::warp::{LANES, Warp};
-use super::wgmma::Flight;
+use super::wgmma::{Flight, Warpgroup};
 use super::Landing;
 use crate::memory::Memory;
 use crate::memory::allocation::Allocation;
@@ -36,6 +39,8 @@ pub(crate) struct Grid<'l> {
     pub dynamic_shared: u32,
     pub checks: bool,
     pub budget: u64,
+    /// Registers of a thread at the start, where the kernel says.
+    pub registers: Option<u32>,
     /// When asynchronous copies and products happen.
     pub landing: Landing,
 }
@@ -63,10 +68,18 @@ pub(crate) struct Block<'l> {
     pub pc: u32,
     /// Barriers passed.
     pub epoch: u32,
-    /// Threads that `bar.arrive` counted at each barrier.
-    pub arrived: [u32; 16],
+    /// Threads that `bar.arrive` counted at each barrier, and of how many.
+    pub arrived: [(u32, u32); 16],
     /// Asynchronous copies under way, by warp.
     pub pending: Vec<Pending>,
+    /// Whether shared memory is checked by `clocks` and `ledger`: some barriers are not the whole block's.
+    pub precise: bool,
+    pub clocks: Clocks,
+    pub ledger: Ledger,
+    /// What the warpgroups have done together.
+    pub groups: Vec<Warpgroup>,
+    /// Registers that `setmaxnreg` gives and takes.
+    pub registers: Registers,
     /// Barriers in shared memory.
     pub mbarriers: Mbarriers,
     /// Bulk copies under way.
@@ -79,6 +92,7 @@ impl<'l> Block<'l> {
     pub fn new(grid: &'l Grid<'l>) -> Block<'l> {
         let threads: u32 = grid.block.iter().product();
         let warps = threads.div_ceil(32);
+        let precise = grid.checks && grid.program.asynchronous;
         Block {
             grid,
             linear: 0,
@@ -88,8 +102,13 @@ impl<'l> Block<'l> {
             notes: HashMap::new(),
             pc: 0,
             epoch: 0,
-            arrived: [0; 16],
+            arrived: [(0, 0); 16],
             pending: (0..warps).map(|_| Pending::default()).collect(),
+            precise,
+            clocks: Clocks::new(if precise { warps as usize } else { 0 }),
+            ledger: Ledger::new(if precise { grid.shared_bytes } else { 0 }),
+            groups: (0..warps.div_ceil(4)).map(|_| Warpgroup::default()).collect(),
+            registers: Registers::default(),
             mbarriers: Mbarriers::default(),
             bulk: BulkCopies::default(),
             last_allocation: 0,
@@ -103,9 +122,15 @@ impl<'l> Block<'l> {
         self.shared.reset();
         self.local.reset();
         self.epoch = 0;
-        self.arrived = [0; 16];
+        self.arrived = [(0, 0); 16];
         self.pending.iter_mut().for_each(Pending::reset);
         self.mbarriers.reset();
+        if self.precise {
+            self.clocks.reset();
+            self.ledger.reset();
+        }
+        self.groups.iter_mut().for_each(Warpgroup::reset);
+        self.registers.reset(self.grid.registers, self.pending.len());
         self.bulk.reset(linear);
     }
 
@@ -117,7 +142,12 @@ impl<'l> Block<'l> {
 
     /// Notes a warning about a lane at the current instruction, once per instruction and kind of a launch.
     pub fn warn(&mut self, kind: &'static str, w: &Warp, lane: u32, detail: impl FnOnce() -> String) {
-        let (pc, block, thread) = (self.pc, self.linear, w.index * 32 + lane);
+        self.warn_of(kind, self.pc, w.index * 32 + lane, detail);
+    }
+
+    /// Notes a warning about a thread at an instruction.
+    pub fn warn_of(&mut self, kind: &'static str, pc: u32, thread: u32, detail: impl FnOnce() -> String) {
+        let block = self.linear;
         let first = |n: &Note| (n.block, n.thread) <= (block, thread);
         if self.notes.get(&(pc, kind)).is_some_and(first) {
             return;

@@ -22,6 +22,9 @@ pub(crate) struct BulkCopy {
     pub bytes: u32,
     /// The offset of the barrier that counts the bytes.
     pub barrier: u32,
+    /// Which barrier stood there, and the phase it was in.
+    pub slot: usize,
+    pub phase: u64,
     /// Where it was issued.
     pub pc: u32,
     pub warp: u32,
@@ -55,6 +58,7 @@ impl BulkCopies {
 /// Decodes `cp.async.bulk`.
 pub(crate) fn decode(cx: &mut Context<'_, '_>) -> Result<Action> {
     (cx.has("async"), cx.has("bulk"));
+    cx.lower.program.asynchronous = true;
     if cx.has("commit_group") || cx.has("wait_group") {
         return cx.fail("only bulk copies that an mbarrier counts are supported");
     }
@@ -112,7 +116,13 @@ impl Block<'_> {
         let mut at = [0; LANES];
         at[lane as usize] = barrier;
         let barrier = self.shared_offsets(&at, 1 << lane, 8, Access::Atomic)?[lane as usize];
-        self.mbarrier(lane, barrier)?;
+        let counts = self.used_mbarrier(w, lane, barrier)?;
+        let (slot, phase, fenced) = (counts.slot, counts.phase, counts.fenced);
+        if self.precise && !fenced {
+            self.warn("no fence between mbarrier.init and a bulk copy", w, lane, || {
+                format!("the mbarrier at offset {barrier} may not be seen by copies")
+            });
+        }
         let sectors = (from + u64::from(bytes)).div_ceil(32) - from / 32;
         self.counters.global_load_requests += 1;
         self.counters.global_load_sectors += sectors;
@@ -120,8 +130,11 @@ impl Block<'_> {
         self.counters.bulk_copies += 1;
         self.counters.bulk_copy_sectors += sectors;
         let to = to as u32;
+        if self.precise {
+            self.ledger_copy(w, lane, to, bytes, slot, phase);
+        }
         self.shared.poison(to, bytes);
-        let copy = BulkCopy { to, from, bytes, barrier, pc: self.pc, warp: w.index, lane };
+        let copy = BulkCopy { to, from, bytes, barrier, slot, phase, pc: self.pc, warp: w.index, lane };
         let now = match self.grid.landing {
             Landing::Early => true,
             Landing::Late => false,
@@ -132,6 +145,19 @@ impl Block<'_> {
         }
         self.bulk.queue.push_back(copy);
         Ok(())
+    }
+
+    /// Looks for copies that belong to a phase which has ended without them.
+    pub fn check_ended_phase(&mut self, slot: usize, phase: u64) {
+        for at in 0..self.bulk.queue.len() {
+            let copy = &self.bulk.queue[at];
+            if (copy.slot, copy.phase) == (slot, phase) {
+                let (pc, thread, barrier, bytes) = (copy.pc, copy.warp * 32 + copy.lane, copy.barrier, copy.bytes);
+                self.warn_of("bulk copy that its mbarrier's phase did not expect", pc, thread, || {
+                    format!("the mbarrier at offset {barrier} ended phase {phase} without these {bytes} bytes")
+                });
+            }
+        }
     }
 
     /// Lets one copy arrive; whether there was one.
@@ -166,5 +192,27 @@ impl Block<'_> {
         self.mark_shared(copy.to, copy.bytes);
         self.complete_bytes(copy.barrier, copy.bytes);
         Ok(())
+    }
+}
+
+impl Block<'_> {
+    /// What a block leaves behind: copies and products under way, registers asked for by part of a warpgroup.
+    pub fn check_end(&mut self, warps: &[Warp]) {
+        if !self.checks {
+            return;
+        }
+        while let Some(copy) = self.bulk.queue.pop_front() {
+            self.pc = copy.pc;
+            self.warn("bulk copy under way at the end of the block", &warps[copy.warp as usize], copy.lane, || {
+                format!("{} bytes to offset {}: nobody waited for them", copy.bytes, copy.to)
+            });
+        }
+        self.check_products(warps);
+        if let Some((uneven, pc)) = self.registers.uneven() {
+            self.pc = pc;
+            self.warn("setmaxnreg by part of a warpgroup", &warps[uneven], 0, || {
+                format!("warp {uneven} asked otherwise than warp {}", uneven / 4 * 4)
+            });
+        }
     }
 }

@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 
 use super::access;
 use super::block::Block;
+use super::clocks::Clock;
+use super::ledger::Writer;
 use super::program::{Action, Mem, Stop};
 use super::shared::Access;
 use super::warp::{LANES, Pred, R32, R64, Reg, Row, Wait, Warp, lanes};
@@ -30,6 +32,15 @@ pub(crate) struct Mbarrier {
     pub bytes: i64,
     /// Phases that have ended.
     pub phase: u64,
+    /// Its number among the clocks' agents.
+    pub slot: usize,
+    /// Who initialised it.
+    init: Writer,
+    /// Whether a fence made the initialisation visible to copies.
+    pub fenced: bool,
+    /// What the arrivals of this phase told, and those of all phases before.
+    told: Clock,
+    ended: Clock,
 }
 
 /// A block's barriers.
@@ -38,12 +49,15 @@ pub(crate) struct Mbarriers {
     pub list: BTreeMap<u32, Mbarrier>,
     /// Counts ended phases of all barriers: who waits for a phase looks again when this has changed.
     pub version: u64,
+    /// How many there have been.
+    slots: usize,
 }
 
 impl Mbarriers {
     /// Forgets the block before.
     pub fn reset(&mut self) {
         self.list.clear();
+        self.slots = 0;
     }
 }
 
@@ -79,6 +93,7 @@ fn order(cx: &mut Context<'_, '_>) {
 
 /// Decodes operations on barriers.
 pub(crate) fn decode(cx: &mut Context<'_, '_>) -> Result<Action> {
+    cx.lower.program.asynchronous = true;
     let operations = ["init", "inval", "arrive", "expect_tx", "try_wait", "test_wait"];
     let Some(operation) = cx.pick(&operations) else { return cx.fail("this operation on an mbarrier is not supported") };
     order(cx);
@@ -95,8 +110,8 @@ pub(crate) fn decode(cx: &mut Context<'_, '_>) -> Result<Action> {
         "inval" => {
             cx.count(1)?;
             let address = cx.address(0)?;
-            Ok(each_lane(address, generic, None, |b, _, lane, at, _| {
-                b.mbarrier(lane, at)?;
+            Ok(each_lane(address, generic, None, |b, w, lane, at, _| {
+                b.used_mbarrier(w, lane, at)?;
                 b.mbarriers.list.remove(&at);
                 Ok(())
             }))
@@ -104,8 +119,8 @@ pub(crate) fn decode(cx: &mut Context<'_, '_>) -> Result<Action> {
         "expect_tx" => {
             cx.count(2)?;
             let (address, bytes) = (cx.address(0)?, cx.r32(1)?);
-            Ok(each_lane(address, generic, Some(bytes), |b, _, lane, at, bytes| {
-                b.mbarrier(lane, at)?.bytes += i64::from(bytes);
+            Ok(each_lane(address, generic, Some(bytes), |b, w, lane, at, bytes| {
+                b.used_mbarrier(w, lane, at)?.bytes += i64::from(bytes);
                 Ok(())
             }))
         }
@@ -138,9 +153,10 @@ fn arrive(cx: &mut Context<'_, '_>, expects: bool, generic: bool) -> Result<Acti
         let at = b.barrier_offsets(w, address, generic)?;
         let value = *operand.row(w);
         let mut states = [0; LANES];
+        let told = b.precise.then(|| b.clocks.tell(w.index as usize, w.mask, w.mask == w.alive));
         for i in lanes(w.mask) {
             let (arrivals, bytes) = if expects { (1, value[i]) } else { (value[i], 0) };
-            states[i] = b.arrive(w, i as u32, at[i], arrivals, bytes)?;
+            states[i] = b.arrive(w, i as u32, at[i], arrivals, bytes, told.as_ref())?;
         }
         w.put(state, states);
         Ok(())
@@ -170,11 +186,21 @@ impl Block<'_> {
         address: Address,
         generic: bool,
     ) -> std::result::Result<[u32; LANES], Stop> {
+        self.offsets_of(w, w.mask, address, generic)
+    }
+
+    fn offsets_of(
+        &self,
+        w: &Warp,
+        mask: u32,
+        address: Address,
+        generic: bool,
+    ) -> std::result::Result<[u32; LANES], Stop> {
         let mut at = access::addresses(w, address);
         if generic {
             at = at.map(|a| a.wrapping_sub(super::movement::SHARED_WINDOW));
         }
-        self.shared_offsets(&at, w.mask, BYTES, Access::Atomic)
+        self.shared_offsets(&at, mask, BYTES, Access::Atomic)
     }
 
     /// The barrier at an offset.
@@ -189,11 +215,27 @@ impl Block<'_> {
         }
     }
 
-    fn init_mbarrier(&mut self, _w: &Warp, lane: u32, at: u32, count: u32) -> std::result::Result<(), Stop> {
+    /// The barrier at an offset, for a lane of a warp that must know of its initialisation.
+    pub fn used_mbarrier(&mut self, w: &Warp, lane: u32, at: u32) -> std::result::Result<&mut Mbarrier, Stop> {
+        let init = self.mbarrier(lane, at)?.init;
+        if self.precise && init.thread() != w.index * 32 + lane && !init.known(self.clocks.clock(w.index as usize)) {
+            let thread = init.thread();
+            self.warn("mbarrier used before its initialisation was ordered", w, lane, || {
+                format!("offset {at}: initialised by thread {thread} with no barrier between")
+            });
+        }
+        self.mbarrier(lane, at)
+    }
+
+    fn init_mbarrier(&mut self, w: &Warp, lane: u32, at: u32, count: u32) -> std::result::Result<(), Stop> {
         if count == 0 || count > MAX_COUNT {
             return Err(Stop { kind: "mbarrier count out of range", lane, detail: format!("{count} arrivals") });
         }
-        self.mbarriers.list.insert(at, Mbarrier { count, pending: count, ..Mbarrier::default() });
+        let slot = self.mbarriers.slots;
+        self.mbarriers.slots += 1;
+        let time = if self.precise { self.clocks.time(w.index as usize) } else { 0 };
+        let init = Writer::lane(w.index, lane, time, 0xf, false);
+        self.mbarriers.list.insert(at, Mbarrier { count, pending: count, slot, init, ..Mbarrier::default() });
         self.mark_shared(at, BYTES);
         Ok(())
     }
@@ -201,14 +243,18 @@ impl Block<'_> {
     /// Arrives, expecting `bytes` more; the state before.
     fn arrive(
         &mut self,
-        _w: &Warp,
+        w: &Warp,
         lane: u32,
         at: u32,
         arrivals: u32,
         bytes: u32,
+        told: Option<&Clock>,
     ) -> std::result::Result<u64, Stop> {
-        let barrier = self.mbarrier(lane, at)?;
+        let barrier = self.used_mbarrier(w, lane, at)?;
         let state = barrier.phase;
+        if let Some(told) = told {
+            barrier.told.join(told);
+        }
         barrier.bytes += i64::from(bytes);
         if arrivals > barrier.pending {
             let detail = format!("{arrivals} arrivals where the phase waits for {} of {}", barrier.pending, barrier.count);
@@ -233,7 +279,15 @@ impl Block<'_> {
         if barrier.pending == 0 && barrier.bytes == 0 {
             barrier.pending = barrier.count;
             barrier.phase += 1;
+            let told = std::mem::take(&mut barrier.told);
+            barrier.ended.join(&told);
             self.mbarriers.version += 1;
+            // Records of global memory know only epochs of the block.
+            self.epoch += 1;
+            let (slot, ended) = (barrier.slot, barrier.phase - 1);
+            if self.checks && !self.bulk.queue.is_empty() {
+                self.check_ended_phase(slot, ended);
+            }
         }
     }
 
@@ -242,7 +296,7 @@ impl Block<'_> {
         let at = self.barrier_offsets(w, step.address, step.generic)?;
         let mut ended = 0u32;
         for i in lanes(w.mask) {
-            let phase = self.mbarrier(i as u32, at[i])?.phase;
+            let phase = self.used_mbarrier(w, i as u32, at[i])?.phase;
             let over = match step.wanted {
                 Wanted::Parity(r) => phase % 2 != u64::from(r.row(w)[i] & 1),
                 Wanted::State(r) => phase > r.row(w)[i],
@@ -254,6 +308,18 @@ impl Block<'_> {
             w.wait(mask, Wait::Phase { seen: self.mbarriers.version });
             return Ok(());
         }
+        if self.precise {
+            for i in lanes(ended) {
+                if let Some(barrier) = self.mbarriers.list.get(&at[i]) {
+                    self.clocks.learn(w.index as usize, &barrier.ended);
+                    self.clocks.saw_phases(w.index as usize, barrier.slot, barrier.phase);
+                }
+                // Nearly always all lanes ask for one.
+                if lanes(ended).all(|j| at[j] == at[i]) {
+                    break;
+                }
+            }
+        }
         w.put_pred(step.result, ended);
         if ended == 0 {
             w.groups.push(super::warp::Group { pc: w.pc + 1, lanes: mask, wait: Wait::Turn });
@@ -261,6 +327,34 @@ impl Block<'_> {
         }
         w.pc += 1;
         Ok(())
+    }
+
+    /// A fence between generic accesses and asynchronous ones, or (`!proxy`) behind the initialisation of barriers.
+    pub fn proxy_fence(&mut self, w: &Warp, proxy: bool) {
+        if !self.precise {
+            return;
+        }
+        if proxy {
+            self.clocks.proxy_fence(w.index as usize, w.mask, w.mask == w.alive);
+        }
+        for barrier in self.mbarriers.list.values_mut() {
+            let thread = barrier.init.thread();
+            barrier.fenced |= thread / 32 == w.index && w.mask >> (thread % 32) & 1 != 0;
+        }
+    }
+
+    /// What the phase that a group of lanes waits for lacks, in words, and what that is called if copies are the reason.
+    pub fn missing_of_phase(&self, w: &Warp, pc: u32, group: u32) -> (Option<&'static str>, String) {
+        let Action::Await(step) = &self.grid.program.steps[pc as usize].action else { return (None, String::new()) };
+        let at = self.offsets_of(w, group, step.address, step.generic);
+        let barrier = at.ok().and_then(|at| self.mbarriers.list.get(&at[group.trailing_zeros() as usize]));
+        let Some(b) = barrier else { return (None, String::new()) };
+        let kind = match (b.pending, b.bytes) {
+            (0, 1..) => Some("mbarrier waits for bytes that no copy brings"),
+            (_, ..=-1) => Some("copies bring more bytes than the mbarrier expects"),
+            _ => None,
+        };
+        (kind, format!(" ({} of {} arrivals and {} bytes missing)", b.pending, b.count, b.bytes))
     }
 
     /// Lets those look again who wait for a phase, if any phase has ended since.

@@ -72,6 +72,10 @@ pub(crate) enum Wait {
     Phase {
         seen: u64,
     },
+    /// Registers that other warps have to give: looks again when this has changed.
+    Registers {
+        seen: u64,
+    },
     /// Nothing: the lanes have found an mbarrier's phase under way and let the other warps run.
     Turn,
 }
@@ -175,7 +179,7 @@ impl Warp {
         let Some((at, _)) = ready else { return false };
         let g = groups.swap_remove(at);
         (self.pc, self.active) = (g.pc, g.lanes);
-        let apart = |w: Wait| matches!(w, Wait::Barrier { .. } | Wait::Phase { .. } | Wait::Turn);
+        let apart = |w: Wait| matches!(w, Wait::Barrier { .. } | Wait::Phase { .. } | Wait::Turn | Wait::Registers { .. });
         let others = groups.iter().filter(|o| o.pc > g.pc && !apart(o.wait));
         self.limit = others.map(|o| o.pc).min().unwrap_or(u32::MAX);
         true

@@ -1,25 +1,24 @@
 //! `wgmma`: products of a warpgroup, under way until they are waited for.
 //!
-//! Each of the four warps computes its 16 rows when it waits (or when it issues, where [`Landing`] says so), and its
+//! Each of the four warps computes its 16 rows when it waits (its operands may be read when it begins, as [`super::Landing`] says), and its
 //! accumulators hold NaN in between.
 
 mod descriptor;
+mod flight;
 mod product;
+mod run;
 
-use super::Landing;
+use std::sync::Arc;
+
 use super::block::Block;
 use super::half_float::Format;
-use super::program::{Action, Mem, Stop};
-use super::warp::{LANES, Pred, R32, R64, Reg, Row, Warp};
+use super::program::{Action, Mem};
+use super::warp::{Pred, R32, R64, Reg, Warp};
 use crate::ptx::PtxError;
 use crate::ptx::context::Context;
-use descriptor::Descriptor;
-use product::{ByteTile, ROWS, Sums, Tile};
+pub(crate) use flight::{Flight, Warpgroup};
 
 type Result<T> = std::result::Result<T, PtxError>;
-
-/// What an accumulator under way holds: a NaN, and far from any sum in whole numbers.
-const POISON: u32 = 0x7fff_dead;
 
 /// How the inputs are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +34,7 @@ enum Rows {
 }
 
 /// A decoded product.
-struct Wgmma {
+pub(crate) struct Wgmma {
     n: usize,
     input: Input,
     d: Vec<R32>,
@@ -47,58 +46,6 @@ struct Wgmma {
     mn_major: (bool, bool),
 }
 
-/// A product under way: its operands, and which accumulators it adds to.
-struct Product {
-    group: u64,
-    accumulator: usize,
-    operands: Operands,
-}
-
-enum Operands {
-    /// Not read yet: A's rows, descriptors of A and B.
-    Waiting { a: Rows, a_at: Descriptor, b_at: Descriptor, step: Shape },
-    Float(Box<Tile>),
-    Byte(Box<ByteTile>, bool),
-    /// A product that begins from zero, in order with the others.
-    Done,
-}
-
-/// What is needed to read operands.
-#[derive(Clone, Copy)]
-struct Shape {
-    n: usize,
-    input: Input,
-    negate: (bool, bool),
-    mn_major: (bool, bool),
-}
-
-/// Accumulators under way.
-struct Accumulator {
-    registers: Vec<R32>,
-    n: usize,
-    sums: Sums,
-    /// Products that have not been added.
-    left: u32,
-}
-
-/// A warp's products under way.
-#[derive(Default)]
-pub(crate) struct Flight {
-    products: std::collections::VecDeque<Product>,
-    accumulators: Vec<Accumulator>,
-    /// Groups committed.
-    committed: u64,
-}
-
-impl Flight {
-    /// Forgets the block before.
-    pub fn reset(&mut self) {
-        self.products.clear();
-        self.accumulators.clear();
-        self.committed = 0;
-    }
-}
-
 /// Decodes `wgmma`.
 pub(crate) fn decode(cx: &mut Context<'_, '_>) -> Result<Action> {
     let Some(kind) = cx.pick(&["mma_async", "fence", "commit_group", "wait_group"]) else {
@@ -107,8 +54,13 @@ pub(crate) fn decode(cx: &mut Context<'_, '_>) -> Result<Action> {
     if !cx.has("sync") || !cx.has("aligned") {
         return cx.fail("wgmma is .sync.aligned");
     }
+    cx.lower.program.asynchronous = true;
+    cx.lower.program.asynchronous_products = true;
     let run: Mem = match kind {
-        "fence" => Box::new(|_, _| Ok(())),
+        "fence" => Box::new(|w: &mut Warp, _: &mut Block<'_>| {
+            w.flight.fence();
+            Ok(())
+        }),
         "commit_group" => Box::new(|w: &mut Warp, _: &mut Block<'_>| {
             w.flight.committed += 1;
             Ok(())
@@ -119,7 +71,7 @@ pub(crate) fn decode(cx: &mut Context<'_, '_>) -> Result<Action> {
             Box::new(move |w: &mut Warp, b: &mut Block<'_>| b.wait_group(w, keep))
         }
         _ => {
-            let step = product_of(cx)?;
+            let step = Arc::new(product_of(cx)?);
             Box::new(move |w: &mut Warp, b: &mut Block<'_>| b.begin_product(w, &step))
         }
     };
@@ -186,165 +138,4 @@ fn registers(cx: &mut Context<'_, '_>, at: usize, count: usize, dest: bool) -> R
         });
     }
     Ok(out)
-}
-
-/// Row and column of accumulator `j` of a lane.
-fn place(lane: usize, j: usize) -> (usize, usize) {
-    (lane / 4 + 8 * (j / 2 % 2), 8 * (j / 4) + 2 * (lane % 4) + j % 2)
-}
-
-impl Accumulator {
-    /// Takes the accumulators out of their registers.
-    fn take(w: &mut Warp, registers: &[R32], n: usize) -> Accumulator {
-        let mut sums = vec![0; ROWS * n];
-        for (j, &r) in registers.iter().enumerate() {
-            for (lane, &bits) in r.row(w).iter().enumerate() {
-                let (row, column) = place(lane, j);
-                sums[row * n + column] = bits;
-            }
-            *r.row_mut(w) = [POISON; LANES];
-        }
-        Accumulator { registers: registers.to_vec(), n, sums, left: 0 }
-    }
-
-    /// Puts them back.
-    fn put(&self, w: &mut Warp) {
-        for (j, &r) in self.registers.iter().enumerate() {
-            *r.row_mut(w) = std::array::from_fn(|lane| {
-                let (row, column) = place(lane, j);
-                self.sums[row * self.n + column]
-            });
-        }
-    }
-}
-
-impl Block<'_> {
-    fn begin_product(&mut self, w: &mut Warp, step: &Wgmma) -> std::result::Result<(), Stop> {
-        let lane = w.mask.trailing_zeros();
-        let descriptor = |r: R64| {
-            Descriptor::read(r.row(w)[lane as usize]).map_err(|detail| Stop { kind: "wgmma descriptor", lane, detail })
-        };
-        let b_at = descriptor(step.b)?;
-        let (a, a_at) = match &step.a {
-            Rows::Shared(r) => (Rows::Shared(*r), descriptor(*r)?),
-            Rows::Registers(list) => (Rows::Registers(list.clone()), b_at),
-        };
-        let k = if matches!(step.input, Input::Half(_)) { 16 } else { 32 };
-        self.counters.mma += 1;
-        self.counters.mma_flops += (2 * ROWS * step.n * k) as u64;
-        let shape = Shape { n: step.n, input: step.input, negate: step.negate, mn_major: step.mn_major };
-        let adds = (w.pred(step.add.0) ^ super::bits::invert(step.add.1)) >> lane & 1 != 0;
-        let at = w.flight.accumulators.iter().position(|a| a.left > 0 && a.registers == step.d);
-        let at = match at {
-            Some(at) => at,
-            None => {
-                let fresh = Accumulator::take(w, &step.d, step.n);
-                match w.flight.accumulators.iter().position(|a| a.left == 0) {
-                    Some(at) => {
-                        w.flight.accumulators[at] = fresh;
-                        at
-                    }
-                    None => {
-                        w.flight.accumulators.push(fresh);
-                        w.flight.accumulators.len() - 1
-                    }
-                }
-            }
-        };
-        let group = w.flight.committed;
-        if !adds {
-            w.flight.accumulators[at].left += 1;
-            w.flight.products.push_back(Product { group, accumulator: at, operands: Operands::Done });
-        }
-        let mut operands = Operands::Waiting { a, a_at, b_at, step: shape };
-        let now = match self.grid.landing {
-            Landing::Early => true,
-            Landing::Late => false,
-            Landing::Random(seed) => (seed ^ u64::from(self.pc)).count_ones().is_multiple_of(2),
-        };
-        if now {
-            operands = self.read_operands(w, operands);
-        }
-        w.flight.accumulators[at].left += 1;
-        w.flight.products.push_back(Product { group, accumulator: at, operands });
-        Ok(())
-    }
-
-    /// Reads the operands of a product.
-    fn read_operands(&self, w: &Warp, operands: Operands) -> Operands {
-        let Operands::Waiting { a, a_at, b_at, step } = operands else { return operands };
-        let shared = &self.shared.bytes;
-        let first = w.index % 4 * ROWS as u32;
-        let n = step.n as u32;
-        match step.input {
-            Input::Half(format) => {
-                let sign = |negate: bool| if negate { -1.0 } else { 1.0 };
-                let mut rows = match &a {
-                    Rows::Shared(_) => product::load_a(shared, a_at, first, step.mn_major.0, format),
-                    Rows::Registers(list) => {
-                        let mut rows = [[0.0; 16]; ROWS];
-                        for (j, r) in list.iter().enumerate() {
-                            for (lane, &bits) in r.row(w).iter().enumerate() {
-                                let (row, k) = (lane / 4 + 8 * (j % 2), 2 * (lane % 4) + 8 * (j / 2));
-                                rows[row][k] = format.widen(bits as u16);
-                                rows[row][k + 1] = format.widen((bits >> 16) as u16);
-                            }
-                        }
-                        rows
-                    }
-                };
-                let factor = sign(step.negate.0) * sign(step.negate.1);
-                if factor < 0.0 {
-                    rows.iter_mut().flatten().for_each(|v| *v = -*v);
-                }
-                let b = product::load_b(shared, b_at, n, step.mn_major.1, format);
-                Operands::Float(Box::new(Tile { a: rows, b }))
-            }
-            Input::Byte { a_signed, b_signed, saturate } => {
-                let of = |signed: bool| -> fn(u8) -> i32 {
-                    if signed { |v| i32::from(v as i8) } else { |v| i32::from(v) }
-                };
-                let rows = match &a {
-                    Rows::Shared(_) => product::load_a_bytes(shared, a_at, first, of(a_signed)),
-                    Rows::Registers(list) => {
-                        let mut rows = [[0; 32]; ROWS];
-                        for (j, r) in list.iter().enumerate() {
-                            for (lane, &bits) in r.row(w).iter().enumerate() {
-                                let (row, k) = (lane / 4 + 8 * (j % 2), 4 * (lane % 4) + 16 * (j / 2));
-                                for (e, byte) in bits.to_le_bytes().into_iter().enumerate() {
-                                    rows[row][k + e] = of(a_signed)(byte);
-                                }
-                            }
-                        }
-                        rows
-                    }
-                };
-                let b = product::load_b_bytes(shared, b_at, n, of(b_signed));
-                Operands::Byte(Box::new(ByteTile { a: rows, b }), saturate)
-            }
-        }
-    }
-
-    /// Completes all groups but the last `keep` committed.
-    fn wait_group(&mut self, w: &mut Warp, keep: u64) -> std::result::Result<(), Stop> {
-        let due = w.flight.committed.saturating_sub(keep);
-        while w.flight.products.front().is_some_and(|p| p.group < due) {
-            let Some(product) = w.flight.products.pop_front() else { break };
-            let operands = self.read_operands(w, product.operands);
-            let accumulator = &mut w.flight.accumulators[product.accumulator];
-            let n = accumulator.n;
-            match &operands {
-                Operands::Float(tile) => product::multiply(tile, &mut accumulator.sums, n),
-                Operands::Byte(tile, saturate) => product::multiply_bytes(tile, &mut accumulator.sums, n, *saturate),
-                _ => accumulator.sums.fill(0),
-            }
-            accumulator.left -= 1;
-            if accumulator.left == 0 {
-                let done = std::mem::take(&mut accumulator.sums);
-                let done = Accumulator { registers: accumulator.registers.clone(), n, sums: done, left: 0 };
-                done.put(w);
-            }
-        }
-        Ok(())
-    }
 }

@@ -10,8 +10,9 @@ pub(crate) struct Descriptor {
 }
 
 impl Descriptor {
-    /// Reads a descriptor; what is wrong with it otherwise.
-    pub fn read(bits: u64) -> Result<Descriptor, String> {
+    /// Reads a descriptor of an operand; what is wrong with it otherwise. `chunks`: the 16-byte chunks that it takes of a
+    /// row of 128 bytes.
+    pub fn read(bits: u64, chunks: u32) -> Result<Descriptor, String> {
         let field = |at: u32| ((bits >> at & 0x3fff) as u32) << 4;
         let (swizzle, base_offset) = (bits >> 62, bits >> 49 & 7);
         if swizzle != 1 {
@@ -22,8 +23,12 @@ impl Descriptor {
             return Err(format!("base offset {base_offset}; only 0 is supported"));
         }
         let d = Descriptor { start: field(0), leading: field(16), stride: field(32) };
-        if d.start >> 7 & 7 != 0 {
-            return Err(format!("start {} is not in the first row of a group of 1,024 bytes", d.start));
+        // The swizzle goes by address bits: a tile begins at a multiple of 1,024 bytes, an operand inside its first row.
+        if d.start >> 7 & 7 != 0 || d.start % 128 + 16 * chunks > 128 {
+            return Err(format!("start {} does not fit the first row of a tile at a multiple of 1,024 bytes", d.start));
+        }
+        if !d.stride.is_multiple_of(1024) {
+            return Err(format!("stride {} is no multiple of the 1,024 bytes of a group", d.stride));
         }
         Ok(d)
     }
@@ -38,6 +43,17 @@ impl Descriptor {
     #[inline(always)]
     pub fn mn_major(&self, k: u32, eight: u32) -> u32 {
         swizzled(self.start + eight / 8 * self.leading + k / 8 * self.stride + k % 8 * 128 + eight % 8 * 16)
+    }
+
+    /// Appends the addresses of all 16-byte chunks of rows (or columns) `first..first + count`.
+    pub fn chunks(&self, mn_major: bool, first: u32, count: u32, to: &mut Vec<u32>) {
+        if mn_major {
+            for k in 0..16 {
+                to.extend((first / 8..(first + count) / 8).map(|eight| self.mn_major(k, eight)));
+            }
+        } else {
+            to.extend((first..first + count).flat_map(|row| [self.k_major(row, 0), self.k_major(row, 1)]));
+        }
     }
 }
 
