@@ -5,7 +5,7 @@
 
 #define THREADS 256
 
-extern "C" __global__ void __launch_bounds__(THREADS, 5) embedding_pools(const __grid_constant__ PoolsArgs args) {
+extern "C" __global__ void __launch_bounds__(THREADS, 4) embedding_pools(const __grid_constant__ PoolsArgs args) {
     pools(args);
 }
 
@@ -29,7 +29,7 @@ __device__ __forceinline__ void step_chunks(const StepArgs& args) {
 
 STEP_CHUNKS(sgd, 4, SGD, THREADS, 3)
 STEP_CHUNKS(adagrad, 4, ADAGRAD, THREADS, 3)
-STEP_CHUNKS(adam, 4, ADAM, THREADS, 3)
+STEP_CHUNKS(adam, 4, ADAM, THREADS, 2)
 STEP_CHUNKS(rowwise, 4, ROWWISE, THREADS, 3)
 STEP_CHUNKS(unaligned, 1, -1, 1024, 1)
 

@@ -138,7 +138,8 @@ __device__ __forceinline__ void gather_rows(const PoolTarget& to, const PoolBag&
     }
 }
 
-// One row of a target: the pools of its bags, added in order. Bags of single rows are loaded several at a time.
+// One row of a target: the pools of its bags, added in order. Bags of single rows that follow one another are loaded
+// together.
 template <int N>
 __device__ __forceinline__ void add_pools(const PoolTarget& to, const PoolBag* bags, u64* status, u32 row) {
     constexpr int FLIGHT = 4;
@@ -146,12 +147,22 @@ __device__ __forceinline__ void add_pools(const PoolTarget& to, const PoolBag* b
     for (u32 pass = 0; pass < to.dim; pass += group.lanes * N) {
         const u32 column = pass + group.sub * N;
         float sum[N];
-        for (u32 b = 0; b < to.bags; b += FLIGHT) {
+        for (u32 b = 0; b < to.bags;) {
+            if (!is_plain(bags[b])) {
+                float pool[N];
+                pool_bag<N>(pool, bags[b], status, row, to.dim, column, group);
+#pragma unroll
+                for (int i = 0; i < N; ++i) sum[i] = b == 0 ? pool[i] : sum[i] + pool[i];
+                ++b;
+                continue;
+            }
+            u32 count = 1;
+            while (count < FLIGHT && b + count < to.bags && is_plain(bags[b + count])) ++count;
             Raw<N> x[FLIGHT];
 #pragma unroll
             for (int k = 0; k < FLIGHT; ++k) {
                 x[k].clear();
-                if (b + k >= to.bags || !is_plain(bags[b + k])) continue;
+                if (k >= count) continue;
                 const PoolBag& bag = bags[b + k];
                 const u32 id = __ldg(bag.ids + row);
                 if (id >= bag.table_rows) {
@@ -162,19 +173,15 @@ __device__ __forceinline__ void add_pools(const PoolTarget& to, const PoolBag* b
             }
 #pragma unroll
             for (int k = 0; k < FLIGHT; ++k) {
-                if (b + k >= to.bags) continue;
-                const PoolBag& bag = bags[b + k];
-                float pool[N];
-                if (is_plain(bag)) {
+                if (k >= count) continue;
+                const u32 stored = bags[b + k].stored;
 #pragma unroll
-                    for (int i = 0; i < N; ++i) pool[i] = x[k].get(bag.stored, i);
-                } else {
-                    pool_bag<N>(pool, bag, status, row, to.dim, column, group);
+                for (int i = 0; i < N; ++i) {
+                    const float value = x[k].get(stored, i);
+                    sum[i] = b + k == 0 ? value : sum[i] + value;
                 }
-                const bool begins = b + k == 0;
-#pragma unroll
-                for (int i = 0; i < N; ++i) sum[i] = begins ? pool[i] : sum[i] + pool[i];
             }
+            b += count;
         }
         if (column < to.dim) emit<N>(to.out + u64(row) * to.stride + column, sum);
     }

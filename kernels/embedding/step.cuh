@@ -254,7 +254,7 @@ __device__ __forceinline__ void step_chunk(const StepArgs& args, const Work& wor
     // Positions in flight: 48 to 64 bytes a lane, so that 16 warps already keep a multiprocessor busy.
     constexpr int FLIGHT = KIND == SGD || KIND == ROWWISE ? 2 : 1;
     const StepTable& to = work.to;
-    const Rule rule = work.rule;
+    const Rule& rule = work.rule;
     const u64 run_key = work.run_key;
     const int kind = KIND >= 0 ? KIND : int(rule.kind);
     const u32 *unique = work.unique, *starts = work.starts, *positions = work.positions;
@@ -351,7 +351,7 @@ template <typename T, int N>
 __device__ __forceinline__ void step_straddling(const StepArgs& args, const Work& work) {
     constexpr int FLIGHT = 4;
     const StepTable& to = work.to;
-    const Rule rule = work.rule;
+    const Rule& rule = work.rule;
     const int kind = rule.kind;
     const u32* starts = work.starts;
     const u32 lookups = work.part.lookups, log_lanes = to.log_lanes, chunk = chunk_of(work);
