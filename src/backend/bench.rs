@@ -1,6 +1,7 @@
 //! What `benches/` measures: operations of the private backend on random inputs, on a CPU or a CUDA device. Hidden from
 //! the documentation and not part of the API.
 
+mod inputs;
 mod large;
 mod peak;
 mod plan;
@@ -10,6 +11,7 @@ mod zipf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+pub use inputs::batch_inputs;
 pub use large::{large_gather, large_step};
 pub use peak::peak;
 use plan::plan_of;
