@@ -14,7 +14,7 @@ fn multiplies(kernel: &Kernel) -> bool {
 /// Kernels that multiply by warpgroups.
 fn by_warpgroups(kernel: &Kernel) -> bool {
     let of = |word: &str| kernel.name.split('_').any(|found| found == word);
-    kernel.stem.ends_with("_sm90a") && (of("fwd") || of("bwd") || of("scan"))
+    kernel.stem.ends_with("_sm90a") && ["fwd", "bwd", "scan", "sample"].iter().any(|word| of(word))
 }
 
 /// Lookups with 16 bytes a lane: `embedding_rows_fwd_f32_v4`, not those for widths that do not allow it (`_v1`), nor those
