@@ -47,6 +47,9 @@ command=${CARGO_TARGET_DIR:-$root/target}/$folder/tercel
 strip -o "$out/bin/tercel" "$command"
 cp benches/gpu/run.sh "$out/run.sh"
 cp -r tests/data/complete-journey "$out/tests/data/"
+# The sources alone, which tests compare with what the program was built from; their PTX is in the program.
+cp -r kernels "$out/"
+rm -r "$out/kernels/ptx"
 
 commit=$(git rev-parse --short=12 HEAD)
 git diff --quiet HEAD || commit+=" and changes on top"
