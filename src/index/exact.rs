@@ -15,12 +15,12 @@ use crate::{Error, Result};
 
 use super::diversity::{Diversity, ListCounter};
 use super::pieces::{ListCutter, ListPiece};
-use super::pipeline::{self, Flow, Stages};
+use super::pipeline::{self, Flow, ReadBlock, Stages};
 use super::predictions::encode::{Encoded, Encoding};
 use super::predictions::file::{PredictionFile, failed};
 use super::predictions::{IdKind, Place};
 use super::seen::{Exclude, Seen};
-use super::users::{BlockOptions, MOST_BLOCKS, Users};
+use super::users::{BlockOptions, Users};
 use super::{Found, Progress, Ranker};
 
 /// How [`recommend`] works.
@@ -121,43 +121,30 @@ pub fn recommend(
     options: &RecommendOptions,
     progress: &mut dyn FnMut(Progress) -> Result<()>,
 ) -> Result<Recommended> {
-    let (k, exclude) = (options.k, options.exclude);
+    let k = options.k;
     check_k(k)?;
     let history = history_of(ranker, seen)?;
     let start = Instant::now();
-    let block_options = BlockOptions { seen, exclude, history, memory: options.memory, k };
+    let block_options = BlockOptions { seen, exclude: options.exclude, history, memory: options.memory, k };
     let (mut file, encoding) =
         PredictionFile::create(out, users.kind(), IdKind::of(&items.table.ids), options.by_user)?;
     let (mut counter, mut cutter) = (ListCounter::default(), ListCutter::new(encoding.cut()));
     let threads = so_many(options.threads);
-    let flow = Flow {
-        threads,
-        ahead: (threads + 1).min(MOST_BLOCKS - 1),
-        behind: pieces_behind(threads, options.memory, &encoding, users, items),
-    };
-    let mut planned = 0;
+    let flow = Flow::new(threads, pieces_behind(threads, options.memory, &encoding, users, items));
     let stages = Stages {
-        plan: || {
-            let range = users.range_from(planned, &block_options)?;
-            planned = range.end;
-            Ok((!range.is_empty()).then_some(range))
-        },
-        prepare: |range: std::ops::Range<usize>| {
-            let (block, skip) = users.gather(range.clone(), &block_options)?;
-            Ok((range, block, skip))
-        },
+        prepare: pipeline::read(users, &block_options),
         finish: |piece: ListPiece| Ok((encode(&piece, &encoding, users, items, out)?, piece.hashes)),
         take: |(piece, hashes): (Encoded, Vec<u64>)| {
             hashes.into_iter().for_each(|hash| counter.add(hash));
             file.append(piece)
         },
     };
-    pipeline::run(flow, stages, |block, give| {
-        let Some((range, block, skip)) = block else {
+    pipeline::run(flow, pipeline::plan(users, &block_options), stages, |read, give| {
+        let Some(ReadBlock { users: range, block, skip }) = read else {
             give(cutter.rest());
             return Ok(());
         };
-        let found = ranker.top_k(&block, k, (exclude != Exclude::None).then_some(&skip))?;
+        let found = ranker.top_k(&block, k, skip.as_ref())?;
         check(&found, block.len(), k)?;
         match cutter.push(range.start, &found, give) {
             true => progress(Progress::users(range.end, users.len())),

@@ -86,8 +86,8 @@ impl<'a> Recommend<'a> {
         self
     }
 
-    /// Bytes that blocks of users, what is found for them, and the items of held-out splits may each take. Default
-    /// 512 MiB.
+    /// Bytes that blocks of users, what is found for them and the pieces of the file may take together, and the items of
+    /// held-out splits as much again. Default 512 MiB.
     pub fn memory(mut self, bytes: u64) -> Self {
         self.memory = Some(bytes);
         self
