@@ -189,7 +189,7 @@ impl ItemIndex {
     /// [`search`](ItemIndex::search), and how many items of the base were read.
     fn search_counted(&self, queries: &[f32], k: usize, filter: &Filter<'_>) -> Result<(Found, u64)> {
         let rows = self.rows_of(queries)?;
-        let skip = self.check(rows, k, filter)?;
+        let skip = self.checked(rows, k, filter)?;
         let mut found = Found::empty(rows, k)?;
         if let SearchEngine::Cuda(device) = &self.engine {
             let there = device.cuda.upload(queries.to_vec())?;
@@ -208,7 +208,7 @@ impl ItemIndex {
     }
 
     /// Whether a search can be asked for this, and what its skip lists are.
-    fn check<'f>(&self, rows: usize, k: usize, filter: &Filter<'f>) -> Result<Option<Skip<'f>>> {
+    fn checked<'f>(&self, rows: usize, k: usize, filter: &Filter<'f>) -> Result<Option<Skip<'f>>> {
         if rows.checked_mul(k).is_none_or(|places| places > MOST_PLACES) {
             return Err(shape(format!("at most {MOST_PLACES} places in all"), format!("{rows} queries x {k}")));
         }

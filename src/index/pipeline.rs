@@ -62,7 +62,7 @@ pub(crate) fn read<'a>(
     users: &'a Users<'_>,
     options: &'a BlockOptions<'_>,
 ) -> impl Fn(Range<usize>) -> Result<ReadBlock> + Sync + 'a {
-    |range| {
+    move |range| {
         let (block, skip) = users.gather(range.clone(), options)?;
         Ok(ReadBlock { users: range, block, skip: (options.exclude != Exclude::None).then_some(skip) })
     }

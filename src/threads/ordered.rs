@@ -3,10 +3,10 @@
 //! The queue is bounded: what was given and not yet taken out is never more than `most`. A result waits for those before it,
 //! so that neither the number of threads nor their speed changes what comes out.
 
-use std::any::Any;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
 
 /// A bounded queue of work. One thread gives, one takes, any number [work](Ordered::work).
 pub(crate) struct Ordered<I, O> {
@@ -31,8 +31,8 @@ struct State<I, O> {
 enum Place<I, O> {
     Given(I),
     UnderWork,
-    Done(O),
-    Panicked(Box<dyn Any + Send>),
+    /// Or the panic of its worker.
+    Done(thread::Result<O>),
 }
 
 impl<I, O> Ordered<I, O> {
@@ -85,27 +85,21 @@ impl<I, O> Ordered<I, O> {
     /// goes on here.
     pub(crate) fn take(&self) -> Option<O> {
         let mut state = self.lock();
-        loop {
-            if state.stopped {
-                return None;
+        while !state.stopped {
+            if let Some(Place::Done(_)) = state.places.front()
+                && let Some(Place::Done(done)) = state.places.pop_front()
+            {
+                state.taken += 1;
+                drop(state);
+                self.changed.notify_all();
+                return Some(done.unwrap_or_else(|panic| resume_unwind(panic)));
             }
-            match state.places.pop_front() {
-                Some(done @ (Place::Done(_) | Place::Panicked(_))) => {
-                    state.taken += 1;
-                    drop(state);
-                    self.changed.notify_all();
-                    match done {
-                        Place::Done(result) => return Some(result),
-                        Place::Panicked(panic) => resume_unwind(panic),
-                        Place::Given(_) | Place::UnderWork => return None,
-                    }
-                }
-                Some(place) => state.places.push_front(place),
-                None if state.ended => return None,
-                None => {}
+            if state.ended && state.places.is_empty() {
+                return None;
             }
             state = self.wait(state);
         }
+        None
     }
 
     /// A worker's life: does what is given, until there is no more or everything is to stop.
@@ -128,7 +122,7 @@ impl<I, O> Ordered<I, O> {
             // Places before it can have been taken out, but not this one.
             let at = number - state.taken;
             if let Some(place) = state.places.get_mut(at) {
-                *place = done.map_or_else(Place::Panicked, Place::Done);
+                *place = Place::Done(done);
             }
             self.changed.notify_all();
         }
@@ -147,7 +141,6 @@ impl<I, O> Drop for StopOnDrop<'_, I, O> {
 #[cfg(test)]
 mod tests {
     use std::sync::mpsc::channel;
-    use std::thread;
 
     use super::*;
 

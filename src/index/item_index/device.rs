@@ -42,7 +42,7 @@ impl ItemIndex {
         if !device.cuda.follow(from)? {
             return Ok(None);
         }
-        self.check(rows, k, filter)?;
+        self.checked(rows, k, filter)?;
         let mut found = Found::empty(rows, k)?;
         self.search_on(device, &mut found, &DeviceQueries { queries, rows }, filter, self.scan_recall())?;
         Ok(Some(found))

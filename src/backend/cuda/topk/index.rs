@@ -70,6 +70,9 @@ impl CudaIndex {
             there >= k.min(items.rows.saturating_sub(skipped))
         };
         let short: Vec<usize> = (0..rows).filter(|&q| k > 0 && !full(q)).collect();
+        if short.is_empty() {
+            return Ok(());
+        }
         let mut query = cuda.zeros(items.dim)?;
         for q in short {
             cuda.copy_rows(&mut query, 0, queries, q, 1, items.dim)?;
