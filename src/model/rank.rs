@@ -121,7 +121,8 @@ pub(crate) fn embed_users<B: Backend>(core: &mut Core<B>, users: &UserBlock) -> 
     Ok(core.backend.host(core.user.output(), users.len() * core.user.spec.dim)?.into_owned())
 }
 
-fn forward_users<B: Backend>(core: &mut Core<B>, users: &UserBlock) -> Result<()> {
+/// Leaves the embeddings of a block of users in the user tower's output.
+pub(crate) fn forward_users<B: Backend>(core: &mut Core<B>, users: &UserBlock) -> Result<()> {
     let table_rows: Vec<usize> = core.tables.iter().map(|table| table.rows).collect();
     let mut bags = Vec::new();
     block_bags(&core.user.spec, users, &table_rows, &mut bags)?;

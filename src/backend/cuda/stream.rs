@@ -106,6 +106,20 @@ impl Cuda {
         self.kernels.load_all(&self.context)
     }
 
+    /// Queues what comes next behind what `other` has queued so far, where both are the same device; elsewhere nothing, and
+    /// false. What `other` has computed can then be read here.
+    ///
+    /// # Errors
+    /// [`crate::Error::Cuda`].
+    pub(crate) fn follow(&self, other: &Cuda) -> Result<bool> {
+        let same = self.info().ordinal == other.info().ordinal;
+        if same {
+            other.flush()?;
+            self.context.check("wait for a stream", self.context.compute.join(&other.context.compute))?;
+        }
+        Ok(same)
+    }
+
     pub(super) fn uploads(&self) -> MutexGuard<'_, Uploads> {
         // A panic between two of its statements leaves places handed out or copied twice: nothing that matters.
         self.uploads.lock().unwrap_or_else(PoisonError::into_inner)

@@ -36,6 +36,10 @@ impl Cuda {
         match self.0 {}
     }
 
+    pub(crate) fn follow(&self, _: &Cuda) -> Result<bool> {
+        match self.0 {}
+    }
+
     pub(super) fn load_kernels(&self) -> Result<()> {
         match self.0 {}
     }
@@ -199,7 +203,7 @@ pub(crate) mod topk {
             match cuda.0 {}
         }
 
-        pub(crate) fn search(&self, _: &Cuda, _: TopKOutput<'_>, _: &TopK<'_, [f32]>, _: f32) -> Result<()> {
+        pub(crate) fn search(&self, _: &Cuda, _: TopKOutput<'_>, _: &TopK<'_, Vec<f32>>, _: f32) -> Result<()> {
             match self.0 {}
         }
     }
