@@ -57,6 +57,7 @@ const HEADERS: &[(&str, &str)] = headers![
     "core/rounding.cuh",
     "core/rows.cuh",
     "core/shared.cuh",
+    "core/shared_words.cuh",
     "core/sm90a/barrier.cuh",
     "core/sm90a/panel.cuh",
     "core/sm90a/product.cuh",

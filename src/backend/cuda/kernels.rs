@@ -9,14 +9,14 @@ use cudarc::driver::CudaFunction;
 use super::architecture::Architecture;
 use super::compile::{self, CompiledModule, KernelSource};
 use super::context::Context;
-use super::embedding::arguments::{BagForwardArgs, RowsForwardArgs, StepChunksArgs, StepStraddlingArgs};
+use super::embedding::arguments::{PoolsArgs, StepArgs};
 use super::linear::arguments::{MaskArgs, ProductArgs, SumArgs};
 use super::loss::arguments::{
     LossAddArgs, LossBackwardArgs, LossFinishArgs, LossForwardArgs, LossPrepareArgs, LossStatsArgs, TopKWeightsArgs,
 };
 use super::loss::sm90a::arguments::{HopperBackwardArgs, HopperForwardArgs, PanelsArgs, PrepareHopperArgs};
 use super::norm::arguments::{NormBackwardArgs, NormForwardArgs};
-use super::optim::arguments::{DenseStepArgs, SquaredNormPiecesArgs, SquaredNormTotalArgs};
+use super::optim::arguments::{ClipArgs, DenseStepsArgs, SquaredNormsArgs};
 use super::params::param_size;
 use super::source;
 use super::tiles::arguments::SplitArgs;
@@ -101,30 +101,17 @@ macro_rules! kernels {
 kernels! {
     /// Lookups in tables, and the step of the touched rows.
     Embedding in embedding {
-        RowsForwardArgs: [embedding_rows_fwd_f32_v4, embedding_rows_fwd_bf16_v8, embedding_rows_fwd_f16_v8],
-        BagForwardArgs: [
-            embedding_bag_fwd_f32_v4, embedding_bag_fwd_bf16_v8, embedding_bag_fwd_f16_v8, embedding_bag_fwd_bf16_v4,
-            embedding_bag_fwd_f16_v4, embedding_bag_fwd_f32_v1, embedding_bag_fwd_bf16_v1, embedding_bag_fwd_f16_v1,
-        ],
-        StepChunksArgs: [
-            embedding_bag_bwd_step_sgd_f32, embedding_bag_bwd_step_adagrad_f32, embedding_bag_bwd_step_adam_f32,
-            embedding_bag_bwd_step_rowwise_f32, embedding_bag_bwd_step_f32_v1,
-            embedding_bag_bwd_step_sgd_bf16, embedding_bag_bwd_step_adagrad_bf16, embedding_bag_bwd_step_adam_bf16,
-            embedding_bag_bwd_step_rowwise_bf16, embedding_bag_bwd_step_bf16_v1,
-            embedding_bag_bwd_step_sgd_f16, embedding_bag_bwd_step_adagrad_f16, embedding_bag_bwd_step_adam_f16,
-            embedding_bag_bwd_step_rowwise_f16, embedding_bag_bwd_step_f16_v1,
-        ],
-        StepStraddlingArgs: [
-            embedding_bag_bwd_straddling_f32, embedding_bag_bwd_straddling_f32_v1,
-            embedding_bag_bwd_straddling_bf16, embedding_bag_bwd_straddling_bf16_v1,
-            embedding_bag_bwd_straddling_f16, embedding_bag_bwd_straddling_f16_v1,
+        PoolsArgs: [embedding_pools],
+        StepArgs: [
+            embedding_step_sgd, embedding_step_adagrad, embedding_step_adam, embedding_step_rowwise,
+            embedding_step_unaligned, embedding_straddling, embedding_straddling_any,
         ],
     }
     /// Steps of dense parameters, and norms of gradients.
     Optim in optim {
-        DenseStepArgs: [dense_step_sgd, dense_step_adagrad, dense_step_adam],
-        SquaredNormPiecesArgs: [squared_norm_pieces],
-        SquaredNormTotalArgs: [squared_norm_total],
+        DenseStepsArgs: [dense_steps_sgd, dense_steps_adagrad, dense_steps_adam],
+        SquaredNormsArgs: [squared_norms],
+        ClipArgs: [clip_scale],
     }
     /// Linear layers: three products, each in two precisions and two sizes of tile, and what goes round them.
     Linear in linear {

@@ -124,6 +124,8 @@ fn prepare(cuda: &Cuda, loss: &SoftmaxLoss<'_, Cuda>, shape: &LossTiling) -> Res
     let (rows, columns) = (b.next_multiple_of(PAD), c.next_multiple_of(PAD));
     let lo = cuda.precision() == Precision::Fp32;
     let ids = |len| loss.ids.is_some().then(|| cuda.scratch::<u32>(len)).transpose();
+    let both = [&Mat::dense(loss.users, b, d), &Mat::dense(loss.candidates, c, d)];
+    let [users, candidates] = cuda.split_both(both, shape.width, lo)?;
     let prepared = PreparedLoss {
         call: cuda.scratch(1)?,
         bias2: cuda.scratch(columns)?,
@@ -131,8 +133,8 @@ fn prepare(cuda: &Cuda, loss: &SoftmaxLoss<'_, Cuda>, shape: &LossTiling) -> Res
         positives: cuda.scratch(rows)?,
         user_ids: ids(rows)?,
         spans: loss.masked.is_some().then(|| cuda.scratch(b)).transpose()?,
-        users: cuda.split(&Mat::dense(loss.users, b, d), shape.width, lo)?,
-        candidates: cuda.split(&Mat::dense(loss.candidates, c, d), shape.width, lo)?,
+        users,
+        candidates,
     };
     let masked = loss.masked.as_ref();
     let args = LossPrepareArgs {

@@ -8,7 +8,7 @@ use crate::{Error, Result};
 /// A word without a report.
 const NOTHING: u64 = u64::MAX;
 /// What each word is about: the operation's name.
-const OPS: [&str; 4] = ["embedding_bag_fwd", "embedding_bag_bwd_step", "softmax_loss", "a kernel for sm_90a"];
+const OPS: [&str; 4] = ["embedding_pools", "embedding_step", "softmax_loss", "a kernel for sm_90a"];
 /// The word of waits that did not end.
 const STUCK: usize = 3;
 
@@ -94,4 +94,23 @@ pub(super) fn refusal(words: &[u64; OPS.len()]) -> Option<Error> {
         _ => ("ids inside their table", format!("id {value} at position {position}")),
     };
     Some(Error::Shape { op: OPS[at], expected: expected.into(), found })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_that_did_not_end_comes_before_refusals() {
+        assert!(refusal(&Status::empty()).is_none());
+        let mut words = Status::empty();
+        words[2] = 7 << 32 | 9;
+        assert!(matches!(refusal(&words), Some(Error::Shape { op: "softmax_loss", .. })));
+        // A consumer, for its fifth tile, in block (3, 2).
+        words[STUCK] = (3 << 24 | 5) << 32 | 2 << 16 | 3;
+        let error = refusal(&words).expect("two reports");
+        let words = error.to_string();
+        assert!(matches!(error, Error::Cuda { .. }), "{words}");
+        assert!(words.contains("for a tile, in turn 5 of block (3, 2)") && words.contains("TERCEL_KERNELS"), "{words}");
+    }
 }

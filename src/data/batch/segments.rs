@@ -28,7 +28,37 @@ impl Segments {
     /// Overwrites the segments with those of `ids` (fewer than 2^32). Allocates nothing once its buffers have grown to
     /// the batch size.
     pub fn build(&mut self, ids: &[u32], scratch: &mut SortScratch) {
-        self.collect(scratch.sort(ids.iter().copied()));
+        let max = ids.iter().fold(0, |a, &b| if b > a { b } else { a });
+        // Where ids repeat, as those of a feature do, counting them costs less than sorting.
+        if ids.len() > SMALL && (max as usize) < ids.len() {
+            self.count(ids, max, &mut scratch.counts);
+        } else {
+            self.collect(scratch.sort(ids.iter().copied()));
+        }
+    }
+
+    /// A counting sort of ids up to `max`.
+    fn count(&mut self, ids: &[u32], max: u32, counts: &mut Vec<u32>) {
+        counts.clear();
+        counts.resize(max as usize + 1, 0);
+        ids.iter().for_each(|&id| counts[id as usize] += 1);
+        self.unique.clear();
+        self.starts.clear();
+        let mut sum = 0;
+        for (id, count) in (0..).zip(counts.iter_mut()) {
+            if *count > 0 {
+                self.unique.push(id);
+                self.starts.push(sum);
+            }
+            (*count, sum) = (sum, sum + *count);
+        }
+        self.starts.push(sum);
+        self.positions.resize(ids.len(), 0);
+        for (position, &id) in (0..).zip(ids) {
+            let place = &mut counts[id as usize];
+            self.positions[*place as usize] = position;
+            *place += 1;
+        }
     }
 
     fn collect(&mut self, keys: &[u64]) {

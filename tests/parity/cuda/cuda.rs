@@ -5,6 +5,7 @@
 mod budget;
 mod budget_embedding;
 mod embedding;
+mod embedding_batch;
 mod embedding_step;
 mod linear;
 mod loss;
@@ -13,6 +14,7 @@ mod loss_sm90a;
 mod memory;
 mod norm;
 mod optim;
+mod step;
 mod topk;
 mod topk_biases;
 mod topk_sm90a;
@@ -20,6 +22,7 @@ mod weights;
 
 use super::Cuda;
 use crate::backend::cpu::Cpu;
+use crate::backend::cpu::parity::embedding::{offsets, random_bags};
 use crate::backend::cpu::parity::{Random, bits, framed, naive, unframed, wide};
 use crate::backend::cpu::simd::Isa;
 use crate::config::Precision;
