@@ -23,10 +23,9 @@ fn both(precision: Precision) -> Option<[Cuda; 2]> {
 fn compare([old, new]: &[Cuda; 2], case: &Case, name: &str) -> LossOutputs {
     let (expected, found) = (case.check(old, &format!("{name}, sm_80")), case.check(new, &format!("{name}, sm_90a")));
     let tolerance = loss_gradient(Precision::Bf16);
-    for (what, found, expected) in [
-        ("users", &found.users, &expected.users),
-        ("candidates", &found.candidates, &expected.candidates),
-    ] {
+    for (what, found, expected) in
+        [("users", &found.users, &expected.users), ("candidates", &found.candidates, &expected.candidates)]
+    {
         near_in_norm(&format!("{name}: {what}, sm_90a for sm_80"), found, &wide(expected), tolerance);
     }
     loss_value(Precision::Bf16).check(name, &found.stats[..1], &wide(&expected.stats[..1]));

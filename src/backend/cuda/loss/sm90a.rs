@@ -29,9 +29,7 @@ const MAX_PARTS: usize = 1024;
 /// Whether these kernels do a call. What they leave to the kernels for sm_80, which give the same within the same tolerances:
 /// products of operands split in two (`Precision::Fp32`), and embeddings wider than two panels. There are no kernels for them.
 pub(super) fn serves(cuda: &Cuda, loss: &SoftmaxLoss<'_, Cuda>) -> bool {
-    cuda.architecture() == Architecture::Sm90a
-        && cuda.precision() == Precision::Bf16
-        && loss.dim <= MAX_DIM
+    cuda.architecture() == Architecture::Sm90a && cuda.precision() == Precision::Bf16 && loss.dim <= MAX_DIM
 }
 
 /// An operand in panels.

@@ -18,10 +18,13 @@ thread_local! {
     pub(crate) static FEW_ROWS_HERE: std::cell::Cell<usize> = const { std::cell::Cell::new(FEW_ROWS) };
 }
 
+#[cfg(test)]
 fn few_rows() -> usize {
-    #[cfg(test)]
-    return FEW_ROWS_HERE.get();
-    #[cfg(not(test))]
+    FEW_ROWS_HERE.get()
+}
+
+#[cfg(not(test))]
+fn few_rows() -> usize {
     FEW_ROWS
 }
 
@@ -110,7 +113,11 @@ mod tests {
                 assert!(tiling.width >= dim && tiling.width - dim < PANEL && tiling.width.is_multiple_of(PANEL));
                 assert!(PAD.is_multiple_of(tiling.rows()) && PAD.is_multiple_of(COLUMNS));
                 // 228 KiB of a multiprocessor, of which each block takes 1 KiB beside what it asks for.
-                assert!(tiling.blocks * (tiling.shared() as usize + 1024) <= 228 << 10, "{tiling:?}: {}", tiling.shared());
+                assert!(
+                    tiling.blocks * (tiling.shared() as usize + 1024) <= 228 << 10,
+                    "{tiling:?}: {}",
+                    tiling.shared()
+                );
             }
         }
     }
