@@ -141,9 +141,9 @@ fn packed_arguments_are_measured() {
 
 #[test]
 fn what_is_not_offered_is_told() {
-    found_in_all_modes("unsupported call", &["cuStreamBeginCapture_v2 is not offered"], |_| {
+    found_in_all_modes("unsupported call", &["cuGraphClone is not offered"], |_| {
         // SAFETY: the call reads and writes nothing.
-        let code = unsafe { virtual_gpu::driver::abi::unsupported::cuStreamBeginCapture_v2(0, 0) };
+        let code = unsafe { virtual_gpu::driver::abi::unsupported::cuGraphClone(std::ptr::null_mut(), 0) };
         assert_eq!(code, CUDA_ERROR_NOT_SUPPORTED);
     });
 }
