@@ -10,6 +10,9 @@ use graphs::{GLOBAL, RELAXED};
 use virtual_gpu::driver::error::*;
 use virtual_gpu::driver::settings::StreamMode;
 
+/// The default stream's handle.
+const DEFAULT: usize = 0;
+
 /// One captured kernel that scales eight floats; `end` gets the stream, the floats, the module and the graph.
 fn one_kernel(gpu: &Gpu, end: impl FnOnce(usize, u64, usize, usize)) {
     let (s, x, module) = (gpu.stream(), gpu.alloc(8), gpu.module());
@@ -40,7 +43,7 @@ fn a_copy_of_a_graph_whose_memory_was_freed_is_found() {
     for which in 0..3 {
         let words = ["cuGraphLaunch: graph 1, node 0 (", ["(pinned)", "freed by cuMemFreeAsync", "(memset)"][which]];
         found_in_all_modes("stale graph", &words, |gpu| {
-            let (s, x, p) = (gpu.stream(), gpu.alloc_on(8, gpu_default()), gpu.pinned(8));
+            let (s, x, p) = (gpu.stream(), gpu.alloc_on(8, DEFAULT), gpu.pinned(8));
             p.set(1.0);
             let exec = gpu.captured(s, || {
                 assert_eq!(if which == 2 { gpu.zero(x, 8, s) } else { gpu.upload_pinned(x, p, s) }, 0);
@@ -48,18 +51,13 @@ fn a_copy_of_a_graph_whose_memory_was_freed_is_found() {
             if which == 0 {
                 gpu.free_pinned(p);
             } else {
-                gpu.free_on(x, gpu_default());
+                gpu.free_on(x, DEFAULT);
             }
             assert_eq!(gpu.replay(exec, s), CUDA_ERROR_INVALID_VALUE);
             gpu.destroy_exec(exec);
             gpu.destroy_stream(s);
         });
     }
-}
-
-/// The default stream's handle.
-fn gpu_default() -> usize {
-    0
 }
 
 #[test]
