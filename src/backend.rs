@@ -19,12 +19,14 @@ mod operations;
 mod queue;
 mod rule;
 mod scan;
+#[cfg(any(test, feature = "bench"))]
+pub(crate) mod single;
 
 pub(crate) use cpu::simd::pages::zeros as host_zeros;
 pub(crate) use memory::{Elem, Memory};
 pub(crate) use operands::{
-    Bag, EmbeddingTable, GradientPlan, LinearGrads, LinearPass, Masked, Mat, MatMut, OptimizerStep, SoftmaxGrads,
-    SoftmaxLoss, TableData, TopKWeights,
+    Bag, DenseParam, EmbeddingTable, GradientPlans, LinearGrads, LinearPass, Masked, Mat, MatMut, NormGrads, NormPass,
+    OptimizerStep, PlanPart, PoolInput, Pools, SoftmaxGrads, SoftmaxLoss, StepRules, TableData, TopKWeights,
 };
 pub(crate) use operations::Operations;
 pub(crate) use queue::Queue;

@@ -104,6 +104,8 @@ pub struct CudaInfo {
     pub driver_version: u32,
     /// Where kernels come from: `embedded`, the PTX that comes with Tercel, or `nvrtc`, compiled for this device.
     pub kernels_from: &'static str,
+    /// Which kernels the device gets, as `TERCEL_KERNELS` names them: `sm_80` or `sm_90a`.
+    pub kernels_for: &'static str,
 }
 
 impl CudaInfo {

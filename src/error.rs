@@ -161,7 +161,7 @@ pub enum Error {
     },
     /// A kernel does not compile for this device.
     #[error(
-        "kernels/{stem}/{stem}.cu does not compile for this device: {log} (TERCEL_PTX=embedded uses the PTX shipped with Tercel)"
+        "the kernels of `{stem}` do not compile for this device: {log} (TERCEL_PTX=embedded uses the PTX shipped with Tercel)"
     )]
     KernelCompile {
         /// The source file's stem.

@@ -4,6 +4,8 @@ pub mod diversity;
 pub mod exact;
 pub mod filter;
 pub mod item_index;
+mod pieces;
+pub(crate) mod pipeline;
 pub mod predictions;
 mod seen;
 mod user_file;

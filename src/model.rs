@@ -6,6 +6,7 @@ pub(crate) mod core;
 pub(crate) mod inputs;
 pub(crate) mod item_bias;
 pub(crate) mod negatives;
+pub(crate) mod plans;
 pub(crate) mod popularity;
 pub(crate) mod rank;
 pub(crate) mod spec;

@@ -12,6 +12,8 @@ use rayon::prelude::*;
 
 use crate::{Error, Result};
 
+pub(crate) mod ordered;
+
 /// A pool of worker threads. With one thread everything runs on the caller's.
 #[derive(Debug)]
 pub(crate) struct Threads {
@@ -25,10 +27,7 @@ impl Threads {
     /// # Errors
     /// [`Error::Threads`] when they cannot be started.
     pub(crate) fn new(count: usize) -> Result<Threads> {
-        let count = match count {
-            0 => std::thread::available_parallelism().map_or(1, |n| n.get()),
-            n => n,
-        };
+        let count = so_many(count);
         if count == 1 {
             return Ok(Threads { pool: None, count });
         }
@@ -101,6 +100,14 @@ impl Threads {
             Some(pool) => pool.join(first, second),
             None => (first(), second()),
         }
+    }
+}
+
+/// What a number of threads stands for: 0 for every core.
+pub(crate) fn so_many(count: usize) -> usize {
+    match count {
+        0 => std::thread::available_parallelism().map_or(1, |n| n.get()),
+        n => n,
     }
 }
 

@@ -4,6 +4,7 @@ mod evaluate;
 mod exclude;
 mod fixture;
 mod metrics;
+mod pipeline;
 mod predictions;
 mod recommend;
 mod refitted;

@@ -1,4 +1,5 @@
-//! The loader alone, from the page cache: shuffled rows, ids checked, both sides' segments built.
+//! The loader alone, from the page cache: shuffled rows, ids checked, both sides' segments built; and what one of its threads
+//! makes of a batch for a model, plans included.
 //!
 //! `cargo bench --bench loader`. Ids are Zipf-distributed (exponent 1) over 200,000 users and 50,000 items, and
 //! scattered over the tables' rows. One iteration is an epoch of 8 Mi rows, threads started and joined.
@@ -8,6 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use tercel::bench::batch_inputs;
 use tercel::data::batch::{Cursor, PlainBatches, Segments, SortScratch};
 use tercel::data::dataset::{Dataset, EntityInfo, Manifest, SourceColumns, Split, SplitInfo};
 use tercel::data::loader::{Loader, LoaderConfig};
@@ -106,5 +108,17 @@ fn segments(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, segments, epochs);
+fn inputs(c: &mut Criterion) {
+    let mut group = c.benchmark_group("inputs");
+    for features in [0, 24] {
+        for batch in [1024, 8192] {
+            let mut once = batch_inputs(features, batch);
+            group.throughput(Throughput::Elements(batch as u64));
+            group.bench_function(format!("features{features}_B{batch}"), |b| b.iter_custom(|n| once.time(n)));
+        }
+    }
+    group.finish();
+}
+
+criterion_group!(benches, segments, inputs, epochs);
 criterion_main!(benches);

@@ -1,165 +1,233 @@
-// Lookups. A group of `lanes` threads (a power of two from 4 to 32) makes one row of out; a lane holds N neighbouring
-// values of a table row, one load.
+// Lookups: all bags of a batch in one launch. A block works for one target; a group of `lanes` threads (a power of two
+// from 4 to 32) makes its rows, a lane N neighbouring values at a time.
 #pragma once
 #include "core/rows.cuh"
+#include "core/shared_words.cuh"
 #include "core/status.cuh"
 #include "embedding/arguments.cuh"
 
-__device__ __forceinline__ void emit(float* to, float4 x, bool add) {
-    if (add) {
-        const float4 y = *reinterpret_cast<const float4*>(to);
-        x = make_float4(y.x + x.x, y.y + x.y, y.z + x.z, y.w + x.w);
-    }
-    store_streaming(to, x);
-}
+#define NOTHING 0xffffffffu
 
-// Half of a lane's eight values.
-template <typename T>
-__device__ __forceinline__ float4 unpack_half(const u32 (&x)[2]) {
-    Packed<T, 4> y;
-    y.x[0] = x[0], y.x[1] = x[1];
-    return make_float4(y.get(0), y.get(1), y.get(2), y.get(3));
-}
+// Types of tables' values.
+enum Stored { STORED_F32 = 0, STORED_BF16 = 1, STORED_F16 = 2 };
 
-// Writes a lane's values of a table row, columns `column` on of `to`. Eight values are two accesses, which neighbouring
-// lanes first exchange halves for, so that each access of the group covers whole sectors. The whole warp is here.
-template <typename T, int N>
-__device__ __forceinline__ void emit_packed(float* to, const Packed<T, N>& x, u32 column, u32 dim, bool write) {
-    if constexpr (N == 8) {
-        const bool odd = column & 8;
-        u32 own[2], other[2];
-#pragma unroll
-        for (int i = 0; i < 2; ++i) {
-            other[i] = __shfl_xor_sync(FULL, odd ? x.x[i] : x.x[i + 2], 1);
-            own[i] = odd ? x.x[i + 2] : x.x[i];
-        }
-        const u32 first = (column & ~15u) + (odd ? 4 : 0);
-        to += first;
-        if (write && first < dim) store_streaming(to, odd ? unpack_half<T>(other) : unpack_half<T>(own));
-        if (write && first + 8 < dim) store_streaming(to + 8, odd ? unpack_half<T>(own) : unpack_half<T>(other));
-    } else {
-        if (write && column < dim) store_streaming(to + column, make_float4(x.get(0), x.get(1), x.get(2), x.get(3)));
-    }
-}
-
-// As emit_packed, of sums. `mask`: the lanes that are here.
+// N neighbouring values as they are stored. All zero bits are zeros in every type.
 template <int N>
-__device__ __forceinline__ void emit_values(float* to, const float (&x)[N], u32 column, u32 dim, bool add, u32 mask) {
-    if constexpr (N == 8) {
-        const bool odd = column & 8;
-        float other[4];
+struct Raw {
+    u32 x[N];
+
+    __device__ __forceinline__ void clear() {
 #pragma unroll
-        for (int i = 0; i < 4; ++i) other[i] = __shfl_xor_sync(mask, odd ? x[i] : x[i + 4], 1);
-        const float4 received = make_float4(other[0], other[1], other[2], other[3]);
-        const u32 first = (column & ~15u) + (odd ? 4 : 0);
-        if (first < dim) emit(to + first, odd ? received : make_float4(x[0], x[1], x[2], x[3]), add);
-        if (first + 8 < dim) emit(to + first + 8, odd ? make_float4(x[4], x[5], x[6], x[7]) : received, add);
-    } else if constexpr (N == 4) {
-        if (column < dim) emit(to + column, make_float4(x[0], x[1], x[2], x[3]), add);
+        for (int i = 0; i < N; ++i) x[i] = 0;
+    }
+    __device__ __forceinline__ void load(const void* table, u32 stored, u64 at) {
+        if (stored == STORED_F32) {
+            load_constant<4 * N>(x, static_cast<const float*>(table) + at);
+        } else {
+            u32 y[N < 2 ? 1 : N / 2];
+            load_constant<2 * N>(y, static_cast<const u16*>(table) + at);
+#pragma unroll
+            for (int i = 0; i < (N < 2 ? 1 : N / 2); ++i) x[i] = y[i];
+        }
+    }
+    __device__ __forceinline__ float get(u32 stored, int i) const {
+        if (stored == STORED_F32) return __uint_as_float(x[i]);
+        const u32 half = i % 2 ? x[i / 2] >> 16 : x[i / 2] & 0xffffu;
+        return stored == STORED_BF16 ? __uint_as_float(half << 16) : f16_to_f32(u16(half));
+    }
+};
+
+template <int N>
+__device__ __forceinline__ void emit(float* to, const float (&x)[N]) {
+    if constexpr (N == 4) {
+        store_streaming(to, make_float4(x[0], x[1], x[2], x[3]));
     } else {
-        if (column < dim) store_streaming(to + column, add ? to[column] + x[0] : x[0]);
+        store_streaming(to, x[0]);
     }
 }
 
-// out row r = table row ids[r]. Rows of table and out are 16-byte aligned and dim a multiple of N. The wrapper checks
-// the lengths; an id that is not below `table_rows` is reported and gives zeros. A warp takes two rows a group: one load
-// for their ids, both rows in flight.
-template <typename T, int N>
-__device__ __forceinline__ void gather_rows(const RowsForwardArgs& args) {
-    float* out = args.out;
-    const auto* table = static_cast<const typename T::Word*>(args.table);
-    const u64 rows = args.rows, stride = args.stride;
-    const u32 table_rows = args.table_rows, dim = args.dim, log_lanes = args.log_lanes;
-    constexpr int FLIGHT = 2;
-    const u32 lane = threadIdx.x % WARP, groups = WARP >> log_lanes;
-    const u32 batch = groups * FLIGHT;
-    const u64 first = (u64(blockIdx.x) * (blockDim.x / WARP) + threadIdx.x / WARP) * batch;
-    if (first >= rows) return;
-    // The rows of this warp.
-    const u32 count = rows - first < batch ? u32(rows - first) : batch;
-    u32 mine = 0xffffffffu;
-    if (lane < count) {
-        mine = __ldg(args.ids + first + lane);
-        if (mine >= table_rows) report(args.status, first + lane, mine);
+// The lanes of a warp that make a row together.
+struct PoolGroup {
+    u32 lanes, sub, mask;
+    __device__ __forceinline__ explicit PoolGroup(u32 log_lanes) {
+        lanes = 1u << log_lanes, sub = threadIdx.x & (lanes - 1);
+        mask = lanes == WARP ? FULL : ((1u << lanes) - 1) << (threadIdx.x % WARP & ~(lanes - 1));
     }
-    const u32 group = lane >> log_lanes, sub = lane & ((1u << log_lanes) - 1);
-    out += first * stride;
-    for (u32 pass = 0; pass < dim; pass += N << log_lanes) {
-        const u32 column = pass + sub * N;
-        Packed<T, N> x[FLIGHT];
-#pragma unroll
-        for (int k = 0; k < FLIGHT; ++k) {
-            const u32 id = __shfl_sync(FULL, mine, k * groups + group);
-            x[k].clear();
-            if (id < table_rows && column < dim) x[k].load_constant(table + u64(id) * dim + column);
-        }
-#pragma unroll
-        for (int k = 0; k < FLIGHT; ++k) {
-            const u32 row = k * groups + group;
-            emit_packed<T, N>(out + row * stride, x[k], column, dim, row < count);
-        }
-    }
-}
+};
 
-// out row r = the sum over l from offsets[r] to offsets[r + 1] of weights[l] table[ids[l]]; without weights their mean
-// (0 for an empty bag); without offsets l is r alone. Sums run in the order of l, in fp32. Other checks as for
-// gather_rows; N 1 asks for no alignment. Offsets that go back or past `lookups` are cut off and reported, as
-// position 2^31 + r.
-template <typename T, int N>
-__device__ __forceinline__ void pool_rows(const BagForwardArgs& args) {
-    const auto* table = static_cast<const typename T::Word*>(args.table);
-    const u32 *ids = args.ids, *offsets = args.offsets;
-    const float* weights = args.weights;
-    const u32 lookups = args.lookups, table_rows = args.table_rows, dim = args.dim, log_lanes = args.log_lanes;
-    constexpr int FLIGHT = sizeof(Packed<T, N>) == 16 ? 2 : 4;
-    const u32 lanes = 1u << log_lanes, sub = threadIdx.x & (lanes - 1);
-    const u32 mask = lanes == WARP ? FULL : ((1u << lanes) - 1) << (threadIdx.x % WARP & ~(lanes - 1));
-    // Less than 2^31 rows: the wrapper checks.
-    const u32 row = u32((u64(blockIdx.x) * blockDim.x + threadIdx.x) >> log_lanes);
-    if (row >= args.rows) return;
+// x = a lane's values of the pool of row `row`: the sum over l from offsets[row] to offsets[row + 1] of
+// weights[l] table[ids[l]]; without weights their mean (0 for an empty bag); without offsets l is `row` alone. The sum runs in
+// the order of l, in fp32. Offsets that go back or past `lookups` are cut off and reported, as position 2^31 + row.
+template <int N>
+__device__ __forceinline__ void pool_bag(float (&sum)[N], const PoolBag& bag, u64* status, u32 row, u32 dim, u32 column,
+                                         const PoolGroup& group) {
+    constexpr int FLIGHT = 4;
     u32 from = row, to = from + 1;
-    if (offsets) {
-        from = offsets[row], to = offsets[row + 1];
-        if (from > to || to > lookups) {
-            if (sub == 0) report(args.status, 0x80000000u + u64(row), to);
-            to = to < lookups ? to : lookups;
+    if (bag.offsets) {
+        from = bag.offsets[row], to = bag.offsets[row + 1];
+        if (from > to || to > bag.lookups) {
+            if (group.sub == 0) report(status, 0x80000000u + u64(row), to);
+            to = to < bag.lookups ? to : bag.lookups;
             from = from < to ? from : to;
         }
     }
-    const float factor = weights || from == to ? 1.0f : __fdiv_rn(1.0f, float(to - from));
-    for (u32 pass = 0; pass < dim; pass += N << log_lanes) {
-        const u32 column = pass + sub * N;
-        float sum[N];
+    const float factor = bag.weights || from == to ? 1.0f : __fdiv_rn(1.0f, float(to - from));
 #pragma unroll
-        for (int i = 0; i < N; ++i) sum[i] = 0.0f;
-        for (u32 l = from; l < to; l += lanes) {
-            // Each lane fetches one id; an id of all ones loads nothing.
-            u32 mine = 0xffffffffu;
-            float weight = 1.0f;
-            if (l + sub < to) {
-                mine = ids[l + sub];
-                if (weights) weight = weights[l + sub];
-                if (mine >= table_rows) report(args.status, l + sub, mine);
+    for (int i = 0; i < N; ++i) sum[i] = 0.0f;
+    for (u32 l = from; l < to; l += group.lanes) {
+        // Each lane fetches one id; an id of all ones loads nothing.
+        u32 mine = NOTHING;
+        float weight = 1.0f;
+        if (l + group.sub < to) {
+            mine = bag.ids[l + group.sub];
+            if (bag.weights) weight = bag.weights[l + group.sub];
+            if (mine >= bag.table_rows) report(status, l + group.sub, mine);
+        }
+        const u32 count = to - l < group.lanes ? to - l : group.lanes;
+        for (u32 j = 0; j < count; j += FLIGHT) {
+            Raw<N> x[FLIGHT];
+#pragma unroll
+            for (int k = 0; k < FLIGHT; ++k) {
+                const u32 id = __shfl_sync(group.mask, mine, j + k, group.lanes);
+                x[k].clear();
+                if (id < bag.table_rows && column < dim) x[k].load(bag.table, bag.stored, u64(id) * dim + column);
             }
-            const u32 count = to - l < lanes ? to - l : lanes;
-            for (u32 j = 0; j < count; j += FLIGHT) {
-                Packed<T, N> x[FLIGHT];
 #pragma unroll
-                for (int k = 0; k < FLIGHT; ++k) {
-                    const u32 id = __shfl_sync(mask, mine, j + k, lanes);
-                    x[k].clear();
-                    if (id < table_rows && column < dim) x[k].load_constant(table + u64(id) * dim + column);
-                }
+            for (int k = 0; k < FLIGHT; ++k) {
+                const float w = __shfl_sync(group.mask, weight, j + k, group.lanes);
 #pragma unroll
-                for (int k = 0; k < FLIGHT; ++k) {
-                    const float w = __shfl_sync(mask, weight, j + k, lanes);
-#pragma unroll
-                    for (int i = 0; i < N; ++i) sum[i] = __fmaf_rn(w, x[k].get(i), sum[i]);
-                }
+                for (int i = 0; i < N; ++i) sum[i] = __fmaf_rn(w, x[k].get(bag.stored, i), sum[i]);
             }
         }
+    }
 #pragma unroll
-        for (int i = 0; i < N; ++i) sum[i] = __fmul_rn(sum[i], factor);
-        emit_values<N>(args.out + u64(row) * args.stride, sum, column, dim, args.add, mask);
+    for (int i = 0; i < N; ++i) sum[i] = __fmul_rn(sum[i], factor);
+}
+
+__device__ __forceinline__ bool is_plain(const PoolBag& bag) { return !bag.offsets && !bag.weights; }
+
+// Rows of a target with one bag of single rows: copies, several in flight. An id that is not below `table_rows` is
+// reported and gives zeros.
+template <int N>
+__device__ __forceinline__ void gather_rows(const PoolTarget& to, const PoolBag& bag, u64* status, u32 first) {
+    constexpr int FLIGHT = 4;
+    const PoolGroup group(to.log_lanes);
+    const u32 end = to.rows - first < to.group_rows ? to.rows : first + to.group_rows;
+    u32 mine = NOTHING;
+    if (group.sub < FLIGHT && first + group.sub < end) {
+        mine = __ldg(bag.ids + first + group.sub);
+        if (mine >= bag.table_rows) report(status, first + group.sub, mine);
+    }
+    for (u32 pass = 0; pass < to.dim; pass += group.lanes * N) {
+        const u32 column = pass + group.sub * N;
+        const bool here = column < to.dim;
+        Raw<N> x[FLIGHT];
+#pragma unroll
+        for (int k = 0; k < FLIGHT; ++k) {
+            const u32 id = __shfl_sync(group.mask, mine, k, group.lanes);
+            x[k].clear();
+            if (id < bag.table_rows && here) x[k].load(bag.table, bag.stored, u64(id) * to.dim + column);
+        }
+#pragma unroll
+        for (int k = 0; k < FLIGHT; ++k) {
+            float values[N];
+#pragma unroll
+            for (int i = 0; i < N; ++i) values[i] = x[k].get(bag.stored, i);
+            if (first + k < end && here) emit<N>(to.out + u64(first + k) * to.stride + column, values);
+        }
+    }
+}
+
+// One row of a target: the pools of its bags, added in order. Bags of single rows that follow one another are loaded
+// together.
+template <int N>
+__device__ __forceinline__ void add_pools(const PoolTarget& to, const PoolBag* bags, u64* status, u32 row) {
+    constexpr int FLIGHT = 4;
+    const PoolGroup group(to.log_lanes);
+    for (u32 pass = 0; pass < to.dim; pass += group.lanes * N) {
+        const u32 column = pass + group.sub * N;
+        float sum[N];
+        for (u32 b = 0; b < to.bags;) {
+            if (!is_plain(bags[b])) {
+                float pool[N];
+                pool_bag<N>(pool, bags[b], status, row, to.dim, column, group);
+#pragma unroll
+                for (int i = 0; i < N; ++i) sum[i] = b == 0 ? pool[i] : sum[i] + pool[i];
+                ++b;
+                continue;
+            }
+            u32 count = 1;
+            while (count < FLIGHT && b + count < to.bags && is_plain(bags[b + count])) ++count;
+            Raw<N> x[FLIGHT];
+#pragma unroll
+            for (int k = 0; k < FLIGHT; ++k) {
+                x[k].clear();
+                if (k >= count) continue;
+                const PoolBag& bag = bags[b + k];
+                const u32 id = __ldg(bag.ids + row);
+                if (id >= bag.table_rows) {
+                    if (group.sub == 0) report(status, row, id);
+                } else if (column < to.dim) {
+                    x[k].load(bag.table, bag.stored, u64(id) * to.dim + column);
+                }
+            }
+#pragma unroll
+            for (int k = 0; k < FLIGHT; ++k) {
+                if (k >= count) continue;
+                const u32 stored = bags[b + k].stored;
+#pragma unroll
+                for (int i = 0; i < N; ++i) {
+                    const float value = x[k].get(stored, i);
+                    sum[i] = b + k == 0 ? value : sum[i] + value;
+                }
+            }
+            b += count;
+        }
+        if (column < to.dim) emit<N>(to.out + u64(row) * to.stride + column, sum);
+    }
+}
+
+template <int N>
+__device__ __forceinline__ void make_rows(const PoolTarget& to, const PoolBag* bags, u64* status) {
+    const u32 block = blockIdx.x - to.first_block;
+    const u32 first = ((block * blockDim.x + threadIdx.x) >> to.log_lanes) * to.group_rows;
+    if (first >= to.rows) return;
+    if (to.bags == 1 && is_plain(bags[0])) {
+        gather_rows<N>(to, bags[0], status, first);
+    } else {
+        add_pools<N>(to, bags, status, first);
+    }
+}
+
+// The last target whose blocks begin at or before this one.
+__device__ __forceinline__ u32 target_of(const PoolsArgs& args) {
+    u32 low = 0, high = args.count;
+    while (high - low > 1) {
+        const u32 middle = low + (high - low) / 2;
+        if (__ldg(&args.targets[middle].first_block) <= blockIdx.x) {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
+// A block reads what describes its target once, but for bags beyond SHARED_BAGS.
+#define SHARED_BAGS 24
+__device__ __forceinline__ void pools(const PoolsArgs& args) {
+    __shared__ __align__(16) PoolTarget to;
+    __shared__ __align__(16) PoolBag shared[SHARED_BAGS];
+    if (threadIdx.x < WARP) {
+        copy_words(&to, args.targets + target_of(args));
+        __syncwarp();
+        copy_words(shared, args.bags + to.first_bag, to.bags < SHARED_BAGS ? to.bags : SHARED_BAGS);
+    }
+    __syncthreads();
+    const PoolBag* bags = to.bags <= SHARED_BAGS ? shared : args.bags + to.first_bag;
+    if (to.vector == 4) {
+        make_rows<4>(to, bags, args.status);
+    } else {
+        make_rows<1>(to, bags, args.status);
     }
 }

@@ -1,41 +1,110 @@
 // The step of the touched rows: sums of their gradients and the optimizer, in one pass (backend/cpu/embedding/step.rs).
 //
-// A plan's positions are cut into chunks of 32, one chunk a group of `lanes` threads (a power of two, at least 4); a
-// lane owns N neighbouring columns. Runs of positions that lie inside a chunk step their row at once. A run that
+// All tables in one launch: a block works for one table, a group of `lanes` threads (a power of two, at least 4) for one
+// chunk of 32 positions of its part of the plan; a lane owns N neighbouring columns. Runs of positions that lie inside a chunk step their row at once. A run that
 // straddles chunks leaves one partial sum a chunk, and step_straddling, one group for each such run, adds them in
 // order. No atomics on values, no waiting between blocks, and the host's order of adding.
 #pragma once
 #include "core/reduce.cuh"
 #include "core/rounding.cuh"
 #include "core/status.cuh"
-#include "embedding/arguments.cuh"
+#include "embedding/fwd.cuh"
 #include "optim/rule.cuh"
 
 #define CHUNK 32
-#define NOTHING 0xffffffffu
 
-__device__ __forceinline__ const float* gradient_row(const Gradients& g, u32 position) {
-    const float* data = g.data[0];
-    u32 first = 0, stride = g.stride[0];
-#pragma unroll
-    for (int i = 1; i < 8; ++i) {
-        if (position >= g.first[i]) data = g.data[i], first = g.first[i], stride = g.stride[i];
+// Gradient matrices whose descriptions a block keeps.
+#define SHARED_GRADIENTS 8
+
+// What a block works on: a table and its part of the plan.
+struct Work {
+    StepTable to;
+    PlanPart part;
+    GradientRows shared[SHARED_GRADIENTS];
+    Rule rule;
+    u64 run_key;
+    const GradientRows* gradients;
+    const u32 *unique, *starts, *positions;
+    const float* scales;
+    // Of the table's blocks.
+    u32 block;
+    bool any;
+};
+
+// Finds what this block works on. Blocks are given to the tables of the launch in their order, each as many as its lookups
+// take: they are found from the batch's own counts, so that a launch is right for every batch that it has enough blocks
+// for. One warp looks, the others wait. False: nothing is left for this block.
+__device__ __forceinline__ bool find_work(const StepArgs& args, Work& work) {
+    if (threadIdx.x < WARP) {
+        const u32 lane = threadIdx.x, log_threads = 31 - __clz(blockDim.x);
+        u32 before = 0, found = 0, table = 0, block = 0;
+        for (u32 base = 0; base < args.count && !found; base += WARP) {
+            u32 blocks = 0;
+            if (base + lane < args.count) {
+                const StepTable& one = args.tables[base + lane];
+                const u32 chunks = (args.parts[base + lane].lookups + CHUNK - 1) / CHUNK;
+                const u32 log_groups = log_threads - one.log_lanes;
+                if (args.vector == 0 || one.vector == args.vector) blocks = (chunks + (1u << log_groups) - 1) >> log_groups;
+            }
+            u32 end = blocks;
+            for (u32 step = 1; step < WARP; step *= 2) {
+                const u32 other = __shfl_up_sync(FULL, end, step);
+                if (lane >= step) end += other;
+            }
+            found = __ballot_sync(FULL, before + end > blockIdx.x);
+            const u32 first = found ? __ffs(found) - 1 : WARP - 1;
+            table = base + first;
+            block = blockIdx.x - before - __shfl_sync(FULL, end - blocks, first);
+            before += __shfl_sync(FULL, end, first);
+        }
+        if (found) {
+            copy_words(&work.to, args.tables + table);
+            copy_words(&work.part, args.parts + table);
+            copy_words(&work.rule, &args.rules->decayed);
+            copy_words(&work.run_key, &args.rules->run_key);
+            __syncwarp();
+            const GradientRows* gradients = args.gradients + work.to.first_gradient;
+            const bool few = work.to.gradients <= SHARED_GRADIENTS;
+            if (few) copy_words(work.shared, gradients, work.to.gradients);
+            if (lane == 0) {
+                if (args.grad_scale) work.rule.grad_scale = *args.grad_scale;
+                work.gradients = few ? work.shared : gradients;
+                work.unique = args.unique + work.part.unique, work.starts = args.starts + work.part.unique + table;
+                work.positions = args.positions + work.part.position;
+                work.scales = work.part.scales == NOTHING ? nullptr : args.scales + work.part.scales;
+                work.block = block;
+            }
+        }
+        if (lane == 0) work.any = found != 0;
     }
-    return data + u64(position - first) * stride;
+    __syncthreads();
+    return work.any;
 }
 
-// The lanes of a group: those of one warp, or all of a block where a row takes more.
+// The chunk of this thread's group, in its table's part.
+__device__ __forceinline__ u32 chunk_of(const Work& work) {
+    return (work.block * blockDim.x + threadIdx.x) >> work.to.log_lanes;
+}
+
+__device__ __forceinline__ const float* gradient_row(const Work& work, u32 position) {
+    const GradientRows* from = work.gradients;
+    for (u32 i = 1; i < work.to.gradients && position >= from[1].first; ++i) ++from;
+    return from->data + u64(position - from->first) * from->stride;
+}
+
+// The lanes of a group: some of a warp, or whole warps where a row takes more.
 struct Group {
     // Lanes that this warp has of it, its mask, and this lane's place among them.
     u32 width, mask, sub;
-    bool block;
+    // Its warps, a power of two.
+    u32 warps;
 
     __device__ __forceinline__ explicit Group(u32 log_lanes) {
         const u32 lane = threadIdx.x % WARP;
         width = log_lanes < 5 ? 1u << log_lanes : WARP;
         mask = width == WARP ? FULL : ((1u << width) - 1) << (lane & ~(width - 1));
         sub = lane & (width - 1);
-        block = log_lanes > 5;
+        warps = log_lanes < 5 ? 1 : 1u << (log_lanes - 5);
     }
 
     template <typename V>
@@ -48,17 +117,23 @@ struct Group {
         return x;
     }
 
+    // Waits for the group's other warps, at a barrier of its own: a block has at most 16 such groups.
+    __device__ __forceinline__ void meet(u32 barrier) const {
+        asm volatile("bar.sync %0, %1;" ::"r"(barrier), "r"(warps * WARP) : "memory");
+    }
+
     // The sum over the whole row, in one order.
     __device__ __forceinline__ float sum(float x) const {
         x = group_sum(x, width, mask);
-        if (block) {
+        if (warps > 1) {
             __shared__ float sums[WARP];
+            const u32 warp = threadIdx.x / WARP, first = warp & ~(warps - 1);
             // What was read last time was read.
-            __syncthreads();
-            if (sub == 0) sums[threadIdx.x / WARP] = x;
-            __syncthreads();
+            meet(first / warps);
+            if (sub == 0) sums[warp] = x;
+            meet(first / warps);
             x = 0.0f;
-            for (u32 i = 0; i < blockDim.x / WARP; ++i) x += sums[i];
+            for (u32 i = 0; i < warps; ++i) x += sums[first + i];
         }
         return x;
     }
@@ -72,12 +147,12 @@ struct Loaded {
 };
 
 template <typename T>
-__device__ __forceinline__ typename T::Word* table_of(const Target& to) {
+__device__ __forceinline__ typename T::Word* table_of(const StepTable& to) {
     return static_cast<typename T::Word*>(to.table);
 }
 
 template <typename T, int N>
-__device__ __forceinline__ void load_row(Loaded<T, N>& x, const Target& to, int kind, u32 row, u32 column) {
+__device__ __forceinline__ void load_row(Loaded<T, N>& x, const StepTable& to, int kind, u32 row, u32 column) {
     const u64 at = u64(row) * to.dim + column;
     x.w.load(table_of<T>(to) + at);
     if (kind == ADAGRAD || kind == ADAM) x.m.load(to.state1 + at);
@@ -87,9 +162,9 @@ __device__ __forceinline__ void load_row(Loaded<T, N>& x, const Target& to, int 
 // Steps a lane's part of a row (none where `here` is false, but it takes part in the row's sum). `rowwise` is the row's
 // state for row-wise Adagrad.
 template <typename T, int N>
-__device__ __forceinline__ void step_row(Loaded<T, N>& x, const Target& to, const Rule& rule, int kind,
+__device__ __forceinline__ void step_row(Loaded<T, N>& x, const StepTable& to, const Rule& rule, int kind,
                                          const float (&gradient)[N], float rowwise, u32 row, u32 column, bool here,
-                                         const Group& group) {
+                                         const Group& group, u64 run_key) {
     float rate = 0.0f;
     if (kind == ROWWISE) {
         float squares = 0.0f;
@@ -117,7 +192,7 @@ __device__ __forceinline__ void step_row(Loaded<T, N>& x, const Target& to, cons
     }
     if (kind == ADAGRAD || kind == ADAM) x.m.store(to.state1 + at);
     if (kind == ADAM) x.v.store(to.state2 + at);
-    const u64 key = sizeof(typename T::Word) == 4 ? 0 : row_key(to.run_key, to.number, row);
+    const u64 key = sizeof(typename T::Word) == 4 ? 0 : row_key(run_key, to.number, row);
     round_values<T, N>(w, key, column).store(table_of<T>(to) + at);
 }
 
@@ -171,24 +246,26 @@ __device__ __forceinline__ u32 run_ends(const u32* __restrict__ unique, const u3
 
 // table[unique[u]] steps by the sum over p from starts[u] to starts[u + 1] of scales[p] gradient(positions[p]). KIND -1
 // takes the optimizer from the rule; N 4 needs rows aligned to 16 bytes (8 for 16-bit tables), N 1 nothing.
-// partials: chunks x 2 x dim, a head and a tail for each chunk; straddling: for each chunk the run that starts in it
-// and ends in a later one, or NOTHING. The wrapper checks the lengths, `lookups` <= 2^31 and 1 <= uniques <= lookups;
-// rows, positions and the order of the plan are checked here and reported: a row of `unique` as position 2^31 + u.
+// partials: a head and a tail for each chunk; straddling: for each chunk the run that starts in it and ends in a later
+// one, or NOTHING. The wrapper checks the lengths, `lookups` <= 2^31 and 1 <= uniques <= lookups; rows, positions and the
+// order of the plan are checked here and reported: a row of `unique` as position 2^31 + u.
 template <typename T, int N, int KIND>
-__device__ __forceinline__ void step_chunks(const StepChunksArgs& args) {
+__device__ __forceinline__ void step_chunk(const StepArgs& args, const Work& work) {
     // Positions in flight: 48 to 64 bytes a lane, so that 16 warps already keep a multiprocessor busy.
     constexpr int FLIGHT = KIND == SGD || KIND == ROWWISE ? 2 : 1;
-    const Target to = args.target;
-    const Rule rule = args.rule;
+    const StepTable& to = work.to;
+    const Rule& rule = work.rule;
+    const u64 run_key = work.run_key;
     const int kind = KIND >= 0 ? KIND : int(rule.kind);
-    const u32 *unique = args.unique, *starts = args.starts, *positions = args.positions;
-    const float* scales = args.scales;
+    const u32 *unique = work.unique, *starts = work.starts, *positions = work.positions;
+    const float* scales = work.scales;
     float* partials = args.partials;
     u64* status = args.status;
-    const u32 uniques = args.uniques, lookups = args.lookups, log_lanes = to.log_lanes;
-    const u32 chunk = u32((u64(blockIdx.x) * blockDim.x + threadIdx.x) >> log_lanes);
-    const u32 p0 = chunk * CHUNK;
+    const u32 uniques = work.part.uniques, lookups = work.part.lookups, log_lanes = to.log_lanes;
+    const u32 chunk = chunk_of(work), p0 = chunk * CHUNK;
     if (p0 >= lookups) return;
+    // Where the chunk stands in the whole plan.
+    const u32 place = work.part.position / CHUNK + chunk;
     const Group group(log_lanes);
     const u32 column = (threadIdx.x & ((1u << log_lanes) - 1)) * N;
     const bool here = column < to.dim;
@@ -202,7 +279,7 @@ __device__ __forceinline__ void step_chunks(const StepChunksArgs& args) {
         if (p0 + count == lookups && (tail || starts[uniques] != lookups || starts[0] != 0)) {
             report(status, 0x80000000u + u64(uniques), starts[uniques]);
         }
-        args.straddling[chunk] = tail && (ends != 0 || !head) ? run + __popc(ends) : NOTHING;
+        args.straddling[place] = tail && (ends != 0 || !head) ? run + __popc(ends) : NOTHING;
     }
     float sum[N];
 #pragma unroll
@@ -218,8 +295,8 @@ __device__ __forceinline__ void step_chunks(const StepChunksArgs& args) {
         const u32 known = group.from(rows, before % group.width);
         if (mine < count) {
             const u32 position = __ldg(positions + p0 + mine);
-            if (position < args.gradient_rows) {
-                gradient = gradient_row(args.gradients, position);
+            if (position < to.gradient_rows) {
+                gradient = gradient_row(work, position);
             } else {
                 report(status, p0 + mine, position);
             }
@@ -253,14 +330,14 @@ __device__ __forceinline__ void step_chunks(const StepChunksArgs& args) {
                 const bool end = j < count && ends >> j & 1;
                 if (!end && j + 1 != count) continue;
                 if (ended != NOTHING) {
-                    step_row(x[k], to, rule, kind, sum, rowwise, ended, column, here, group);
+                    step_row(x[k], to, rule, kind, sum, rowwise, ended, column, here, group, run_key);
                 } else if (here && (!end || (ends & ((1u << j) - 1)) == 0)) {
                     // The head, or the tail; a chunk inside one run is a head.
                     const bool first_run = head && (ends & ((1u << j) - 1)) == 0;
                     Packed<F32, N> out;
 #pragma unroll
                     for (int i = 0; i < N; ++i) out.x[i] = __float_as_uint(sum[i]);
-                    out.store(partials + (2 * u64(chunk) + (first_run ? 0 : 1)) * to.dim + column);
+                    out.store(partials + (2 * u64(place) + (first_run ? 0 : 1)) * args.width + column);
                 }
 #pragma unroll
                 for (int i = 0; i < N; ++i) sum[i] = 0.0f;
@@ -271,20 +348,20 @@ __device__ __forceinline__ void step_chunks(const StepChunksArgs& args) {
 
 // Adds the partial sums of the run that starts in a group's chunk and ends in a later one, in order, and steps its row.
 template <typename T, int N>
-__device__ __forceinline__ void step_straddling(const StepStraddlingArgs& args) {
+__device__ __forceinline__ void step_straddling(const StepArgs& args, const Work& work) {
     constexpr int FLIGHT = 4;
-    const Target to = args.target;
-    const Rule rule = args.rule;
+    const StepTable& to = work.to;
+    const Rule& rule = work.rule;
     const int kind = rule.kind;
-    const u32* starts = args.starts;
-    const float* partials = args.partials;
-    const u32 lookups = args.lookups, log_lanes = to.log_lanes;
-    const u32 chunk = u32((u64(blockIdx.x) * blockDim.x + threadIdx.x) >> log_lanes);
+    const u32* starts = work.starts;
+    const u32 lookups = work.part.lookups, log_lanes = to.log_lanes, chunk = chunk_of(work);
     if (chunk * CHUNK >= lookups) return;
-    const u32 run = args.straddling[chunk];
-    if (run == NOTHING) return;
-    const u32 row = args.unique[run], end = starts[run + 1] < lookups ? starts[run + 1] : lookups;
-    // Reported by step_chunks.
+    const u32 first = work.part.position / CHUNK, run = args.straddling[first + chunk];
+    // Runs that are none were reported by step_chunk.
+    if (run >= work.part.uniques) return;
+    const float* partials = args.partials + 2 * u64(first) * args.width;
+    const u32 row = work.unique[run], end = starts[run + 1] < lookups ? starts[run + 1] : lookups;
+    // Reported by step_chunk.
     if (row >= to.rows || end <= chunk * CHUNK) return;
     const Group group(log_lanes);
     const u32 column = (threadIdx.x & ((1u << log_lanes) - 1)) * N, last = (end - 1) / CHUNK;
@@ -297,7 +374,7 @@ __device__ __forceinline__ void step_straddling(const StepStraddlingArgs& args) 
     if (here) {
         load_row(x, to, kind, row, column);
         Packed<F32, N> part;
-        part.load_constant(partials + (2 * u64(chunk) + 1) * to.dim + column);
+        part.load_constant(partials + (2 * u64(chunk) + 1) * args.width + column);
 #pragma unroll
         for (int i = 0; i < N; ++i) sum[i] = part.get(i);
         for (u32 at = chunk + 1; at <= last; at += FLIGHT) {
@@ -305,7 +382,7 @@ __device__ __forceinline__ void step_straddling(const StepStraddlingArgs& args) 
 #pragma unroll
             for (int k = 0; k < FLIGHT; ++k) {
                 parts[k].clear();
-                if (at + k <= last) parts[k].load_constant(partials + 2 * u64(at + k) * to.dim + column);
+                if (at + k <= last) parts[k].load_constant(partials + 2 * u64(at + k) * args.width + column);
             }
 #pragma unroll
             for (int k = 0; k < FLIGHT; ++k) {
@@ -319,5 +396,5 @@ __device__ __forceinline__ void step_straddling(const StepStraddlingArgs& args) 
         // All have read it before the first lane writes it.
         __syncwarp(group.mask);
     }
-    step_row(x, to, rule, kind, sum, state, row, column, here, group);
+    step_row(x, to, rule, kind, sum, state, row, column, here, group, work.run_key);
 }

@@ -12,9 +12,13 @@ struct LossCall {
     float scale2;
     // The total is 0: loss and gradients are 0.
     u32 zero;
-    u32 unused;
+    // For sm_90a: every score lies near enough to `reference` to stand relative to it, and not to its row's largest.
+    u32 fixed;
+    float reference;
+    // The largest bias, in powers of two; 0 unless `fixed`.
+    float top_bias;
 };
-static_assert(sizeof(LossCall) == 24, "the size of LossCall on the host");
+static_assert(sizeof(LossCall) == 32, "the size of LossCall on the host");
 
 // By user: the masked columns stand at [x, y) of the list. Null: none.
 struct MaskedLists {

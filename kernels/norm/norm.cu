@@ -1,7 +1,7 @@
 // L2 norms of rows: y = x / max(|x|, 1e-12), and dx = (dy - y <y, dy>) / max(|x|, 1e-12).
 //
 // `lanes` neighbouring threads (a power of two, at most a warp) share a row and keep it in registers: one read, one
-// write. Rows are dense, so a warp's accesses are whole sectors. Sums run in a fixed order: a lane's own values
+// write. A launch takes up to two matrices, one a row of blocks. Rows are dense, so a warp's accesses are whole sectors. Sums run in a fixed order: a lane's own values
 // ascending, then over the lanes.
 #include "core/reduce.cuh"
 #include "norm/arguments.cuh"
@@ -74,10 +74,11 @@ struct Row {
 
 template <int N>
 __device__ __forceinline__ void forward(const NormForwardArgs& args) {
-    float *y = args.y, *inverse = args.inverse;
-    const float* x = args.x;
+    const NormForwardRows of = args.of[blockIdx.y];
+    float *y = of.y, *inverse = of.inverse;
+    const float* x = of.x;
     const u32 dim = args.dim, lanes = args.lanes;
-    const Row at(args.rows, lanes);
+    const Row at(of.rows, lanes);
     Quads<N> v;
     v.read(x + at.row * dim, at.lane, lanes, at.there ? dim : 0);
     float squares = 0.0f;
@@ -95,10 +96,11 @@ __device__ __forceinline__ void forward(const NormForwardArgs& args) {
 
 template <int N>
 __device__ __forceinline__ void backward(const NormBackwardArgs& args) {
-    float* dy = args.dy;
-    const float *y = args.y, *inverse = args.inverse;
+    const NormBackwardRows of = args.of[blockIdx.y];
+    float* dy = of.dy;
+    const float *y = of.y, *inverse = of.inverse;
     const u32 dim = args.dim, lanes = args.lanes;
-    const Row at(args.rows, lanes);
+    const Row at(of.rows, lanes);
     Quads<N> d, v;
     v.read(y + at.row * dim, at.lane, lanes, at.there ? dim : 0);
     d.read(dy + at.row * dim, at.lane, lanes, at.there ? dim : 0);
@@ -134,9 +136,10 @@ BACKWARD(l2_norm_bwd_f32_1024, 8)
 
 // Any dim, value by value; the second read comes from the caches.
 extern "C" __global__ void __launch_bounds__(256) l2_norm_fwd_f32_any(const __grid_constant__ NormForwardArgs args) {
+    const NormForwardRows of = args.of[blockIdx.y];
     const u32 dim = args.dim, lanes = args.lanes;
-    const Row at(args.rows, lanes);
-    const float* from = args.x + at.row * dim;
+    const Row at(of.rows, lanes);
+    const float* from = of.x + at.row * dim;
     const u32 end = at.there ? dim : 0;
     float squares = 0.0f;
     for (u32 c = at.lane; c < end; c += lanes) squares += from[c] * from[c];
@@ -145,20 +148,21 @@ extern "C" __global__ void __launch_bounds__(256) l2_norm_fwd_f32_any(const __gr
         for (u32 c = at.lane; c < end; c += lanes) sum += double(from[c]) * double(from[c]);
         return sum;
     });
-    for (u32 c = at.lane; c < end; c += lanes) args.y[at.row * dim + c] = __ldg(from + c) * factor;
-    if (at.there && at.lane == 0) args.inverse[at.row] = factor;
+    for (u32 c = at.lane; c < end; c += lanes) of.y[at.row * dim + c] = __ldg(from + c) * factor;
+    if (at.there && at.lane == 0) of.inverse[at.row] = factor;
 }
 
 extern "C" __global__ void __launch_bounds__(256) l2_norm_bwd_f32_any(const __grid_constant__ NormBackwardArgs args) {
+    const NormBackwardRows of = args.of[blockIdx.y];
     const u32 dim = args.dim, lanes = args.lanes;
-    const Row at(args.rows, lanes);
-    float* to = args.dy + at.row * dim;
-    const float* from = args.y + at.row * dim;
+    const Row at(of.rows, lanes);
+    float* to = of.dy + at.row * dim;
+    const float* from = of.y + at.row * dim;
     const u32 end = at.there ? dim : 0;
     float dot = 0.0f;
     bool some = false;
     for (u32 c = at.lane; c < end; c += lanes) dot += from[c] * to[c], some |= from[c] != 0.0f;
     dot = group_sum(dot, lanes), some = any_of(some, lanes);
-    const float factor = at.there ? args.inverse[at.row] : 0.0f;
+    const float factor = at.there ? of.inverse[at.row] : 0.0f;
     for (u32 c = at.lane; c < end; c += lanes) to[c] = some ? (to[c] - __ldg(from + c) * dot) * factor : 0.0f;
 }

@@ -19,29 +19,65 @@ struct Rule {
 };
 static_assert(sizeof(Rule) == 32, "the size of Rule on the host");
 
-// w, m, v, dw: `len` values, 16-byte aligned; m and v are null where the optimizer keeps none.
-struct DenseStepArgs {
+// The constants of a step, which come with its batch.
+struct StepRules {
+    // The part of rounding's random bits that all rows share.
+    u64 run_key;
+    Rule decayed;
+    // Without weight decay.
+    Rule plain;
+};
+static_assert(sizeof(StepRules) == 72, "the size of StepRules on the host");
+
+// Dense parameters: `len` values each, 16-byte aligned; m and v are null where the optimizer keeps none.
+struct DenseParam {
     float* w;
     float* m;
     float* v;
     const float* dw;
     u64 len;
-    Rule rule;
+    // The first of its blocks.
+    u32 first_block;
+    // Whether its weights decay.
+    u32 decays;
 };
-static_assert(sizeof(DenseStepArgs) == 72, "the size of DenseStepArgs on the host");
+static_assert(sizeof(DenseParam) == 48, "the size of DenseParam on the host");
 
-// sums: one for each piece of 16,384 of the `len` values of x, 16-byte aligned.
-struct SquaredNormPiecesArgs {
-    double* sums;
+// The step of all dense parameters.
+struct DenseStepsArgs {
+    const DenseParam* params;
+    const StepRules* rules;
+    // What scales all gradients; null: the rule's.
+    const float* grad_scale;
+    u32 count;
+    u32 unused;
+};
+static_assert(sizeof(DenseStepsArgs) == 32, "the size of DenseStepsArgs on the host");
+
+// Values whose squares are summed, 16-byte aligned, in pieces of 16,384.
+struct NormPart {
     const float* x;
     u64 len;
+    u32 first_piece;
+    u32 pieces;
 };
-static_assert(sizeof(SquaredNormPiecesArgs) == 24, "the size of SquaredNormPiecesArgs on the host");
+static_assert(sizeof(NormPart) == 24, "the size of NormPart on the host");
 
-// total = the sum of `count` values.
-struct SquaredNormTotalArgs {
-    double* total;
-    const double* sums;
-    u64 count;
+// sums: one for each piece.
+struct SquaredNormsArgs {
+    double* sums;
+    const NormPart* parts;
+    u32 count;
+    u32 unused;
 };
-static_assert(sizeof(SquaredNormTotalArgs) == 24, "the size of SquaredNormTotalArgs on the host");
+static_assert(sizeof(SquaredNormsArgs) == 24, "the size of SquaredNormsArgs on the host");
+
+// What clips gradients whose norm is that of all parts to `limit`.
+struct ClipArgs {
+    float* grad_scale;
+    const double* sums;
+    const NormPart* parts;
+    u32 count;
+    float limit;
+};
+static_assert(sizeof(ClipArgs) == 32, "the size of ClipArgs on the host");

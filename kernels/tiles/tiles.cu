@@ -24,12 +24,13 @@ struct Walk {
 // A thread makes 4 values at a time (16 bytes read, 8 written) where all rows of x begin on 16 bytes, one at a time
 // elsewhere: a warp's accesses touch whole sectors either way. The wrapper checks all lengths; width >= 1.
 extern "C" __global__ void __launch_bounds__(256) split_bf16(const __grid_constant__ SplitArgs args) {
-    const float* x = args.x;
-    const u32 cols = args.cols, width = args.width;
-    if (((u64(x) | args.stride * 4) & 15) == 0) {
-        for (Walk at(width / 4); at.row < args.rows; at.next()) {
+    const SplitMatrix of = args.of[blockIdx.y];
+    const float* x = of.x;
+    const u32 cols = of.cols, width = of.width;
+    if (((u64(x) | of.stride * 4) & 15) == 0) {
+        for (Walk at(width / 4); at.row < of.rows; at.next()) {
             const u32 col = at.group * 4;
-            const float* from = x + at.row * args.stride + col;
+            const float* from = x + at.row * of.stride + col;
             float4 v = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
             if (col + 4 <= cols) {
                 v = __ldg(reinterpret_cast<const float4*>(from));
@@ -38,12 +39,12 @@ extern "C" __global__ void __launch_bounds__(256) split_bf16(const __grid_consta
                 if (col + 1 < cols) v.y = from[1];
                 if (col + 2 < cols) v.z = from[2];
             }
-            put_split(args.hi, args.lo, at.row * width + col, v);
+            put_split(of.hi, of.lo, at.row * width + col, v);
         }
     } else {
-        for (Walk at(width); at.row < args.rows; at.next()) {
-            const float v = at.group < cols ? __ldg(x + at.row * args.stride + at.group) : 0.0f;
-            put_split(args.hi, args.lo, at.row * width + at.group, v);
+        for (Walk at(width); at.row < of.rows; at.next()) {
+            const float v = at.group < cols ? __ldg(x + at.row * of.stride + at.group) : 0.0f;
+            put_split(of.hi, of.lo, at.row * width + at.group, v);
         }
     }
 }

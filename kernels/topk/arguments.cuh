@@ -124,8 +124,8 @@ struct ThresholdArgs {
 };
 static_assert(sizeof(ThresholdArgs) == 64, "the size of ThresholdArgs on the host");
 
-// lists: list_room scan keys a query. Filter: `counts`, how many passed (zero before). Buckets: lists of all buckets
-// x 4; counts and bars are null.
+// lists: list_room scan keys a query of the launch. Filter: `counts`, how many passed (zero before). Buckets: lists of
+// all buckets x 4; counts and bars are null.
 struct ScanArgs {
     u64* lists;
     u32* counts;
@@ -139,7 +139,7 @@ struct ScanArgs {
 };
 static_assert(sizeof(ScanArgs) == 112, "the size of ScanArgs on the host");
 
-// ids, scores: k a query, at the query's place; lists: list_room a query.
+// ids, scores: k a query, at the query's place; lists: list_room a query of the launch.
 struct RankListArgs {
     u32* ids;
     float* scores;

@@ -251,25 +251,23 @@ extern "C" __global__ void __launch_bounds__(256)
 // Thresholds from the sample: the ranks[q]-th best of `groups` maxima (a column of maxima, groups x pitch), less the
 // error. It is at most the ranks[q]-th best score of the sample, which the k-th best of all items passes all but
 // surely. A rank past the groups gives -inf, and so does NaN. Queries that the scan cannot serve get bar +inf.
-// A block does 8 neighbours, a warp each; groups <= 2,048.
-#define MOST_GROUPS 2048u
-#define GROUP_PITCH (MOST_GROUPS + 4)
+// A block does 8 neighbours, a warp each.
 extern "C" __global__ void __launch_bounds__(256, 2)
     topk_threshold(const __grid_constant__ ThresholdArgs args) {
     extern __shared__ __align__(16) u32 orders[];
     const float margin = args.margin;
-    const u32 rows = args.rows, groups = args.groups;
+    const u32 rows = args.rows, groups = args.groups, pitch = (groups + 31) / 32 * 32 + 4;
     const u32 lane = threadIdx.x % WARP, warp = threadIdx.x / WARP, first = blockIdx.x * 8;
     for (u32 i = threadIdx.x; i < groups * 8; i += 256) {
         const u32 query = first + i % 8;
         const float x = query < rows ? __ldg(args.maxima + u64(i / 8) * args.pitch + query) : neg_inf();
         const u32 bits = __float_as_uint(x);
-        orders[i % 8 * GROUP_PITCH + i / 8] = x != x ? 0 : bits >> 31 ? ~bits : bits | 0x80000000u;
+        orders[i % 8 * pitch + i / 8] = x != x ? 0 : bits >> 31 ? ~bits : bits | 0x80000000u;
     }
     __syncthreads();
     const u32 q = first + warp;
     if (q >= rows) return;
-    const u32* mine = orders + warp * GROUP_PITCH;
+    const u32* mine = orders + warp * pitch;
     const u32 rank = __ldg(args.ranks + q);
     // The largest x with `rank` maxima >= x, bit by bit.
     u32 x = 0;

@@ -197,7 +197,7 @@ struct Epilogue {
                 if (item >= args.operands.item_count || skips(args.skip, q, item)) continue;
                 const u32 n = atomicAdd(args.counts + q, 1u);
                 const float score = T::SCALED ? pick(x[r], hit) * query_scale(q) : pick(x[r], hit);
-                if (n < args.list_room) args.lists[u64(q) * args.list_room + n] = scan_key(score, item);
+                if (n < args.list_room) args.lists[u64(row(r)) * args.list_room + n] = scan_key(score, item);
             }
         }
     }

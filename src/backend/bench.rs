@@ -1,6 +1,7 @@
 //! What `benches/` measures: operations of the private backend on random inputs, on a CPU or a CUDA device. Hidden from
 //! the documentation and not part of the API.
 
+mod inputs;
 mod large;
 mod peak;
 mod plan;
@@ -10,9 +11,10 @@ mod zipf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+pub use inputs::batch_inputs;
 pub use large::{large_gather, large_step};
 pub use peak::peak;
-use plan::DevicePlan;
+use plan::plan_of;
 pub use step::{training_step, training_step_on_tables};
 use zipf::Zipf;
 
@@ -20,6 +22,7 @@ use super::cpu::Cpu;
 use super::cpu::simd::Isa;
 use super::cpu::topk::{ItemView, TopKMethod, TopKQueries, topk};
 use super::open::{Cuda, OpenedDevice};
+use super::single::{Rules, norm, norm_grads, pool};
 use super::{
     Backend, Bag, EmbeddingTable, LinearGrads, LinearPass, Mat, MatMut, OptimizerStep, SoftmaxGrads, SoftmaxLoss,
     TableData, TopK, TopKOutput,
@@ -190,7 +193,7 @@ fn forward<B: Backend>(b: &Arc<B>, dtype: Dtype, rows: usize, dim: usize, lookup
     Bench::new(b, move || {
         let bag = Bag { ids: &ids, offsets: offsets.as_ref(), weights: None, rows: out_rows, lookups };
         let out = MatMut::dense(&mut out, out_rows, dim);
-        backend.embedding_bag_fwd(out, &table, &bag, false).expect("fits");
+        pool(&*backend, out, &table, bag).expect("fits");
     })
 }
 
@@ -216,14 +219,13 @@ fn backward_step<B: Backend>(
 ) -> Bench {
     let mut rng = Rng::at(1, &[]);
     let mut table = table(&**b, rows, dim, dtype, kind, 0);
-    let plan = DevicePlan::new(&**b, &zipf_segments(rows, lookups, &mut rng));
+    let plan = plan_of(&**b, &zipf_segments(rows, lookups, &mut rng));
     let grads = upload(&**b, values(lookups * dim, 3));
-    let mut step = step_of(kind);
+    let rules = Rules::new(&**b, &step_of(kind)).expect("the device has room");
     let backend = Arc::clone(b);
     Bench::new(b, move || {
-        let grads = [Mat::dense(&grads, lookups, dim)];
-        backend.embedding_bag_bwd_step(&mut table, &plan.view(), &grads, &step).expect("fits");
-        step.number += 1;
+        let grads = vec![Mat::dense(&grads, lookups, dim)];
+        plan.step(&*backend, &mut table, grads, &rules).expect("fits");
     })
 }
 
@@ -275,8 +277,8 @@ fn norms<B: Backend>(b: &Arc<B>, rows: usize, dim: usize) -> Bench {
     let mut inverse = up(vec![0.0; rows]);
     let backend = Arc::clone(b);
     Bench::new(b, move || {
-        backend.l2_norm_fwd(&mut y, &mut inverse, &x, rows, dim).expect("fits");
-        backend.l2_norm_bwd(&mut dy, &y, &inverse, rows, dim).expect("fits");
+        norm(&*backend, &mut y, &mut inverse, &x, (rows, dim)).expect("fits");
+        norm_grads(&*backend, &mut dy, &y, &inverse, (rows, dim)).expect("fits");
     })
 }
 
@@ -327,11 +329,10 @@ fn dense<B: Backend>(b: &Arc<B>, kind: OptimizerKind, len: usize) -> Bench {
     let up = |values| upload(&**b, values);
     let (mut w, dw) = (up(values(len, 1)), up(values(len, 2)));
     let (mut m, mut v) = (up(vec![0.1; len]), up(vec![0.1; len]));
-    let mut step = step_of(kind);
+    let rules = Rules::new(&**b, &step_of(kind)).expect("the device has room");
     let backend = Arc::clone(b);
     Bench::new(b, move || {
-        backend.dense_step(&mut w, Some(&mut m), Some(&mut v), &dw, len, &step).expect("fits");
-        step.number += 1;
+        super::single::dense_step(&*backend, &mut w, [Some(&mut m), Some(&mut v)], &dw, len, &rules).expect("fits");
     })
 }
 

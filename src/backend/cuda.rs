@@ -6,10 +6,13 @@
 #![cfg(feature = "cuda")]
 #![allow(unsafe_code)]
 
+pub(crate) mod architecture;
 pub(crate) mod arguments;
+mod arena;
 mod buffer;
 mod compile;
 mod context;
+mod described;
 mod embedding;
 mod kernels;
 pub(crate) mod launch;
@@ -25,6 +28,7 @@ mod params;
 mod parity;
 mod queue;
 mod readback;
+mod replay;
 mod scan;
 mod source;
 mod status;

@@ -65,18 +65,77 @@ pub(crate) struct Bag<'a, B: Memory> {
     pub lookups: usize,
 }
 
-/// Which rows of a table a batch touches, and whose gradients each sums: unique row u (ascending) sums, for p in
-/// `starts[u]..starts[u + 1]`, `scales[p]` (1 without scales) x gradient row `positions[p]`. Every position has a row
-/// and every row a position: starts ascend strictly from 0 to `lookups`. Gradient rows are those of the `grads` list,
-/// numbered through. Sums run over fixed chunks of 32 positions of the whole list, in fp32, then over a run's partial
-/// sums in order (`docs/kernels.md`): every backend adds in the same order.
-pub(crate) struct GradientPlan<'a, B: Memory> {
+/// One input of a tower: what it looks up, and the first of the columns that it fills.
+pub(crate) struct PoolInput<'a, B: Memory> {
+    pub table: &'a EmbeddingTable<B>,
+    pub bag: Bag<'a, B>,
+    pub col: usize,
+}
+
+/// A tower's inputs: rows x `stride` values of `out`. An input that has the same `col` as the one before is added to it.
+pub(crate) struct Pools<'a, B: Memory> {
+    pub out: &'a mut B::Buf<f32>,
+    pub rows: usize,
+    pub stride: usize,
+    pub inputs: Vec<PoolInput<'a, B>>,
+}
+
+/// Where the plan of one table stands in [`GradientPlans`]: the first of its unique rows (its starts begin at that number
+/// plus the number of tables before it), of its positions (a multiple of 32), and of its scales (`u32::MAX`: all are 1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(C)]
+pub(crate) struct PlanPart {
+    pub unique: u32,
+    pub uniques: u32,
+    pub position: u32,
+    pub lookups: u32,
+    pub scales: u32,
+}
+
+/// Which rows of each table a batch touches, and whose gradients each sums; the tables' lists stand one behind the other.
+/// Unique row u (ascending) sums, for p in `starts[u]..starts[u + 1]`, `scales[p]` x gradient row `positions[p]`. Every
+/// position has a row and every row a position: a table's starts ascend strictly from 0 to its lookups. Gradient rows are
+/// those of the table's `grads`, numbered through. Sums run over fixed chunks of 32 positions of the table's list, in fp32,
+/// then over a run's partial sums in order (`docs/kernels.md`): every backend adds in the same order.
+pub(crate) struct GradientPlans<'a, B: Memory> {
+    pub parts: &'a [PlanPart],
+    /// The words of `parts`, where the device reads them.
+    pub staged_parts: &'a B::Buf<u32>,
     pub unique: &'a B::Buf<u32>,
     pub starts: &'a B::Buf<u32>,
     pub positions: &'a B::Buf<u32>,
-    pub scales: Option<&'a B::Buf<f32>>,
-    pub uniques: usize,
-    pub lookups: usize,
+    pub scales: &'a B::Buf<f32>,
+}
+
+/// One L2 norm of rows: `y_r = x_r inverse_norms[r]`.
+pub(crate) struct NormPass<'a, B: Memory> {
+    /// Rows x D, overwritten.
+    pub y: &'a mut B::Buf<f32>,
+    /// Rows, overwritten.
+    pub inverse_norms: &'a mut B::Buf<f32>,
+    /// Rows x D.
+    pub x: &'a B::Buf<f32>,
+    pub rows: usize,
+}
+
+/// The gradient of a [`NormPass`].
+pub(crate) struct NormGrads<'a, B: Memory> {
+    /// Rows x D: the gradient of y, which becomes that of x.
+    pub dy: &'a mut B::Buf<f32>,
+    pub y: &'a B::Buf<f32>,
+    pub inverse_norms: &'a B::Buf<f32>,
+    pub rows: usize,
+}
+
+/// Dense parameters to step. The states are as long as `w` where the optimizer keeps them.
+pub(crate) struct DenseParam<'a, B: Memory> {
+    pub w: &'a mut B::Buf<f32>,
+    pub state1: Option<&'a mut B::Buf<f32>>,
+    pub state2: Option<&'a mut B::Buf<f32>>,
+    pub dw: &'a B::Buf<f32>,
+    pub len: usize,
+    /// Whether weight decay is for it.
+    pub decays: bool,
 }
 
 /// One optimizer step's constants.
@@ -95,6 +154,15 @@ pub(crate) struct OptimizerStep {
     pub seed: u64,
     /// Gradients are multiplied by this first (clipping).
     pub grad_scale: f32,
+}
+
+/// An optimizer step's constants for the operations of one step, where the host and the device read them.
+pub(crate) struct StepRules<'a, B: Memory> {
+    pub step: OptimizerStep,
+    /// What [`stage_rules`](super::Operations::stage_rules) staged.
+    pub staged: &'a B::Buf<u32>,
+    /// One value that takes the place of `step.grad_scale`: see [`clip_scale`](super::Operations::clip_scale).
+    pub grad_scale: Option<&'a B::Buf<f32>>,
 }
 
 /// A linear layer as its forward left it: what its gradients depend on.

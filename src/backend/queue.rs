@@ -10,6 +10,16 @@ pub(crate) trait Queue: Memory {
     /// Makes `to` hold `host`, an input of the current batch: it is read by operations alone, and gone two batches
     /// later. A device takes all of a batch's inputs over together, while it computes the batch before.
     fn stage<T: Elem>(&self, to: &mut Self::Buf<T>, host: &[T]) -> Result<()>;
+    /// [`stage`](Queue::stage) of a list whose length changes from batch to batch: `to` gets room for `room` values, of which
+    /// only the first are set. Operations that are replayed see the room; the counts come with the batch.
+    fn stage_in<T: Elem>(&self, to: &mut Self::Buf<T>, host: &[T], room: usize) -> Result<()>;
+    /// Whether everything up to [`recorded`](Queue::recorded) was queued before under this key, with inputs staged at the same
+    /// places: then it has been queued again, on the inputs that were staged since `begin_batch`. Otherwise the caller queues
+    /// it, and calls `recorded`: all that decides what is queued, and on which sizes, must be in `key` or in the lengths of
+    /// what was staged.
+    fn replay(&self, key: &[u64]) -> Result<bool>;
+    /// The end of what may be replayed, and how queueing it went. False: nothing was done, queue it once more.
+    fn recorded(&self, queued: Result<()>) -> Result<bool>;
     /// Asks for the first value of `from` as it is when everything queued so far is done, without waiting for it.
     fn read_later(&self, from: &Self::Buf<f32>) -> Result<()>;
     /// Takes the values of [`read_later`](Queue::read_later) that have come, in the order they were asked for; with

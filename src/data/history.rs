@@ -45,6 +45,13 @@ struct Cache {
     timestamps: Vec<i64>,
 }
 
+/// Items of rows that were read together.
+#[derive(Debug, Default)]
+pub(crate) struct HistoryPiece {
+    first: u64,
+    items: Vec<u32>,
+}
+
 impl History {
     /// Sorts the rows of the training shards into `dir/history.arrow`: runs are sorted in memory, put into a temp file
     /// in `dir` and merged. Takes less than 128 MiB at any number of rows.
@@ -173,6 +180,43 @@ impl History {
     pub fn items(&self, user: u32, out: &mut Vec<u32>) -> Result<()> {
         let (start, end) = self.range(user);
         self.read_items(start, end, out)
+    }
+
+    /// The rows of these users in one piece, where they lie together in the file; otherwise nothing. Takes as many values as
+    /// the users have rows, twice at most.
+    ///
+    /// # Errors
+    /// As [`items`](History::items).
+    pub(crate) fn piece(&self, users: &[u32]) -> Result<HistoryPiece> {
+        let mut piece = HistoryPiece::default();
+        if self.cache.is_some() {
+            return Ok(piece);
+        }
+        let ranges = users.iter().map(|&user| self.range(user)).filter(|(start, end)| start < end);
+        let all = ranges.fold((u64::MAX, 0, 0), |(first, last, rows), (start, end)| {
+            (first.min(start), last.max(end), rows + (end - start))
+        });
+        let (first, last, rows) = all;
+        if rows > 0 && last - first <= 2 * rows {
+            memory::reserve_exact(&mut piece.items, (last - first) as usize, WHAT)?;
+            self.read_items(first, last, &mut piece.items)?;
+            piece.first = first;
+        }
+        Ok(piece)
+    }
+
+    /// [`items`](History::items), from `piece` where it has them.
+    ///
+    /// # Errors
+    /// As [`items`](History::items).
+    pub(crate) fn items_of(&self, user: u32, piece: &HistoryPiece, out: &mut Vec<u32>) -> Result<()> {
+        let (start, end) = self.range(user);
+        let at = |row: u64| row.checked_sub(piece.first).map(|row| row as usize);
+        match at(start).zip(at(end)).and_then(|(start, end)| piece.items.get(start..end)) {
+            Some(items) => out.extend_from_slice(items),
+            None => self.read_items(start, end, out)?,
+        }
+        Ok(())
     }
 
     /// Appends the last `n` items of a user with a timestamp (seconds) below `before` (`None`: of all rows) to `out`,

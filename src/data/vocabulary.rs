@@ -87,6 +87,14 @@ impl RawIds {
         }
     }
 
+    /// How many bytes an id takes, about.
+    pub(crate) fn mean_bytes(&self) -> usize {
+        match self {
+            RawIds::Text { bytes, .. } => 4 + bytes.len() / self.len().max(1),
+            RawIds::Integer(_) => size_of::<i64>(),
+        }
+    }
+
     /// Appends a row. An id of the other kind is converted; a text that is no integer becomes 0 among integers.
     pub fn push(&mut self, id: RawId<'_>) {
         match (self, id) {

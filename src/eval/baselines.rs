@@ -1,6 +1,7 @@
 //! What needs no model: the items that everybody buys, or bought in the last days.
 
 use std::cmp::Reverse;
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::data::dataset::{Dataset, Split};
@@ -127,6 +128,23 @@ impl Popularity {
         Popularity { order, scores }
     }
 
+    /// The `k` best items of each of `users`, whose skip lists `skip` has.
+    pub(super) fn lists(&self, users: Range<usize>, k: usize, skip: Option<&Lists>) -> Found {
+        let places = users.len() * k;
+        let mut found = Found { k, ids: Vec::with_capacity(places), scores: Vec::with_capacity(places) };
+        for (at, user) in users.enumerate() {
+            let skipped = skip.map_or(&[][..], |skip| skip.get(user));
+            let left = self.order.iter().zip(&self.scores).filter(|(row, _)| skipped.binary_search(row).is_err());
+            for (&row, &score) in left.take(k) {
+                found.ids.push(row);
+                found.scores.push(score);
+            }
+            found.ids.resize((at + 1) * k, NO_ITEM);
+            found.scores.resize((at + 1) * k, f32::NEG_INFINITY);
+        }
+        found
+    }
+
     /// The items that may be returned, most frequent first.
     pub fn order(&self) -> &[u32] {
         &self.order
@@ -148,19 +166,7 @@ impl Ranker for Popularity {
                 found: skip.len().to_string(),
             });
         }
-        let mut found =
-            Found { k, ids: Vec::with_capacity(users.len() * k), scores: Vec::with_capacity(users.len() * k) };
-        for user in 0..users.len() {
-            let skipped = skip.map_or(&[][..], |skip| skip.get(user));
-            let left = self.order.iter().zip(&self.scores).filter(|(row, _)| skipped.binary_search(row).is_err());
-            for (&row, &score) in left.take(k) {
-                found.ids.push(row);
-                found.scores.push(score);
-            }
-            found.ids.resize((user + 1) * k, NO_ITEM);
-            found.scores.resize((user + 1) * k, f32::NEG_INFINITY);
-        }
-        Ok(found)
+        Ok(self.lists(0..users.len(), k, skip))
     }
 }
 

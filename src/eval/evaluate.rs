@@ -1,19 +1,21 @@
 //! A ranker against the interactions that it has not seen: every user, the full catalogue.
 
-use std::sync::{Mutex, PoisonError};
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::data::dataset::{Dataset, Split};
 use crate::data::vocabulary::Vocabulary;
 use crate::index::exact::check;
+use crate::index::pipeline::{self, Flow, ReadBlock, Stages};
 use crate::index::users::{BlockOptions, Users};
-use crate::index::{Exclude, Found, Lists, Progress, Ranker, Seen, UserBlock};
+use crate::index::{Exclude, Found, Lists, Progress, Ranker, Seen};
 use crate::settings::{Baselines, View};
-use crate::threads::Threads;
+use crate::threads::{Threads, ranges};
 use crate::{Error, Result, memory};
 
 use super::baselines::{Others, Popularity};
 use super::bootstrap::Bootstrap;
-use super::figures::{self, Figures};
+use super::figures::{Figures, JudgedLists};
 use super::item_knn::ItemKnn;
 use super::metrics::{Metric, Metrics};
 use super::report::{Estimate, Evaluation, Named};
@@ -100,6 +102,19 @@ pub fn evaluate(
     Evaluator::open(dataset, split, options)?.evaluate(ranker, progress)
 }
 
+/// Users that a thread judges at a time.
+const PIECE_USERS: usize = 1024;
+
+/// Some users of a block that was ranked.
+struct RankedPiece {
+    /// What was found for the block, and what its users skip.
+    ranked: Arc<(Found, Option<Lists>)>,
+    /// Which of its users.
+    places: Range<usize>,
+    /// The first of them, among all.
+    first: usize,
+}
+
 /// An opened split: evaluates one ranker after another, as early stopping does, in one view after the other.
 #[derive(Debug)]
 pub struct Evaluator {
@@ -175,13 +190,11 @@ impl Evaluator {
         let figures = |bootstrap| Figures::new(&self.metrics, self.item_counts.len(), bootstrap);
         let bootstrap = (self.options.bootstrap > 0).then(|| Bootstrap::new(self.metrics.width(), users));
         let others = self.others()?;
-        let (names, mut popular): (Vec<&str>, Vec<Popularity>) = others.popular.into_iter().unzip();
+        let (names, popular): (Vec<&str>, Vec<Popularity>) = others.popular.into_iter().unzip();
         let mut all: Vec<Figures> = vec![figures(bootstrap)];
         all.extend(popular.iter().map(|_| figures(None)));
-        let relevant = &self.truth().relevant;
-        let mut rankers: Vec<&mut dyn Ranker> = popular.iter_mut().map(|popular| popular as &mut dyn Ranker).collect();
-        self.walk(ranker, &mut rankers, progress, &mut |at, found, first| {
-            all[at].add(&self.threads, &self.metrics, found, relevant, first)
+        self.walk(ranker, &popular, progress, |judged| {
+            all.iter_mut().zip(judged).try_for_each(|(figures, lists)| figures.add(&lists))
         })?;
         let mut named: Vec<(&str, Figures)> = names.into_iter().zip(all.drain(1..)).collect();
         if let Some(neighbours) = others.neighbours {
@@ -190,9 +203,8 @@ impl Evaluator {
             let mut of_neighbours = figures(None);
             // The users are counted once; whoever watches can end this, too.
             let done = Progress::users(users, users);
-            self.walk(&mut ranker, &mut [], &mut |_| progress(done), &mut |_, found, first| {
-                of_neighbours.add(&self.threads, &self.metrics, found, relevant, first)
-            })?;
+            let add = |judged: Vec<JudgedLists>| judged.iter().try_for_each(|lists| of_neighbours.add(lists));
+            self.walk(&mut ranker, &[], &mut |_| progress(done), add)?;
             named.push(("item_knn", of_neighbours));
         }
         let mut report = self.report();
@@ -226,22 +238,21 @@ impl Evaluator {
             return Err(Error::config("metric", format!("`{metric}` is not one of {}", all.join(", "))));
         };
         let mut values = memory::with_capacity(self.truth().users.len(), "a metric of every user")?;
-        self.walk(ranker, &mut [], progress, &mut |_, found, first| {
-            let users = figures::of_users(&self.threads, &self.metrics, found, &self.truth().relevant, first);
-            values.extend(users.iter().map(|user| user[place]));
+        self.walk(ranker, &[], progress, |judged| {
+            values.extend(judged.iter().flat_map(|lists| lists.users()).map(|user| user[place]));
             Ok(())
         })?;
         Ok(values)
     }
 
-    /// Hands every block of users to `ranker` and to `others`, which read nothing of a user, and what they find to
-    /// `take`: which of them it was (0 is `ranker`), what was found, the place of the block's first user.
+    /// Has every block of users ranked by `ranker`, and judges its lists and those of `popular` on other threads. `take`
+    /// gets what they are worth, in the order of the users: the ranker's, then those of `popular`.
     fn walk(
         &self,
         ranker: &mut dyn Ranker,
-        others: &mut [&mut dyn Ranker],
+        popular: &[Popularity],
         progress: &mut dyn FnMut(Progress) -> Result<()>,
-        take: &mut dyn FnMut(usize, &Found, usize) -> Result<()>,
+        take: impl FnMut(Vec<JudgedLists>) -> Result<()> + Send,
     ) -> Result<()> {
         let k = self.metrics.max_k();
         let users = Users::of(&self.users, self.truth().users.clone());
@@ -251,23 +262,35 @@ impl Evaluator {
         };
         let (history, memory) = (ranker.history_len(), self.options.memory);
         let block_options = BlockOptions { seen: Some(&self.seen), exclude, history, memory, k };
-        let (mut block, mut skip) = (UserBlock::default(), Lists::default());
-        let mut next = 0;
-        while next < users.len() {
-            let first = next;
-            next = users.block(first, &block_options, &mut block, &mut skip)?;
-            let skipped = (exclude != Exclude::None).then_some(&skip);
-            let found = ranker.top_k(&block, k, skipped)?;
+        let threads = self.threads.count();
+        let stages = Stages {
+            prepare: pipeline::read(&users, &block_options),
+            finish: |piece: RankedPiece| {
+                let (found, skip) = &*piece.ranked;
+                let relevant = &self.truth().relevant;
+                let mut judged = Vec::with_capacity(1 + popular.len());
+                judged.push(JudgedLists::new(&self.metrics, found, piece.places.clone(), relevant, piece.first));
+                for popular in popular {
+                    let found = popular.lists(piece.places.clone(), k, skip.as_ref());
+                    judged.push(JudgedLists::new(&self.metrics, &found, 0..piece.places.len(), relevant, piece.first));
+                }
+                Ok(judged)
+            },
+            take,
+        };
+        pipeline::run(Flow::new(threads, threads + 2), pipeline::plan(&users, &block_options), stages, |read, give| {
+            let Some(ReadBlock { users: range, block, skip }) = read else { return Ok(()) };
+            let found = ranker.top_k(&block, k, skip.as_ref())?;
             check(&found, block.len(), k)?;
-            take(0, &found, first)?;
-            for (at, other) in others.iter_mut().enumerate() {
-                let found = other.top_k(&block, k, skipped)?;
-                check(&found, block.len(), k)?;
-                take(at + 1, &found, first)?;
+            let ranked = Arc::new((found, skip));
+            for places in ranges(block.len(), PIECE_USERS) {
+                let first = range.start + places.start;
+                if !give(RankedPiece { ranked: Arc::clone(&ranked), places, first }) {
+                    return Ok(());
+                }
             }
-            progress(Progress::users(next, users.len()))?;
-        }
-        Ok(())
+            progress(Progress::users(range.end, users.len()))
+        })
     }
 
     /// What stands beside the ranker: made once for all of them.

@@ -1,7 +1,8 @@
 //! What one ranker's lists are worth, added up block by block.
 
-use crate::index::{Found, Lists};
-use crate::threads::Threads;
+use std::ops::Range;
+
+use crate::index::{Found, Lists, NO_ITEM};
 use crate::{Error, Result};
 
 use super::bootstrap::Bootstrap;
@@ -17,20 +18,39 @@ pub(super) struct Figures {
     ks: Vec<usize>,
 }
 
-/// The values of a block's users, in their order; the block's first user is the `first` of `relevant`.
-pub(super) fn of_users(
-    threads: &Threads,
-    metrics: &Metrics,
-    found: &Found,
-    relevant: &Lists,
-    first: usize,
-) -> Vec<Vec<f64>> {
-    let users = found.ids.len() / found.k;
-    threads.map(vec![(); users], 64, |i, ()| {
-        let mut values = Vec::with_capacity(metrics.width());
-        metrics.of_user(found.items(i), relevant.get(first + i), &mut values);
-        values
-    })
+/// Lists, and what each is worth.
+pub(super) struct JudgedLists {
+    /// Values of a user.
+    width: usize,
+    /// The users' values, one user's after the other's.
+    values: Vec<f64>,
+    /// Places of a list.
+    k: usize,
+    /// The items that were found, place by place.
+    ids: Vec<u32>,
+}
+
+impl JudgedLists {
+    /// Judges the lists of users `places` of `found`, the first of whom is the `first` of `relevant`.
+    pub(super) fn new(
+        metrics: &Metrics,
+        found: &Found,
+        places: Range<usize>,
+        relevant: &Lists,
+        first: usize,
+    ) -> JudgedLists {
+        let mut values = Vec::with_capacity(places.len() * metrics.width());
+        for (user, place) in (first..).zip(places.clone()) {
+            metrics.of_user(found.items(place), relevant.get(user), &mut values);
+        }
+        let ids = found.ids[places.start * found.k..places.end * found.k].to_vec();
+        JudgedLists { width: metrics.width(), values, k: found.k, ids }
+    }
+
+    /// The values of each user.
+    pub(super) fn users(&self) -> impl Iterator<Item = &[f64]> {
+        self.values.chunks_exact(self.width)
+    }
 }
 
 impl Figures {
@@ -44,27 +64,18 @@ impl Figures {
         }
     }
 
-    /// Adds a block, whose first user is the `first` of `relevant`.
-    pub(super) fn add(
-        &mut self,
-        threads: &Threads,
-        metrics: &Metrics,
-        found: &Found,
-        relevant: &Lists,
-        first: usize,
-    ) -> Result<()> {
-        let users = found.ids.len() / found.k;
-        self.users += users as u64;
-        // Values are made in parallel and added in the order of the users.
-        for values in of_users(threads, metrics, found, relevant, first) {
-            self.sums.iter_mut().zip(&values).for_each(|(sum, value)| *sum += value);
+    /// Adds the next users.
+    pub(super) fn add(&mut self, lists: &JudgedLists) -> Result<()> {
+        for values in lists.users() {
+            self.users += 1;
+            self.sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
             if let Some(bootstrap) = &mut self.bootstrap {
-                bootstrap.push(&values);
+                bootstrap.push(values);
             }
         }
         for (&k, returned) in self.ks.iter().zip(&mut self.returned) {
-            for i in 0..users {
-                for &item in found.items(i).iter().take(k) {
+            for list in lists.ids.chunks_exact(lists.k) {
+                for &item in list.iter().take(k).take_while(|&&item| item != NO_ITEM) {
                     *returned.get_mut(item as usize).ok_or_else(|| Error::Shape {
                         op: "top_k",
                         expected: "item rows of the dataset's vocabulary".into(),

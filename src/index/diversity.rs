@@ -30,9 +30,14 @@ impl ListCounter {
     /// Adds the users of a block.
     pub fn push(&mut self, found: &Found) {
         for row in found.ids.chunks_exact(found.k.max(1)) {
-            self.users += 1;
-            *self.lists.entry(xxhash_rust::xxh3::xxh3_64(bytemuck::cast_slice(row))).or_default() += 1;
+            self.add(xxhash_rust::xxh3::xxh3_64(bytemuck::cast_slice(row)));
         }
+    }
+
+    /// Adds a user by the hash of its places, empty ones included.
+    pub(crate) fn add(&mut self, hash: u64) {
+        self.users += 1;
+        *self.lists.entry(hash).or_default() += 1;
     }
 
     /// What the lists so far say.

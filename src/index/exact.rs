@@ -1,22 +1,27 @@
 //! Exact top-K of many users, block by block, into a predictions file.
+//!
+//! Blocks of users are read ahead and pieces of the file encoded behind the ranking, both on other threads
+//! ([`pipeline`]); the ranking waits for the file when more pieces wait for it than memory allows.
 
 use std::path::Path;
-use std::sync::mpsc::{Receiver, sync_channel};
-use std::thread;
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
 use crate::data::vocabulary::Vocabulary;
 use crate::eval::metrics::check_k;
-use crate::threads::spawn_in;
+use crate::threads::so_many;
 use crate::{Error, Result};
 
 use super::diversity::{Diversity, ListCounter};
-use super::predictions::{IdKind, Place, PredictionWriter};
+use super::pieces::{ListCutter, ListPiece};
+use super::pipeline::{self, Flow, ReadBlock, Stages};
+use super::predictions::encode::{Encoded, Encoding};
+use super::predictions::file::{PredictionFile, failed};
+use super::predictions::{IdKind, Place};
 use super::seen::{Exclude, Seen};
 use super::users::{BlockOptions, Users};
-use super::{Found, Lists, NO_ITEM, Progress, Ranker, UserBlock};
+use super::{Found, Progress, Ranker};
 
 /// How [`recommend`] works.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,15 +32,17 @@ pub struct RecommendOptions {
     /// What is left out of a user's list, beside what a file of users says that it had. Default [`Exclude::All`]: all
     /// that the [`Seen`] knows of.
     pub exclude: Exclude,
-    /// Bytes that blocks of users and what is found for them may take. Default 512 MiB.
+    /// Bytes that blocks of users, what is found for them, and the pieces of the file may take. Default 512 MiB.
     pub memory: u64,
+    /// Threads that read users, and as many that encode the file; 0 for every core. They change no byte. Default 0.
+    pub threads: usize,
     /// Writes a line for every user, in JSON lines, instead of a row for every place. Default false.
     pub by_user: bool,
 }
 
 impl Default for RecommendOptions {
     fn default() -> Self {
-        RecommendOptions { k: 12, exclude: Exclude::default(), memory: 512 << 20, by_user: false }
+        RecommendOptions { k: 12, exclude: Exclude::default(), memory: 512 << 20, threads: 0, by_user: false }
     }
 }
 
@@ -56,6 +63,13 @@ impl RecommendOptions {
     #[must_use]
     pub fn memory(mut self, bytes: u64) -> RecommendOptions {
         self.memory = bytes;
+        self
+    }
+
+    /// Sets the threads beside the ranker's.
+    #[must_use]
+    pub fn threads(mut self, threads: usize) -> RecommendOptions {
+        self.threads = threads;
         self
     }
 
@@ -85,16 +99,19 @@ pub struct Recommended {
     pub seconds: f64,
 }
 
-/// Finds the best items of `users` and writes them to `out` ([`PredictionWriter`] says how), users in their order.
+/// Finds the best items of `users` and writes them to `out`
+/// ([`PredictionWriter`](super::predictions::PredictionWriter) says how), users in their order.
 /// `seen` has the users' items: those that are left out, and the histories that the ranker reads. `progress` is called
-/// after each block; its error ends the call. Memory stays bounded whatever the number of users.
+/// after each block; its error ends the call. Memory stays bounded whatever the number of users: by `options.memory`, or by
+/// what one block and two pieces of the file take (a row group of 262,144 rows, for Parquet) where that is more.
 ///
 /// This is for rankers of your own; for a model see [`Model::recommend`](crate::Model::recommend).
 ///
 /// # Errors
-/// [`Error::Config`] for a k or an `out` that cannot be used, or without `seen` where the ranker reads histories, [`Error::Memory`] when no block fits, [`Error::Shape`]
-/// when the ranker's answer has another shape or names items that `items` does not have, or whatever the ranker, the
-/// history or the file gives. After an error a file that was at `out` is as it was.
+/// [`Error::Config`] for a k or an `out` that cannot be used, or without `seen` where the ranker reads histories,
+/// [`Error::Memory`] when no block fits, [`Error::Shape`] when the ranker's answer has another shape or names items that
+/// `items` does not have, or whatever the ranker, the history or the file gives. After an error a file that was at `out` is
+/// as it was.
 pub fn recommend(
     ranker: &mut dyn Ranker,
     users: &Users<'_>,
@@ -109,52 +126,74 @@ pub fn recommend(
     let history = history_of(ranker, seen)?;
     let start = Instant::now();
     let block_options = BlockOptions { seen, exclude: options.exclude, history, memory: options.memory, k };
-    let writer = PredictionWriter::create(out, users.kind(), IdKind::of(&items.table.ids), options.by_user)?;
-    let (blocks, to_write) = sync_channel::<Message>(1);
-    // Writing a block runs beside the ranking of the next.
-    let (ranked, written) = thread::scope(|scope| {
-        let writing = match spawn_in(scope, "writer", move || write_blocks(writer, to_write, users, items)) {
-            Ok(writing) => writing,
-            Err(error) => return (Err(error), Ok(Ok(0))),
+    let (mut file, encoding) =
+        PredictionFile::create(out, users.kind(), IdKind::of(&items.table.ids), options.by_user)?;
+    let (mut counter, mut cutter) = (ListCounter::default(), ListCutter::new(encoding.cut()));
+    let threads = so_many(options.threads);
+    let flow = Flow::new(threads, pieces_behind(threads, options.memory, &encoding, users, items));
+    let stages = Stages {
+        prepare: pipeline::read(users, &block_options),
+        finish: |piece: ListPiece| Ok((encode(&piece, &encoding, users, items, out)?, piece.hashes)),
+        take: |(piece, hashes): (Encoded, Vec<u64>)| {
+            hashes.into_iter().for_each(|hash| counter.add(hash));
+            file.append(piece)
+        },
+    };
+    pipeline::run(flow, pipeline::plan(users, &block_options), stages, |read, give| {
+        let Some(ReadBlock { users: range, block, skip }) = read else {
+            give(cutter.rest());
+            return Ok(());
         };
-        let mut rank = || -> Result<Recommended> {
-            let mut summary = Recommended {
-                users: users.len() as u64,
-                k,
-                rows: 0,
-                short_users: 0,
-                diversity: Diversity::default(),
-                seconds: 0.0,
-            };
-            let (mut counter, mut block, mut skip) = (ListCounter::default(), UserBlock::default(), Lists::default());
-            let mut next = 0;
-            while next < users.len() {
-                let first = next;
-                next = users.block(first, &block_options, &mut block, &mut skip)?;
-                let found = ranker.top_k(&block, k, (options.exclude != Exclude::None).then_some(&skip))?;
-                check(&found, block.len(), k)?;
-                counter.push(&found);
-                summary.short_users += (0..block.len()).filter(|&i| found.items(i).len() < k).count() as u64;
-                if blocks.send(Message::Block(first, found)).is_err() {
-                    break; // The writer has failed and says why below.
-                }
-                progress(Progress::users(next, users.len()))?;
-            }
-            summary.diversity = counter.diversity();
-            Ok(summary)
-        };
-        let ranked = rank();
-        if ranked.is_ok() {
-            // A writer that has failed does not listen any more, and says why below.
-            let _ = blocks.send(Message::End);
+        let found = ranker.top_k(&block, k, skip.as_ref())?;
+        check(&found, block.len(), k)?;
+        match cutter.push(range.start, &found, give) {
+            true => progress(Progress::users(range.end, users.len())),
+            // The file has failed, and says why.
+            false => Ok(()),
         }
-        drop(blocks);
-        (ranked, writing.join())
-    });
-    let mut summary = ranked?;
-    summary.rows = written.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-    summary.seconds = start.elapsed().as_secs_f64();
-    Ok(summary)
+    })?;
+    Ok(Recommended {
+        users: users.len() as u64,
+        k,
+        rows: file.finish()?,
+        short_users: cutter.short_users,
+        diversity: counter.diversity(),
+        seconds: start.elapsed().as_secs_f64(),
+    })
+}
+
+/// How many pieces may wait for the file: half the memory's worth, and two at least.
+fn pieces_behind(threads: usize, memory: u64, encoding: &Encoding, users: &Users<'_>, items: &Vocabulary) -> usize {
+    // What was found, and the columns that it becomes.
+    let row = 8 + 8 + (users.mean_id_bytes() + items.table.ids.mean_bytes()) as u64;
+    let most = memory / 2 / (row * encoding.rows() as u64);
+    (most as usize).clamp(2, threads + 2)
+}
+
+/// A piece as the file has it.
+fn encode(
+    piece: &ListPiece,
+    encoding: &Encoding,
+    users: &Users<'_>,
+    items: &Vocabulary,
+    out: &Path,
+) -> Result<Encoded> {
+    let missing = |what: &str, number: usize| Error::Shape {
+        op: "recommend",
+        expected: format!("{what} rows of the vocabulary"),
+        found: format!("row {number}"),
+    };
+    let mut encoder = encoding.piece().map_err(|e| failed(out, e))?;
+    let mut list = Vec::new();
+    for part in piece.parts() {
+        let user = users.name(part.user).ok_or_else(|| missing("user", part.user))?;
+        list.clear();
+        for (&id, &score) in part.ids.iter().zip(part.scores) {
+            list.push(Place { item: items.raw(id).ok_or_else(|| missing("item", id as usize))?, score });
+        }
+        encoder.push(user, part.before, &list).map_err(|e| failed(out, e))?;
+    }
+    encoder.finish().map_err(|e| failed(out, e))
 }
 
 /// How long a history the ranker reads, if `seen` can give it.
@@ -178,38 +217,4 @@ pub(crate) fn check(found: &Found, users: usize, k: usize) -> Result<()> {
         });
     }
     Ok(())
-}
-
-enum Message {
-    /// The user that a block starts with, and what was found.
-    Block(usize, Found),
-    /// All users are done. Without it the file is given up.
-    End,
-}
-
-fn write_blocks(
-    mut writer: PredictionWriter,
-    blocks: Receiver<Message>,
-    users: &Users<'_>,
-    items: &Vocabulary,
-) -> Result<u64> {
-    let missing = |what: &str, number: usize| Error::Shape {
-        op: "recommend",
-        expected: format!("{what} rows of the vocabulary"),
-        found: format!("row {number}"),
-    };
-    let mut list = Vec::new();
-    for message in blocks {
-        let Message::Block(first, found) = message else { return writer.finish() };
-        for (user, (ids, scores)) in (first..).zip(found.ids.chunks(found.k).zip(found.scores.chunks(found.k))) {
-            let name = users.name(user).ok_or_else(|| missing("user", user))?;
-            list.clear();
-            for (&id, &score) in ids.iter().zip(scores).take_while(|(id, _)| **id != NO_ITEM) {
-                let item = items.raw(id).ok_or_else(|| missing("item", id as usize))?;
-                list.push(Place { item, score });
-            }
-            writer.push(name, &list)?;
-        }
-    }
-    Ok(0)
 }

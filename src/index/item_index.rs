@@ -44,7 +44,7 @@ pub use admit::{Admit, Admitted};
 pub use measure::{FilteredRecall, Measured, QuerySource, Recall};
 pub use options::{IndexKind, IndexOptions};
 
-use crate::backend::Skip;
+use crate::backend::{Memory, Skip};
 use crate::backend::cpu::Cpu;
 use crate::backend::cpu::topk::{ItemView, TopKQueries};
 use crate::index::{Found, Lists};
@@ -52,6 +52,7 @@ use crate::slab::Slab;
 use crate::{Error, Result};
 use base::Base;
 use change::Tail;
+use device::DeviceQueries;
 use engine::SearchEngine;
 use ivf::{Effort, Guide, InvertedLists};
 
@@ -188,18 +189,12 @@ impl ItemIndex {
     /// [`search`](ItemIndex::search), and how many items of the base were read.
     fn search_counted(&self, queries: &[f32], k: usize, filter: &Filter<'_>) -> Result<(Found, u64)> {
         let rows = self.rows_of(queries)?;
-        if rows.checked_mul(k).is_none_or(|places| places > MOST_PLACES) {
-            return Err(shape(format!("at most {MOST_PLACES} places in all"), format!("{rows} queries x {k}")));
-        }
-        let skip = filter.skip.map(|skip| check_skip(skip, rows)).transpose()?;
-        if filter.only.is_some_and(|only| only.generation != self.generation) {
-            let found = "a stale filter: the index changed after it was created, or it belongs to another index; create it again";
-            return Err(shape("a filter of this index in its current state", found));
-        }
+        let skip = self.checked(rows, k, filter)?;
         let mut found = Found::empty(rows, k)?;
         if let SearchEngine::Cuda(device) = &self.engine {
-            let recall = self.about.scan_recall.unwrap_or(1.0);
-            self.search_on(device, &mut found, queries, filter, recall)?;
+            let there = device.cuda.upload(queries.to_vec())?;
+            let queries = DeviceQueries { queries: &there, rows };
+            self.search_on(device, &mut found, &queries, filter, self.scan_recall())?;
             return Ok((found, (self.len() * rows) as u64));
         }
         let search = TopKQueries { queries, rows, k, view: ItemView { skip, ..ItemView::default() } };
@@ -212,12 +207,27 @@ impl ItemIndex {
         Ok((found, read))
     }
 
+    /// Whether a search can be asked for this, and what its skip lists are.
+    fn checked<'f>(&self, rows: usize, k: usize, filter: &Filter<'f>) -> Result<Option<Skip<'f>>> {
+        if rows.checked_mul(k).is_none_or(|places| places > MOST_PLACES) {
+            return Err(shape(format!("at most {MOST_PLACES} places in all"), format!("{rows} queries x {k}")));
+        }
+        let skip = filter.skip.map(|skip| check_skip(skip, rows)).transpose()?;
+        if filter.only.is_some_and(|only| only.generation != self.generation) {
+            let found = "a stale filter: the index changed after it was created, or it belongs to another index; create it again";
+            return Err(shape("a filter of this index in its current state", found));
+        }
+        Ok(skip)
+    }
+
     /// The exact answer.
     fn search_exactly(&self, queries: &[f32], k: usize, only: Option<&Admitted>) -> Result<Found> {
         let rows = self.rows_of(queries)?;
         let mut found = Found::empty(rows, k)?;
         if let SearchEngine::Cuda(device) = &self.engine {
-            self.search_on(device, &mut found, queries, &Filter { only, ..Filter::default() }, 1.0)?;
+            let there = device.cuda.upload(queries.to_vec())?;
+            let queries = DeviceQueries { queries: &there, rows };
+            self.search_on(device, &mut found, &queries, &Filter { only, ..Filter::default() }, 1.0)?;
             return Ok(found);
         }
         let allowed = only.map_or(self.alive.as_deref(), |only| Some(&only.base));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::data::dataset::{Dataset, EntityInfo, FileInfo};
-use crate::data::history::History;
+use crate::data::history::{History, HistoryPiece};
 use crate::data::vocabulary::{RawId, Vocabulary};
 use crate::{Error, Result, memory};
 
@@ -108,7 +108,7 @@ impl Seen {
     /// # Errors
     /// Whatever reading the history gives.
     pub fn items(&self, user: u32, out: &mut Vec<u32>) -> Result<()> {
-        self.training(self.number(user, None), out)
+        self.training(self.number(user, None), &HistoryPiece::default(), out)
     }
 
     /// The dataset's number of a user of the vocabulary, or of one that only the dataset knows, by `name`; 0 for none.
@@ -120,15 +120,23 @@ impl Seen {
         }
     }
 
-    /// Appends the training items of the dataset's user `number`.
-    pub(super) fn training(&self, number: u32, out: &mut Vec<u32>) -> Result<()> {
+    /// Appends the training items of the dataset's user `number`, from `piece` where it has them.
+    pub(super) fn training(&self, number: u32, piece: &HistoryPiece, out: &mut Vec<u32>) -> Result<()> {
         if number == 0 {
             return Ok(());
         }
         let start = out.len();
-        self.history.items(number, out)?;
+        self.history.items_of(number, piece, out)?;
         self.translate_items(start, out);
         Ok(())
+    }
+
+    /// No fewer items than [`training`](Seen::training) and [`held_out`](Seen::held_out) give together.
+    pub(super) fn count(&self, number: u32) -> usize {
+        match number {
+            0 => 0,
+            _ => self.history.count(number) + self.held_out.as_ref().map_or(0, |held_out| held_out.items(number).len()),
+        }
     }
 
     /// Appends the validation and test items of the dataset's user `number`, in no order.

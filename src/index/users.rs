@@ -1,5 +1,7 @@
 //! Who gets recommendations: everybody, some ids, or the users of a file; handed out in blocks.
 
+use std::ops::Range;
+
 use crate::data::dataset::Dataset;
 use crate::data::vocabulary::{FeatureColumn, RawId, RawIds, Vocabulary};
 use crate::{Error, Result};
@@ -56,25 +58,33 @@ pub(crate) struct BlockOptions<'a> {
 const USER_BYTES: u64 = 16 << 10;
 /// Blocks are no larger than this: more users would not make the work per item any cheaper.
 const MAX_USERS: u64 = 8192;
+/// Blocks that are alive at once, at most: one that is ranked and those that are prepared.
+pub(crate) const MOST_BLOCKS: usize = 9;
 
 impl BlockOptions<'_> {
-    /// The most users and the most skipped items of a block.
+    /// The most users and the most items of users of a block: what is ranked takes 3/8 of the memory, what users have an
+    /// eighth, over all blocks that are alive.
     ///
     /// # Errors
     /// [`Error::Memory`] when not even one user fits.
     fn limits(&self) -> Result<(usize, usize)> {
-        // Three blocks of lists may be alive: one being found, one on its way, one being written.
-        let user = USER_BYTES + 3 * 8 * self.k as u64 + 4 * self.history as u64;
-        let users = (self.memory / 2 / user).min(MAX_USERS);
+        // Two blocks of lists may be alive: one being found, one being handed on.
+        let user = USER_BYTES + 2 * 8 * self.k as u64 + 4 * (self.history * MOST_BLOCKS) as u64;
+        let users = (self.memory / 8 * 3 / user).min(MAX_USERS);
         if users == 0 {
             return Err(Error::Memory {
                 what: "a block of one user".into(),
-                needed: 2 * user,
+                needed: (user * 8).div_ceil(3),
                 allowed: self.memory,
                 advice: "raise `memory`".into(),
             });
         }
-        Ok((users as usize, (self.memory / 4 / 4) as usize))
+        Ok((users as usize, (self.memory / 8 / 4) as usize / MOST_BLOCKS))
+    }
+
+    /// What says which items users have, where those are read.
+    fn read(&self) -> Option<&Seen> {
+        self.seen.filter(|_| self.exclude != Exclude::None || self.history > 0)
     }
 }
 
@@ -120,6 +130,14 @@ impl<'a> Users<'a> {
         }
     }
 
+    /// How many bytes a raw id takes, about.
+    pub(crate) fn mean_id_bytes(&self) -> usize {
+        match &self.selection {
+            UserSelection::Listed(listed) => listed.names.mean_bytes(),
+            _ => self.vocabulary.table.ids.mean_bytes(),
+        }
+    }
+
     /// The type of the raw ids.
     pub fn kind(&self) -> IdKind {
         match &self.selection {
@@ -140,64 +158,96 @@ impl<'a> Users<'a> {
         block: &mut UserBlock,
         skip: &mut Lists,
     ) -> Result<usize> {
-        let (max_users, max_skipped) = options.limits()?;
-        let end = self.len().min(start.saturating_add(max_users));
-        skip.clear();
-        let mut history = block.history.take().unwrap_or_default();
-        history.clear();
-        // Numbers as the vocabulary knows them; those past its rows have features alone.
-        let mut numbers = Vec::with_capacity(end - start);
-        let mut items = Vec::new();
+        let users = self.range_from(start, options)?;
+        let end = users.end;
+        (*block, *skip) = self.gather(users, options)?;
+        Ok(end)
+    }
+
+    /// The users of the block that starts with user `start`: as many as `options` allows. Nothing is read for it.
+    ///
+    /// # Errors
+    /// [`Error::Memory`] when not even one user fits.
+    pub(crate) fn range_from(&self, start: usize, options: &BlockOptions<'_>) -> Result<Range<usize>> {
+        let (most_users, most_items) = options.limits()?;
+        let end = self.len().min(start.saturating_add(most_users));
+        let mut items = 0;
         for i in start..end {
-            let number = match &self.selection {
-                UserSelection::All => i as u32 + 1,
-                UserSelection::Ids(ids) => ids[i],
-                UserSelection::Listed(listed) => listed.ids[i],
-            };
-            numbers.push(number);
+            if let Some(seen) = options.read() {
+                items += seen.count(seen.number(self.number(i), self.name(i)));
+            }
+            items += self.given(i).len();
+            if items >= most_items {
+                return Ok(start..i + 1);
+            }
+        }
+        Ok(start..end)
+    }
+
+    /// The vocabulary's number of user `i`; those past its rows have features alone.
+    fn number(&self, i: usize) -> u32 {
+        match &self.selection {
+            UserSelection::All => i as u32 + 1,
+            UserSelection::Ids(ids) => ids[i],
+            UserSelection::Listed(listed) => listed.ids[i],
+        }
+    }
+
+    /// The items that a file gives user `i`.
+    fn given(&self, i: usize) -> &[u32] {
+        match &self.selection {
+            UserSelection::Listed(listed) => listed.given.as_ref().map_or(&[], |given| given.get(i)),
+            _ => &[],
+        }
+    }
+
+    /// What a ranker reads of these users, and what it must not return to them: nothing where nothing is excluded.
+    ///
+    /// # Errors
+    /// Whatever reading the history gives.
+    pub(crate) fn gather(&self, users: Range<usize>, options: &BlockOptions<'_>) -> Result<(UserBlock, Lists)> {
+        let mut ids: Vec<u32> = users.clone().map(|i| self.number(i)).collect();
+        let (mut skip, mut history, mut items) = (Lists::default(), Lists::default(), Vec::new());
+        let seen = match options.read() {
+            Some(seen) => {
+                let numbers: Vec<u32> =
+                    ids.iter().zip(users.clone()).map(|(&id, i)| seen.number(id, self.name(i))).collect();
+                Some((seen, seen.history().piece(&numbers)?, numbers))
+            }
+            None => None,
+        };
+        for (at, i) in users.clone().enumerate() {
             items.clear();
-            let known = options.seen.filter(|_| options.exclude != Exclude::None || options.history > 0);
-            let known = known.map(|seen| (seen, seen.number(number, self.name(i))));
-            if let Some((seen, number)) = known {
-                seen.training(number, &mut items)?;
+            if let Some((seen, piece, numbers)) = &seen {
+                seen.training(numbers[at], piece, &mut items)?;
             }
-            if let UserSelection::Listed(listed) = &self.selection
-                && let Some(given) = &listed.given
-            {
-                items.extend_from_slice(given.get(i));
-            }
+            items.extend_from_slice(self.given(i));
             if options.history > 0 {
                 history.values.extend_from_slice(&items[items.len().saturating_sub(options.history)..]);
                 history.close();
             }
             if options.exclude != Exclude::None {
-                if let Some((seen, number)) = known.filter(|_| options.exclude == Exclude::All) {
-                    seen.held_out(number, &mut items);
+                if let Some((seen, _, numbers)) = seen.as_ref().filter(|_| options.exclude == Exclude::All) {
+                    seen.held_out(numbers[at], &mut items);
                 }
                 items.sort_unstable();
                 items.dedup();
                 skip.values.extend(items.iter().filter(|&&item| item != 0));
                 skip.close();
-                if skip.values.len() >= max_skipped {
-                    break;
-                }
             }
         }
-        let end = start + numbers.len();
-        block.history = (options.history > 0).then_some(history);
-        block.features = match &self.selection {
+        let features = match &self.selection {
             UserSelection::Listed(listed) if listed.features.is_some() => {
-                listed.features.iter().flatten().map(|column| slice(column, start, end)).collect()
+                listed.features.iter().flatten().map(|column| slice(column, users.start, users.end)).collect()
             }
-            _ => self.vocabulary.features_of(&numbers),
+            _ => self.vocabulary.features_of(&ids),
         };
-        for number in &mut numbers {
-            if *number as usize >= self.vocabulary.rows() {
-                *number = 0;
+        for id in &mut ids {
+            if *id as usize >= self.vocabulary.rows() {
+                *id = 0;
             }
         }
-        block.ids = numbers;
-        Ok(end)
+        Ok((UserBlock { ids, features, history: (options.history > 0).then_some(history) }, skip))
     }
 }
 

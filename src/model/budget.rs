@@ -99,8 +99,9 @@ fn tower_bytes(spec: &TowerSpec, rows: u64) -> u64 {
         })
         .sum();
     let widths = spec.width + spec.layers.iter().map(|layer| layer.outputs).sum::<usize>() + spec.dim;
-    // An id, its offset, and in the plan: a unique row, where it starts, a position and a scale.
-    rows * (widths as u64 * 2 * 4 + lookups * 6 * 4 * 2)
+    // An id, its offset, and in the plan: a unique row, where it starts, a position and a scale. For every 32 of them two
+    // partial sums of the rows' step.
+    rows * (widths as u64 * 2 * 4 + lookups * 6 * 4 * 2 + lookups * spec.dim as u64 * 2 * 4 / 32)
 }
 
 #[cfg(test)]

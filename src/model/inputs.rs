@@ -8,6 +8,7 @@ use crate::data::history::History;
 use crate::data::vocabulary::FeatureColumn;
 use crate::index::{Lists, UserBlock};
 use crate::model::negatives::{NegativeSampler, Places, mask_known};
+use crate::model::plans::HostPlans;
 use crate::model::spec::{InputSource, ModelSpec, TowerSpec};
 use crate::{Error, Result};
 
@@ -115,65 +116,6 @@ pub(crate) fn block_bags(
     Ok(())
 }
 
-/// Which rows of a table a batch touches, and whose gradients each sums; see [`crate::backend::GradientPlan`].
-#[derive(Default)]
-pub(crate) struct HostPlan {
-    pub segments: Segments,
-    /// Empty where every scale is 1.
-    pub scales: Vec<f32>,
-    ids: Vec<u32>,
-    rows: Vec<u32>,
-    row_scales: Vec<f32>,
-}
-
-impl HostPlan {
-    /// Plans for bags whose gradient rows start at `base`, one matrix below the other. Row 0, the unknown id, is left
-    /// out: it stays zero.
-    fn build<'a>(&mut self, bags: impl Iterator<Item = (&'a HostBag, u32)> + Clone, scratch: &mut SortScratch) {
-        self.ids.clear();
-        self.rows.clear();
-        self.row_scales.clear();
-        self.scales.clear();
-        let plain = bags.clone().all(|(bag, base)| base == 0 && !bag.pooled());
-        for (bag, base) in bags {
-            self.ids.extend_from_slice(&bag.ids);
-            if plain {
-                continue;
-            }
-            if bag.pooled() {
-                for (row, ends) in bag.offsets.windows(2).enumerate() {
-                    let len = (ends[1] - ends[0]) as usize;
-                    self.rows.extend(std::iter::repeat_n(base + row as u32, len));
-                    self.row_scales.extend(std::iter::repeat_n(1.0 / len as f32, len));
-                }
-            } else {
-                self.rows.extend(base..base + bag.ids.len() as u32);
-                self.row_scales.resize(self.rows.len(), 1.0);
-            }
-        }
-        self.segments.build(&self.ids, scratch);
-        self.drop_unknown();
-        if !plain {
-            self.scales.extend(self.segments.positions.iter().map(|&p| self.row_scales[p as usize]));
-            for position in &mut self.segments.positions {
-                *position = self.rows[*position as usize];
-            }
-        }
-    }
-
-    fn drop_unknown(&mut self) {
-        let segments = &mut self.segments;
-        if segments.unique.first() != Some(&0) {
-            return;
-        }
-        let unknown = segments.starts[1];
-        segments.unique.remove(0);
-        segments.starts.remove(0);
-        segments.starts.iter_mut().for_each(|start| *start -= unknown);
-        segments.positions.drain(..unknown as usize);
-    }
-}
-
 /// Everything a training step reads, on the host.
 #[derive(Default)]
 pub(crate) struct ModelBatch {
@@ -188,8 +130,8 @@ pub(crate) struct ModelBatch {
     pub candidates: Vec<u32>,
     pub user_bags: Vec<HostBag>,
     pub item_bags: Vec<HostBag>,
-    /// One per table.
-    pub plans: Vec<HostPlan>,
+    /// Of all tables.
+    pub plans: HostPlans,
     /// `-log q` per candidate; empty without a correction from exact counts.
     pub bias: Vec<f32>,
     /// `log(1 - q)` per row; empty but for the corrected form.
@@ -300,15 +242,15 @@ impl Prepare for ModelInputs {
             }
         }
 
-        out.plans.resize_with(self.spec.tables.len(), HostPlan::default);
-        for (table, plan) in out.plans.iter_mut().enumerate() {
+        out.plans.clear();
+        for table in 0..self.spec.tables.len() {
             let sources = gradient_sources(&self.spec, table);
             let rows = out.rows as u32;
             let bags = sources.iter().enumerate().map(|(n, &(side, input))| match side {
                 TowerSide::User => (&out.user_bags[input], n as u32 * rows),
                 TowerSide::Item => (&out.item_bags[input], n as u32 * rows),
             });
-            plan.build(bags, &mut out.sort);
+            out.plans.push(bags, &mut out.sort);
         }
 
         out.bias.clear();
@@ -345,31 +287,4 @@ pub(crate) fn gradient_sources(spec: &ModelSpec, table: usize) -> Vec<(TowerSide
         reads.map(|(n, _)| (side, n)).collect::<Vec<_>>()
     };
     [of(TowerSide::User, &spec.user), of(TowerSide::Item, &spec.item)].concat()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_shared_table_sums_history_and_item_gradients_and_leaves_the_unknown_row_alone() {
-        let history = HostBag { ids: vec![5, 3, 0, 5], offsets: vec![0, 2, 4] };
-        let items = HostBag { ids: vec![3, 5, 9], offsets: vec![] };
-        let mut plan = HostPlan::default();
-        plan.build([(&history, 0), (&items, 2)].into_iter(), &mut SortScratch::default());
-        assert_eq!(plan.segments.unique, [3, 5, 9]);
-        assert_eq!(plan.segments.starts, [0, 2, 5, 6]);
-        assert_eq!(plan.segments.positions, [0, 2, 0, 1, 3, 4]);
-        assert_eq!(plan.scales, [0.5, 1.0, 0.5, 0.5, 1.0, 1.0]);
-    }
-
-    #[test]
-    fn a_plain_input_needs_no_scales() {
-        let ids = HostBag { ids: vec![2, 1, 2], offsets: vec![] };
-        let mut plan = HostPlan::default();
-        plan.build([(&ids, 0)].into_iter(), &mut SortScratch::default());
-        assert_eq!(plan.segments.unique, [1, 2]);
-        assert_eq!(plan.segments.positions, [1, 0, 2]);
-        assert!(plan.scales.is_empty());
-    }
 }

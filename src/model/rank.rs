@@ -6,6 +6,7 @@ use crate::index::{Found, Lists, NO_ITEM, Ranker, UserBlock};
 use crate::model::core::Core;
 use crate::model::inputs::{HostBag, block_bags, entity_bags};
 use crate::model::item_bias::biases;
+use crate::model::tower::forward;
 use crate::{Error, Result, memory};
 
 /// Items embedded at a time.
@@ -46,7 +47,8 @@ impl<B: Backend> Catalogue<B> {
             entity_bags(&core.item.spec, chunk, features, &mut bags);
             let biases = biases(core, chunk)?.map(|biases| core.backend.upload(biases)).transpose()?;
             core.backend.begin_batch()?;
-            core.item.forward(&core.backend, &core.tables, &bags, chunk.len())?;
+            core.item.stage(&core.backend, &bags, chunk.len(), false)?;
+            forward(&core.backend, &core.tables, &mut [&mut core.item])?;
             core.backend.pack_items(&mut items, n * CHUNK, core.item.output(), biases.as_ref(), chunk.len())?;
         }
         Ok(Catalogue { items, rows, whole: allow.is_none() })
@@ -106,7 +108,8 @@ pub(crate) fn embed_items<B: Backend>(
     for chunk in rows.chunks(CHUNK) {
         entity_bags(&core.item.spec, chunk, features, &mut bags);
         core.backend.begin_batch()?;
-        core.item.forward(&core.backend, &core.tables, &bags, chunk.len())?;
+        core.item.stage(&core.backend, &bags, chunk.len(), false)?;
+        forward(&core.backend, &core.tables, &mut [&mut core.item])?;
         out.extend_from_slice(&core.backend.host(core.item.output(), chunk.len() * dim)?);
     }
     Ok(out)
@@ -118,12 +121,14 @@ pub(crate) fn embed_users<B: Backend>(core: &mut Core<B>, users: &UserBlock) -> 
     Ok(core.backend.host(core.user.output(), users.len() * core.user.spec.dim)?.into_owned())
 }
 
-fn forward_users<B: Backend>(core: &mut Core<B>, users: &UserBlock) -> Result<()> {
+/// Leaves the embeddings of a block of users in the user tower's output.
+pub(crate) fn forward_users<B: Backend>(core: &mut Core<B>, users: &UserBlock) -> Result<()> {
     let table_rows: Vec<usize> = core.tables.iter().map(|table| table.rows).collect();
     let mut bags = Vec::new();
     block_bags(&core.user.spec, users, &table_rows, &mut bags)?;
     core.backend.begin_batch()?;
-    core.user.forward(&core.backend, &core.tables, &bags, users.len())
+    core.user.stage(&core.backend, &bags, users.len(), false)?;
+    forward(&core.backend, &core.tables, &mut [&mut core.user])
 }
 
 /// A model in training as a ranker.

@@ -47,8 +47,6 @@ pub(crate) struct TowerSpec {
     /// `user` or `item`.
     pub name: &'static str,
     pub inputs: Vec<TowerInput>,
-    /// Adds the inputs up instead of laying them side by side.
-    pub sum: bool,
     /// Columns of the tower's input matrix.
     pub width: usize,
     pub layers: Vec<LayerSpec>,
@@ -155,7 +153,7 @@ fn tower(
     if !sum || !config.mlp.is_empty() {
         layers.push(LayerSpec { inputs: last, outputs: model.dim, relu: false });
     }
-    Ok(TowerSpec { name, inputs, sum, width, layers, normalize: model.normalize, dim: model.dim })
+    Ok(TowerSpec { name, inputs, width, layers, normalize: model.normalize, dim: model.dim })
 }
 
 /// The places of the chosen columns.

@@ -52,46 +52,51 @@ impl<B: Backend> TopKRows<B> {
         epoch > 0 && epoch.is_multiple_of(self.every)
     }
 
-    /// The weights of a batch whose towers' outputs stand in `core` and whose positives are these rows of the item tower's
-    /// (`None`: its rows in order); none before there are thresholds.
+    /// Stages what the weights of a batch are made from; false before there are thresholds.
+    pub(crate) fn stage(&mut self, core: &Core<B>, batch: &ModelBatch) -> Result<bool> {
+        if self.thresholds.is_empty() {
+            return Ok(false);
+        }
+        let backend = &core.backend;
+        let [thresholds, popularity, weights] = &mut self.staged;
+        let of_rows: Vec<f32> = batch.users.iter().map(|&user| self.thresholds[user as usize]).collect();
+        backend.stage(thresholds, &of_rows)?;
+        if !core.popularity.is_empty() {
+            let of_rows: Vec<f32> = batch.items.iter().map(|&item| core.popularity[item as usize]).collect();
+            backend.stage(popularity, &of_rows)?;
+        }
+        backend.stage(weights, &batch.weights)?;
+        if backend.len(&self.weights) < batch.rows {
+            self.weights = backend.zeros(batch.rows)?;
+        }
+        Ok(true)
+    }
+
+    /// The weights of the staged batch, whose towers' outputs stand in `core` and whose positives are these rows of the item
+    /// tower's (`None`: its rows in order).
     pub(crate) fn weights(
         &mut self,
         core: &Core<B>,
         batch: &ModelBatch,
         positives: Option<&B::Buf<u32>>,
-    ) -> Result<Option<&B::Buf<f32>>> {
-        if self.thresholds.is_empty() {
-            return Ok(None);
-        }
-        let (backend, rows) = (&core.backend, batch.rows);
-        let [thresholds, popularity, weights] = &mut self.staged;
-        let of_rows: Vec<f32> = batch.users.iter().map(|&user| self.thresholds[user as usize]).collect();
-        backend.stage(thresholds, &of_rows)?;
-        let popular = !core.popularity.is_empty();
-        if popular {
-            let of_rows: Vec<f32> = batch.items.iter().map(|&item| core.popularity[item as usize]).collect();
-            backend.stage(popularity, &of_rows)?;
-        }
-        backend.stage(weights, &batch.weights)?;
-        if backend.len(&self.weights) < rows {
-            self.weights = backend.zeros(rows)?;
-        }
-        backend.top_k_weights(
+    ) -> Result<&B::Buf<f32>> {
+        let [thresholds, popularity, weights] = &self.staged;
+        core.backend.top_k_weights(
             &mut self.weights,
             &TopKWeights {
                 users: core.user.output(),
                 candidates: core.item.output(),
                 positives,
                 log_scale: &core.log_scale.value,
-                popularity: popular.then_some(&*popularity),
+                popularity: (!core.popularity.is_empty()).then_some(popularity),
                 thresholds,
-                weights: (!batch.weights.is_empty()).then_some(&*weights),
+                weights: (!batch.weights.is_empty()).then_some(weights),
                 width: self.width,
-                rows,
+                rows: batch.rows,
                 columns: batch.candidates.len(),
                 dim: core.item.spec.dim,
             },
         )?;
-        Ok(Some(&self.weights))
+        Ok(&self.weights)
     }
 }

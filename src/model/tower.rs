@@ -1,7 +1,9 @@
 //! Forward and backward of one tower: pooled lookups, linear layers, L2 norm.
 
 use crate::Result;
-use crate::backend::{Backend, Bag, EmbeddingTable, LinearGrads, LinearPass, Mat, MatMut, OptimizerStep};
+use crate::backend::{
+    Backend, Bag, DenseParam, EmbeddingTable, LinearGrads, LinearPass, Mat, MatMut, NormGrads, NormPass, PoolInput, Pools,
+};
 use crate::model::inputs::HostBag;
 use crate::model::spec::TowerSpec;
 
@@ -17,8 +19,10 @@ pub(crate) struct Dense<B: Backend> {
 }
 
 impl<B: Backend> Dense<B> {
-    pub(crate) fn step(&mut self, backend: &B, step: &OptimizerStep) -> Result<()> {
-        backend.dense_step(&mut self.value, self.state1.as_mut(), self.state2.as_mut(), &self.grad, self.len, step)
+    /// As a step takes it.
+    pub(crate) fn param(&mut self, decays: bool) -> DenseParam<'_, B> {
+        let (state1, state2) = (self.state1.as_mut(), self.state2.as_mut());
+        DenseParam { w: &mut self.value, state1, state2, dw: &self.grad, len: self.len, decays }
     }
 }
 
@@ -32,6 +36,19 @@ pub(crate) struct Layer<B: Backend> {
 struct DeviceBag<B: Backend> {
     ids: B::Buf<u32>,
     offsets: B::Buf<u32>,
+    pooled: bool,
+    /// Ids that a batch in training has had room for.
+    room: usize,
+}
+
+/// Room for a list whose length changes from batch to batch: it grows ahead of what is needed, so that it soon stays. Short
+/// lists vary more than long ones, and cost less.
+pub(crate) fn room_for(room: &mut usize, len: usize) -> usize {
+    const SHORT: usize = 1 << 13;
+    if len > *room {
+        *room = if len <= SHORT { (len + len / 2).next_power_of_two() } else { (len + len / 8).next_multiple_of(1024) };
+    }
+    *room
 }
 
 /// A tower's layers and the activations of its last batch.
@@ -56,7 +73,7 @@ impl<B: Backend> Tower<B> {
         let bags = spec
             .inputs
             .iter()
-            .map(|_| Ok(DeviceBag { ids: backend.zeros(0)?, offsets: backend.zeros(0)? }))
+            .map(|_| Ok(DeviceBag { ids: backend.zeros(0)?, offsets: backend.zeros(0)?, pooled: false, room: 0 }))
             .collect::<Result<_>>()?;
         let acts = (0..=layers.len()).map(|_| none()).collect::<Result<_>>()?;
         let grads = (0..layers.len()).map(|_| none()).collect::<Result<_>>()?;
@@ -86,32 +103,41 @@ impl<B: Backend> Tower<B> {
         Ok(())
     }
 
-    /// Computes the outputs of `rows` rows from one bag per input; read them with [`output`](Tower::output).
-    pub(crate) fn forward(
-        &mut self,
-        backend: &B,
-        tables: &[EmbeddingTable<B>],
-        bags: &[HostBag],
-        rows: usize,
-    ) -> Result<()> {
+    /// Stages one bag an input for the forward of `rows` rows. `replayed`: by operations that a later batch replays.
+    pub(crate) fn stage(&mut self, backend: &B, bags: &[HostBag], rows: usize, replayed: bool) -> Result<()> {
         self.reserve(backend, rows)?;
-        for (n, (input, host)) in self.spec.inputs.iter().zip(bags).enumerate() {
-            let bag = &mut self.bags[n];
-            backend.stage(&mut bag.ids, &host.ids)?;
-            if host.pooled() {
+        for (bag, host) in self.bags.iter_mut().zip(bags) {
+            bag.pooled = host.pooled();
+            match (bag.pooled, replayed) {
+                (false, _) => backend.stage(&mut bag.ids, &host.ids)?,
+                (true, false) => backend.stage_in(&mut bag.ids, &host.ids, host.ids.len())?,
+                (true, true) => backend.stage_in(&mut bag.ids, &host.ids, room_for(&mut bag.room, host.ids.len()))?,
+            }
+            if bag.pooled {
                 backend.stage(&mut bag.offsets, &host.offsets)?;
             }
-            let table = &tables[input.table];
-            let view = Bag {
-                ids: &bag.ids,
-                offsets: host.pooled().then_some(&bag.offsets),
-                weights: None,
-                rows,
-                lookups: host.ids.len(),
-            };
-            let out = MatMut { buf: &mut self.acts[0], rows, cols: table.dim, stride: self.spec.width, col: input.col };
-            backend.embedding_bag_fwd(out, table, &view, self.spec.sum && n > 0)?;
         }
+        Ok(())
+    }
+
+    /// Its lookups.
+    fn pools<'a>(&'a mut self, backend: &B, tables: &'a [EmbeddingTable<B>]) -> Pools<'a, B> {
+        let inputs = self.spec.inputs.iter().zip(&self.bags).map(|(input, bag)| PoolInput {
+            table: &tables[input.table],
+            bag: Bag {
+                ids: &bag.ids,
+                offsets: bag.pooled.then_some(&bag.offsets),
+                weights: None,
+                rows: self.rows,
+                lookups: if bag.pooled { backend.len(&bag.ids) } else { self.rows },
+            },
+            col: input.col,
+        });
+        Pools { inputs: inputs.collect(), out: &mut self.acts[0], rows: self.rows, stride: self.spec.width }
+    }
+
+    fn layers_forward(&mut self, backend: &B) -> Result<()> {
+        let rows = self.rows;
         for (l, layer) in self.layers.iter().enumerate() {
             let (inputs, width) = (self.width(l), self.width(l + 1));
             let (before, after) = self.acts.split_at_mut(l + 1);
@@ -123,11 +149,12 @@ impl<B: Backend> Tower<B> {
                 self.spec.layers[l].relu,
             )?;
         }
-        if self.spec.normalize {
-            let last = &self.acts[self.acts.len() - 1];
-            backend.l2_norm_fwd(&mut self.normed, &mut self.inverse_norms, last, rows, self.spec.dim)?;
-        }
         Ok(())
+    }
+
+    fn norm(&mut self) -> NormPass<'_, B> {
+        let x = &self.acts[self.acts.len() - 1];
+        NormPass { y: &mut self.normed, inverse_norms: &mut self.inverse_norms, x, rows: self.rows }
     }
 
     /// The outputs of the last forward, rows x `model.dim`.
@@ -135,12 +162,8 @@ impl<B: Backend> Tower<B> {
         if self.spec.normalize { &self.normed } else { &self.acts[self.acts.len() - 1] }
     }
 
-    /// Takes the gradient of the first `rows` outputs back to the tower's input; `d_output` serves as scratch.
-    pub(crate) fn backward(&mut self, backend: &B, d_output: &mut B::Buf<f32>) -> Result<()> {
+    fn layers_backward(&mut self, backend: &B, d_output: &mut B::Buf<f32>) -> Result<()> {
         let rows = self.rows;
-        if self.spec.normalize {
-            backend.l2_norm_bwd(d_output, &self.normed, &self.inverse_norms, rows, self.spec.dim)?;
-        }
         for l in (0..self.layers.len()).rev() {
             let (inputs, width) = (self.width(l), self.width(l + 1));
             let (before, after) = self.grads.split_at_mut(l + 1);
@@ -163,7 +186,7 @@ impl<B: Backend> Tower<B> {
         Ok(())
     }
 
-    /// After [`backward`](Tower::backward): the gradient of the tower's input, rows x `spec.width`. Without layers it
+    /// After [`backward`]: the gradient of the tower's input, rows x `spec.width`. Without layers it
     /// is what `backward` left in `d_output`.
     pub(crate) fn d_input<'a>(&'a self, d_output: &'a B::Buf<f32>) -> &'a B::Buf<f32> {
         self.grads.first().unwrap_or(d_output)
@@ -182,4 +205,39 @@ impl<B: Backend> Tower<B> {
     pub(crate) fn dense_mut(&mut self) -> impl Iterator<Item = &mut Dense<B>> {
         self.layers.iter_mut().flat_map(|layer| [&mut layer.w, &mut layer.b])
     }
+}
+
+/// Computes the outputs of what each tower has staged; read them with [`output`](Tower::output). The towers' lookups and norms
+/// are one operation each.
+pub(crate) fn forward<B: Backend>(
+    backend: &B,
+    tables: &[EmbeddingTable<B>],
+    towers: &mut [&mut Tower<B>],
+) -> Result<()> {
+    let mut pools: Vec<_> = towers.iter_mut().map(|tower| tower.pools(backend, tables)).collect();
+    backend.embedding_pools(&mut pools)?;
+    for tower in &mut *towers {
+        tower.layers_forward(backend)?;
+    }
+    let Some(dim) = towers.first().map(|tower| tower.spec.dim) else { return Ok(()) };
+    let normed = towers.iter_mut().filter(|tower| tower.spec.normalize);
+    let mut norms: Vec<_> = normed.map(|tower| tower.norm()).collect();
+    if norms.is_empty() { Ok(()) } else { backend.l2_norm_fwd(&mut norms, dim) }
+}
+
+/// Takes the gradients of the towers' outputs back to their inputs; they serve as scratch.
+pub(crate) fn backward<B: Backend>(
+    backend: &B,
+    towers: &mut [(&mut Tower<B>, &mut B::Buf<f32>)],
+) -> Result<()> {
+    let Some(dim) = towers.first().map(|(tower, _)| tower.spec.dim) else { return Ok(()) };
+    let mut norms: Vec<_> = towers
+        .iter_mut()
+        .filter(|(tower, _)| tower.spec.normalize)
+        .map(|(tower, dy)| NormGrads { dy: &mut **dy, y: &tower.normed, inverse_norms: &tower.inverse_norms, rows: tower.rows })
+        .collect();
+    if !norms.is_empty() {
+        backend.l2_norm_bwd(&mut norms, dim)?;
+    }
+    towers.iter_mut().try_for_each(|(tower, d_output)| tower.layers_backward(backend, d_output))
 }

@@ -3,11 +3,11 @@
 use super::allowed::tags;
 use super::model::{Engine, Model, loaded};
 use crate::Result;
-use crate::index::item_index::{IndexOptions, ItemIndex};
+use crate::index::item_index::{Filter, IndexOptions, ItemIndex};
 use crate::index::users::sample;
-use crate::index::{Ranker, Seen, UserBlock};
+use crate::index::{Found, Ranker, Seen, UserBlock};
 use crate::model::item_bias::biases;
-use crate::model::rank::{embed_items, embed_users};
+use crate::model::rank::{embed_items, embed_users, forward_users};
 
 /// The name of a model's index in its folder.
 pub const INDEX_FILE: &str = "items.index";
@@ -52,7 +52,26 @@ impl Model {
     }
 
     /// Users as an index is asked for them: the tower's outputs alone.
-    pub(super) fn queries(&mut self, users: &UserBlock) -> Result<Vec<f32>> {
+    fn queries(&mut self, users: &UserBlock) -> Result<Vec<f32>> {
         loaded!(self.engine(), loaded => embed_users(&mut loaded.core, users))
     }
+}
+
+/// What an index finds for users. Their vectors stay on the device where both the model and the index are on it.
+pub(super) fn search(
+    engine: &mut Engine,
+    index: &ItemIndex,
+    users: &UserBlock,
+    k: usize,
+    filter: &Filter<'_>,
+) -> Result<Found> {
+    if let Engine::Cuda(loaded) = engine {
+        forward_users(&mut loaded.core, users)?;
+        let core = &loaded.core;
+        if let Some(found) = index.search_near(&core.backend, core.user.output(), users.len(), k, filter)? {
+            return Ok(found);
+        }
+    }
+    let queries = loaded!(engine, loaded => embed_users(&mut loaded.core, users)?);
+    index.search(&queries, k, filter)
 }

@@ -242,6 +242,10 @@ impl Model {
         &mut self.engine
     }
 
+    pub(super) fn engine_and_index(&mut self) -> (&mut Engine, Option<&OwnIndex>) {
+        (&mut self.engine, self.own_index.as_ref())
+    }
+
     /// The best of all items, or of the rows of `allow`.
     pub(super) fn scan(
         &mut self,

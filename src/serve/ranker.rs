@@ -146,13 +146,13 @@ impl Ranker for RequestRanker<'_, '_> {
         if let Retrieval::Scan(allow) = &self.retrieval {
             return self.model.scan(allow.as_deref(), users, k, skip);
         }
-        let queries = self.model.queries(users)?;
-        let found = match (&self.retrieval, &self.model.own_index) {
+        let (engine, own) = self.model.engine_and_index();
+        let found = match (&self.retrieval, own) {
             (Retrieval::With(index, only), _) => Some((*index, only.as_deref())),
             (_, Some(own)) => Some((&own.index, own.only.as_ref().map(|(_, only)| only))),
             _ => None,
         };
         let Some((index, only)) = found else { return Found::empty(users.len(), k) };
-        index.search(&queries, k, &Filter { skip, only })
+        super::index::search(engine, index, users, k, &Filter { skip, only })
     }
 }

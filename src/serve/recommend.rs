@@ -86,8 +86,8 @@ impl<'a> Recommend<'a> {
         self
     }
 
-    /// Bytes that blocks of users, what is found for them, and the items of held-out splits may each take. Default
-    /// 512 MiB.
+    /// Bytes that blocks of users, what is found for them and the pieces of the file may take together, and the items of
+    /// held-out splits as much again. Default 512 MiB.
     pub fn memory(mut self, bytes: u64) -> Self {
         self.memory = Some(bytes);
         self
@@ -181,7 +181,8 @@ impl Recommending<'_, '_> {
         let out = out.as_ref();
         request.check(out)?;
         let Recommend { k, who, items, tags, exclude, seen, search, memory, by_user, read, mut observer } = request;
-        let mut options = RecommendOptions { exclude, by_user, ..RecommendOptions::top(k) };
+        let threads = model.threads();
+        let mut options = RecommendOptions { exclude, threads, by_user, ..RecommendOptions::top(k) };
         options.memory = memory.unwrap_or(options.memory);
         let (user_ids, item_ids) = (model.users().clone(), model.items().clone());
         let elsewhere = seen.is_some();

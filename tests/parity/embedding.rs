@@ -5,7 +5,8 @@ use half::{bf16, f16};
 use super::optim::{KINDS, naive_step, step};
 use super::*;
 use crate::Error;
-use crate::backend::{Bag, EmbeddingTable, GradientPlan, MatMut, Operations, OptimizerStep, TableData};
+use crate::backend::cpu::embedding::{GradientPlan, backward_step, forward};
+use crate::backend::{Bag, EmbeddingTable, MatMut, OptimizerStep, TableData};
 use crate::config::{Dtype, OptimizerKind};
 
 pub(crate) const DTYPES: [Dtype; 3] = [Dtype::Fp32, Dtype::Bf16, Dtype::Fp16];
@@ -78,7 +79,7 @@ fn forward_matches_the_oracle() {
                     for add in [false, true] {
                         let mut out = framed(&before, dim, stride, col);
                         let view = MatMut { buf: &mut out, rows, cols: dim, stride, col };
-                        cpu.embedding_bag_fwd(view, &table, &bag, add).expect("fits");
+                        forward(&cpu, view, &table, &bag, add).expect("fits");
                         let found = unframed(&out, rows, dim, stride, col);
                         let kept = |b: &f32| if add { f64::from(*b) } else { 0.0 };
                         let expected: Vec<f64> = expected.iter().zip(&before).map(|(e, b)| e + kept(b)).collect();
@@ -120,14 +121,12 @@ pub(crate) fn plan(ids: &[u32], rows: &[u32], scales: &[f32]) -> Sorted {
 }
 
 impl Sorted {
-    pub(crate) fn view(&self, scaled: bool) -> GradientPlan<'_, Cpu> {
+    pub(crate) fn view(&self, scaled: bool) -> GradientPlan<'_> {
         GradientPlan {
             unique: &self.unique,
             starts: &self.starts,
             positions: &self.positions,
             scales: scaled.then_some(&self.scales),
-            uniques: self.unique.len(),
-            lookups: self.positions.len(),
         }
     }
 }
@@ -182,7 +181,7 @@ fn steps_match_the_oracle() {
                     let sorted = plan(&ids, &rows, &scales);
                     let grads = [mat(&g1, first, dim, dim, 0), mat(&framed, second, dim, stride, 1)];
                     let s = step(kind, number);
-                    cpu.embedding_bag_bwd_step(&mut table, &sorted.view(scaled), &grads, &s).expect("fits");
+                    backward_step(&cpu, &mut table, &sorted.view(scaled), &grads, &s).expect("fits");
                     let all = wide(&[g1, g2].concat());
                     for (u, &id) in sorted.unique.iter().enumerate() {
                         let mut sum = vec![0.0; dim];
@@ -237,7 +236,7 @@ fn sums_run_over_chunks_of_32_positions() {
     for (isa, cpu) in cpus(1) {
         let mut table = table(&vec![0.0; 4 * dim], 4, dim, Dtype::Fp32);
         let s = OptimizerStep { lr: 1.0, weight_decay: 0.0, grad_scale: 1.0, ..step(OptimizerKind::Sgd, 1) };
-        cpu.embedding_bag_bwd_step(&mut table, &sorted.view(false), &[mat(&grads, lookups, dim, dim, 0)], &s)
+        backward_step(&cpu, &mut table, &sorted.view(false), &[mat(&grads, lookups, dim, dim, 0)], &s)
             .expect("fits");
         assert_eq!(values(&table), expected, "{isa:?}");
     }
@@ -260,7 +259,7 @@ fn narrow_tables_round_as_the_oracle_does() {
         for (isa, cpu) in cpus(1) {
             let mut table = table(&start, rows, dim, dtype);
             let before = values(&table);
-            cpu.embedding_bag_bwd_step(&mut table, &sorted.view(false), &[mat(&grads, rows, dim, dim, 0)], &s)
+            backward_step(&cpu, &mut table, &sorted.view(false), &[mat(&grads, rows, dim, dim, 0)], &s)
                 .expect("fits");
             for (i, &found) in values(&table).iter().enumerate() {
                 let x = before[i] - grads[i];
@@ -287,7 +286,7 @@ fn rounding_is_unbiased() {
         let sorted = plan(&ids, &ids, &vec![1.0; tries]);
         let s = OptimizerStep { lr: 1.0, weight_decay: 0.0, grad_scale: 1.0, ..step(OptimizerKind::Sgd, 1) };
         let grads = vec![-size; tries * dim];
-        cpu.embedding_bag_bwd_step(&mut table, &sorted.view(false), &[mat(&grads, tries, dim, dim, 0)], &s)
+        backward_step(&cpu, &mut table, &sorted.view(false), &[mat(&grads, tries, dim, dim, 0)], &s)
             .expect("fits");
         let found = values(&table);
         let n = found.len() as f64;
@@ -310,7 +309,8 @@ fn bad_gradients_show_and_stay_in_their_row() {
                     let mut grads = vec![0.1; 3 * dim];
                     grads[dim + 17] = bad;
                     let sorted = plan(&[1, 2, 3], &[0, 1, 2], &[1.0; 3]);
-                    cpu.embedding_bag_bwd_step(
+                    backward_step(
+                        &cpu,
                         &mut table,
                         &sorted.view(false),
                         &[mat(&grads, 3, dim, dim, 0)],
@@ -344,10 +344,10 @@ fn same_bits_for_any_number_of_threads() {
                     let cpu = Cpu::new(threads, Some(isa), Precision::Fp32).expect("there");
                     let mut table = with_states(table(&start, v, dim, dtype), kind);
                     let grads = [mat(&grads, lookups, dim, dim, 0)];
-                    cpu.embedding_bag_bwd_step(&mut table, &sorted.view(true), &grads, &step(kind, 1)).expect("fits");
+                    backward_step(&cpu, &mut table, &sorted.view(true), &grads, &step(kind, 1)).expect("fits");
                     let mut out = vec![0.0; lookups * dim];
                     let bag = Bag { ids: &ids, offsets: None, weights: None, rows: lookups, lookups };
-                    cpu.embedding_bag_fwd(MatMut::dense(&mut out, lookups, dim), &table, &bag, false).expect("fits");
+                    forward(&cpu, MatMut::dense(&mut out, lookups, dim), &table, &bag, false).expect("fits");
                     let states = (table.state1.unwrap_or_default(), table.state2.unwrap_or_default());
                     (bits(&out), bits(&states.0), bits(&states.1))
                 };
@@ -366,22 +366,20 @@ fn refuses_what_does_not_fit() {
     let mut fwd = |ids: Vec<u32>, offsets: Option<Vec<u32>>| {
         let lookups = ids.len();
         let bag = Bag { ids: &ids, offsets: offsets.as_ref(), weights: None, rows: 2, lookups };
-        cpu.embedding_bag_fwd(MatMut::dense(&mut out, 2, 4), &table, &bag, false)
+        forward(&cpu, MatMut::dense(&mut out, 2, 4), &table, &bag, false)
     };
     assert!(fwd(vec![0, 2], None).is_ok());
     let message = fwd(vec![0, 3], None).expect_err("row 3 is none").to_string();
-    assert_eq!(message, "embedding_bag_fwd: expected ids below 3, found id 3 at position 1");
+    assert_eq!(message, "embedding_pools: expected ids below 3, found id 3 at position 1");
     assert!(fwd(vec![0, u32::MAX], None).is_err());
     assert!(fwd(vec![0], None).is_err(), "too few ids");
     assert!(fwd(vec![0, 1], Some(vec![0, 2, 1])).is_err(), "offsets that go back");
     assert!(fwd(vec![0, 1], Some(vec![0, 1, 3])).is_err(), "offsets beyond the ids");
     let grads = vec![0.0; 8];
     let mut bwd = |unique: Vec<u32>, starts: Vec<u32>, positions: Vec<u32>, kind| {
-        let (uniques, lookups) = (unique.len(), positions.len());
-        let plan =
-            GradientPlan { unique: &unique, starts: &starts, positions: &positions, scales: None, uniques, lookups };
-        let found = cpu.embedding_bag_bwd_step(&mut table, &plan, &[mat(&grads, 2, 4, 4, 0)], &step(kind, 1));
-        assert!(matches!(found, Ok(()) | Err(Error::Shape { op: "embedding_bag_bwd_step", .. })));
+        let plan = GradientPlan { unique: &unique, starts: &starts, positions: &positions, scales: None };
+        let found = backward_step(&cpu, &mut table, &plan, &[mat(&grads, 2, 4, 4, 0)], &step(kind, 1));
+        assert!(matches!(found, Ok(()) | Err(Error::Shape { op: "embedding_step", .. })));
         found.is_ok()
     };
     assert!(bwd(vec![0, 2], vec![0, 1, 2], vec![1, 0], OptimizerKind::Sgd));

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{Bench, DevicePlan, On, on, step_of, table, upload, values};
+use super::{Bench, On, on, plan_of, step_of, table, upload, values};
+use crate::backend::single::{Rules, TableStep, pool};
 use crate::backend::{Backend, Bag, Mat, MatMut};
 use crate::config::{Dtype, OptimizerKind};
 use crate::data::batch::{Segments, SortScratch};
@@ -30,7 +31,7 @@ fn gather<B: Backend>(b: &Arc<B>, rows: usize, dim: usize, lookups: usize) -> Be
     Bench::new(b, move || {
         turn = (turn + 1) % lists.len();
         let bag = Bag { ids: &lists[turn], offsets: None, weights: None, rows: lookups, lookups };
-        backend.embedding_bag_fwd(MatMut::dense(&mut out, lookups, dim), &table, &bag, false).expect("fits");
+        pool(&*backend, MatMut::dense(&mut out, lookups, dim), &table, bag).expect("fits");
     })
 }
 
@@ -41,20 +42,20 @@ pub fn large_step(on: &On, kind: OptimizerKind, rows: usize, dim: usize, lookups
 
 fn backward<B: Backend>(b: &Arc<B>, kind: OptimizerKind, rows: usize, dim: usize, lookups: usize) -> Bench {
     let mut table = table(&**b, rows, dim, Dtype::Fp32, kind, 0);
-    let plans: Vec<DevicePlan<B>> = (0..LISTS)
+    let plans: Vec<TableStep<B>> = (0..LISTS)
         .map(|list| {
             let mut segments = Segments::default();
             segments.build(&ids(rows, lookups, list), &mut SortScratch::default());
-            DevicePlan::new(&**b, &segments)
+            plan_of(&**b, &segments)
         })
         .collect();
     let grads = upload(&**b, values(lookups * dim, 3));
-    let mut step = step_of(kind);
+    let rules = Rules::new(&**b, &step_of(kind)).expect("the device has room");
+    let mut turn = 0;
     let backend = Arc::clone(b);
     Bench::new(b, move || {
-        let plan = &plans[(step.number % LISTS) as usize];
-        let grads = [Mat::dense(&grads, lookups, dim)];
-        backend.embedding_bag_bwd_step(&mut table, &plan.view(), &grads, &step).expect("fits");
-        step.number += 1;
+        turn = (turn + 1) % plans.len();
+        let grads = vec![Mat::dense(&grads, lookups, dim)];
+        plans[turn].step(&*backend, &mut table, grads, &rules).expect("fits");
     })
 }

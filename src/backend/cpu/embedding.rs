@@ -3,12 +3,14 @@
 mod step;
 mod stored;
 
-pub(crate) use step::backward_step;
+#[cfg(test)]
+pub(crate) use step::{GradientPlan, backward_step};
+pub(crate) use step::step_tables;
 use stored::Stored;
 
 use super::simd::{Op, Simd};
 use super::{Cpu, MatMut, need, need_len, need_mat};
-use crate::backend::{Bag, EmbeddingTable, TableData};
+use crate::backend::{Bag, EmbeddingTable, PoolInput, Pools, TableData};
 use crate::threads::ranges;
 use crate::{Error, Result};
 
@@ -30,7 +32,20 @@ fn check_ids(op: &'static str, ids: &[u32], rows: usize) -> Result<()> {
     Err(Error::Shape { op, expected: format!("ids below {rows}"), found: format!("id {max} at position {at}") })
 }
 
-/// See [`Operations::embedding_bag_fwd`](crate::backend::Operations::embedding_bag_fwd).
+/// See [`Operations::embedding_pools`](crate::backend::Operations::embedding_pools).
+pub(crate) fn pools(cpu: &Cpu, pools: &mut [Pools<'_, Cpu>]) -> Result<()> {
+    for Pools { out, rows, stride, inputs } in pools {
+        let mut before = None;
+        for PoolInput { table, bag, col } in inputs {
+            let out = MatMut { buf: &mut **out, rows: *rows, cols: table.dim, stride: *stride, col: *col };
+            forward(cpu, out, table, bag, before == Some(*col))?;
+            before = Some(*col);
+        }
+    }
+    Ok(())
+}
+
+/// Pools table rows into `out` (rows x D), or adds the pools to it.
 pub(crate) fn forward(
     cpu: &Cpu,
     out: MatMut<'_, Cpu>,
@@ -38,7 +53,7 @@ pub(crate) fn forward(
     bag: &Bag<'_, Cpu>,
     add: bool,
 ) -> Result<()> {
-    const OP: &str = "embedding_bag_fwd";
+    const OP: &str = "embedding_pools";
     need_mat(OP, "out", out.buf.len(), (out.rows, out.cols, out.stride, out.col))?;
     need(OP, out.cols == table.dim, format_args!("{} columns of out", table.dim), out.cols)?;
     need(OP, out.rows == bag.rows, format_args!("{} rows of out", bag.rows), out.rows)?;
@@ -72,7 +87,7 @@ fn gather<T: Stored>(
     add: bool,
 ) -> Result<()> {
     let dim = table.dim;
-    need_len("embedding_bag_fwd", "the table", data.len(), table.rows * dim)?;
+    need_len("embedding_pools", "the table", data.len(), table.rows * dim)?;
     if dim == 0 {
         return Ok(());
     }

@@ -3,8 +3,8 @@
 use super::simd::{Op, Simd, rows as row};
 use super::{Cpu, need, need_len};
 use crate::Result;
-use crate::backend::OptimizerStep;
 use crate::backend::rule::StepConstants;
+use crate::backend::{DenseParam, OptimizerStep, StepRules};
 use crate::config::OptimizerKind;
 use crate::threads::ranges;
 
@@ -66,24 +66,37 @@ impl StepConstants {
     }
 }
 
-/// See [`Operations::dense_step`](crate::backend::Operations::dense_step). Row-wise Adagrad is Adagrad here: there are no rows.
-pub(crate) fn dense_step(
-    cpu: &Cpu,
-    w: &mut [f32],
-    state1: Option<&mut Vec<f32>>,
-    state2: Option<&mut Vec<f32>>,
-    dw: &[f32],
-    len: usize,
-    step: &OptimizerStep,
-) -> Result<()> {
-    const OP: &str = "dense_step";
+impl StepRules<'_, Cpu> {
+    /// The step with its scale of gradients, and without weight decay where that is not for the parameter.
+    ///
+    /// # Errors
+    /// [`Error::Shape`](crate::Error::Shape) where the scale is missing.
+    pub(super) fn on_host(&self, decays: bool) -> Result<OptimizerStep> {
+        let mut step = self.step;
+        if let Some(scale) = self.grad_scale {
+            need_len("an optimizer step", "grad_scale", scale.len(), 1)?;
+            step.grad_scale = scale[0];
+        }
+        if !decays {
+            step.weight_decay = 0.0;
+        }
+        Ok(step)
+    }
+}
+
+/// See [`Operations::dense_steps`](crate::backend::Operations::dense_steps). Row-wise Adagrad is Adagrad here: there are no rows.
+pub(super) fn dense_step(cpu: &Cpu, param: &mut DenseParam<'_, Cpu>, step: &OptimizerStep) -> Result<()> {
+    const OP: &str = "dense_steps";
+    let DenseParam { w, dw, len, .. } = param;
+    let len = *len;
     need_len(OP, "w", w.len(), len)?;
     need_len(OP, "dw", dw.len(), len)?;
     need(OP, step.number > 0, "a step number from 1", "0")?;
     let (mut none1, mut none2) = (Vec::new(), Vec::new());
     let len1 = if step.kind == OptimizerKind::Sgd { 0 } else { len };
     let len2 = if step.kind == OptimizerKind::Adam { len } else { 0 };
-    let (state1, state2) = (state1.unwrap_or(&mut none1), state2.unwrap_or(&mut none2));
+    let state1 = param.state1.as_deref_mut().unwrap_or(&mut none1);
+    let state2 = param.state2.as_deref_mut().unwrap_or(&mut none2);
     need_len(OP, "state 1", state1.len(), len1)?;
     need_len(OP, "state 2", state2.len(), len2)?;
     let rule = StepConstants::new(step);
@@ -120,9 +133,25 @@ impl Op for DenseUpdate<'_> {
     }
 }
 
-/// See [`Operations::squared_norm`](crate::backend::Operations::squared_norm).
-pub(crate) fn squared_norm(cpu: &Cpu, x: &[f32], len: usize) -> Result<f64> {
-    need_len("squared_norm", "x", x.len(), len)?;
+/// See [`Operations::clip_scale`](crate::backend::Operations::clip_scale).
+pub(super) fn clip_scale(
+    cpu: &Cpu,
+    grad_scale: &mut Vec<f32>,
+    grads: &[(&Vec<f32>, usize)],
+    limit: f32,
+) -> Result<()> {
+    need_len("clip_scale", "grad_scale", grad_scale.len(), 1)?;
+    let mut square = 0.0;
+    for &(x, len) in grads {
+        square += squared_norm(cpu, x, len)?;
+    }
+    grad_scale[0] = (f64::from(limit) / f64::sqrt(square)).min(1.0) as f32;
+    Ok(())
+}
+
+/// The sum of the squares of the first `len` values.
+fn squared_norm(cpu: &Cpu, x: &[f32], len: usize) -> Result<f64> {
+    need_len("clip_scale", "a gradient", x.len(), len)?;
     let mut sums = vec![0.0; len.div_ceil(PIECE)];
     let parts = ranges(len, PIECE).into_iter().zip(&mut sums).collect();
     cpu.threads.each(len > 4 * PIECE, parts, |(at, sum)| *sum = cpu.isa.run(Squares(&x[at])));

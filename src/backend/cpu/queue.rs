@@ -15,6 +15,18 @@ impl Queue for Cpu {
         self.write(to, host)
     }
 
+    fn stage_in<T: Elem>(&self, to: &mut Vec<T>, host: &[T], _: usize) -> Result<()> {
+        self.write(to, host)
+    }
+
+    fn replay(&self, _: &[u64]) -> Result<bool> {
+        Ok(false)
+    }
+
+    fn recorded(&self, queued: Result<()>) -> Result<bool> {
+        queued.map(|()| true)
+    }
+
     fn read_later(&self, from: &Vec<f32>) -> Result<()> {
         need_len("read_later", "the buffer", from.len(), 1)?;
         self.later.lock().unwrap_or_else(PoisonError::into_inner).push(from[0]);

@@ -88,7 +88,7 @@ macro_rules! values {
 }
 values! {
     f32 => "float", f64 => "double", u16 => "u16", u32 => "u32", u64 => "u64",
-    [f32; 2] => "float2", [f64; 2] => "double2", [u32; 2] => "uint2", TableValue => "void",
+    [f32; 2] => "float2", [f32; 4] => "float4", [f64; 2] => "double2", [u32; 2] => "uint2", TableValue => "void",
 }
 
 /// A type of a field.
@@ -252,10 +252,12 @@ mod tests {
             embedding::arguments::header(),
             linear::arguments::header(),
             loss::arguments::header(),
+            loss::sm90a::arguments::header(),
             norm::arguments::header(),
             optim::arguments::header(),
             tiles::arguments::header(),
             topk::arguments::header(),
+            topk::sm90a::arguments::header(),
         ];
         for (name, text) in headers {
             let path = kernels.join(name);

@@ -3,9 +3,9 @@
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use cudarc::driver::{CudaSlice, DevicePtr};
-
+use super::arena::Place;
 use super::arguments::{In, Out};
+use super::context::DeviceMemory;
 use super::upload::Chunk;
 
 /// Values on the device: memory of its own, or a batch's input in a staging area.
@@ -19,17 +19,30 @@ pub(crate) struct Buf<T> {
 /// Held to keep the memory alive as long as the buffer.
 #[allow(dead_code)]
 enum Backing {
-    Own(CudaSlice<u8>),
+    /// With the place that a later step has in its stead, where there is one.
+    Own(DeviceMemory, Option<Place>),
+    /// For the length of an operation of a step.
+    Place(Place),
     /// What the area holds is another batch's after two batches.
     Staged(Arc<Chunk>),
 }
 
 impl<T> Buf<T> {
     /// The front of `memory` as `len` values.
-    pub(super) fn own(memory: CudaSlice<u8>, len: usize) -> Buf<T> {
-        debug_assert!(len * size_of::<T>() <= memory.len());
-        let address = memory.device_ptr(memory.stream()).0;
-        Buf { memory: Backing::Own(memory), address, len, values: PhantomData }
+    pub(super) fn own(memory: DeviceMemory, len: usize) -> Buf<T> {
+        Buf::with_place(memory, None, len)
+    }
+
+    /// [`own`](Buf::own), which keeps a place of a step taken.
+    pub(super) fn with_place(memory: DeviceMemory, place: Option<Place>, len: usize) -> Buf<T> {
+        debug_assert!(len * size_of::<T>() <= memory.bytes());
+        let address = memory.address();
+        Buf { memory: Backing::Own(memory, place), address, len, values: PhantomData }
+    }
+
+    /// `len` values at an address that is a place's.
+    pub(super) fn placed(place: Place, address: u64, len: usize) -> Buf<T> {
+        Buf { memory: Backing::Place(place), address, len, values: PhantomData }
     }
 
     /// `len` values at `offset` bytes in a staging area.
@@ -75,7 +88,7 @@ impl<T> Buf<T> {
 
     /// Whether the memory is its own, so that it may be written.
     pub(super) fn owned(&self) -> bool {
-        matches!(self.memory, Backing::Own(_))
+        !matches!(self.memory, Backing::Staged(_))
     }
 }
 

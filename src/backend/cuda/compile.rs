@@ -12,8 +12,11 @@ use cudarc::driver::{CudaModule, sys};
 use cudarc::nvrtc::{CompileError, CompileOptions, Ptx, compile_ptx_with_opts};
 
 use super::context::{Context, cuda_error};
-use super::source::{expand, options, program_name};
+use super::source::{expand, only_for, options, program_name};
 use crate::{Error, Result};
+
+/// The first NVRTC that compiles for compute_90a.
+const SM_90A_NVRTC: i32 = 12;
 
 /// What `kernels/` holds of a stem.
 pub(super) struct KernelSource {
@@ -54,6 +57,11 @@ const HEADERS: &[(&str, &str)] = headers![
     "core/rounding.cuh",
     "core/rows.cuh",
     "core/shared.cuh",
+    "core/shared_words.cuh",
+    "core/sm90a/barrier.cuh",
+    "core/sm90a/panel.cuh",
+    "core/sm90a/product.cuh",
+    "core/sm90a/warpgroup.cuh",
     "core/split.cuh",
     "core/status.cuh",
     "core/tile.cuh",
@@ -65,10 +73,16 @@ const HEADERS: &[(&str, &str)] = headers![
     "linear/gemm.cuh",
     "loss/arguments.cuh",
     "loss/common.cuh",
+    "loss/finish.cuh",
     "loss/narrow.cuh",
     "loss/narrow_bwd.cuh",
     "loss/narrow_fwd.cuh",
     "loss/rows.cuh",
+    "loss/sm90a/arguments.cuh",
+    "loss/sm90a/backward.cuh",
+    "loss/sm90a/consumer.cuh",
+    "loss/sm90a/forward.cuh",
+    "loss/sm90a/prepare.cuh",
     "loss/weights.cuh",
     "loss/wide.cuh",
     "loss/wide_bwd.cuh",
@@ -78,11 +92,17 @@ const HEADERS: &[(&str, &str)] = headers![
     "optim/rule.cuh",
     "tiles/arguments.cuh",
     "topk/arguments.cuh",
+    "topk/exact.cuh",
     "topk/keys.cuh",
     "topk/narrow.cuh",
     "topk/prepare.cuh",
     "topk/rank.cuh",
     "topk/scan.cuh",
+    "topk/sm90a/arguments.cuh",
+    "topk/sm90a/lists.cuh",
+    "topk/sm90a/panels.cuh",
+    "topk/sm90a/rank.cuh",
+    "topk/sm90a/scan.cuh",
     "topk/wide.cuh",
 ];
 
@@ -125,16 +145,21 @@ fn nvrtc_present() -> bool {
 pub(super) fn load(context: &Context, source: &KernelSource) -> Result<CompiledModule> {
     let asked = asked()?;
     if choice()? == PtxFrom::Nvrtc {
-        let ptx = compiled(context, source)?;
-        match context.cuda.load_module(Ptx::from_src(ptx.as_str())) {
-            Ok(module) => return Ok(CompiledModule { module, ptx }),
-            Err(e) if asked.is_none() && e.0 == sys::CUresult::CUDA_ERROR_UNSUPPORTED_PTX_VERSION => {
-                tracing::warn!(
-                    "the driver is older than NVRTC and rejects its PTX for {}: using the embedded PTX",
-                    source.stem
-                );
+        let old = asked.is_none() && only_for(source.stem).is_some() && nvrtc_version().0 < SM_90A_NVRTC;
+        if old {
+            tracing::warn!("NVRTC is older than {SM_90A_NVRTC}.0, which {} needs: using the embedded PTX", source.stem);
+        } else {
+            let ptx = compiled(context, source)?;
+            match context.cuda.load_module(Ptx::from_src(ptx.as_str())) {
+                Ok(module) => return Ok(CompiledModule { module, ptx }),
+                Err(e) if asked.is_none() && e.0 == sys::CUresult::CUDA_ERROR_UNSUPPORTED_PTX_VERSION => {
+                    tracing::warn!(
+                        "the driver is older than NVRTC and rejects its PTX for {}: using the embedded PTX",
+                        source.stem
+                    );
+                }
+                Err(e) => return Err(cuda_error(&format!("load {} as NVRTC compiled it", source.stem), e)),
             }
-            Err(e) => return Err(cuda_error(&format!("load {} as NVRTC compiled it", source.stem), e)),
         }
     }
     let ptx = embedded(source)?;
@@ -163,10 +188,9 @@ fn compiled(context: &Context, source: &KernelSource) -> Result<String> {
         return Err(Error::CudaUnavailable { reason: reason.into() });
     }
     let text = expand(source.cuda, source.stem, &header);
-    let arch = format!("compute_{}", context.info.compute_capability);
-    let (mut major, mut minor) = (0, 0);
-    // SAFETY: the library is there (checked above); the call writes two integers to the addresses that it is given.
-    let _ = unsafe { cudarc::nvrtc::sys::nvrtcVersion(&mut major, &mut minor) };
+    let own = format!("compute_{}", context.info.compute_capability);
+    let arch = only_for(source.stem).map_or(own, str::to_owned);
+    let (major, minor) = nvrtc_version();
     let key = xxhash_rust::xxh3::xxh3_64(format!("{major}.{minor}\n{arch}\n{text}").as_bytes());
     let cached = cache_folder().map(|folder| folder.join(format!("{}-{arch}-{key:016x}.ptx", source.stem)));
     if let Some(ptx) = cached.as_ref().and_then(|path| std::fs::read_to_string(path).ok()) {
@@ -189,6 +213,14 @@ fn compiled(context: &Context, source: &KernelSource) -> Result<String> {
         }
     }
     Ok(ptx)
+}
+
+/// NVRTC's version. The library must be there ([`nvrtc_present`]).
+fn nvrtc_version() -> (i32, i32) {
+    let (mut major, mut minor) = (0, 0);
+    // SAFETY: the library is there (every caller looked); the call writes two integers to the addresses that it is given.
+    let _ = unsafe { cudarc::nvrtc::sys::nvrtcVersion(&mut major, &mut minor) };
+    (major, minor)
 }
 
 fn store(path: &std::path::Path, ptx: &str) -> std::io::Result<()> {
@@ -221,17 +253,19 @@ mod tests {
     #[test]
     fn every_header_is_embedded() {
         let kernels = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("kernels");
-        let names = |folder: &std::path::Path| -> Vec<String> {
-            let entries = std::fs::read_dir(folder).unwrap();
-            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
-        };
-        let mut found = Vec::new();
-        for stem in names(&kernels) {
-            let files = names(&kernels.join(&stem)).into_iter().filter(|name| name.ends_with(".cuh"));
-            found.extend(files.map(|name| format!("{stem}/{name}")));
+        let (mut found, mut folders) = (Vec::new(), vec![kernels.clone()]);
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else if path.extension().is_some_and(|extension| extension == "cuh") {
+                    found.push(path.strip_prefix(&kernels).unwrap().to_str().unwrap().to_owned());
+                }
+            }
         }
         found.sort_unstable();
         let listed: Vec<_> = HEADERS.iter().map(|(name, _)| *name).collect();
-        assert_eq!(listed, found, "HEADERS lists kernels/*/*.cuh in the order of their names");
+        assert_eq!(listed, found, "HEADERS lists the headers of kernels/ in the order of their names");
     }
 }

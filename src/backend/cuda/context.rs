@@ -1,12 +1,62 @@
 //! The device, its two streams, and what it says of itself.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use cudarc::driver::sys::CUdevice_attribute as Attribute;
-use cudarc::driver::{CudaContext, CudaEvent, CudaSlice, CudaStream, DriverError, PinnedHostSlice, result, sys};
+use cudarc::driver::{
+    CudaContext, CudaEvent, CudaSlice, CudaStream, DevicePtr, DriverError, PinnedHostSlice, result, sys,
+};
 
+use super::architecture::Architecture;
 use crate::device::CudaInfo;
 use crate::{Error, Result};
+
+/// Memory of the device.
+pub(super) struct DeviceMemory {
+    memory: CudaSlice<u8>,
+    address: u64,
+    freed: Arc<AtomicU64>,
+}
+
+impl DeviceMemory {
+    /// The device address of the first byte.
+    pub(super) fn address(&self) -> u64 {
+        self.address
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.memory.len()
+    }
+}
+
+impl Drop for DeviceMemory {
+    fn drop(&mut self) {
+        self.freed.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Pinned host memory. Its address is asked for once: cudarc would call the driver each time.
+pub(super) struct Pinned {
+    memory: PinnedHostSlice<u8>,
+    address: usize,
+}
+
+impl Pinned {
+    fn new(mut memory: PinnedHostSlice<u8>) -> Result<Pinned, DriverError> {
+        let address = memory.as_mut_ptr()?.addr();
+        Ok(Pinned { memory, address })
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.memory.len()
+    }
+
+    /// The first byte. Who writes there, or reads, must be ordered with the copies from and to it.
+    pub(super) fn start(&self) -> *mut u8 {
+        std::ptr::with_exposed_provenance_mut(self.address)
+    }
+}
 
 /// An opened device. All kernels run on `compute`, in the order of their launches; batches come in on `copy`.
 pub(crate) struct Context {
@@ -14,13 +64,17 @@ pub(crate) struct Context {
     pub(super) compute: Arc<CudaStream>,
     pub(super) copy: Arc<CudaStream>,
     pub(super) info: CudaInfo,
+    /// How often memory was given back: what knows addresses asks whether they still hold.
+    freed: Arc<AtomicU64>,
+    /// Of the kernels that it gets.
+    pub(super) architecture: Architecture,
 }
 
 impl Context {
     /// Opens device `ordinal`.
     ///
     /// # Errors
-    /// [`Error::CudaUnavailable`] where [`probe`] says so; [`Error::Cuda`].
+    /// [`Error::CudaUnavailable`] where [`probe`] says so, and as [`Architecture::of`]; [`Error::Cuda`].
     pub(super) fn open(ordinal: usize) -> Result<Context> {
         probe(ordinal).map_err(|reason| Error::CudaUnavailable { reason })?;
         let op = |op: &'static str| move |e: DriverError| cuda_error(op, e);
@@ -30,8 +84,10 @@ impl Context {
         let compute = cuda.new_stream().map_err(op("make a stream"))?;
         let copy = cuda.new_stream().map_err(op("make a stream"))?;
         keep_freed_memory(&cuda).map_err(op("set up the memory pool"))?;
-        let info = info(&cuda).map_err(op("read the device's attributes"))?;
-        Ok(Context { cuda, compute, copy, info })
+        let mut info = info(&cuda).map_err(op("read the device's attributes"))?;
+        let architecture = Architecture::of(&info)?;
+        info.kernels_for = architecture.name();
+        Ok(Context { cuda, compute, copy, info, architecture, freed: Arc::default() })
     }
 
     /// Makes the device this thread's.
@@ -44,10 +100,10 @@ impl Context {
     }
 
     /// `bytes` of memory (at least one), not initialised.
-    pub(super) fn alloc(&self, bytes: usize) -> Result<CudaSlice<u8>> {
+    pub(super) fn alloc(&self, bytes: usize) -> Result<DeviceMemory> {
         // SAFETY: bytes have no invalid values; whoever asks writes before it reads (the virtual GPU holds us to it).
         let memory = unsafe { self.compute.alloc::<u8>(bytes.max(1)) };
-        memory.map_err(|e| match e.0 {
+        let memory = memory.map_err(|e| match e.0 {
             sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY => Error::DeviceMemory {
                 device: format!("cuda:{}", self.info.ordinal),
                 what: "a buffer".into(),
@@ -55,21 +111,47 @@ impl Context {
                 free: self.cuda.mem_get_info().map_or(0, |(free, _)| free as u64),
             },
             _ => cuda_error(&format!("allocate {bytes} bytes"), e),
-        })
+        })?;
+        let address = memory.device_ptr(memory.stream()).0;
+        Ok(DeviceMemory { memory, address, freed: Arc::clone(&self.freed) })
+    }
+
+    /// How often memory was given back so far.
+    pub(super) fn freed(&self) -> u64 {
+        self.freed.load(Ordering::Relaxed)
     }
 
     /// `bytes` of pinned host memory that the host only writes.
-    pub(super) fn pinned(&self, bytes: usize) -> Result<PinnedHostSlice<u8>> {
+    pub(super) fn pinned(&self, bytes: usize) -> Result<Pinned> {
         // SAFETY: bytes have no invalid values, and `upload` sends only what it has written.
         let memory = unsafe { self.cuda.alloc_pinned::<u8>(bytes.max(1)) };
-        self.check(&format!("pin {bytes} bytes of host memory"), memory)
+        self.check(&format!("pin {bytes} bytes of host memory"), memory.and_then(Pinned::new))
     }
 
-    /// `len` values of pinned host memory that the device writes and the host reads.
-    pub(super) fn pinned_to_read(&self, len: usize) -> Result<PinnedHostSlice<f32>> {
-        // SAFETY: every bit pattern is an f32; `readback` reads only what a copy has written.
-        let memory = unsafe { self.cuda.alloc_pinned_with_flags::<f32>(len, 0) };
-        self.check("pin host memory", memory)
+    /// `bytes` of pinned host memory that the device writes and the host reads.
+    pub(super) fn pinned_to_read(&self, bytes: usize) -> Result<Pinned> {
+        // SAFETY: bytes have no invalid values; `readback` reads only what a copy has written.
+        let memory = unsafe { self.cuda.alloc_pinned_with_flags::<u8>(bytes, 0) };
+        self.check("pin host memory", memory.and_then(Pinned::new))
+    }
+
+    /// Records what is queued on the stream. The device must be this thread's ([`bind`](Context::bind)).
+    pub(super) fn record(&self, event: &CudaEvent, stream: &CudaStream) -> Result<()> {
+        // SAFETY: both are of this context and live.
+        self.check("record an event", unsafe { result::event::record(event.cu_event(), stream.cu_stream()) })
+    }
+
+    /// Has the compute stream wait for what was recorded. The device must be this thread's.
+    pub(super) fn compute_waits(&self, event: &CudaEvent) -> Result<()> {
+        let (stream, flags) = (self.compute.cu_stream(), sys::CUevent_wait_flags::CU_EVENT_WAIT_DEFAULT);
+        // SAFETY: both are of this context and live.
+        self.check("wait for a copy", unsafe { result::stream::wait_event(stream, event.cu_event(), flags) })
+    }
+
+    /// Has the host wait for what was recorded. The device must be this thread's.
+    pub(super) fn host_waits(&self, event: &CudaEvent) -> Result<()> {
+        // SAFETY: the event is of this context and lives.
+        self.check("run queued kernels", unsafe { result::event::synchronize(event.cu_event()) })
     }
 
     pub(super) fn event(&self) -> Result<CudaEvent> {
@@ -125,6 +207,7 @@ fn info(cuda: &Arc<CudaContext>) -> Result<CudaInfo, DriverError> {
         memory_free_bytes: free as u64,
         driver_version: driver_version()?,
         kernels_from: "embedded",
+        kernels_for: Architecture::Sm80.name(),
     })
 }
 

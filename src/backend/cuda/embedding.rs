@@ -1,42 +1,42 @@
-//! Lookups in embedding tables, and the step of the touched rows.
+//! Lookups in embedding tables, and the step of the touched rows: each one launch, or few, for all tables of a batch.
 
 pub(super) mod arguments;
 mod step;
 
-pub(crate) use step::backward_step;
+pub(crate) use step::step_tables;
 #[cfg(test)]
 pub(crate) use step::{floor_bytes as step_floor_bytes, straddling_parts};
 
-use arguments::{BagForwardArgs, RowsForwardArgs};
+use arguments::{PoolBag, PoolTarget, PoolsArgs};
 
-use super::arguments::{Out, Pad, TableValue};
-use super::kernels::{Embedding, Kernel};
-use super::{Buf, Cuda, MatMut, input, need, need_len, need_mat};
+use super::arguments::{In, Out, Pad, TableValue};
+use super::described::Described;
+use super::{Buf, Cuda, input, need, need_len, need_mat};
 use crate::Result;
-use crate::backend::{Bag, EmbeddingTable, TableData};
+use crate::backend::{Bag, EmbeddingTable, PoolInput, Pools, TableData};
 
 /// Threads of a block.
 const THREADS: usize = 256;
-/// Rows that a group of `embedding_rows_fwd` takes.
-const FLIGHT: usize = 2;
+/// Rows of a target from which on its groups copy four of them, not two: enough blocks are left.
+const MANY_ROWS: usize = 1 << 16;
 
 /// A table's values on the device.
 struct TableValues {
     values: Out<TableValue>,
     len: usize,
-    /// Bytes of one.
-    bytes: usize,
+    /// Their type: `enum Stored` in `kernels/embedding/fwd.cuh`.
+    stored: u32,
 }
 
 impl TableValues {
     fn of(data: &TableData<Cuda>) -> TableValues {
-        fn values<T>(x: &Buf<T>) -> TableValues {
-            TableValues { values: Out::new(x.ptr()), len: x.len(), bytes: size_of::<T>() }
+        fn values<T>(x: &Buf<T>, stored: u32) -> TableValues {
+            TableValues { values: Out::new(x.ptr()), len: x.len(), stored }
         }
         match data {
-            TableData::F32(x) => values(x),
-            TableData::Bf16(x) => values(x),
-            TableData::F16(x) => values(x),
+            TableData::F32(x) => values(x, 0),
+            TableData::Bf16(x) => values(x, 1),
+            TableData::F16(x) => values(x, 2),
         }
     }
 
@@ -51,52 +51,14 @@ fn log_lanes(dim: usize, values: usize, most: usize) -> u32 {
     dim.div_ceil(values).next_power_of_two().clamp(4, most).ilog2()
 }
 
-/// The kernel for bags, and how many values one of its lanes holds.
-fn bag_kernel<'a>(
-    kernels: &'a Embedding,
-    data: &TableData<Cuda>,
-    dim: usize,
-    aligned: bool,
-) -> (&'a Kernel<BagForwardArgs>, usize) {
-    match (data, aligned) {
-        (TableData::F32(_), true) if dim.is_multiple_of(4) => (&kernels.embedding_bag_fwd_f32_v4, 4),
-        (TableData::Bf16(_), true) if dim.is_multiple_of(8) => (&kernels.embedding_bag_fwd_bf16_v8, 8),
-        (TableData::F16(_), true) if dim.is_multiple_of(8) => (&kernels.embedding_bag_fwd_f16_v8, 8),
-        (TableData::Bf16(_), true) if dim.is_multiple_of(4) => (&kernels.embedding_bag_fwd_bf16_v4, 4),
-        (TableData::F16(_), true) if dim.is_multiple_of(4) => (&kernels.embedding_bag_fwd_f16_v4, 4),
-        (TableData::F32(_), _) => (&kernels.embedding_bag_fwd_f32_v1, 1),
-        (TableData::Bf16(_), _) => (&kernels.embedding_bag_fwd_bf16_v1, 1),
-        (TableData::F16(_), _) => (&kernels.embedding_bag_fwd_f16_v1, 1),
-    }
-}
-
-/// The kernel for single rows that are written, not added; it needs 16-byte accesses.
-fn rows_kernel<'a>(kernels: &'a Embedding, data: &TableData<Cuda>) -> (&'a Kernel<RowsForwardArgs>, usize) {
-    match data {
-        TableData::F32(_) => (&kernels.embedding_rows_fwd_f32_v4, 4),
-        TableData::Bf16(_) => (&kernels.embedding_rows_fwd_bf16_v8, 8),
-        TableData::F16(_) => (&kernels.embedding_rows_fwd_f16_v8, 8),
-    }
-}
-
-/// See [`Operations::embedding_bag_fwd`](crate::backend::Operations::embedding_bag_fwd). Ids and offsets are checked by the
-/// kernel: one that does not fit gives zeros, and an error at the next read.
-pub(crate) fn forward(
-    cuda: &Cuda,
-    out: MatMut<'_, Cuda>,
-    table: &EmbeddingTable<Cuda>,
-    bag: &Bag<'_, Cuda>,
-    add: bool,
-) -> Result<()> {
-    const OP: &str = "embedding_bag_fwd";
-    let EmbeddingTable { rows, dim, ref data, .. } = *table;
-    need_mat(OP, "out", out.buf.len(), (out.rows, out.cols, out.stride, out.col))?;
-    need(OP, out.cols == dim, format_args!("{dim} columns of out"), out.cols)?;
-    need(OP, out.rows == bag.rows, format_args!("{} rows of out", bag.rows), out.rows)?;
+/// Checks one input's lengths, and describes it. Ids and offsets are checked by the kernel.
+fn describe(table: &EmbeddingTable<Cuda>, bag: &Bag<'_, Cuda>, rows: usize) -> Result<PoolBag> {
+    const OP: &str = "embedding_pools";
+    need(OP, bag.rows == rows, format_args!("bags of {rows} rows"), bag.rows)?;
     need_len(OP, "ids", bag.ids.len(), bag.lookups)?;
     let most = bag.lookups.max(bag.rows);
     need(OP, most < 1 << 31, "less than 2^31 lookups", most)?;
-    need(OP, rows <= u32::MAX as usize, "a table of less than 2^32 rows", rows)?;
+    need(OP, table.rows <= u32::MAX as usize, "a table of less than 2^32 rows", table.rows)?;
     if let Some(weights) = bag.weights {
         need_len(OP, "weights", weights.len(), bag.lookups)?;
     }
@@ -104,67 +66,93 @@ pub(crate) fn forward(
         None => need(OP, bag.lookups >= bag.rows, format_args!("{} ids", bag.rows), bag.lookups)?,
         Some(offsets) => need_len(OP, "offsets", offsets.len(), bag.rows + 1)?,
     }
-    let values = TableValues::of(data);
-    need_len(OP, "the table", values.len, rows * dim)?;
-    if dim == 0 || bag.rows == 0 {
-        return Ok(());
-    }
-    let kernels = cuda.kernels.embedding(&cuda.context)?;
-    let to = out.buf.output_at(out.col);
-    let aligned = to.address().is_multiple_of(16) && out.stride.is_multiple_of(4) && values.aligned();
-    let single = bag.offsets.is_none() && bag.weights.is_none();
-    if single && !add && aligned && (dim * values.bytes).is_multiple_of(16) {
-        let (kernel, lane) = rows_kernel(kernels, data);
-        let log_lanes = log_lanes(dim, lane, 32);
-        let block = (THREADS >> log_lanes) * FLIGHT;
-        let args = RowsForwardArgs {
-            out: to,
-            table: values.values.read(),
-            ids: bag.ids.input(),
-            status: cuda.status().lookup(),
-            rows: bag.rows as u64,
-            stride: out.stride as u64,
-            table_rows: rows as u32,
-            dim: dim as u32,
-            log_lanes,
-            unused: Pad::Zero,
-        };
-        let grid = [bag.rows.div_ceil(block) as u32, 1, 1];
-        // SAFETY: `out` lies inside its buffer, there is an id for each row, the table holds rows x dim values, accesses
-        // of 16 bytes are aligned (all checked above); the kernel loads no row whose id is not below `rows`. One stream
-        // orders it.
-        return unsafe { cuda.launch(kernel, grid, THREADS as u32, 0, &args) };
-    }
-    let (kernel, lane) = bag_kernel(kernels, data, dim, aligned);
-    let log_lanes = log_lanes(dim, lane, 32);
-    let args = BagForwardArgs {
-        out: to,
+    let values = TableValues::of(&table.data);
+    need_len(OP, "the table", values.len, table.rows * table.dim)?;
+    Ok(PoolBag {
         table: values.values.read(),
         ids: bag.ids.input(),
         offsets: input(bag.offsets),
         weights: input(bag.weights),
-        status: cuda.status().lookup(),
-        rows: bag.rows as u64,
-        stride: out.stride as u64,
         lookups: bag.lookups as u32,
-        table_rows: rows as u32,
-        dim: dim as u32,
-        log_lanes,
-        add: u32::from(add),
+        table_rows: table.rows as u32,
+        stored: values.stored,
         unused: Pad::Zero,
-    };
-    let grid = [bag.rows.div_ceil(THREADS >> log_lanes) as u32, 1, 1];
-    // SAFETY: as above; there are rows + 1 offsets and a weight for each id where they are given, else they are null; the
-    // kernel cuts offsets off at `lookups`.
-    unsafe { cuda.launch(kernel, grid, THREADS as u32, 0, &args) }
+    })
 }
 
-/// Bytes that a lookup must move: each id, each row of the table as often as it is looked up (`size` bytes a value), and
-/// the result, which is also read where it is added to.
+/// See [`Operations::embedding_pools`](crate::backend::Operations::embedding_pools). Ids and offsets are checked by the
+/// kernel: one that does not fit gives zeros, and an error at the next read.
+pub(crate) fn pools(cuda: &Cuda, pools: &mut [Pools<'_, Cuda>]) -> Result<()> {
+    const OP: &str = "embedding_pools";
+    let (mut targets, mut bags) = (Vec::new(), Vec::new());
+    let mut blocks = 0;
+    for Pools { out, rows, stride, inputs } in pools {
+        let (rows, stride) = (*rows, *stride);
+        for inputs in inputs.chunk_by(|a, b| a.col == b.col) {
+            let (dim, col) = (inputs[0].table.dim, inputs[0].col);
+            need_mat(OP, "out", out.len(), (rows, dim, stride, col))?;
+            let first_bag = bags.len();
+            let to = out.output_at(col);
+            let mut aligned = to.address().is_multiple_of(16) && stride.is_multiple_of(4) && dim.is_multiple_of(4);
+            for PoolInput { table, bag, .. } in inputs {
+                need(OP, table.dim == dim, format_args!("tables of width {dim}"), table.dim)?;
+                aligned &= TableValues::of(&table.data).aligned();
+                bags.push(describe(table, bag, rows)?);
+            }
+            if dim == 0 || rows == 0 {
+                bags.truncate(first_bag);
+                continue;
+            }
+            let vector = if aligned { 4 } else { 1 };
+            let log_lanes = log_lanes(dim, vector, 32);
+            let plain = inputs.len() == 1 && inputs[0].bag.offsets.is_none() && inputs[0].bag.weights.is_none();
+            let group_rows = match plain {
+                true if rows >= MANY_ROWS => 4,
+                true => 2,
+                false => 1,
+            };
+            targets.push(PoolTarget {
+                out: to,
+                stride: stride as u64,
+                rows: rows as u32,
+                dim: dim as u32,
+                log_lanes,
+                vector: vector as u32,
+                group_rows: group_rows as u32,
+                first_block: blocks as u32,
+                first_bag: first_bag as u32,
+                bags: inputs.len() as u32,
+            });
+            blocks += rows.div_ceil((THREADS >> log_lanes) * group_rows);
+        }
+    }
+    need(OP, blocks <= i32::MAX as usize, "rows that fit a grid", blocks)?;
+    if targets.is_empty() {
+        return Ok(());
+    }
+    let mut described = Described::default();
+    let (at_targets, at_bags) = (described.push(&targets), described.push(&bags));
+    let base = cuda.describe(&described)?;
+    let args = PoolsArgs {
+        targets: In::new(base + at_targets),
+        bags: In::new(base + at_bags),
+        status: cuda.status().lookup(),
+        count: targets.len() as u32,
+        unused: Pad::Zero,
+    };
+    let kernel = &cuda.kernels.embedding(&cuda.context)?.embedding_pools;
+    // SAFETY: each target lies inside its buffer, there is an id for each row, or rows + 1 offsets, and a weight for each
+    // id where they are given; tables hold rows x dim values; accesses of 16 bytes are aligned where `vector` is 4 (all checked
+    // above). The kernel loads no row whose id is not below `table_rows` and cuts offsets off at `lookups`. One stream
+    // orders it.
+    unsafe { cuda.launch(kernel, [blocks as u32, 1, 1], THREADS as u32, 0, &args) }
+}
+
+/// Bytes that a lookup must move: each id, each row of the table as often as it is looked up (`size` bytes a value), the
+/// offsets, and the result.
 #[cfg(test)]
-pub(crate) fn floor_bytes(lookups: usize, rows: usize, dim: usize, size: usize, bags: bool, add: bool) -> u64 {
-    let out = rows * dim * 4 * if add { 2 } else { 1 };
-    (lookups * (4 + dim * size) + out + if bags { (rows + 1) * 4 } else { 0 }) as u64
+pub(crate) fn floor_bytes(lookups: usize, rows: usize, dim: usize, size: usize, bags: bool) -> u64 {
+    (lookups * (4 + dim * size) + rows * dim * 4 + if bags { (rows + 1) * 4 } else { 0 }) as u64
 }
 
 #[cfg(test)]
@@ -180,8 +168,8 @@ mod tests {
     #[test]
     fn lookups_move_ids_rows_and_results() {
         // 10 bf16 rows of 8, alone: ids 40 bytes, rows 160, the result 320.
-        assert_eq!(floor_bytes(10, 10, 8, 2, false, false), 520);
-        // In two bags that are added: three offsets, and the result of 64 bytes both ways.
-        assert_eq!(floor_bytes(10, 2, 8, 2, true, true), 40 + 160 + 12 + 128);
+        assert_eq!(floor_bytes(10, 10, 8, 2, false), 520);
+        // In two bags: three offsets.
+        assert_eq!(floor_bytes(10, 2, 8, 2, true), 40 + 160 + 12 + 64);
     }
 }

@@ -1,25 +1,30 @@
-//! All kernels, by name: each `kernels/<stem>/<stem>.cu` becomes one module on the device, loaded at its first use.
+//! All kernels, by name: each `kernels/<stem>/<stem>.cu` becomes one module on the device, loaded at its first use. So does
+//! `kernels/<folder>/sm90a.cu`, which `architecture` decides about.
 
 use std::marker::PhantomData;
 use std::sync::OnceLock;
 
 use cudarc::driver::CudaFunction;
 
+use super::architecture::Architecture;
 use super::compile::{self, CompiledModule, KernelSource};
 use super::context::Context;
-use super::embedding::arguments::{BagForwardArgs, RowsForwardArgs, StepChunksArgs, StepStraddlingArgs};
+use super::embedding::arguments::{PoolsArgs, StepArgs};
 use super::linear::arguments::{MaskArgs, ProductArgs, SumArgs};
 use super::loss::arguments::{
     LossAddArgs, LossBackwardArgs, LossFinishArgs, LossForwardArgs, LossPrepareArgs, LossStatsArgs, TopKWeightsArgs,
 };
+use super::loss::sm90a::arguments::{HopperBackwardArgs, HopperForwardArgs, PanelsArgs, PrepareHopperArgs};
 use super::norm::arguments::{NormBackwardArgs, NormForwardArgs};
-use super::optim::arguments::{DenseStepArgs, SquaredNormPiecesArgs, SquaredNormTotalArgs};
+use super::optim::arguments::{ClipArgs, DenseStepsArgs, SquaredNormsArgs};
 use super::params::param_size;
+use super::source;
 use super::tiles::arguments::SplitArgs;
 use super::topk::arguments::{
     PackBf16Args, PackBiasesArgs, PackInt8Args, PrepareArgs, RankAllArgs, RankListArgs, RankMergeArgs, SampleArgs,
     ScanArgs, ThresholdArgs,
 };
+use super::topk::sm90a::arguments::{PanelArgs, PanelRankArgs, PanelSampleArgs, PanelScanArgs};
 use crate::Result;
 
 /// A loaded kernel, which takes `A`.
@@ -38,9 +43,20 @@ impl<A> Kernel<A> {
     }
 }
 
-/// A stem's source, its committed PTX, and its kernels by what they take.
+/// A stem's source below `kernels/`: of a folder of its name, or the one in `folder` for compute capability 9.0.
+macro_rules! source_path {
+    ($stem:ident) => {
+        concat!(stringify!($stem), "/", stringify!($stem), ".cu")
+    };
+    ($stem:ident $folder:ident) => {
+        concat!(stringify!($folder), "/sm90a.cu")
+    };
+}
+
+/// A stem's source, its committed PTX, and its kernels by what they take. `loss_sm90a for sm_90a of loss`: the stem is
+/// `kernels/loss/sm90a.cu`, and loaded only where the device's kernels are sm_90a's.
 macro_rules! kernels {
-    ($($(#[$doc:meta])* $module:ident in $stem:ident {
+    ($($(#[$doc:meta])* $module:ident in $stem:ident $(for sm_90a of $folder:ident)? {
         $($args:ty: [$($kernel:ident),* $(,)?],)*
     })*) => {
         $($(#[$doc])*
@@ -61,9 +77,7 @@ macro_rules! kernels {
                 }
                 let source = KernelSource {
                     stem: stringify!($stem),
-                    cuda: include_str!(concat!(
-                        "../../../kernels/", stringify!($stem), "/", stringify!($stem), ".cu"
-                    )),
+                    cuda: include_str!(concat!("../../../kernels/", source_path!($stem $($folder)?))),
                     ptx: include_bytes!(concat!("../../../kernels/ptx/", stringify!($stem), ".ptx.zst")),
                 };
                 let loaded = compile::load(context, &source)?;
@@ -73,9 +87,11 @@ macro_rules! kernels {
                 Ok(self.$stem.get_or_init(|| module))
             })*
 
-            /// Loads every module: what `tercel doctor` tries.
+            /// Loads every module that the device's kernels are of: what `tercel doctor` tries.
             pub(crate) fn load_all(&self, context: &Context) -> Result<()> {
-                $(self.$stem(context)?;)*
+                $(if source::only_for(stringify!($stem)).is_none() || context.architecture == Architecture::Sm90a {
+                    self.$stem(context)?;
+                })*
                 Ok(())
             }
         }
@@ -85,30 +101,17 @@ macro_rules! kernels {
 kernels! {
     /// Lookups in tables, and the step of the touched rows.
     Embedding in embedding {
-        RowsForwardArgs: [embedding_rows_fwd_f32_v4, embedding_rows_fwd_bf16_v8, embedding_rows_fwd_f16_v8],
-        BagForwardArgs: [
-            embedding_bag_fwd_f32_v4, embedding_bag_fwd_bf16_v8, embedding_bag_fwd_f16_v8, embedding_bag_fwd_bf16_v4,
-            embedding_bag_fwd_f16_v4, embedding_bag_fwd_f32_v1, embedding_bag_fwd_bf16_v1, embedding_bag_fwd_f16_v1,
-        ],
-        StepChunksArgs: [
-            embedding_bag_bwd_step_sgd_f32, embedding_bag_bwd_step_adagrad_f32, embedding_bag_bwd_step_adam_f32,
-            embedding_bag_bwd_step_rowwise_f32, embedding_bag_bwd_step_f32_v1,
-            embedding_bag_bwd_step_sgd_bf16, embedding_bag_bwd_step_adagrad_bf16, embedding_bag_bwd_step_adam_bf16,
-            embedding_bag_bwd_step_rowwise_bf16, embedding_bag_bwd_step_bf16_v1,
-            embedding_bag_bwd_step_sgd_f16, embedding_bag_bwd_step_adagrad_f16, embedding_bag_bwd_step_adam_f16,
-            embedding_bag_bwd_step_rowwise_f16, embedding_bag_bwd_step_f16_v1,
-        ],
-        StepStraddlingArgs: [
-            embedding_bag_bwd_straddling_f32, embedding_bag_bwd_straddling_f32_v1,
-            embedding_bag_bwd_straddling_bf16, embedding_bag_bwd_straddling_bf16_v1,
-            embedding_bag_bwd_straddling_f16, embedding_bag_bwd_straddling_f16_v1,
+        PoolsArgs: [embedding_pools],
+        StepArgs: [
+            embedding_step_sgd, embedding_step_adagrad, embedding_step_adam, embedding_step_rowwise,
+            embedding_step_unaligned, embedding_straddling, embedding_straddling_any,
         ],
     }
     /// Steps of dense parameters, and norms of gradients.
     Optim in optim {
-        DenseStepArgs: [dense_step_sgd, dense_step_adagrad, dense_step_adam],
-        SquaredNormPiecesArgs: [squared_norm_pieces],
-        SquaredNormTotalArgs: [squared_norm_total],
+        DenseStepsArgs: [dense_steps_sgd, dense_steps_adagrad, dense_steps_adam],
+        SquaredNormsArgs: [squared_norms],
+        ClipArgs: [clip_scale],
     }
     /// Linear layers: three products, each in two precisions and two sizes of tile, and what goes round them.
     Linear in linear {
@@ -147,6 +150,17 @@ kernels! {
         RankAllArgs: [topk_rank_all],
         RankMergeArgs: [topk_rank_merge],
     }
+    /// The best items of each query, by warpgroups.
+    TopkSm90a in topk_sm90a for sm_90a of topk {
+        PanelArgs: [topk_panels],
+        PanelSampleArgs: [
+            topk_panel_sample_64, topk_panel_sample_64_biased, topk_panel_sample_128, topk_panel_sample_128_biased,
+        ],
+        PanelScanArgs: [
+            topk_panel_scan_64, topk_panel_scan_64_biased, topk_panel_scan_128, topk_panel_scan_128_biased,
+        ],
+        PanelRankArgs: [topk_panel_rank_32, topk_panel_rank_256],
+    }
     /// Operands of the tensor cores.
     Tiles in tiles {
         SplitArgs: [split_bf16],
@@ -166,5 +180,13 @@ kernels! {
             loss_bwd_bf16_32, loss_bwd_bf16_64, loss_bwd_bf16_128, loss_bwd_bf16_wide,
             loss_bwd_fp32_32, loss_bwd_fp32_64, loss_bwd_fp32_128, loss_bwd_fp32_wide,
         ],
+    }
+    /// The in-batch softmax, by warpgroups.
+    LossSm90a in loss_sm90a for sm_90a of loss {
+        PanelsArgs: [loss_panels_sm90a],
+        PrepareHopperArgs: [loss_prepare_sm90a],
+        LossFinishArgs: [loss_finish_sm90a],
+        HopperForwardArgs: [loss_fwd_sm90a_64, loss_fwd_sm90a_64_few, loss_fwd_sm90a_128],
+        HopperBackwardArgs: [loss_bwd_sm90a_64, loss_bwd_sm90a_64_few, loss_bwd_sm90a_128],
     }
 }

@@ -11,6 +11,7 @@
 
 pub(super) mod arguments;
 pub(crate) mod shape;
+pub(super) mod sm90a;
 mod weights;
 
 use arguments::{
@@ -73,8 +74,8 @@ pub(crate) fn softmax(cuda: &Cuda, grads: SoftmaxGrads<'_, Cuda>, loss: &Softmax
     check::softmax(cuda, &grads, loss)?;
     let (b, c, d) = (loss.rows, loss.columns, loss.dim);
     need(OP, d <= MAX_DIM, format_args!("embeddings at most {MAX_DIM} wide on a CUDA device"), d)?;
-    // Numbers of rows and columns are u32 in the kernels, those of the padding included.
-    let most = u32::MAX as usize - PAD;
+    // Numbers of rows and columns are u32 in the kernels, those of the padding and of a last tile included.
+    let most = u32::MAX as usize - 1024;
     need(OP, b <= most && c <= most, format_args!("at most {most} rows and columns"), format_args!("{b} x {c}"))?;
     let owned = grads.users.owned() && grads.candidates.owned() && grads.stats.owned();
     need(OP, owned, "results in buffers of their own", "a staged input")?;
@@ -82,12 +83,17 @@ pub(crate) fn softmax(cuda: &Cuda, grads: SoftmaxGrads<'_, Cuda>, loss: &Softmax
         cuda.fill_zero(grads.candidates, 0, c * d)?;
         return cuda.fill_zero(grads.stats, 0, 2);
     }
-    let shape = LossTiling::new(d, cuda.precision());
-    let prepared = prepare(cuda, loss, &shape)?;
-    let rows = users(cuda, &grads, loss, &shape, &prepared)?;
-    candidates(cuda, &grads, loss, &shape, &prepared, &rows)?;
+    let terms = if sm90a::serves(cuda, loss) {
+        sm90a::softmax(cuda, &grads, loss)?
+    } else {
+        let shape = LossTiling::new(d, cuda.precision());
+        let prepared = prepare(cuda, loss, &shape)?;
+        let rows = users(cuda, &grads, loss, &shape, &prepared)?;
+        candidates(cuda, &grads, loss, &shape, &prepared, &rows)?;
+        rows.terms
+    };
     let kernel = &kernels(cuda)?.loss_stats;
-    let args = LossStatsArgs { stats: grads.stats.output(), terms: rows.terms.input(), rows: b as u64 };
+    let args = LossStatsArgs { stats: grads.stats.output(), terms: terms.input(), rows: b as u64 };
     // SAFETY: two values of stats (checked), one of terms for each of the rows. One stream orders it.
     unsafe { cuda.launch(kernel, [1, 1, 1], 1024, 0, &args) }
 }
@@ -118,6 +124,8 @@ fn prepare(cuda: &Cuda, loss: &SoftmaxLoss<'_, Cuda>, shape: &LossTiling) -> Res
     let (rows, columns) = (b.next_multiple_of(PAD), c.next_multiple_of(PAD));
     let lo = cuda.precision() == Precision::Fp32;
     let ids = |len| loss.ids.is_some().then(|| cuda.scratch::<u32>(len)).transpose();
+    let both = [&Mat::dense(loss.users, b, d), &Mat::dense(loss.candidates, c, d)];
+    let [users, candidates] = cuda.split_both(both, shape.width, lo)?;
     let prepared = PreparedLoss {
         call: cuda.scratch(1)?,
         bias2: cuda.scratch(columns)?,
@@ -125,8 +133,8 @@ fn prepare(cuda: &Cuda, loss: &SoftmaxLoss<'_, Cuda>, shape: &LossTiling) -> Res
         positives: cuda.scratch(rows)?,
         user_ids: ids(rows)?,
         spans: loss.masked.is_some().then(|| cuda.scratch(b)).transpose()?,
-        users: cuda.split(&Mat::dense(loss.users, b, d), shape.width, lo)?,
-        candidates: cuda.split(&Mat::dense(loss.candidates, c, d), shape.width, lo)?,
+        users,
+        candidates,
     };
     let masked = loss.masked.as_ref();
     let args = LossPrepareArgs {
@@ -266,15 +274,23 @@ fn candidates(
     // SAFETY: `out` was made for `splits` x columns x dim, or is dV (checked); operands are rows x width, arrays by user
     // padded to whole tiles; spans lie inside the list. The kernel touches nothing beyond these.
     unsafe { cuda.launch(kernel, grid, shape.threads as u32, shared, &args) }?;
-    let Some(parts) = parts else { return Ok(()) };
+    match parts {
+        Some(parts) => add_parts(cuda, grads.candidates, &parts, c * d, splits),
+        None => Ok(()),
+    }
+}
+
+/// `to` = the sum of `splits` parts of `len` values, in their order.
+fn add_parts(cuda: &Cuda, to: &Buf<f32>, parts: &Buf<f32>, len: usize, splits: usize) -> Result<()> {
     let args = LossAddArgs {
-        to: grads.candidates.output(),
+        to: to.output(),
         parts: parts.input(),
-        len: (c * d) as u64,
+        len: len as u64,
         splits: splits as u32,
         unused: Pad::Zero,
     };
-    let grid = [blocks((c * d).div_ceil(4), THREADS), 1, 1];
-    // SAFETY: `splits` parts of c x d values, added into dV's c x d (checked). One stream orders it.
+    let grid = [blocks(len.div_ceil(4), THREADS), 1, 1];
+    // SAFETY: both callers made `parts` for `splits` x `len` values, and `to` is dV, which has `len` (checked). One stream
+    // orders it.
     unsafe { cuda.launch(&kernels(cuda)?.loss_add, grid, THREADS as u32, 0, &args) }
 }

@@ -2,11 +2,13 @@
 
 pub(super) mod arguments;
 
-use arguments::{NormBackwardArgs, NormForwardArgs};
+use arguments::{NormBackwardArgs, NormBackwardRows, NormForwardArgs, NormForwardRows};
 
+use super::arguments::{In, Out};
 use super::kernels::Kernel;
-use super::{Buf, Cuda, need, need_len};
+use super::{Cuda, need, need_len};
 use crate::Result;
+use crate::backend::{NormGrads, NormPass};
 
 /// Threads of a block.
 const THREADS: usize = 256;
@@ -30,20 +32,31 @@ fn grid(op: &'static str, rows: usize, lanes: usize) -> Result<[u32; 3]> {
     Ok([blocks as u32, 1, 1])
 }
 
+/// Matrices of a launch.
+const TOGETHER: usize = 2;
+
+/// Launches for up to two matrices: `rows` of each, and the grid.
+fn grids(op: &'static str, rows: impl Iterator<Item = usize>, lanes: usize) -> Result<[u32; 3]> {
+    let (mut most, mut matrices) = (0, 0usize);
+    for rows in rows {
+        (most, matrices) = (most.max(rows), matrices + 1);
+    }
+    need(op, matrices <= TOGETHER, format_args!("at most {TOGETHER} matrices"), matrices)?;
+    let [blocks, ..] = grid(op, most, lanes)?;
+    Ok([blocks, matrices as u32, 1])
+}
+
 /// See [`Operations::l2_norm_fwd`](crate::backend::Operations::l2_norm_fwd).
-pub(crate) fn forward(
-    cuda: &Cuda,
-    y: &mut Buf<f32>,
-    inverse: &mut Buf<f32>,
-    x: &Buf<f32>,
-    rows: usize,
-    dim: usize,
-) -> Result<()> {
+pub(crate) fn forward(cuda: &Cuda, norms: &mut [NormPass<'_, Cuda>], dim: usize) -> Result<()> {
     const OP: &str = "l2_norm_fwd";
-    need_len(OP, "x", x.len(), rows * dim)?;
-    need_len(OP, "y", y.len(), rows * dim)?;
-    need_len(OP, "inverse norms", inverse.len(), rows)?;
-    if rows == 0 || dim == 0 {
+    for NormPass { y, inverse_norms, x, rows } in norms.iter() {
+        need_len(OP, "x", x.len(), rows * dim)?;
+        need_len(OP, "y", y.len(), rows * dim)?;
+        need_len(OP, "inverse norms", inverse_norms.len(), *rows)?;
+    }
+    let (kernel, lanes) = plan(dim.max(1));
+    let grid = grids(OP, norms.iter().map(|norm| norm.rows), lanes)?;
+    if dim == 0 {
         return Ok(());
     }
     let k = cuda.kernels.norm(&cuda.context)?;
@@ -54,35 +67,28 @@ pub(crate) fn forward(
         &k.l2_norm_fwd_f32_1024,
         &k.l2_norm_fwd_f32_any,
     ];
-    let (kernel, lanes) = plan(dim);
-    let grid = grid(OP, rows, lanes)?;
-    let args = NormForwardArgs {
-        y: y.output(),
-        inverse: inverse.output(),
-        x: x.input(),
-        rows: rows as u64,
-        dim: dim as u32,
-        lanes: lanes as u32,
-    };
+    let mut of = [NormForwardRows { y: Out::NULL, inverse: Out::NULL, x: In::NULL, rows: 0 }; TOGETHER];
+    for (of, norm) in of.iter_mut().zip(norms) {
+        let (y, inverse) = (norm.y.output(), norm.inverse_norms.output());
+        *of = NormForwardRows { y, inverse, x: norm.x.input(), rows: norm.rows as u64 };
+    }
+    let args = NormForwardArgs { of, dim: dim as u32, lanes: lanes as u32 };
     // SAFETY: x and y hold rows * dim values and inverse rows, checked above; the kernel guards rows and columns, and
     // buffers begin on 16 bytes. One stream orders it.
     unsafe { cuda.launch(kernels[kernel], grid, THREADS as u32, 0, &args) }
 }
 
 /// See [`Operations::l2_norm_bwd`](crate::backend::Operations::l2_norm_bwd).
-pub(crate) fn backward(
-    cuda: &Cuda,
-    dy: &mut Buf<f32>,
-    y: &Buf<f32>,
-    inverse: &Buf<f32>,
-    rows: usize,
-    dim: usize,
-) -> Result<()> {
+pub(crate) fn backward(cuda: &Cuda, norms: &mut [NormGrads<'_, Cuda>], dim: usize) -> Result<()> {
     const OP: &str = "l2_norm_bwd";
-    need_len(OP, "dy", dy.len(), rows * dim)?;
-    need_len(OP, "y", y.len(), rows * dim)?;
-    need_len(OP, "inverse norms", inverse.len(), rows)?;
-    if rows == 0 || dim == 0 {
+    for NormGrads { dy, y, inverse_norms, rows } in norms.iter() {
+        need_len(OP, "dy", dy.len(), rows * dim)?;
+        need_len(OP, "y", y.len(), rows * dim)?;
+        need_len(OP, "inverse norms", inverse_norms.len(), *rows)?;
+    }
+    let (kernel, lanes) = plan(dim.max(1));
+    let grid = grids(OP, norms.iter().map(|norm| norm.rows), lanes)?;
+    if dim == 0 {
         return Ok(());
     }
     let k = cuda.kernels.norm(&cuda.context)?;
@@ -93,16 +99,12 @@ pub(crate) fn backward(
         &k.l2_norm_bwd_f32_1024,
         &k.l2_norm_bwd_f32_any,
     ];
-    let (kernel, lanes) = plan(dim);
-    let grid = grid(OP, rows, lanes)?;
-    let args = NormBackwardArgs {
-        dy: dy.output(),
-        y: y.input(),
-        inverse: inverse.input(),
-        rows: rows as u64,
-        dim: dim as u32,
-        lanes: lanes as u32,
-    };
+    let mut of = [NormBackwardRows { dy: Out::NULL, y: In::NULL, inverse: In::NULL, rows: 0 }; TOGETHER];
+    for (of, norm) in of.iter_mut().zip(norms) {
+        let (y, inverse) = (norm.y.input(), norm.inverse_norms.input());
+        *of = NormBackwardRows { dy: norm.dy.output(), y, inverse, rows: norm.rows as u64 };
+    }
+    let args = NormBackwardArgs { of, dim: dim as u32, lanes: lanes as u32 };
     // SAFETY: dy and y hold rows * dim values and inverse rows, checked above; the kernel guards rows and columns, and
     // buffers begin on 16 bytes. One stream orders it.
     unsafe { cuda.launch(kernels[kernel], grid, THREADS as u32, 0, &args) }

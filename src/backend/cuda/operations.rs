@@ -3,29 +3,23 @@
 use super::{Buf, Cuda, embedding, linear, loss, norm, optim};
 use crate::Result;
 use crate::backend::{
-    Bag, EmbeddingTable, GradientPlan, LinearGrads, LinearPass, Mat, MatMut, Operations, OptimizerStep, SoftmaxGrads,
-    SoftmaxLoss, TopKWeights,
+    DenseParam, EmbeddingTable, GradientPlans, LinearGrads, LinearPass, Mat, MatMut, NormGrads, NormPass, Operations,
+    OptimizerStep, Pools, SoftmaxGrads, SoftmaxLoss, StepRules, TopKWeights,
 };
 
 impl Operations for Cuda {
-    fn embedding_bag_fwd(
-        &self,
-        out: MatMut<'_, Self>,
-        table: &EmbeddingTable<Self>,
-        bag: &Bag<'_, Self>,
-        add: bool,
-    ) -> Result<()> {
-        embedding::forward(self, out, table, bag, add)
+    fn embedding_pools(&self, pools: &mut [Pools<'_, Self>]) -> Result<()> {
+        embedding::pools(self, pools)
     }
 
-    fn embedding_bag_bwd_step(
+    fn embedding_step(
         &self,
-        table: &mut EmbeddingTable<Self>,
-        plan: &GradientPlan<'_, Self>,
-        grads: &[Mat<'_, Self>],
-        step: &OptimizerStep,
+        tables: &mut [EmbeddingTable<Self>],
+        plans: &GradientPlans<'_, Self>,
+        grads: &[Vec<Mat<'_, Self>>],
+        rules: &StepRules<'_, Self>,
     ) -> Result<()> {
-        embedding::backward_step(self, table, plan, grads, step)
+        embedding::step_tables(self, tables, plans, grads, rules)
     }
 
     fn linear_fwd(&self, y: MatMut<'_, Self>, x: Mat<'_, Self>, w: &Buf<f32>, b: &Buf<f32>, relu: bool) -> Result<()> {
@@ -36,26 +30,12 @@ impl Operations for Cuda {
         linear::backward(self, grads, pass)
     }
 
-    fn l2_norm_fwd(
-        &self,
-        y: &mut Buf<f32>,
-        inverse_norms: &mut Buf<f32>,
-        x: &Buf<f32>,
-        rows: usize,
-        dim: usize,
-    ) -> Result<()> {
-        norm::forward(self, y, inverse_norms, x, rows, dim)
+    fn l2_norm_fwd(&self, norms: &mut [NormPass<'_, Self>], dim: usize) -> Result<()> {
+        norm::forward(self, norms, dim)
     }
 
-    fn l2_norm_bwd(
-        &self,
-        dy: &mut Buf<f32>,
-        y: &Buf<f32>,
-        inverse_norms: &Buf<f32>,
-        rows: usize,
-        dim: usize,
-    ) -> Result<()> {
-        norm::backward(self, dy, y, inverse_norms, rows, dim)
+    fn l2_norm_bwd(&self, norms: &mut [NormGrads<'_, Self>], dim: usize) -> Result<()> {
+        norm::backward(self, norms, dim)
     }
 
     fn softmax_loss(&self, grads: SoftmaxGrads<'_, Self>, loss: &SoftmaxLoss<'_, Self>) -> Result<()> {
@@ -66,19 +46,15 @@ impl Operations for Cuda {
         loss::top_k_weights(self, out, rows)
     }
 
-    fn dense_step(
-        &self,
-        w: &mut Buf<f32>,
-        state1: Option<&mut Buf<f32>>,
-        state2: Option<&mut Buf<f32>>,
-        dw: &Buf<f32>,
-        len: usize,
-        step: &OptimizerStep,
-    ) -> Result<()> {
-        optim::dense_step(self, w, state1, state2, dw, len, step)
+    fn stage_rules(&self, to: &mut Buf<u32>, step: &OptimizerStep) -> Result<()> {
+        optim::stage_rules(self, to, step)
     }
 
-    fn squared_norm(&self, x: &Buf<f32>, len: usize) -> Result<f64> {
-        optim::squared_norm(self, x, len)
+    fn dense_steps(&self, params: &mut [DenseParam<'_, Self>], rules: &StepRules<'_, Self>) -> Result<()> {
+        optim::dense_steps(self, params, rules)
+    }
+
+    fn clip_scale(&self, grad_scale: &mut Buf<f32>, grads: &[(&Buf<f32>, usize)], limit: f32) -> Result<()> {
+        optim::clip_scale(self, grad_scale, grads, limit)
     }
 }

@@ -1,29 +1,61 @@
 //! [`Queue`] of a CUDA device.
 
-use std::sync::PoisonError;
+use std::sync::{MutexGuard, PoisonError};
 
+use super::readback::Readback;
 use super::{Buf, Cuda, need_len};
 use crate::Result;
 use crate::backend::{Elem, Queue};
 
+impl Cuda {
+    fn readback(&self) -> MutexGuard<'_, Readback> {
+        self.readback.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl Queue for Cuda {
     fn begin_batch(&self) -> Result<()> {
-        self.uploads().next(&self.context)
+        self.abandon_recording()?;
+        let done = self.uploads().next(&self.context)?;
+        self.readback().landed(Some(done));
+        Ok(())
     }
 
     fn stage<T: Elem>(&self, to: &mut Buf<T>, host: &[T]) -> Result<()> {
-        let (chunk, offset) = self.uploads().stage(&self.context, bytemuck::cast_slice(host))?;
-        *to = Buf::staged(chunk, offset, host.len());
+        self.stage_in(to, host, host.len())
+    }
+
+    fn stage_in<T: Elem>(&self, to: &mut Buf<T>, host: &[T], room: usize) -> Result<()> {
+        let room = room.max(host.len());
+        let bytes = room * size_of::<T>();
+        let (chunk, offset) = self.uploads().stage_in(&self.context, bytemuck::cast_slice(host), bytes)?;
+        *to = Buf::staged(chunk, offset, room);
         Ok(())
+    }
+
+    fn replay(&self, key: &[u64]) -> Result<bool> {
+        self.replay_or_record(key)
+    }
+
+    fn recorded(&self, queued: Result<()>) -> Result<bool> {
+        self.end_recording(queued)
     }
 
     fn read_later(&self, from: &Buf<f32>) -> Result<()> {
         need_len("read_later", "the buffer", from.len(), 1)?;
-        self.readback.lock().unwrap_or_else(PoisonError::into_inner).ask(&self.context, from)
+        let mut uploads = self.uploads();
+        uploads.flush(&self.context)?;
+        uploads.bind(&self.context)?;
+        self.readback().ask(&self.context, from, uploads.turn())?;
+        uploads.record(&self.context)
     }
 
     fn arrived(&self, all: bool, values: &mut Vec<f32>) -> Result<()> {
-        self.readback.lock().unwrap_or_else(PoisonError::into_inner).take(&self.context, all, values)?;
-        if all { self.check_status() } else { Ok(()) }
+        if all {
+            self.check_status()?;
+            self.readback().landed(None);
+        }
+        self.readback().take(values);
+        Ok(())
     }
 }

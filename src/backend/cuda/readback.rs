@@ -1,76 +1,64 @@
-//! Single values on their way back to the host, without a wait: the losses of the last steps.
+//! Single values on their way back to the host, without a wait: the losses of the last steps. They come with the event that
+//! ends their batch ([`upload`](super::upload)), which the host waits for anyway.
 
 use std::collections::VecDeque;
 
-use cudarc::driver::{CudaEvent, PinnedHostSlice, result};
+use cudarc::driver::result;
 
 use super::buffer::Buf;
-use super::context::Context;
+use super::context::{Context, Pinned};
 use crate::Result;
 
 /// Values under way at a time; the host is at most two batches ahead.
 const SLOTS: usize = 4;
 
 pub(super) struct Readback {
-    pinned: PinnedHostSlice<f32>,
-    /// Recorded behind each slot's copy.
-    copied: [CudaEvent; SLOTS],
-    /// The slots under way, oldest first.
-    under_way: VecDeque<usize>,
+    pinned: Pinned,
+    /// The slots under way and the staging area of their batch, oldest first.
+    under_way: VecDeque<(usize, usize)>,
     next: usize,
     here: Vec<f32>,
 }
 
 impl Readback {
     pub(super) fn new(context: &Context) -> Result<Readback> {
-        Ok(Readback {
-            pinned: context.pinned_to_read(SLOTS)?,
-            copied: [context.event()?, context.event()?, context.event()?, context.event()?],
-            under_way: VecDeque::new(),
-            next: 0,
-            here: Vec::new(),
-        })
+        let pinned = context.pinned_to_read(SLOTS * size_of::<f32>())?;
+        Ok(Readback { pinned, under_way: VecDeque::with_capacity(SLOTS), next: 0, here: Vec::new() })
     }
 
-    /// Queues a copy of the first value of `from`.
-    pub(super) fn ask(&mut self, context: &Context, from: &Buf<f32>) -> Result<()> {
-        while self.under_way.len() >= SLOTS {
-            self.take_oldest(context)?;
+    /// Queues a copy of the first value of `from`, for a batch of the staging area `area`. The device must be this thread's.
+    pub(super) fn ask(&mut self, context: &Context, from: &Buf<f32>, area: usize) -> Result<()> {
+        if self.under_way.len() == SLOTS {
+            context.check("run queued kernels", context.compute.synchronize())?;
+            self.landed(None);
         }
         let slot = self.next;
-        let host = context.check("reach pinned memory", self.pinned.as_mut_ptr())?;
-        context.bind()?;
-        // SAFETY: the slot lies inside the pinned memory, which lives as long as `self`; nobody reads it before its
-        // event (`take_oldest`), and no other copy writes it before that. `from` holds a value (checked by the caller).
+        debug_assert!((slot + 1) * size_of::<f32>() <= self.pinned.bytes());
+        // SAFETY: the slot lies inside the pinned memory, which lives as long as `self`; nobody reads it before the event of
+        // its batch (`landed`), and no other copy writes it before that. `from` holds a value (checked by the caller).
         let copy = unsafe {
-            let slot = std::slice::from_raw_parts_mut(host.add(slot), 1);
+            let slot = std::slice::from_raw_parts_mut(self.pinned.start().cast::<f32>().add(slot), 1);
             result::memcpy_dtoh_async(slot, from.ptr(), context.compute.cu_stream())
         };
         context.check("copy a value to the host", copy)?;
-        context.check("record the copy", self.copied[slot].record(&context.compute))?;
-        self.under_way.push_back(slot);
+        self.under_way.push_back((slot, area));
         self.next = (slot + 1) % SLOTS;
         Ok(())
     }
 
-    /// Moves what has come to `values`; with `all`, waits for the rest.
-    pub(super) fn take(&mut self, context: &Context, all: bool, values: &mut Vec<f32>) -> Result<()> {
-        while let Some(&slot) = self.under_way.front() {
-            let done = all || context.check("run queued kernels", self.copied[slot].try_is_complete())?;
-            if !done {
-                break;
-            }
-            self.take_oldest(context)?;
+    /// The batches of this staging area are done; `None`: all are.
+    pub(super) fn landed(&mut self, area: Option<usize>) {
+        while let Some(&(slot, of)) = self.under_way.front()
+            && area.is_none_or(|area| area == of)
+        {
+            self.under_way.pop_front();
+            // SAFETY: the slot lies inside the pinned memory; its copy is done, and the next is asked for later.
+            self.here.push(unsafe { self.pinned.start().cast::<f32>().add(slot).read() });
         }
-        values.append(&mut self.here);
-        Ok(())
     }
 
-    fn take_oldest(&mut self, context: &Context) -> Result<()> {
-        let Some(slot) = self.under_way.pop_front() else { return Ok(()) };
-        context.check("run queued kernels", self.copied[slot].synchronize())?;
-        let values = context.check("reach pinned memory", self.pinned.as_slice())?;
-        self.here.push(values[slot]);
-        Ok(())
+    /// Moves what has come to `values`.
+    pub(super) fn take(&mut self, values: &mut Vec<f32>) {
+        values.append(&mut self.here);
     }
 }

@@ -15,9 +15,20 @@ pub(super) fn program_name(stem: &str) -> String {
     format!("kernels/{}", path(stem))
 }
 
-/// A stem's source below `kernels/`.
+/// What the stems end with whose source is for compute capability 9.0 alone.
+const SM_90A: &str = "_sm90a";
+
+/// A stem's source below `kernels/`: `loss/loss.cu` of `loss`, `loss/sm90a.cu` of `loss_sm90a`.
 pub(super) fn path(stem: &str) -> String {
-    format!("{stem}/{stem}.cu")
+    match stem.strip_suffix(SM_90A) {
+        Some(folder) => format!("{folder}/sm90a.cu"),
+        None => format!("{stem}/{stem}.cu"),
+    }
+}
+
+/// The one architecture that a stem's source is for; `None` where every device of compute capability 8.0 or newer runs it.
+pub(super) fn only_for(stem: &str) -> Option<&'static str> {
+    stem.ends_with(SM_90A).then_some("compute_90a")
 }
 
 /// The source with every `#include "…"` replaced by the header, once: NVRTC then needs no files. `#line` keeps the

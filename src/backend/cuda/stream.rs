@@ -4,11 +4,15 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use cudarc::driver::result;
 
+use super::arena::Arena;
+use super::architecture::Architecture;
 use super::buffer::Buf;
 use super::compile::{self, PtxFrom};
 use super::context::Context;
+use super::described::Resident;
 use super::kernels::Kernels;
 use super::readback::Readback;
+use super::replay::Replays;
 use super::status::{Status, refusal};
 use super::upload::Uploads;
 use crate::Result;
@@ -22,6 +26,9 @@ pub(crate) struct Cuda {
     pub(super) kernels: Kernels,
     uploads: Mutex<Uploads>,
     pub(super) readback: Mutex<Readback>,
+    pub(super) replays: Mutex<Replays>,
+    pub(super) resident: Mutex<Resident>,
+    pub(super) arena: Arena,
     status: Status,
     precision: Precision,
 }
@@ -40,7 +47,31 @@ impl Cuda {
         let uploads = Mutex::new(Uploads::new(&context)?);
         let readback = Mutex::new(Readback::new(&context)?);
         let status = Status::new(&context)?;
-        Ok(Cuda { context, kernels: Kernels::default(), uploads, readback, status, precision })
+        Ok(Cuda {
+            context,
+            kernels: Kernels::default(),
+            uploads,
+            readback,
+            replays: Mutex::new(Replays::new()),
+            resident: Mutex::default(),
+            arena: Arena::default(),
+            status,
+            precision,
+        })
+    }
+
+    /// As [`new`](Cuda::new), with these kernels whatever the host asks for.
+    #[cfg(test)]
+    pub(crate) fn with_kernels(ordinal: usize, precision: Precision, kernels: Architecture) -> Result<Cuda> {
+        let mut cuda = Cuda::new(ordinal, precision)?;
+        kernels.runs_on(ordinal, cuda.info().compute_capability, cuda.info().driver_version)?;
+        cuda.context.architecture = kernels;
+        Ok(cuda)
+    }
+
+    /// The architecture of its kernels.
+    pub(crate) fn architecture(&self) -> Architecture {
+        self.context.architecture
     }
 
     /// What the device says of itself.
@@ -75,6 +106,20 @@ impl Cuda {
         self.kernels.load_all(&self.context)
     }
 
+    /// Queues what comes next behind what `other` has queued so far, where both are the same device; elsewhere nothing, and
+    /// false. What `other` has computed can then be read here.
+    ///
+    /// # Errors
+    /// [`crate::Error::Cuda`].
+    pub(crate) fn follow(&self, other: &Cuda) -> Result<bool> {
+        let same = self.info().ordinal == other.info().ordinal;
+        if same {
+            other.flush()?;
+            self.context.check("wait for a stream", self.context.compute.join(&other.context.compute))?;
+        }
+        Ok(same)
+    }
+
     pub(super) fn uploads(&self) -> MutexGuard<'_, Uploads> {
         // A panic between two of its statements leaves places handed out or copied twice: nothing that matters.
         self.uploads.lock().unwrap_or_else(PoisonError::into_inner)
@@ -89,10 +134,18 @@ impl Cuda {
         Ok(Buf::own(self.context.alloc(len * size_of::<T>())?, len))
     }
 
-    /// Memory for the length of an operation: as [`uninit`](Cuda::uninit); the driver's pool makes it cheap, and what
-    /// was queued before it is dropped may still use it.
+    /// Memory for the length of an operation, as [`uninit`](Cuda::uninit): in a step a place of the arena, elsewhere the
+    /// driver's pool makes it cheap. What was queued before it is dropped may still use it.
     pub(crate) fn scratch<T>(&self, len: usize) -> Result<Buf<T>> {
-        self.uninit(len)
+        let bytes = len * size_of::<T>();
+        match self.arena.take(bytes) {
+            None => self.uninit(len),
+            Some(place) => match place.address() {
+                Some(address) => Ok(Buf::placed(place, address, len)),
+                // The next step has it in the arena.
+                None => Ok(Buf::with_place(self.context.alloc(bytes)?, Some(place), len)),
+            },
+        }
     }
 
     /// Sets `len` values from `from` on to zero bits.
@@ -141,6 +194,7 @@ impl Cuda {
 impl Drop for Cuda {
     fn drop(&mut self) {
         // Pinned memory must not go while a copy reads it. An error here was reported by the call that met it first.
+        let _ = self.drop_recordings();
         let _ = self.context.synchronize();
     }
 }

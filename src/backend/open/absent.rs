@@ -4,8 +4,8 @@
 use std::borrow::Cow;
 
 use crate::backend::{
-    Bag, Elem, EmbeddingTable, GradientPlan, LinearGrads, LinearPass, Mat, MatMut, Memory, Operations, OptimizerStep,
-    Queue, Scan, SoftmaxGrads, SoftmaxLoss, TopK, TopKOutput, TopKWeights,
+    DenseParam, Elem, EmbeddingTable, GradientPlans, LinearGrads, LinearPass, Mat, MatMut, Memory, NormGrads, NormPass,
+    Operations, OptimizerStep, Pools, Queue, Scan, SoftmaxGrads, SoftmaxLoss, StepRules, TopK, TopKOutput, TopKWeights,
 };
 use crate::config::Precision;
 use crate::device::CudaInfo;
@@ -33,6 +33,10 @@ impl Cuda {
     }
 
     pub(super) fn info(&self) -> &CudaInfo {
+        match self.0 {}
+    }
+
+    pub(crate) fn follow(&self, _: &Cuda) -> Result<bool> {
         match self.0 {}
     }
 
@@ -90,6 +94,18 @@ impl Queue for Cuda {
         match self.0 {}
     }
 
+    fn stage_in<T: Elem>(&self, _: &mut Vec<T>, _: &[T], _: usize) -> Result<()> {
+        match self.0 {}
+    }
+
+    fn replay(&self, _: &[u64]) -> Result<bool> {
+        match self.0 {}
+    }
+
+    fn recorded(&self, _: Result<()>) -> Result<bool> {
+        match self.0 {}
+    }
+
     fn read_later(&self, _: &Vec<f32>) -> Result<()> {
         match self.0 {}
     }
@@ -100,22 +116,16 @@ impl Queue for Cuda {
 }
 
 impl Operations for Cuda {
-    fn embedding_bag_fwd(
-        &self,
-        _: MatMut<'_, Self>,
-        _: &EmbeddingTable<Self>,
-        _: &Bag<'_, Self>,
-        _: bool,
-    ) -> Result<()> {
+    fn embedding_pools(&self, _: &mut [Pools<'_, Self>]) -> Result<()> {
         match self.0 {}
     }
 
-    fn embedding_bag_bwd_step(
+    fn embedding_step(
         &self,
-        _: &mut EmbeddingTable<Self>,
-        _: &GradientPlan<'_, Self>,
-        _: &[Mat<'_, Self>],
-        _: &OptimizerStep,
+        _: &mut [EmbeddingTable<Self>],
+        _: &GradientPlans<'_, Self>,
+        _: &[Vec<Mat<'_, Self>>],
+        _: &StepRules<'_, Self>,
     ) -> Result<()> {
         match self.0 {}
     }
@@ -128,11 +138,11 @@ impl Operations for Cuda {
         match self.0 {}
     }
 
-    fn l2_norm_fwd(&self, _: &mut Vec<f32>, _: &mut Vec<f32>, _: &Vec<f32>, _: usize, _: usize) -> Result<()> {
+    fn l2_norm_fwd(&self, _: &mut [NormPass<'_, Self>], _: usize) -> Result<()> {
         match self.0 {}
     }
 
-    fn l2_norm_bwd(&self, _: &mut Vec<f32>, _: &Vec<f32>, _: &Vec<f32>, _: usize, _: usize) -> Result<()> {
+    fn l2_norm_bwd(&self, _: &mut [NormGrads<'_, Self>], _: usize) -> Result<()> {
         match self.0 {}
     }
 
@@ -144,19 +154,15 @@ impl Operations for Cuda {
         match self.0 {}
     }
 
-    fn dense_step(
-        &self,
-        _: &mut Vec<f32>,
-        _: Option<&mut Vec<f32>>,
-        _: Option<&mut Vec<f32>>,
-        _: &Vec<f32>,
-        _: usize,
-        _: &OptimizerStep,
-    ) -> Result<()> {
+    fn stage_rules(&self, _: &mut Vec<u32>, _: &OptimizerStep) -> Result<()> {
         match self.0 {}
     }
 
-    fn squared_norm(&self, _: &Vec<f32>, _: usize) -> Result<f64> {
+    fn dense_steps(&self, _: &mut [DenseParam<'_, Self>], _: &StepRules<'_, Self>) -> Result<()> {
+        match self.0 {}
+    }
+
+    fn clip_scale(&self, _: &mut Vec<f32>, _: &[(&Vec<f32>, usize)], _: f32) -> Result<()> {
         match self.0 {}
     }
 }
@@ -197,7 +203,7 @@ pub(crate) mod topk {
             match cuda.0 {}
         }
 
-        pub(crate) fn search(&self, _: &Cuda, _: TopKOutput<'_>, _: &TopK<'_, [f32]>, _: f32) -> Result<()> {
+        pub(crate) fn search(&self, _: &Cuda, _: TopKOutput<'_>, _: &TopK<'_, Vec<f32>>, _: f32) -> Result<()> {
             match self.0 {}
         }
     }

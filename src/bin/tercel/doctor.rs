@@ -128,7 +128,7 @@ pub fn run(args: &Args, out: &Output) -> Result<()> {
 fn words(cuda: &CudaInfo) -> String {
     format!(
         "CUDA           cuda:{}: {}, compute capability {}.{}, {} multiprocessors, {} of {} free\n               \
-         driver for CUDA {}.{}; all kernels load ({})",
+         driver for CUDA {}.{}; all {} kernels load ({})",
         cuda.ordinal,
         cuda.name,
         cuda.compute_capability / 10,
@@ -138,6 +138,7 @@ fn words(cuda: &CudaInfo) -> String {
         size(cuda.memory_bytes),
         cuda.driver_version / 1000,
         cuda.driver_version % 1000 / 10,
+        cuda.kernels_for,
         match cuda.kernels_from {
             "nvrtc" => "compiled for this device",
             _ => "the PTX shipped with Tercel",

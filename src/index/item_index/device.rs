@@ -3,28 +3,66 @@
 
 use super::admit::Admitted;
 use super::bits::ones;
-use super::engine::{DeviceCatalogue, OnDevice};
+use super::engine::{DeviceCatalogue, OnDevice, SearchEngine};
 use super::{Filter, IndexKind, ItemIndex, shape};
 use crate::Result;
 use crate::backend::open::{Cuda, CudaIndex};
-use crate::backend::{Skip, TopK, TopKOutput};
+use crate::backend::{Memory, Skip, TopK, TopKOutput};
 use crate::index::{Found, NO_ITEM};
 use crate::rng::Rng;
 
 /// Marks the random numbers that items are mixed with.
 const MIX: u64 = u64::from_le_bytes(*b"mixed\0\0\0");
 
+/// Queries in the memory of the device.
+pub(super) struct DeviceQueries<'a> {
+    /// `rows` x D.
+    pub queries: &'a Buf,
+    pub rows: usize,
+}
+
+/// Values on the device.
+type Buf = <Cuda as Memory>::Buf<f32>;
+
 impl ItemIndex {
+    /// [`search`](ItemIndex::search) for `rows` queries that stand on a CUDA device, as what `from` queued leaves them; none
+    /// where this index is searched elsewhere.
+    ///
+    /// # Errors
+    /// As [`search`](ItemIndex::search).
+    pub(crate) fn search_near(
+        &self,
+        from: &Cuda,
+        queries: &Buf,
+        rows: usize,
+        k: usize,
+        filter: &Filter<'_>,
+    ) -> Result<Option<Found>> {
+        let SearchEngine::Cuda(device) = &self.engine else { return Ok(None) };
+        if !device.cuda.follow(from)? {
+            return Ok(None);
+        }
+        self.checked(rows, k, filter)?;
+        let mut found = Found::empty(rows, k)?;
+        self.search_on(device, &mut found, &DeviceQueries { queries, rows }, filter, self.scan_recall())?;
+        Ok(Some(found))
+    }
+
+    /// The recall that the scan is asked for.
+    pub(super) fn scan_recall(&self) -> f32 {
+        self.about.scan_recall.unwrap_or(1.0)
+    }
+
     /// As [`search`](ItemIndex::search), on the device, with this recall in expectation; 1 is exact.
     pub(super) fn search_on(
         &self,
         device: &OnDevice,
         found: &mut Found,
-        queries: &[f32],
+        queries: &DeviceQueries<'_>,
         filter: &Filter<'_>,
         recall: f32,
     ) -> Result<()> {
-        let rows = self.rows_of(queries)?;
+        let &DeviceQueries { queries, rows } = queries;
         let catalogue = match filter.only {
             None => device.all.get(|| self.lay_out(&device.cuda, None))?,
             Some(only) => only.device.get(|| self.lay_out(&device.cuda, Some(only)))?,
@@ -62,8 +100,7 @@ impl ItemIndex {
         }
         let index = CudaIndex::new(cuda, rows.len(), self.dim, self.biased, |r| (rows[r].1, rows[r].2))?;
         let ids: Vec<u32> = rows.iter().map(|(id, ..)| *id).collect();
-        let mut places: Vec<(u32, u32)> = ids.iter().copied().zip(0..).collect();
-        places.sort_unstable();
+        let places = ids.iter().copied().zip(0..).collect();
         Ok(DeviceCatalogue { index, ids, places })
     }
 }

@@ -2,6 +2,8 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use hashbrown::HashMap;
+
 use crate::backend::open::{self, Cuda, CudaIndex};
 use crate::config::Precision;
 use crate::index::Lists;
@@ -28,8 +30,8 @@ pub(super) struct DeviceCatalogue {
     pub index: CudaIndex,
     /// The number of each place.
     pub ids: Vec<u32>,
-    /// Numbers, ascending, each with its place.
-    pub places: Vec<(u32, u32)>,
+    /// The place of each number.
+    pub places: HashMap<u32, u32>,
 }
 
 impl SearchEngine {
@@ -68,8 +70,7 @@ impl DeviceCatalogue {
         let mut local = Lists::default();
         for query in 0..skip.len() {
             let start = local.values.len();
-            let place = |id: &u32| self.places.binary_search_by_key(id, |(of, _)| *of).ok().map(|at| self.places[at].1);
-            local.values.extend(skip.get(query).iter().filter_map(place));
+            local.values.extend(skip.get(query).iter().filter_map(|id| self.places.get(id)));
             local.values[start..].sort_unstable();
             local.close();
         }

@@ -15,9 +15,19 @@ const BATCH_ROWS: usize = 1 << 16;
 /// Bytes of raw ids after which a record batch ends early: far below what 32-bit offsets reach.
 pub(crate) const BATCH_BYTES: usize = 1 << 26;
 
+/// What the columns are.
+pub(super) fn schema_of(users: IdKind, items: IdKind) -> Arc<Schema> {
+    Arc::new(Schema::new(vec![
+        Field::new("user", users.data_type(), false),
+        Field::new("rank", DataType::UInt32, false),
+        Field::new("item", items.data_type(), false),
+        Field::new("score", DataType::Float32, false),
+    ]))
+}
+
 /// The columns of the record batch that is being filled.
 pub(super) struct PredictionColumns {
-    pub(super) schema: Arc<Schema>,
+    schema: Arc<Schema>,
     user: IdBuilder,
     rank: UInt32Builder,
     item: IdBuilder,
@@ -72,15 +82,9 @@ impl IdBuilder {
 }
 
 impl PredictionColumns {
-    pub(super) fn new(users: IdKind, items: IdKind) -> PredictionColumns {
-        let schema = Schema::new(vec![
-            Field::new("user", users.data_type(), false),
-            Field::new("rank", DataType::UInt32, false),
-            Field::new("item", items.data_type(), false),
-            Field::new("score", DataType::Float32, false),
-        ]);
+    pub(super) fn new(schema: Arc<Schema>, users: IdKind, items: IdKind) -> PredictionColumns {
         PredictionColumns {
-            schema: Arc::new(schema),
+            schema,
             user: IdBuilder::new(users),
             rank: UInt32Builder::new(),
             item: IdBuilder::new(items),

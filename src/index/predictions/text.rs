@@ -1,56 +1,9 @@
-//! Predictions as text: where it goes, and the lines of JSON.
-
-use std::fs::File;
-use std::io::{self, BufWriter, Write};
+//! Predictions as text: the lines of JSON.
 
 use serde::{Serialize, Serializer};
 
-use super::{Packing, Place};
+use super::Place;
 use crate::data::vocabulary::RawId;
-
-/// Where text goes: plain or packed.
-pub(super) enum TextSink {
-    Plain(BufWriter<File>),
-    Gzip(flate2::write::GzEncoder<BufWriter<File>>),
-    Zstd(zstd::Encoder<'static, BufWriter<File>>),
-}
-
-impl TextSink {
-    pub(super) fn start(packing: Packing, out: BufWriter<File>) -> io::Result<TextSink> {
-        Ok(match packing {
-            Packing::None => TextSink::Plain(out),
-            Packing::Gzip => TextSink::Gzip(flate2::write::GzEncoder::new(out, flate2::Compression::default())),
-            Packing::Zstd => TextSink::Zstd(zstd::Encoder::new(out, 0)?),
-        })
-    }
-
-    pub(super) fn finish(self) -> io::Result<()> {
-        match self {
-            TextSink::Plain(out) => out,
-            TextSink::Gzip(out) => out.finish()?,
-            TextSink::Zstd(out) => out.finish()?,
-        }
-        .flush()
-    }
-}
-
-impl Write for TextSink {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            TextSink::Plain(out) => out.write(bytes),
-            TextSink::Gzip(out) => out.write(bytes),
-            TextSink::Zstd(out) => out.write(bytes),
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        match self {
-            TextSink::Plain(out) => out.flush(),
-            TextSink::Gzip(out) => out.flush(),
-            TextSink::Zstd(out) => out.flush(),
-        }
-    }
-}
 
 /// A place of a list: `{"user":…,"rank":1,"item":…,"score":…}`.
 #[derive(Serialize)]

@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::super::linear::{Product, ProductKind, plan};
 use super::super::{norm, tiles};
 use super::*;
+use crate::backend::single;
 use crate::backend::{LinearGrads, LinearPass, Mat, MatMut, Memory, Operations};
 
 /// What a launch counted.
@@ -57,7 +58,13 @@ impl LaunchCosts {
 
     /// Passes over shared memory against those of accesses without bank conflicts.
     pub(super) fn has_few_conflicts(&self) {
-        self.at_most("shared wavefronts", self.count("shared_wavefronts"), self.count("shared_wavefronts_ideal"), 1.10);
+        self.conflicts(1.10);
+    }
+
+    /// As [`has_few_conflicts`](LaunchCosts::has_few_conflicts), with this factor.
+    pub(super) fn conflicts(&self, factor: f64) {
+        let ideal = self.count("shared_wavefronts_ideal");
+        self.at_most("shared wavefronts", self.count("shared_wavefronts"), ideal, factor);
     }
 
     /// Multiplications and additions of the tensor cores.
@@ -73,12 +80,12 @@ fn norms_move_what_they_must_cuda() {
         let rows = 4099;
         let up = |len| cuda.upload(Random(1).vec(len, 1.0)).expect("fits");
         let (x, mut y, mut inverse) = (up(rows * dim), up(rows * dim), up(rows));
-        cuda.l2_norm_fwd(&mut y, &mut inverse, &x, rows, dim).expect("fits");
+        single::norm(&cuda, &mut y, &mut inverse, &x, (rows, dim)).expect("fits");
         let grid = [(rows * lanes).div_ceil(256), 1, 1];
         let Some(forward) = counted(&cuda, "l2_norm_fwd_f32_128", grid) else { return };
         forward.moves(norm::floor_bytes_forward(rows, dim), 1.10);
         let mut dy = up(rows * dim);
-        cuda.l2_norm_bwd(&mut dy, &y, &inverse, rows, dim).expect("fits");
+        single::norm_grads(&cuda, &mut dy, &y, &inverse, (rows, dim)).expect("fits");
         let Some(backward) = counted(&cuda, "l2_norm_bwd_f32_128", grid) else { return };
         backward.moves(norm::floor_bytes_backward(rows, dim), 1.10);
     }

@@ -5,19 +5,24 @@
 mod budget;
 mod budget_embedding;
 mod embedding;
+mod embedding_batch;
 mod embedding_step;
 mod linear;
 mod loss;
 mod loss_budget;
+mod loss_sm90a;
 mod memory;
 mod norm;
 mod optim;
+mod step;
 mod topk;
 mod topk_biases;
+mod topk_sm90a;
 mod weights;
 
 use super::Cuda;
 use crate::backend::cpu::Cpu;
+use crate::backend::cpu::parity::embedding::{offsets, random_bags};
 use crate::backend::cpu::parity::{Random, bits, framed, naive, unframed, wide};
 use crate::backend::cpu::simd::Isa;
 use crate::config::Precision;

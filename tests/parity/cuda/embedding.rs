@@ -3,7 +3,8 @@
 use super::*;
 use crate::Error;
 use crate::backend::cpu::parity::embedding::{DTYPES, offsets, random_bags, table, values};
-use crate::backend::{Backend, Bag, EmbeddingTable, MatMut, Memory, Operations, TableData};
+use crate::backend::single::pool;
+use crate::backend::{Backend, Bag, EmbeddingTable, MatMut, Memory, PoolInput, Pools, TableData};
 use crate::config::Dtype;
 
 /// The same table on the device.
@@ -40,7 +41,7 @@ struct Lists {
     rows: usize,
 }
 
-/// Looks up into a view of a poisoned buffer (or onto `before`): the view's values.
+/// Looks up into a view of a poisoned buffer, added to rows of another table (`before`): the view's values.
 fn look_up<B: Backend>(
     on: &B,
     table: &EmbeddingTable<B>,
@@ -51,14 +52,23 @@ fn look_up<B: Backend>(
 ) -> Vec<f32> {
     let (rows, dim) = (lists.rows, table.dim);
     let poison = vec![f32::NAN; rows * dim];
-    let mut out = on.upload(framed(before.unwrap_or(&poison), dim, stride, col)).expect("fits");
+    let mut out = on.upload(framed(&poison, dim, stride, col)).expect("fits");
     let ids = on.upload(lists.ids.clone()).expect("fits");
     let offsets = lists.offsets.clone().map(|x| on.upload(x).expect("fits"));
     let weights = lists.weights.clone().map(|x| on.upload(x).expect("fits"));
     let (offsets, weights) = (offsets.as_ref(), weights.as_ref());
     let bag = Bag { ids: &ids, offsets, weights, rows, lookups: lists.ids.len() };
-    let view = MatMut { buf: &mut out, rows, cols: dim, stride, col };
-    on.embedding_bag_fwd(view, table, &bag, before.is_some()).expect("fits");
+    let all: Vec<u32> = (0..rows as u32).collect();
+    let all = on.upload(all).expect("fits");
+    let data = TableData::F32(on.upload(before.unwrap_or_default().to_vec()).expect("fits"));
+    let other = EmbeddingTable { rows, dim, data, state1: None, state2: None, number: 0 };
+    let mut inputs = Vec::new();
+    if before.is_some() {
+        let bag = Bag { ids: &all, offsets: None, weights: None, rows, lookups: rows };
+        inputs.push(PoolInput { table: &other, bag, col });
+    }
+    inputs.push(PoolInput { table, bag, col });
+    on.embedding_pools(&mut [Pools { out: &mut out, rows, stride, inputs }]).expect("fits");
     let mut host = vec![0.0; rows * stride];
     on.read(&mut host, &out, 0).expect("no id was refused");
     unframed(&host, rows, dim, stride, col)
@@ -135,14 +145,14 @@ fn late_error(cuda: &Cuda, table: &EmbeddingTable<Cuda>, ids: Vec<u32>, offsets:
     let ids = cuda.upload(ids).expect("fits");
     let offsets = offsets.map(|x| cuda.upload(x).expect("fits"));
     let bag = Bag { ids: &ids, offsets: offsets.as_ref(), weights: None, rows, lookups };
-    cuda.embedding_bag_fwd(MatMut::dense(&mut out, rows, table.dim), table, &bag, false).expect("queued");
+    pool(cuda, MatMut::dense(&mut out, rows, table.dim), table, bag).expect("queued");
     let mut host = vec![0.0; rows * table.dim];
     let found = cuda.read(&mut host, &out, 0);
     assert!(host.iter().all(|x| (0.0..=2.5).contains(x)), "a refused id gives zeros: {host:?}");
     cuda.read(&mut host, &out, 0).expect("an error is told once");
     match found {
         Ok(()) => None,
-        Err(error @ Error::Shape { op: "embedding_bag_fwd", .. }) => Some(error.to_string()),
+        Err(error @ Error::Shape { op: "embedding_pools", .. }) => Some(error.to_string()),
         Err(other) => panic!("{other}"),
     }
 }
@@ -156,7 +166,7 @@ fn refuses_ids_and_offsets_that_do_not_fit_cuda() {
             late_error(&cuda, &table, ids.to_vec(), offsets.map(<[u32]>::to_vec))
         };
         let bad_id = |id: u32, at| {
-            Some(format!("embedding_bag_fwd: expected ids inside their table, found id {id} at position {at}"))
+            Some(format!("embedding_pools: expected ids inside their table, found id {id} at position {at}"))
         };
         assert_eq!(error(&[0, 2], None), None);
         assert_eq!(error(&[0, 3], None), bad_id(3, 1));
@@ -164,7 +174,7 @@ fn refuses_ids_and_offsets_that_do_not_fit_cuda() {
         assert_eq!(error(&[0, 1, 7, 2, 9], Some(&[0, 1, 5])), bad_id(7, 2));
         let bad_bag = |end: u32, row| {
             let expected = "expected ascending offsets up to the lookups";
-            Some(format!("embedding_bag_fwd: {expected}, found the end {end} of bag {row}"))
+            Some(format!("embedding_pools: {expected}, found the end {end} of bag {row}"))
         };
         assert_eq!(error(&[0, 1], Some(&[0, 2, 1])), bad_bag(1, 1));
         assert_eq!(error(&[0, 1], Some(&[0, 1, 3])), bad_bag(3, 1));
@@ -175,7 +185,7 @@ fn refuses_ids_and_offsets_that_do_not_fit_cuda() {
     let mut refused = |rows, stride, lookups| {
         let bag = Bag { ids: &ids, offsets: None, weights: None, rows, lookups };
         let view = MatMut { buf: &mut out, rows: 2, cols: 4, stride, col: 0 };
-        matches!(cuda.embedding_bag_fwd(view, &table, &bag, false), Err(Error::Shape { .. }))
+        matches!(pool(&cuda, view, &table, bag), Err(Error::Shape { .. }))
     };
     assert!(refused(2, 4, 1), "too few ids");
     assert!(refused(2, 4, 2), "ids beyond their buffer");

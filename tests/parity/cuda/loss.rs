@@ -8,11 +8,11 @@ use crate::{Error, Result};
 /// A problem in the backend's terms, on the host.
 #[derive(Clone)]
 pub(super) struct Case {
-    users: Vec<f32>,
-    candidates: Vec<f32>,
-    log_scale: f32,
-    bias: Option<Vec<f32>>,
-    ids: Option<Vec<u32>>,
+    pub(super) users: Vec<f32>,
+    pub(super) candidates: Vec<f32>,
+    pub(super) log_scale: f32,
+    pub(super) bias: Option<Vec<f32>>,
+    pub(super) ids: Option<Vec<u32>>,
     positives: Option<Vec<u32>>,
     masked: Option<(Vec<u32>, Vec<u32>)>,
     weights: Option<Vec<f32>>,
@@ -25,13 +25,13 @@ pub(super) struct Case {
 /// Loss and derivative by log_scale, dU, dV.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct LossOutputs {
-    stats: Vec<f32>,
-    users: Vec<f32>,
-    candidates: Vec<f32>,
+    pub(super) stats: Vec<f32>,
+    pub(super) users: Vec<f32>,
+    pub(super) candidates: Vec<f32>,
 }
 
 impl LossOutputs {
-    fn bits(&self) -> Vec<u32> {
+    pub(super) fn bits(&self) -> Vec<u32> {
         [&self.stats, &self.users, &self.candidates].into_iter().flatten().map(|x| x.to_bits()).collect()
     }
 
@@ -63,7 +63,7 @@ impl Case {
 
     /// Every option, or what `options` has a bit for: 1 ids, 2 masked columns, 4 the corrected form, 8 bias,
     /// 16 weights.
-    fn with(rows: usize, columns: usize, dim: usize, seed: u64, options: u32) -> Case {
+    pub(super) fn with(rows: usize, columns: usize, dim: usize, seed: u64, options: u32) -> Case {
         let mut random = Random(seed ^ 0x5eed);
         let mut case = Case::plain(rows, columns, dim, seed);
         let positives: Vec<u32> = (0..rows).map(|_| random.below(columns) as u32).collect();
@@ -150,7 +150,7 @@ impl Case {
         loss.gradients()
     }
 
-    fn check(&self, cuda: &Cuda, name: &str) -> LossOutputs {
+    pub(super) fn check(&self, cuda: &Cuda, name: &str) -> LossOutputs {
         let precision = cuda.precision();
         let name = format!("{name} {precision:?} {}x{}x{}", self.rows, self.columns, self.dim);
         let found = self.run(cuda).expect("the shapes fit");
@@ -169,7 +169,7 @@ impl Case {
 }
 
 /// `||found - expected|| <= tolerance ||expected||`, and no value is off by more than a hundredth of the largest.
-fn near_in_norm(what: &str, found: &[f32], expected: &[f64], tolerance: f64) {
+pub(super) fn near_in_norm(what: &str, found: &[f32], expected: &[f64], tolerance: f64) {
     assert_eq!(found.len(), expected.len(), "{what}");
     let square = |sum: f64, x: f64| x.mul_add(x, sum);
     let size = expected.iter().copied().fold(0.0, square).sqrt();

@@ -2,16 +2,17 @@
 
 use super::*;
 use crate::Error;
-use crate::backend::{Backend, Memory, Operations};
+use crate::backend::single::{norm, norm_grads};
+use crate::backend::{Backend, Memory};
 
 /// y, the inverse norms, and dx of `dy`.
 fn run<B: Backend>(on: &B, x: &[f32], dy: &[f32], rows: usize, dim: usize) -> [Vec<f32>; 3] {
     let up = |x: Vec<f32>| on.upload(x).expect("fits");
     let down = |x: &B::Buf<f32>, len| on.host(x, len).expect("fits").into_owned();
     let (mut y, mut inverse) = (up(vec![f32::NAN; rows * dim]), up(vec![f32::NAN; rows]));
-    on.l2_norm_fwd(&mut y, &mut inverse, &up(x.to_vec()), rows, dim).expect("fits");
+    norm(on, &mut y, &mut inverse, &up(x.to_vec()), (rows, dim)).expect("fits");
     let mut dx = up(dy.to_vec());
-    on.l2_norm_bwd(&mut dx, &y, &inverse, rows, dim).expect("fits");
+    norm_grads(on, &mut dx, &y, &inverse, (rows, dim)).expect("fits");
     [down(&y, rows * dim), down(&inverse, rows), down(&dx, rows * dim)]
 }
 
@@ -93,8 +94,8 @@ fn refuses_what_does_not_fit_cuda() {
     let Some(cuda) = device(Precision::Bf16) else { return };
     let up = |len| cuda.upload(vec![1.0f32; len]).expect("fits");
     let (mut y, mut inverse, x) = (up(12), up(3), up(12));
-    assert!(cuda.l2_norm_fwd(&mut y, &mut inverse, &x, 3, 4).is_ok());
-    assert!(matches!(cuda.l2_norm_fwd(&mut y, &mut inverse, &x, 4, 4), Err(Error::Shape { .. })));
-    assert!(matches!(cuda.l2_norm_fwd(&mut y, &mut inverse, &x, 4, 3), Err(Error::Shape { .. })), "short norms");
-    assert!(matches!(cuda.l2_norm_bwd(&mut y, &up(11), &inverse, 3, 4), Err(Error::Shape { .. })));
+    assert!(norm(&cuda, &mut y, &mut inverse, &x, (3, 4)).is_ok());
+    assert!(matches!(norm(&cuda, &mut y, &mut inverse, &x, (4, 4)), Err(Error::Shape { .. })));
+    assert!(matches!(norm(&cuda, &mut y, &mut inverse, &x, (4, 3)), Err(Error::Shape { .. })), "short norms");
+    assert!(matches!(norm_grads(&cuda, &mut y, &up(11), &inverse, (3, 4)), Err(Error::Shape { .. })));
 }

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::Error;
-use crate::backend::cpu::parity::optim::{KINDS, step};
-use crate::backend::{Backend, Memory, Operations, OptimizerStep};
+use crate::backend::cpu::parity::optim::{KINDS, clip, dense_step, step};
+use crate::backend::{Backend, Memory, OptimizerStep};
 use crate::config::OptimizerKind;
 
 /// Some steps of random parameters: w and both states.
@@ -20,7 +20,7 @@ fn run<B: Backend>(
     for number in 1..=steps {
         let mut dw = random.vec(len, 1.0);
         change(&mut dw);
-        on.dense_step(&mut w, Some(&mut m), Some(&mut v), &up(dw), len, &step(kind, number)).expect("fits");
+        dense_step(on, &mut w, [Some(&mut m), Some(&mut v)], &up(dw), len, &step(kind, number)).expect("fits");
     }
     [w, m, v].iter().map(|x| on.host(x, len).expect("fits").into_owned()).collect()
 }
@@ -48,7 +48,7 @@ fn no_gradient_and_no_epsilon_is_no_step_cuda() {
         let s = OptimizerStep { eps: 0.0, weight_decay: 0.0, ..step(kind, 1) };
         let (mut w, dw) = (cuda.upload(vec![1.5; 21]).expect("fits"), cuda.upload(vec![0.0; 21]).expect("fits"));
         let (mut m, mut v) = (cuda.zeros(21).expect("fits"), cuda.zeros(21).expect("fits"));
-        cuda.dense_step(&mut w, Some(&mut m), Some(&mut v), &dw, 21, &s).expect("fits");
+        dense_step(&cuda, &mut w, [Some(&mut m), Some(&mut v)], &dw, 21, &s).expect("fits");
         assert_eq!(*cuda.host(&w, 21).expect("fits"), [1.5; 21], "{kind:?}");
     }
 }
@@ -69,28 +69,31 @@ fn refuses_missing_states_cuda() {
     let Some(cuda) = device(Precision::Bf16) else { return };
     let (mut w, dw) = (cuda.zeros::<f32>(4).expect("fits"), cuda.zeros::<f32>(4).expect("fits"));
     for kind in [OptimizerKind::Adagrad, OptimizerKind::Adam] {
-        let found = cuda.dense_step(&mut w, None, None, &dw, 4, &step(kind, 1));
+        let found = dense_step(&cuda, &mut w, [None, None], &dw, 4, &step(kind, 1));
         assert!(matches!(found, Err(Error::Shape { .. })));
     }
-    assert!(cuda.dense_step(&mut w, None, None, &dw, 4, &step(OptimizerKind::Sgd, 1)).is_ok());
+    assert!(dense_step(&cuda, &mut w, [None, None], &dw, 4, &step(OptimizerKind::Sgd, 1)).is_ok());
     for (len, number) in [(4, 0), (5, 1)] {
-        let found = cuda.dense_step(&mut w, None, None, &dw, len, &step(OptimizerKind::Sgd, number));
+        let found = dense_step(&cuda, &mut w, [None, None], &dw, len, &step(OptimizerKind::Sgd, number));
         assert!(matches!(found, Err(Error::Shape { .. })), "{len} values, step {number}");
     }
 }
 
 #[test]
-fn squared_norms_cuda() {
+fn gradients_are_clipped_by_the_norm_of_all_cuda() {
     let Some(cuda) = device(Precision::Bf16) else { return };
+    let y = Random(2).vec(40, 0.5);
+    let on_device = cuda.upload(y.clone()).expect("fits");
     for len in [0, 1, 15, 17, 1023, 16_384, 16_385, 50_000] {
         let x = Random(1).vec(len + 3, 2.0);
-        let expected: f64 = wide(&x[..len]).iter().map(|x| x * x).sum();
+        let square: f64 = wide(&x[..len]).iter().chain(&wide(&y)).map(|x| x * x).sum();
         let x = cuda.upload(x).expect("fits");
-        let found = cuda.squared_norm(&x, len).expect("fits");
-        assert!((found - expected).abs() <= 1e-12 * expected, "{len}: {found}, expected {expected}");
-        assert_eq!(found.to_bits(), cuda.squared_norm(&x, len).expect("fits").to_bits(), "{len}");
-        assert!(cuda.squared_norm(&x, len + 4).is_err(), "longer than the buffer");
+        for limit in [0.5, 1e6] {
+            let of = || clip(&cuda, &[(&x, len), (&on_device, 40)], limit).expect("fits");
+            let expected = (f64::from(limit) / square.sqrt()).min(1.0);
+            assert!((f64::from(of()) - expected).abs() <= 1e-7 * expected, "{len}: {}, expected {expected}", of());
+            assert_eq!(of().to_bits(), of().to_bits(), "{len}");
+        }
+        assert!(clip(&cuda, &[(&x, len + 4)], 1.0).is_err(), "longer than the buffer");
     }
-    let x = cuda.upload(vec![1.0, f32::NAN, 2.0]).expect("fits");
-    assert!(cuda.squared_norm(&x, 3).expect("fits").is_nan());
 }

@@ -1,5 +1,6 @@
 //! The best items of each query: the same ids and the same bits as one chain of multiply-adds gives.
 
+use super::super::architecture::Architecture;
 use super::budget::counted;
 use super::*;
 use crate::Error;
@@ -109,7 +110,7 @@ impl Case<'_> {
     }
 
     /// What must come out: each score one chain of multiply-adds from the bias on, the order total.
-    fn expected(&self) -> TopKLists {
+    pub(super) fn expected(&self) -> TopKLists {
         let (mut ids, mut scores) = (Vec::new(), Vec::new());
         for (q, query) in self.queries.chunks(self.dim).enumerate() {
             let chain = |(j, item): (usize, &[f32])| {
@@ -347,7 +348,8 @@ fn nothing_to_find_and_refusals_cuda() {
 
 #[test]
 fn scans_move_and_multiply_what_they_must_cuda() {
-    let Some(cuda) = device(Precision::Bf16) else { return };
+    let Some(_) = device(Precision::Bf16) else { return };
+    let cuda = Cuda::with_kernels(0, Precision::Bf16, Architecture::Sm80).expect("every device runs these");
     let mut random = Random(71);
     for (dim, rows, n, int8, kernel) in [
         (64, 130, 2309, false, "topk_filter_bf16_128"),

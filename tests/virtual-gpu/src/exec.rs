@@ -6,6 +6,8 @@ mod atomic;
 mod barrier;
 mod bits;
 mod block;
+mod bulk_copy;
+mod clocks;
 mod collective;
 mod compare;
 mod convert;
@@ -15,18 +17,23 @@ mod global;
 mod half_float;
 mod int;
 mod ldmatrix;
+mod ledger;
 mod local;
+mod mbarrier;
 mod mma;
 mod movement;
+mod ordered;
 pub(crate) mod program;
 mod race;
 mod rounding;
 mod schedule;
+mod setmaxnreg;
 mod sfu;
 mod shadow;
 mod shared;
 mod traffic;
 pub(crate) mod warp;
+mod wgmma;
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -38,6 +45,7 @@ use crate::report::{Counters, Fault, Place, Report, Touched, Warning};
 use block::{Block, Grid, Note, coordinates};
 use schedule::BlockFault;
 use shadow::Shadow;
+pub(crate) use setmaxnreg::REGISTERS;
 use warp::Warp;
 
 /// In which order blocks start. A correct kernel does not care.
@@ -48,6 +56,17 @@ pub enum Order {
     /// By falling block index.
     Reverse,
     /// Shuffled by a seed.
+    Random(u64),
+}
+
+/// When bulk copies arrive and asynchronous products read their operands. A correct kernel does not care.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Landing {
+    /// Copies when no warp can go on without one, products at the wait for them.
+    Late,
+    /// At the instruction itself.
+    Early,
+    /// Some at the instruction, the others late and out of order, by a seed.
     Random(u64),
 }
 
@@ -64,11 +83,19 @@ pub struct Options {
     pub instruction_budget: u64,
     /// Whether races and unwritten memory are looked for (bounds and alignment always are).
     pub checks: bool,
+    /// When asynchronous copies and products happen.
+    pub landing: Landing,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { block_order: Order::Forward, threads: 1, instruction_budget: 1 << 32, checks: true }
+        Options {
+            block_order: Order::Forward,
+            threads: 1,
+            instruction_budget: 1 << 32,
+            checks: true,
+            landing: Landing::Late,
+        }
     }
 }
 
@@ -124,6 +151,8 @@ pub fn run(launch: &Launch<'_>) -> Report {
         dynamic_shared: launch.dynamic_shared,
         checks: launch.options.checks,
         budget: launch.options.instruction_budget,
+        registers: launch.kernel.registers(),
+        landing: launch.options.landing,
     };
     let blocks: u64 = launch.grid.iter().map(|&n| u64::from(n)).product();
     let order = block_order(blocks as u32, launch.options.block_order);

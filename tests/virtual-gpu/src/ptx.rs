@@ -11,6 +11,7 @@ pub(crate) mod syntax;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::exec::REGISTERS;
 use crate::exec::program::Program;
 use crate::memory::{Memory, MemoryError};
 use syntax::{Space, Variable};
@@ -74,6 +75,10 @@ pub struct Kernel {
     pub max_threads: u32,
     /// `.minnctapersm`, if given.
     pub min_blocks: Option<u32>,
+    /// `.maxnreg`, if given.
+    pub max_registers: Option<u32>,
+    /// Whether `.maxntid` or `.reqntid` bounds the threads.
+    bounded: bool,
     pub(crate) program: Program,
 }
 
@@ -81,6 +86,13 @@ impl Kernel {
     /// Bytes of the parameter block.
     pub fn param_bytes(&self) -> u32 {
         self.params.last().map_or(0, |p| p.offset + p.size)
+    }
+
+    /// Registers of a thread at the start of a kernel that uses `setmaxnreg`: what its directives allow.
+    pub fn registers(&self) -> Option<u32> {
+        let threads = self.max_threads * self.min_blocks.unwrap_or(1).max(1);
+        let most = self.bounded.then(|| (REGISTERS / threads.max(1) / 8 * 8).min(255));
+        self.max_registers.or(most)
     }
 
     /// Bytes of statically declared shared memory.
@@ -178,7 +190,7 @@ fn decode(text: &str) -> Result<Code, PtxError> {
             offset += p.size as u32;
         }
         let max_threads = f.max_threads.unwrap_or(1024);
-        kernels.push(Kernel { name: f.name.clone(), params, max_threads, min_blocks: f.min_blocks, program });
+        kernels.push(Kernel { name: f.name.clone(), params, max_threads, min_blocks: f.min_blocks, max_registers: f.max_registers, bounded: f.max_threads.is_some(), program });
     }
     Ok(Code { kernels, variables: tree.variables })
 }

@@ -144,6 +144,10 @@ counters! {
     cp_async_sectors,
     /// The fewest sectors the same bytes would need.
     cp_async_sectors_ideal,
+    /// Bulk copies to shared memory (`cp.async.bulk`).
+    bulk_copies,
+    /// Sectors read by bulk copies.
+    bulk_copy_sectors,
     /// Lane-wide atomics on global memory.
     atomics_global,
     /// Lane-wide atomics on shared memory.

@@ -70,7 +70,7 @@ pub type Result<T> = std::result::Result<T, ToolkitError>;
 pub struct Toolkit {
     /// NVRTC 11.8: it writes the committed PTX.
     pub nvrtc_11: PathBuf,
-    /// NVRTC 12.9, with the newer front end.
+    /// NVRTC 12.9, with the newer front end: it writes the committed PTX for compute capability 9.0.
     pub nvrtc_12: PathBuf,
     /// ptxas 12.9.
     pub ptxas: PathBuf,
@@ -117,6 +117,11 @@ impl Toolkit {
     }
 }
 
+/// The one architecture that a stem's source is for (`compute_90a`); `None` where every device from sm_80 on runs it.
+pub fn only_for(stem: &str) -> Option<&'static str> {
+    source::only_for(stem)
+}
+
 /// The root of the repository.
 pub fn repository() -> PathBuf {
     let crate_folder = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -128,7 +133,8 @@ fn read(path: &Path) -> Result<String> {
     std::fs::read_to_string(path).map_err(|source| ToolkitError::Io { path: path.to_owned(), source })
 }
 
-/// The stems: folders of `kernels/` with a source of their name, in the order of their names.
+/// The stems: folders of `kernels/` with a source of their name, and `<folder>_sm90a` where there is a source for compute
+/// capability 9.0 alone, in the order of their names.
 ///
 /// # Errors
 /// [`ToolkitError::Io`].
@@ -138,9 +144,8 @@ pub fn stems() -> Result<Vec<String>> {
     let mut stems = Vec::new();
     for entry in std::fs::read_dir(&kernels).map_err(io)? {
         let name = entry.map_err(io)?.file_name().to_string_lossy().into_owned();
-        if kernels.join(source::path(&name)).is_file() {
-            stems.push(name);
-        }
+        let both = [format!("{name}_sm90a"), name];
+        stems.extend(both.into_iter().filter(|stem| kernels.join(source::path(stem)).is_file()));
     }
     stems.sort_unstable();
     Ok(stems)

@@ -2,7 +2,7 @@
 
 use virtual_gpu::ptx::parse;
 use virtual_gpu::toolkit::nvrtc::Nvrtc;
-use virtual_gpu::toolkit::{Toolkit, committed, stems};
+use virtual_gpu::toolkit::{Toolkit, committed, only_for, stems};
 
 /// Parses each text and compares its kernels with those of the same stem in `like`.
 fn parse_all(texts: &[(String, String)], like: Option<&[(String, String)]>) {
@@ -28,8 +28,12 @@ fn the_committed_ptx_is_complete_and_is_understood() {
     assert_eq!(found, stems().unwrap(), "kernels/ptx/*.ptx and kernels/*/*.cu have the same stems");
     parse_all(&committed, None);
     for (stem, text) in &committed {
-        // PTX 7.8 for sm_80: what every driver from CUDA 11.8 on takes.
-        assert!(text.contains(".version 7.8\n") && text.contains(".target sm_80\n"), "{stem}");
+        // PTX 7.8 for sm_80: what every driver from CUDA 11.8 on takes. For sm_90a, from CUDA 12.0 on.
+        let (isa, target) = match only_for(stem) {
+            None => (".version 7.8\n", ".target sm_80\n"),
+            Some(_) => (committed::SM_90A_ISA, ".target sm_90a\n"),
+        };
+        assert!(text.contains(isa) && text.contains(target), "{stem}");
         assert!(committed::is_packed(stem, text), "kernels/ptx/{stem}.ptx.zst holds another text: `cargo vgpu ptx`");
     }
 }

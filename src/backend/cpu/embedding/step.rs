@@ -7,50 +7,90 @@ use crate::backend::cpu::scratch::Scratch;
 use crate::backend::cpu::simd::{Op, Simd, rows as row};
 use crate::backend::cpu::{Cpu, Mat, need, need_len, need_mat};
 use crate::backend::rule::{StepConstants, run_key};
-use crate::backend::{EmbeddingTable, GradientPlan, OptimizerStep, TableData};
+use crate::backend::{EmbeddingTable, GradientPlans, OptimizerStep, StepRules, TableData};
 use crate::config::OptimizerKind;
 
-/// Positions of a partial sum (see [`GradientPlan`]).
+/// Positions of a partial sum (see [`GradientPlans`]).
 const CHUNK: usize = 32;
 /// Positions of a task, at least.
 const POSITIONS: usize = 256;
 /// How many unique rows ahead the table is fetched.
 const ROWS_AHEAD: usize = 8;
 
-/// See [`Operations::embedding_bag_bwd_step`](crate::backend::Operations::embedding_bag_bwd_step).
+/// A table's part of [`GradientPlans`].
+pub(crate) struct GradientPlan<'a> {
+    pub(crate) unique: &'a [u32],
+    pub(crate) starts: &'a [u32],
+    pub(crate) positions: &'a [u32],
+    pub(crate) scales: Option<&'a [f32]>,
+}
+
+/// The part of a list, where it has one.
+fn part<'a, T>(what: &'static str, list: &'a [T], from: usize, len: usize) -> Result<&'a [T]> {
+    need_len("embedding_step", what, list.len(), from + len)?;
+    Ok(&list[from..from + len])
+}
+
+/// See [`Operations::embedding_step`](crate::backend::Operations::embedding_step).
+pub(crate) fn step_tables(
+    cpu: &Cpu,
+    tables: &mut [EmbeddingTable<Cpu>],
+    plans: &GradientPlans<'_, Cpu>,
+    grads: &[Vec<Mat<'_, Cpu>>],
+    rules: &StepRules<'_, Cpu>,
+) -> Result<()> {
+    let same = tables.len() == plans.parts.len() && tables.len() == grads.len();
+    need("embedding_step", same, "a plan and gradients for each table", "others")?;
+    let step = rules.on_host(true)?;
+    for (n, ((table, at), grads)) in tables.iter_mut().zip(plans.parts).zip(grads).enumerate() {
+        if at.lookups == 0 {
+            continue;
+        }
+        let (unique, uniques, lookups) = (at.unique as usize, at.uniques as usize, at.lookups as usize);
+        let scaled = at.scales != u32::MAX;
+        let plan = GradientPlan {
+            unique: part("unique", plans.unique, unique, uniques)?,
+            starts: part("starts", plans.starts, unique + n, uniques + 1)?,
+            positions: part("positions", plans.positions, at.position as usize, lookups)?,
+            scales: scaled.then(|| part("scales", plans.scales, at.scales as usize, lookups)).transpose()?,
+        };
+        backward_step(cpu, table, &plan, grads, &step)?;
+    }
+    Ok(())
+}
+
+/// One table's step.
 ///
 /// A gradient that is not finite is not hidden: it goes through the rule into the row and its state, where the trainer's
 /// check finds it.
 pub(crate) fn backward_step(
     cpu: &Cpu,
     table: &mut EmbeddingTable<Cpu>,
-    plan: &GradientPlan<'_, Cpu>,
+    plan: &GradientPlan<'_>,
     grads: &[Mat<'_, Cpu>],
     step: &OptimizerStep,
 ) -> Result<()> {
-    const OP: &str = "embedding_bag_bwd_step";
+    const OP: &str = "embedding_step";
     let EmbeddingTable { rows, dim, data, state1, state2, number } = table;
     let (rows, dim) = (*rows, *dim);
-    need_len(OP, "unique", plan.unique.len(), plan.uniques)?;
-    need_len(OP, "starts", plan.starts.len(), plan.uniques + 1)?;
-    need_len(OP, "positions", plan.positions.len(), plan.lookups)?;
+    let (unique, starts) = (plan.unique, plan.starts);
+    let (uniques, lookups) = (unique.len(), plan.positions.len());
+    need(OP, starts.len() == uniques + 1, format_args!("{} starts", uniques + 1), starts.len())?;
     if let Some(scales) = plan.scales {
-        need_len(OP, "scales", scales.len(), plan.lookups)?;
+        need_len(OP, "scales", scales.len(), lookups)?;
     }
     need(OP, step.number > 0, "a step number from 1", "0")?;
-    let unique = &plan.unique[..plan.uniques];
     check_ids(OP, unique, rows)?;
     need(OP, unique.windows(2).all(|w| w[0] < w[1]), "ascending unique rows", "others")?;
-    let starts = &plan.starts[..plan.uniques + 1];
-    let ok = starts.windows(2).all(|w| w[0] < w[1]) && starts[0] == 0 && starts[plan.uniques] as usize == plan.lookups;
-    need(OP, ok, format_args!("ascending starts from 0 to {} lookups", plan.lookups), "others")?;
+    let ok = starts.windows(2).all(|w| w[0] < w[1]) && starts[0] == 0 && starts[uniques] as usize == lookups;
+    need(OP, ok, format_args!("ascending starts from 0 to {lookups} lookups"), "others")?;
     let mut total = 0;
     for g in grads {
         need_mat(OP, "a gradient", g.buf.len(), (g.rows, g.cols, g.stride, g.col))?;
         need(OP, g.cols == dim, format_args!("gradients of width {dim}"), g.cols)?;
         total += g.rows;
     }
-    check_ids(OP, &plan.positions[..plan.lookups], total)?;
+    check_ids(OP, plan.positions, total)?;
     let (width1, width2) = match step.kind {
         OptimizerKind::Sgd => (0, 0),
         OptimizerKind::Adagrad => (dim, 0),
@@ -84,7 +124,7 @@ pub(crate) fn backward_step(
 
 /// What all tasks share.
 struct StepWork<'a> {
-    plan: &'a GradientPlan<'a, Cpu>,
+    plan: &'a GradientPlan<'a>,
     grads: &'a [Mat<'a, Cpu>],
     rule: StepConstants,
     kind: OptimizerKind,
@@ -104,14 +144,14 @@ struct States<'a> {
 /// Cuts the unique rows by their positions, and with them the table: each task owns a range of rows.
 fn run<T: Stored>(cpu: &Cpu, work: &StepWork<'_>, data: &mut [T], rows: usize, states: States<'_>) -> Result<()> {
     let (plan, dim) = (work.plan, work.dim);
-    need_len("embedding_bag_bwd_step", "the table", data.len(), rows * dim)?;
+    need_len("embedding_step", "the table", data.len(), rows * dim)?;
     let States { mut state1, mut state2, width1, width2 } = states;
     let mut data = data;
     let mut tasks = Vec::new();
-    let target = POSITIONS.max(plan.lookups / (4 * cpu.threads.count()));
+    let target = POSITIONS.max(plan.positions.len() / (4 * cpu.threads.count()));
     let (mut from, mut first) = (0, 0);
-    for u in 0..plan.uniques {
-        let last = u + 1 == plan.uniques;
+    for u in 0..plan.unique.len() {
+        let last = u + 1 == plan.unique.len();
         if !last && ((plan.starts[u + 1] - plan.starts[from]) as usize) < target {
             continue;
         }
@@ -126,7 +166,7 @@ fn run<T: Stored>(cpu: &Cpu, work: &StepWork<'_>, data: &mut [T], rows: usize, s
         tasks.push(RowRange { work, data: head, states, first, unique: from..u + 1, scratch });
         (from, first) = (u + 1, end);
     }
-    cpu.threads.each(plan.lookups * dim > SMALL, tasks, |task| cpu.isa.run(task));
+    cpu.threads.each(plan.positions.len() * dim > SMALL, tasks, |task| cpu.isa.run(task));
     Ok(())
 }
 
@@ -209,7 +249,7 @@ impl StepWork<'_> {
     /// Sums the gradients of one run of positions: partial sums within chunks of the whole list, then those in order.
     #[inline(always)]
     fn sum<S: Simd>(&self, s: S, sum: &mut [f32], part: &mut [f32], run: std::ops::Range<usize>) {
-        let positions = &self.plan.positions[..self.plan.lookups];
+        let positions = self.plan.positions;
         let mut from = run.start;
         let mut into = &mut *sum;
         into.fill(0.0);

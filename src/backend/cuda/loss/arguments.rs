@@ -13,7 +13,11 @@ arguments! { "loss/arguments.cuh" with "core/arguments.cuh":
         scale2: f32,
         /// The total is 0: loss and gradients are 0.
         zero: u32,
-        unused: Pad,
+        /// For sm_90a: every score lies near enough to `reference` to stand relative to it, and not to its row's largest.
+        fixed: u32,
+        reference: f32,
+        /// The largest bias, in powers of two; 0 unless `fixed`.
+        top_bias: f32,
     }
 
     /// By user: the masked columns stand at [x, y) of the list. Null: none.

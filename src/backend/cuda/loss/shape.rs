@@ -14,7 +14,7 @@ const SPLIT_BLOCKS_WIDE: usize = 132;
 /// Columns of a split, at least: a split reads its rows again.
 const SPLIT_COLUMNS: usize = 512;
 /// Splits, at most: a lane of `loss_finish` each.
-const MAX_SPLITS: usize = 32;
+pub(super) const MAX_SPLITS: usize = 32;
 /// The width of a wide kernel's warp.
 const SLICE: usize = 128;
 

@@ -25,7 +25,9 @@
 
 use super::plan::{self, Sample, Tile};
 use super::search::{QueryChunk, Report, Shortlists};
-use super::{Buf, Codes, Cuda, CudaItems, Form, TopK, TopKOutput, each_chunk, exact, need, sample_for};
+use super::{
+    Buf, Call, Codes, Cuda, CudaItems, ExactPlan, Form, ScanPlan, TopK, TopKOutput, each_chunk, need, sample_for,
+};
 use crate::Result;
 
 /// Items kept a bucket (`topk/scan.cuh`).
@@ -67,26 +69,27 @@ pub(crate) struct Approximate {
 /// those of another catalogue.
 pub(crate) fn topk_approx(
     cuda: &Cuda,
-    best: TopKOutput<'_>,
+    mut best: TopKOutput<'_>,
     items: &CudaItems,
     codes: Option<&Codes>,
     asked: &TopK<'_, Buf<f32>>,
     recall: f64,
     forced: Option<Method>,
 ) -> Result<Approximate> {
-    let (rows, k) = (asked.rows, asked.k);
     need("topk_approx", recall > 0.0 && recall <= 1.0, "a recall above 0 and at most 1", recall)?;
     if let Some(codes) = codes {
         let same = codes.items == items.rows && codes.dim == items.dim;
         need("topk_approx", same, format_args!("codes of {} items", items.rows), codes.items)?;
     }
     let form = if codes.is_some() { Form::Int8 } else { Form::Bf16 };
-    let sample = sample_for(cuda, items, k, form);
-    let tile = Tile::of(form, form.row_bytes(items.dim), rows.min(plan::CHUNK));
+    let sample = sample_for(cuda, items, asked.k, form);
+    let call = Call::new(&mut best, items, asked)?;
+    let rows = call.as_ref().map_or(asked.rows, Call::chunk_rows);
+    let tile = Tile::of(form, form.row_bytes(items.dim), rows);
     let choice = match sample {
         Some(sample) => {
-            let splits = tile.splits(rows.min(plan::CHUNK), items.rows, cuda.info().multiprocessors as usize);
-            choose(&Size { items: items.rows, k, recall, splits }, tile, &sample, forced)
+            let splits = tile.splits(rows, items.rows, cuda.info().multiprocessors as usize);
+            choose(&Size { items: items.rows, k: asked.k, recall, splits }, tile, &sample, forced)
         }
         None => ApproxConfig { method: Method::Exact, tile, splits: 0, recall: 1.0 },
     };
@@ -97,14 +100,24 @@ pub(crate) fn topk_approx(
         recall: choice.recall,
         report: Report::default(),
     };
-    done.report = each_chunk(cuda, best, items, asked, |search, skipped| match (choice.method, sample) {
+    let Some(call) = call else { return Ok(done) };
+    done.report = match (choice.method, sample) {
         (Method::Threshold, Some(sample)) => {
-            let ranks = plan::ranks(k, skipped.iter().copied(), items.rows, &sample);
-            search.scan(codes, &sample, &ranks, margin(items.dim))
+            let plan = ScanPlan::new(sample, items.rows, &call);
+            let margin = margin(items.dim);
+            each_chunk(cuda, best, items, &call, |_| plan.bytes(), |search, at| {
+                search.scan(codes, &plan.first(at, margin))
+            })
         }
-        (Method::Buckets, Some(_)) => buckets(search, codes, &choice),
-        _ => exact(search, None, skipped),
-    })?;
+        (Method::Buckets, Some(_)) => {
+            let room = choice.tile.buckets * choice.splits * KEPT;
+            each_chunk(cuda, best, items, &call, |_| room * 8, |search, _| buckets(search, codes, &choice))
+        }
+        _ => {
+            let plan = ExactPlan::new(cuda, items, None, &call)?;
+            each_chunk(cuda, best, items, &call, |q| plan.bytes(q), |search, at| plan.search(search, at))
+        }
+    }?;
     Ok(done)
 }
 

@@ -123,8 +123,8 @@ arguments! { "topk/arguments.cuh" with "core/types.cuh":
         margin: f32,
     }
 
-    /// lists: list_room scan keys a query. Filter: `counts`, how many passed (zero before). Buckets: lists of all buckets
-    /// x 4; counts and bars are null.
+    /// lists: list_room scan keys a query of the launch. Filter: `counts`, how many passed (zero before). Buckets: lists of
+    /// all buckets x 4; counts and bars are null.
     struct ScanArgs {
         lists: Out<u64>,
         counts: Out<u32>,
@@ -137,7 +137,7 @@ arguments! { "topk/arguments.cuh" with "core/types.cuh":
         unused: Pad,
     }
 
-    /// ids, scores: k a query, at the query's place; lists: list_room a query.
+    /// ids, scores: k a query, at the query's place; lists: list_room a query of the launch.
     struct RankListArgs {
         ids: Out<u32>,
         scores: Out<f32>,

@@ -1,6 +1,8 @@
 //! What a scan must do at least, for tests that compare counters with it.
 
-use super::plan::{Form, Tile};
+use super::plan::{self, Form, Sample, Tile};
+use super::sm90a;
+use crate::backend::cuda::Cuda;
 
 /// The grid of a scan of all items for the lists.
 pub(crate) fn scan_grid(form: Form, dim: usize, items: usize, queries: usize, multiprocessors: usize) -> [usize; 3] {
@@ -36,4 +38,12 @@ pub(crate) fn pack_bytes(dim: usize, items: usize) -> u64 {
 /// Bytes that preparing bf16 queries for the scan must move: fp32 rows in, out in fp32 and bf16; three values a query.
 pub(crate) fn prepare_bytes(dim: usize, queries: usize) -> u64 {
     (queries * (dim * 4 + dim.next_multiple_of(16) * 4 + Form::Bf16.row_bytes(dim) + 12)) as u64
+}
+
+/// The grid of Hopper's scan of all items for queries that skip none.
+pub(crate) fn panel_grid(cuda: &Cuda, dim: usize, items: usize, queries: usize, k: usize, biased: bool) -> [usize; 3] {
+    let sample = Sample::of(items, k).expect("there is one");
+    let rank = plan::rank(k, sample.part(items));
+    let size = sm90a::size(cuda, (items, dim, biased), (queries, k), &sample, rank);
+    sm90a::PanelPlan::new(&size).expect("it serves this").grid(queries)
 }

@@ -1,9 +1,9 @@
 //! A catalogue on the device for searches that may miss a part of the best: its fp32 and bf16 rows, and int8 codes.
 
 use super::approximate::topk_approx;
-use super::{Codes, Cuda, CudaItems, Skip, TopK, TopKOutput, topk_reported};
+use super::{Buf, Codes, Cuda, CudaItems, TopK, TopKOutput, topk_reported};
 use crate::Result;
-use crate::backend::Memory;
+use crate::backend::{Memory, Skip};
 
 /// Rows that are uploaded together: whole panels.
 const PIECE: usize = 1 << 14;
@@ -47,17 +47,22 @@ impl CudaIndex {
     /// The k best of each query, or at least the part `recall` of them in expectation (1: all, in the bits of the CPU's
     /// scan). Everybody gets k items whenever that many may be given. Where less than all is asked for, items that are alike
     /// must not stand in a pattern: the scan takes their places for random.
-    pub(crate) fn search(&self, cuda: &Cuda, best: TopKOutput<'_>, asked: &TopK<'_, [f32]>, recall: f32) -> Result<()> {
+    pub(crate) fn search(
+        &self,
+        cuda: &Cuda,
+        best: TopKOutput<'_>,
+        asked: &TopK<'_, Buf<f32>>,
+        recall: f32,
+    ) -> Result<()> {
         let &TopK { queries, rows, k, skip } = asked;
         let TopKOutput { ids, scores } = best;
-        let there = cuda.upload(queries.to_vec())?;
-        let (items, codes, all) = (&self.items, self.codes.as_ref(), TopK { queries: &there, rows, k, skip });
+        let (items, codes) = (&self.items, self.codes.as_ref());
         let best = TopKOutput { ids: &mut *ids, scores: &mut *scores };
         if recall >= 1.0 || !self.finite {
-            topk_reported(cuda, best, items, codes, &all)?;
+            topk_reported(cuda, best, items, codes, asked)?;
             return Ok(());
         }
-        topk_approx(cuda, best, items, codes, &all, f64::from(recall), None)?;
+        topk_approx(cuda, best, items, codes, asked, f64::from(recall), None)?;
         // Buckets keep a few items each: where skips take most of those, a query comes out short.
         let full = |q: usize| {
             let skipped = skip.map_or(0, |skip| skip.offsets[q + 1] - skip.offsets[q]);
@@ -65,8 +70,12 @@ impl CudaIndex {
             there >= k.min(items.rows.saturating_sub(skipped))
         };
         let short: Vec<usize> = (0..rows).filter(|&q| k > 0 && !full(q)).collect();
+        if short.is_empty() {
+            return Ok(());
+        }
+        let mut query = cuda.zeros(items.dim)?;
         for q in short {
-            let query = cuda.upload(queries[q * items.dim..(q + 1) * items.dim].to_vec())?;
+            cuda.copy_rows(&mut query, 0, queries, q, 1, items.dim)?;
             let one = skip.map(|skip| (skip.offsets[q], skip.offsets[q + 1]));
             let offsets = one.map(|(from, to)| [0, to - from]);
             let skip = match (skip, &offsets, one) {

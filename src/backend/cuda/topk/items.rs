@@ -1,7 +1,10 @@
 //! A catalogue on the device, and queries as its scan reads them.
 
+use std::sync::OnceLock;
+
 use super::arguments::{ExactItems, PackBf16Args, PackBiasesArgs, PackInt8Args, PrepareArgs, QueryTerms, ScanByte};
 use super::plan::{Form, RANK_THREADS};
+use super::sm90a::ItemPanels;
 use crate::Result;
 use crate::backend::cuda::arguments::{In, Pad};
 use crate::backend::cuda::{Buf, Cuda, input, need, need_biases, need_len, output};
@@ -10,8 +13,9 @@ use crate::backend::cuda::{Buf, Cuda, input, need, need_biases, need_len, output
 const PANEL: usize = 32;
 /// Rows of a block of the kernels that pack and prepare.
 const ROWS: usize = 8;
-/// Words of a catalogue's stats (`topk/prepare.cuh`).
+/// Words of a catalogue's stats, and the one with its flags (`topk/prepare.cuh`).
 const STATS: usize = 5;
+const STAT_FLAGS: usize = 3;
 
 /// Item embeddings: fp32 rows for exact scores, bf16 rows for the scan, what each item adds to its scores, and maxima
 /// of norms and biases that bound the scan's error.
@@ -27,6 +31,8 @@ pub(crate) struct CudaItems {
     /// A value an item, -inf where it has no score; absent: none adds anything.
     pub(super) biases: Option<Buf<f32>>,
     pub(super) stats: Buf<u32>,
+    /// The items as Hopper's scan reads them, from the first call on that it serves.
+    panels: OnceLock<ItemPanels>,
 }
 
 /// Int8 codes of a catalogue: an int8 row and a scale an item. Made once the items are packed.
@@ -78,6 +84,7 @@ impl CudaItems {
             scan: cuda.uninit(rows * bytes)?,
             biases: if biased { Some(cuda.uninit(rows)?) } else { None },
             stats: cuda.uninit(STATS)?,
+            panels: OnceLock::new(),
         };
         // Items that are never packed are zero, as on the CPU.
         cuda.fill_zero(&mut items.exact, 0, rows * pitch)?;
@@ -104,6 +111,7 @@ impl CudaItems {
         let whole = first.is_multiple_of(PANEL) && (rows.is_multiple_of(PANEL) || end == self.rows);
         need(OP, whole && end <= self.rows, format_args!("whole panels inside {} items", self.rows), "others")?;
         need_biases(OP, biases.map(Buf::len), self.biases.is_some(), rows)?;
+        self.panels = OnceLock::new();
         if let (Some(kept), Some(biases)) = (&self.biases, biases) {
             let kernel = &cuda.kernels.topk(&cuda.context)?.topk_pack_biases;
             let args = PackBiasesArgs {
@@ -148,6 +156,22 @@ impl CudaItems {
             count: self.rows as u32,
             pitch: self.pitch as u32,
         }
+    }
+
+    /// The items in panels of `columns` together, as they are now.
+    pub(super) fn panels(&self, cuda: &Cuda, columns: usize) -> Result<&ItemPanels> {
+        if let Some(panels) = self.panels.get() {
+            return Ok(panels);
+        }
+        let panels = ItemPanels::new(cuda, self, columns)?;
+        Ok(self.panels.get_or_init(|| panels))
+    }
+
+    /// Whether every value of the items is finite and small enough for the bounds of a scan.
+    pub(super) fn bounded(&self, cuda: &Cuda) -> Result<bool> {
+        let mut flags = [0];
+        cuda.download(&mut flags, &self.stats, STAT_FLAGS)?;
+        Ok(flags == [0])
     }
 
     /// Codes of the items as they are now.

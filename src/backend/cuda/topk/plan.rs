@@ -1,15 +1,17 @@
 //! How a search is laid out: the sample that gives thresholds, ranks in it, tiles and splits. Plain arithmetic.
 
-use std::collections::HashMap;
-
 /// Columns that the scan can serve; wider items are ranked without one.
 pub(super) const WIDEST: usize = 1024;
 /// Items below which ranking all of them costs less than a sample and a scan.
 pub(super) const FEW_ITEMS: usize = 2048;
-/// Queries of a chunk: their lists and maxima take at most 150 MB.
-pub(super) const CHUNK: usize = 2048;
-/// Candidates that a query's list holds.
+/// Bytes that a chunk of queries takes on the device, whatever is asked; a single query may take more.
+pub(super) const CHUNK_BYTES: usize = 512 << 20;
+/// Queries of a chunk at most.
+pub(super) const MOST_QUERIES: usize = 1 << 16;
+/// Candidates that a query's list holds at most.
 pub(super) const LIST: usize = 8192;
+/// Queries that are scanned again together: with lists of [`LIST`] places they take half of what a chunk may.
+pub(super) const RESCANNED: usize = CHUNK_BYTES / 2 / (LIST * 8);
 /// Places that one ranking fills; more come in further rounds.
 pub(super) const PLACES: usize = 2048;
 /// Threads of a ranking block.
@@ -20,7 +22,7 @@ const SHORT: f64 = 1e-6;
 const MOST_SAMPLED: usize = 1 << 16;
 const SAMPLE_TILE: usize = 128;
 /// Groups whose maxima `topk_threshold` can hold.
-const MOST_GROUPS: usize = 2048;
+pub(super) const MOST_GROUPS: usize = 2048;
 
 /// How a query or an item stands in memory for the scan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,6 +114,11 @@ impl Sample {
         }
     }
 
+    /// The sampled part of so many items.
+    pub(super) fn part(&self, items: usize) -> f64 {
+        self.items as f64 / items as f64
+    }
+
     fn sized(items: usize) -> Sample {
         let wide_groups = items / 8 > MOST_GROUPS;
         Sample { items, groups: items / if wide_groups { 32 } else { 8 }, wide_groups }
@@ -152,19 +159,76 @@ pub(super) fn rank(k: usize, f: f64) -> usize {
 
 /// [`rank`] for each query: those that skip items need more of the best.
 pub(super) fn ranks(k: usize, skipped: impl Iterator<Item = usize>, items: usize, sample: &Sample) -> Vec<u32> {
-    let f = sample.items as f64 / items as f64;
-    let mut known = HashMap::new();
+    let f = sample.part(items);
+    let mut known = vec![None; known_place(few_bits(items)) + 1];
     skipped
         .map(|skipped| {
-            let k = k.saturating_add(skipped).min(items);
-            *known.entry(k).or_insert_with(|| rank(k, f) as u32)
+            let skipped = few_bits(skipped.min(items));
+            let known = &mut known[known_place(skipped)];
+            *known.get_or_insert_with(|| rank(k.saturating_add(skipped).min(items), f) as u32)
         })
         .collect()
+}
+
+/// The least number from `n` on with four significant bits: few of them, at most an eighth apart.
+fn few_bits(n: usize) -> usize {
+    let step = 1 << n.checked_ilog2().unwrap_or(0).saturating_sub(3);
+    n.next_multiple_of(step)
+}
+
+/// A place of its own for each number that [`few_bits`] gives, ascending.
+fn known_place(n: usize) -> usize {
+    let shift = n.checked_ilog2().unwrap_or(0).saturating_sub(3);
+    shift as usize * 8 + (n >> shift)
+}
+
+/// The rank that all but one in a hundred queries have at most; 1 where there are no queries.
+pub(super) fn usual_rank(ranks: &[u32]) -> usize {
+    let mut sorted = ranks.to_vec();
+    let at = (ranks.len() * 99 / 100).min(ranks.len().saturating_sub(1));
+    if sorted.is_empty() { 1 } else { *sorted.select_nth_unstable(at).1 as usize }
+}
+
+/// Items that pass a threshold of this rank in a sample of the part `f`, on average: groups hide some of the sample's
+/// best from the rank, and the scan's error lets more pass.
+pub(super) fn passing(rank: usize, f: f64) -> f64 {
+    1.4 * rank as f64 / f
+}
+
+/// Places of a query's list: several times what passes, since what passes varies with the sample.
+pub(super) fn list_room(rank: usize, f: f64, items: usize) -> usize {
+    ((4.0 * passing(rank, f)) as usize + 512).next_multiple_of(64).min(LIST).min(items)
+}
+
+/// Bytes that a query of `dim` columns takes on the device beside its lists, maxima and skipped items: its rows, terms
+/// and results, and what a ranking of all items takes.
+pub(super) fn query_bytes(dim: usize, k: usize) -> usize {
+    let rows = dim.next_multiple_of(16) * 4 + 2 * dim.next_multiple_of(64) * 2;
+    // Nine values and places, and the last key of a round.
+    rows + 9 * 4 + 8 + k.saturating_mul(8) + k.min(PLACES) * 8
+}
+
+/// Where the chunk of queries that begins at `from` ends, `to` at the latest: it has one query at least, and then as
+/// many as their bytes allow.
+pub(super) fn chunk_end(from: usize, to: usize, bytes: impl Fn(usize) -> usize) -> usize {
+    let mut left = CHUNK_BYTES.saturating_sub(bytes(from));
+    for q in from + 1..to {
+        match left.checked_sub(bytes(q)) {
+            Some(rest) => left = rest,
+            None => return q,
+        }
+    }
+    to
 }
 
 /// Keys that a ranking block holds: a power of two with room for the k best and a batch of new ones, or more.
 pub(super) fn room(k: usize) -> usize {
     (2 * k + RANK_THREADS).next_power_of_two().clamp(1024, 4096)
+}
+
+/// Shared memory of a block that finds the thresholds of 8 queries in so many maxima each (`topk_threshold`).
+pub(super) fn threshold_shared(groups: usize) -> u32 {
+    (8 * (groups.next_multiple_of(32) + 4) * 4) as u32
 }
 
 /// Parts into which the items are cut when all of them are ranked: enough blocks for the device, and long parts.
@@ -201,6 +265,32 @@ mod tests {
                 assert!(last + (sample.step(items) >> 32) <= items as u64, "the last stratum ends inside");
             }
         }
+    }
+
+    #[test]
+    fn ranks_of_queries_that_skip_items_are_high_enough() {
+        let sample = Sample::of(105_542, 12).expect("there is one");
+        let skipped: Vec<usize> = (0..3000).chain([50_000, 105_541, 105_542, 1 << 40]).collect();
+        let ranks = ranks(12, skipped.iter().copied(), 105_542, &sample);
+        for (skipped, found) in skipped.into_iter().zip(ranks) {
+            let exact = rank((12 + skipped).min(105_542), sample.part(105_542));
+            assert!((exact..=exact + 2 + exact / 7).contains(&(found as usize)), "{skipped}: {found}, not {exact}");
+        }
+    }
+
+    #[test]
+    fn chunks_are_bounded_in_bytes() {
+        assert_eq!(chunk_end(0, 5000, |_| 12), 5000);
+        assert_eq!(chunk_end(10, 5000, |_| CHUNK_BYTES / 4), 14);
+        assert_eq!(chunk_end(0, 5, |_| usize::MAX), 1, "one query comes through, whatever it takes");
+        assert_eq!(chunk_end(0, 5, |q| [1, 1, CHUNK_BYTES, 1, 1][q]), 2);
+        // H&M's customers against its articles: tens of thousands at a time.
+        let (k, dim, items) = (12, 64, 105_542);
+        let sample = Sample::of(items, k).expect("there is one");
+        let room = list_room(rank(k + 23, sample.part(items)), sample.part(items), items);
+        let bytes = room * 8 + sample.groups * 4 + query_bytes(dim, k) + 24 * 4;
+        let end = chunk_end(0, 1 << 20, |_| bytes);
+        assert!((20_000..100_000).contains(&end) && end * bytes <= CHUNK_BYTES, "{end} queries of {bytes} bytes");
     }
 
     #[test]

@@ -1,10 +1,8 @@
-//! One chunk of queries: sample, scan, rank, and what is left over.
+//! One chunk of queries: sample, scan, and what is left over. [`ranking`](super::ranking) ranks what a scan kept.
 
-use super::arguments::{
-    RankAllArgs, RankListArgs, RankMergeArgs, SampleArgs, ScanArgs, ScanOperands, SkipLists, ThresholdArgs,
-};
+use super::arguments::{SampleArgs, ScanArgs, ScanOperands, SkipLists, ThresholdArgs};
 use super::items::{Codes, CudaItems, Prepared};
-use super::plan::{self, Form, RANK_THREADS, Sample, Tile};
+use super::plan::{self, Form, LIST, RANK_THREADS, RESCANNED, Sample, Tile};
 use crate::Result;
 use crate::backend::cuda::arguments::{In, Out, Pad};
 use crate::backend::cuda::kernels::Kernel;
@@ -30,7 +28,7 @@ pub(super) struct Skips {
 }
 
 impl Skips {
-    fn lists(&self) -> SkipLists {
+    pub(super) fn lists(&self) -> SkipLists {
         SkipLists { offsets: input(self.offsets.as_ref()), items: input(self.items.as_ref()) }
     }
 }
@@ -50,13 +48,13 @@ pub(super) struct QueryChunk<'a> {
 
 /// The queries of a chunk that a launch is for.
 #[derive(Clone, Copy)]
-struct Picked {
+pub(super) struct Picked {
     /// `rows` places; null for the first `rows` of the chunk.
-    index: In<u32>,
-    rows: usize,
+    pub index: In<u32>,
+    pub rows: usize,
 }
 
-/// Items that a scan kept: places of `room` a query of the chunk.
+/// Items that a scan kept: `room` places a query that it was for.
 #[derive(Clone, Copy)]
 pub(super) struct Shortlists<'a> {
     pub lists: &'a Buf<u64>,
@@ -65,15 +63,47 @@ pub(super) struct Shortlists<'a> {
 
 /// What decides which items a list has, and whether it is complete: a value a query of the chunk.
 #[derive(Clone, Copy)]
-struct Limits {
-    counts: Out<u32>,
-    thresholds: Out<f32>,
-    bars: Out<f32>,
+pub(super) struct Limits {
+    pub counts: Out<u32>,
+    pub thresholds: Out<f32>,
+    pub bars: Out<f32>,
+}
+
+/// The buffers of [`Limits`].
+pub(super) struct LimitBufs {
+    counts: Buf<u32>,
+    thresholds: Buf<f32>,
+    bars: Buf<f32>,
+}
+
+impl LimitBufs {
+    pub(super) fn new(cuda: &Cuda, rows: usize) -> Result<LimitBufs> {
+        Ok(LimitBufs { counts: cuda.scratch(rows)?, thresholds: cuda.scratch(rows)?, bars: cuda.scratch(rows)? })
+    }
+
+    pub(super) fn limits(&self) -> Limits {
+        Limits {
+            counts: self.counts.output(),
+            thresholds: self.thresholds.output(),
+            bars: self.bars.output(),
+        }
+    }
+}
+
+/// How all queries of a chunk are scanned for first.
+pub(super) struct FirstScan<'a> {
+    pub sample: &'a Sample,
+    /// Each query's rank in the sample.
+    pub ranks: &'a [u32],
+    /// Places of a query's list.
+    pub room: usize,
+    /// 1, or less for an answer that may miss items whose approximate scores are off by more than this part of the bound.
+    pub margin: f32,
 }
 
 impl Limits {
     /// Lists are whole as they are.
-    const NONE: Limits = Limits { counts: Out::NULL, thresholds: Out::NULL, bars: Out::NULL };
+    pub(super) const NONE: Limits = Limits { counts: Out::NULL, thresholds: Out::NULL, bars: Out::NULL };
 }
 
 /// A scan of all items.
@@ -102,42 +132,63 @@ impl Report {
 }
 
 impl QueryChunk<'_> {
-    /// The exact answer, by a scan of `codes` or of bf16 rows. `margin`: 1, or less for an answer that may miss items
-    /// whose approximate scores are off by more than this part of the bound.
-    pub(super) fn scan(&self, codes: Option<&Codes>, sample: &Sample, ranks: &[u32], margin: f32) -> Result<Report> {
+    /// The exact answer (where the margin is 1), by a scan of `codes` or of bf16 rows.
+    pub(super) fn scan(&self, codes: Option<&Codes>, first: &FirstScan<'_>) -> Result<Report> {
         let cuda = self.cuda;
         let form = if codes.is_some() { Form::Int8 } else { Form::Bf16 };
         let prepared = self.items.prepare(cuda, form, self.queries, self.rows)?;
-        let thresholds = cuda.scratch::<f32>(self.rows)?;
-        let bars = cuda.scratch::<f32>(self.rows)?;
-        let mut counts = cuda.scratch::<u32>(self.rows)?;
-        let limits = Limits { counts: counts.output(), thresholds: thresholds.output(), bars: bars.output() };
-        self.thresholds(&prepared, codes, sample, ranks, margin, limits)?;
-        let room = self.items.rows.min(plan::LIST);
-        let lists = cuda.scratch::<u64>(self.rows * room)?;
-        let kept = Shortlists { lists: &lists, room };
+        let mut bufs = LimitBufs::new(cuda, self.rows)?;
+        self.thresholds(&prepared, codes, first, bufs.limits())?;
+        let all = Picked { index: In::NULL, rows: self.rows };
+        self.pass(&prepared, codes, &mut bufs, first.room, first.margin, all)?;
+        self.rescan(&prepared, codes, &mut bufs, first.margin)
+    }
+
+    /// What the first scan left undone: scans again, each time with what the last one found, at last a ranking of all
+    /// items.
+    pub(super) fn rescan(
+        &self,
+        prepared: &Prepared,
+        codes: Option<&Codes>,
+        bufs: &mut LimitBufs,
+        margin: f32,
+    ) -> Result<Report> {
+        let cuda = self.cuda;
         let (mut report, mut states) = (Report::default(), vec![0; self.rows]);
-        let mut index: Option<(Buf<u32>, usize)> = None;
-        for round in 0..=RESCANS {
-            cuda.fill_zero(&mut counts, 0, self.rows)?;
-            let picked = Picked {
-                index: input(index.as_ref().map(|index| &index.0)),
-                rows: index.as_ref().map_or(self.rows, |index| index.1),
-            };
-            self.filter(&prepared, codes, kept, limits, picked)?;
-            self.rank(&prepared, kept, limits, margin, picked)?;
+        for _ in 0..RESCANS {
             cuda.download(&mut states, &prepared.states, 0)?;
-            let rescan: Vec<u32> = places(&states, QueryState::RESCAN);
-            if rescan.is_empty() || round == RESCANS {
+            let rescan = places(&states, QueryState::RESCAN);
+            if rescan.is_empty() {
                 break;
             }
             report.rescanned += rescan.len();
-            let buf = cuda.uninit(rescan.len())?;
-            cuda.send(&buf, &rescan)?;
-            index = Some((buf, rescan.len()));
+            for some in rescan.chunks(RESCANNED) {
+                let index = cuda.uninit(some.len())?;
+                cuda.send(&index, some)?;
+                let picked = Picked { index: index.input(), rows: some.len() };
+                self.pass(prepared, codes, bufs, LIST.min(self.items.rows), margin, picked)?;
+            }
         }
-        report.add(self.leftover(&prepared)?);
+        report.add(self.leftover(prepared)?);
         Ok(report)
+    }
+
+    /// One scan of these queries, and the ranking of what it kept.
+    fn pass(
+        &self,
+        prepared: &Prepared,
+        codes: Option<&Codes>,
+        bufs: &mut LimitBufs,
+        room: usize,
+        margin: f32,
+        picked: Picked,
+    ) -> Result<()> {
+        let cuda = self.cuda;
+        let lists = cuda.scratch::<u64>(picked.rows * room)?;
+        let kept = Shortlists { lists: &lists, room };
+        cuda.fill_zero(&mut bufs.counts, 0, self.rows)?;
+        self.filter(prepared, codes, kept, bufs.limits(), picked)?;
+        self.rank(prepared, kept, bufs.limits(), margin, picked)
     }
 
     /// Ranks all items for the queries that are not done.
@@ -159,12 +210,10 @@ impl QueryChunk<'_> {
         &self,
         prepared: &Prepared,
         codes: Option<&Codes>,
-        sample: &Sample,
-        ranks: &[u32],
-        margin: f32,
+        first: &FirstScan<'_>,
         limits: Limits,
     ) -> Result<()> {
-        let (cuda, rows) = (self.cuda, self.rows);
+        let (cuda, rows, sample) = (self.cuda, self.rows, first.sample);
         let kernels = cuda.kernels.topk(&cuda.context)?;
         let form = prepared.form;
         let tile = Tile::wide(form.row_bytes(self.items.dim));
@@ -184,24 +233,38 @@ impl QueryChunk<'_> {
         // SAFETY: maxima hold groups x pitch values, pitch >= rows; the kernel reads items (and biases) below item_count
         // and queries below rows, each row_bytes long as their buffers were sized. One stream orders it.
         unsafe { cuda.launch(kernel, grid, tile.threads, tile.shared, &args) }?;
-        let ranks_buf = cuda.uninit(rows)?;
-        cuda.send(&ranks_buf, &ranks[..rows])?;
+        self.threshold(prepared, &maxima, sample.groups, first, limits)
+    }
+
+    /// Thresholds and bars of all queries from the maxima of a sample's groups, a row of at least `rows` values a group.
+    pub(super) fn threshold(
+        &self,
+        prepared: &Prepared,
+        maxima: &Buf<f32>,
+        groups: usize,
+        first: &FirstScan<'_>,
+        limits: Limits,
+    ) -> Result<()> {
+        let (cuda, rows) = (self.cuda, self.rows);
+        let ranks = cuda.uninit(rows)?;
+        cuda.send(&ranks, &first.ranks[..rows])?;
         let args = ThresholdArgs {
             thresholds: limits.thresholds,
             bars: limits.bars,
             errors: prepared.errors.input(),
             states: prepared.states.input(),
-            ranks: ranks_buf.input(),
+            ranks: ranks.input(),
             maxima: maxima.input(),
             rows: rows as u32,
-            groups: sample.groups as u32,
-            pitch: pitch as u32,
-            margin,
+            groups: groups as u32,
+            pitch: (maxima.len() / groups) as u32,
+            margin: first.margin,
         };
-        let (grid, shared) = ([rows.div_ceil(8) as u32, 1, 1], 8 * (2048 + 4) * 4);
-        // SAFETY: one value a query in each; maxima as above; groups <= 2,048, for which the shared memory is sized. One
-        // stream orders it.
-        unsafe { cuda.launch(&kernels.topk_threshold, grid, RANK_THREADS as u32, shared, &args) }
+        let kernel = &cuda.kernels.topk(&cuda.context)?.topk_threshold;
+        let (grid, shared) = ([rows.div_ceil(8) as u32, 1, 1], plan::threshold_shared(groups));
+        // SAFETY: one value a query in each; maxima hold groups x pitch values, pitch >= rows; the shared memory is sized
+        // for these groups. One stream orders it.
+        unsafe { cuda.launch(kernel, grid, RANK_THREADS as u32, shared, &args) }
     }
 
     /// What a scan of `tiles` tiles of items reads for `rows` queries.
@@ -282,109 +345,10 @@ impl QueryChunk<'_> {
         // At most `room` ids a query are written (buckets: `room` is splits x the tile's buckets x 4). Skip lists were
         // checked against their offsets.
         // SAFETY: items and queries are in the form that the kernel's name says, sized for it; the index holds `rows`
-        // queries of the chunk; lists, counts and bars have a place for every query of it. One stream orders it.
+        // queries of the chunk; lists have `room` places for each of them, counts and bars one for every query of the
+        // chunk. One stream orders it.
         unsafe { self.cuda.launch(kernel, grid, tile.threads, tile.shared, &args) }
     }
-
-    /// Ranks the lists and says which are complete.
-    fn rank(
-        &self,
-        prepared: &Prepared,
-        kept: Shortlists<'_>,
-        limits: Limits,
-        margin: f32,
-        picked: Picked,
-    ) -> Result<()> {
-        let kernel = &self.cuda.kernels.topk(&self.cuda.context)?.topk_rank_list;
-        let room = plan::room(self.k);
-        let args = RankListArgs {
-            ids: self.ids.output(),
-            scores: self.scores.output(),
-            states: prepared.states.output(),
-            thresholds: limits.thresholds,
-            bars: limits.bars,
-            errors: prepared.errors.input(),
-            index: picked.index,
-            lists: kept.lists.input(),
-            counts: limits.counts.read(),
-            queries: prepared.exact.input(),
-            items: self.items.exact(),
-            list_room: kept.room as u32,
-            k: self.k as u32,
-            room: room as u32,
-            margin,
-        };
-        // Without thresholds, no bars either; `room` fits k and the shared memory.
-        // SAFETY: one place a query in each (k in ids and scores, list_room in lists, dim in queries), the index names
-        // queries of the chunk, lists hold items of the catalogue (scans append no other). One stream orders it.
-        unsafe { self.cuda.launch(kernel, [picked.rows as u32, 1, 1], RANK_THREADS as u32, rank_shared(room), &args) }
-    }
-
-    /// Ranks lists that are whole as they are.
-    pub(super) fn rank_buckets(&self, prepared: &Prepared, kept: Shortlists<'_>, margin: f32) -> Result<()> {
-        self.rank(prepared, kept, Limits::NONE, margin, Picked { index: In::NULL, rows: self.rows })
-    }
-
-    /// Ranks all items for the queries of `index` (all of the chunk where it is absent).
-    pub(super) fn all(&self, prepared: &Prepared, index: Option<(&Buf<u32>, usize)>) -> Result<()> {
-        let cuda = self.cuda;
-        let kernels = cuda.kernels.topk(&cuda.context)?;
-        let (index, rows) = index.map_or((In::NULL, self.rows), |(index, rows)| (index.input(), rows));
-        let parts = plan::parts(rows, self.items.rows, cuda.info().multiprocessors as usize);
-        let per_part = self.items.rows.div_ceil(parts);
-        let last = cuda.scratch::<u64>(rows)?;
-        // A block keeps so many places; where k is more, the next round goes on behind the last key of this one.
-        for place in (0..self.k).step_by(plan::PLACES) {
-            let k = (self.k - place).min(plan::PLACES);
-            let room = plan::room(k);
-            let keys = cuda.scratch::<u64>(rows * parts * k)?;
-            let args = RankAllArgs {
-                keys: keys.output(),
-                index,
-                after: if place == 0 { In::NULL } else { last.input() },
-                ceilings: prepared.ceilings.input(),
-                skip: self.skips.lists(),
-                queries: prepared.exact.input(),
-                items: self.items.exact(),
-                per_part: per_part as u32,
-                k: k as u32,
-                room: room as u32,
-                unused: Pad::Zero,
-            };
-            // SAFETY: keys hold rows x parts x k values, `after` one a row (written by the merge below of the round
-            // before); the rest as in `rank` and `sweep`. One stream orders it.
-            unsafe {
-                let grid = [rows as u32, parts as u32, 1];
-                cuda.launch(&kernels.topk_rank_all, grid, RANK_THREADS as u32, rank_shared(room), &args)
-            }?;
-            let args = RankMergeArgs {
-                ids: self.ids.output(),
-                scores: self.scores.output(),
-                last: last.output(),
-                index,
-                keys: keys.input(),
-                n: (parts * k) as u32,
-                k: k as u32,
-                places: self.k as u32,
-                place: place as u32,
-                room: room as u32,
-                unused: Pad::Zero,
-            };
-            // SAFETY: n keys a row as above; ids and scores hold `places` a query of the chunk, place + k <= places. One
-            // stream orders it.
-            unsafe {
-                let shared = (room * 8) as u32;
-                cuda.launch(&kernels.topk_rank_merge, [rows as u32, 1, 1], RANK_THREADS as u32, shared, &args)
-            }?;
-        }
-        Ok(())
-    }
-}
-
-/// Shared memory of a ranking block with `room` keys: a tile of 16 columns a thread, the keys, two queued
-/// items a thread, and how many there are.
-fn rank_shared(room: usize) -> u32 {
-    (RANK_THREADS * 16 * 4 + room * 8 + RANK_THREADS * 2 * 4 + 16) as u32
 }
 
 /// The queries in this state.

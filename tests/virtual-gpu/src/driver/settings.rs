@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use super::sabotage::LeftOut;
-use crate::exec::{Options, Order};
+use crate::exec::{Landing, Options, Order};
 
 /// When queued operations of a stream run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,6 +144,12 @@ impl Settings {
         take(&lookup, "VIRTUAL_GPU_ALLOW", &mut s.allow, path)?;
         take(&lookup, "VIRTUAL_GPU_LEAVE_OUT", &mut s.leave_out, |text| text.parse().map(Some))?;
         take(&lookup, "VIRTUAL_GPU_FAIL", &mut s.fail, switch)?;
+        // What is asynchronous inside a kernel happens when the streams' operations do.
+        s.exec.landing = match s.streams {
+            StreamMode::Serial | StreamMode::Early => Landing::Early,
+            StreamMode::Late => Landing::Late,
+            StreamMode::Random(seed) => Landing::Random(seed),
+        };
         if s.exec.threads == 0 {
             return Err("VIRTUAL_GPU_THREADS: at least one thread is needed".into());
         }

@@ -1,5 +1,6 @@
 //! Control flow, barriers and fences.
 
+use super::block::Block;
 use super::program::{Action, BarrierStep, Mem, Reduce, Stop};
 use super::warp::{R32, Warp};
 use crate::ptx::PtxError;
@@ -27,8 +28,9 @@ pub(crate) fn decode(cx: &mut Context<'_, '_>) -> Result<Action> {
             });
             Ok(Action::Mem(stop))
         }
-        // Memory is stronger than a fence could make it; time does not pass.
+        // Memory is stronger than a fence could make it, but for those of proxies; time does not pass.
         "membar" | "fence" => {
+            let kind = fence_kind(&cx.inst.opcode);
             let names = [
                 "cta",
                 "gl",
@@ -46,9 +48,18 @@ pub(crate) fn decode(cx: &mut Context<'_, '_>) -> Result<Action> {
                 "sync_restrict",
                 "async.shared::cta",
                 "shared::cta",
+                "shared::cluster",
+                "async::generic",
+                "mbarrier_init",
             ];
             while cx.pick(&names).is_some() {}
-            Ok(Action::Alu(Box::new(|_| {})))
+            Ok(match kind {
+                Fence::Memory => Action::Alu(Box::new(|_| {})),
+                kind => Action::Mem(Box::new(move |w: &mut Warp, b: &mut Block<'_>| {
+                    b.proxy_fence(w, kind == Fence::Proxy);
+                    Ok(())
+                })),
+            })
         }
         "nanosleep" => {
             cx.ty()?;
@@ -58,8 +69,27 @@ pub(crate) fn decode(cx: &mut Context<'_, '_>) -> Result<Action> {
             cx.pick(&["wait", "launch_dependents"]);
             Ok(Action::Alu(Box::new(|_| {})))
         }
+        "setmaxnreg" => super::setmaxnreg::decode(cx),
         "bar" | "barrier" => barrier(cx),
         _ => cx.fail("not supported"),
+    }
+}
+
+/// What a fence orders beside memory.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fence {
+    Memory,
+    /// Generic accesses of shared memory and asynchronous ones.
+    Proxy,
+    /// The initialisation of mbarriers and asynchronous accesses.
+    MbarrierInit,
+}
+
+fn fence_kind(opcode: &str) -> Fence {
+    match opcode {
+        "fence.proxy.async" | "fence.proxy.async.shared::cta" | "fence.proxy.async.shared::cluster" => Fence::Proxy,
+        _ if opcode.starts_with("fence.mbarrier_init") => Fence::MbarrierInit,
+        _ => Fence::Memory,
     }
 }
 
@@ -78,6 +108,7 @@ fn barrier(cx: &mut Context<'_, '_>) -> Result<Action> {
     }
     let id = cx.r32(0)?;
     let threads: Option<R32> = if cx.given(1) { Some(cx.r32(1)?) } else { None };
+    cx.lower.program.asynchronous |= threads.is_some();
     if arrive && threads.is_none() {
         return cx.fail("bar.arrive needs a count of threads");
     }
@@ -93,6 +124,7 @@ fn reduction(cx: &mut Context<'_, '_>) -> Result<Action> {
         return cx.fail("an operand is missing");
     }
     let id = cx.r32(1)?;
+    cx.lower.program.asynchronous |= last == 3;
     let threads = if last == 3 { Some(cx.r32(2)?) } else { None };
     let input = Some(cx.pred(last)?);
     let dest = cx.arg(0)?;

@@ -4,12 +4,19 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::async_copy::Pending;
+use super::bulk_copy::BulkCopies;
+use super::clocks::Clocks;
+use super::ledger::Ledger;
 use super::local::LocalMemory;
+use super::mbarrier::Mbarriers;
 use super::program::{Program, Special};
 use super::race::Who;
 use super::shadow::Shadow;
 use super::shared::SharedMemory;
+use super::setmaxnreg::Registers;
 use super::warp::{LANES, Warp};
+use super::wgmma::{Flight, Warpgroup};
+use super::Landing;
 use crate::memory::Memory;
 use crate::memory::allocation::Allocation;
 use crate::report::Counters;
@@ -32,6 +39,10 @@ pub(crate) struct Grid<'l> {
     pub dynamic_shared: u32,
     pub checks: bool,
     pub budget: u64,
+    /// Registers of a thread at the start, where the kernel says.
+    pub registers: Option<u32>,
+    /// When asynchronous copies and products happen.
+    pub landing: Landing,
 }
 
 /// A warning as it is noted: which instruction, and once per kind.
@@ -57,10 +68,22 @@ pub(crate) struct Block<'l> {
     pub pc: u32,
     /// Barriers passed.
     pub epoch: u32,
-    /// Threads that `bar.arrive` counted at each barrier.
-    pub arrived: [u32; 16],
+    /// Threads that `bar.arrive` counted at each barrier, and of how many.
+    pub arrived: [(u32, u32); 16],
     /// Asynchronous copies under way, by warp.
     pub pending: Vec<Pending>,
+    /// Whether shared memory is checked by `clocks` and `ledger`: some barriers are not the whole block's.
+    pub precise: bool,
+    pub clocks: Clocks,
+    pub ledger: Ledger,
+    /// What the warpgroups have done together.
+    pub groups: Vec<Warpgroup>,
+    /// Registers that `setmaxnreg` gives and takes.
+    pub registers: Registers,
+    /// Barriers in shared memory.
+    pub mbarriers: Mbarriers,
+    /// Bulk copies under way.
+    pub bulk: BulkCopies,
     pub last_allocation: usize,
     pub checks: bool,
 }
@@ -69,6 +92,7 @@ impl<'l> Block<'l> {
     pub fn new(grid: &'l Grid<'l>) -> Block<'l> {
         let threads: u32 = grid.block.iter().product();
         let warps = threads.div_ceil(32);
+        let precise = grid.checks && grid.program.asynchronous;
         Block {
             grid,
             linear: 0,
@@ -78,8 +102,15 @@ impl<'l> Block<'l> {
             notes: HashMap::new(),
             pc: 0,
             epoch: 0,
-            arrived: [0; 16],
+            arrived: [(0, 0); 16],
             pending: (0..warps).map(|_| Pending::default()).collect(),
+            precise,
+            clocks: Clocks::new(if precise { warps as usize } else { 0 }),
+            ledger: Ledger::new(if precise { grid.shared_bytes } else { 0 }),
+            groups: (0..warps.div_ceil(4)).map(|_| Warpgroup::default()).collect(),
+            registers: Registers::default(),
+            mbarriers: Mbarriers::default(),
+            bulk: BulkCopies::default(),
             last_allocation: 0,
             checks: grid.checks,
         }
@@ -91,8 +122,16 @@ impl<'l> Block<'l> {
         self.shared.reset();
         self.local.reset();
         self.epoch = 0;
-        self.arrived = [0; 16];
+        self.arrived = [(0, 0); 16];
         self.pending.iter_mut().for_each(Pending::reset);
+        self.mbarriers.reset();
+        if self.precise {
+            self.clocks.reset();
+            self.ledger.reset();
+        }
+        self.groups.iter_mut().for_each(Warpgroup::reset);
+        self.registers.reset(self.grid.registers, self.pending.len());
+        self.bulk.reset(linear);
     }
 
     /// The access record of a warp's first lane, now.
@@ -103,7 +142,12 @@ impl<'l> Block<'l> {
 
     /// Notes a warning about a lane at the current instruction, once per instruction and kind of a launch.
     pub fn warn(&mut self, kind: &'static str, w: &Warp, lane: u32, detail: impl FnOnce() -> String) {
-        let (pc, block, thread) = (self.pc, self.linear, w.index * 32 + lane);
+        self.warn_of(kind, self.pc, w.index * 32 + lane, detail);
+    }
+
+    /// Notes a warning about a thread at an instruction.
+    pub fn warn_of(&mut self, kind: &'static str, pc: u32, thread: u32, detail: impl FnOnce() -> String) {
+        let block = self.linear;
         let first = |n: &Note| (n.block, n.thread) <= (block, thread);
         if self.notes.get(&(pc, kind)).is_some_and(first) {
             return;
@@ -135,6 +179,7 @@ impl Warp {
             index,
             epoch: 0,
             issued: 0,
+            flight: Flight::default(),
         };
         for &(r, v) in &p.constants32 {
             w.r32[r.0 as usize] = [v; LANES];
@@ -156,6 +201,7 @@ impl Warp {
         (self.active, self.pc, self.limit) = (self.alive, 0, u32::MAX);
         self.groups.clear();
         (self.epoch, self.issued) = (0, 0);
+        self.flight.reset();
         let ctaid = coordinates(block, grid.grid);
         let first = self.index * 32;
         for &(r, special) in &grid.program.specials {

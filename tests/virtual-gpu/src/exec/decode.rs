@@ -2,8 +2,8 @@
 
 use super::program::Action;
 use super::{
-    access, async_copy, atomic, barrier, bits, collective, compare, convert, float, half_float, int, ldmatrix, mma,
-    movement, sfu,
+    access, async_copy, atomic, barrier, bits, bulk_copy, collective, compare, convert, float, half_float, int, ldmatrix,
+    mbarrier, mma, movement, sfu, wgmma,
 };
 use crate::ptx::PtxError;
 use crate::ptx::context::Context;
@@ -24,11 +24,14 @@ pub(crate) fn decode(cx: &mut Context<'_, '_>) -> Result<Action, PtxError> {
         }
         "atom" | "red" => atomic::decode(cx),
         "bra" | "brx" | "trap" | "brkpt" | "bar" | "barrier" | "membar" | "fence" | "nanosleep" | "griddepcontrol"
-        | "pmevent" => barrier::decode(cx),
+        | "pmevent" | "setmaxnreg" => barrier::decode(cx),
         "shfl" | "vote" | "match" | "redux" | "activemask" | "elect" => collective::decode(cx),
+        "cp" if cx.inst.opcode.starts_with("cp.async.bulk") => bulk_copy::decode(cx),
         "cp" => async_copy::decode(cx),
         "ldmatrix" | "stmatrix" | "movmatrix" => ldmatrix::decode(cx),
         "mma" => mma::decode(cx),
+        "wgmma" => wgmma::decode(cx),
+        "mbarrier" => mbarrier::decode(cx),
         other => cx.fail(format!("opcode {other} is not supported")),
     }
 }

@@ -1,6 +1,7 @@
 //! A decoded kernel: steps that run without looking at text again.
 
 use super::block::Block;
+use super::mbarrier::Await;
 use super::warp::{LANES, Pred, R32, R64, Row, Warp};
 
 /// Why a block cannot go on.
@@ -52,6 +53,10 @@ pub(crate) enum Action {
     },
     /// `bar.warp.sync`.
     WarpSync(R32),
+    /// `mbarrier.try_wait` and `.test_wait`.
+    Await(Box<Await>),
+    /// `setmaxnreg`: whether more, and how many.
+    Registers { more: bool, count: u32 },
 }
 
 /// `@p` and `@!p`.
@@ -125,8 +130,21 @@ pub(crate) struct Program {
     pub specials: Vec<(R32, Special)>,
     pub static_shared: u32,
     pub local_bytes: u32,
+    /// Whether barriers order part of a block, or copies and products are asynchronous.
+    pub asynchronous: bool,
+    /// Whether there is a wgmma.
+    pub asynchronous_products: bool,
+    /// 32-bit registers that each step reads (2 r) and writes (2 r + 1), where the kernel has asynchronous products.
+    pub touched: Vec<Box<[u32]>>,
     /// Whether the order of blocks shows in memory (an atomic's result is used, or floats are added).
     pub ordered: bool,
+}
+
+impl Program {
+    /// Whether a line is an asynchronous product.
+    pub fn is_product(&self, line: u32) -> bool {
+        self.lines[line as usize].text.contains("wgmma.mma_async")
+    }
 }
 
 #[inline(always)]

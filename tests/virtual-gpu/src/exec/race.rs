@@ -60,7 +60,8 @@ impl Who {
         Who(self.0 | mask)
     }
 
-    fn is_atomic(self) -> bool {
+    /// Whether the access is atomic.
+    pub fn is_atomic(self) -> bool {
         self.0 & FLAG != 0
     }
 

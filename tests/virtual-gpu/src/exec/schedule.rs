@@ -19,12 +19,16 @@ pub(crate) struct Gathered {
     or: bool,
 }
 
+/// How often all warps may look at mbarriers in turn while nothing else happens, before that is a deadlock.
+const IDLE_TURNS: u32 = 1000;
+
 const NOTHING: Gathered = Gathered { popc: 0, and: true, or: false };
 
 impl Block<'_> {
     /// Runs the block to its end.
     pub fn run(&mut self, warps: &mut [Warp]) -> Result<(), BlockFault> {
         let mut gathered = [NOTHING; 16];
+        let mut idle = 0;
         loop {
             for w in warps.iter_mut() {
                 if w.alive != 0 && (w.active != 0 || w.regroup()) {
@@ -32,10 +36,23 @@ impl Block<'_> {
                 }
             }
             if warps.iter().all(|w| w.alive == 0) {
+                self.check_end(warps);
                 return Ok(());
             }
-            let moved = self.release_members(warps) | self.release_barriers(warps, &mut gathered);
-            if !moved && !warps.iter_mut().any(|w| w.alive != 0 && w.regroup()) {
+            let moved =
+                self.release_members(warps) | self.release_barriers(warps, &mut gathered) | self.release_phases(warps)
+                    | self.release_registers(warps);
+            if moved || warps.iter_mut().any(|w| w.alive != 0 && w.regroup()) {
+                idle = 0;
+                continue;
+            }
+            // Nothing moves by itself: the copy that has been under way longest arrives, then pollers look again.
+            if self.land_one()? {
+                idle = 0;
+                continue;
+            }
+            idle += 1;
+            if idle > IDLE_TURNS || !release_turns(warps) {
                 return Err(self.deadlock(warps));
             }
         }
@@ -46,6 +63,7 @@ impl Block<'_> {
         let program = self.grid.program;
         let steps = &program.steps;
         let budget = self.grid.budget;
+        let watch = self.checks && !program.touched.is_empty();
         let (mut issued, mut lane_issued) = (0u64, 0u64);
         let result = loop {
             if (w.active == 0 || w.pc >= w.limit) && !w.regroup() {
@@ -71,6 +89,9 @@ impl Block<'_> {
                 self.counters.mufu += count * u64::from(step.weight.mufu);
             }
             w.mask = mask;
+            if watch {
+                self.watch(w);
+            }
             match &step.action {
                 Action::Alu(f) => {
                     f(w);
@@ -117,6 +138,18 @@ impl Block<'_> {
                         break Err(stop);
                     }
                 }
+                Action::Registers { more, count } => {
+                    self.pc = w.pc;
+                    if let Err(stop) = self.set_registers(w, *more, *count) {
+                        break Err(stop);
+                    }
+                }
+                Action::Await(step) => {
+                    self.pc = w.pc;
+                    if let Err(stop) = self.await_phase(w, step) {
+                        break Err(stop);
+                    }
+                }
             }
         };
         self.counters.warp_instructions += issued;
@@ -157,7 +190,7 @@ impl Block<'_> {
             w.mask = same;
             match run {
                 Some(run) => run(w, self)?,
-                None => w.epoch += 1,
+                None => self.warp_sync(w),
             }
         }
         w.active &= !waiting;
@@ -209,7 +242,14 @@ impl Block<'_> {
         }
         if step.arrive {
             // Barriers count whole warps.
-            self.arrived[id as usize] += 32;
+            let (before, counts) = self.arrived[id as usize];
+            if before != 0 && counts != threads {
+                self.mixed_counts(w, id, threads, counts);
+            }
+            self.arrived[id as usize] = (before + 32, threads);
+            if self.precise {
+                self.clocks.arrive(w.index as usize, id as usize);
+            }
             w.pc += 1;
             return Ok(());
         }
@@ -236,13 +276,21 @@ impl Block<'_> {
                             g.wait = Wait::Ready;
                             g.pc += 1;
                         });
-                        w.epoch += 1;
+                        self.warp_sync(w);
                         moved = true;
                     }
                 }
             }
         }
         moved
+    }
+
+    /// The lanes of a warp have met.
+    fn warp_sync(&mut self, w: &mut Warp) {
+        w.epoch += 1;
+        if self.precise {
+            self.clocks.warp_sync(w.index as usize);
+        }
     }
 
     /// Lets go the barriers that all their threads have reached.
@@ -266,18 +314,26 @@ impl Block<'_> {
                 waiting += if here == w.alive { 32 } else { 0 };
             }
             let Some(threads) = wanted else { continue };
-            let arrived = self.arrived[id as usize];
+            let (arrived, _) = self.arrived[id as usize];
             let done = if threads == 0 { complete } else { waiting + arrived >= threads };
             if !done {
                 continue;
             }
             moved = true;
-            if threads == 0 {
-                self.check_places(warps, id);
+            match threads {
+                0 => self.check_places(warps, id),
+                _ => self.check_counts(warps, id, threads, waiting + arrived),
+            }
+            if self.precise {
+                let waits = |w: &&Warp| w.groups.iter().any(|g| matches!(g.wait, Wait::Barrier { id: i, .. } if i == id));
+                let at = |w: &Warp| w.index as usize;
+                let waiting: Vec<usize> = warps.iter().filter(waits).map(at).collect();
+                let gone: Vec<usize> = warps.iter().filter(|w| threads == 0 && w.alive == 0).map(at).collect();
+                self.clocks.barrier(id as usize, &waiting, &gone);
             }
             self.release_barrier(warps, id, gathered[id as usize]);
             gathered[id as usize] = NOTHING;
-            self.arrived[id as usize] = 0;
+            self.arrived[id as usize] = (0, 0);
         }
         moved
     }
@@ -304,6 +360,37 @@ impl Block<'_> {
             self.warn("warps wait at different barriers", w, lanes.trailing_zeros(), || {
                 format!("barrier {id} at line {here}, warp {} is at line {there}", v.index)
             });
+        }
+    }
+
+    fn mixed_counts(&mut self, w: &Warp, id: u32, threads: u32, other: u32) {
+        self.warn("one barrier with different counts", w, w.mask.trailing_zeros(), || {
+            format!("barrier {id} of {threads} threads, of {other} elsewhere")
+        });
+    }
+
+    /// Warps that meet at a barrier of part of the block with other counts, or too many of them.
+    fn check_counts(&mut self, warps: &[Warp], id: u32, threads: u32, came: u32) {
+        let told = self.arrived[id as usize];
+        for w in warps.iter().filter(|w| w.alive != 0) {
+            for g in &w.groups {
+                let Wait::Barrier { id: i, threads: wants } = g.wait else { continue };
+                if i != id {
+                    continue;
+                }
+                self.pc = g.pc;
+                let lane = g.lanes.trailing_zeros();
+                if wants != threads || (told.0 != 0 && told.1 != wants) {
+                    let other = if wants != threads { threads } else { told.1 };
+                    self.warn("one barrier with different counts", w, lane, || {
+                        format!("barrier {id} of {wants} threads, of {other} elsewhere")
+                    });
+                } else if came > threads {
+                    self.warn("more threads at a barrier than it counts", w, lane, || {
+                        format!("barrier {id} of {threads} threads: {came} came")
+                    });
+                }
+            }
         }
     }
 
@@ -349,18 +436,43 @@ impl Block<'_> {
         let program = self.grid.program;
         let mut waits: Vec<String> = Vec::new();
         let mut first = None;
+        let (mut kind, mut reason) = ("deadlock", None);
         for w in warps.iter().filter(|w| w.alive != 0) {
             for g in &w.groups {
                 first.get_or_insert((g.pc, w.index, g.lanes.trailing_zeros()));
                 let line = &program.lines[program.steps[g.pc as usize].line as usize];
-                let text = format!("warp {} lanes {:#010x} at line {} `{}`", w.index, g.lanes, line.source, line.text);
-                if waits.len() < 8 {
+                let mut text = format!("warp {} lanes {:#010x} at line {} `{}`", w.index, g.lanes, line.source, line.text);
+                if matches!(g.wait, Wait::Phase { .. }) {
+                    let (what, state) = self.missing_of_phase(w, g.pc, g.lanes);
+                    reason = reason.or(what);
+                    text += &state;
+                } else if matches!(g.wait, Wait::Registers { .. }) {
+                    reason = reason.or(Some("setmaxnreg.inc beyond the block's registers"));
+                }
+                // The lanes that cannot go on for a reason of their own stand for the others.
+                if let (Some(what), "deadlock") = (reason, kind) {
+                    kind = what;
+                    first = Some((g.pc, w.index, g.lanes.trailing_zeros()));
+                }
+                if waits.len() < 32 {
                     waits.push(text);
                 }
             }
         }
         let (pc, warp, lane) = first.unwrap_or_default();
         self.pc = pc;
-        BlockFault { stop: Stop { kind: "deadlock", lane, detail: waits.join("; ") }, pc, warp }
+        BlockFault { stop: Stop { kind, lane, detail: waits.join("; ") }, pc, warp }
     }
+}
+
+/// Lets pollers look again; whether there are any.
+fn release_turns(warps: &mut [Warp]) -> bool {
+    let mut any = false;
+    for g in warps.iter_mut().filter(|w| w.alive != 0).flat_map(|w| w.groups.iter_mut()) {
+        if g.wait == Wait::Turn {
+            g.wait = Wait::Ready;
+            any = true;
+        }
+    }
+    any
 }

@@ -47,6 +47,12 @@ impl SharedMemory {
         self.bytes[at..at + width as usize].copy_from_slice(&value.to_le_bytes()[..width as usize]);
     }
 
+    /// Whether a word is written.
+    #[inline(always)]
+    pub fn written(&self, word: usize) -> bool {
+        self.init[word] == 0xf
+    }
+
     /// Makes bytes unwritten again and poisons them: the target of an asynchronous copy.
     pub fn poison(&mut self, offset: u32, bytes: u32) {
         self.bytes[offset as usize..(offset + bytes) as usize].fill(0xff);
@@ -137,7 +143,11 @@ impl Block<'_> {
 
     #[inline(always)]
     fn check_word_read(&mut self, w: &Warp, lane: u32, who: Who, word: usize, mask: u8) {
-        if self.shared.init[word] & mask != mask {
+        let written = self.shared.init[word] & mask == mask;
+        if self.precise {
+            return self.ledger_read(w, lane, word, mask, written);
+        }
+        if !written {
             self.unwritten_shared(w, lane, 4 * word as u32, 4);
         }
         let who = who.bytes(mask.into());
@@ -169,6 +179,9 @@ impl Block<'_> {
     #[inline(always)]
     fn check_word_write(&mut self, w: &Warp, lane: u32, who: Who, word: usize, mask: u8, same: bool) {
         self.shared.init[word] |= mask;
+        if self.precise {
+            return self.ledger_write(w, lane, word, mask, same, who.is_atomic());
+        }
         let who = who.bytes(mask.into());
         let [writer, readers] = self.shared.entries[word];
         if conflicts_with_writer(writer, who, Scope::Block) && !same {
@@ -198,7 +211,7 @@ impl Block<'_> {
     }
 
     #[inline(never)]
-    fn unwritten_shared(&mut self, w: &Warp, lane: u32, offset: u32, bytes: u32) {
+    pub fn unwritten_shared(&mut self, w: &Warp, lane: u32, offset: u32, bytes: u32) {
         if let Some(thread) = self.pending_copy(offset, bytes) {
             self.warn("shared memory read before cp.async completed", w, lane, || {
                 format!("offset {offset}: a copy by thread {thread} has not been waited for")

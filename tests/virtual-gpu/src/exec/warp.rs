@@ -1,5 +1,7 @@
 //! A warp: 32 lanes' registers, and which lanes are where in the program.
 
+use super::wgmma::Flight;
+
 /// Lanes of a warp.
 pub(crate) const LANES: usize = 32;
 
@@ -66,6 +68,16 @@ pub(crate) enum Wait {
         id: u32,
         threads: u32,
     },
+    /// A phase of an mbarrier: looks again when another phase than that of this version has ended.
+    Phase {
+        seen: u64,
+    },
+    /// Registers that other warps have to give: looks again when this has changed.
+    Registers {
+        seen: u64,
+    },
+    /// Nothing: the lanes have found an mbarrier's phase under way and let the other warps run.
+    Turn,
 }
 
 /// Lanes at one place of the program.
@@ -99,6 +111,8 @@ pub(crate) struct Warp {
     pub epoch: u32,
     /// Instructions issued.
     pub issued: u64,
+    /// Products under way.
+    pub flight: Flight,
 }
 
 impl Warp {
@@ -165,7 +179,8 @@ impl Warp {
         let Some((at, _)) = ready else { return false };
         let g = groups.swap_remove(at);
         (self.pc, self.active) = (g.pc, g.lanes);
-        let others = groups.iter().filter(|o| o.pc > g.pc && !matches!(o.wait, Wait::Barrier { .. }));
+        let apart = |w: Wait| matches!(w, Wait::Barrier { .. } | Wait::Phase { .. } | Wait::Turn | Wait::Registers { .. });
+        let others = groups.iter().filter(|o| o.pc > g.pc && !apart(o.wait));
         self.limit = others.map(|o| o.pc).min().unwrap_or(u32::MAX);
         true
     }

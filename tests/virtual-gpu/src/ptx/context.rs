@@ -21,6 +21,8 @@ pub(crate) struct Context<'c, 't> {
     pub inst: &'t Instruction,
     mods: Vec<(&'t str, bool)>,
     pub weight: Weight,
+    /// 32-bit registers that the instruction names: 2 r where it reads, 2 r + 1 where it writes.
+    pub touched: Vec<u32>,
 }
 
 type Result<T> = std::result::Result<T, PtxError>;
@@ -28,7 +30,7 @@ type Result<T> = std::result::Result<T, PtxError>;
 impl<'c, 't> Context<'c, 't> {
     pub fn new(lower: &'c mut Lower<'t>, inst: &'t Instruction) -> Self {
         let mods = inst.opcode.split('.').skip(1).map(|m| (m, false)).collect();
-        Context { lower, inst, mods, weight: Weight::default() }
+        Context { lower, inst, mods, weight: Weight::default(), touched: Vec::new() }
     }
 
     /// The opcode without modifiers.
@@ -141,7 +143,10 @@ impl<'c, 't> Context<'c, 't> {
             Arg::Sink if bytes > 4 => Ok(Reg::W64(self.lower.new64())),
             Arg::Sink => Ok(Reg::W32(self.lower.new32())),
             Arg::Name(n) => match self.lower.symbol(n) {
-                Some(&Symbol::R32(r)) => Ok(Reg::W32(r)),
+                Some(&Symbol::R32(r)) => {
+                    self.touched.push(2 * r.0 + 1);
+                    Ok(Reg::W32(r))
+                }
                 Some(&Symbol::R64(r)) => Ok(Reg::W64(r)),
                 _ => self.fail(format!("{n} is not a register")),
             },
@@ -153,7 +158,10 @@ impl<'c, 't> Context<'c, 't> {
     pub fn any_source(&mut self, arg: &Arg, bytes: u32) -> Result<Reg> {
         if let Arg::Name(n) = arg {
             match self.lower.symbol(n) {
-                Some(&Symbol::R32(r)) => return Ok(Reg::W32(r)),
+                Some(&Symbol::R32(r)) => {
+                    self.touched.push(2 * r.0);
+                    return Ok(Reg::W32(r));
+                }
                 Some(&Symbol::R64(r)) => return Ok(Reg::W64(r)),
                 _ => {}
             }
@@ -177,7 +185,10 @@ impl<'c, 't> Context<'c, 't> {
         let add = |v: u32| v.wrapping_add(offset as u32);
         let symbol = self.lower.symbol(name).cloned().or_else(|| self.lower.shared_variable(name));
         match symbol {
-            Some(Symbol::R32(r)) if offset == 0 => Ok(r),
+            Some(Symbol::R32(r)) if offset == 0 => {
+                self.touched.push(2 * r.0);
+                Ok(r)
+            }
             Some(Symbol::Shared(v) | Symbol::Local(v) | Symbol::KernelParam(v)) => Ok(self.lower.constant32(add(v))),
             Some(Symbol::DynamicShared) => Ok(self.lower.dynamic_shared(offset as u32)),
             Some(_) => self.fail(format!("{name} is not a 32-bit source")),
@@ -275,7 +286,10 @@ impl<'c, 't> Context<'c, 't> {
             return Ok(Address { base: Reg::W64(self.lower.constant64(*offset as u64)), offset: 0 });
         };
         match self.lower.symbol(name) {
-            Some(&Symbol::R32(r)) => Ok(Address { base: Reg::W32(r), offset: *offset }),
+            Some(&Symbol::R32(r)) => {
+                self.touched.push(2 * r.0);
+                Ok(Address { base: Reg::W32(r), offset: *offset })
+            }
             Some(&Symbol::R64(r)) => Ok(Address { base: Reg::W64(r), offset: *offset }),
             _ => Ok(Address { base: Reg::W64(self.named64(name, *offset)?), offset: 0 }),
         }

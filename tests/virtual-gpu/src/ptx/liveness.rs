@@ -56,6 +56,7 @@ pub(crate) fn rows(body: &[Statement]) -> Rows {
     let mut lives = Vec::new();
     let mut scopes: Vec<HashMap<String, usize>> = vec![HashMap::new()];
     let mut block = 0;
+    let mut products = Vec::new();
     for (at, statement) in body.iter().enumerate() {
         match statement {
             Statement::Open => scopes.push(HashMap::new()),
@@ -72,6 +73,11 @@ pub(crate) fn rows(body: &[Statement]) -> Rows {
             }
             Statement::Instruction(inst) => {
                 mention(inst, at, block, &scopes, &mut lives);
+                if inst.opcode.starts_with("wgmma.mma") {
+                    for arg in &inst.args[..2.min(inst.args.len())] {
+                        each_name(arg, &mut |n| products.extend(find(&scopes, n).map(|id| (at, id))));
+                    }
+                }
                 if matches!(base(inst), "bra" | "brx" | "ret" | "exit" | "call") {
                     block += 1;
                 }
@@ -79,6 +85,7 @@ pub(crate) fn rows(body: &[Statement]) -> Rows {
             _ => {}
         }
     }
+    keep_for_products(body, &mut lives, &products);
     let loops = loops(body);
     for life in lives.iter_mut().filter(|l| l.block.is_none()) {
         if let Some(range) = &mut life.range {
@@ -86,6 +93,33 @@ pub(crate) fn rows(body: &[Statement]) -> Rows {
         }
     }
     assign(lives)
+}
+
+/// The registers of a product are its own until it is waited for: at the latest behind as many waits as may leave groups
+/// under way, and one more.
+fn keep_for_products(body: &[Statement], lives: &mut [Life], products: &[(usize, usize)]) {
+    let wait = |(at, s): (usize, &Statement)| match s {
+        Statement::Instruction(i) if i.opcode.starts_with("wgmma.wait_group") => match i.args.first() {
+            Some(Arg::Int(keep)) => Some((at, *keep as usize)),
+            _ => Some((at, 0)),
+        },
+        _ => None,
+    };
+    let waits: Vec<(usize, usize)> = body.iter().enumerate().filter_map(wait).collect();
+    let most = waits.iter().map(|w| w.1).max().unwrap_or(0);
+    for &(at, id) in products {
+        let behind = waits.partition_point(|w| w.0 < at);
+        let end = waits.get(behind + most).or(waits.last()).map_or(at, |w| w.0);
+        let life = &mut lives[id];
+        life.block = None;
+        if let Some((_, last)) = &mut life.range {
+            *last = (*last).max(end);
+        }
+    }
+}
+
+fn find(scopes: &[HashMap<String, usize>], name: &str) -> Option<usize> {
+    scopes.iter().rev().find_map(|s| s.get(name)).copied()
 }
 
 fn base(inst: &Instruction) -> &str {
@@ -109,10 +143,10 @@ fn mention(inst: &Instruction, at: usize, block: usize, scopes: &[HashMap<String
     // Opcodes whose first operand is not a destination.
     let no_result = matches!(
         base(inst),
-        "st" | "red" | "bra" | "brx" | "bar" | "barrier" | "call" | "prefetch" | "cp" | "stmatrix" | "nanosleep"
+        "st" | "red" | "bra" | "brx" | "bar" | "barrier" | "call" | "prefetch" | "cp" | "stmatrix" | "nanosleep" | "wgmma"
     );
     let mut seen = |name: &str, sets: bool| {
-        let Some(&id) = scopes.iter().rev().find_map(|s| s.get(name)) else { return };
+        let Some(id) = find(scopes, name) else { return };
         let life = &mut lives[id];
         match &mut life.range {
             None => {

@@ -92,6 +92,11 @@ impl<'t> Lower<'t> {
                 _ => {}
             }
         }
+        if self.program.asynchronous_products {
+            self.program.touched.resize(self.program.steps.len(), Box::default());
+        } else {
+            self.program.touched = Vec::new();
+        }
         // Dynamic shared memory starts behind the static one.
         self.program.static_shared = self.program.static_shared.next_multiple_of(16);
         let base = self.program.static_shared;
@@ -353,6 +358,11 @@ impl<'t> Lower<'t> {
             let action = decode(&mut cx)?;
             let weight = cx.weight;
             cx.finish()?;
+            let touched = std::mem::take(&mut cx.touched);
+            if !base.starts_with("wgmma") {
+                self.program.touched.resize(self.program.steps.len(), Box::default());
+                self.program.touched.push(touched.into_boxed_slice());
+            }
             (action, weight)
         };
         self.program.steps.push(Step { guard, action, weight, line });

@@ -253,7 +253,9 @@ fn function(c: &mut Cursor<'_>, entry: bool) -> Result<Option<Function>, PtxErro
     let results = if c.eat(b'(') { parameters(c)? } else { Vec::new() };
     let name = c.word();
     let params = if c.eat(b'(') { parameters(c)? } else { Vec::new() };
-    let mut f = Function { entry, name, results, params, body: vec![], max_threads: None, min_blocks: None, line };
+    let (max_threads, min_blocks, max_registers) = (None, None, None);
+    let mut f =
+        Function { entry, name, results, params, body: vec![], max_threads, min_blocks, max_registers, line };
     loop {
         match c.peek() {
             b';' => {
@@ -268,7 +270,7 @@ fn function(c: &mut Cursor<'_>, entry: bool) -> Result<Option<Function>, PtxErro
             ".maxntid" | ".reqntid" => f.max_threads = Some(numbers(c)?.iter().product()),
             ".minnctapersm" => f.min_blocks = numbers(c)?.first().copied(),
             ".noreturn" => {}
-            ".maxnreg" => drop(numbers(c)?),
+            ".maxnreg" => f.max_registers = numbers(c)?.first().copied(),
             ".pragma" => drop(c.until(b';')?),
             _ => return Err(c.error(&word, "unknown directive of a function")),
         }

@@ -95,6 +95,7 @@ pub(crate) struct Function {
     pub body: Vec<Statement>,
     pub max_threads: Option<u32>,
     pub min_blocks: Option<u32>,
+    pub max_registers: Option<u32>,
     pub line: u32,
 }
 

@@ -1,16 +1,21 @@
-//! The committed PTX: written by NVRTC 11.8 from the sources, and compared with what they give now.
+//! The committed PTX: written by NVRTC from the sources, and compared with what they give now. NVRTC 11.8 writes it for sm_80,
+//! 12.9 for sm_90a, which 11.8 does not know.
 
 use std::fmt;
 use std::path::PathBuf;
 
 use super::nvrtc::Nvrtc;
-use super::{Result, Toolkit, ToolkitError, files_in, in_parallel, read, repository, stems};
+use super::{Result, Toolkit, ToolkitError, files_in, in_parallel, only_for, read, repository, source, stems};
 
 /// How hard it is packed: once, for every build.
 const LEVEL: i32 = 19;
 
-/// The architecture of the committed PTX. The driver translates it for newer devices.
+/// The architecture of the committed PTX that every device runs: the driver translates it for newer ones.
 pub const ARCH: &str = "compute_80";
+
+/// The ISA that the committed PTX for sm_90a is marked with: the first that has its instructions, which every driver from CUDA
+/// 12.0 on takes. NVRTC marks it with its own, the newest.
+pub const SM_90A_ISA: &str = ".version 8.0\n";
 
 /// The committed PTX of a stem.
 pub fn path(stem: &str) -> PathBuf {
@@ -44,21 +49,40 @@ pub fn all() -> Result<Vec<(String, String)>> {
 /// # Errors
 /// [`ToolkitError::Compile`] with NVRTC's log, [`ToolkitError::Io`], [`ToolkitError::Tool`].
 pub fn regenerate(toolkit: &Toolkit) -> Result<Vec<(String, String)>> {
-    compile_all(&Nvrtc::open(&toolkit.nvrtc_11)?, ARCH)
+    let (old, new) = (Nvrtc::open(&toolkit.nvrtc_11)?, Nvrtc::open(&toolkit.nvrtc_12)?);
+    compile_stems(stems()?, |stem| match only_for(stem) {
+        None => old.compile(stem, ARCH),
+        Some(arch) => new.compile(stem, arch).and_then(|ptx| marked(stem, &ptx)),
+    })
 }
 
-/// Every stem's PTX from one NVRTC, in the order of their names.
+/// The PTX of every stem that is not for one architecture alone, from one NVRTC, in the order of their names.
 ///
 /// # Errors
 /// As [`regenerate`].
 pub fn compile_all(nvrtc: &Nvrtc, arch: &str) -> Result<Vec<(String, String)>> {
-    let mut jobs = stems()?;
+    let portable = stems()?.into_iter().filter(|stem| only_for(stem).is_none()).collect();
+    compile_stems(portable, |stem| nvrtc.compile(stem, arch))
+}
+
+fn compile_stems(
+    mut jobs: Vec<String>,
+    compile: impl Fn(&str) -> Result<String> + Sync,
+) -> Result<Vec<(String, String)>> {
     // The committed text tells how long a stem takes.
     jobs.sort_by_key(|stem| std::cmp::Reverse(std::fs::metadata(path(stem)).map_or(u64::MAX, |file| file.len())));
-    let texts = in_parallel(&jobs, |stem| nvrtc.compile(stem, arch))?;
+    let texts = in_parallel(&jobs, |stem| compile(stem))?;
     let mut compiled: Vec<_> = jobs.into_iter().zip(texts).collect();
     compiled.sort_unstable_by(|a, b| a.0.cmp(&b.0));
     Ok(compiled)
+}
+
+/// PTX marked with [`SM_90A_ISA`]. ptxas takes no instruction that is newer than the mark.
+fn marked(stem: &str, ptx: &str) -> Result<String> {
+    let parts = ptx.split_once(".version ").and_then(|(before, rest)| Some((before, rest.split_once('\n')?.1)));
+    let reason = || format!("the PTX of {stem} has no version");
+    let (before, behind) = parts.ok_or_else(|| ToolkitError::Tool { tool: "NVRTC", reason: reason() })?;
+    Ok([before, SM_90A_ISA, behind].concat())
 }
 
 /// A committed file that is not what the sources give.
@@ -92,7 +116,9 @@ impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Difference::Missing { stem } => write!(f, "kernels/ptx/{stem}.ptx is missing"),
-            Difference::WithoutSource { stem } => write!(f, "kernels/ptx/{stem}.ptx has no kernels/{stem}/{stem}.cu"),
+            Difference::WithoutSource { stem } => {
+                write!(f, "kernels/ptx/{stem}.ptx has no kernels/{}", source::path(stem))
+            }
             Difference::Line { stem, line, committed, generated } => {
                 let words = |line: &Option<String>| line.as_ref().map_or("no line".into(), |line| format!("{line:?}"));
                 let (committed, generated) = (words(committed), words(generated));

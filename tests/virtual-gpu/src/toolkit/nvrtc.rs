@@ -52,7 +52,7 @@ impl Nvrtc {
         unsafe { self.library.get(name) }.map_err(|e| refused(e.to_string()))
     }
 
-    /// Compiles `kernels/<stem>/<stem>.cu` for `arch` (`compute_80` or newer) as Tercel does, and returns the PTX with the
+    /// Compiles a stem's source for `arch` (`compute_80` or newer) as Tercel does, and returns the PTX with the
     /// paths in it made relative to the repository.
     ///
     /// # Errors

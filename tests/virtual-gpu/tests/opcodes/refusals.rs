@@ -24,9 +24,9 @@ fn refused(statements: &[&str]) {
 fn unknown_opcodes() {
     refused(&[
         "frobnicate.u32 %r1, %r0;",
-        "wgmma.fence.sync.aligned;",
+        "wgmma.mma_async.sp.sync.aligned;",
         "tex.2d.v4.f32.f32 {%r1, %r2, %r3, %r4}, [%q0, {%r5, %r6}];",
-        "mbarrier.init.shared.b64 [%r0], 1;",
+        "mbarrier.pending_count.b64 %r1, %q0;",
         "vadd.s32.s32.s32 %r1, %r2, %r3;",
         "cp.async.bulk.commit_group;",
         "tcgen05.wait;",

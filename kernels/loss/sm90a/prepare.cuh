@@ -1,0 +1,185 @@
+// Before the products: operands in panels, the scalars, arrays by row and column.
+#pragma once
+#include "core/convert.cuh"
+#include "core/reduce.cuh"
+#include "core/sm90a/panel.cuh"
+#include "core/status.cuh"
+#include "loss/common.cuh"
+#include "loss/sm90a/arguments.cuh"
+
+// The greatest over a block of 256 threads; NaN wins. All threads call it together, as often as they like.
+__device__ __forceinline__ float block_max_nan(float x) {
+    __shared__ float most[8];
+#pragma unroll
+    for (int step = WARP / 2; step > 0; step >>= 1) x = max_nan(x, __shfl_xor_sync(FULL, x, step));
+    __syncthreads();
+    if (threadIdx.x % WARP == 0) most[threadIdx.x / WARP] = x;
+    __syncthreads();
+    float all = most[0];
+    for (int warp = 1; warp < 8; ++warp) all = max_nan(all, most[warp]);
+    return all;
+}
+
+// Chunk `chunk` of a row, and what it adds to the row's squared length, as the products see it.
+__device__ __forceinline__ float convert_chunk(u16* __restrict__ to, const float* __restrict__ from, u32 row, u32 chunk, u32 dim,
+                                               bool there, bool wide) {
+    float x[8];
+#pragma unroll
+    for (int i = 0; i < 8; ++i) x[i] = 0.0f;
+    const u32 first = chunk * 8;
+    if (there && first < dim) {
+        const float* at = from + u64(row) * dim + first;
+        if (wide) {
+#pragma unroll
+            for (int half = 0; half < 2; ++half) {
+                if (first + half * 4 >= dim) continue;
+                const float4 y = *reinterpret_cast<const float4*>(at + half * 4);
+                x[half * 4] = y.x, x[half * 4 + 1] = y.y, x[half * 4 + 2] = y.z, x[half * 4 + 3] = y.w;
+            }
+        } else {
+#pragma unroll
+            for (int i = 0; i < 8; ++i)
+                if (first + i < dim) x[i] = at[i];
+        }
+    }
+    u32 packed[4];
+    float length = 0.0f;
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+        packed[i] = pack_bf16(x[2 * i], x[2 * i + 1]);
+        const float low = __uint_as_float(packed[i] << 16), high = __uint_as_float(packed[i] & 0xffff0000u);
+        length = fmaf(low, low, fmaf(high, high, length));
+    }
+    *reinterpret_cast<uint4*>(to + panel_place(row, chunk % 8)) = make_uint4(packed[0], packed[1], packed[2], packed[3]);
+    return length;
+}
+
+// A block a part: 8 threads a row, 32 rows at a time.
+extern "C" __global__ void __launch_bounds__(256) loss_panels_sm90a(const __grid_constant__ PanelsArgs args) {
+    const bool users = blockIdx.x < args.user_parts;
+    const u32 part = users ? blockIdx.x : blockIdx.x - args.user_parts;
+    const u32 parts = users ? args.user_parts : args.candidate_parts;
+    const u32 rows = users ? args.rows : args.columns, padded = users ? args.padded_rows : args.padded_columns;
+    const float *from = users ? args.users : args.candidates, *bias = users ? nullptr : args.bias;
+    u16* to = users ? args.user_panels : args.candidate_panels;
+    const u32 dim = args.dim, panels = args.panels;
+    const bool wide = dim % 4 == 0 && (u64(from) & 15) == 0;
+    float longest = 0.0f, top = neg_inf(), lowest = neg_inf();
+    for (u32 first = part * 32; first < padded; first += parts * 32) {
+        const u32 row = first + threadIdx.x / 8;
+        float length = 0.0f;
+        for (u32 panel = 0; panel < panels; ++panel)
+            length += convert_chunk(to + u64(panel) * padded * PANEL_COLUMNS, from, row, panel * 8 + threadIdx.x % 8, dim,
+                                    row < rows, wide);
+        longest = max_nan(longest, group_sum(length, 8));
+        if (bias && threadIdx.x < 32 && first + threadIdx.x < rows) {
+            const float x = bias[first + threadIdx.x] * LOG2E;
+            top = max_nan(top, x);
+            if (x != neg_inf()) lowest = max_nan(lowest, -x);
+        }
+    }
+    longest = block_max_nan(longest), top = block_max_nan(top), lowest = block_max_nan(lowest);
+    if (threadIdx.x == 0) args.extremes[blockIdx.x] = make_float4(longest, top, -lowest, 0.0f);
+}
+
+// What the extremes say of the call. Every score in powers of 2, its bias included, lies within `bound` of `top` on one side
+// and `bound` and the biases' span on the other. Where that range fits the powers that fp32 has, a fixed reference serves in
+// place of each row's largest score; the range is cut so that no sum of 2^32 columns overflows above, and what underflows
+// below is less than 2^-26 of any row's sum.
+struct Reference {
+    float value;  // what is taken from every score
+    float top;    // the largest bias
+    u32 fixed;
+};
+
+__device__ __forceinline__ Reference reference_of(const PrepareHopperArgs& args, float scale2) {
+    float users = 0.0f, candidates = 0.0f, top = neg_inf(), lowest = neg_inf();
+    for (u32 i = threadIdx.x; i < args.user_parts; i += 256) users = max_nan(users, args.extremes[i].x);
+    for (u32 i = threadIdx.x; i < args.candidate_parts; i += 256) {
+        const float4 x = args.extremes[args.user_parts + i];
+        candidates = max_nan(candidates, x.x), top = max_nan(top, x.y), lowest = max_nan(lowest, -x.z);
+    }
+    users = block_max_nan(users), candidates = block_max_nan(candidates);
+    top = block_max_nan(top), lowest = block_max_nan(lowest);
+    // No bias, or none that is finite.
+    if (lowest == neg_inf()) top = 0.0f, lowest = 0.0f;
+    const float span = top + lowest, bound = scale2 * sqrtf(users) * sqrtf(candidates) * 1.0001f;
+    const float range = 2.0f * bound + span;
+    // Not for NaN and infinities: those take the way of the running maximum.
+    if (!(range <= 190.0f && span <= 100.0f)) return Reference{0.0f, 0.0f, 0};
+    const float above = fminf(fmaxf(range - 100.0f, 0.0f), 90.0f);
+    return Reference{top + bound - above, top, 1};
+}
+
+// The least and greatest of a warp's ids, of those lanes that have one.
+__device__ __forceinline__ void put_range(uint2* ranges, u64 i, u32 id, bool there) {
+    const u32 least = __reduce_min_sync(FULL, there ? id : 0xffffffffu), most = __reduce_max_sync(FULL, there ? id : 0);
+    if (i % WARP == 0) ranges[i / WARP] = make_uint2(least, most);
+}
+
+// A row's list of masked columns: refused as a whole where it is not in the array, reported where it holds what is no column,
+// or the positive.
+__device__ __forceinline__ void check_list(const PrepareHopperArgs& args, u32 row, u32 positive) {
+    const u32 from = args.offsets[row], to = args.offsets[row + 1];
+    const bool there = from <= to && to <= args.masked_len;
+    args.spans[row] = there ? make_uint2(from, to) : make_uint2(0, 0);
+    if (!there) {
+        report(args.status, row, to);
+        return;
+    }
+    for (u32 k = from; k < to; ++k) {
+        const u32 column = __ldg(args.masked + k);
+        if (column >= args.columns || column == positive) report(args.status, row, column);
+    }
+}
+
+// Block 0 beside the others' work: what holds for the whole call. One thread a row and column up to the padded ones. A refused
+// positive counts as none; a column of the padding has the bias -inf.
+extern "C" __global__ void __launch_bounds__(256) loss_prepare_sm90a(const __grid_constant__ PrepareHopperArgs args) {
+    const float *weights = args.weights, *bias = args.bias;
+    const u32* ids = args.ids;
+    const u32 rows = args.rows, columns = args.columns;
+    const float scale = expf(*args.log_scale), scale2 = scale * LOG2E;
+    const Reference reference = reference_of(args, scale2);
+    if (blockIdx.x == 0) {
+        double sum = 0.0;
+        if (weights) {
+#pragma unroll 4
+            for (u64 i = threadIdx.x; i < rows; i += 256) sum += weights[i];
+        }
+        sum = block_sum<256>(sum);
+        if (threadIdx.x == 0) {
+            const double total = weights ? sum : double(rows);
+            *args.call = LossCall{total, scale, scale2, total == 0.0, reference.fixed, reference.value, reference.top};
+        }
+    }
+    const u32 i = blockIdx.x * 256 + threadIdx.x;
+    if (i < args.padded_columns) {
+        const bool there = i < columns;
+        const float bias2 = !there ? neg_inf() : bias ? bias[i] * LOG2E : 0.0f;
+        args.bias2[i] = bias2;
+        args.column_bias[fragment_order(i)] = bias2 - reference.value;
+        if (ids) {
+            const u32 id = there ? ids[i] : 0;
+            args.candidate_ids[i] = id, args.column_ids[fragment_order(i)] = id;
+            put_range(args.column_ranges, i, id, there);
+        }
+    }
+    if (i >= args.padded_rows) return;
+    u32 positive = NO_COLUMN;
+    if (i < rows) {
+        positive = args.given_positives ? args.given_positives[i] : i;
+        if (positive >= columns) {
+            report(args.status, i, positive);
+            positive = NO_COLUMN;
+        }
+    }
+    args.positives[i] = positive, args.fragment_positives[fragment_order(i)] = positive;
+    if (ids) {
+        const bool there = positive != NO_COLUMN;
+        const u32 id = there ? ids[positive] : 0;
+        args.user_ids[i] = id, args.fragment_ids[fragment_order(i)] = id;
+        put_range(args.user_ranges, i, id, there);
+    }
+    if (args.offsets && i < rows) check_list(args, i, positive);
+}

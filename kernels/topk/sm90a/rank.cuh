@@ -1,0 +1,149 @@
+// Exact scores of what a scan of panels let pass, the best k of them in order, and the proof that no other item belongs
+// there: topk_rank_list (topk/rank.cuh) for lists of many lanes, where most queries need no second look.
+#pragma once
+#include "core/reduce.cuh"
+#include "topk/exact.cuh"
+#include "topk/sm90a/lists.cuh"
+
+// Scores beyond this may overflow on the way to a sum, and what comes of that is in no bound.
+#define MOST_SCORE 1e37f
+
+// The sum over a block of THREADS, and their largest value; `words`: 16 of them, `turn` counts the calls.
+template <int THREADS>
+__device__ __forceinline__ u32 total_of(u32 x, u32* words, u32 turn) {
+    x = __reduce_add_sync(FULL, x);
+    if (THREADS == WARP) return x;
+    u32* mine = words + turn % 2 * 8;
+    if (threadIdx.x % WARP == 0) mine[threadIdx.x / WARP] = x;
+    __syncthreads();
+    u32 total = 0;
+#pragma unroll
+    for (int warp = 0; warp < THREADS / WARP; ++warp) total += mine[warp];
+    return total;
+}
+
+// The upper halves of keys are orders of scores, the least the best. An order that at least k of n keys reach, at most
+// `slack` behind the k-th.
+template <int THREADS>
+__device__ __forceinline__ u32 kth_order(const u64* keys, u32 n, u32 k, u32 slack, u32* words) {
+    u32 low = 0xffffffffu, inverse = 0xffffffffu;
+    for (u32 i = threadIdx.x; i < n; i += THREADS) {
+        const u32 order = u32(keys[i] >> 32);
+        low = min(low, order), inverse = min(inverse, ~order);
+    }
+    low = __reduce_min_sync(FULL, low), inverse = __reduce_min_sync(FULL, inverse);
+    if (THREADS > WARP) {
+        if (threadIdx.x % WARP == 0) words[threadIdx.x / WARP] = low, words[8 + threadIdx.x / WARP] = inverse;
+        __syncthreads();
+        for (int warp = 0; warp < THREADS / WARP; ++warp)
+            low = min(low, words[warp]), inverse = min(inverse, words[8 + warp]);
+        __syncthreads();
+    }
+    u32 high = ~inverse;
+    for (u32 turn = 0; high - low > slack; ++turn) {
+        const u32 middle = low + (high - low) / 2;
+        u32 reached = 0;
+        for (u32 i = threadIdx.x; i < n; i += THREADS) reached += u32(keys[i] >> 32) <= middle;
+        if (total_of<THREADS>(reached, words, turn) >= k) {
+            high = middle;
+        } else {
+            low = middle + 1;
+        }
+    }
+    return high;
+}
+
+// One chain over a row by one lane: candidates are few, and their rows in the cache.
+__device__ __forceinline__ float chain(const ExactItems& exact, u32 item, const float4* query) {
+    const float4* row = reinterpret_cast<const float4*>(exact.rows + u64(item) * exact.pitch);
+    float score = score_start(exact, item);
+#pragma unroll 4
+    for (u32 i = 0; i < exact.pitch / 4; ++i) {
+        const float4 u = __ldg(query + i), v = __ldg(row + i);
+        score = fmaf(u.x, v.x, score);
+        score = fmaf(u.y, v.y, score);
+        score = fmaf(u.z, v.z, score);
+        score = fmaf(u.w, v.w, score);
+    }
+    return score;
+}
+
+template <int THREADS>
+__device__ __forceinline__ void rank_panels(const PanelRankArgs& args) {
+    extern __shared__ __align__(16) u64 candidates[];
+    u32* kept = reinterpret_cast<u32*>(candidates + args.room);
+    __shared__ u32 words[16], found_s, kept_s, overflow_s;
+    __shared__ u64 last_s;
+    const u32 q = listed(args.index, blockIdx.x), k = args.k;
+    if (args.states[q] == STATE_ALL) return;
+    if (threadIdx.x == 0) found_s = 0, kept_s = 0, overflow_s = 0, last_s = NO_KEY;
+    __syncthreads();
+
+    // What passed and may be returned. Threads share the lists of the query out among them.
+    const u32 lists = args.parts * 4;
+    const QueryLists at(args.places, q, lists);
+    const u32 helpers = lists >= THREADS ? 1 : THREADS / lists, helped = THREADS / helpers;
+    const u32 helper = threadIdx.x % helpers;
+    for (u32 list = threadIdx.x / helpers; list < lists; list += helped) {
+        if (threadIdx.x / helpers >= helped) break;
+        const u32 count = __ldg(args.counts + u64(q) * lists + list);
+        if (count > at.room) overflow_s = 1;
+        const uint2* from = args.lists + at.first + u64(list) * at.share;
+        for (u32 i = helper; i < min(count, at.room); i += helpers) {
+            const uint2 entry = __ldg(from + i);
+            if (entry.y >= args.items.count) continue;
+            const u32 item = __ldg(args.order + entry.y);
+            if (skips(args.skip, q, item)) continue;
+            const u32 place = atomicAdd(&found_s, 1u);
+            if (place < args.room) candidates[place] = score_key(__uint_as_float(entry.x), item);
+        }
+    }
+    __syncthreads();
+    const u32 n = found_s;
+    // Fewer than k, or more than there is room for: the scan that has room for them starts anew.
+    const bool served = !overflow_s && n >= k && n <= args.room && __ldg(args.ceilings + q) < MOST_SCORE;
+    if (!served) {
+        if (threadIdx.x == 0) args.states[q] = STATE_RESCAN;
+        return;
+    }
+
+    // A candidate more than two errors behind the k-th cannot be among the k best.
+    const float error = __ldg(args.errors + q);
+    const u32 kth = kth_order<THREADS>(candidates, n, k, 64, words);
+    const float least = __fsub_rd(key_score(u64(kth) << 32), 2.0f * error);
+    const u32 limit = u32(score_key(least, 0) >> 32);
+    for (u32 i = threadIdx.x; i < n; i += THREADS) {
+        const u64 key = candidates[i];
+        if (u32(key >> 32) <= limit) kept[atomicAdd(&kept_s, 1u)] = u32(key);
+    }
+    __syncthreads();
+    const u32 m = kept_s;
+    const float4* query = query_row(args.queries, q, args.items.pitch);
+    for (u32 i = threadIdx.x; i < m; i += THREADS)
+        candidates[i] = score_key(chain(args.items, kept[i], query), kept[i]);
+    __syncthreads();
+    for (u32 i = threadIdx.x; i < m; i += THREADS) {
+        const u64 key = candidates[i];
+        u32 place = 0;
+        for (u32 j = 0; j < m; ++j) place += candidates[j] < key;
+        // A NaN has a key behind all others, which it may share: never the k-th.
+        if (place >= k || key == NO_KEY) continue;
+        args.ids[u64(q) * k + place] = u32(key);
+        args.scores[u64(q) * k + place] = key_score(key);
+        if (place == k - 1) last_s = key;
+    }
+    __syncthreads();
+    if (threadIdx.x != 0) return;
+    const bool full = last_s != NO_KEY;
+    const float last = full ? key_score(last_s) : neg_inf(), threshold = args.thresholds[q];
+    // Every item outside the lists has an approximate score below the bar, an exact one below the threshold.
+    if (full && (last >= threshold || threshold == neg_inf())) {
+        args.states[q] = STATE_DONE;
+        return;
+    }
+    args.states[q] = STATE_RESCAN;
+    if (full) {
+        args.thresholds[q] = last;
+        args.bars[q] = __fsub_rd(last, error);
+    }
+}

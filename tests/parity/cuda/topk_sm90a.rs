@@ -1,0 +1,208 @@
+//! The top K by the kernels for sm_90a: the bits of those for sm_80 and of one chain of multiply-adds, on a device that
+//! runs both.
+
+use super::super::architecture::Architecture;
+use super::budget::counted;
+use super::topk::{Case, Random, TopKLists};
+use super::*;
+use crate::backend::cuda::topk::{Report, floors};
+
+/// The device with the kernels for sm_80 and with those for sm_90a; none where it does not run the latter.
+fn both() -> Option<[Cuda; 2]> {
+    let device = device(Precision::Bf16)?;
+    let capability = device.info().compute_capability;
+    if capability != 90 {
+        println!("skipped: compute capability {capability}, and these kernels need 9.0");
+        return None;
+    }
+    let with = |kernels| Cuda::with_kernels(0, Precision::Bf16, kernels).expect("the device runs both");
+    Some([with(Architecture::Sm80), with(Architecture::Sm90a)])
+}
+
+/// Unit rows, around `clusters` centres that stand together (0: none).
+fn unit_rows(random: &mut Random, rows: usize, dim: usize, clusters: usize) -> Vec<f32> {
+    let centres = random.normals(clusters.max(1) * dim);
+    let mut all = random.normals(rows * dim);
+    for (i, row) in all.chunks_mut(dim).enumerate() {
+        let centre = i * clusters / rows * dim;
+        (0..dim).filter(|_| clusters > 0).for_each(|j| row[j] = centres[centre + j] + 0.3 * row[j]);
+        let norm = row.iter().map(|x| x * x).sum::<f32>().sqrt();
+        row.iter_mut().for_each(|x| *x /= norm);
+    }
+    all
+}
+
+/// Lists of which about half are among the query's best.
+fn skips(random: &mut Random, case: &Case<'_>, most: usize) -> Vec<Vec<u32>> {
+    let items = case.items.len() / case.dim;
+    let best = Case { k: most, skip: None, ..*case }.expected().0;
+    let list = |q: usize| {
+        let from_best = best[q * most..q * most + q % most].iter().step_by(2).copied();
+        let mut list: Vec<u32> =
+            from_best.chain((0..q % 5 * 3).map(|_| random.below(items) as u32)).filter(|id| *id != u32::MAX).collect();
+        list.sort_unstable();
+        list.dedup();
+        list
+    };
+    (0..case.rows()).map(list).collect()
+}
+
+/// Both find what a ranking of all finds, to the bit: what the one for sm_90a took.
+#[track_caller]
+fn agree([old, new]: &[Cuda; 2], case: &Case<'_>, name: &str) -> Report {
+    let (first, (second, report)) = (case.exact(old, false).0, case.exact(new, false));
+    case.check(&format!("{name}, sm_80"), &first);
+    case.check(&format!("{name}, sm_90a"), &second);
+    report
+}
+
+/// Every place holds an item as good as the oracle's, in f64.
+#[track_caller]
+fn near_the_oracle(case: &Case<'_>, found: &TopKLists, name: &str) {
+    let (items, biases) = (wide(case.items), case.biases.map(wide));
+    for (q, query) in case.queries.chunks(case.dim).enumerate() {
+        let scores = naive::topk::scores(&wide(query), &items, biases.as_deref());
+        let best = naive::topk::topk(&scores, case.skip.map_or(&[], |skip| &skip[q]), case.k);
+        for (place, id) in best.into_iter().enumerate() {
+            let (at, expected) = (q * case.k + place, scores[id as usize]);
+            let near = |x: f64| (x - expected).abs() <= 1e-5 * (1.0 + expected.abs());
+            let (item, score) = (found.0[at] as usize, f64::from(found.1[at]));
+            assert!(near(score) && near(scores[item]), "{name}: query {q}, place {place}: {item}, {score}, not {expected}");
+        }
+    }
+}
+
+/// The scan for sm_90a was launched for this case, and not the other one.
+fn scanned_in_panels(cuda: &Cuda, case: &Case<'_>) {
+    let (columns, items) = (if case.dim > 64 { 128 } else { 64 }, case.items.len() / case.dim);
+    let biased = if case.biases.is_some() { "_biased" } else { "" };
+    let grid = floors::panel_grid(cuda, case.dim, items, case.rows(), case.k, case.biases.is_some());
+    let Some(_) = counted(cuda, &format!("topk_panel_scan_{columns}{biased}"), grid) else { return };
+}
+
+#[test]
+fn panels_find_what_a_ranking_of_all_finds_cuda() {
+    let Some(devices) = both() else { return };
+    let mut random = Random(11);
+    for (rows, items, dim, k, clusters) in [
+        (3, 4097, 64, 1, 0),
+        (66, 2500, 64, 12, 8),
+        (257, 2111, 48, 12, 0),
+        (5, 6000, 128, 40, 0),
+        (4, 6100, 100, 100, 16),
+        (2, 2300, 7, 12, 0),
+    ] {
+        let (queries, catalogue) = (random.normals(rows * dim), unit_rows(&mut random, items, dim, clusters));
+        let biases: Vec<f32> = random.normals(items).iter().map(|b| 0.3 * b).collect();
+        let plain = Case { queries: &queries, items: &catalogue, biases: None, dim, skip: None, k };
+        let lists = skips(&mut random, &plain, 12);
+        for (skip, biases) in [(None, None), (Some(&lists[..]), Some(&biases[..]))] {
+            let case = Case { skip, biases, ..plain };
+            let name = format!("{rows} queries, {items} items, {dim} wide, k {k}, skips {}", skip.is_some());
+            let report = agree(&devices, &case, &name);
+            near_the_oracle(&case, &case.exact(&devices[1], false).0, &name);
+            assert_eq!(report, Report::default(), "{name}: the first scan is enough");
+            scanned_in_panels(&devices[1], &case);
+        }
+    }
+}
+
+#[test]
+fn panels_keep_duplicates_in_order_and_items_of_any_length_cuda() {
+    let Some(devices) = both() else { return };
+    let mut random = Random(21);
+    let (rows, items, dim, k) = (9, 4000, 64, 100);
+    let queries = random.normals(rows * dim);
+    // Each item four times.
+    let few = random.normals(items / 4 * dim);
+    let repeated: Vec<f32> = (0..items).flat_map(|i| few[i % 1000 * dim..][..dim].to_vec()).collect();
+    // By popularity: the longest first, a hundred times the last.
+    let mut sorted = random.normals(items * dim);
+    for (i, row) in sorted.chunks_mut(dim).enumerate() {
+        row.iter_mut().for_each(|x| *x *= 1.0 / (1.0 + i as f32 / 40.0));
+    }
+    // All the scores below zero: whole numbers do not compare as they do.
+    let negative = vec![-100.0; items];
+    for (name, catalogue, biases) in [
+        ("duplicates", &repeated, None),
+        ("popular first", &sorted, None),
+        ("below zero", &repeated, Some(&negative[..])),
+    ] {
+        let case = Case { queries: &queries, items: catalogue, biases, dim, skip: None, k };
+        agree(&devices, &case, name);
+        agree(&devices, &Case { k: 1, ..case }, name);
+    }
+}
+
+#[test]
+fn what_panels_cannot_prove_is_scanned_again_cuda() {
+    let Some(devices) = both() else { return };
+    let mut random = Random(31);
+    let (rows, dim, k) = (20, 64, 12);
+    let queries = random.normals(rows * dim);
+    // Lists overflow: nearly all items are alike, far more than a lane's list holds, and the best stand at the end.
+    let items = 6000;
+    let mut alike = vec![0.5; items * dim];
+    for x in &mut alike[(items - 40) * dim..] {
+        *x = 0.6 + random.below(100) as f32 * 1e-3;
+    }
+    let case = Case { queries: &queries, items: &alike, biases: None, dim, skip: None, k };
+    let report = agree(&devices, &case, "a plateau");
+    assert!(report.rescanned > 0 && report.ranked_all < rows, "{report:?}");
+    // All equal: ranked by item.
+    let equal = vec![0.25; items * dim];
+    let case = Case { items: &equal, ..case };
+    let report = agree(&devices, &case, "all equal");
+    assert!(report.rescanned + report.ranked_all >= rows, "{report:?}");
+    // Some queries that no scan serves among others that it does; -inf takes items out.
+    let catalogue = random.normals(items * dim);
+    let mut hostile = queries.clone();
+    hostile[..dim].fill(0.0);
+    hostile[dim] = f32::NAN;
+    hostile[2 * dim..3 * dim].fill(3e37);
+    hostile[3 * dim..4 * dim].fill(1e-42);
+    let mut biases = random.normals(items);
+    (0..items).step_by(3).for_each(|i| biases[i] = f32::NEG_INFINITY);
+    for biases in [None, Some(&biases[..])] {
+        let case = Case { queries: &hostile, items: &catalogue, biases, dim, skip: None, k };
+        let report = agree(&devices, &case, "hostile queries");
+        assert!((1..=4).contains(&report.ranked_all), "{report:?}");
+    }
+    // Queries that skip nearly everything.
+    let lists: Vec<Vec<u32>> =
+        (0..rows).map(|q| (0..items as u32).filter(|i| q % 4 > 0 || i % 500 > 0).collect()).collect();
+    let lists: Vec<Vec<u32>> =
+        lists.into_iter().enumerate().map(|(q, list)| if q % 4 == 0 { list } else { Vec::new() }).collect();
+    let case = Case { queries: &queries, items: &catalogue, biases: None, dim, skip: Some(&lists), k };
+    agree(&devices, &case, "nearly all skipped");
+}
+
+#[test]
+fn what_panels_do_not_serve_goes_to_the_other_kernels_cuda() {
+    let Some(devices) = both() else { return };
+    let mut random = Random(41);
+    let (rows, items) = (3, 2600);
+    for (dim, k, value) in [(160, 5, 1.0), (16, 300, 1.0), (16, 5, f32::INFINITY), (16, 5, f32::NAN)] {
+        let (queries, mut catalogue) = (random.normals(rows * dim), random.normals(items * dim));
+        catalogue[700 * dim + 3] = value;
+        let case = Case { queries: &queries, items: &catalogue, biases: None, dim, skip: None, k };
+        agree(&devices, &case, &format!("{dim} wide, k {k}, a value {value}"));
+    }
+}
+
+#[test]
+fn panels_move_and_multiply_what_they_must_cuda() {
+    let Some([_, cuda]) = both() else { return };
+    let mut random = Random(51);
+    let (rows, items, dim, k) = (300, 2700, 64, 5);
+    let (queries, catalogue) = (random.normals(rows * dim), random.normals(items * dim));
+    let case = Case { queries: &queries, items: &catalogue, biases: None, dim, skip: None, k };
+    let (first, second) = (case.exact(&cuda, false).0, case.exact(&cuda, false).0);
+    assert!(first.0 == second.0 && first.1.iter().map(|x| x.to_bits()).eq(second.1.iter().map(|x| x.to_bits())));
+    let grid = floors::panel_grid(&cuda, dim, items, rows, k, false);
+    let Some(scan) = counted(&cuda, "topk_panel_scan_64", grid) else { return };
+    scan.multiplies(2 * (rows.next_multiple_of(256) * items.next_multiple_of(64) * dim) as u64);
+    // No score is stored, and no atomic counts what passes.
+    assert_eq!(scan.count("atomics_global"), 0);
+    assert!(scan.count("global_store_sectors") < (rows * items / 8) as u64);
+}
