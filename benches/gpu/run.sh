@@ -127,7 +127,7 @@ if wanted steps; then
             figure=$(number "train-$config-$set" epoch examples_per_second)
             size=$batch
             [ $config != little ] || size=$little
-            row "train $config, B = $size, $set" "$state" "$(human "$figure") examples/s" "$took"
+            row "train $config, B = $size, $set" "$state" "${figure:+$(human "$figure") examples/s}" "$took"
         done
     done
 fi
@@ -139,7 +139,7 @@ if wanted night; then
         run "recommend-$set" 40 env TERCEL_KERNELS="$set" "$bin/tercel" recommend --model "$model" \
             --out "$work/top-$set.parquet" --device cuda:0 --json -q
         figure=$(number "recommend-$set" recommend users_per_second)
-        row "recommend, $set" "$state" "$(human "$figure") users/s" "$took"
+        row "recommend, $set" "$state" "${figure:+$(human "$figure") users/s}" "$took"
     done
 fi
 
