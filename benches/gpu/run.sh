@@ -127,7 +127,7 @@ if wanted steps; then
             figure=$(number "train-$config-$set" epoch examples_per_second)
             size=$batch
             [ $config != little ] || size=$little
-            row "train $config, B = $size, $set" "$state" "$(human "$figure") examples/s" "$took"
+            row "train $config, B = $size, $set" "$state" "${figure:+$(human "$figure") examples/s}" "$took"
         done
     done
 fi
@@ -139,37 +139,41 @@ if wanted night; then
         run "recommend-$set" 40 env TERCEL_KERNELS="$set" "$bin/tercel" recommend --model "$model" \
             --out "$work/top-$set.parquet" --device cuda:0 --json -q
         figure=$(number "recommend-$set" recommend users_per_second)
-        row "recommend, $set" "$state" "$(human "$figure") users/s" "$took"
+        row "recommend, $set" "$state" "${figure:+$(human "$figure") users/s}" "$took"
     done
 fi
 
+# The newest kernels that the card takes are the ones to look into.
+newest=${sets##* }
 if wanted sanitizer; then
     for tool in memcheck racecheck; do
         if ! command -v compute-sanitizer >/dev/null; then
-            row "compute-sanitizer $tool" "not run" "the host has none" 0
+            row "compute-sanitizer $tool, $newest" "not run" "the host has none" 0
             continue
         fi
-        run "$tool" 60 compute-sanitizer --tool "$tool" --error-exitcode 9 "$bin/kernel-tests" "$filter" --test-threads 1
+        run "$tool" 60 env TERCEL_KERNELS="$newest" compute-sanitizer --tool "$tool" --error-exitcode 9 \
+            "$bin/kernel-tests" "$filter" --test-threads 1
         figure=$(sed -n 's/^=========.*\(\(ERROR\|RACECHECK\) SUMMARY.*\)/\1/p' "$logs/$tool" | tail -n 1)
-        row "compute-sanitizer $tool" "$state" "${figure:-$(grep -c '\.\.\. ok' "$logs/$tool") tests until then}" "$took"
+        row "compute-sanitizer $tool, $newest" "$state" "${figure:-$(grep -c '\.\.\. ok' "$logs/$tool") tests until then}" "$took"
     done
 fi
 
 if wanted profile; then
     for config in ids all; do
         if ! command -v ncu >/dev/null; then
-            row "ncu, train $config" "not run" "the host has none" 0
+            row "ncu, train $config, $newest" "not run" "the host has none" 0
             continue
         fi
-        run "ncu-$config" 40 ncu --clock-control none --kill yes --metrics gpu__time_duration.sum --launch-skip 500 \
-            --launch-count 200 --csv "$bin/tercel" train --data "$work/data" --out "$work/profiled-$config" \
+        run "ncu-$config" 40 env TERCEL_KERNELS="$newest" ncu --clock-control none --print-units base --kill yes \
+            --metrics gpu__time_duration.sum --launch-skip 500 --launch-count 200 --csv "$bin/tercel" train --data "$work/data" --out "$work/profiled-$config" \
             --config "$work/$config.toml" --device cuda:0 -q
         # --kill ends the program in its middle, so its exit code says nothing.
         awk -F'","' '/gpu__time_duration/ { gsub(/[",]/, "", $NF); n[$5]++; t[$5] += $NF / 1000 }
-            END { for (k in n) printf "%s|%d|%.1f\n", k, n[k], t[k] / n[k] }' "$logs/ncu-$config" | sort >"$logs/ncu-$config.table"
+            END { for (k in n) printf "%s|%d|%.1f\n", k, n[k], t[k] / n[k] }' "$logs/ncu-$config" |
+            sort >"$logs/ncu-$config.table"
         kinds=$(wc -l <"$logs/ncu-$config.table")
         [ "$kinds" -gt 0 ] && state=ok
-        row "ncu, train $config" "$state" "$kinds kernels timed" "$took"
+        row "ncu, train $config, $newest" "$state" "$kinds kernels timed" "$took"
     done
 fi
 
@@ -177,10 +181,10 @@ slug=$(printf '%s' "$card" | tr '[:upper:]' '[:lower:]' | tr -cs 'a-z0-9' '-' | 
 file=$results/$(date -u +%F)-$slug.md
 {
     printf '# %s\n\n' "$card"
-    printf 'Recorded %s with `benches/gpu/run.sh`%s: commit %s, packed %s, profile `%s`, `TERCEL_PTX=%s`. Compute capability %s,\n' \
-        "$(date -u +%F)" "${small:+ --small}" "$commit" "$packed" "$profile" "$TERCEL_PTX" "${capability%?}.${capability: -1}"
-    printf 'driver %s; %s, %s cores. `TERCEL_KERNELS` as the rows say.\n\n' \
-        "$driver" "$processor" "$(nproc)"
+    printf 'Recorded %s with `benches/gpu/run.sh`%s: commit %s, packed %s, profile `%s`, `TERCEL_PTX=%s`.\n' \
+        "$(date -u +%F)" "${small:+ --small}" "$commit" "$packed" "$profile" "$TERCEL_PTX"
+    printf 'Compute capability %s, driver %s; %s, %s cores. `TERCEL_KERNELS` as the rows say.\n\n' \
+        "${capability%?}.${capability: -1}" "$driver" "$processor" "$(nproc)"
     printf '| part | result | figure | seconds |\n|---|---|---|---|\n'
     awk -F'|' '{ printf "| %s | %s | %s | %s |\n", $1, $2, $3, $4 }' "$rows"
     for set in $sets; do
