@@ -67,7 +67,10 @@ fn near_the_oracle(case: &Case<'_>, found: &TopKLists, name: &str) {
             let (at, expected) = (q * case.k + place, scores[id as usize]);
             let near = |x: f64| (x - expected).abs() <= 1e-5 * (1.0 + expected.abs());
             let (item, score) = (found.0[at] as usize, f64::from(found.1[at]));
-            assert!(near(score) && near(scores[item]), "{name}: query {q}, place {place}: {item}, {score}, not {expected}");
+            assert!(
+                near(score) && near(scores[item]),
+                "{name}: query {q}, place {place}: {item}, {score}, not {expected}"
+            );
         }
     }
 }
@@ -105,6 +108,23 @@ fn panels_find_what_a_ranking_of_all_finds_cuda() {
             scanned_in_panels(&devices[1], &case);
         }
     }
+}
+
+#[test]
+fn warps_rank_queries_by_themselves_where_there_are_many_cuda() {
+    let Some([_, cuda]) = both() else { return };
+    let mut random = Random(61);
+    // The last block of queries is ragged, and one query skips so much that a block ranks it.
+    let (rows, items, dim, k) = (4100, 2100, 16, 3);
+    let (queries, catalogue) = (random.normals(rows * dim), random.normals(items * dim));
+    let biases: Vec<f32> = random.normals(items).iter().map(|b| 0.3 * b).collect();
+    let list = |q: usize| (0..items as u32).filter(|i| q == 7 && i % 2 == 0 || q % 9 == 0 && i % 700 == 5).collect();
+    let lists: Vec<Vec<u32>> = (0..rows).map(list).collect();
+    let case = Case { queries: &queries, items: &catalogue, biases: Some(&biases), dim, skip: Some(&lists), k };
+    let (found, report) = case.exact(&cuda, false);
+    case.check("by warps", &found);
+    assert!(report.rescanned <= 1 && report.ranked_all <= 1, "{report:?}");
+    let Some(_) = counted(&cuda, "topk_panel_rank_32", [rows - 1, 1, 1]) else { return };
 }
 
 #[test]
