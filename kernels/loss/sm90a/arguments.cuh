@@ -56,6 +56,8 @@ struct PrepareHopperArgs {
     u32* fragment_positives;
     u32* fragment_ids;
     uint2* user_ranges;
+    // Null: no masked columns.
+    uint2* spans;
     u64* status;
     const float4* extremes;
     const float* log_scale;
@@ -63,6 +65,9 @@ struct PrepareHopperArgs {
     const float* bias;
     const u32* ids;
     const u32* given_positives;
+    const u32* offsets;
+    const u32* masked;
+    u64 masked_len;
     u32 rows;
     u32 columns;
     u32 padded_rows;
@@ -70,7 +75,7 @@ struct PrepareHopperArgs {
     u32 user_parts;
     u32 candidate_parts;
 };
-static_assert(sizeof(PrepareHopperArgs) == 168, "the size of PrepareHopperArgs on the host");
+static_assert(sizeof(PrepareHopperArgs) == 200, "the size of PrepareHopperArgs on the host");
 
 // The forward product: splits x rows in `sums` and `dead` (null: not counted), splits x rows x dim in `out`.
 struct HopperForwardArgs {
@@ -87,6 +92,7 @@ struct HopperForwardArgs {
     ColumnIds column_ids;
     const u32* positives;
     const u32* user_ids;
+    MaskedLists masked;
     const LossCall* call;
     u32 dim;
     // Tiles of columns, and of a split.
@@ -94,7 +100,7 @@ struct HopperForwardArgs {
     u32 split_tiles;
     u32 unused;
 };
-static_assert(sizeof(HopperForwardArgs) == 136, "the size of HopperForwardArgs on the host");
+static_assert(sizeof(HopperForwardArgs) == 152, "the size of HopperForwardArgs on the host");
 
 // The backward product: its rows are candidates, `out` holds splits x candidates x dim.
 struct HopperBackwardArgs {
@@ -109,6 +115,7 @@ struct HopperBackwardArgs {
     ColumnIds user_ids;
     const float* bias2;
     const u32* candidate_ids;
+    MaskedLists masked;
     const LossCall* call;
     u32 dim;
     // Tiles of users, and of a split.
@@ -116,4 +123,4 @@ struct HopperBackwardArgs {
     u32 split_tiles;
     u32 unused;
 };
-static_assert(sizeof(HopperBackwardArgs) == 128, "the size of HopperBackwardArgs on the host");
+static_assert(sizeof(HopperBackwardArgs) == 144, "the size of HopperBackwardArgs on the host");

@@ -33,6 +33,12 @@ struct BackwardSide {
         }
     }
 
+    // The bits of masked scores: a word a column, for the rows of two warps.
+    static __device__ __forceinline__ u32 mask(const Places<C>& places, u32 stage, int step) {
+        return places.mask(stage) + (threadIdx.x >> 6) * C::COLUMN_BYTES + step * (C::STEP * 4);
+    }
+    static __device__ __forceinline__ u32 shift() { return (threadIdx.x >> 5 & 1) * 16; }
+
     // Whether the step holds a positive or an id of the warp's rows.
     __device__ __forceinline__ bool special(const Places<C>& places, u32 stage, int step) const {
         // Every lane looks at two of the step's columns, in whatever order they stand.
@@ -40,6 +46,10 @@ struct BackwardSide {
         const u32 warp_row = row - (Consumer<C>::lane() >> 2);
         bool any = positive.x - warp_row < 16 || positive.y - warp_row < 16;
         if (args.candidate_ids) any |= in_ranges(places.ranges(stage) + step * 16, id);
+        if (C::LISTS && args.masked.spans) {
+            const uint2 bits = shared_uint2(mask(places, stage, step) + Consumer<C>::lane() * 8);
+            any |= ((bits.x | bits.y) >> shift() & 0xffff) != 0;
+        }
         return __any_sync(FULL, any);
     }
 
@@ -52,11 +62,12 @@ struct BackwardSide {
         for (int n = 0; n < C::PSTEPS; ++n) {
             const float4 offset = shared_float4(places.column(stage, BACKWARD_OFFSET) + at + n * 64);
             float4 gap = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
-            uint4 positive = make_uint4(0, 0, 0, 0), ids = positive;
+            uint4 positive = make_uint4(0, 0, 0, 0), ids = positive, bits = positive;
             if (SPECIAL) {
                 gap = shared_float4(places.column(stage, BACKWARD_GAP) + at + n * 64);
                 positive = shared_uint4(places.column(stage, BACKWARD_POSITIVES) + at + n * 64);
                 if (has_ids) ids = shared_uint4(places.column(stage, BACKWARD_IDS) + at + n * 64);
+                if (C::LISTS && args.masked.spans) bits = shared_uint4(mask(places, stage, step) + Consumer<C>::quad() + n * 64);
             }
             float e[8];
 #pragma unroll
@@ -67,7 +78,9 @@ struct BackwardSide {
                     const u32 other = i < 4 ? (i & 1 ? ids.y : ids.x) : (i & 1 ? ids.w : ids.z);
                     const u32 column = i < 4 ? (i & 1 ? positive.y : positive.x) : (i & 1 ? positive.w : positive.z);
                     const float own = i < 4 ? (i & 1 ? gap.y : gap.x) : (i & 1 ? gap.w : gap.z);
+                    const u32 listed = i < 4 ? (i & 1 ? bits.y : bits.x) : (i & 1 ? bits.w : bits.z);
                     if (has_ids && other == id[h]) e[i] = 0.0f;
+                    if (listed >> shift() >> ((threadIdx.x >> 2 & 7) + 8 * h) & 1) e[i] = 0.0f;
                     if (column == row + 8 * h) e[i] = -own * inverse[h];
                 }
             }
@@ -102,6 +115,30 @@ struct BackwardSide {
     }
 };
 
+// What a masking thread fills: the words of its columns of a tile, from their users' lists.
+template <class C>
+struct BackwardMasking {
+    const HopperBackwardArgs& args;
+    u32 thread;
+
+    __device__ __forceinline__ void operator()(u32 mask, u32 column) {
+        const u32 first_row = blockIdx.x * C::BM;
+        for (u32 c = thread; c < C::BN; c += MASKING_THREADS) {
+            const u32 at = mask + u32(fragment_order(c)) * 4;
+#pragma unroll
+            for (int pair = 0; pair < 2 * C::GROUPS; ++pair) store_shared_u32(at + pair * C::COLUMN_BYTES, 0);
+            if (column + c >= args.users.rows) continue;
+            const uint2 span = args.masked.spans[column + c];
+            for (u32 i = lower_bound(args.masked.columns, span.x, span.y, first_row); i < span.y; ++i) {
+                const u32 row = args.masked.columns[i] - first_row;
+                if (row >= C::BM) break;
+                const u32 word = at + (row >> 5) * C::COLUMN_BYTES;
+                store_shared_u32(word, shared_u32(word) | 1u << (row & 31));
+            }
+        }
+    }
+};
+
 template <class C>
 __device__ __forceinline__ void backward_hopper(const HopperBackwardArgs& args) {
     const Places<C> places;
@@ -119,6 +156,7 @@ __device__ __forceinline__ void backward_hopper(const HopperBackwardArgs& args) 
         bulk_copy(places.column(stage, BACKWARD_IDS), args.user_ids.ids + column, C::COLUMN_BYTES, full);
         bulk_copy(places.ranges(stage), args.user_ids.ranges + column / 32, C::RANGE_BYTES, full);
     };
+    auto masking = [&](u32 thread) { return BackwardMasking<C>{args, thread}; };
     auto work = [&]() {
         Consumer<C> x;
         BackwardSide<C> side(args, first_row + (threadIdx.x >> 5) * 16 + (x.lane() >> 2));
@@ -135,7 +173,8 @@ __device__ __forceinline__ void backward_hopper(const HopperBackwardArgs& args) 
             x.store(args.out + (u64(blockIdx.y) * args.candidates.rows + row) * args.dim, args.dim, h, side.factor[h]);
         }
     };
-    run_block<C>(places, args.candidates, args.users, first_row, zero ? 0 : args.tiles, zero ? 0 : args.split_tiles, bytes, args.stuck, copy_values, work);
+    run_block<C>(places, args.candidates, args.users, first_row, zero ? 0 : args.tiles, zero ? 0 : args.split_tiles, bytes, args.stuck,
+                 C::LISTS && args.masked.spans, copy_values, masking, work);
 }
 
 // As LOSS_FORWARD_SM90A.

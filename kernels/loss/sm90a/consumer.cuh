@@ -27,10 +27,13 @@ struct Warpgroups {
         PSTEPS = STEP / 16,
         ROWS_BYTES = BM * D * 2,
         TILE_BYTES = BN * D * 2,
-        // Of a stage: four arrays of a word a column, and ranges of ids.
+        // Of a stage: four arrays of a word a column, ranges of ids, bits.
         COLUMN_BYTES = BN * 4,
         RANGE_BYTES = BN / 32 * 8,
-        VALUE_BYTES = 4 * COLUMN_BYTES + RANGE_BYTES,
+        // Lists of masked columns, which three consumers leave no registers for, and a bit a score of the tile for them.
+        LISTS = GROUPS < 3,
+        MASK_BYTES = LISTS ? BM * BN / 8 : 0,
+        VALUE_BYTES = 4 * COLUMN_BYTES + RANGE_BYTES + MASK_BYTES,
         // Registers of a consumer's thread and a producer's: together what the block starts with.
         CONSUMER_REGISTERS = GROUPS == 1 ? 216 : GROUPS == 2 ? 240 : 160,
         PRODUCER_REGISTERS = GROUPS == 1 ? 40 : GROUPS == 2 ? 24 : 32,
@@ -60,6 +63,7 @@ struct Places {
         return values + stage * C::VALUE_BYTES + which * C::COLUMN_BYTES;
     }
     __device__ __forceinline__ u32 ranges(u32 stage) const { return column(stage, 4); }
+    __device__ __forceinline__ u32 mask(u32 stage) const { return ranges(stage) + C::RANGE_BYTES; }
 };
 
 // Whether one of two ids may be in a step: its two ranges of 32 columns.
@@ -232,16 +236,20 @@ struct TileRange {
     }
 };
 
+// Threads of the producing warpgroup that make the bits of masked columns: its warps but the first.
+#define MASKING_THREADS 96
+
 // A block's pass over the tiles of its split: the last warpgroup produces, the others consume. `copy_values(stage, column)`
-// starts the copies of `value_bytes` a tile; `work()` is a consumer's.
-template <class C, class CopyValues, class Work>
+// starts the copies of `value_bytes` a tile; `work()` is a consumer's. Where columns are masked, each of the masking threads
+// fills its part of a tile's bits by what `masking(thread)` gives.
+template <class C, class CopyValues, class Masking, class Work>
 __device__ __forceinline__ void run_block(const Places<C>& places, const Panels& rows, const Panels& columns, u32 first_row,
-                                          u32 all_tiles, u32 split_tiles, u32 value_bytes, u64* stuck, CopyValues copy_values,
-                                          Work work) {
+                                          u32 all_tiles, u32 split_tiles, u32 value_bytes, u64* stuck, bool masked,
+                                          CopyValues copy_values, Masking masking, Work work) {
     const u32 warp = __shfl_sync(FULL, threadIdx.x >> 5, 0), lane = threadIdx.x & 31;
     if (threadIdx.x == 0) {
         for (u32 stage = 0; stage < C::STAGES; ++stage) {
-            barrier_init(places.full + stage * 8, 1);
+            barrier_init(places.full + stage * 8, masked ? 1 + MASKING_THREADS : 1);
             barrier_init(places.free + stage * 8, 4 * C::GROUPS);
         }
         barrier_init(places.rows_full, 1);
@@ -264,6 +272,16 @@ __device__ __forceinline__ void run_block(const Places<C>& places, const Panels&
             barrier_expect(places.full + stage * 8, C::TILE_BYTES + value_bytes);
             copy_tile(places, columns, stage, column);
             copy_values(stage, column);
+            if (++stage == C::STAGES) stage = 0, parity ^= 1;
+        }
+    } else if (masked && warp > 4 * C::GROUPS) {
+        const TileRange tiles(all_tiles, split_tiles);
+        auto fill = masking(threadIdx.x - (128 * C::GROUPS + 32));
+        u32 stage = 0, parity = 1;
+        for (u32 i = 0; i < tiles.count; ++i) {
+            barrier_wait(places.free + stage * 8, parity, stuck, WAIT_FREE, i);
+            fill(places.mask(stage), (tiles.first + i) * C::BN);
+            barrier_arrive(places.full + stage * 8);
             if (++stage == C::STAGES) stage = 0, parity ^= 1;
         }
     }

@@ -38,6 +38,11 @@ struct ForwardSide {
         }
     }
 
+    // Where the 64 bits of a row's step stand.
+    static __device__ __forceinline__ u32 listed(const Places<C>& places, u32 stage, int step, int h) {
+        return places.mask(stage) + ((threadIdx.x >> 5) * 16 + (threadIdx.x >> 2 & 7) + 8 * h) * 16 + step * 8;
+    }
+
     // Masks the positives and the columns with their ids, where the step holds any of the warp's.
     __device__ __forceinline__ void mask(float (&s)[C::STEP / 2], const Places<C>& places, u32 stage, u32 column, int step) {
         const bool has_ids = args.column_ids.ids != nullptr;
@@ -56,7 +61,8 @@ struct ForwardSide {
                 const int h = i >> 1 & 1;
                 const u32 c = first + (i & 1) + (i >> 2) * 8;
                 const u32 other = i < 4 ? (i & 1 ? ids.y : ids.x) : (i & 1 ? ids.w : ids.z);
-                const bool own = c == positive[h], out = own || (has_ids && other == id[h]);
+                const bool own = c == positive[h];
+                const bool out = own || (has_ids && other == id[h]);
                 float& score = s[n * 8 + i];
                 if (own) dot[h] = score;
                 if (out) score = neg_inf();
@@ -67,7 +73,37 @@ struct ForwardSide {
         for (int h = 0; h < 2; ++h) {
             const u32 away = positive[h] - column;
             if (away < C::STEP && (away >> 1 & 3) == (Consumer<C>::lane() & 3)) args.dots[row() + 8 * h] = dot[h];
-            if (!args.dead) continue;
+        }
+        count_masked(dead);
+    }
+
+    // Masks what the rows' lists hold of the step. A pass of its own: as a part of the one above, ptxas would wait for each
+    // product.
+    __device__ __forceinline__ void mask_listed(float (&s)[C::STEP / 2], const Places<C>& places, u32 stage, int step) {
+        uint2 bits[2];
+#pragma unroll
+        for (int h = 0; h < 2; ++h) bits[h] = shared_uint2(listed(places, stage, step, h));
+        if (!__any_sync(FULL, (bits[0].x | bits[0].y | bits[1].x | bits[1].y) != 0)) return;
+        u32 dead[2] = {0, 0};
+#pragma unroll
+        for (int n = 0; n < C::PSTEPS; ++n)
+#pragma unroll
+            for (int i = 0; i < 8; ++i) {
+                const int h = i >> 1 & 1;
+                const u32 word = (n < 2 ? bits[h].x : bits[h].y) >> ((threadIdx.x & 3) * 2);
+                const bool out = word >> (n % 2 * 16 + (i >> 2) * 8 + (i & 1)) & 1;
+                float& score = s[n * 8 + i];
+                // Those with the positive's id are counted.
+                dead[h] += out && score != neg_inf();
+                if (out) score = neg_inf();
+            }
+        count_masked(dead);
+    }
+
+    __device__ __forceinline__ void count_masked(const u32 (&dead)[2]) {
+        if (!args.dead) return;
+#pragma unroll
+        for (int h = 0; h < 2; ++h) {
             const u32 count = quad_sum(dead[h]);
             if (row() + 8 * h < args.users.rows && (threadIdx.x & 3) == 0) *masked_columns(h) += count;
         }
@@ -80,6 +116,7 @@ struct ForwardSide {
     __device__ __forceinline__ void soften(u32 (&p)[C::PSTEPS][4], float (&s)[C::STEP / 2], const Places<C>& places, u32 stage,
                                            u32 column, int step) {
         mask(s, places, stage, column, step);
+        if (C::LISTS && args.masked.spans) mask_listed(s, places, stage, step);
 #pragma unroll
         for (int n = 0; n < C::PSTEPS; ++n) {
             const float4 bias = biases(places, stage, step, n);
@@ -97,6 +134,7 @@ struct ForwardSide {
     __device__ __forceinline__ void soften_moving(u32 (&p)[C::PSTEPS][4], float (&s)[C::STEP / 2], float (&o)[C::D / 2],
                                                   const Places<C>& places, u32 stage, u32 column, int step) {
         mask(s, places, stage, column, step);
+        if (C::LISTS && args.masked.spans) mask_listed(s, places, stage, step);
         float best[2] = {largest[0], largest[1]};
 #pragma unroll
         for (int n = 0; n < C::PSTEPS; ++n) {
@@ -139,6 +177,28 @@ struct ForwardSide {
     }
 };
 
+// What a masking thread fills: a row's 128 bits of a tile, for its rows of the block. It looks its place in a list up for
+// each tile: to keep it would take registers that a producer has given away.
+template <class C>
+struct ForwardMasking {
+    const HopperForwardArgs& args;
+    u32 thread;
+
+    __device__ __forceinline__ void operator()(u32 mask, u32 column) {
+        for (u32 place = thread; place < C::BM; place += MASKING_THREADS) {
+            const u32 at = mask + place * 16, row = blockIdx.x * C::BM + place;
+            store_shared_uint2(at, 0, 0), store_shared_uint2(at + 8, 0, 0);
+            if (row >= args.users.rows) continue;
+            const uint2 span = args.masked.spans[row];
+            for (u32 i = lower_bound(args.masked.columns, span.x, span.y, column); i < span.y; ++i) {
+                const u32 away = args.masked.columns[i] - column, word = at + (away >> 5) * 4;
+                if (away >= C::BN) break;
+                store_shared_u32(word, shared_u32(word) | 1u << (away & 31));
+            }
+        }
+    }
+};
+
 template <class C>
 __device__ __forceinline__ void forward_hopper(const HopperForwardArgs& args) {
     const Places<C> places;
@@ -152,6 +212,7 @@ __device__ __forceinline__ void forward_hopper(const HopperForwardArgs& args) {
         bulk_copy(places.column(stage, FORWARD_IDS), args.column_ids.ids + column, C::COLUMN_BYTES, full);
         bulk_copy(places.ranges(stage), args.column_ids.ranges + column / 32, C::RANGE_BYTES, full);
     };
+    auto masking = [&](u32 thread) { return ForwardMasking<C>{args, thread}; };
     auto work = [&]() {
         Consumer<C> x;
         const u32 lane = x.lane();
@@ -180,7 +241,8 @@ __device__ __forceinline__ void forward_hopper(const HopperForwardArgs& args) {
             x.store(args.out + place * args.dim, args.dim, h, by);
         }
     };
-    run_block<C>(places, args.users, args.candidates, first_row, args.tiles, args.split_tiles, bytes, args.stuck, copy_values, work);
+    run_block<C>(places, args.users, args.candidates, first_row, args.tiles, args.split_tiles, bytes, args.stuck, C::LISTS && args.masked.spans,
+                 copy_values, masking, work);
 }
 
 // Name; width, consumer warpgroups, blocks of a multiprocessor, stages.

@@ -117,6 +117,22 @@ __device__ __forceinline__ void put_range(uint2* ranges, u64 i, u32 id, bool the
     if (i % WARP == 0) ranges[i / WARP] = make_uint2(least, most);
 }
 
+// A row's list of masked columns: refused as a whole where it is not in the array, reported where it holds what is no column,
+// or the positive.
+__device__ __forceinline__ void check_list(const PrepareHopperArgs& args, u32 row, u32 positive) {
+    const u32 from = args.offsets[row], to = args.offsets[row + 1];
+    const bool there = from <= to && to <= args.masked_len;
+    args.spans[row] = there ? make_uint2(from, to) : make_uint2(0, 0);
+    if (!there) {
+        report(args.status, row, to);
+        return;
+    }
+    for (u32 k = from; k < to; ++k) {
+        const u32 column = __ldg(args.masked + k);
+        if (column >= args.columns || column == positive) report(args.status, row, column);
+    }
+}
+
 // Block 0 beside the others' work: what holds for the whole call. One thread a row and column up to the padded ones. A refused
 // positive counts as none; a column of the padding has the bias -inf.
 extern "C" __global__ void __launch_bounds__(256) loss_prepare_sm90a(const __grid_constant__ PrepareHopperArgs args) {
@@ -165,4 +181,5 @@ extern "C" __global__ void __launch_bounds__(256) loss_prepare_sm90a(const __gri
         args.user_ids[i] = id, args.fragment_ids[fragment_order(i)] = id;
         put_range(args.user_ranges, i, id, there);
     }
+    if (args.offsets && i < rows) check_list(args, i, positive);
 }

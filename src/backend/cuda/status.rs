@@ -95,3 +95,22 @@ pub(super) fn refusal(words: &[u64; OPS.len()]) -> Option<Error> {
     };
     Some(Error::Shape { op: OPS[at], expected: expected.into(), found })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_that_did_not_end_comes_before_refusals() {
+        assert!(refusal(&Status::empty()).is_none());
+        let mut words = Status::empty();
+        words[2] = 7 << 32 | 9;
+        assert!(matches!(refusal(&words), Some(Error::Shape { op: "softmax_loss", .. })));
+        // A consumer, for its fifth tile, in block (3, 2).
+        words[STUCK] = (3 << 24 | 5) << 32 | 2 << 16 | 3;
+        let error = refusal(&words).expect("two reports");
+        let words = error.to_string();
+        assert!(matches!(error, Error::Cuda { .. }), "{words}");
+        assert!(words.contains("for a tile, in turn 5 of block (3, 2)") && words.contains("TERCEL_KERNELS"), "{words}");
+    }
+}

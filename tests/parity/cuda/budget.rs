@@ -57,7 +57,13 @@ impl LaunchCosts {
 
     /// Passes over shared memory against those of accesses without bank conflicts.
     pub(super) fn has_few_conflicts(&self) {
-        self.at_most("shared wavefronts", self.count("shared_wavefronts"), self.count("shared_wavefronts_ideal"), 1.10);
+        self.conflicts(1.10);
+    }
+
+    /// As [`has_few_conflicts`](LaunchCosts::has_few_conflicts), with this factor.
+    pub(super) fn conflicts(&self, factor: f64) {
+        let ideal = self.count("shared_wavefronts_ideal");
+        self.at_most("shared wavefronts", self.count("shared_wavefronts"), ideal, factor);
     }
 
     /// Multiplications and additions of the tensor cores.

@@ -33,8 +33,9 @@ fn compare([old, new]: &[Cuda; 2], case: &Case, name: &str) -> LossOutputs {
     found
 }
 
-/// What `Case::with` takes: everything but lists of masked columns.
-const ALL: u32 = 1 | 4 | 8 | 16;
+/// What `Case::with` takes: everything, and everything but lists of masked columns, which large blocks leave to small ones.
+const ALL: u32 = 31;
+const NO_LISTS: u32 = 31 - 2;
 
 #[test]
 fn softmax_for_sm90a_matches_on_ragged_shapes_cuda() {
@@ -44,7 +45,7 @@ fn softmax_for_sm90a_matches_on_ragged_shapes_cuda() {
         for (m, &columns) in sizes.iter().enumerate().skip(n) {
             let dim = [8, 50, 64, 100, 128][(n + m * 2) % 5];
             compare(&devices, &Case::plain(rows, columns, dim, (n * 10 + m) as u64), "plain");
-            let options = [ALL, 1, 8, 4 | 1, 16 | 8, 4][(n + m) % 6];
+            let options = [ALL, 1, 2, 8, 4 | 1, 4 | 2, 16 | 8, 4][(n + m * 3) % 8];
             compare(&devices, &Case::with(rows, columns, dim, (n * 10 + m) as u64, options), "options");
         }
     }
@@ -69,13 +70,13 @@ fn softmax_for_sm90a_matches_when_columns_are_shared_between_blocks_cuda() {
 #[test]
 fn softmax_for_sm90a_matches_in_large_blocks_cuda() {
     let Some(devices) = both(Precision::Bf16) else { return };
-    compare(&devices, &Case::with(33, 4200, 16, 4, ALL), "more candidates than small blocks are for");
+    compare(&devices, &Case::with(33, 4200, 16, 4, NO_LISTS), "more candidates than small blocks are for");
     FEW_ROWS_HERE.set(0);
     for (rows, columns, dim) in [(1, 1, 8), (65, 129, 64), (200, 300, 50), (400, 800, 33)] {
-        compare(&devices, &Case::with(rows, columns, dim, 5, ALL), "large blocks");
+        compare(&devices, &Case::with(rows, columns, dim, 5, NO_LISTS), "large blocks");
         compare(&devices, &Case::plain(rows, columns, dim, 6), "large blocks");
     }
-    let mut case = Case::with(200, 300, 64, 7, ALL);
+    let mut case = Case::with(200, 300, 64, 7, NO_LISTS);
     case.log_scale = 5.0;
     compare(&devices, &case, "large blocks, the running maximum");
 }
@@ -125,9 +126,8 @@ fn softmax_for_sm90a_takes_the_running_maximum_where_scores_are_not_bounded_cuda
 #[test]
 fn softmax_for_sm90a_leaves_to_sm80_what_it_does_not_serve_cuda() {
     let Some([old, new]) = both(Precision::Bf16) else { return };
-    for case in [Case::with(40, 70, 16, 1, 31), Case::with(40, 70, 130, 1, 1)] {
-        assert_eq!(case.run(&old).expect("runs"), case.run(&new).expect("runs"));
-    }
+    let case = Case::with(40, 70, 130, 1, 1);
+    assert_eq!(case.run(&old).expect("runs"), case.run(&new).expect("runs"));
     let Some([old, new]) = both(Precision::Fp32) else { return };
     let case = Case::with(40, 70, 16, 1, ALL);
     assert_eq!(case.run(&old).expect("runs"), case.run(&new).expect("runs"));
@@ -148,7 +148,7 @@ fn softmax_for_sm90a_does_what_it_must_cuda() {
     let Some([_, cuda]) = both(Precision::Bf16) else { return };
     // Whole blocks and tiles; a grid that no other test has.
     for (rows, dim, name) in [(1152, 64, "64_few"), (1152, 128, "128")] {
-        let tiling = WarpgroupTiling::new(dim, rows);
+        let tiling = WarpgroupTiling::new(dim, rows, false);
         let split = tiling.split(rows, rows);
         Case::plain(rows, rows, dim, 5).run(&cuda).expect("the shapes fit");
         for direction in ["fwd", "bwd"] {
@@ -158,7 +158,8 @@ fn softmax_for_sm90a_does_what_it_must_cuda() {
             assert!(floor_bytes(rows, rows, dim, Precision::Bf16) <= bytes, "{tiling:?}");
             product.moves(bytes, 1.25);
             product.multiplies(floor_flops(rows, rows, dim, Precision::Bf16));
-            product.has_few_conflicts();
+            // All quads of a warp read the same 64 bytes of a column's values: counted as four passes, where two would do.
+            product.conflicts(1.25);
         }
         let Some(finish) = counted(&cuda, "loss_finish_sm90a", [rows / 64, 1, 1]) else { return };
         finish.moves(finish_floor_bytes(rows, dim) + (split.splits * rows * (4 * dim + 8)) as u64, 1.10);

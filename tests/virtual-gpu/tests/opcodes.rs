@@ -34,6 +34,10 @@ mod conversions;
 mod floats;
 #[path = "opcodes/halves.rs"]
 mod halves;
+#[path = "opcodes/hopper_barriers.rs"]
+mod hopper_barriers;
+#[path = "opcodes/hopper_products.rs"]
+mod hopper_products;
 #[path = "opcodes/integers.rs"]
 mod integers;
 #[path = "opcodes/matrices.rs"]

@@ -1,4 +1,4 @@
-//! The machine code that the committed PTX becomes for sm_80, sm_90 and sm_100, held to its budgets and to its design.
+//! The machine code that the committed PTX becomes for sm_80, sm_90 and sm_100 (or for sm_90a alone), held to its budgets and to its design.
 
 use virtual_gpu::toolkit::Toolkit;
 use virtual_gpu::toolkit::budget::Budgets;
@@ -9,6 +9,12 @@ use virtual_gpu::toolkit::ptxas::ARCHS;
 fn multiplies(kernel: &Kernel) -> bool {
     let precision = kernel.name.split('_').any(|word| matches!(word, "bf16" | "fp32"));
     matches!(kernel.stem.as_str(), "linear" | "loss") && precision
+}
+
+/// Kernels that multiply by warpgroups.
+fn by_warpgroups(kernel: &Kernel) -> bool {
+    let of = |word: &str| kernel.name.split('_').any(|found| found == word);
+    kernel.stem.ends_with("_sm90a") && ["fwd", "bwd", "scan", "sample"].iter().any(|word| of(word))
 }
 
 /// Lookups with 16 bytes a lane: `embedding_rows_fwd_f32_v4`, not those for widths that do not allow it (`_v1`), nor those
@@ -34,6 +40,9 @@ fn design(kernel: &Kernel, findings: &mut Vec<String>) {
                 }
             }
         }
+        if by_warpgroups(kernel) && (figures.wgmma == 0 || figures.bulk_copies == 0 || figures.main_loops.is_empty()) {
+            tell("no loop of wgmma on tiles that bulk copies bring".into());
+        }
         if looks_up(kernel) && figures.ldg_128 == 0 {
             tell("no loads of 16 bytes a lane".into());
         }
@@ -44,7 +53,11 @@ fn design(kernel: &Kernel, findings: &mut Vec<String>) {
 fn machine_code_keeps_its_budgets_and_its_design() {
     let Some(toolkit) = Toolkit::find_or_skip() else { return };
     let kernels = measure(&toolkit, &[]).unwrap();
-    assert!(kernels.iter().all(|kernel| kernel.figures.len() == ARCHS.len()), "every kernel is there for each");
+    let of_each = |kernel: &Kernel| match kernel.stem.ends_with("_sm90a") {
+        true => kernel.figures.keys().eq(["sm_90a"]),
+        false => kernel.figures.len() == ARCHS.len(),
+    };
+    assert!(kernels.iter().all(of_each), "every kernel is there for each");
     let mut findings = Budgets::load().unwrap().check(&kernels);
     for kernel in &kernels {
         design(kernel, &mut findings);

@@ -9,12 +9,12 @@ pub(crate) mod shape;
 use arguments::{ColumnIds, HopperBackwardArgs, HopperForwardArgs, Panels, PanelsArgs, PrepareHopperArgs};
 use shape::{COLUMNS, MAX_DIM, PAD, PANEL, WarpgroupTiling};
 
-use super::arguments::{LossCall, LossFinishArgs};
+use super::arguments::{LossCall, LossFinishArgs, MaskedLists};
 use super::shape::ColumnSplit;
 use super::{RowTerms, THREADS, add_parts};
 use crate::Result;
 use crate::backend::cuda::architecture::Architecture;
-use crate::backend::cuda::arguments::{In, Pad};
+use crate::backend::cuda::arguments::Pad;
 use crate::backend::cuda::kernels::{Kernel, LossSm90a as Kernels};
 use crate::backend::cuda::launch::blocks;
 use crate::backend::cuda::{Buf, Cuda, input, output};
@@ -27,14 +27,11 @@ const PART_ROWS: usize = 32;
 const MAX_PARTS: usize = 1024;
 
 /// Whether these kernels do a call. What they leave to the kernels for sm_80, which give the same within the same tolerances:
-/// - products of operands split in two (`Precision::Fp32`), and embeddings wider than two panels: there are no kernels;
-/// - lists of masked columns (`masked`): to find which of a step's columns a row masks takes a search that would hold up the
-///   products. Accidental hits, by ids, are served.
+/// products of operands split in two (`Precision::Fp32`), and embeddings wider than two panels. There are no kernels for them.
 pub(super) fn serves(cuda: &Cuda, loss: &SoftmaxLoss<'_, Cuda>) -> bool {
     cuda.architecture() == Architecture::Sm90a
         && cuda.precision() == Precision::Bf16
         && loss.dim <= MAX_DIM
-        && loss.masked.is_none()
 }
 
 /// An operand in panels.
@@ -79,8 +76,16 @@ struct Prepared {
     positives: Buf<u32>,
     fragment_positives: Buf<u32>,
     ids: Option<PreparedIds>,
+    spans: Option<Buf<[u32; 2]>>,
     users: PanelOperand,
     candidates: PanelOperand,
+}
+
+impl Prepared {
+    /// The lists of masked columns.
+    fn masked(&self, loss: &SoftmaxLoss<'_, Cuda>) -> MaskedLists {
+        MaskedLists { spans: input(self.spans.as_ref()), columns: input(loss.masked.as_ref().map(|m| m.columns)) }
+    }
 }
 
 /// See [`softmax`](super::softmax), which has checked what it is given. At least one row.
@@ -117,7 +122,7 @@ fn backward<'a>(kernels: &'a Kernels, tiling: &WarpgroupTiling) -> &'a Kernel<Ho
 
 fn prepare(cuda: &Cuda, loss: &SoftmaxLoss<'_, Cuda>) -> Result<Prepared> {
     let (b, c) = (loss.rows, loss.columns);
-    let width = WarpgroupTiling::new(loss.dim, b).width;
+    let width = WarpgroupTiling::new(loss.dim, b, loss.masked.is_some()).width;
     let users = PanelOperand::room(cuda, b, width)?;
     let candidates = PanelOperand::room(cuda, c, width)?;
     let (rows, columns) = (users.padded, candidates.padded);
@@ -138,6 +143,7 @@ fn prepare(cuda: &Cuda, loss: &SoftmaxLoss<'_, Cuda>) -> Result<Prepared> {
         positives: cuda.scratch(rows)?,
         fragment_positives: cuda.scratch(rows)?,
         ids: loss.ids.is_some().then(ids).transpose()?,
+        spans: loss.masked.is_some().then(|| cuda.scratch(b)).transpose()?,
         users,
         candidates,
     };
@@ -164,7 +170,7 @@ fn prepare(cuda: &Cuda, loss: &SoftmaxLoss<'_, Cuda>) -> Result<Prepared> {
     // SAFETY: panels hold the padded rows x width; the inputs' lengths were checked: the kernel reads no row or column
     // beyond them; one value of extremes for each block.
     unsafe { cuda.launch(&kernels.loss_panels_sm90a, grid, THREADS as u32, 0, &args) }?;
-    let ids = prepared.ids.as_ref();
+    let (ids, masked) = (prepared.ids.as_ref(), loss.masked.as_ref());
     let args = PrepareHopperArgs {
         call: prepared.call.output(),
         bias2: prepared.bias2.output(),
@@ -177,6 +183,7 @@ fn prepare(cuda: &Cuda, loss: &SoftmaxLoss<'_, Cuda>) -> Result<Prepared> {
         fragment_positives: prepared.fragment_positives.output(),
         fragment_ids: output(ids.map(|ids| &ids.user_fragments)),
         user_ranges: output(ids.map(|ids| &ids.user_ranges)),
+        spans: output(prepared.spans.as_ref()),
         status: cuda.status().loss(),
         extremes: extremes.input(),
         log_scale: loss.log_scale.input(),
@@ -184,6 +191,9 @@ fn prepare(cuda: &Cuda, loss: &SoftmaxLoss<'_, Cuda>) -> Result<Prepared> {
         bias: input(loss.bias),
         ids: input(loss.ids),
         given_positives: input(loss.positives),
+        offsets: input(masked.map(|m| m.offsets)),
+        masked: input(masked.map(|m| m.columns)),
+        masked_len: masked.map_or(0, |m| m.columns.len()) as u64,
         rows: b as u32,
         columns: c as u32,
         padded_rows: rows as u32,
@@ -192,8 +202,8 @@ fn prepare(cuda: &Cuda, loss: &SoftmaxLoss<'_, Cuda>) -> Result<Prepared> {
         candidate_parts: candidate_parts as u32,
     };
     let grid = [blocks(rows.max(columns), THREADS), 1, 1];
-    // SAFETY: the results were made for these sizes above, the inputs' lengths were checked; an id is read only below
-    // `columns`, and extremes are those of the launch before.
+    // SAFETY: the results were made for these sizes above, the inputs' lengths were checked; a list is read only inside
+    // `masked_len`, an id only below `columns`, and extremes are those of the launch before.
     unsafe { cuda.launch(&kernels.loss_prepare_sm90a, grid, THREADS as u32, 0, &args) }?;
     Ok(prepared)
 }
@@ -206,11 +216,11 @@ fn users(
     prepared: &Prepared,
 ) -> Result<RowTerms> {
     let (b, c, d) = (loss.rows, loss.columns, loss.dim);
-    let tiling = WarpgroupTiling::new(d, b);
+    let tiling = WarpgroupTiling::new(d, b, loss.masked.is_some());
     let ColumnSplit { blocks: row_blocks, splits, tiles } = tiling.split(b, c);
     let sums = cuda.scratch::<[f32; 2]>(splits * b)?;
     // Negatives are counted where their number matters.
-    let counted = loss.corrected.is_some() && loss.ids.is_some();
+    let counted = loss.corrected.is_some() && (loss.ids.is_some() || loss.masked.is_some());
     let dead = counted.then(|| cuda.scratch::<u32>(splits * b)).transpose()?;
     let dots = cuda.scratch::<f32>(b)?;
     // A single part is finished where it stands.
@@ -232,6 +242,7 @@ fn users(
         },
         positives: prepared.positives.input(),
         user_ids: input(ids.map(|ids| &ids.users)),
+        masked: prepared.masked(loss),
         call: prepared.call.input(),
         dim: d as u32,
         tiles: c.div_ceil(COLUMNS) as u32,
@@ -242,7 +253,7 @@ fn users(
     let kernels = kernels(cuda)?;
     // Block and shared memory are `tiling`'s.
     // SAFETY: results were made for `splits` x rows (x dim); panels and arrays by column are padded to whole tiles, and hold
-    // a block's rows (PAD). The kernel touches nothing beyond these.
+    // a block's rows (PAD); spans lie inside the list (loss_prepare_sm90a). The kernel touches nothing beyond these.
     unsafe { cuda.launch(forward(kernels, &tiling), grid, tiling.threads(), tiling.shared(), &args) }?;
 
     let padded = prepared.users.padded;
@@ -286,7 +297,7 @@ fn candidates(
     rows: &RowTerms,
 ) -> Result<()> {
     let (b, c, d) = (loss.rows, loss.columns, loss.dim);
-    let tiling = WarpgroupTiling::new(d, c);
+    let tiling = WarpgroupTiling::new(d, c, loss.masked.is_some());
     let ColumnSplit { blocks: row_blocks, splits, tiles } = tiling.split(c, b);
     let parts = (splits > 1).then(|| cuda.scratch::<f32>(splits * c * d)).transpose()?;
     let ids = prepared.ids.as_ref();
@@ -303,7 +314,8 @@ fn candidates(
             ranges: input(ids.map(|ids| &ids.user_ranges)),
         },
         bias2: prepared.bias2.input(),
-        candidate_ids: ids.map_or(In::NULL, |ids| ids.candidates.input()),
+        candidate_ids: input(ids.map(|ids| &ids.candidates)),
+        masked: prepared.masked(loss),
         call: prepared.call.input(),
         dim: d as u32,
         tiles: b.div_ceil(COLUMNS) as u32,
@@ -313,7 +325,7 @@ fn candidates(
     let grid = [row_blocks as u32, splits as u32, 1];
     // Block and shared memory are `tiling`'s.
     // SAFETY: `out` was made for `splits` x columns x dim, or is dV (checked); panels and arrays by user are padded to whole
-    // tiles, and hold a block's rows (PAD). The kernel touches nothing beyond these.
+    // tiles, and hold a block's rows (PAD); spans lie inside the list. The kernel touches nothing beyond these.
     unsafe { cuda.launch(backward(kernels(cuda)?, &tiling), grid, tiling.threads(), tiling.shared(), &args) }?;
     match parts {
         Some(parts) => add_parts(cuda, grads.candidates, &parts, c * d, splits),

@@ -142,7 +142,12 @@ impl<'l> Block<'l> {
 
     /// Notes a warning about a lane at the current instruction, once per instruction and kind of a launch.
     pub fn warn(&mut self, kind: &'static str, w: &Warp, lane: u32, detail: impl FnOnce() -> String) {
-        let (pc, block, thread) = (self.pc, self.linear, w.index * 32 + lane);
+        self.warn_of(kind, self.pc, w.index * 32 + lane, detail);
+    }
+
+    /// Notes a warning about a thread at an instruction.
+    pub fn warn_of(&mut self, kind: &'static str, pc: u32, thread: u32, detail: impl FnOnce() -> String) {
+        let block = self.linear;
         let first = |n: &Note| (n.block, n.thread) <= (block, thread);
         if self.notes.get(&(pc, kind)).is_some_and(first) {
             return;

@@ -141,14 +141,27 @@ impl Block<'_> {
             Landing::Random(seed) => self.bulk.next(seed).is_multiple_of(2),
         };
         if now {
-            return self.land(w, &copy);
+            return self.land(&copy);
         }
         self.bulk.queue.push_back(copy);
         Ok(())
     }
 
+    /// Looks for copies that belong to a phase which has ended without them.
+    pub fn check_ended_phase(&mut self, slot: usize, phase: u64) {
+        for at in 0..self.bulk.queue.len() {
+            let copy = &self.bulk.queue[at];
+            if (copy.slot, copy.phase) == (slot, phase) {
+                let (pc, thread, barrier, bytes) = (copy.pc, copy.warp * 32 + copy.lane, copy.barrier, copy.bytes);
+                self.warn_of("bulk copy that its mbarrier's phase did not expect", pc, thread, || {
+                    format!("the mbarrier at offset {barrier} ended phase {phase} without these {bytes} bytes")
+                });
+            }
+        }
+    }
+
     /// Lets one copy arrive; whether there was one.
-    pub fn land_one(&mut self, warps: &[Warp]) -> std::result::Result<bool, BlockFault> {
+    pub fn land_one(&mut self) -> std::result::Result<bool, BlockFault> {
         let pending = self.bulk.queue.len();
         let at = match self.grid.landing {
             Landing::Random(seed) if pending > 0 => (self.bulk.next(seed) % pending as u64) as usize,
@@ -156,12 +169,12 @@ impl Block<'_> {
         };
         let Some(copy) = self.bulk.queue.remove(at) else { return Ok(false) };
         self.pc = copy.pc;
-        self.land(&warps[copy.warp as usize], &copy).map_err(|stop| BlockFault { stop, pc: copy.pc, warp: copy.warp })?;
+        self.land(&copy).map_err(|stop| BlockFault { stop, pc: copy.pc, warp: copy.warp })?;
         Ok(true)
     }
 
     /// Makes a copy.
-    fn land(&mut self, w: &Warp, copy: &BulkCopy) -> std::result::Result<(), Stop> {
+    fn land(&mut self, copy: &BulkCopy) -> std::result::Result<(), Stop> {
         let mut from = [0; LANES];
         from[copy.lane as usize] = copy.from;
         let place = self.global_allocations(&from, 1 << copy.lane, 16, Access::Load)?;
@@ -177,13 +190,6 @@ impl Block<'_> {
             sector += 32;
         }
         self.mark_shared(copy.to, copy.bytes);
-        let now = self.mbarriers.list.get(&copy.barrier);
-        if self.checks && now.is_none_or(|b| (b.slot, b.phase) != (copy.slot, copy.phase)) {
-            let (barrier, phase) = (copy.barrier, copy.phase);
-            self.warn("bulk copy that its mbarrier's phase did not expect", w, copy.lane, || {
-                format!("the mbarrier at offset {barrier} ended phase {phase} without these bytes")
-            });
-        }
         self.complete_bytes(copy.barrier, copy.bytes);
         Ok(())
     }
@@ -202,9 +208,8 @@ impl Block<'_> {
             });
         }
         self.check_products(warps);
-        if let Some(uneven) = self.registers.uneven() {
-            let first = self.grid.program.steps.iter().position(|s| matches!(s.action, Action::Registers { .. }));
-            self.pc = first.unwrap_or_default() as u32;
+        if let Some((uneven, pc)) = self.registers.uneven() {
+            self.pc = pc;
             self.warn("setmaxnreg by part of a warpgroup", &warps[uneven], 0, || {
                 format!("warp {uneven} asked otherwise than warp {}", uneven / 4 * 4)
             });

@@ -284,6 +284,10 @@ impl Block<'_> {
             self.mbarriers.version += 1;
             // Records of global memory know only epochs of the block.
             self.epoch += 1;
+            let (slot, ended) = (barrier.slot, barrier.phase - 1);
+            if self.checks && !self.bulk.queue.is_empty() {
+                self.check_ended_phase(slot, ended);
+            }
         }
     }
 

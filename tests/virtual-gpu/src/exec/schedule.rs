@@ -47,7 +47,7 @@ impl Block<'_> {
                 continue;
             }
             // Nothing moves by itself: the copy that has been under way longest arrives, then pollers look again.
-            if self.land_one(warps)? {
+            if self.land_one()? {
                 idle = 0;
                 continue;
             }
@@ -436,7 +436,7 @@ impl Block<'_> {
         let program = self.grid.program;
         let mut waits: Vec<String> = Vec::new();
         let mut first = None;
-        let mut kind = "deadlock";
+        let (mut kind, mut reason) = ("deadlock", None);
         for w in warps.iter().filter(|w| w.alive != 0) {
             for g in &w.groups {
                 first.get_or_insert((g.pc, w.index, g.lanes.trailing_zeros()));
@@ -444,10 +444,15 @@ impl Block<'_> {
                 let mut text = format!("warp {} lanes {:#010x} at line {} `{}`", w.index, g.lanes, line.source, line.text);
                 if matches!(g.wait, Wait::Phase { .. }) {
                     let (what, state) = self.missing_of_phase(w, g.pc, g.lanes);
-                    kind = what.unwrap_or(kind);
+                    reason = reason.or(what);
                     text += &state;
                 } else if matches!(g.wait, Wait::Registers { .. }) {
-                    kind = "setmaxnreg.inc beyond the block's registers";
+                    reason = reason.or(Some("setmaxnreg.inc beyond the block's registers"));
+                }
+                // The lanes that cannot go on for a reason of their own stand for the others.
+                if let (Some(what), "deadlock") = (reason, kind) {
+                    kind = what;
+                    first = Some((g.pc, w.index, g.lanes.trailing_zeros()));
                 }
                 if waits.len() < 32 {
                     waits.push(text);

@@ -18,8 +18,8 @@ pub(crate) struct Registers {
     free: u32,
     /// Counts what was given back.
     version: u64,
-    /// How often each warp has asked, and for what last.
-    asked: Vec<(u32, u32)>,
+    /// How often each warp has asked, for what last, and where.
+    asked: Vec<(u32, u32, u32)>,
 }
 
 impl Registers {
@@ -27,12 +27,15 @@ impl Registers {
     pub fn reset(&mut self, each: Option<u32>, warps: usize) {
         self.warps = each.map_or(Vec::new(), |each| vec![each; warps]);
         self.free = 0;
-        self.asked = vec![(0, 0); warps];
+        self.asked = vec![(0, 0, 0); warps];
     }
 
-    /// A warp that asked otherwise than the first of its warpgroup.
-    pub fn uneven(&self) -> Option<usize> {
-        (0..self.asked.len()).find(|&w| self.asked[w] != self.asked[w / 4 * 4])
+    /// A warp that asked otherwise than the first of its warpgroup, and where one of them did.
+    pub fn uneven(&self) -> Option<(usize, u32)> {
+        let asked = &self.asked;
+        let what = |w: usize| (asked[w].0, asked[w].1);
+        let uneven = (0..asked.len()).find(|&w| what(w) != what(w / 4 * 4))?;
+        Some((uneven, asked[if asked[uneven].0 > 0 { uneven } else { uneven / 4 * 4 }].2))
     }
 }
 
@@ -77,8 +80,9 @@ impl Block<'_> {
         self.registers.free = self.registers.free + have - count;
         self.registers.version += u64::from(count < have);
         self.registers.warps[at] = count;
+        let pc = self.pc;
         let asked = &mut self.registers.asked[at];
-        *asked = (asked.0 + 1, count);
+        *asked = (asked.0 + 1, count, pc);
         w.pc += 1;
         Ok(())
     }

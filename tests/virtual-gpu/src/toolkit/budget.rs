@@ -50,6 +50,21 @@ impl Budgets {
         serde_json::from_str(&read(&path)?).map_err(|e| ToolkitError::Budgets { path, reason: e.to_string() })
     }
 
+    /// The budgets of some stems (all where empty).
+    pub fn of(&self, stems: &[String]) -> Budgets {
+        let wanted = |budget: &Budget| stems.is_empty() || stems.contains(&budget.stem);
+        let kernels = self.kernels.iter().filter(|(_, budget)| wanted(budget));
+        Budgets { kernels: kernels.map(|(name, budget)| (name.clone(), budget.clone())).collect() }
+    }
+
+    /// These budgets, but for the kernels of some stems (all where empty) what they use now.
+    pub fn updated(&self, kernels: &[Kernel], stems: &[String]) -> Budgets {
+        let mut updated = self.from_kernels(kernels);
+        let others = self.kernels.iter().filter(|(_, budget)| !stems.is_empty() && !stems.contains(&budget.stem));
+        updated.kernels.extend(others.map(|(name, budget)| (name.clone(), budget.clone())));
+        updated
+    }
+
     /// Budgets that are what the kernels use now; the reasons stay.
     pub fn from_kernels(&self, kernels: &[Kernel]) -> Budgets {
         let budget = |kernel: &Kernel| {
@@ -90,14 +105,23 @@ impl Budgets {
         written.map_err(|source| ToolkitError::Io { path, source })
     }
 
-    /// Everything about the kernels that the budgets do not allow, one line each. Nothing allows spilled registers.
+    /// Everything about the kernels that the budgets do not allow, one line each. Nothing allows spilled registers or wgmma
+    /// that ptxas serialises.
     pub fn check(&self, kernels: &[Kernel]) -> Vec<String> {
         let mut findings = Vec::new();
         for Kernel { name, figures, .. } in kernels {
             let budget = self.kernels.get(name);
+            // A kernel for one architecture alone is fast only by what that one has.
+            if figures.keys().any(|arch| arch.ends_with('a')) && figures.values().any(|f| f.wgmma > 0 && f.main_loops.is_empty()) {
+                findings.push(format!("{name}: no loop holds its wgmma"));
+            }
             for (arch, found) in figures {
                 if found.spill_bytes > 0 {
                     findings.push(format!("{name} for {arch}: {} bytes of registers are spilled", found.spill_bytes));
+                }
+                if found.serialised > 0 {
+                    let places = found.serialised;
+                    findings.push(format!("{name} for {arch}: ptxas serialises wgmma ({places} messages of ptxas -v)"));
                 }
                 if found.blocks_per_sm < 2 && budget.is_none_or(|budget| budget.one_block.is_none()) {
                     findings.push(format!("{name} for {arch}: one block fits, and no `one_block` says why"));
@@ -155,10 +179,25 @@ mod tests {
         assert_eq!(check(|f| f.registers = 41), ["k for sm_80: 41 registers, the budget is 40"]);
         assert_eq!(check(|f| f.instructions = 103), ["k for sm_80: 103 instructions, the budget is 102"]);
         assert_eq!(check(|f| f.spill_bytes = 4), ["k for sm_80: 4 bytes of registers are spilled"]);
+        let serialised = check(|f| f.serialised = 2);
+        assert_eq!(serialised, ["k for sm_80: ptxas serialises wgmma (2 messages of ptxas -v)"]);
         let ffma = check(|f| f.main_loops = vec![MainLoop { ffma: 1, ..MainLoop::default() }]);
         assert_eq!(ffma, ["k for sm_80: 1 FFMA in the main loops, the budget is 0"]);
         assert_eq!(budgets.check(&[]), ["k: a budget and no kernel"]);
         assert_eq!(Budgets::default().check(&[kernel(good())]), ["k for sm_80: no budget"]);
+    }
+
+    #[test]
+    fn some_stems_are_updated_alone() {
+        let other = Kernel { stem: "t".into(), name: "l".into(), ..kernel(good()) };
+        let budgets = Budgets::default().from_kernels(&[kernel(good()), other]);
+        let stems = ["s".to_owned()];
+        let grown = kernel(Figures { registers: 50, ..good() });
+        let updated = budgets.updated(std::slice::from_ref(&grown), &stems);
+        assert_eq!(updated.kernels["l"], budgets.kernels["l"]);
+        assert_eq!(updated.kernels["k"].figures["sm_80"].registers, 50);
+        assert_eq!(updated.of(&stems).check(&[grown]), Vec::<String>::new());
+        assert_eq!(budgets.updated(&[], &[]), Budgets::default());
     }
 
     #[test]

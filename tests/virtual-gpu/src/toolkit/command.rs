@@ -4,7 +4,6 @@ use std::time::Instant;
 
 use super::budget::{self, Budgets};
 use super::figures::{Figures, Kernel, measure};
-use super::ptxas::ARCHS;
 use super::{Result, Toolkit, committed};
 
 /// `virtual-gpu ptx`.
@@ -21,8 +20,8 @@ pub enum Ptx {
 pub enum Sass {
     /// Print the figures of these stems, or of all.
     Print(Vec<String>),
-    /// Make the figures of now the budgets.
-    Update,
+    /// Make the figures of now the budgets, of these stems or of all.
+    Update(Vec<String>),
     /// Compare them with the budgets.
     Check,
 }
@@ -70,10 +69,12 @@ impl Sass {
     /// What is wrong with them.
     pub fn from_arguments(arguments: &[String]) -> std::result::Result<Sass, String> {
         match arguments {
-            [flag] if flag == "--update" => Ok(Sass::Update),
+            [flag, stems @ ..] if flag == "--update" && stems.iter().all(|stem| !stem.starts_with('-')) => {
+                Ok(Sass::Update(stems.to_vec()))
+            }
             [flag] if flag == "--check" => Ok(Sass::Check),
             stems => match stems.iter().find(|stem| stem.starts_with('-')) {
-                Some(flag) => Err(format!("`sass` takes stems, or --check or --update alone, not `{flag}`")),
+                Some(flag) => Err(format!("`sass` takes stems, --update and stems, or --check alone, not `{flag}`")),
                 None => Ok(Sass::Print(stems.to_vec())),
             },
         }
@@ -86,7 +87,7 @@ impl Sass {
     pub fn execute(&self) -> Result<bool> {
         let toolkit = Toolkit::find()?;
         let start = Instant::now();
-        let stems: &[String] = if let Sass::Print(stems) = self { stems } else { &[] };
+        let stems: &[String] = if let Sass::Print(stems) | Sass::Update(stems) = self { stems } else { &[] };
         let kernels = measure(&toolkit, stems)?;
         let budgets = Budgets::load()?;
         let findings = match self {
@@ -94,12 +95,12 @@ impl Sass {
                 print_table(&kernels);
                 Vec::new()
             }
-            Sass::Update => {
-                let updated = budgets.from_kernels(&kernels);
+            Sass::Update(_) => {
+                let updated = budgets.updated(&kernels, stems);
                 updated.store()?;
                 println!("{} written", budget::path().display());
                 // What no budget allows stays a finding.
-                updated.check(&kernels)
+                updated.of(stems).check(&kernels)
             }
             Sass::Check => budgets.check(&kernels),
         };
@@ -117,10 +118,10 @@ impl Sass {
 fn print_table(kernels: &[Kernel]) {
     let width = kernels.iter().map(|kernel| kernel.name.len()).max().unwrap_or(0);
     let columns =
-        "registers spill  stack shared blocks  HMMA  IMMA  LDSM LDGSTS LDG128 STG128 LDS128   FFMA atomics  total";
+        "registers spill  stack shared blocks  HMMA  IMMA wgmma  bulk  LDSM LDGSTS LDG128 STG128 LDS128   FFMA atomics  total";
     println!("{:width$} arch   {columns}  main loops: instructions/products/LDSM/LDGSTS/FFMA", "kernel");
     for Kernel { name, figures, .. } in kernels {
-        for (arch, figures) in ARCHS.iter().filter_map(|arch| Some((arch, figures.get(*arch)?))) {
+        for (arch, figures) in figures {
             println!("{name:width$} {arch:6} {}", row(figures).trim_end());
         }
     }
@@ -131,7 +132,7 @@ fn row(f: &Figures) -> String {
     let loops =
         f.main_loops.iter().map(|l| format!("{}/{}/{}/{}/{}", l.instructions, l.products, l.ldsm, l.ldgsts, l.ffma));
     format!(
-        "{:9} {:5} {:6} {:6} {:6} {:5} {:5} {:5} {:6} {:6} {:6} {:6} {:6} {:7} {:6}  {}",
+        "{:9} {:5} {:6} {:6} {:6} {:5} {:5} {:5} {:5} {:5} {:6} {:6} {:6} {:6} {:6} {:7} {:6}  {}",
         f.registers,
         f.spill_bytes,
         f.stack_bytes,
@@ -139,6 +140,8 @@ fn row(f: &Figures) -> String {
         f.blocks_per_sm,
         f.hmma,
         f.imma,
+        f.wgmma,
+        f.bulk_copies,
         f.ldsm,
         f.ldgsts,
         f.ldg_128,
@@ -162,7 +165,8 @@ mod tests {
         assert_eq!(Ptx::from_arguments(&words("--check")), Ok(Ptx::Check));
         assert!(Ptx::from_arguments(&words("loss")).unwrap_err().contains("`loss`"));
         assert_eq!(Sass::from_arguments(&words("loss topk")), Ok(Sass::Print(words("loss topk"))));
-        assert_eq!(Sass::from_arguments(&words("--update")), Ok(Sass::Update));
+        assert_eq!(Sass::from_arguments(&words("--update")), Ok(Sass::Update(Vec::new())));
+        assert_eq!(Sass::from_arguments(&words("--update loss")), Ok(Sass::Update(words("loss"))));
         assert!(Sass::from_arguments(&words("--check loss")).unwrap_err().contains("`--check`"));
     }
 }

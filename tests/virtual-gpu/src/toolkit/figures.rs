@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::flow::{self, Loop};
-use super::ptxas::{self, ARCHS, Usage};
+use super::ptxas::{self, Usage};
 use super::sass::{self, Function, Instruction};
 use super::{Result, Toolkit, ToolkitError, committed, in_parallel};
 
@@ -28,6 +28,15 @@ pub struct Figures {
     pub hmma: u32,
     /// Tensor-core products of integers (IMMA).
     pub imma: u32,
+    /// Tensor-core products of a warpgroup (HGMMA, IGMMA).
+    #[serde(default, skip_serializing_if = "none")]
+    pub wgmma: u32,
+    /// Places where ptxas could not leave such products under way.
+    #[serde(default, skip_serializing_if = "none")]
+    pub serialised: u32,
+    /// Bulk copies from global to shared memory (UBLKCP).
+    #[serde(default, skip_serializing_if = "none")]
+    pub bulk_copies: u32,
     /// Loads of tensor-core operands from shared memory (LDSM).
     pub ldsm: u32,
     /// Asynchronous copies from global to shared memory (LDGSTS).
@@ -46,12 +55,17 @@ pub struct Figures {
     pub main_loops: Vec<MainLoop>,
 }
 
+/// Figures that few kernels have are left out of the others.
+fn none(count: &u32) -> bool {
+    *count == 0
+}
+
 /// An innermost loop around tensor-core products.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MainLoop {
     /// Instructions.
     pub instructions: u32,
-    /// HMMA and IMMA.
+    /// HMMA and IMMA, HGMMA and IGMMA.
     pub products: u32,
     /// LDSM.
     pub ldsm: u32,
@@ -87,9 +101,13 @@ pub fn measure(toolkit: &Toolkit, wanted: &[String]) -> Result<Vec<Kernel>> {
     })?;
     let folder = tempfile::tempdir().map_err(|source| ToolkitError::Io { path: std::env::temp_dir(), source })?;
     let with_threads = stems.iter().zip(&modules);
-    let mut jobs: Vec<_> = with_threads.flat_map(|(stem, threads)| ARCHS.map(|arch| (stem, threads, arch))).collect();
+    let each = |(stem, threads)| {
+        let archs = ptxas::archs(&(stem as &(String, String)).1);
+        archs.into_iter().map(move |arch| (stem, threads, arch))
+    };
+    let mut jobs: Vec<_> = with_threads.flat_map(each).collect();
     jobs.sort_by_key(|((_, ptx), _, _)| std::cmp::Reverse(ptx.len()));
-    let measured = in_parallel(&jobs, |&((stem, _), threads, arch)| {
+    let measured = in_parallel(&jobs, |((stem, _), threads, arch)| {
         let cubin = folder.path().join(format!("{stem}.{arch}.cubin"));
         let usages = ptxas::assemble(toolkit, &committed::path(stem), arch, &cubin)?;
         let functions = sass::parse(&ptxas::disassemble(toolkit, &cubin)?)?;
@@ -105,9 +123,9 @@ pub fn measure(toolkit: &Toolkit, wanted: &[String]) -> Result<Vec<Kernel>> {
         figures.collect::<Result<Vec<_>>>()
     })?;
     let mut kernels: BTreeMap<(String, String), BTreeMap<String, Figures>> = BTreeMap::new();
-    for (&((stem, _), _, arch), figures) in jobs.iter().zip(measured) {
+    for (((stem, _), _, arch), figures) in jobs.iter().zip(measured) {
         for (name, figures) in figures {
-            kernels.entry((stem.clone(), name)).or_default().insert(arch.into(), figures);
+            kernels.entry((stem.clone(), name)).or_default().insert(arch.clone(), figures);
         }
     }
     Ok(kernels.into_iter().map(|((stem, name), figures)| Kernel { stem, name, figures }).collect())
@@ -118,7 +136,7 @@ fn count<'a>(code: impl IntoIterator<Item = &'a Instruction>, is: impl Fn(&Instr
 }
 
 fn is_product(instruction: &Instruction) -> bool {
-    matches!(instruction.base(), "HMMA" | "IMMA")
+    matches!(instruction.base(), "HMMA" | "IMMA" | "HGMMA" | "IGMMA")
 }
 
 fn is_ffma(instruction: &Instruction) -> bool {
@@ -143,6 +161,9 @@ fn of(function: &Function, usage: &Usage, threads: u32, arch: &str) -> Figures {
         instructions: count(code, |instruction| instruction.base() != "NOP"),
         hmma: named("HMMA"),
         imma: named("IMMA"),
+        wgmma: named("HGMMA") + named("IGMMA"),
+        serialised: usage.serialised.len() as u32,
+        bulk_copies: named("UBLKCP"),
         ldsm: named("LDSM"),
         ldgsts: named("LDGSTS"),
         ldg_128: wide("LDG"),

@@ -8,6 +8,15 @@ use super::{Result, Toolkit, ToolkitError};
 /// The architectures that machine code is checked for: Ampere, Hopper, Blackwell.
 pub const ARCHS: [&str; 3] = ["sm_80", "sm_90", "sm_100"];
 
+/// The architectures of a PTX text: its own alone where it names one with special instructions (`.target sm_90a`), which
+/// no other runs, else all of [`ARCHS`].
+pub fn archs(ptx: &str) -> Vec<String> {
+    let target = ptx.lines().find_map(|line| line.trim_start().strip_prefix(".target"));
+    let name = target.and_then(|rest| rest.trim().split([',', ' ']).next()).unwrap_or_default();
+    let special = name.ends_with(|c: char| c.is_ascii_alphabetic());
+    if special { vec![name.to_owned()] } else { ARCHS.map(str::to_owned).to_vec() }
+}
+
 /// What a kernel uses, as `ptxas -v` tells it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
@@ -21,6 +30,9 @@ pub struct Usage {
     pub stack_bytes: u32,
     /// Bytes of registers that are stored to local memory and loaded back, per thread.
     pub spill_bytes: u32,
+    /// What ptxas did to asynchronous products that it could not leave under way: it waits for each, or waits earlier
+    /// than the source does.
+    pub serialised: Vec<String>,
 }
 
 /// Assembles a PTX file into `cubin`, and returns what each kernel uses.
@@ -57,8 +69,15 @@ pub fn disassemble(toolkit: &Toolkit, cubin: &PathBuf) -> Result<String> {
 fn usages(log: &str) -> Result<Vec<Usage>> {
     let wrong = |line: &str| ToolkitError::Tool { tool: "ptxas", reason: format!("`{line}` was not understood") };
     let mut usages: Vec<Usage> = Vec::new();
+    let mut serialised: Vec<(String, String)> = Vec::new();
     for line in log.lines() {
-        if let Some((_, rest)) = line.split_once("Compiling entry function '") {
+        // `(C7510) Potential Performance Loss: wgmma.mma_async instructions are serialized due to … in function 'k'`,
+        // `(C7517) warpgroup.wait is injected …`.
+        if line.contains("(C75") && (line.contains("wgmma") || line.contains("warpgroup")) {
+            let kernel = line.rsplit('\'').nth(1).ok_or_else(|| wrong(line))?;
+            let words = line.split_once(" : ").map_or(line, |(_, words)| words);
+            serialised.push((kernel.to_owned(), words.trim().to_owned()));
+        } else if let Some((_, rest)) = line.split_once("Compiling entry function '") {
             let kernel = rest.split('\'').next().unwrap_or_default().to_owned();
             usages.push(Usage { kernel, ..Usage::default() });
         } else if line.contains("bytes stack frame") || line.contains(": Used ") {
@@ -76,6 +95,10 @@ fn usages(log: &str) -> Result<Vec<Usage>> {
                 }
             }
         }
+    }
+    for (kernel, words) in serialised {
+        let usage = usages.iter_mut().find(|usage| usage.kernel == kernel);
+        usage.ok_or_else(|| wrong(&words))?.serialised.push(words);
     }
     match usages.iter().find(|usage| usage.registers == 0) {
         Some(usage) => Err(wrong(&format!("the lines about {}", usage.kernel))),
@@ -101,9 +124,30 @@ ptxas info    : Function properties for b
     0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads
 ptxas info    : Used 30 registers, 4096 bytes smem, 428 bytes cmem[0]
 ";
-        let a = Usage { kernel: "a".into(), registers: 255, shared_bytes: 0, stack_bytes: 8, spill_bytes: 16 };
-        let b = Usage { kernel: "b".into(), registers: 30, shared_bytes: 4096, stack_bytes: 0, spill_bytes: 0 };
+        let a = Usage { kernel: "a".into(), registers: 255, shared_bytes: 0, stack_bytes: 8, spill_bytes: 16, ..Usage::default() };
+        let b = Usage { kernel: "b".into(), registers: 30, shared_bytes: 4096, ..Usage::default() };
         assert_eq!(usages(log).unwrap(), [a, b]);
         assert!(usages("ptxas info    : Compiling entry function 'a' for 'sm_80'\n").is_err());
+    }
+
+    #[test]
+    fn serialised_products_are_told() {
+        let log = "\
+ptxas info    : (C7517) warpgroup.wait is injected in around line 214 by compiler to allow use of registers defined by GMMA in function 'b'
+ptxas info    : (C7520) Potential Performance Loss: wgmma.mma_async instructions are serialized due to program dependence on compiler-inserted WG.AR in divergent path in the function 'b'
+ptxas info    : Compiling entry function 'a' for 'sm_90a'
+ptxas info    : Used 58 registers, used 1 barriers
+ptxas info    : Compiling entry function 'b' for 'sm_90a'
+ptxas info    : Used 42 registers, used 1 barriers
+";
+        let usages = usages(log).unwrap();
+        assert_eq!((usages[0].serialised.len(), usages[1].serialised.len()), (0, 2));
+        assert!(usages[1].serialised[1].starts_with("(C7520) Potential Performance Loss: wgmma.mma_async"));
+    }
+
+    #[test]
+    fn special_instructions_are_for_one_architecture() {
+        assert_eq!(archs(".version 7.8\n.target sm_80\n"), ARCHS);
+        assert_eq!(archs("//\n.version 8.0\n.target sm_90a\n"), ["sm_90a"]);
     }
 }

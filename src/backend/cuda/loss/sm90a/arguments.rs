@@ -1,7 +1,7 @@
 //! What the softmax kernels for sm_90a take.
 
 use crate::backend::cuda::arguments::{In, Out, Pad, arguments};
-use crate::backend::cuda::loss::arguments::LossCall;
+use crate::backend::cuda::loss::arguments::{LossCall, MaskedLists};
 
 arguments! { "loss/sm90a/arguments.cuh" with "loss/arguments.cuh":
     /// An operand in panels of 64 columns, each `padded` rows x 128 bytes, swizzled: rows beyond `rows` are zero.
@@ -55,6 +55,8 @@ arguments! { "loss/sm90a/arguments.cuh" with "loss/arguments.cuh":
         fragment_positives: Out<u32>,
         fragment_ids: Out<u32>,
         user_ranges: Out<[u32; 2]>,
+        /// Null: no masked columns.
+        spans: Out<[u32; 2]>,
         status: Out<u64>,
         extremes: In<[f32; 4]>,
         log_scale: In<f32>,
@@ -62,6 +64,9 @@ arguments! { "loss/sm90a/arguments.cuh" with "loss/arguments.cuh":
         bias: In<f32>,
         ids: In<u32>,
         given_positives: In<u32>,
+        offsets: In<u32>,
+        masked: In<u32>,
+        masked_len: u64,
         rows: u32,
         columns: u32,
         padded_rows: u32,
@@ -85,6 +90,7 @@ arguments! { "loss/sm90a/arguments.cuh" with "loss/arguments.cuh":
         column_ids: ColumnIds,
         positives: In<u32>,
         user_ids: In<u32>,
+        masked: MaskedLists,
         call: In<LossCall>,
         dim: u32,
         /// Tiles of columns, and of a split.
@@ -106,6 +112,7 @@ arguments! { "loss/sm90a/arguments.cuh" with "loss/arguments.cuh":
         user_ids: ColumnIds,
         bias2: In<f32>,
         candidate_ids: In<u32>,
+        masked: MaskedLists,
         call: In<LossCall>,
         dim: u32,
         /// Tiles of users, and of a split.

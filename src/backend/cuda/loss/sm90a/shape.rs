@@ -42,10 +42,11 @@ pub(crate) struct WarpgroupTiling {
 }
 
 impl WarpgroupTiling {
-    /// The tiling for `rows` of embeddings `dim` wide, at most [`MAX_DIM`].
-    pub(crate) fn new(dim: usize, rows: usize) -> WarpgroupTiling {
+    /// The tiling for `rows` of embeddings `dim` wide, at most [`MAX_DIM`]; `lists`: with lists of masked columns, which blocks
+    /// of three warpgroups have no registers for.
+    pub(crate) fn new(dim: usize, rows: usize, lists: bool) -> WarpgroupTiling {
         let width = dim.next_multiple_of(PANEL).max(PANEL);
-        let (groups, blocks, stages) = match (width, rows <= few_rows()) {
+        let (groups, blocks, stages) = match (width, rows <= few_rows() || lists) {
             (PANEL, false) => (3, 1, 6),
             (PANEL, true) => (1, 2, 5),
             _ => (2, 1, 5),
@@ -64,9 +65,10 @@ impl WarpgroupTiling {
     }
 
     /// Bytes of shared memory of a block: up to 1,024 before the first tile, rows, stages of a tile with four arrays of a word a
-    /// column and ranges of ids, barriers.
+    /// column, ranges of ids and bits of masked columns, barriers.
     pub(crate) fn shared(&self) -> u32 {
-        let values = 4 * COLUMNS * 4 + COLUMNS / 32 * 8;
+        let bits = if self.groups < 3 { self.rows() * COLUMNS / 8 } else { 0 };
+        let values = 4 * COLUMNS * 4 + COLUMNS / 32 * 8 + bits;
         let stage = COLUMNS * self.width * 2 + values + 16;
         (1024 + self.rows() * self.width * 2 + self.stages * stage + 8) as u32
     }
@@ -104,7 +106,7 @@ mod tests {
     fn every_tiling_fits_a_multiprocessor() {
         for dim in 1..=MAX_DIM {
             for rows in [1, FEW_ROWS, FEW_ROWS + 1] {
-                let tiling = WarpgroupTiling::new(dim, rows);
+                let tiling = WarpgroupTiling::new(dim, rows, false);
                 assert!(tiling.width >= dim && tiling.width - dim < PANEL && tiling.width.is_multiple_of(PANEL));
                 assert!(PAD.is_multiple_of(tiling.rows()) && PAD.is_multiple_of(COLUMNS));
                 // 228 KiB of a multiprocessor, of which each block takes 1 KiB beside what it asks for.
@@ -117,7 +119,7 @@ mod tests {
     fn splits_cover_all_columns() {
         for dim in [8, 64, 100, 128] {
             for (rows, columns) in [(1, 1), (128, 100_000), (129, 511), (8192, 8192), (1, 1 << 20), (5000, 3000)] {
-                let tiling = WarpgroupTiling::new(dim, rows);
+                let tiling = WarpgroupTiling::new(dim, rows, false);
                 let split = tiling.split(rows, columns);
                 let tiles = columns.div_ceil(COLUMNS);
                 assert!(split.splits * split.tiles >= tiles && (split.splits - 1) * split.tiles < tiles, "{split:?}");
@@ -129,7 +131,7 @@ mod tests {
     #[test]
     fn a_large_batch_fills_the_device_in_one_wave() {
         for (dim, splits) in [(64, 3), (128, 2)] {
-            let split = WarpgroupTiling::new(dim, 8192).split(8192, 8192);
+            let split = WarpgroupTiling::new(dim, 8192, false).split(8192, 8192);
             assert_eq!((split.splits, split.blocks * split.splits <= MULTIPROCESSORS), (splits, true), "{split:?}");
         }
     }
