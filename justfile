@@ -26,11 +26,14 @@ demo:
 bench *filter:
     cargo bench --features cli -- {{filter}}
 
-# On a host with a GPU: every test and every benchmark on it, then each operation's share of the device's peak.
-gpu:
-    REQUIRE_CUDA=1 cargo test --release --features cli cuda
-    cargo bench --features cli -- cuda
-    REQUIRE_CUDA=1 cargo bench --features cli --bench roofline
+# On a host with a GPU: the CUDA tests, each operation's share of the peak, step rates, a night's lists; a table at the end.
+gpu *options:
+    bash benches/gpu/pack.sh --no-archive
+    bash out/tercel-gpu/run.sh --results benches/results {{options}}
+
+# For a host with a GPU and nothing else: one archive with the same in it, out/tercel-gpu.tar.gz.
+gpu-pack:
+    bash benches/gpu/pack.sh
 
 # Without one: the CUDA tests on the virtual GPU; `just vgpu loss` runs those of one stem.
 vgpu filter="cuda":

@@ -2,6 +2,8 @@
 //!
 //! Without a device every test prints that it was skipped; with `REQUIRE_CUDA=1` that is a failure.
 
+#[path = "cuda/counts.rs"]
+mod counts;
 #[path = "cuda/index.rs"]
 mod index;
 

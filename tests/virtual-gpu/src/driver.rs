@@ -4,7 +4,8 @@
 //! in a stream ([`schedule`]) and leave; the operation runs when the stream mode says ([`execute`]), on the thread
 //! that happens to force it. Each operation carries a vector clock ([`clock`]) of all that happens before it, so two
 //! operations that touch the same bytes ([`hazard`]) and are not ordered are found in every mode, whether or not the
-//! numbers came out right. What is found goes to the [`journal`].
+//! numbers came out right. What is found goes to the [`journal`]. In a stream that is captured nothing is queued: its
+//! operations become the nodes of a [`graph`], which go through the same queues at each launch.
 
 pub mod abi;
 pub mod allocate;
@@ -12,10 +13,12 @@ pub mod buffers;
 pub mod clock;
 pub mod contexts;
 pub mod copies;
+pub mod counts;
 pub mod device;
 pub mod error;
 pub mod execute;
 pub mod exit;
+pub mod graph;
 pub mod hazard;
 pub mod host;
 pub mod journal;

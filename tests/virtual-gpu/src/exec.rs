@@ -20,6 +20,7 @@ mod ldmatrix;
 mod ledger;
 mod local;
 mod mbarrier;
+mod meeting;
 mod mma;
 mod movement;
 mod ordered;
@@ -44,8 +45,8 @@ use crate::ptx::{Kernel, Module};
 use crate::report::{Counters, Fault, Place, Report, Touched, Warning};
 use block::{Block, Grid, Note, coordinates};
 use schedule::BlockFault;
-use shadow::Shadow;
 pub(crate) use setmaxnreg::REGISTERS;
+use shadow::Shadow;
 use warp::Warp;
 
 /// In which order blocks start. A correct kernel does not care.

@@ -190,7 +190,15 @@ fn decode(text: &str) -> Result<Code, PtxError> {
             offset += p.size as u32;
         }
         let max_threads = f.max_threads.unwrap_or(1024);
-        kernels.push(Kernel { name: f.name.clone(), params, max_threads, min_blocks: f.min_blocks, max_registers: f.max_registers, bounded: f.max_threads.is_some(), program });
+        kernels.push(Kernel {
+            name: f.name.clone(),
+            params,
+            max_threads,
+            min_blocks: f.min_blocks,
+            max_registers: f.max_registers,
+            bounded: f.max_threads.is_some(),
+            program,
+        });
     }
     Ok(Code { kernels, variables: tree.variables })
 }

@@ -4,7 +4,9 @@ use std::ffi::CString;
 use std::process::{Command, Output};
 use std::sync::Arc;
 
-use cudarc::driver::sys::CUresult;
+use cudarc::driver::sys::{
+    CUgraphInstantiate_flags as Flags, CUresult, CUstreamCaptureMode as Mode, CUstreamCaptureStatus,
+};
 use cudarc::driver::{CudaContext, CudaFunction, CudaSlice, CudaStream, DriverError, LaunchConfig, PushKernelArg};
 use cudarc::nvrtc::Ptx;
 
@@ -121,6 +123,70 @@ fn untracked_streams_are_ordered_by_events() {
             load.join(&compute)?;
         }
         load.synchronize()
+    });
+}
+
+#[test]
+fn a_captured_step_is_replayed() {
+    clean("a_captured_step_is_replayed", || {
+        let context = untracked()?;
+        let stream = context.new_stream()?;
+        let f = kernel(&context, "scale")?;
+        let mut x = stream.clone_htod(&vec![1.0_f32; 100])?;
+        let all = Flags::CUDA_GRAPH_INSTANTIATE_FLAG_AUTO_FREE_ON_LAUNCH
+            | Flags::CUDA_GRAPH_INSTANTIATE_FLAG_USE_NODE_PRIORITY;
+        for (round, flags) in [Flags(0), all].into_iter().enumerate() {
+            stream.begin_capture(Mode::CU_STREAM_CAPTURE_MODE_GLOBAL)?;
+            let active = CUstreamCaptureStatus::CU_STREAM_CAPTURE_STATUS_ACTIVE;
+            assert_eq!(stream.capture_status()?, active);
+            scale(&stream, &f, &mut x, 2.0)?;
+            scale(&stream, &f, &mut x, 2.0)?;
+            let graph = stream.end_capture(flags)?.expect("a graph");
+            graph.upload()?;
+            let before = virtual_gpu_counts();
+            for _ in 0..3 {
+                graph.launch()?;
+            }
+            let after = virtual_gpu_counts();
+            let more = |name: &str| after[name].as_u64().unwrap() - before[name].as_u64().unwrap();
+            assert_eq!(["graph_launches", "graph_kernels", "kernel_launches"].map(more), [3, 6, 0]);
+            // Beside each launch cudarc looks whether its context is the current one.
+            assert_eq!((more("driver_calls"), &after["calls"]["cuGraphLaunch"]), (6, &(3 * (round + 1)).into()));
+            assert_eq!(stream.clone_dtoh(&x)?, vec![64.0_f32.powi(round as i32 + 1); 100]);
+        }
+        let flags =
+            Flags::CUDA_GRAPH_INSTANTIATE_FLAG_AUTO_FREE_ON_LAUNCH | Flags::CUDA_GRAPH_INSTANTIATE_FLAG_DEVICE_LAUNCH;
+        stream.begin_capture(Mode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL)?;
+        let refused = stream.end_capture(flags).err().map(|e| e.0);
+        assert_eq!(refused, Some(CUresult::CUDA_ERROR_INVALID_VALUE));
+        Ok(())
+    });
+}
+
+/// The stand-in's own count, as any test of a process that runs on it can read it.
+fn virtual_gpu_counts() -> serde_json::Value {
+    type Counts = unsafe extern "C" fn(*mut std::ffi::c_char, usize) -> usize;
+    // SAFETY: the driver is loaded already, and loading it runs nothing.
+    let library = unsafe { libloading::Library::new("libcuda.so.1") }.expect("the driver is loaded");
+    // SAFETY: the function has this signature.
+    let counts = unsafe { library.get::<Counts>(c"virtual_gpu_counts") }.expect("the driver is the stand-in");
+    let mut text = vec![0_u8; 1 << 16];
+    // SAFETY: the buffer has the room that is claimed.
+    let length = unsafe { counts(text.as_mut_ptr().cast(), text.len()) };
+    serde_json::from_slice(&text[..length]).expect("it is JSON")
+}
+
+#[test]
+fn an_allocation_in_a_capture_is_found() {
+    found("an_allocation_in_a_capture_is_found", &MODES, &["allocation in a capture: cuMemAllocAsync"], || {
+        let context = untracked()?;
+        let stream = context.new_stream()?;
+        stream.begin_capture(Mode::CU_STREAM_CAPTURE_MODE_GLOBAL)?;
+        let refused = stream.alloc_zeros::<f32>(100).err().map(|e| e.0);
+        assert_eq!(refused, Some(CUresult::CUDA_ERROR_NOT_SUPPORTED));
+        let refused = stream.end_capture(Flags(0)).err().map(|e| e.0);
+        assert_eq!(refused, Some(CUresult::CUDA_ERROR_STREAM_CAPTURE_INVALIDATED));
+        stream.synchronize()
     });
 }
 

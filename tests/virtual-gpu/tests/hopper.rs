@@ -168,8 +168,9 @@ fn every_bug_is_found() {
 
 #[test]
 fn this_machines_compiler() {
-    // NVRTC 12 and later know these instructions.
-    if let Some(text) = compiler::compile(SOURCE, "compute_90a") {
+    if (1..12).contains(&compiler::version()) {
+        println!("skipped: NVRTC before 12 does not know these instructions");
+    } else if let Some(text) = compiler::compile(SOURCE, "compute_90a") {
         let module = parse(&text);
         correct(&module);
         found(&module);

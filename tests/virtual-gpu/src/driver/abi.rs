@@ -6,10 +6,13 @@
 //! followed, so a wrong handle is an error and not undefined behaviour. Device addresses are looked up too, and host
 //! memory is probed before a copy.
 
+pub mod capture;
 pub mod context;
+pub mod counts;
 pub mod device;
 pub mod event;
 pub mod function;
+pub mod graph;
 pub mod init;
 pub mod launch;
 pub mod memcpy;

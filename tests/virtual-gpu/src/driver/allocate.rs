@@ -20,6 +20,10 @@ impl Driver {
         if bytes == 0 {
             return Err(CudaError(CUDA_ERROR_INVALID_VALUE));
         }
+        match slot {
+            Some(slot) => self.refuse_captured_memory("cuMemAllocAsync", slot)?,
+            None => self.refuse_unsafe("cuMemAlloc")?,
+        }
         let mut base = self.memory.alloc(bytes);
         if matches!(base, Err(MemoryError::OutOfMemory { .. })) {
             self.drain();
@@ -36,7 +40,14 @@ impl Driver {
             buffer.history.note(access, &self.streams[slot].clock);
         }
         self.device.insert(buffer);
+        self.counts.allocations += 1;
         Ok(base)
+    }
+
+    /// Refuses memory that would come and go with each launch of a graph.
+    fn refuse_captured_memory(&mut self, call: &str, slot: usize) -> Outcome {
+        let text = format!("{call}: memory nodes are not offered by the virtual GPU: allocate before the capture");
+        self.refuse_captured(slot, "allocation in a capture", &text, CUDA_ERROR_NOT_SUPPORTED)
     }
 
     /// Checks that an address is the start of a live device allocation that nobody frees yet.
@@ -66,6 +77,8 @@ impl Driver {
     /// Frees in the order of a stream.
     pub fn free_async(&mut self, base: u64, slot: usize) -> Outcome {
         self.check_free("cuMemFreeAsync", base)?;
+        self.refuse_captured_memory("cuMemFreeAsync", slot)?;
+        self.counts.frees += 1;
         let by: Arc<str> = format!("cuMemFreeAsync on {}", self.streams[slot].name).into();
         if let Some(buffer) = self.device.at(base) {
             buffer.freed_by = Some(by);
@@ -77,6 +90,8 @@ impl Driver {
     /// Frees at once. What is queued runs first, but the caller should have waited for it.
     pub fn free_now(&mut self, base: u64) -> Outcome {
         self.check_free("cuMemFree", base)?;
+        self.refuse_unsafe("cuMemFree")?;
+        self.counts.frees += 1;
         self.drain();
         let host = self.host.clone();
         if let Some(what) =
@@ -95,6 +110,7 @@ impl Driver {
         if bytes == 0 {
             return Err(CudaError(CUDA_ERROR_INVALID_VALUE));
         }
+        self.refuse_unsafe("cuMemHostAlloc")?;
         // SAFETY: the layout has a size above 0.
         let at = unsafe { std::alloc::alloc(layout) };
         if at.is_null() {
@@ -103,6 +119,7 @@ impl Driver {
         // SAFETY: `at` is the start of `bytes` bytes allocated just now.
         unsafe { at.write_bytes(POISON, bytes) };
         self.pinned.insert(Buffer::new(at as u64, bytes as u64, Origin::Pinned, context));
+        self.counts.pinned_allocations += 1;
         Ok(at as usize)
     }
 
@@ -116,6 +133,8 @@ impl Driver {
             };
             return self.wrong(kind, text, CUDA_ERROR_INVALID_VALUE);
         }
+        self.refuse_unsafe("cuMemFreeHost")?;
+        self.counts.pinned_frees += 1;
         self.drain();
         let host = self.host.clone();
         if let Some(what) =

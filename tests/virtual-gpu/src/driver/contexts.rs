@@ -67,9 +67,10 @@ impl Driver {
         for module in modules {
             self.forget_module(module);
         }
+        self.drop_graphs(handle);
         self.events.retain(|_, event| event.context != handle);
         for stream in self.streams.iter_mut().filter(|s| s.context == handle) {
-            stream.handle = 0;
+            (stream.handle, stream.captured) = (0, None);
         }
         self.contexts.remove(&handle);
     }
@@ -115,12 +116,19 @@ impl Driver {
             .count();
         let events = self.events.values().filter(|e| e.context == context).count();
         let modules = self.modules.values().filter(|m| m.module.context == context).count();
+        let captures = self.captures.values().filter(|c| c.context == context).count();
+        // The graph of an unfinished capture is not the program's yet.
+        let graphs = self.graphs.values().filter(|g| g.context == context).count() - captures;
+        let execs = self.execs.values().filter(|e| e.context == context).count();
         let leaks: Vec<String> = [
             buffers(&self.device, "device allocations"),
             buffers(&self.pinned, "pinned buffers"),
             made(streams, "streams", "destroyed"),
             made(events, "events", "destroyed"),
             made(modules, "modules", "unloaded"),
+            made(captures, "captures", "ended"),
+            made(graphs, "graphs", "destroyed"),
+            made(execs, "executable graphs", "destroyed"),
         ]
         .into_iter()
         .flatten()
@@ -136,7 +144,10 @@ impl Driver {
     pub fn stream(&mut self, call: &str, handle: usize) -> Outcome<usize> {
         let context = self.current()?;
         match handle {
-            0 | 1 => Ok(self.contexts[&context].default_slot),
+            0 | 1 => {
+                self.refuse_default_stream(call, context)?;
+                Ok(self.contexts[&context].default_slot)
+            }
             2 => {
                 let thread = std::thread::current().id();
                 if let Some(&slot) = self.contexts[&context].thread_slots.get(&thread) {

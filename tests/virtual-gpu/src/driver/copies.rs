@@ -73,15 +73,16 @@ impl Driver {
         }
         self.check_device(call, to, bytes as u64)?;
         let memory = self.check_host(call, from, bytes)?;
+        self.refuse_pageable(call, memory, slot)?;
         // SAFETY: the caller passes a source of `bytes` bytes, and both ends were found readable above.
         let source = unsafe { std::slice::from_raw_parts(from as *const u8, bytes) };
         let from = match memory {
             HostMemory::Pageable => Source::Staged(source.to_vec()),
             HostMemory::Pinned(base) => Source::Pinned { address: from, bytes, checksum: checksum(source), base },
         };
-        self.submit(slot, "copy from the host", Vec::new(), Action::HostToDevice { to, from });
+        self.put(slot, "copy from the host", Action::HostToDevice { to, from })?;
         match (wait, memory) {
-            (true, HostMemory::Pinned(_)) => self.synchronise_stream(slot),
+            (true, HostMemory::Pinned(_)) => self.wait_for_copy(slot),
             // The staged bytes may still be on their way when the synchronous call returns.
             _ => Ok(()),
         }
@@ -98,20 +99,43 @@ impl Driver {
             HostMemory::Pageable => None,
             HostMemory::Pinned(base) => Some(base),
         };
-        let delayed = matches!(self.settings.streams, StreamMode::Late | StreamMode::Random(_));
+        self.refuse_pageable(call, memory, slot)?;
         if let Some(base) = pinned
-            && delayed
             && !wait
-            && !self.pinned_in_use(base)
+            && self.streams[slot].captured.is_none()
         {
-            // What the target holds until the copy is done is anybody's guess, so a program that looks gets NaN.
-            // SAFETY: the range is inside a live pinned buffer that the caller handed over for writing.
+            self.poison_target(to, bytes, base);
+        }
+        self.put(slot, "copy to the host", Action::DeviceToHost { to, from, bytes, pinned })?;
+        match wait || pinned.is_none() {
+            true => self.wait_for_copy(slot),
+            false => Ok(()),
+        }
+    }
+
+    fn wait_for_copy(&mut self, slot: usize) -> Outcome {
+        self.counts.synchronisations += 1;
+        self.synchronise_stream(slot)
+    }
+
+    /// What the target of a copy holds until it is done is anybody's guess, so a program that looks gets NaN, unless
+    /// other copies need the buffer's bytes. The range is inside the live pinned buffer at `base`.
+    pub fn poison_target(&mut self, to: usize, bytes: usize, base: u64) {
+        let delayed = matches!(self.settings.streams, StreamMode::Late | StreamMode::Random(_));
+        if delayed && !self.pinned_in_use(base) {
+            // SAFETY: the range is inside a live pinned buffer that the caller of the copy handed over for writing.
             unsafe { std::slice::from_raw_parts_mut(to as *mut u8, bytes) }.fill(POISON);
         }
-        self.submit(slot, "copy to the host", Vec::new(), Action::DeviceToHost { to, from, bytes, pinned });
-        match wait || pinned.is_none() {
-            true => self.synchronise_stream(slot),
-            false => Ok(()),
+    }
+
+    /// Refuses pageable memory in a capture: the graph would read or write it at each launch, when it may be gone.
+    fn refuse_pageable(&mut self, call: &str, memory: HostMemory, slot: usize) -> Outcome {
+        match memory {
+            HostMemory::Pinned(_) => Ok(()),
+            HostMemory::Pageable => {
+                let text = format!("{call}: pageable host memory in a capture, it has to be pinned");
+                self.refuse_captured(slot, "pageable memory in a capture", &text, CUDA_ERROR_NOT_SUPPORTED)
+            }
         }
     }
 
@@ -131,8 +155,7 @@ impl Driver {
         }
         self.check_device(call, to, bytes)?;
         self.check_device(call, from, bytes)?;
-        self.submit(slot, "copy on the device", Vec::new(), Action::DeviceToDevice { to, from, bytes });
-        Ok(())
+        self.put(slot, "copy on the device", Action::DeviceToDevice { to, from, bytes }).map(drop)
     }
 
     /// Memset of `count` elements of `width` bytes.
@@ -148,7 +171,6 @@ impl Driver {
             return Err(CudaError(CUDA_ERROR_INVALID_VALUE));
         };
         self.check_device(call, to, bytes)?;
-        self.submit(slot, "memset", Vec::new(), Action::Fill { to, value, width, count });
-        Ok(())
+        self.put(slot, "memset", Action::Fill { to, value, width, count }).map(drop)
     }
 }

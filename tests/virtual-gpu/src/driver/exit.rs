@@ -37,7 +37,7 @@ extern "C" fn finish(status: c_int, _: *mut c_void) {
         driver.journal.line(&json!({
             "kind": "exit", "process": std::process::id(), "status": status, "findings": findings,
             "peak_bytes": driver.memory.peak_bytes(), "live_bytes": driver.memory.live_bytes(), "leaks": leaks,
-            "ordering_calls": driver.ordering_calls,
+            "ordering_calls": driver.ordering_calls, "counts": driver.counts.json(),
         }));
         if driver.settings.fail { findings } else { 0 }
     });

@@ -7,7 +7,7 @@ use super::error::*;
 use super::module::Function;
 use super::settings::StreamMode;
 use super::state::Driver;
-use super::stream::{Action, QueuedLaunch};
+use super::stream::{Action, OpId, QueuedLaunch};
 
 /// Where a launch's arguments are.
 #[derive(Clone, Copy)]
@@ -90,7 +90,29 @@ impl Driver {
     /// Checks a launch as a driver does and puts it in its stream.
     pub fn launch(&mut self, request: &Request) -> Outcome {
         let slot = self.stream("cuLaunchKernel", request.stream)?;
-        let function = self.function("cuLaunchKernel", request.function)?;
+        let (what, queued) = self.check_launch("cuLaunchKernel", request)?;
+        let module = queued.module.clone();
+        if let Some(op) = self.put(slot, &what, Action::Launch(Box::new(queued)))? {
+            self.note_launch(module.handle, op);
+        }
+        match self.settings.streams {
+            StreamMode::Serial => self.alive(module.context),
+            _ => Ok(()),
+        }
+    }
+
+    /// Notes the last launch of a module's kernels on a stream.
+    pub fn note_launch(&mut self, module: usize, op: OpId) {
+        let what = self.streams[op.slot].last_work.as_ref().map(|(_, what)| what.clone()).unwrap_or_default();
+        if let Some(entry) = self.modules.get_mut(&module) {
+            entry.launches.retain(|(earlier, _)| earlier.slot != op.slot);
+            entry.launches.push((op, what));
+        }
+    }
+
+    /// Checks a launch: in words, and ready to run. The request's stream is not looked at.
+    pub fn check_launch(&mut self, call: &str, request: &Request) -> Outcome<(String, QueuedLaunch)> {
+        let function = self.function(call, request.function)?;
         let name = function.name.clone();
         let module = self.modules[&function.module].module.clone();
         let kernel = module.ptx.kernel(&name).expect("the function was found by this name in this module");
@@ -117,17 +139,8 @@ impl Driver {
         }
         let layout: Vec<(usize, usize)> = kernel.params.iter().map(|p| (p.offset as usize, p.size as usize)).collect();
         let params = self.read_arguments(&name, &layout, kernel.param_bytes() as usize, request.arguments)?;
-        let queued = QueuedLaunch { module: module.clone(), kernel: name.clone(), grid, block, dynamic_shared, params };
-        let op = self.submit(slot, &format!("kernel {name}"), Vec::new(), Action::Launch(Box::new(queued)));
-        let what = self.streams[slot].last_work.as_ref().map(|(_, what)| what.clone()).unwrap_or_default();
-        if let Some(entry) = self.modules.get_mut(&function.module) {
-            entry.launches.retain(|(earlier, _)| earlier.slot != slot);
-            entry.launches.push((op, what));
-        }
-        match self.settings.streams {
-            StreamMode::Serial => self.alive(module.context),
-            _ => Ok(()),
-        }
+        let what = format!("kernel {name}");
+        Ok((what, QueuedLaunch { module: module.clone(), kernel: name, grid, block, dynamic_shared, params }))
     }
 
     /// Gathers the parameter block; `layout` has offset and size of each parameter.

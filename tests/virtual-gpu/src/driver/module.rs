@@ -116,5 +116,11 @@ mod tests {
         assert_eq!(code(".version 8.4\n.target sm_90\n"), Some(CUDA_ERROR_INVALID_PTX));
         assert_eq!(code(".version 8.4\n.target sm_75a\n"), Some(CUDA_ERROR_INVALID_PTX));
         assert_eq!(code("__global__ void k() {}"), Some(CUDA_ERROR_INVALID_PTX));
+        // Hopper's own instructions run on Hopper alone.
+        let sm_90a = ".version 8.0\n.target sm_90a\n";
+        for (arch, refused) in [((8, 0), true), ((9, 0), false), ((10, 0), true)] {
+            let settings = Settings { arch, ..Settings::default() };
+            assert_eq!(check_header(sm_90a, &settings).is_err(), refused, "{arch:?}");
+        }
     }
 }

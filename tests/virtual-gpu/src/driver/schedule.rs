@@ -39,6 +39,7 @@ impl Driver {
             completed: issued,
             clock,
             last_work: None,
+            captured: None,
         };
         match free {
             Some(at) => self.streams[at] = stream,

@@ -165,6 +165,8 @@ mod tests {
     fn variables_are_read_and_wrong_ones_are_named() {
         let read = |name: &str, value: &str| Settings::from_lookup(|asked| (asked == name).then(|| value.to_owned()));
         assert_eq!(read("VIRTUAL_GPU_STREAMS", "random:9").unwrap().streams, StreamMode::Random(9));
+        assert_eq!(read("VIRTUAL_GPU_STREAMS", "random:9").unwrap().exec.landing, Landing::Random(9));
+        assert_eq!(read("VIRTUAL_GPU_STREAMS", "serial").unwrap().exec.landing, Landing::Early);
         assert_eq!(read("VIRTUAL_GPU_ORDER", "reverse").unwrap().exec.block_order, Order::Reverse);
         assert_eq!(read("VIRTUAL_GPU_ARCH", "10.0").unwrap().arch, (10, 0));
         assert!(!read("VIRTUAL_GPU_CHECKS", "0").unwrap().exec.checks);

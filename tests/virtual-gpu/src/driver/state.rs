@@ -7,8 +7,11 @@ use std::thread::ThreadId;
 
 use super::buffers::Buffers;
 use super::clock::Clock;
+use super::counts::Counts;
 use super::device::DeviceModel;
 use super::error::*;
+use super::graph::capture::Capture;
+use super::graph::{Exec, Graph};
 use super::host::HostProbe;
 use super::journal::{Finding, Journal};
 use super::module::{Function, ModuleEntry};
@@ -72,6 +75,18 @@ pub struct Driver {
     pub ordering_calls: [u64; 4],
     /// Streams made so far, for their names.
     pub streams_made: u64,
+    /// Graphs by handle.
+    pub graphs: HashMap<usize, Graph>,
+    /// Graphs made so far, for their names.
+    pub graphs_made: u64,
+    /// Executable graphs by handle.
+    pub execs: HashMap<usize, Exec>,
+    /// Captures under way, by number.
+    pub captures: BTreeMap<u64, Capture>,
+    /// Captures begun so far.
+    pub captures_made: u64,
+    /// What was asked for so far.
+    pub counts: Counts,
     next_handle: usize,
 }
 
@@ -90,6 +105,12 @@ pub enum Kind {
     Function = 0xf0,
     /// CUmemoryPool.
     Pool = 0x90,
+    /// CUgraph.
+    Graph = 0x6a,
+    /// CUgraphNode.
+    Node = 0x6b,
+    /// CUgraphExec.
+    Exec = 0x6c,
 }
 
 impl Driver {
@@ -118,6 +139,12 @@ impl Driver {
             ops: 0,
             ordering_calls: [0; 4],
             streams_made: 0,
+            graphs: HashMap::new(),
+            graphs_made: 0,
+            execs: HashMap::new(),
+            captures: BTreeMap::new(),
+            captures_made: 0,
+            counts: Counts::default(),
             next_handle: 0,
             settings,
         })
@@ -237,9 +264,12 @@ pub fn with<T>(f: impl FnOnce(&mut Driver) -> Outcome<T>) -> Outcome<T> {
     }
 }
 
-/// Runs `f` on the driver for a C caller.
-pub fn call(f: impl FnOnce(&mut Driver) -> Outcome) -> CUresult {
-    code(with(f))
+/// Runs `f` on the driver for a C caller, and counts the call. The closure's type has the function's name in it.
+pub fn call<F: FnOnce(&mut Driver) -> Outcome>(f: F) -> CUresult {
+    code(with(|driver| {
+        driver.counts.call(std::any::type_name::<F>());
+        f(driver)
+    }))
 }
 
 /// The code of an outcome.

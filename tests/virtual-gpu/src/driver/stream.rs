@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::clock::Clock;
+use super::graph::capture::Place;
 use super::module::LoadedModule;
 
 /// An operation of a stream: its slot and number.
@@ -16,7 +17,7 @@ pub struct OpId {
 }
 
 /// Where a copy to the device takes its bytes from.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Source {
     /// Pageable memory, copied at the call as CUDA stages it.
     Staged(Vec<u8>),
@@ -33,8 +34,18 @@ pub enum Source {
     },
 }
 
+impl Source {
+    /// How many bytes.
+    pub fn bytes(&self) -> u64 {
+        match self {
+            Source::Staged(bytes) => bytes.len() as u64,
+            Source::Pinned { bytes, .. } => *bytes as u64,
+        }
+    }
+}
+
 /// A kernel launch that waits.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct QueuedLaunch {
     /// The module.
     pub module: Arc<LoadedModule>,
@@ -51,7 +62,7 @@ pub struct QueuedLaunch {
 }
 
 /// What an operation does.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Action {
     /// Copies host bytes to the device.
     HostToDevice {
@@ -158,6 +169,8 @@ pub struct Stream {
     pub clock: Clock,
     /// The last operation whose result somebody has to wait for.
     pub last_work: Option<(OpId, Arc<str>)>,
+    /// Where it stands in a capture, if it is in one.
+    pub captured: Option<Place>,
 }
 
 /// What an event was recorded after.
@@ -178,4 +191,6 @@ pub struct Event {
     pub timing: bool,
     /// The last record, if any.
     pub recorded: Option<Recorded>,
+    /// Where it was recorded in a capture, if that is the last record.
+    pub captured: Option<Place>,
 }

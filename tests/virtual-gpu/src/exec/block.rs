@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::Landing;
 use super::async_copy::Pending;
 use super::bulk_copy::BulkCopies;
 use super::clocks::Clocks;
@@ -11,12 +12,11 @@ use super::local::LocalMemory;
 use super::mbarrier::Mbarriers;
 use super::program::{Program, Special};
 use super::race::Who;
+use super::setmaxnreg::Registers;
 use super::shadow::Shadow;
 use super::shared::SharedMemory;
-use super::setmaxnreg::Registers;
 use super::warp::{LANES, Warp};
 use super::wgmma::{Flight, Warpgroup};
-use super::Landing;
 use crate::memory::Memory;
 use crate::memory::allocation::Allocation;
 use crate::report::Counters;

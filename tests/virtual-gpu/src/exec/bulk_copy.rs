@@ -57,7 +57,8 @@ impl BulkCopies {
 
 /// Decodes `cp.async.bulk`.
 pub(crate) fn decode(cx: &mut Context<'_, '_>) -> Result<Action> {
-    (cx.has("async"), cx.has("bulk"));
+    cx.has("async");
+    cx.has("bulk");
     cx.lower.program.asynchronous = true;
     if cx.has("commit_group") || cx.has("wait_group") {
         return cx.fail("only bulk copies that an mbarrier counts are supported");

@@ -2,8 +2,8 @@
 
 use super::program::Action;
 use super::{
-    access, async_copy, atomic, barrier, bits, bulk_copy, collective, compare, convert, float, half_float, int, ldmatrix,
-    mbarrier, mma, movement, sfu, wgmma,
+    access, async_copy, atomic, barrier, bits, bulk_copy, collective, compare, convert, float, half_float, int,
+    ldmatrix, mbarrier, mma, movement, sfu, wgmma,
 };
 use crate::ptx::PtxError;
 use crate::ptx::context::Context;

@@ -204,9 +204,8 @@ impl Ledger {
         own: impl Fn(&Reader) -> bool,
     ) -> Option<Reader> {
         let readers = &self.sets[self.words[word].readers as usize];
-        let unknown = |r: &&Reader| {
-            r.bytes & bytes != 0 && !own(r) && !clock.of(usize::from(r.warp)).covers(r.lanes, r.time)
-        };
+        let unknown =
+            |r: &&Reader| r.bytes & bytes != 0 && !own(r) && !clock.of(usize::from(r.warp)).covers(r.lanes, r.time);
         readers.iter().find(unknown).copied()
     }
 

@@ -95,7 +95,9 @@ fn order(cx: &mut Context<'_, '_>) {
 pub(crate) fn decode(cx: &mut Context<'_, '_>) -> Result<Action> {
     cx.lower.program.asynchronous = true;
     let operations = ["init", "inval", "arrive", "expect_tx", "try_wait", "test_wait"];
-    let Some(operation) = cx.pick(&operations) else { return cx.fail("this operation on an mbarrier is not supported") };
+    let Some(operation) = cx.pick(&operations) else {
+        return cx.fail("this operation on an mbarrier is not supported");
+    };
     order(cx);
     let expects = operation == "expect_tx" || cx.has("expect_tx");
     order(cx);
@@ -180,12 +182,7 @@ fn each_lane(
 
 impl Block<'_> {
     /// The offsets of the executing lanes' barriers, bounds and alignment checked.
-    fn barrier_offsets(
-        &self,
-        w: &Warp,
-        address: Address,
-        generic: bool,
-    ) -> std::result::Result<[u32; LANES], Stop> {
+    fn barrier_offsets(&self, w: &Warp, address: Address, generic: bool) -> std::result::Result<[u32; LANES], Stop> {
         self.offsets_of(w, w.mask, address, generic)
     }
 
@@ -257,7 +254,8 @@ impl Block<'_> {
         }
         barrier.bytes += i64::from(bytes);
         if arrivals > barrier.pending {
-            let detail = format!("{arrivals} arrivals where the phase waits for {} of {}", barrier.pending, barrier.count);
+            let detail =
+                format!("{arrivals} arrivals where the phase waits for {} of {}", barrier.pending, barrier.count);
             return Err(Stop { kind: "more arrivals than the mbarrier counts", lane, detail });
         }
         barrier.pending -= arrivals;

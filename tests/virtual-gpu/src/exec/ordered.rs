@@ -136,7 +136,8 @@ impl Block<'_> {
                 if let Some(clock) = clock
                     && !writer.known(clock)
                 {
-                    let by = if writer.is_copy() { "a bulk copy".into() } else { format!("thread {}", writer.thread()) };
+                    let by =
+                        if writer.is_copy() { "a bulk copy".into() } else { format!("thread {}", writer.thread()) };
                     self.warn("operand of a wgmma under way overwritten", w, w.mask.trailing_zeros(), || {
                         format!("offset {} by {by} before the wait for the product", 4 * word)
                     });

@@ -56,7 +56,10 @@ pub(crate) enum Action {
     /// `mbarrier.try_wait` and `.test_wait`.
     Await(Box<Await>),
     /// `setmaxnreg`: whether more, and how many.
-    Registers { more: bool, count: u32 },
+    Registers {
+        more: bool,
+        count: u32,
+    },
 }
 
 /// `@p` and `@!p`.

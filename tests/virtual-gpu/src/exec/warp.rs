@@ -179,7 +179,8 @@ impl Warp {
         let Some((at, _)) = ready else { return false };
         let g = groups.swap_remove(at);
         (self.pc, self.active) = (g.pc, g.lanes);
-        let apart = |w: Wait| matches!(w, Wait::Barrier { .. } | Wait::Phase { .. } | Wait::Turn | Wait::Registers { .. });
+        let apart =
+            |w: Wait| matches!(w, Wait::Barrier { .. } | Wait::Phase { .. } | Wait::Turn | Wait::Registers { .. });
         let others = groups.iter().filter(|o| o.pc > g.pc && !apart(o.wait));
         self.limit = others.map(|o| o.pc).min().unwrap_or(u32::MAX);
         true

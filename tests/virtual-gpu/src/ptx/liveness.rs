@@ -143,7 +143,17 @@ fn mention(inst: &Instruction, at: usize, block: usize, scopes: &[HashMap<String
     // Opcodes whose first operand is not a destination.
     let no_result = matches!(
         base(inst),
-        "st" | "red" | "bra" | "brx" | "bar" | "barrier" | "call" | "prefetch" | "cp" | "stmatrix" | "nanosleep" | "wgmma"
+        "st" | "red"
+            | "bra"
+            | "brx"
+            | "bar"
+            | "barrier"
+            | "call"
+            | "prefetch"
+            | "cp"
+            | "stmatrix"
+            | "nanosleep"
+            | "wgmma"
     );
     let mut seen = |name: &str, sets: bool| {
         let Some(id) = find(scopes, name) else { return };

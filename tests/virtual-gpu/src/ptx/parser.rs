@@ -254,8 +254,7 @@ fn function(c: &mut Cursor<'_>, entry: bool) -> Result<Option<Function>, PtxErro
     let name = c.word();
     let params = if c.eat(b'(') { parameters(c)? } else { Vec::new() };
     let (max_threads, min_blocks, max_registers) = (None, None, None);
-    let mut f =
-        Function { entry, name, results, params, body: vec![], max_threads, min_blocks, max_registers, line };
+    let mut f = Function { entry, name, results, params, body: vec![], max_threads, min_blocks, max_registers, line };
     loop {
         match c.peek() {
             b';' => {

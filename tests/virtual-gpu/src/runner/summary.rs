@@ -29,6 +29,8 @@ pub struct Summary {
     allowed: u64,
     processes: u64,
     peak_bytes: u64,
+    /// Driver calls, kernels launched by calls, graphs launched, kernels launched by them, device allocations.
+    asked: [u64; 5],
 }
 
 impl Summary {
@@ -73,6 +75,10 @@ impl Summary {
             "exit" => {
                 self.processes += 1;
                 self.peak_bytes = self.peak_bytes.max(number(&line["peak_bytes"]));
+                let names = ["driver_calls", "kernel_launches", "graph_launches", "graph_kernels", "allocations"];
+                for (total, name) in self.asked.iter_mut().zip(names) {
+                    *total += number(&line["counts"][name]);
+                }
             }
             _ => {}
         }
@@ -113,6 +119,12 @@ impl fmt::Display for Summary {
         } else {
             let (n, mib) = (self.processes, self.peak_bytes as f64 / f64::from(1 << 20));
             writeln!(f, "virtual GPU: {n} processes, at most {mib:.1} MiB of device memory in use")?;
+            let [calls, kernels, graphs, of_graphs, allocations] = self.asked;
+            writeln!(
+                f,
+                "virtual GPU: {calls} driver calls, {kernels} kernels launched, {of_graphs} more in {graphs} graph \
+                 launches, {allocations} allocations"
+            )?;
         }
         if self.allowed > 0 {
             writeln!(f, "virtual GPU: {} expected findings (allow-list)", self.allowed)?;

@@ -112,7 +112,9 @@ impl Budgets {
         for Kernel { name, figures, .. } in kernels {
             let budget = self.kernels.get(name);
             // A kernel for one architecture alone is fast only by what that one has.
-            if figures.keys().any(|arch| arch.ends_with('a')) && figures.values().any(|f| f.wgmma > 0 && f.main_loops.is_empty()) {
+            if figures.keys().any(|arch| arch.ends_with('a'))
+                && figures.values().any(|f| f.wgmma > 0 && f.main_loops.is_empty())
+            {
                 findings.push(format!("{name}: no loop holds its wgmma"));
             }
             for (arch, found) in figures {

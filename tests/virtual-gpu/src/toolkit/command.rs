@@ -117,8 +117,7 @@ impl Sass {
 
 fn print_table(kernels: &[Kernel]) {
     let width = kernels.iter().map(|kernel| kernel.name.len()).max().unwrap_or(0);
-    let columns =
-        "registers spill  stack shared blocks  HMMA  IMMA wgmma  bulk  LDSM LDGSTS LDG128 STG128 LDS128   FFMA atomics  total";
+    let columns = "registers spill  stack shared blocks  HMMA  IMMA wgmma  bulk  LDSM LDGSTS LDG128 STG128 LDS128   FFMA atomics  total";
     println!("{:width$} arch   {columns}  main loops: instructions/products/LDSM/LDGSTS/FFMA", "kernel");
     for Kernel { name, figures, .. } in kernels {
         for (arch, figures) in figures {

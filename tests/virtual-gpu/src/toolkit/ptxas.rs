@@ -124,7 +124,14 @@ ptxas info    : Function properties for b
     0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads
 ptxas info    : Used 30 registers, 4096 bytes smem, 428 bytes cmem[0]
 ";
-        let a = Usage { kernel: "a".into(), registers: 255, shared_bytes: 0, stack_bytes: 8, spill_bytes: 16, ..Usage::default() };
+        let a = Usage {
+            kernel: "a".into(),
+            registers: 255,
+            shared_bytes: 0,
+            stack_bytes: 8,
+            spill_bytes: 16,
+            ..Usage::default()
+        };
         let b = Usage { kernel: "b".into(), registers: 30, shared_bytes: 4096, ..Usage::default() };
         assert_eq!(usages(log).unwrap(), [a, b]);
         assert!(usages("ptxas info    : Compiling entry function 'a' for 'sm_80'\n").is_err());

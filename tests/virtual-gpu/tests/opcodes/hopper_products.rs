@@ -69,7 +69,7 @@ fn place(case: Case, image: &mut [u8], tile: usize, i: usize, k: usize, trans: b
         true => (k, i % 64 * 2, i / 64),
     };
     let (chunk, rest) = (byte / 16, byte % 16);
-    let at = tile + block * LEADING + line / 8 * 1024 + line % 8 * 128 + (chunk ^ line % 8) * 16 + rest;
+    let at = tile + block * LEADING + line / 8 * 1024 + line % 8 * 128 + (chunk ^ (line % 8)) * 16 + rest;
     image[at..at + width].copy_from_slice(&case.bits(value).to_le_bytes()[..width]);
 }
 
@@ -147,9 +147,7 @@ fn check(case: Case, random: &mut Random) {
     };
     let c: Vec<u32> = (0..64 * n).map(|_| before(random)).collect();
     // Row and column of accumulator `i` of a thread; row and first k of register `i` of A.
-    let of_sum = |t: usize, i: usize| {
-        (t / 32 * 16 + t % 32 / 4 + i / 2 % 2 * 8, i / 4 * 8 + t % 4 * 2 + i % 2)
-    };
+    let of_sum = |t: usize, i: usize| (t / 32 * 16 + t % 32 / 4 + i / 2 % 2 * 8, i / 4 * 8 + t % 4 * 2 + i % 2);
     let per = 32 / (256 / k);
     let of_a = |t: usize, i: usize| (t / 32 * 16 + t % 32 / 4 + i % 2 * 8, i / 2 * k / 2 + t % 4 * per);
     let mut input: Vec<u32> = image.chunks_exact(4).map(|w| u32::from_le_bytes(w.try_into().unwrap())).collect();
@@ -219,7 +217,8 @@ fn types_layouts_and_scales() {
     let mut random = Random(91);
     for types in ["bf16", "f16"] {
         for trans in [[false, false], [true, false], [false, true], [true, true]] {
-            for (adds, scales) in [(true, [1, 1]), (false, [1, 1]), (true, [-1, 1]), (false, [-1, -1]), (true, [1, -1])] {
+            for (adds, scales) in [(true, [1, 1]), (false, [1, 1]), (true, [-1, 1]), (false, [-1, -1]), (true, [1, -1])]
+            {
                 check(Case { n: 24, types, trans, adds, scales, ..PLAIN }, &mut random);
                 if !trans[0] {
                     check(Case { n: 24, types, trans, adds, scales, a_in_registers: true, ..PLAIN }, &mut random);

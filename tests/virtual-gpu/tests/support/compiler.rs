@@ -20,3 +20,15 @@ pub fn compile(source: &str, arch: &'static str) -> Option<String> {
     let ptx = compile_ptx_with_opts(source, options).unwrap_or_else(|e| panic!("{arch}: {e:?}"));
     Some(ptx.to_src())
 }
+
+/// The major version of the compiler; 0 without one.
+#[allow(dead_code)] // Each test file uses its part.
+pub fn version() -> i32 {
+    let (mut major, mut minor) = (0, 0);
+    // SAFETY: only looks for the library and opens it.
+    if unsafe { sys::is_culib_present() } {
+        // SAFETY: the pointers are to locals of the right type.
+        unsafe { sys::nvrtcVersion(&mut major, &mut minor) };
+    }
+    major
+}

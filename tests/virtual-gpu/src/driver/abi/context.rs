@@ -153,6 +153,8 @@ pub unsafe extern "C" fn cuCtxGetDevice(device: *mut c_int) -> CUresult {
 pub extern "C" fn cuCtxSynchronize() -> CUresult {
     call(|driver| {
         let context = driver.current()?;
+        driver.refuse_context_wait(context)?;
+        driver.counts.synchronisations += 1;
         if driver.leaves_out(Ordering::Context) {
             return Ok(());
         }

@@ -24,6 +24,8 @@ impl Driver {
     fn elapsed(&mut self, start: usize, end: usize) -> Outcome<f32> {
         self.current()?;
         for handle in [start, end] {
+            self.event("cuEventElapsedTime", handle)?;
+            self.refuse_captured_event("cuEventElapsedTime", handle)?;
             let event = self.event("cuEventElapsedTime", handle)?;
             let problem = match (event.timing, &event.recorded) {
                 (false, _) => "was made with CU_EVENT_DISABLE_TIMING",
@@ -52,7 +54,9 @@ pub unsafe extern "C" fn cuEventCreate(event: *mut usize, flags: c_uint) -> CUre
     call(|driver| {
         let context = driver.current()?;
         let handle = driver.new_handle(Kind::Event);
-        driver.events.insert(handle, Event { context, timing: flags & DISABLE_TIMING == 0, recorded: None });
+        driver
+            .events
+            .insert(handle, Event { context, timing: flags & DISABLE_TIMING == 0, recorded: None, captured: None });
         // SAFETY: the caller's pointer, as the module says.
         unsafe { put(event, handle) }
     })
@@ -68,16 +72,33 @@ pub extern "C" fn cuEventRecord(event: usize, stream: usize) -> CUresult {
             let text = "cuEventRecord: event and stream are of different contexts".to_owned();
             return driver.wrong("event misuse", text, CUDA_ERROR_INVALID_HANDLE);
         }
+        if driver.check_capture(slot)? {
+            return driver.record_captured(event, slot);
+        }
         let op = driver.submit(slot, "event record", Vec::new(), Action::Mark);
         let clock = driver.streams[slot].clock.clone();
-        driver.event("cuEventRecord", event)?.recorded = Some(Recorded { op, clock });
+        let found = driver.event("cuEventRecord", event)?;
+        (found.recorded, found.captured) = (Some(Recorded { op, clock }), None);
         Ok(())
     })
 }
 
-/// As [`cuEventRecord`]; the flag only concerns graphs.
+/// CU_EVENT_RECORD_EXTERNAL.
+const EXTERNAL: c_uint = 1;
+
+/// As [`cuEventRecord`]; the flag makes a node of a graph, which is not offered.
 #[unsafe(no_mangle)]
-pub extern "C" fn cuEventRecordWithFlags(event: usize, stream: usize, _flags: c_uint) -> CUresult {
+pub extern "C" fn cuEventRecordWithFlags(event: usize, stream: usize, flags: c_uint) -> CUresult {
+    if flags & EXTERNAL != 0 {
+        let refused = call(|driver| {
+            let slot = driver.stream("cuEventRecordWithFlags", stream)?;
+            let text = "cuEventRecordWithFlags: events as nodes of a graph are not offered by the virtual GPU";
+            driver.refuse_captured(slot, "unsupported call", text, CUDA_ERROR_NOT_SUPPORTED)
+        });
+        if refused != CUDA_SUCCESS {
+            return refused;
+        }
+    }
     cuEventRecord(event, stream)
 }
 
@@ -88,6 +109,8 @@ pub extern "C" fn cuEventSynchronize(event: usize) -> CUresult {
         driver.current()?;
         let found = driver.event("cuEventSynchronize", event)?;
         let (context, recorded) = (found.context, found.recorded.clone());
+        driver.refuse_captured_event("cuEventSynchronize", event)?;
+        driver.counts.synchronisations += 1;
         if driver.leaves_out(Ordering::Event) {
             return Ok(());
         }
@@ -107,6 +130,8 @@ pub extern "C" fn cuEventQuery(event: usize) -> CUresult {
         driver.current()?;
         let found = driver.event("cuEventQuery", event)?;
         let (context, recorded) = (found.context, found.recorded.clone());
+        driver.refuse_captured_event("cuEventQuery", event)?;
+        driver.refuse_unsafe("cuEventQuery")?;
         if let Some(recorded) = recorded {
             if !driver.is_done(recorded.op) {
                 match driver.settings.streams {

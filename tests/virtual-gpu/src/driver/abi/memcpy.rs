@@ -33,6 +33,7 @@ both! {
     /// Host to device on the default stream; returns once the source may be reused.
     cuMemcpyHtoD_v2, cuMemcpyHtoD, (to: u64, from: *const c_void, bytes: usize),
     |to, from, bytes| call(|driver| {
+        driver.refuse_unsafe("cuMemcpyHtoD")?;
         let slot = driver.stream("cuMemcpyHtoD", 0)?;
         driver.copy_to_device("cuMemcpyHtoD", to, from as usize, bytes, slot, true)
     })
@@ -42,6 +43,7 @@ both! {
     /// Device to host on the default stream.
     cuMemcpyDtoH_v2, cuMemcpyDtoH, (to: *mut c_void, from: u64, bytes: usize),
     |to, from, bytes| call(|driver| {
+        driver.refuse_unsafe("cuMemcpyDtoH")?;
         let slot = driver.stream("cuMemcpyDtoH", 0)?;
         driver.copy_to_host("cuMemcpyDtoH", to as usize, from, bytes, slot, true)
     })
@@ -51,6 +53,7 @@ both! {
     /// Device to device on the default stream; the host does not wait.
     cuMemcpyDtoD_v2, cuMemcpyDtoD, (to: u64, from: u64, bytes: usize),
     |to, from, bytes| call(|driver| {
+        driver.refuse_unsafe("cuMemcpyDtoD")?;
         let slot = driver.stream("cuMemcpyDtoD", 0)?;
         driver.copy_on_device("cuMemcpyDtoD", to, from, bytes as u64, slot)
     })
@@ -87,6 +90,7 @@ both! {
     /// Sets bytes on the default stream.
     cuMemsetD8_v2, cuMemsetD8, (to: u64, value: c_uchar, count: usize),
     |to, value, count| call(|driver| {
+        driver.refuse_unsafe("cuMemsetD8")?;
         let slot = driver.stream("cuMemsetD8", 0)?;
         driver.fill_device("cuMemsetD8", to, u32::from(value), 1, count as u64, slot)
     })
@@ -96,6 +100,7 @@ both! {
     /// Sets 16-bit words on the default stream.
     cuMemsetD16_v2, cuMemsetD16, (to: u64, value: c_ushort, count: usize),
     |to, value, count| call(|driver| {
+        driver.refuse_unsafe("cuMemsetD16")?;
         let slot = driver.stream("cuMemsetD16", 0)?;
         driver.fill_device("cuMemsetD16", to, u32::from(value), 2, count as u64, slot)
     })
@@ -105,6 +110,7 @@ both! {
     /// Sets 32-bit words on the default stream.
     cuMemsetD32_v2, cuMemsetD32, (to: u64, value: c_uint, count: usize),
     |to, value, count| call(|driver| {
+        driver.refuse_unsafe("cuMemsetD32")?;
         let slot = driver.stream("cuMemsetD32", 0)?;
         driver.fill_device("cuMemsetD32", to, value, 4, count as u64, slot)
     })

@@ -13,6 +13,7 @@ use crate::ptx;
 impl Driver {
     fn load_text(&mut self, source: &str) -> Outcome<usize> {
         let context = self.current()?;
+        self.refuse_unsafe("cuModuleLoadData")?;
         if let Err((code, reason)) = check_header(source, &self.settings) {
             // Drivers are older than compilers every day: a program that goes on with other PTX does well.
             if code == CUDA_ERROR_UNSUPPORTED_PTX_VERSION {
@@ -59,6 +60,12 @@ impl Driver {
     }
 
     fn unload(&mut self, handle: usize) -> Outcome {
+        self.module("cuModuleUnload", handle)?;
+        self.refuse_unsafe("cuModuleUnload")?;
+        if let Some((graph, kernel)) = self.holder_of(handle) {
+            let text = format!("cuModuleUnload: {graph} still holds {kernel} of the module, and may be launched again");
+            self.journal.warn("module unloaded early", text);
+        }
         let entry = self.module("cuModuleUnload", handle)?;
         let (context, launches) = (entry.module.context, entry.launches.clone());
         let pending = launches.iter().find(|(op, _)| !self.host.covers(op.slot, op.seq));

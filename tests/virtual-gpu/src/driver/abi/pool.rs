@@ -10,6 +10,13 @@ use super::put;
 const DEFAULT_POOL: usize = (Kind::Pool as usize) << 32;
 
 impl Driver {
+    fn allocate_from(&mut self, bytes: usize, pool: usize, stream: usize) -> Outcome<u64> {
+        let slot = self.stream("cuMemAllocAsync", stream)?;
+        self.check_pool(pool)?;
+        let context = self.streams[slot].context;
+        self.allocate(context, bytes as u64, Some(slot))
+    }
+
     fn check_pool(&mut self, pool: usize) -> Outcome {
         if pool == DEFAULT_POOL || self.pools.contains_key(&pool) {
             return Ok(());
@@ -24,8 +31,11 @@ impl Driver {
 /// As the module says.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuMemAllocAsync(address: *mut u64, bytes: usize, stream: usize) -> CUresult {
-    // SAFETY: the caller's pointer, as the module says.
-    unsafe { cuMemAllocFromPoolAsync(address, bytes, DEFAULT_POOL, stream) }
+    call(|driver| {
+        let base = driver.allocate_from(bytes, DEFAULT_POOL, stream)?;
+        // SAFETY: the caller's pointer, as the module says.
+        unsafe { put(address, base) }
+    })
 }
 
 /// Allocates in a stream's order. All pools share the device's memory.
@@ -40,10 +50,7 @@ pub unsafe extern "C" fn cuMemAllocFromPoolAsync(
     stream: usize,
 ) -> CUresult {
     call(|driver| {
-        let slot = driver.stream("cuMemAllocAsync", stream)?;
-        driver.check_pool(pool)?;
-        let context = driver.streams[slot].context;
-        let base = driver.allocate(context, bytes as u64, Some(slot))?;
+        let base = driver.allocate_from(bytes, pool, stream)?;
         // SAFETY: the caller's pointer, as the module says.
         unsafe { put(address, base) }
     })

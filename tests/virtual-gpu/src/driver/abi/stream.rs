@@ -9,6 +9,8 @@ use super::super::state::{Driver, call};
 use super::super::stream::Action;
 use super::put;
 
+/// CU_EVENT_WAIT_EXTERNAL.
+const EXTERNAL: c_uint = 1;
 /// CU_STREAM_NON_BLOCKING.
 const NON_BLOCKING: c_uint = 1;
 
@@ -64,6 +66,8 @@ pub extern "C" fn cuStreamDestroy_v2(stream: usize) -> CUresult {
             let text = format!("cuStreamDestroy: {stream:#x} is no stream, or one that was destroyed");
             return driver.wrong("stream misuse", text, CUDA_ERROR_INVALID_HANDLE);
         };
+        let text = format!("cuStreamDestroy: {} is being captured", driver.streams[slot].name);
+        driver.refuse_captured(slot, "capture misuse", &text, CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED)?;
         if let Some(what) = driver.lost_work(slot) {
             let text = format!("cuStreamDestroy: nothing waits for the {what}, and nothing can any more");
             driver.journal.warn("stream destroyed with work", text);
@@ -84,6 +88,8 @@ pub extern "C" fn cuStreamDestroy(stream: usize) -> CUresult {
 pub extern "C" fn cuStreamSynchronize(stream: usize) -> CUresult {
     call(|driver| {
         let slot = driver.stream("cuStreamSynchronize", stream)?;
+        driver.refuse_wait("cuStreamSynchronize", slot)?;
+        driver.counts.synchronisations += 1;
         if driver.leaves_out(Ordering::Stream) {
             return Ok(());
         }
@@ -96,6 +102,8 @@ pub extern "C" fn cuStreamSynchronize(stream: usize) -> CUresult {
 pub extern "C" fn cuStreamQuery(stream: usize) -> CUresult {
     call(|driver| {
         let slot = driver.stream("cuStreamQuery", stream)?;
+        driver.refuse_wait("cuStreamQuery", slot)?;
+        driver.refuse_unsafe("cuStreamQuery")?;
         let idle = driver.streams[slot].queue.is_empty();
         match (idle, driver.settings.streams) {
             (false, StreamMode::Late | StreamMode::Random(_)) => {
@@ -109,7 +117,7 @@ pub extern "C" fn cuStreamQuery(stream: usize) -> CUresult {
 
 /// Has a stream wait for what an event was recorded after; an event that was never recorded is done.
 #[unsafe(no_mangle)]
-pub extern "C" fn cuStreamWaitEvent(stream: usize, event: usize, _flags: c_uint) -> CUresult {
+pub extern "C" fn cuStreamWaitEvent(stream: usize, event: usize, flags: c_uint) -> CUresult {
     call(|driver| {
         let slot = driver.stream("cuStreamWaitEvent", stream)?;
         let Some(found) = driver.events.get(&event) else {
@@ -117,7 +125,11 @@ pub extern "C" fn cuStreamWaitEvent(stream: usize, event: usize, _flags: c_uint)
             return driver.wrong("event misuse", text, CUDA_ERROR_INVALID_HANDLE);
         };
         let recorded = found.recorded.clone();
-        if driver.leaves_out(Ordering::Wait) {
+        if flags & EXTERNAL != 0 {
+            let text = "cuStreamWaitEvent: events as nodes of a graph are not offered by the virtual GPU";
+            driver.refuse_captured(slot, "unsupported call", text, CUDA_ERROR_NOT_SUPPORTED)?;
+        }
+        if driver.leaves_out(Ordering::Wait) || driver.wait_captured(slot, event)? {
             return Ok(());
         }
         if let Some(recorded) = recorded {
@@ -176,20 +188,6 @@ pub extern "C" fn cuLaunchHostFunc(
     call(|driver| {
         let slot = driver.stream("cuLaunchHostFunc", stream)?;
         let function = function.ok_or(CudaError(CUDA_ERROR_INVALID_VALUE))?;
-        driver.submit(slot, "host function", Vec::new(), Action::Host { function, data: data as usize });
-        Ok(())
-    })
-}
-
-/// No stream is ever captured: CU_STREAM_CAPTURE_STATUS_NONE.
-///
-/// # Safety
-/// As the module says.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuStreamIsCapturing(stream: usize, status: *mut c_int) -> CUresult {
-    call(|driver| {
-        driver.stream("cuStreamIsCapturing", stream)?;
-        // SAFETY: the caller's pointer, as the module says.
-        unsafe { put(status, 0) }
+        driver.put(slot, "host function", Action::Host { function, data: data as usize }).map(drop)
     })
 }

@@ -25,14 +25,15 @@ macro_rules! unsupported {
 }
 
 unsupported! {
-    cuStreamBeginCapture_v2(usize, c_int);
-    cuStreamEndCapture(usize, *mut usize);
-    cuGraphCreate(*mut usize, c_uint);
-    cuGraphInstantiateWithFlags(*mut usize, usize, u64);
-    cuGraphLaunch(usize, usize);
-    cuGraphUpload(usize, usize);
-    cuGraphDestroy(usize);
-    cuGraphExecDestroy(usize);
+    cuStreamBeginCaptureToGraph(usize, usize, *const usize, *const c_void, usize, c_int);
+    cuStreamUpdateCaptureDependencies(usize, *mut usize, usize, c_uint);
+    cuGraphAddMemcpyNode(*mut usize, usize, *const usize, usize, *const c_void, usize);
+    cuGraphAddMemsetNode(*mut usize, usize, *const usize, usize, *const c_void, usize);
+    cuGraphAddHostNode(*mut usize, usize, *const usize, usize, *const c_void);
+    cuGraphAddChildGraphNode(*mut usize, usize, *const usize, usize, usize);
+    cuGraphAddEmptyNode(*mut usize, usize, *const usize, usize);
+    cuGraphAddDependencies(usize, *const usize, *const usize, usize);
+    cuGraphClone(*mut usize, usize);
     cuLaunchCooperativeKernel(
         usize, c_uint, c_uint, c_uint, c_uint, c_uint, c_uint, c_uint, usize, *mut *mut c_void
     );

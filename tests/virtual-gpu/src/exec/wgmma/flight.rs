@@ -37,7 +37,11 @@ pub(crate) struct Product {
 /// The operands of a product.
 pub(crate) enum Operands {
     /// Not read yet: the descriptors of A (none: registers) and B.
-    Waiting { a: Option<Descriptor>, b: Descriptor, shape: Arc<Wgmma> },
+    Waiting {
+        a: Option<Descriptor>,
+        b: Descriptor,
+        shape: Arc<Wgmma>,
+    },
     Float(Box<Tile>),
     Byte(Box<ByteTile>, bool),
 }

@@ -151,7 +151,8 @@ impl Block<'_> {
             (true, false) => "accumulator of a wgmma under way written",
             _ => "register operand of a wgmma under way written",
         };
-        let (groups, open) = (w.flight.committed, w.flight.products.iter().filter(|p| p.group == w.flight.committed).count());
+        let (groups, open) =
+            (w.flight.committed, w.flight.products.iter().filter(|p| p.group == w.flight.committed).count());
         self.warn(kind, w, lane, || {
             format!("no wgmma.wait_group covers the product; {groups} groups committed, {open} products behind them")
         });
@@ -187,9 +188,8 @@ impl Block<'_> {
                 Operands::Float(Box::new(Tile { a, b }))
             }
             Input::Byte { a_signed, b_signed, saturate } => {
-                let of = |signed: bool| -> fn(u8) -> i32 {
-                    if signed { |v| i32::from(v as i8) } else { |v| i32::from(v) }
-                };
+                let of =
+                    |signed: bool| -> fn(u8) -> i32 { if signed { |v| i32::from(v as i8) } else { |v| i32::from(v) } };
                 let a = match (&shape.a, a_at) {
                     (Rows::Registers(list), _) => {
                         let mut rows = [[0; 32]; ROWS];

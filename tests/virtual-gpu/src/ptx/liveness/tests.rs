@@ -173,3 +173,38 @@ fn live_registers_never_share_a_row() {
         }
     }
 }
+
+#[test]
+fn registers_of_a_product_are_its_own_until_it_is_waited_for() {
+    let text = ".version 8.0
+.target sm_90a
+.address_size 64
+.visible .entry k()
+{
+    .reg .b32 %d<4>, %a<4>, %x<16>;
+    .reg .b64 %b;
+    mov.b32 %a0, 1; mov.b32 %a1, 1; mov.b32 %a2, 1; mov.b32 %a3, 1;
+    wgmma.fence.sync.aligned;
+    wgmma.mma_async.sync.aligned.m64n8k16.f32.bf16.bf16 {%d0, %d1, %d2, %d3}, {%a0, %a1, %a2, %a3}, %b, 1, 1, 1, 0;
+    wgmma.commit_group.sync.aligned;
+    mov.b32 %x0, 1; add.u32 %x1, %x0, 1; mov.b32 %x2, 3; add.u32 %x3, %x2, %x1;
+    wgmma.wait_group.sync.aligned 1;
+    mov.b32 %x4, 1; add.u32 %x5, %x4, 1;
+    wgmma.wait_group.sync.aligned 0;
+    mov.b32 %x6, 1; mov.b32 %x7, 1; mov.b32 %x8, 1; mov.b32 %x9, 1; mov.b32 %x10, 1; mov.b32 %x11, 1;
+    mad.lo.u32 %x12, %x6, %x7, %x8; mad.lo.u32 %x13, %x9, %x10, %x11; mad.lo.u32 %x14, %x12, %x13, %d0;
+    ret;
+}
+";
+    let tree = parser::tree(text).unwrap();
+    let body = &tree.functions[0].body;
+    let rows = rows(body);
+    let row = |name: &str| rows.row.iter().find(|((_, n), _)| n == name).map(|(_, &row)| row).unwrap();
+    let products = ["%d0", "%d1", "%d2", "%d3", "%a0", "%a1", "%a2", "%a3"].map(row);
+    for name in ["%x0", "%x1", "%x2", "%x3", "%x4", "%x5"] {
+        assert!(!products.contains(&row(name)), "{name}");
+    }
+    // Behind the last wait A's rows are free again.
+    let behind = ["%x6", "%x7", "%x8", "%x9", "%x10", "%x11"].map(row);
+    assert!(behind.iter().any(|row| products[4..].contains(row)));
+}
