@@ -128,6 +128,29 @@ fn warps_rank_queries_by_themselves_where_there_are_many_cuda() {
 }
 
 #[test]
+fn tiles_come_round_in_the_ring_cuda() {
+    let Some([_, mut cuda]) = both() else { return };
+    let mut random = Random(71);
+    // One part of the items: dozens of tiles a block, through eight stages and through two or three.
+    cuda.context.info.multiprocessors = 1;
+    for (dim, shared) in [(64, 232_448), (64, 60_000), (100, 120_000)] {
+        cuda.context.info.shared_bytes_per_block = shared;
+        let (rows, items, k) = (20, 4300, 12);
+        let (queries, catalogue) = (random.normals(rows * dim), random.normals(items * dim));
+        let biases: Vec<f32> = random.normals(items).iter().map(|b| 0.3 * b).collect();
+        for biases in [None, Some(&biases[..])] {
+            let case = Case { queries: &queries, items: &catalogue, biases, dim, skip: None, k };
+            let name = format!("{dim} wide, {shared} bytes, biased {}", biases.is_some());
+            let (found, report) = case.exact(&cuda, false);
+            case.check(&name, &found);
+            assert_eq!(report, Report::default(), "{name}");
+            assert_eq!(floors::panel_grid(&cuda, dim, items, rows, k, biases.is_some()), [1, 1, 1], "{name}");
+            scanned_in_panels(&cuda, &case);
+        }
+    }
+}
+
+#[test]
 fn panels_keep_duplicates_in_order_and_items_of_any_length_cuda() {
     let Some(devices) = both() else { return };
     let mut random = Random(21);
