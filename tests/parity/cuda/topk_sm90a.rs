@@ -128,7 +128,7 @@ fn warps_rank_queries_by_themselves_where_there_are_many_cuda() {
 }
 
 #[test]
-fn tiles_come_round_in_the_ring_cuda() {
+fn tiles_come_round_and_lists_overflow_in_one_part_cuda() {
     let Some([_, mut cuda]) = both() else { return };
     let mut random = Random(71);
     // One part of the items: dozens of tiles a block, through eight stages and through two or three.
@@ -148,6 +148,17 @@ fn tiles_come_round_in_the_ring_cuda() {
             scanned_in_panels(&cuda, &case);
         }
     }
+    // Nearly all items are alike: more than a lane's list holds.
+    let (rows, items, dim, k) = (20, 4300, 64, 12);
+    let queries = random.normals(rows * dim);
+    let mut alike = vec![0.5; items * dim];
+    for x in &mut alike[(items - 40) * dim..] {
+        *x = 0.6 + random.below(100) as f32 * 1e-3;
+    }
+    let case = Case { queries: &queries, items: &alike, biases: None, dim, skip: None, k };
+    let (found, report) = case.exact(&cuda, false);
+    case.check("a plateau in one part", &found);
+    assert!(report.rescanned > 0 && report.ranked_all < rows, "{report:?}");
 }
 
 #[test]
