@@ -67,7 +67,10 @@ fn near_the_oracle(case: &Case<'_>, found: &TopKLists, name: &str) {
             let (at, expected) = (q * case.k + place, scores[id as usize]);
             let near = |x: f64| (x - expected).abs() <= 1e-5 * (1.0 + expected.abs());
             let (item, score) = (found.0[at] as usize, f64::from(found.1[at]));
-            assert!(near(score) && near(scores[item]), "{name}: query {q}, place {place}: {item}, {score}, not {expected}");
+            assert!(
+                near(score) && near(scores[item]),
+                "{name}: query {q}, place {place}: {item}, {score}, not {expected}"
+            );
         }
     }
 }
@@ -105,6 +108,57 @@ fn panels_find_what_a_ranking_of_all_finds_cuda() {
             scanned_in_panels(&devices[1], &case);
         }
     }
+}
+
+#[test]
+fn warps_rank_queries_by_themselves_where_there_are_many_cuda() {
+    let Some([_, cuda]) = both() else { return };
+    let mut random = Random(61);
+    // The last block of queries is ragged, and one query skips so much that a block ranks it.
+    let (rows, items, dim, k) = (4100, 2100, 16, 3);
+    let (queries, catalogue) = (random.normals(rows * dim), random.normals(items * dim));
+    let biases: Vec<f32> = random.normals(items).iter().map(|b| 0.3 * b).collect();
+    let list = |q: usize| (0..items as u32).filter(|i| q == 7 && i % 2 == 0 || q % 9 == 0 && i % 700 == 5).collect();
+    let lists: Vec<Vec<u32>> = (0..rows).map(list).collect();
+    let case = Case { queries: &queries, items: &catalogue, biases: Some(&biases), dim, skip: Some(&lists), k };
+    let (found, report) = case.exact(&cuda, false);
+    case.check("by warps", &found);
+    assert!(report.rescanned <= 1 && report.ranked_all <= 1, "{report:?}");
+    let Some(_) = counted(&cuda, "topk_panel_rank_32", [rows - 1, 1, 1]) else { return };
+}
+
+#[test]
+fn tiles_come_round_and_lists_overflow_in_one_part_cuda() {
+    let Some([_, mut cuda]) = both() else { return };
+    let mut random = Random(71);
+    // One part of the items: dozens of tiles a block, through eight stages and through two or three.
+    cuda.context.info.multiprocessors = 1;
+    for (dim, shared) in [(64, 232_448), (64, 60_000), (100, 120_000)] {
+        cuda.context.info.shared_bytes_per_block = shared;
+        let (rows, items, k) = (20, 4300, 12);
+        let (queries, catalogue) = (random.normals(rows * dim), random.normals(items * dim));
+        let biases: Vec<f32> = random.normals(items).iter().map(|b| 0.3 * b).collect();
+        for biases in [None, Some(&biases[..])] {
+            let case = Case { queries: &queries, items: &catalogue, biases, dim, skip: None, k };
+            let name = format!("{dim} wide, {shared} bytes, biased {}", biases.is_some());
+            let (found, report) = case.exact(&cuda, false);
+            case.check(&name, &found);
+            assert_eq!(report, Report::default(), "{name}");
+            assert_eq!(floors::panel_grid(&cuda, dim, items, rows, k, biases.is_some()), [1, 1, 1], "{name}");
+            scanned_in_panels(&cuda, &case);
+        }
+    }
+    // Nearly all items are alike: more than a lane's list holds.
+    let (rows, items, dim, k) = (20, 4300, 64, 12);
+    let queries = random.normals(rows * dim);
+    let mut alike = vec![0.5; items * dim];
+    for x in &mut alike[(items - 40) * dim..] {
+        *x = 0.6 + random.below(100) as f32 * 1e-3;
+    }
+    let case = Case { queries: &queries, items: &alike, biases: None, dim, skip: None, k };
+    let (found, report) = case.exact(&cuda, false);
+    case.check("a plateau in one part", &found);
+    assert!(report.rescanned > 0 && report.ranked_all < rows, "{report:?}");
 }
 
 #[test]

@@ -105,9 +105,14 @@ pub(crate) fn topk_approx(
         (Method::Threshold, Some(sample)) => {
             let plan = ScanPlan::new(sample, items.rows, &call);
             let margin = margin(items.dim);
-            each_chunk(cuda, best, items, &call, |_| plan.bytes(), |search, at| {
-                search.scan(codes, &plan.first(at, margin))
-            })
+            each_chunk(
+                cuda,
+                best,
+                items,
+                &call,
+                |_| plan.bytes(),
+                |search, at| search.scan(codes, &plan.first(at, margin)),
+            )
         }
         (Method::Buckets, Some(_)) => {
             let room = choice.tile.buckets * choice.splits * KEPT;

@@ -30,7 +30,8 @@ impl<'a> Call<'a> {
         need_len(OP, "queries", queries.len(), rows * items.dim)?;
         if let Some(skip) = skip {
             need_len(OP, "skip offsets", skip.offsets.len(), rows + 1)?;
-            let ok = skip.offsets[..rows + 1].windows(2).all(|w| w[0] <= w[1]) && skip.offsets[rows] <= skip.items.len();
+            let ok =
+                skip.offsets[..rows + 1].windows(2).all(|w| w[0] <= w[1]) && skip.offsets[rows] <= skip.items.len();
             need(OP, ok, format_args!("ascending skip offsets up to {}", skip.items.len()), "others")?;
         }
         need(OP, k <= i32::MAX as usize, "k below 2^31", k)?;

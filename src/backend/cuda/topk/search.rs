@@ -82,11 +82,7 @@ impl LimitBufs {
     }
 
     pub(super) fn limits(&self) -> Limits {
-        Limits {
-            counts: self.counts.output(),
-            thresholds: self.thresholds.output(),
-            bars: self.bars.output(),
-        }
+        Limits { counts: self.counts.output(), thresholds: self.thresholds.output(), bars: self.bars.output() }
     }
 }
 

@@ -7,11 +7,11 @@
 pub(in crate::backend::cuda) mod arguments;
 mod plan;
 
+use super::ScanPlan;
 use super::chunks::Call;
 use super::items::{CudaItems, Prepared};
 use super::plan::{Form, Sample, usual_rank};
 use super::search::{FirstScan, LimitBufs, Limits, QueryChunk, Report};
-use super::ScanPlan;
 use crate::Result;
 use crate::backend::cuda::architecture::Architecture;
 use crate::backend::cuda::arguments::{In, Out, Pad};
@@ -19,7 +19,7 @@ use crate::backend::cuda::launch::blocks;
 use crate::backend::cuda::{Buf, Cuda, input, output};
 use arguments::{PanelArgs, PanelOperands, PanelRankArgs, PanelSampleArgs, PanelScanArgs};
 pub(super) use plan::PanelPlan;
-use plan::{Parts, PanelTile, Size};
+use plan::{PanelTile, Parts, Size};
 
 /// A catalogue in panels.
 pub(super) struct ItemPanels {
@@ -115,13 +115,7 @@ impl QueryChunk<'_> {
     }
 
     /// Sample, thresholds, scan and ranking of all queries.
-    fn panel_pass(
-        &self,
-        plan: &PanelPlan,
-        prepared: &Prepared,
-        first: &FirstScan<'_>,
-        limits: Limits,
-    ) -> Result<()> {
+    fn panel_pass(&self, plan: &PanelPlan, prepared: &Prepared, first: &FirstScan<'_>, limits: Limits) -> Result<()> {
         let (cuda, rows, columns) = (self.cuda, self.rows, plan.columns);
         let items = self.items.panels(cuda, columns)?;
         let padded = rows.next_multiple_of(plan.tile.queries);

@@ -287,7 +287,7 @@ mod tests {
             (Size { k: 257, ..H100 }, "more than 256 places"),
             (Size { rank: 154, ..H100 }, "too many places for the sample"),
             (Size { rank: 90, ..H100 }, "more candidates than a block ranks"),
-            (Size { shared: 60_000, ..H100 }, "too little shared memory"),
+            (Size { shared: 50_000, ..H100 }, "too little shared memory"),
         ] {
             assert_eq!(PanelPlan::new(&size), Err(why));
         }
