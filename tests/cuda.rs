@@ -15,9 +15,10 @@ use std::process::{Command, Stdio};
 use tercel::config::{Dtype, LogQ, Negatives, OptimizerKind, Precision};
 use tercel::data::dataset::{Dataset, Split};
 use tercel::data::ingest::{IngestConfig, ingest};
+use tercel::index::item_index::{IndexKind, IndexOptions};
 use tercel::index::{Lists, Ranker, UserBlock};
 use tercel::train::train;
-use tercel::{Config, Device, Evaluate, Model};
+use tercel::{Config, Device, Evaluate, Model, Recommend};
 
 const CUDA: Device = Device::Cuda(0);
 
@@ -175,6 +176,14 @@ fn train_on_one_serve_on_the_other_cuda() {
         let same = on_cuda.ids.iter().zip(&on_cpu.ids).filter(|(a, b)| a == b).count();
         assert!(same * 100 >= on_cpu.ids.len() * 99, "{same} of {} places are the same", on_cpu.ids.len());
         assert!(distance(&on_cuda.scores, &on_cpu.scores) <= 2e-5);
+        // Through an index on the same device the users' vectors stay there: the same lists.
+        let mut model = Model::load(&model, CUDA, 1).unwrap();
+        let index = model.index(&IndexOptions::from(IndexKind::Exact)).unwrap();
+        let [scanned, through] = ["scanned.csv", "through.csv"].map(|name| folder.path().join(name));
+        let request = || Recommend::top(12).seen(&dataset);
+        model.recommend(request()).write(&scanned).unwrap();
+        model.recommend(request().index(&index)).write(&through).unwrap();
+        assert!(fs::read(scanned).unwrap() == fs::read(through).unwrap());
     }
 }
 

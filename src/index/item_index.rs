@@ -44,9 +44,9 @@ pub use admit::{Admit, Admitted};
 pub use measure::{FilteredRecall, Measured, QuerySource, Recall};
 pub use options::{IndexKind, IndexOptions};
 
-use crate::backend::{Memory, Skip};
 use crate::backend::cpu::Cpu;
 use crate::backend::cpu::topk::{ItemView, TopKQueries};
+use crate::backend::{Memory, Skip};
 use crate::index::{Found, Lists};
 use crate::slab::Slab;
 use crate::{Error, Result};

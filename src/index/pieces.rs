@@ -76,7 +76,11 @@ impl ListCutter {
                 piece.ends.push(piece.ids.len());
                 before = end;
                 if self.cut.is_full() {
-                    let next = if before < places { ListPiece::starting(user, before) } else { ListPiece::starting(user + 1, 0) };
+                    let next = if before < places {
+                        ListPiece::starting(user, before)
+                    } else {
+                        ListPiece::starting(user + 1, 0)
+                    };
                     if !give(std::mem::replace(&mut self.piece, next)) {
                         return false;
                     }
@@ -137,7 +141,10 @@ mod tests {
             assert_eq!(cut(2, false, block), expected, "{block}");
         }
         // A piece that ends with a user's list leaves nothing of it, and lists longer than a piece go on and on.
-        assert_eq!(cut(1, false, 5)[3..6], [[(2, 0, vec![]), (3, 0, vec![4])].to_vec(), vec![(3, 1, vec![5])], vec![(3, 2, vec![6])]]);
+        assert_eq!(
+            cut(1, false, 5)[3..6],
+            [[(2, 0, vec![]), (3, 0, vec![4])].to_vec(), vec![(3, 1, vec![5])], vec![(3, 2, vec![6])]]
+        );
         assert_eq!(cut(7, false, 5).len(), 2);
         assert!(cut(7, false, 5)[1].is_empty());
     }
