@@ -7,8 +7,8 @@
 #![allow(unsafe_code)]
 
 pub(crate) mod architecture;
-pub(crate) mod arguments;
 mod arena;
+pub(crate) mod arguments;
 mod buffer;
 mod compile;
 mod context;

@@ -4,8 +4,8 @@
 
 use super::memory::Memory;
 use super::operands::{
-    DenseParam, EmbeddingTable, GradientPlans, LinearGrads, LinearPass, Mat, MatMut, NormGrads, NormPass, OptimizerStep, Pools,
-    SoftmaxGrads, SoftmaxLoss, StepRules, TopKWeights,
+    DenseParam, EmbeddingTable, GradientPlans, LinearGrads, LinearPass, Mat, MatMut, NormGrads, NormPass,
+    OptimizerStep, Pools, SoftmaxGrads, SoftmaxLoss, StepRules, TopKWeights,
 };
 use crate::Result;
 
@@ -53,5 +53,6 @@ pub(crate) trait Operations: Memory {
     fn dense_steps(&self, params: &mut [DenseParam<'_, Self>], rules: &StepRules<'_, Self>) -> Result<()>;
     /// `grad_scale[0]`: what scales gradients so that their norm is at most `limit`. `grads` are all of them, and how many
     /// values of each count. Squares are added in a fixed order in f64.
-    fn clip_scale(&self, grad_scale: &mut Self::Buf<f32>, grads: &[(&Self::Buf<f32>, usize)], limit: f32) -> Result<()>;
+    fn clip_scale(&self, grad_scale: &mut Self::Buf<f32>, grads: &[(&Self::Buf<f32>, usize)], limit: f32)
+    -> Result<()>;
 }

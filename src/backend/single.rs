@@ -7,12 +7,7 @@ use super::{
 use crate::Result;
 
 /// Pools one bag into `out`.
-pub(crate) fn pool<B: Backend>(
-    b: &B,
-    out: MatMut<'_, B>,
-    table: &EmbeddingTable<B>,
-    bag: Bag<'_, B>,
-) -> Result<()> {
+pub(crate) fn pool<B: Backend>(b: &B, out: MatMut<'_, B>, table: &EmbeddingTable<B>, bag: Bag<'_, B>) -> Result<()> {
     let MatMut { buf: out, rows, stride, col, .. } = out;
     b.embedding_pools(&mut [Pools { out, rows, stride, inputs: vec![PoolInput { table, bag, col }] }])
 }

@@ -139,7 +139,8 @@ mod tests {
         plans.push([(&ids(&[2, 1, 2]), 0)].into_iter(), &mut scratch);
         plans.push([(&ids(&[0, 0]), 0)].into_iter(), &mut scratch);
         plans.push([(&ids(&[7]), 0)].into_iter(), &mut scratch);
-        let part = |unique, uniques, position, lookups| PlanPart { unique, uniques, position, lookups, scales: u32::MAX };
+        let part =
+            |unique, uniques, position, lookups| PlanPart { unique, uniques, position, lookups, scales: u32::MAX };
         assert_eq!(plans.parts, [part(0, 2, 0, 3), part(2, 0, 32, 0), part(2, 1, 32, 1)]);
         assert_eq!(plans.unique, [1, 2, 7]);
         assert_eq!(plans.starts, [0, 1, 3, 0, 0, 1]);

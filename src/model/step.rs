@@ -1,9 +1,7 @@
 //! One training step: towers forward, loss, towers backward, every parameter stepped.
 
 use crate::Result;
-use crate::backend::{
-    Backend, Masked, Mat, OptimizerStep, SoftmaxGrads, SoftmaxLoss, StepRules,
-};
+use crate::backend::{Backend, Masked, Mat, OptimizerStep, SoftmaxGrads, SoftmaxLoss, StepRules};
 use crate::config::{LogQ, Negatives, Resolved};
 use crate::model::core::Core;
 use crate::model::inputs::{ModelBatch, TowerSide, gradient_sources};
@@ -148,7 +146,8 @@ impl<B: Backend> Stepper<B> {
         user.stage(backend, &batch.user_bags, batch.rows, true)?;
         item.stage(backend, &batch.item_bags, fresh, true)?;
         self.plan.stage(backend, &batch.plans)?;
-        let LossBufs { ids, positives, masked_offsets, masked_columns, bias, weights, log1m, masked_room } = &mut self.loss;
+        let LossBufs { ids, positives, masked_offsets, masked_columns, bias, weights, log1m, masked_room } =
+            &mut self.loss;
         backend.stage(bias, &self.bias)?;
         backend.stage(weights, &batch.weights)?;
         backend.stage(log1m, &batch.log1m)?;
@@ -214,11 +213,8 @@ impl<B: Backend> Stepper<B> {
             grads.extend(dense.map(|dense| (&dense.grad, dense.len)));
             backend.clip_scale(&mut self.grad_scale, &grads, limit)?;
         }
-        let rules = StepRules {
-            step: *step,
-            staged: &self.rules,
-            grad_scale: clip_norm.is_some().then_some(&self.grad_scale),
-        };
+        let rules =
+            StepRules { step: *step, staged: &self.rules, grad_scale: clip_norm.is_some().then_some(&self.grad_scale) };
         let gradients = |table: usize| {
             let dim = tables[table].dim;
             let of = |&(side, input): &(TowerSide, usize)| match side {

@@ -2,7 +2,8 @@
 
 use crate::Result;
 use crate::backend::{
-    Backend, Bag, DenseParam, EmbeddingTable, LinearGrads, LinearPass, Mat, MatMut, NormGrads, NormPass, PoolInput, Pools,
+    Backend, Bag, DenseParam, EmbeddingTable, LinearGrads, LinearPass, Mat, MatMut, NormGrads, NormPass, PoolInput,
+    Pools,
 };
 use crate::model::inputs::HostBag;
 use crate::model::spec::TowerSpec;
@@ -226,15 +227,17 @@ pub(crate) fn forward<B: Backend>(
 }
 
 /// Takes the gradients of the towers' outputs back to their inputs; they serve as scratch.
-pub(crate) fn backward<B: Backend>(
-    backend: &B,
-    towers: &mut [(&mut Tower<B>, &mut B::Buf<f32>)],
-) -> Result<()> {
+pub(crate) fn backward<B: Backend>(backend: &B, towers: &mut [(&mut Tower<B>, &mut B::Buf<f32>)]) -> Result<()> {
     let Some(dim) = towers.first().map(|(tower, _)| tower.spec.dim) else { return Ok(()) };
     let mut norms: Vec<_> = towers
         .iter_mut()
         .filter(|(tower, _)| tower.spec.normalize)
-        .map(|(tower, dy)| NormGrads { dy: &mut **dy, y: &tower.normed, inverse_norms: &tower.inverse_norms, rows: tower.rows })
+        .map(|(tower, dy)| NormGrads {
+            dy: &mut **dy,
+            y: &tower.normed,
+            inverse_norms: &tower.inverse_norms,
+            rows: tower.rows,
+        })
         .collect();
     if !norms.is_empty() {
         backend.l2_norm_bwd(&mut norms, dim)?;

@@ -236,8 +236,7 @@ fn sums_run_over_chunks_of_32_positions() {
     for (isa, cpu) in cpus(1) {
         let mut table = table(&vec![0.0; 4 * dim], 4, dim, Dtype::Fp32);
         let s = OptimizerStep { lr: 1.0, weight_decay: 0.0, grad_scale: 1.0, ..step(OptimizerKind::Sgd, 1) };
-        backward_step(&cpu, &mut table, &sorted.view(false), &[mat(&grads, lookups, dim, dim, 0)], &s)
-            .expect("fits");
+        backward_step(&cpu, &mut table, &sorted.view(false), &[mat(&grads, lookups, dim, dim, 0)], &s).expect("fits");
         assert_eq!(values(&table), expected, "{isa:?}");
     }
 }
@@ -259,8 +258,7 @@ fn narrow_tables_round_as_the_oracle_does() {
         for (isa, cpu) in cpus(1) {
             let mut table = table(&start, rows, dim, dtype);
             let before = values(&table);
-            backward_step(&cpu, &mut table, &sorted.view(false), &[mat(&grads, rows, dim, dim, 0)], &s)
-                .expect("fits");
+            backward_step(&cpu, &mut table, &sorted.view(false), &[mat(&grads, rows, dim, dim, 0)], &s).expect("fits");
             for (i, &found) in values(&table).iter().enumerate() {
                 let x = before[i] - grads[i];
                 let bits = naive::rounding::bits(42, 9, 3, (i / dim) as u32, i % dim);
@@ -286,8 +284,7 @@ fn rounding_is_unbiased() {
         let sorted = plan(&ids, &ids, &vec![1.0; tries]);
         let s = OptimizerStep { lr: 1.0, weight_decay: 0.0, grad_scale: 1.0, ..step(OptimizerKind::Sgd, 1) };
         let grads = vec![-size; tries * dim];
-        backward_step(&cpu, &mut table, &sorted.view(false), &[mat(&grads, tries, dim, dim, 0)], &s)
-            .expect("fits");
+        backward_step(&cpu, &mut table, &sorted.view(false), &[mat(&grads, tries, dim, dim, 0)], &s).expect("fits");
         let found = values(&table);
         let n = found.len() as f64;
         let mean = found.iter().map(|&y| f64::from(y - stored)).sum::<f64>() / n;

@@ -44,7 +44,8 @@ pub fn batch_inputs(features_in_all: usize, batch: usize) -> Bench {
     let counts: Vec<u64> = (0..u64::from(ITEMS)).collect();
     let sampler = NegativeSampler::new(config.negatives(), config.loss.logq, 1, &counts);
     let negatives = config.negatives();
-    let inputs = ModelInputs { spec, user_features, item_features, history: None, sampler, negatives, mask_known: false };
+    let inputs =
+        ModelInputs { spec, user_features, item_features, history: None, sampler, negatives, mask_known: false };
     let mut draw = |rows: u32| (0..batch).map(|_| 1 + rng.below(u64::from(rows) - 1) as u32).collect();
     let (users, items): (Vec<u32>, Vec<u32>) = (draw(USERS), draw(ITEMS));
     let mut out = ModelBatch::default();

@@ -3,9 +3,9 @@
 mod step;
 mod stored;
 
+pub(crate) use step::step_tables;
 #[cfg(test)]
 pub(crate) use step::{GradientPlan, backward_step};
-pub(crate) use step::step_tables;
 use stored::Stored;
 
 use super::simd::{Op, Simd};

@@ -4,8 +4,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use cudarc::driver::result;
 
-use super::arena::Arena;
 use super::architecture::Architecture;
+use super::arena::Arena;
 use super::buffer::Buf;
 use super::compile::{self, PtxFrom};
 use super::context::Context;
