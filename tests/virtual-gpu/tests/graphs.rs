@@ -171,3 +171,32 @@ fn a_graph_can_be_put_together_by_hand() {
         gpu.destroy_stream(s);
     });
 }
+
+#[test]
+fn launches_of_one_graph_are_in_order_whatever_the_streams() {
+    clean_in_all_modes(|gpu| {
+        let (a, b, c) = (gpu.stream(), gpu.stream(), gpu.stream());
+        let (x, y, z) = (gpu.alloc(8), gpu.alloc(8), gpu.alloc(8));
+        let (fork, written, join) = (gpu.event(), gpu.event(), gpu.event());
+        let exec = gpu.captured(a, || {
+            gpu.record(fork, a);
+            gpu.wait(b, fork);
+            gpu.zero(x, 8, a);
+            gpu.record(written, a);
+            gpu.zero(z, 4, a);
+            // The last to read x, and not in line with the first to write it.
+            gpu.zero(z + 16, 4, b);
+            gpu.wait(b, written);
+            gpu.copy(y, x, 8, b);
+            gpu.record(join, b);
+            gpu.wait(a, join);
+        });
+        assert_eq!((gpu.replay(exec, a), gpu.replay(exec, c), gpu.replay(exec, a)), (0, 0, 0));
+        assert_eq!((gpu.sync(a), gpu.sync(c)), (0, 0));
+        assert_eq!((gpu.download(y, 8, a), gpu.download(z, 8, a)), (vec![0.0; 8], vec![0.0; 8]));
+        gpu.destroy_exec(exec);
+        let _ = [fork, written, join].map(|event| gpu.destroy_event(event));
+        let _ = [x, y, z].map(|at| gpu.free(at));
+        let _ = [a, b, c].map(|stream| gpu.destroy_stream(stream));
+    });
+}
