@@ -12,11 +12,11 @@ use super::chunks::Call;
 use super::items::{CudaItems, Prepared};
 use super::plan::{Form, Sample, usual_rank};
 use super::search::{FirstScan, LimitBufs, Limits, QueryChunk, Report};
-use crate::Result;
 use crate::backend::cuda::architecture::Architecture;
 use crate::backend::cuda::arguments::{In, Out, Pad};
 use crate::backend::cuda::launch::blocks;
 use crate::backend::cuda::{Buf, Cuda, input, output};
+use crate::{Error, Result};
 use arguments::{PanelArgs, PanelOperands, PanelRankArgs, PanelSampleArgs, PanelScanArgs};
 pub(super) use plan::PanelPlan;
 use plan::{PanelTile, Parts, Size};
@@ -37,7 +37,7 @@ pub(super) struct ItemPanels {
 /// How the scan serves a call; `None` where it does not, which the log tells.
 ///
 /// # Errors
-/// [`Error::DeviceMemory`](crate::Error::DeviceMemory) where the items' panels do not fit.
+/// [`Error::Cuda`].
 pub(super) fn serves(cuda: &Cuda, items: &CudaItems, call: &Call<'_>, scan: &ScanPlan) -> Result<Option<PanelPlan>> {
     if cuda.architecture() != Architecture::Sm90a {
         return Ok(None);
@@ -45,8 +45,12 @@ pub(super) fn serves(cuda: &Cuda, items: &CudaItems, call: &Call<'_>, scan: &Sca
     let catalogue = (items.rows, items.dim, items.biases.is_some());
     let size = size(cuda, catalogue, (call.chunk_rows(), call.k), &scan.sample, usual_rank(&scan.ranks));
     let why = match PanelPlan::new(&size) {
-        Ok(plan) if items.panels(cuda, plan.columns)?.bounded => return Ok(Some(plan)),
-        Ok(_) => "items that are not finite, or too large for a bound",
+        Ok(plan) => match items.panels(cuda, plan.columns) {
+            Ok(panels) if panels.bounded => return Ok(Some(plan)),
+            Ok(_) => "items that are not finite, or too large for a bound",
+            Err(Error::DeviceMemory { .. }) => "no memory left for the items in panels",
+            Err(error) => return Err(error),
+        },
         Err(why) => why,
     };
     tracing::debug!("top K: scanned by the kernels for sm_80: {why}");
