@@ -141,10 +141,10 @@ pub(crate) fn pools(cuda: &Cuda, pools: &mut [Pools<'_, Cuda>]) -> Result<()> {
         unused: Pad::Zero,
     };
     let kernel = &cuda.kernels.embedding(&cuda.context)?.embedding_pools;
+    // The kernel loads no row whose id is not below `table_rows` and cuts offsets off at `lookups`; one stream orders it.
     // SAFETY: each target lies inside its buffer, there is an id for each row, or rows + 1 offsets, and a weight for each
-    // id where they are given; tables hold rows x dim values; accesses of 16 bytes are aligned where `vector` is 4 (all checked
-    // above). The kernel loads no row whose id is not below `table_rows` and cuts offsets off at `lookups`. One stream
-    // orders it.
+    // id where they are given; tables hold rows x dim values; accesses of 16 bytes are aligned where `vector` is 4 (all
+    // checked above).
     unsafe { cuda.launch(kernel, [blocks as u32, 1, 1], THREADS as u32, 0, &args) }
 }
 

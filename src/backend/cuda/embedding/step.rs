@@ -165,10 +165,10 @@ pub(crate) fn step_tables(
     };
     let launch = |kernel, of: Launch| {
         // Partials and straddling hold two rows and a word a chunk; the kernel touches no row that is not below `rows`, no
-        // gradient row that is not below `gradient_rows`; runs are cut off at `lookups`; one stream orders it.
-        // SAFETY: the tables and the states that the kind keeps hold `rows` rows, the plans' lists what their parts say,
-        // every gradient lies inside its buffer (all checked above), and accesses of four values are aligned where a table's
-        // `vector` says so. Parts that a replay stages lie inside the same room: they come from one maker of plans.
+        // gradient row that is not below `gradient_rows`; runs are cut off at `lookups`; one stream orders it. Parts that a
+        // replay stages lie inside the same room: they come from one maker of plans.
+        // SAFETY: the tables and the states that the kind keeps hold `rows` rows, the plans' lists what their parts say, every
+        // gradient lies inside its buffer, accesses of four values are aligned where `vector` says so (all checked above).
         unsafe { cuda.launch(kernel, [of.blocks as u32, 1, 1], of.threads as u32, 0, &args(of.vector)) }
     };
     // A row that is wider than a block's usual threads takes a wider block.
