@@ -31,7 +31,7 @@ fn counted(folder: &Path, epochs: u64) -> (f64, Value) {
     let steps = told.lines().find_map(|line| line.split_once("steps: ")).expect("the process tells its steps").1;
     let lines = std::fs::read_to_string(report).unwrap();
     let lines = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-    let exit = lines.filter(|line| line["kind"] == "exit").last().expect("the process came to its end");
+    let exit = lines.rev().find(|line| line["kind"] == "exit").expect("the process came to its end");
     (steps.trim().parse().unwrap(), exit["counts"].clone())
 }
 
@@ -44,7 +44,7 @@ fn a_step_stays_within_its_budget_of_driver_calls_cuda() {
     if let Ok(epochs) = std::env::var(EPOCHS) {
         let (dataset, mut config) = fifty_steps(folder.path());
         (config.train.device, config.train.epochs) = (CUDA, Some(epochs.parse().unwrap()));
-        let trained = train(&dataset, &folder.path().join("model"), &config, false, &mut |_| {}).unwrap();
+        let trained = train(&dataset, folder.path().join("model"), &config, false, &mut |_| {}).unwrap();
         return println!("steps: {}", trained.steps);
     }
     if std::env::var_os("VIRTUAL_GPU_REPORT").is_none() {

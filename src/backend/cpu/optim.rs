@@ -134,7 +134,7 @@ impl Op for DenseUpdate<'_> {
 }
 
 /// See [`Operations::clip_scale`](crate::backend::Operations::clip_scale).
-pub(super) fn clip_scale(cpu: &Cpu, grad_scale: &mut Vec<f32>, grads: &[(&Vec<f32>, usize)], limit: f32) -> Result<()> {
+pub(super) fn clip_scale(cpu: &Cpu, grad_scale: &mut [f32], grads: &[(&Vec<f32>, usize)], limit: f32) -> Result<()> {
     need_len("clip_scale", "grad_scale", grad_scale.len(), 1)?;
     let mut square = 0.0;
     for &(x, len) in grads {

@@ -49,7 +49,7 @@ fn features(kind: OptimizerKind) -> Vec<Feature> {
 /// The pools of every bag side by side, and the tables after a step by gradients that stand beside one another too.
 fn run<B: Backend>(on: &B, features: &[Feature], tables: &mut [EmbeddingTable<B>], kind: OptimizerKind) -> Vec<f32> {
     let up = |x: &[u32]| on.upload(x.to_vec()).expect("fits");
-    let bags: Vec<(usize, B::Buf<u32>, B::Buf<u32>, &HostBag)> = features
+    let bags: Vec<_> = features
         .iter()
         .enumerate()
         .flat_map(|(n, feature)| feature.bags.iter().map(move |bag| (n, bag)))

@@ -184,7 +184,8 @@ fn a_steady_step_is_one_copy_and_one_launch_cuda() {
     if device(Precision::Bf16).is_none() || alone("a_steady_step_is_one_copy_and_one_launch_cuda") {
         return;
     }
-    let ways: [(&str, usize, u64, fn(&mut Config)); 5] = [
+    type Change = fn(&mut Config);
+    let ways: [(&str, usize, u64, Change); 5] = [
         ("ids alone", 0, 12, |_| {}),
         ("48 features", 24, 12, |_| {}),
         ("bf16, row-wise Adagrad", 3, 12, |c| {

@@ -118,7 +118,8 @@ fn warps_rank_queries_by_themselves_where_there_are_many_cuda() {
     let (rows, items, dim, k) = (4100, 2100, 16, 3);
     let (queries, catalogue) = (random.normals(rows * dim), random.normals(items * dim));
     let biases: Vec<f32> = random.normals(items).iter().map(|b| 0.3 * b).collect();
-    let list = |q: usize| (0..items as u32).filter(|i| q == 7 && i % 2 == 0 || q % 9 == 0 && i % 700 == 5).collect();
+    let list =
+        |q: usize| (0..items as u32).filter(|i| q == 7 && i % 2 == 0 || q.is_multiple_of(9) && i % 700 == 5).collect();
     let lists: Vec<Vec<u32>> = (0..rows).map(list).collect();
     let case = Case { queries: &queries, items: &catalogue, biases: Some(&biases), dim, skip: Some(&lists), k };
     let (found, report) = case.exact(&cuda, false);
