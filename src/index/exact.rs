@@ -1,7 +1,7 @@
 //! Exact top-K of many users, block by block, into a predictions file.
 //!
 //! Blocks of users are read ahead and pieces of the file encoded behind the ranking, both on other threads
-//! ([`pipeline`]); the ranking waits for the file when more pieces wait for it than memory allows.
+//! (`pipeline.rs`); the ranking waits for the file when more pieces wait for it than memory allows.
 
 use std::path::Path;
 use std::time::Instant;

@@ -1,6 +1,6 @@
 //! The PREDICTIONS file: user, rank, item, score, with raw ids, one row per place; or one line per user.
 //!
-//! A file is made of pieces (row groups, record batches, stretches of text) that are [encoded](encode) on any thread and
+//! A file is made of pieces (row groups, record batches, stretches of text) that are encoded (`encode.rs`) on any thread and
 //! [appended](file) in order. A piece ends after a number of rows: who encodes it, and when, changes no byte.
 
 use std::fmt;
