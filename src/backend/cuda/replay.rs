@@ -6,6 +6,7 @@
 //! when memory was given back that is not the arena's, all recordings go.
 
 use std::collections::{HashMap, HashSet};
+use std::ffi::OsStr;
 use std::sync::{Arc, MutexGuard, PoisonError};
 
 use cudarc::driver::{result, sys};
@@ -15,6 +16,8 @@ use super::context::{Context, DeviceMemory};
 use super::upload::Chunk;
 use crate::{Error, Result};
 
+/// The setting's name.
+const NAME: &str = "TERCEL_GRAPHS";
 /// Recordings that are kept. Beyond it, steps are queued as they are.
 const MOST: usize = 64;
 
@@ -83,15 +86,17 @@ impl Drop for Graph {
 }
 
 impl Replays {
-    pub(super) fn new() -> Replays {
-        Replays {
+    /// # Errors
+    /// [`Error::Config`] for a word in `TERCEL_GRAPHS` that is neither `on` nor `off`.
+    pub(super) fn new() -> Result<Replays> {
+        Ok(Replays {
             recordings: HashMap::new(),
             seen: HashSet::new(),
             now: Now::Nothing,
-            captures: std::env::var_os("TERCEL_GRAPHS").is_none_or(|value| value != "off"),
+            captures: asked(std::env::var_os(NAME).as_deref())?,
             freed: 0,
             words: Vec::new(),
-        }
+        })
     }
 
     /// Drops what was recorded, once it is done.
@@ -102,6 +107,15 @@ impl Replays {
         self.recordings.clear();
         self.seen.clear();
         Ok(())
+    }
+}
+
+/// Whether the setting asks for captures: `on`, or nothing.
+fn asked(word: Option<&OsStr>) -> Result<bool> {
+    match word.map(OsStr::to_string_lossy).as_deref() {
+        None | Some("" | "on") => Ok(true),
+        Some("off") => Ok(false),
+        Some(other) => Err(Error::config(NAME, format!("`{other}` is not one of on, off"))),
     }
 }
 
@@ -219,5 +233,23 @@ impl Replays {
     fn gives_up(&mut self, error: &Error) {
         tracing::warn!(%error, "steps are not captured: each kernel is launched by itself");
         self.captures = false;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn graphs_are_on_unless_they_are_off() {
+        let asked = |word: Option<&str>| super::asked(word.map(OsStr::new));
+        assert_eq!(
+            [None, Some(""), Some("on"), Some("off")].map(|word| asked(word).unwrap()),
+            [true, true, true, false]
+        );
+        for word in ["0", "no", "OFF", "false"] {
+            let error = asked(Some(word)).unwrap_err();
+            assert!(matches!(&error, Error::Config { .. }) && error.to_string().contains("on, off"), "{error}");
+        }
     }
 }

@@ -52,7 +52,7 @@ impl Cuda {
             kernels: Kernels::default(),
             uploads,
             readback,
-            replays: Mutex::new(Replays::new()),
+            replays: Mutex::new(Replays::new()?),
             resident: Mutex::default(),
             arena: Arena::default(),
             status,
