@@ -10,6 +10,7 @@ use crate::data::dataset::{EntityInfo, Feature, FeatureKind, FileInfo};
 use crate::data::shape::Shape;
 use crate::data::vocabulary::FeatureColumn;
 use crate::model::core::{Core, Fresh};
+use crate::model::features::FeatureRows;
 use crate::model::inputs::{ModelBatch, ModelInputs};
 use crate::model::negatives::NegativeSampler;
 use crate::model::spec::ModelSpec;
@@ -66,7 +67,7 @@ impl<B: Backend> Training<B> {
         let counts: Vec<u64> = (0..u64::from(ITEMS)).collect();
         let inputs = ModelInputs {
             spec: spec.clone(),
-            user_features: user_columns,
+            user_features: FeatureRows::new(&spec.user, user_columns).expect("fits"),
             item_features: item_columns,
             history: None,
             sampler: NegativeSampler::new(config.negatives(), config.loss.logq, 3, &counts),
