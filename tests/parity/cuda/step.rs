@@ -197,7 +197,7 @@ fn a_steady_step_is_one_copy_and_one_launch_cuda() {
             (c.optimizer.clip_norm, c.model.learn_temperature) = (Some(0.5), true);
         }),
         // Rows of 7 and 16 values side by side, and two layers on top.
-        ("layers", 3, 40, |c| (c.model.user.mlp, c.model.user.feature_dim) = (vec![24], Some(7))),
+        ("layers", 3, 27, |c| (c.model.user.mlp, c.model.user.feature_dim) = (vec![24], Some(7))),
     ];
     for (way, per_side, kernels, change) in ways {
         let mut training = Training::new(device(Precision::Bf16).expect("there"), &config(change), per_side);
