@@ -1,7 +1,6 @@
 // What joins the parts of the forward product: losses, dU, and what the backward product needs of each row. Blocks of 256
 // threads.
 #pragma once
-#include "core/sm90a/panel.cuh"
 #include "loss/common.cuh"
 
 // A row's scalars, from the parts of its sum over the negatives.
