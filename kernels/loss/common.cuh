@@ -31,6 +31,13 @@ __device__ __forceinline__ u32 lower_bound(const u32* __restrict__ list, u32 fro
     return from;
 }
 
+// Values 4 quarter .. 4 quarter + 4 of 16 in the order of fragments.
+__device__ __forceinline__ uint4 shared_quarter(u32 values, u32 quarter) {
+    const u32 at = values + quarter % 2 * 32 + quarter / 2 * 8;
+    const uint2 first = shared_uint2(at), second = shared_uint2(at + 16);
+    return make_uint4(first.x, first.y, second.x, second.y);
+}
+
 // A fragment of bf16 out of two accumulator tiles that stand side by side; `lo` gets what bf16 lost.
 template <bool LO>
 __device__ __forceinline__ void probability_fragment(u32 (&hi)[4], u32 (&lo)[4], const float (&left)[4],

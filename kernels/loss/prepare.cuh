@@ -50,8 +50,8 @@ struct Reference {
     u32 fixed;
 };
 
-// By `extremes` of the operands' parts: the largest squared length of a row, and of the candidates' the largest and the least
-// bias in powers of 2.
+// By `extremes` of the operands' parts: the largest squared length of a row, and of the candidates' the largest bias and the
+// least finite one, in powers of 2.
 template <class Args>
 __device__ __forceinline__ Reference reference_of(const Args& args, float scale2) {
     float users = 0.0f, candidates = 0.0f, top = neg_inf(), lowest = neg_inf();

@@ -78,6 +78,7 @@ const HEADERS: &[(&str, &str)] = headers![
     "loss/narrow.cuh",
     "loss/narrow_bwd.cuh",
     "loss/narrow_fwd.cuh",
+    "loss/operands.cuh",
     "loss/prepare.cuh",
     "loss/rows.cuh",
     "loss/sm90a/arguments.cuh",

@@ -13,8 +13,8 @@ pub(super) struct Case {
     pub(super) log_scale: f32,
     pub(super) bias: Option<Vec<f32>>,
     pub(super) ids: Option<Vec<u32>>,
-    positives: Option<Vec<u32>>,
-    masked: Option<(Vec<u32>, Vec<u32>)>,
+    pub(super) positives: Option<Vec<u32>>,
+    pub(super) masked: Option<(Vec<u32>, Vec<u32>)>,
     weights: Option<Vec<f32>>,
     corrected: Option<Vec<f32>>,
     rows: usize,
@@ -126,7 +126,7 @@ impl Case {
     }
 
     /// In f64, from what the products take of the embeddings.
-    fn oracle(&self, precision: Precision) -> Gradients {
+    pub(super) fn oracle(&self, precision: Precision) -> Gradients {
         let seen = |x: &[f32]| match precision {
             Precision::Bf16 => x.iter().map(|&x| half::bf16::from_f32(x).to_f64()).collect(),
             Precision::Fp32 => wide(x),

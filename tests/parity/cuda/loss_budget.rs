@@ -1,7 +1,9 @@
 //! What the softmax kernels move and multiply, against what they must.
 
 use super::super::architecture::Architecture;
+use super::super::loss::parts;
 use super::super::loss::shape::{LossTiling, finish_floor_bytes, floor_bytes, floor_flops};
+use super::super::tiles;
 use super::budget::counted;
 use super::loss::Case;
 use super::*;
@@ -31,7 +33,42 @@ fn softmax_does_what_it_must_cuda() {
             product.multiplies(floor_flops(rows, rows, dim, precision));
             product.has_few_conflicts();
         }
+        let operands = counted(&cuda, "loss_operands", [2 * parts(rows), 1, 1]).expect("counted above");
+        operands.moves(2 * tiles::floor_bytes(rows, dim, shape.width, precision == Precision::Fp32), 1.10);
         let Some(finish) = counted(&cuda, "loss_finish", [rows / 64, 1, 1]) else { return };
         finish.moves(finish_floor_bytes(rows, dim), 1.10);
+    }
+}
+
+#[test]
+fn softmax_issues_few_instructions_a_score_cuda() {
+    // Instructions of a warp for 32 scores, as PTX counts them: 2 products at D = 64 (4 at 128), fused multiply and exponential, a
+    // sum in the forward pass, half a conversion; the rest is the tiles' way to the products. Of ids, those in order pass
+    // without a look at each score.
+    let width = |precise| if precise { 3 } else { 1 };
+    for (precision, dim, name) in [
+        (Precision::Bf16, 64, "bf16_64"),
+        (Precision::Bf16, 128, "bf16_128"),
+        (Precision::Fp32, 64, "fp32_64"),
+    ] {
+        if device(precision).is_none() {
+            return;
+        }
+        let cuda = Cuda::with_kernels(0, precision, Architecture::Sm80).expect("every device runs these");
+        let rows = 640;
+        for sorted in [false, true] {
+            let mut case = Case::plain(rows, rows, dim, 5);
+            case.ids = sorted.then(|| (0..rows as u32).map(|i| i / 2).collect());
+            case.run(&cuda).expect("the shapes fit");
+            let shape = LossTiling::new(dim, precision);
+            let split = shape.split(rows, rows);
+            for direction in ["fwd", "bwd"] {
+                let kernel = format!("loss_{direction}_{name}");
+                let Some(product) = counted(&cuda, &kernel, [split.blocks, split.splits, 1]) else { return };
+                let scores = (split.blocks * shape.rows * rows / 32) as f64;
+                let each = product.count("warp_instructions") as f64 / scores;
+                println!("{kernel}, sorted ids {sorted}: {each:.2} instructions, {}", width(precision == Precision::Fp32));
+            }
+        }
     }
 }
