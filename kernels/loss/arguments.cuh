@@ -42,7 +42,8 @@ struct UserTerms {
 };
 static_assert(sizeof(UserTerms) == 40, "the size of UserTerms on the host");
 
-// A matrix becomes an operand, with rows of zeros up to `padded`, a multiple of 32. Part p of its `parts` looks after every parts-th group of 32 rows, from p on.
+// A matrix becomes an operand, with rows of zeros up to `padded`, a multiple of 16. Part p of its `parts` looks after every
+// parts-th group of 16 rows, from p on.
 struct LossOperand {
     u16* hi;
     // Null: products are not precise.
@@ -55,8 +56,8 @@ struct LossOperand {
 };
 static_assert(sizeof(LossOperand) == 40, "the size of LossOperand on the host");
 
-// Both operands, and what each part found: the largest squared length of a row, then of the candidates' the largest
-// bias and the least finite one, in powers of 2.
+// Both operands, and what each part found: the largest squared length of a finite row, then of the candidates' the
+// largest bias and the least finite one, in powers of 2.
 struct LossOperandsArgs {
     LossOperand users;
     LossOperand candidates;

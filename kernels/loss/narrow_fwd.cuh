@@ -51,9 +51,9 @@ struct NarrowForward : FragmentLane {
     }
 
     // Masked scores become -inf: where the row's bit is set in its lane, and where a column has the id of the row's positive.
-    // Counts those of the first `left` columns, in `dead` by the warp's row.
+    // Counts those of the first `left` columns in `dead`, by the warp's row: it has `here`.
     template <bool BITS>
-    __device__ __forceinline__ void mask(u64 bits, bool has_ids, u32 ids, u32* dead, u32 left) {
+    __device__ __forceinline__ void mask(u64 bits, bool has_ids, u32 ids, u32* dead, u32 here, u32 left) {
         u64 row_bits[C::RT][2];
         u32 own[C::RT][2];
 #pragma unroll
@@ -73,7 +73,7 @@ struct NarrowForward : FragmentLane {
 #pragma unroll
             for (int h = 0; h < 2; ++h) {
                 const u32 all = quad_sum(count[m][h]);
-                if (all > 0 && (lane() & 3) == 0) dead[row_of(m, h)] += all;
+                if ((lane() & 3) == 0 && row_of(m, h) < here) dead[row_of(m, h)] += all;
             }
     }
 
@@ -194,13 +194,14 @@ __device__ __forceinline__ void forward_narrow(const LossForwardArgs& args) {
             if (next < end) upcoming = masked.columns[next];
         }
     }
+    const u32 here = u32(min(u64(C::WARP_ROWS), rows - min(rows, warp_row)));
     u32* dead = args.dead ? args.dead + u64(blockIdx.y) * rows + warp_row : nullptr;
 #pragma unroll
     for (int m = 0; m < C::RT; ++m) {
 #pragma unroll
         for (int h = 0; h < 2; ++h) {
             x.largest[m][h] = neg_inf(), x.sum[m][h] = 0.0f;
-            if (dead && lane % 4 == 0 && warp_row + x.row_of(m, h) < rows) dead[x.row_of(m, h)] = 0;
+            if (dead && lane % 4 == 0 && x.row_of(m, h) < here) dead[x.row_of(m, h)] = 0;
         }
 #pragma unroll
         for (int n = 0; n < C::DP / 8; ++n)
@@ -232,9 +233,9 @@ __device__ __forceinline__ void forward_narrow(const LossForwardArgs& args) {
         if (listed) x.note_positives(args.dots, positive, column, warp_row);
         if (!fixed) x.scale(scale2, values);
         if (listed) {
-            x.template mask<true>(bits, has_ids, ids, dead, u32(candidates.rows) - column);
+            x.template mask<true>(bits, has_ids, ids, dead, here, u32(candidates.rows) - column);
         } else if (near) {
-            x.template mask<false>(0, true, ids, dead, u32(candidates.rows) - column);
+            x.template mask<false>(0, true, ids, dead, here, u32(candidates.rows) - column);
         }
         if (fixed) {
             x.scores.accumulate(x.o, at, [&](int step) { x.soften(step, scale2, values); });

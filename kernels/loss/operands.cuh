@@ -2,25 +2,36 @@
 #pragma once
 #include "loss/prepare.cuh"
 
-// Chunk `chunk` of a row, and what it adds to the row's squared length, as the products see it.
-__device__ __forceinline__ float put_chunk(const LossOperand& of, u64 row, u32 chunk, u32 dim, u32 width, bool wide) {
-    float x[8];
-    load_chunk(x, of.from, u32(row), chunk, dim, row < of.rows, wide);
-    u32 hi[4], lo[4];
-    float length = 0.0f;
+// Values 4 group .. 4 group + 4 of a row, zeros beyond its `dim`; `wide`: rows begin at multiples of 16 bytes.
+__device__ __forceinline__ float4 load_group(const float* __restrict__ row, u32 group, u32 dim, bool wide) {
+    const u32 first = group * 4;
+    if (wide && first < dim) return *reinterpret_cast<const float4*>(row + first);
+    float x[4];
 #pragma unroll
-    for (int i = 0; i < 4; ++i) {
-        split_pair(hi[i], lo[i], x[2 * i], x[2 * i + 1]);
-        if (!of.lo) x[2 * i] = __uint_as_float(hi[i] << 16), x[2 * i + 1] = __uint_as_float(hi[i] & 0xffff0000u);
-        length = fmaf(x[2 * i], x[2 * i], fmaf(x[2 * i + 1], x[2 * i + 1], length));
-    }
-    const u64 at = row * width + chunk * 8;
-    *reinterpret_cast<uint4*>(of.hi + at) = make_uint4(hi[0], hi[1], hi[2], hi[3]);
-    if (of.lo) *reinterpret_cast<uint4*>(of.lo + at) = make_uint4(lo[0], lo[1], lo[2], lo[3]);
-    return length;
+    for (int i = 0; i < 4; ++i) x[i] = first + i < dim ? row[first + i] : 0.0f;
+    return make_float4(x[0], x[1], x[2], x[3]);
 }
 
-// A block a part: 8 threads a row, 32 rows at a time. Rows of the padding are zeros.
+// Writes them as bf16, and adds what they add to the row's squared length, as the products see it. `finite` becomes NaN where
+// one is not.
+__device__ __forceinline__ void put_group(const LossOperand& of, u64 at, const float4& x, float& length, float& finite) {
+    u32 hi[2], lo[2];
+    split_pair(hi[0], lo[0], x.x, x.y);
+    split_pair(hi[1], lo[1], x.z, x.w);
+    *reinterpret_cast<uint2*>(of.hi + at) = make_uint2(hi[0], hi[1]);
+    float seen[4] = {x.x, x.y, x.z, x.w};
+    if (of.lo) {
+        *reinterpret_cast<uint2*>(of.lo + at) = make_uint2(lo[0], lo[1]);
+    } else {
+#pragma unroll
+        for (int i = 0; i < 4; ++i) seen[i] = __uint_as_float(i % 2 ? hi[i / 2] & 0xffff0000u : hi[i / 2] << 16);
+    }
+#pragma unroll
+    for (int i = 0; i < 4; ++i) length = fmaf(seen[i], seen[i], length), finite = fmaf(seen[i], 0.0f, finite);
+}
+
+// A block a part: 16 threads a row, 16 rows at a time. Rows of the padding are zeros. A row that holds NaN or an infinity has no
+// length: it reaches the loss by itself, unless it is masked, and then it may hold anything.
 extern "C" __global__ void __launch_bounds__(256) loss_operands(const __grid_constant__ LossOperandsArgs args) {
     const u32 user_parts = args.users.parts;
     const bool users = blockIdx.x < user_parts;
@@ -29,13 +40,18 @@ extern "C" __global__ void __launch_bounds__(256) loss_operands(const __grid_con
     const u32 part = users ? blockIdx.x : blockIdx.x - user_parts, dim = args.dim, width = args.width;
     const bool wide = dim % 4 == 0 && (u64(of.from) & 15) == 0;
     float longest = 0.0f, top = neg_inf(), lowest = neg_inf();
-    for (u64 first = part * 32; first < of.padded; first += of.parts * 32) {
-        const u64 row = first + threadIdx.x / 8;
-        float length = 0.0f;
-        for (u32 chunk = threadIdx.x % 8; chunk < width / 8; chunk += 8)
-            length += put_chunk(of, row, chunk, dim, width, wide);
-        longest = max_nan(longest, group_sum(length, 8));
-        if (bias && threadIdx.x < 32 && first + threadIdx.x < of.rows) {
+#pragma unroll 2
+    for (u64 first = part * 16; first < of.padded; first += of.parts * 16) {
+        const u64 row = first + threadIdx.x / 16;
+        float length = 0.0f, finite = 0.0f;
+        for (u32 group = threadIdx.x % 16; group < width / 4; group += 16) {
+            float4 x = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+            if (row < of.rows) x = load_group(of.from + row * dim, group, dim, wide);
+            put_group(of, row * width + group * 4, x, length, finite);
+        }
+        length = group_sum(length, 16), finite = group_sum(finite, 16);
+        if (finite == 0.0f) longest = max_nan(longest, length);
+        if (bias && threadIdx.x < 16 && first + threadIdx.x < of.rows) {
             // -inf counts as masked.
             const float x = bias[first + threadIdx.x] * LOG2E;
             top = max_nan(top, x);

@@ -1,31 +1,9 @@
-// What the kernels that come before the products share, for sm_80 and for sm_90a: chunks of rows, the reference of a call,
-// ranges of ids, checks of lists. Blocks of 256 threads.
+// What the kernels that come before the products share, for sm_80 and for sm_90a: the reference of a call, ranges of ids, checks
+// of lists. Blocks of 256 threads.
 #pragma once
 #include "core/reduce.cuh"
 #include "core/status.cuh"
 #include "loss/common.cuh"
-
-// Values 8 chunk .. 8 chunk + 8 of a row, zeros beyond its `dim`; `wide`: rows begin at multiples of 16 bytes.
-__device__ __forceinline__ void load_chunk(float (&x)[8], const float* __restrict__ from, u32 row, u32 chunk, u32 dim, bool there,
-                                           bool wide) {
-#pragma unroll
-    for (int i = 0; i < 8; ++i) x[i] = 0.0f;
-    const u32 first = chunk * 8;
-    if (!there || first >= dim) return;
-    const float* at = from + u64(row) * dim + first;
-    if (wide) {
-#pragma unroll
-        for (int half = 0; half < 2; ++half) {
-            if (first + half * 4 >= dim) continue;
-            const float4 y = *reinterpret_cast<const float4*>(at + half * 4);
-            x[half * 4] = y.x, x[half * 4 + 1] = y.y, x[half * 4 + 2] = y.z, x[half * 4 + 3] = y.w;
-        }
-    } else {
-#pragma unroll
-        for (int i = 0; i < 8; ++i)
-            if (first + i < dim) x[i] = at[i];
-    }
-}
 
 // The greatest over a block of 256 threads; NaN wins. All threads call it together, as often as they like.
 __device__ __forceinline__ float block_max_nan(float x) {

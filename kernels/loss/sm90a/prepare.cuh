@@ -9,7 +9,24 @@
 __device__ __forceinline__ float convert_chunk(u16* __restrict__ to, const float* __restrict__ from, u32 row, u32 chunk, u32 dim,
                                                bool there, bool wide) {
     float x[8];
-    load_chunk(x, from, row, chunk, dim, there, wide);
+#pragma unroll
+    for (int i = 0; i < 8; ++i) x[i] = 0.0f;
+    const u32 first = chunk * 8;
+    if (there && first < dim) {
+        const float* at = from + u64(row) * dim + first;
+        if (wide) {
+#pragma unroll
+            for (int half = 0; half < 2; ++half) {
+                if (first + half * 4 >= dim) continue;
+                const float4 y = *reinterpret_cast<const float4*>(at + half * 4);
+                x[half * 4] = y.x, x[half * 4 + 1] = y.y, x[half * 4 + 2] = y.z, x[half * 4 + 3] = y.w;
+            }
+        } else {
+#pragma unroll
+            for (int i = 0; i < 8; ++i)
+                if (first + i < dim) x[i] = at[i];
+        }
+    }
     u32 packed[4];
     float length = 0.0f;
 #pragma unroll

@@ -36,8 +36,8 @@ pub(crate) use weights::top_k_weights;
 const PAD: usize = 128;
 /// Threads of a block, of the kernels beside the products.
 const THREADS: usize = 256;
-/// Rows that a block of `loss_operands` converts at a time, and blocks for an operand at most: every block of `loss_prepare`
-/// reads what each of them found.
+/// Rows that a block of `loss_operands` makes, where it need not make more, and blocks for an operand at most: every block of
+/// `loss_prepare` reads what each of them found.
 const PART_ROWS: usize = 32;
 const MAX_PARTS: usize = 1024;
 

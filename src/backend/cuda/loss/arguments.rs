@@ -40,7 +40,8 @@ arguments! { "loss/arguments.cuh" with "core/arguments.cuh":
         ranges: In<[u32; 2]>,
     }
 
-    /// A matrix becomes an operand, with rows of zeros up to `padded`, a multiple of 32. Part p of its `parts` looks after every parts-th group of 32 rows, from p on.
+    /// A matrix becomes an operand, with rows of zeros up to `padded`, a multiple of 16. Part p of its `parts` looks after every
+    /// parts-th group of 16 rows, from p on.
     struct LossOperand {
         hi: Out<u16>,
         /// Null: products are not precise.
@@ -52,8 +53,8 @@ arguments! { "loss/arguments.cuh" with "core/arguments.cuh":
         unused: Pad,
     }
 
-    /// Both operands, and what each part found: the largest squared length of a row, then of the candidates' the largest
-    /// bias and the least finite one, in powers of 2.
+    /// Both operands, and what each part found: the largest squared length of a finite row, then of the candidates' the
+    /// largest bias and the least finite one, in powers of 2.
     struct LossOperandsArgs {
         users: LossOperand,
         candidates: LossOperand,
