@@ -56,7 +56,7 @@ struct LossOperand {
 };
 static_assert(sizeof(LossOperand) == 40, "the size of LossOperand on the host");
 
-// Both operands, and what each part found: the largest squared length of a finite row, then of the candidates' the
+// Both operands, and what each part found: the largest squared length of a row, then of the candidates' the
 // largest bias and the least finite one, in powers of 2.
 struct LossOperandsArgs {
     LossOperand users;

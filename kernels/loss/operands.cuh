@@ -12,9 +12,8 @@ __device__ __forceinline__ float4 load_group(const float* __restrict__ row, u32 
     return make_float4(x[0], x[1], x[2], x[3]);
 }
 
-// Writes them as bf16, and adds what they add to the row's squared length, as the products see it. `finite` becomes NaN where
-// one is not.
-__device__ __forceinline__ void put_group(const LossOperand& of, u64 at, const float4& x, float& length, float& finite) {
+// Writes them as bf16. What they add to the row's squared length, as the products see it.
+__device__ __forceinline__ float put_group(const LossOperand& of, u64 at, const float4& x) {
     u32 hi[2], lo[2];
     split_pair(hi[0], lo[0], x.x, x.y);
     split_pair(hi[1], lo[1], x.z, x.w);
@@ -26,12 +25,10 @@ __device__ __forceinline__ void put_group(const LossOperand& of, u64 at, const f
 #pragma unroll
         for (int i = 0; i < 4; ++i) seen[i] = __uint_as_float(i % 2 ? hi[i / 2] & 0xffff0000u : hi[i / 2] << 16);
     }
-#pragma unroll
-    for (int i = 0; i < 4; ++i) length = fmaf(seen[i], seen[i], length), finite = fmaf(seen[i], 0.0f, finite);
+    return fmaf(seen[0], seen[0], seen[1] * seen[1]) + fmaf(seen[2], seen[2], seen[3] * seen[3]);
 }
 
-// A block a part: 16 threads a row, 16 rows at a time. Rows of the padding are zeros. A row that holds NaN or an infinity has no
-// length: it reaches the loss by itself, unless it is masked, and then it may hold anything.
+// A block a part: 16 threads a row, 16 rows at a time. Rows of the padding are zeros.
 extern "C" __global__ void __launch_bounds__(256) loss_operands(const __grid_constant__ LossOperandsArgs args) {
     const u32 user_parts = args.users.parts;
     const bool users = blockIdx.x < user_parts;
@@ -43,14 +40,13 @@ extern "C" __global__ void __launch_bounds__(256) loss_operands(const __grid_con
 #pragma unroll 2
     for (u64 first = part * 16; first < of.padded; first += of.parts * 16) {
         const u64 row = first + threadIdx.x / 16;
-        float length = 0.0f, finite = 0.0f;
+        float length = 0.0f;
         for (u32 group = threadIdx.x % 16; group < width / 4; group += 16) {
             float4 x = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
             if (row < of.rows) x = load_group(of.from + row * dim, group, dim, wide);
-            put_group(of, row * width + group * 4, x, length, finite);
+            length += put_group(of, row * width + group * 4, x);
         }
-        length = group_sum(length, 16), finite = group_sum(finite, 16);
-        if (finite == 0.0f) longest = max_nan(longest, length);
+        longest = max_nan(longest, group_sum(length, 16));
         if (bias && threadIdx.x < 16 && first + threadIdx.x < of.rows) {
             // -inf counts as masked.
             const float x = bias[first + threadIdx.x] * LOG2E;

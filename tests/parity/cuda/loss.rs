@@ -326,11 +326,12 @@ fn softmax_of_extreme_scores_cuda() {
         listed.bias = None;
         listed.masked = Some((vec![0, 2, 4, 6], vec![5, 7, 5, 7, 5, 7]));
         assert_eq!(masked.run(&cuda).expect("runs"), listed.run(&cuda).expect("runs"));
-        // A masked column may hold anything.
+        // A masked column may hold anything; what scores are taken relative to may follow it.
         let mut masked = listed.clone();
         masked.candidates[5 * 4 + 1] = f32::INFINITY;
         let found = masked.run(&cuda).expect("runs");
-        assert_eq!(found.stats[0].to_bits(), listed.run(&cuda).expect("runs").stats[0].to_bits());
+        let expected = listed.run(&cuda).expect("runs");
+        loss_value(precision).check("a masked infinity", &found.stats[..1], &wide(&expected.stats[..1]));
     }
 }
 

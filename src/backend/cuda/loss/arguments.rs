@@ -53,7 +53,7 @@ arguments! { "loss/arguments.cuh" with "core/arguments.cuh":
         unused: Pad,
     }
 
-    /// Both operands, and what each part found: the largest squared length of a finite row, then of the candidates' the
+    /// Both operands, and what each part found: the largest squared length of a row, then of the candidates' the
     /// largest bias and the least finite one, in powers of 2.
     struct LossOperandsArgs {
         users: LossOperand,
