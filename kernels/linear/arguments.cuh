@@ -41,7 +41,7 @@ struct MaskArgs {
 static_assert(sizeof(MaskArgs) == 80, "the size of MaskArgs on the host");
 
 // to[r][c] = the sum over p of parts[p][r][c]: `count` parts of rows x width.
-struct SumArgs {
+struct SumOf {
     float* to;
     const float* parts;
     u32 count;
@@ -49,4 +49,10 @@ struct SumArgs {
     u32 cols;
     u32 width;
 };
-static_assert(sizeof(SumArgs) == 32, "the size of SumArgs on the host");
+static_assert(sizeof(SumOf) == 32, "the size of SumOf on the host");
+
+// Sums side by side, each in its row of blocks.
+struct SumArgs {
+    SumOf of[2];
+};
+static_assert(sizeof(SumArgs) == 64, "the size of SumArgs on the host");

@@ -123,17 +123,18 @@ extern "C" __global__ void __launch_bounds__(256) linear_bwd_mask(const __grid_c
 }
 
 // width is a multiple of 4. A block: 32 threads across, each with 4 neighbours; 8 down, each with an eighth of the
-// parts, ascending. The eighths are added in order: the order depends on `count` alone.
-extern "C" __global__ void __launch_bounds__(256) linear_sum(const __grid_constant__ SumArgs args) {
-    float* to = args.to;
-    const u32 count = args.count, rows = args.rows, cols = args.cols, width = args.width;
+// parts, ascending. The eighths are added in order: the order depends on `count` alone. Grid: blocks of one sum; sums.
+extern "C" __global__ void __launch_bounds__(256, 8) linear_sum(const __grid_constant__ SumArgs args) {
+    const SumOf& of = args.of[blockIdx.y];
+    float* to = of.to;
+    const u32 count = of.count, rows = of.rows, cols = of.cols, width = of.width;
     __shared__ float4 sums[256];
     const u32 groups = (cols + 3) / 4, z = threadIdx.x / WARP, eighth = (count + 7) / 8;
     const u64 at = u64(blockIdx.x) * WARP + threadIdx.x % WARP;
     const u64 row = at / groups;
     const u32 col = u32(at - row * groups) * 4;
     const bool there = row < rows;
-    const float* from = args.parts + row * width + col;
+    const float* from = of.parts + row * width + col;
     const u64 step = u64(rows) * width;
     float4 sum = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
     const u32 end = there ? min(count, (z + 1) * eighth) : 0;

@@ -7,6 +7,7 @@ use crate::data::batch::{Cursor, Prepare, Rows, Segments, SortScratch};
 use crate::data::history::History;
 use crate::data::vocabulary::FeatureColumn;
 use crate::index::{Lists, UserBlock};
+use crate::model::features::FeatureRows;
 use crate::model::negatives::{NegativeSampler, Places, mask_known};
 use crate::model::plans::HostPlans;
 use crate::model::spec::{InputSource, ModelSpec, TowerSpec};
@@ -25,7 +26,7 @@ impl HostBag {
         !self.offsets.is_empty()
     }
 
-    fn clear(&mut self) {
+    pub(super) fn clear(&mut self) {
         self.ids.clear();
         self.offsets.clear();
     }
@@ -39,7 +40,7 @@ impl HostBag {
     }
 
     /// The codes of a feature column at `rows`.
-    fn gather(&mut self, column: &FeatureColumn, rows: impl Iterator<Item = usize>) {
+    pub(super) fn gather(&mut self, column: &FeatureColumn, rows: impl Iterator<Item = usize>) {
         self.clear();
         match column {
             FeatureColumn::Codes(codes) => self.ids.extend(rows.map(|row| codes[row])),
@@ -117,6 +118,10 @@ pub(crate) fn block_bags(
 }
 
 /// Everything a training step reads, on the host.
+///
+/// Rows are sorted by item (equal ones as they came), but for a queue's: the columns that a row masks as accidental hits
+/// then stand beside its positive, and the other tiles of scores need no compares. A queue keeps a part of a batch,
+/// which has to be a random one.
 #[derive(Default)]
 pub(crate) struct ModelBatch {
     pub at: Option<Cursor>,
@@ -140,6 +145,7 @@ pub(crate) struct ModelBatch {
     pub positives: Vec<u32>,
     /// Weight per row; empty where all are 1.
     pub weights: Vec<f32>,
+    timestamps: Vec<i64>,
     /// Per row the user's known items, oldest first, with repeats; empty without the mask.
     pub known: Lists,
     /// Columns masked for each row; see [`crate::backend::Masked`].
@@ -152,6 +158,30 @@ pub(crate) struct ModelBatch {
 }
 
 impl ModelBatch {
+    /// Takes the rows over.
+    fn set_rows(&mut self, rows: Rows<'_>, sorted: bool) {
+        fn place<T: Copy>(to: &mut Vec<T>, from: &[T], order: &[u64]) {
+            to.clear();
+            if !from.is_empty() {
+                to.extend(order.iter().map(|&key| from[key as u32 as usize]));
+            }
+        }
+        let (timestamps, weights) = (rows.timestamps.unwrap_or_default(), rows.weights.unwrap_or_default());
+        // Rows that are equal before the sort stay in their order.
+        let order = self.sort.sort(rows.items.iter().map(|&item| if sorted { item } else { 0 }));
+        self.rows = order.len();
+        place(&mut self.users, rows.users, order);
+        place(&mut self.items, rows.items, order);
+        place(&mut self.timestamps, timestamps, order);
+        place(&mut self.weights, weights, order);
+        if self.items.contains(&0) {
+            // Nothing can be learned about the unknown item: such rows weigh nothing.
+            self.weights.resize(self.rows, 1.0);
+            let weights = self.weights.iter_mut().zip(&self.items);
+            weights.filter(|(_, item)| **item == 0).for_each(|(weight, _)| *weight = 0.0);
+        }
+    }
+
     /// Masks the known positives among `candidates`, the fresh ones and whatever the trainer puts behind them.
     pub(crate) fn mask_known(&mut self, candidates: &[u32]) {
         self.by_item.build(candidates, &mut self.sort);
@@ -168,7 +198,7 @@ impl ModelBatch {
 /// Makes [`ModelBatch`]es.
 pub(crate) struct ModelInputs {
     pub spec: ModelSpec,
-    pub user_features: Vec<FeatureColumn>,
+    pub user_features: FeatureRows,
     pub item_features: Vec<FeatureColumn>,
     /// Needed for user histories and for the known-positive mask.
     pub history: Option<Arc<History>>,
@@ -178,14 +208,17 @@ pub(crate) struct ModelInputs {
 }
 
 impl ModelInputs {
-    fn history_bag(&self, n: usize, rows: &Rows<'_>, bag: &mut HostBag, list: &mut Vec<u32>) -> Result<()> {
+    /// The last `n` items of each row's user before the row.
+    fn history_bag(&self, n: usize, batch: &mut ModelBatch, input: usize) -> Result<()> {
+        let ModelBatch { users, items, timestamps, user_bags, list, .. } = batch;
+        let bag = &mut user_bags[input];
         bag.clear();
         bag.offsets.push(0);
         let Some(history) = &self.history else { return Ok(()) };
-        for (row, (&user, &item)) in rows.users.iter().zip(rows.items).enumerate() {
+        for (row, (&user, &item)) in users.iter().zip(items.iter()).enumerate() {
             list.clear();
-            match rows.timestamps {
-                Some(timestamps) => history.last_before(user, Some(timestamps[row]), n, list)?,
+            match timestamps.get(row) {
+                Some(&timestamp) => history.last_before(user, Some(timestamp), n, list)?,
                 // Without time nobody knows what came before: everything but the row's own item.
                 None => {
                     history.items(user, list)?;
@@ -216,29 +249,14 @@ impl Prepare for ModelInputs {
 
     fn prepare(&self, at: Cursor, rows: Rows<'_>, out: &mut ModelBatch) -> Result<()> {
         out.at = Some(at);
-        out.rows = rows.users.len();
-        out.users.clear();
-        out.users.extend_from_slice(rows.users);
-        out.items.clear();
-        out.items.extend_from_slice(rows.items);
-        out.weights.clear();
-        out.weights.extend_from_slice(rows.weights.unwrap_or_default());
-        if rows.items.contains(&0) {
-            // Nothing can be learned about the unknown item: such rows weigh nothing.
-            out.weights.resize(out.rows, 1.0);
-            out.weights
-                .iter_mut()
-                .zip(rows.items)
-                .filter(|(_, item)| **item == 0)
-                .for_each(|(weight, _)| *weight = 0.0);
-        }
-        self.sampler.candidates(at.epoch, at.batch, rows.items, &mut out.candidates);
+        out.set_rows(rows, !matches!(self.negatives, Negatives::CrossBatch(_)));
+        self.sampler.candidates(at.epoch, at.batch, &out.items, &mut out.candidates);
 
-        entity_bags(&self.spec.user, rows.users, &self.user_features, &mut out.user_bags);
+        self.user_features.bags(&self.spec.user, &out.users, &mut out.user_bags);
         entity_bags(&self.spec.item, &out.candidates, &self.item_features, &mut out.item_bags);
-        for (input, bag) in self.spec.user.inputs.iter().zip(&mut out.user_bags) {
-            if let InputSource::History(n) = input.source {
-                self.history_bag(n, &rows, bag, &mut out.list)?;
+        for (input, spec) in self.spec.user.inputs.iter().enumerate() {
+            if let InputSource::History(n) = spec.source {
+                self.history_bag(n, out, input)?;
             }
         }
 
@@ -262,7 +280,7 @@ impl Prepare for ModelInputs {
         if self.negatives == Negatives::Full {
             out.positives.extend(out.items.iter().map(|&item| item.saturating_sub(1)));
         }
-        self.known_items(rows.users, &mut out.known)?;
+        self.known_items(&out.users, &mut out.known)?;
         if self.mask_known && !matches!(self.negatives, Negatives::CrossBatch(_)) {
             let candidates = std::mem::take(&mut out.candidates);
             out.mask_known(&candidates);

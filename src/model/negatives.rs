@@ -26,7 +26,7 @@ impl NegativeSampler {
         NegativeSampler { negatives, logq, seed, items: counts.len() as u32, share }
     }
 
-    /// The candidates whose embeddings a batch computes: its own items, then the draws; or the whole catalogue.
+    /// The candidates whose embeddings a batch computes: its own items, then the draws, sorted; or the whole catalogue.
     pub(crate) fn candidates(&self, epoch: u64, batch: u64, items: &[u32], out: &mut Vec<u32>) {
         out.clear();
         match self.negatives {
@@ -36,6 +36,7 @@ impl NegativeSampler {
                 out.extend_from_slice(items);
                 let mut rng = Rng::at(self.seed, &[UNIFORM, epoch, batch]);
                 out.extend((0..draws).map(|_| 1 + rng.below(u64::from(self.items - 1)) as u32));
+                out[items.len()..].sort_unstable();
             }
         }
     }

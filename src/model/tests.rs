@@ -17,6 +17,7 @@ use crate::data::shape::Shape;
 use crate::data::vocabulary::FeatureColumn;
 use crate::data::writer::ShardWriter;
 use crate::index::UserBlock;
+use crate::model::features::FeatureRows;
 use crate::threads::Threads;
 
 const USERS: [u32; 6] = [1, 2, 3, 1, 2, 3];
@@ -81,7 +82,7 @@ impl Case {
         let history = History::open(folder.path(), &info, 4, 5).unwrap();
         let inputs = ModelInputs {
             spec: spec.clone(),
-            user_features: vec![FeatureColumn::Codes(vec![0, 1, 0, 2])],
+            user_features: FeatureRows::new(&spec.user, vec![FeatureColumn::Codes(vec![0, 1, 0, 2])]).unwrap(),
             item_features: vec![
                 FeatureColumn::Codes(vec![0, 1, 2, 1, 0]),
                 FeatureColumn::Lists { offsets: vec![0, 0, 2, 3, 3, 4], codes: vec![1, 2, 2, 1] },
@@ -258,6 +259,21 @@ fn popularity_is_part_of_every_score() {
 }
 
 #[test]
+fn rows_come_sorted_by_item_but_for_a_queue() {
+    let sorted = [(1, 1, 1.0), (3, 1, 1.5), (2, 2, 0.5), (2, 2, 0.0), (3, 3, 2.0), (1, 4, 1.0)];
+    let given = [0, 1, 2, 3, 4, 5].map(|row| (USERS[row], ITEMS[row], WEIGHTS[row]));
+    for (negatives, rows) in [(Negatives::InBatchUniform(3), sorted), (Negatives::CrossBatch(4), given)] {
+        let mut config = config();
+        config.loss.negatives = Some(negatives);
+        let batch = Case::new(&config).batch;
+        let found = batch.users.iter().zip(&batch.items).zip(&batch.weights);
+        assert_eq!(found.map(|((&user, &item), &weight)| (user, item, weight)).collect::<Vec<_>>(), rows);
+        assert_eq!(batch.candidates[..6], batch.items);
+        assert!(batch.candidates[6..].is_sorted());
+    }
+}
+
+#[test]
 fn rows_of_the_unknown_item_weigh_nothing() {
     for negatives in [Negatives::InBatch, Negatives::Full] {
         let mut config = config();
@@ -265,7 +281,8 @@ fn rows_of_the_unknown_item_weigh_nothing() {
         let mut case = Case::new(&config);
         let rows = Rows { users: &USERS, items: &[1, 2, 0, 4, 0, 1], timestamps: Some(&TIMES), weights: None };
         case.inputs.prepare(Cursor { epoch: 0, batch: 0 }, rows, &mut case.batch).unwrap();
-        assert_eq!(case.batch.weights, [1.0, 1.0, 0.0, 1.0, 0.0, 1.0]);
+        assert_eq!(case.batch.items, [0, 0, 1, 1, 2, 4]);
+        assert_eq!(case.batch.weights, [0.0, 0.0, 1.0, 1.0, 1.0, 1.0]);
         assert!(case.step(1.0).is_finite());
         assert!(case.parameters().iter().all(|(_, values)| values.iter().all(|x| x.is_finite())));
     }
@@ -320,16 +337,18 @@ fn top_k_weighs_rows_by_constants() {
         assert_ne!(plain, weighed);
 
         let (u, v) = (case.core.user.output(), case.core.item.output());
+        let (users, items, plain) = (&case.batch.users, &case.batch.items, &case.batch.weights);
         let weights: Vec<f32> = (0..6)
             .map(|row| {
-                let column = if negatives == Negatives::Full { ITEMS[row] as usize - 1 } else { row };
+                let column = if negatives == Negatives::Full { items[row] as usize - 1 } else { row };
                 let dot: f32 = (0..4).map(|d| u[row * 4 + d] * v[column * 4 + d]).sum();
-                let popular = 0.7 * case.core.popularity[ITEMS[row] as usize];
-                let margin = (dot + popular - thresholds[USERS[row] as usize]) / 0.3;
-                WEIGHTS[row] / (1.0 + (-margin).exp())
+                let popular = 0.7 * case.core.popularity[items[row] as usize];
+                let margin = (dot + popular - thresholds[users[row] as usize]) / 0.3;
+                plain[row] / (1.0 + (-margin).exp())
             })
             .collect();
-        assert_eq!(weights[1], WEIGHTS[1], "a user without a K-th best item keeps its weights");
+        let mut of_two = (0..6).filter(|&row| users[row] == 2);
+        assert!(of_two.all(|row| weights[row] == plain[row]), "a user without a K-th best item keeps its weights");
         let moved = |case: &mut Case| {
             case.step(1.0);
             case.parameters().into_iter().flat_map(|(_, values)| values.clone()).collect::<Vec<f32>>()

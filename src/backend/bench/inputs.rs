@@ -9,6 +9,7 @@ use crate::data::batch::{Cursor, Prepare, Rows};
 use crate::data::dataset::{EntityInfo, Feature, FeatureKind, FileInfo};
 use crate::data::shape::Shape;
 use crate::data::vocabulary::FeatureColumn;
+use crate::model::features::FeatureRows;
 use crate::model::inputs::{ModelBatch, ModelInputs};
 use crate::model::negatives::NegativeSampler;
 use crate::model::spec::ModelSpec;
@@ -44,6 +45,7 @@ pub fn batch_inputs(features_in_all: usize, batch: usize) -> Bench {
     let counts: Vec<u64> = (0..u64::from(ITEMS)).collect();
     let sampler = NegativeSampler::new(config.negatives(), config.loss.logq, 1, &counts);
     let negatives = config.negatives();
+    let user_features = FeatureRows::new(&spec.user, user_features).expect("memory for features");
     let inputs =
         ModelInputs { spec, user_features, item_features, history: None, sampler, negatives, mask_known: false };
     let mut draw = |rows: u32| (0..batch).map(|_| 1 + rng.below(u64::from(rows) - 1) as u32).collect();

@@ -3,7 +3,7 @@
 pub(super) mod arguments;
 pub(super) mod plan;
 
-use arguments::{MaskArgs, ProductArgs, SumArgs};
+use arguments::{MaskArgs, ProductArgs, SumArgs, SumOf};
 use plan::CHUNKS;
 pub(super) use plan::{Product, ProductKind};
 
@@ -30,9 +30,9 @@ fn multiprocessors(cuda: &Cuda) -> usize {
     cuda.info().multiprocessors as usize
 }
 
-/// A matrix as tiles of [`plan::padded`] columns.
-fn tiles(cuda: &Cuda, x: &Mat<'_, Cuda>) -> Result<Tiles> {
-    cuda.split(x, plan::padded(x.cols), precise(cuda))
+/// A layer's input (rows x k) and weights (n x k) as tiles of [`plan::padded`] columns.
+fn tiles(cuda: &Cuda, x: &Mat<'_, Cuda>, w: &Buf<f32>, n: usize) -> Result<[Tiles; 2]> {
+    cuda.split_both([x, &Mat::dense(w, n, x.cols)], plan::padded(x.cols), precise(cuda))
 }
 
 /// Where a product goes: element (r, c) to value `r * stride + c`.
@@ -94,20 +94,36 @@ pub(super) fn product(
 }
 
 /// `to = ` the sum of `count` matrices of rows x cols, whose rows are `padded(cols)` apart.
-fn sum(cuda: &Cuda, to: &Buf<f32>, parts: &Buf<f32>, count: usize, rows: usize, cols: usize) -> Result<()> {
+struct Sum<'a> {
+    to: &'a Buf<f32>,
+    parts: &'a Buf<f32>,
+    count: usize,
+    rows: usize,
+    cols: usize,
+}
+
+/// Up to two sums, in one launch.
+fn sums<const N: usize>(cuda: &Cuda, all: [Sum<'_>; N]) -> Result<()> {
+    const { assert!(N <= 2) };
+    let none = SumOf { to: Out::NULL, parts: In::NULL, count: 0, rows: 0, cols: 0, width: 0 };
+    let mut args = SumArgs { of: [none; 2] };
+    let mut groups = 0;
+    for (of, sum) in args.of.iter_mut().zip(&all) {
+        debug_assert!(sum.parts.len() >= sum.count * sum.rows * plan::padded(sum.cols));
+        groups = groups.max(sum.rows * sum.cols.div_ceil(4));
+        *of = SumOf {
+            to: sum.to.output(),
+            parts: sum.parts.input(),
+            count: sum.count as u32,
+            rows: sum.rows as u32,
+            cols: sum.cols as u32,
+            width: plan::padded(sum.cols) as u32,
+        };
+    }
     let kernel = &kernels(cuda)?.linear_sum;
-    let groups = rows * cols.div_ceil(4);
-    let args = SumArgs {
-        to: to.output(),
-        parts: parts.input(),
-        count: count as u32,
-        rows: rows as u32,
-        cols: cols as u32,
-        width: plan::padded(cols) as u32,
-    };
-    // SAFETY: `parts` was made with count * rows * padded(cols) values and `to` was checked to hold rows * cols; the
-    // kernel leaves alone what lies outside. One stream orders it after the launch that wrote the parts.
-    unsafe { cuda.launch(kernel, [groups.div_ceil(32) as u32, 1, 1], 256, 0, &args) }
+    // SAFETY: each `parts` was made with count * rows * padded(cols) values and each `to` was checked to hold rows * cols;
+    // the kernel leaves alone what lies outside. One stream orders it after the launches that wrote the parts.
+    unsafe { cuda.launch(kernel, [groups.div_ceil(32) as u32, N as u32, 1], 256, 0, &args) }
 }
 
 /// Kernels count rows and columns in 32 bits.
@@ -136,8 +152,7 @@ pub(crate) fn forward(
     if rows == 0 || n == 0 {
         return Ok(());
     }
-    let x = tiles(cuda, &x)?;
-    let w = tiles(cuda, &Mat::dense(w, n, k))?;
+    let [x, w] = tiles(cuda, &x, w, n)?;
     let to = ProductOutput { values: y.buf.output_at(y.col), stride: y.stride, split: 0 };
     let shape = Product::new(ProductKind::Forward, rows, n, k, multiprocessors(cuda));
     product(cuda, &shape, &to, &x, &w, b.input(), relu)
@@ -175,22 +190,23 @@ pub(crate) fn backward(cuda: &Cuda, grads: LinearGrads<'_, Cuda>, pass: LinearPa
         cuda.fill_zero(db, 0, n)?;
         return cuda.fill_zero(dw, 0, n * k);
     }
-    let dy = mask(cuda, db, dy, relu.then_some(y))?;
+    let (dy, chunks) = mask(cuda, dy, relu.then_some(y))?;
+    let db = Sum { to: db, parts: &chunks, count: rows.div_ceil(plan::chunk_rows(rows)), rows: 1, cols: n };
     if k == 0 {
-        return Ok(());
+        return sums(cuda, [db]);
     }
-    let x = tiles(cuda, &x)?;
+    let [x, w] = tiles(cuda, &x, w, n)?;
     let shape = Product::new(ProductKind::BackwardW, n, k, rows, multiprocessors(cuda));
     if shape.splits() == 1 {
         product(cuda, &shape, &ProductOutput { values: dw.output(), stride: k, split: 0 }, &dy, &x, In::NULL, false)?;
+        sums(cuda, [db])?;
     } else {
         let (stride, split) = (plan::padded(k), n * plan::padded(k));
         let parts = cuda.scratch::<f32>(shape.splits() * split)?;
         product(cuda, &shape, &ProductOutput { values: parts.output(), stride, split }, &dy, &x, In::NULL, false)?;
-        sum(cuda, dw, &parts, shape.splits(), n, k)?;
+        sums(cuda, [db, Sum { to: dw, parts: &parts, count: shape.splits(), rows: n, cols: k }])?;
     }
     if let Some(dx) = dx {
-        let w = tiles(cuda, &Mat::dense(w, n, k))?;
         let to = ProductOutput { values: dx.buf.output_at(dx.col), stride: dx.stride, split: 0 };
         let shape = Product::new(ProductKind::BackwardX, rows, k, n, multiprocessors(cuda));
         product(cuda, &shape, &to, &dy, &w, In::NULL, false)?;
@@ -198,8 +214,9 @@ pub(crate) fn backward(cuda: &Cuda, grads: LinearGrads<'_, Cuda>, pass: LinearPa
     Ok(())
 }
 
-/// dy where y > 0, in place and as tiles, and `db`, the sums of its columns. dy has rows and columns.
-fn mask(cuda: &Cuda, db: &mut Buf<f32>, dy: MatMut<'_, Cuda>, y: Option<Mat<'_, Cuda>>) -> Result<Tiles> {
+/// dy where y > 0, in place and as tiles, and its columns summed over each chunk of rows, chunks x padded columns. dy
+/// has rows and columns.
+fn mask(cuda: &Cuda, dy: MatMut<'_, Cuda>, y: Option<Mat<'_, Cuda>>) -> Result<(Tiles, Buf<f32>)> {
     let (rows, n, width) = (dy.rows, dy.cols, plan::padded(dy.cols));
     let tiles = Tiles::room(cuda, rows, width, precise(cuda))?;
     let chunk = plan::chunk_rows(rows);
@@ -228,6 +245,5 @@ fn mask(cuda: &Cuda, db: &mut Buf<f32>, dy: MatMut<'_, Cuda>, y: Option<Mat<'_, 
     // sizes that the kernel is told; it guards rows and columns. `lanes` is a power of two from 4 to 32. One stream
     // orders it.
     unsafe { cuda.launch(&kernels(cuda)?.linear_bwd_mask, grid, 256, 0, &args) }?;
-    sum(cuda, db, &parts, chunks, 1, n)?;
-    Ok(tiles)
+    Ok((tiles, parts))
 }

@@ -28,12 +28,16 @@ impl Segments {
     /// Overwrites the segments with those of `ids` (fewer than 2^32). Allocates nothing once its buffers have grown to
     /// the batch size.
     pub fn build(&mut self, ids: &[u32], scratch: &mut SortScratch) {
+        if ids.is_sorted() {
+            let keys = (0..).zip(ids).map(|(position, &id): (u64, _)| u64::from(id) << 32 | position);
+            return self.collect(ids.len(), keys);
+        }
         let max = ids.iter().fold(0, |a, &b| if b > a { b } else { a });
         // Where ids repeat, as those of a feature do, counting them costs less than sorting.
         if ids.len() > SMALL && (max as usize) < ids.len() {
             self.count(ids, max, &mut scratch.counts);
         } else {
-            self.collect(scratch.sort(ids.iter().copied()));
+            self.collect(ids.len(), scratch.sort(ids.iter().copied()).iter().copied());
         }
     }
 
@@ -61,16 +65,16 @@ impl Segments {
         }
     }
 
-    fn collect(&mut self, keys: &[u64]) {
-        self.unique.resize(keys.len(), 0);
-        self.starts.resize(keys.len() + 1, 0);
-        self.positions.resize(keys.len(), 0);
+    fn collect(&mut self, len: usize, keys: impl Iterator<Item = u64>) {
+        self.unique.resize(len, 0);
+        self.starts.resize(len + 1, 0);
+        self.positions.resize(len, 0);
         self.starts[0] = 0;
         let mut count = 0;
         let mut last = u64::MAX;
         // Without a branch on "is it a new id", which in a batch of Zipf ids is a coin toss: every place writes its id
         // and where its run would end, and a place of the same id writes over both.
-        for ((&key, position), end) in keys.iter().zip(&mut self.positions).zip(1u32..) {
+        for ((key, position), end) in keys.zip(&mut self.positions).zip(1u32..) {
             *position = key as u32;
             let id = key >> 32;
             count += usize::from(id != last);
@@ -171,5 +175,6 @@ mod tests {
             }
         }
         check(&[u32::MAX; 200], &mut scratch, &mut segments);
+        check(&[1, 1, 2, 7, 7, 7, u32::MAX], &mut scratch, &mut segments);
     }
 }

@@ -17,6 +17,7 @@ use crate::files::Draft;
 use crate::model::Budget;
 use crate::model::checkpoint::{ModelDir, TrainerState};
 use crate::model::core::{Core, Fresh};
+use crate::model::features::FeatureRows;
 use crate::model::inputs::ModelInputs;
 use crate::model::negatives::NegativeSampler;
 use crate::model::spec::ModelSpec;
@@ -70,7 +71,7 @@ impl<'a, B: Backend> Run<'a, B> {
         }
         let inputs = Arc::new(ModelInputs {
             spec: spec.clone(),
-            user_features: users.table.features,
+            user_features: FeatureRows::new(&spec.user, users.table.features)?,
             item_features: items.table.features.clone(),
             history: if wants_history { Some(Arc::new(History::of_dataset(dataset)?)) } else { None },
             sampler: NegativeSampler::new(config.negatives(), config.loss.logq, config.train.seed, &items.table.counts),

@@ -135,8 +135,9 @@ fn linear_layers_do_what_they_must_cuda() {
         }
         let shape = Product::new(ProductKind::BackwardW, outs, ins, rows, cuda.info().multiprocessors as usize);
         assert_eq!(shape.splits(), 2, "the sum of splits is measured too");
-        let Some(sum) = counted(&cuda, "linear_sum", [outs * ins / 128, 1, 1]) else { return };
-        sum.moves(plan::sum_floor_bytes(2, outs, ins), 1.10);
+        let Some(sum) = counted(&cuda, "linear_sum", [outs * ins / 128, 2, 1]) else { return };
+        let db = plan::sum_floor_bytes(rows.div_ceil(64), 1, outs);
+        sum.moves(plan::sum_floor_bytes(2, outs, ins) + db, 1.10);
         sum.has_few_conflicts();
         let Some(mask) = counted(&cuda, "linear_bwd_mask", [rows.div_ceil(64), 1, 1]) else { return };
         mask.moves(plan::mask_floor_bytes(rows, outs, true, precise), 1.10);

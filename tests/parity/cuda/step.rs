@@ -10,6 +10,7 @@ use crate::data::dataset::{EntityInfo, Feature, FeatureKind, FileInfo};
 use crate::data::shape::Shape;
 use crate::data::vocabulary::FeatureColumn;
 use crate::model::core::{Core, Fresh};
+use crate::model::features::FeatureRows;
 use crate::model::inputs::{ModelBatch, ModelInputs};
 use crate::model::negatives::NegativeSampler;
 use crate::model::spec::ModelSpec;
@@ -66,7 +67,7 @@ impl<B: Backend> Training<B> {
         let counts: Vec<u64> = (0..u64::from(ITEMS)).collect();
         let inputs = ModelInputs {
             spec: spec.clone(),
-            user_features: user_columns,
+            user_features: FeatureRows::new(&spec.user, user_columns).expect("fits"),
             item_features: item_columns,
             history: None,
             sampler: NegativeSampler::new(config.negatives(), config.loss.logq, 3, &counts),
@@ -196,7 +197,7 @@ fn a_steady_step_is_one_copy_and_one_launch_cuda() {
             (c.optimizer.clip_norm, c.model.learn_temperature) = (Some(0.5), true);
         }),
         // Rows of 7 and 16 values side by side, and two layers on top.
-        ("layers", 3, 40, |c| (c.model.user.mlp, c.model.user.feature_dim) = (vec![24], Some(7))),
+        ("layers", 3, 27, |c| (c.model.user.mlp, c.model.user.feature_dim) = (vec![24], Some(7))),
     ];
     for (way, per_side, kernels, change) in ways {
         let mut training = Training::new(device(Precision::Bf16).expect("there"), &config(change), per_side);

@@ -40,12 +40,17 @@ arguments! { "linear/arguments.cuh" with "core/arguments.cuh":
     }
 
     /// to[r][c] = the sum over p of parts[p][r][c]: `count` parts of rows x width.
-    struct SumArgs {
+    struct SumOf {
         to: Out<f32>,
         parts: In<f32>,
         count: u32,
         rows: u32,
         cols: u32,
         width: u32,
+    }
+
+    /// Sums side by side, each in its row of blocks.
+    struct SumArgs {
+        of: [SumOf; 2],
     }
 }
