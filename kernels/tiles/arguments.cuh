@@ -3,7 +3,7 @@
 #include "core/types.cuh"
 
 // hi, lo: rows x width; x: element (r, c) at x[r * stride + c], columns `cols` and on count as zero. lo may be null.
-struct SplitArgs {
+struct SplitMatrix {
     u16* hi;
     u16* lo;
     const float* x;
@@ -12,4 +12,10 @@ struct SplitArgs {
     u32 cols;
     u32 width;
 };
-static_assert(sizeof(SplitArgs) == 48, "the size of SplitArgs on the host");
+static_assert(sizeof(SplitMatrix) == 48, "the size of SplitMatrix on the host");
+
+// One or two matrices, one a row of blocks.
+struct SplitArgs {
+    SplitMatrix of[2];
+};
+static_assert(sizeof(SplitArgs) == 96, "the size of SplitArgs on the host");

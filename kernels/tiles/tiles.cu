@@ -23,7 +23,8 @@ struct Walk {
 
 // A thread makes 4 values at a time (16 bytes read, 8 written) where all rows of x begin on 16 bytes, one at a time
 // elsewhere: a warp's accesses touch whole sectors either way. The wrapper checks all lengths; width >= 1.
-extern "C" __global__ void __launch_bounds__(256) split_bf16(const __grid_constant__ SplitArgs of) {
+extern "C" __global__ void __launch_bounds__(256) split_bf16(const __grid_constant__ SplitArgs args) {
+    const SplitMatrix of = args.of[blockIdx.y];
     const float* x = of.x;
     const u32 cols = of.cols, width = of.width;
     if (((u64(x) | of.stride * 4) & 15) == 0) {

@@ -2,9 +2,9 @@
 
 pub(super) mod arguments;
 
-use arguments::SplitArgs;
+use arguments::{SplitArgs, SplitMatrix};
 
-use super::arguments::Operand;
+use super::arguments::{In, Operand, Out};
 use super::launch::blocks;
 use super::{Buf, Cuda, Mat, input, need_mat, output};
 use crate::Result;
@@ -37,23 +37,42 @@ impl Tiles {
 impl Cuda {
     /// `x` in rows of `width` (a multiple of 8, at least its columns), with `lo` where that is asked for.
     pub(crate) fn split(&self, x: &Mat<'_, Cuda>, width: usize, lo: bool) -> Result<Tiles> {
-        need_mat("split", "the matrix", x.buf.len(), (x.rows, x.cols, x.stride, x.col))?;
-        debug_assert!(width.is_multiple_of(8) && width >= x.cols);
         let tiles = Tiles::room(self, x.rows, width, lo)?;
-        let args = SplitArgs {
-            hi: tiles.hi.output(),
-            lo: output(tiles.lo.as_ref()),
-            x: x.buf.input_at(x.col),
-            rows: x.rows as u64,
-            stride: x.stride as u64,
-            cols: x.cols as u32,
-            width: width as u32,
-        };
-        let kernel = &self.kernels.tiles(&self.context)?.split_bf16;
-        // SAFETY: `hi` and `lo` hold rows x width values; the matrix lies inside its buffer (checked above); the kernel reads
-        // columns below `cols` and writes below `width`.
-        unsafe { self.launch(kernel, [blocks(x.rows * width / 8, THREADS), 1, 1], THREADS as u32, 0, &args) }?;
+        self.split_into([(&tiles, x)])?;
         Ok(tiles)
+    }
+
+    /// [`split`](Cuda::split) of two matrices, in one launch.
+    pub(crate) fn split_both(&self, x: [&Mat<'_, Cuda>; 2], width: usize, lo: bool) -> Result<[Tiles; 2]> {
+        let tiles = [Tiles::room(self, x[0].rows, width, lo)?, Tiles::room(self, x[1].rows, width, lo)?];
+        self.split_into([(&tiles[0], x[0]), (&tiles[1], x[1])])?;
+        Ok(tiles)
+    }
+
+    /// Splits matrices into the tiles that were made for their rows, one a row of blocks.
+    fn split_into<const N: usize>(&self, all: [(&Tiles, &Mat<'_, Cuda>); N]) -> Result<()> {
+        const { assert!(N <= 2) };
+        let none = SplitMatrix { hi: Out::NULL, lo: Out::NULL, x: In::NULL, rows: 0, stride: 0, cols: 0, width: 8 };
+        let mut of = [none; 2];
+        let mut most = 0;
+        for (of, (tiles, x)) in of.iter_mut().zip(all) {
+            need_mat("split", "the matrix", x.buf.len(), (x.rows, x.cols, x.stride, x.col))?;
+            debug_assert!(tiles.width.is_multiple_of(8) && tiles.width >= x.cols && tiles.rows == x.rows);
+            most = most.max(x.rows * tiles.width / 8);
+            *of = SplitMatrix {
+                hi: tiles.hi.output(),
+                lo: output(tiles.lo.as_ref()),
+                x: x.buf.input_at(x.col),
+                rows: x.rows as u64,
+                stride: x.stride as u64,
+                cols: x.cols as u32,
+                width: tiles.width as u32,
+            };
+        }
+        let kernel = &self.kernels.tiles(&self.context)?.split_bf16;
+        // SAFETY: `hi` and `lo` hold rows x width values; the matrices lie inside their buffers (checked above); the kernel
+        // reads columns below `cols` and writes below `width`.
+        unsafe { self.launch(kernel, [blocks(most, THREADS), N as u32, 1], THREADS as u32, 0, &SplitArgs { of }) }
     }
 }
 
