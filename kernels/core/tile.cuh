@@ -37,4 +37,13 @@ struct Tile {
             from += u64(STEP) * width;
         }
     }
+
+    // As fetch, of a matrix as wide as the tile that holds all of its rows: one run of memory.
+    static __device__ __forceinline__ void fetch_whole(u32 to, const u16* x, u32 row) {
+        static_assert(THREADS / CHUNKS % 8 == 0, "the permutation repeats after 8 rows");
+        to += offset(threadIdx.x / CHUNKS, threadIdx.x % CHUNKS);
+        const u16* from = x + (u64(row) * CHUNKS + threadIdx.x) * 8;
+#pragma unroll
+        for (int i = 0; i < ROWS * CHUNKS / THREADS; ++i) copy_async(to + i * THREADS * 16, from + i * THREADS * 8);
+    }
 };

@@ -1,5 +1,6 @@
 // What both shapes of the softmax kernels share: constants, lists, pieces of the products.
 #pragma once
+#include "core/fragments.cuh"
 #include "core/mma.cuh"
 #include "core/reduce.cuh"
 #include "core/split.cuh"
@@ -30,6 +31,13 @@ __device__ __forceinline__ u32 lower_bound(const u32* __restrict__ list, u32 fro
     return from;
 }
 
+// Values 4 quarter .. 4 quarter + 4 of 16 in the order of fragments.
+__device__ __forceinline__ uint4 shared_quarter(u32 values, u32 quarter) {
+    const u32 at = values + quarter % 2 * 32 + quarter / 2 * 8;
+    const uint2 first = shared_uint2(at), second = shared_uint2(at + 16);
+    return make_uint4(first.x, first.y, second.x, second.y);
+}
+
 // A fragment of bf16 out of two accumulator tiles that stand side by side; `lo` gets what bf16 lost.
 template <bool LO>
 __device__ __forceinline__ void probability_fragment(u32 (&hi)[4], u32 (&lo)[4], const float (&left)[4],
@@ -43,6 +51,19 @@ __device__ __forceinline__ void probability_fragment(u32 (&hi)[4], u32 (&lo)[4],
             hi[i] = pack_bf16(a, b);
         }
     }
+}
+
+// A row's part of the sum over the negatives: relative to 2^largest, and the factor that this took.
+struct PartOfSum {
+    float largest, sum, by;
+};
+
+// Of a sum relative to a fixed reference: relative to the power of two below it, as near the row's largest score as what joins
+// the parts needs.
+__device__ __forceinline__ PartOfSum near_itself(float sum, float reference) {
+    const u32 power = min(max(__float_as_uint(sum) >> 23, 1u), 253u);
+    const float by = __uint_as_float((254u - power) << 23);
+    return PartOfSum{sum > 0.0f ? reference + (float(power) - 127.0f) : neg_inf(), sum * by, by};
 }
 
 // Two values of a result row; `column` is even.

@@ -1,7 +1,6 @@
 // What joins the parts of the forward product: losses, dU, and what the backward product needs of each row. Blocks of 256
 // threads.
 #pragma once
-#include "core/sm90a/panel.cuh"
 #include "loss/common.cuh"
 
 // A row's scalars, from the parts of its sum over the negatives.
@@ -9,7 +8,7 @@ struct Row {
     double loss;
     float weight;  // of the sum over e^score v in dU, relative to `largest`
     float hot;     // of the positive's v in dU, negated
-    float offset;  // see UserTerms
+    float offset;  // log2 of the sum, less log2 of weight x scale; +inf where nothing counts
     float largest; // the largest score of the negatives, or 0 without any
 };
 
@@ -64,9 +63,7 @@ __device__ __forceinline__ Row finish_row(const LossFinishArgs& args, const Loss
 
 // dU and the loss of each row, and what the backward kernels need of it. A warp makes eight rows: their scalars side by
 // side, then one dU after the other. `sums`, `dead` and `parts` come in `splits` parts (at most 32), added in order;
-// `parts` may be `du` itself where there is one. FRAGMENTS: what the backward kernels for sm_90a take, in the order that they
-// take it.
-template <bool FRAGMENTS>
+// `parts` may be `du` itself where there is one.
 __device__ __forceinline__ void finish(const LossFinishArgs& args) {
     float* du = args.du;
     const float *parts = args.parts, *users = args.users, *candidates = args.candidates;
@@ -81,12 +78,8 @@ __device__ __forceinline__ void finish(const LossFinishArgs& args) {
     if (lane < 8 && own < args.padded_rows) {
         if (own < rows && !call.zero) positive = args.positives[own];
         if (positive != NO_COLUMN) x = finish_row(args, call, own, positive);
-        if (FRAGMENTS) {
-            const u64 place = fragment_order(own);
-            args.offset[place] = call.top_bias - x.offset, args.gap[place] = x.hot;
-        } else {
-            args.offset[own] = x.offset, args.gap[own] = x.hot;
-        }
+        const u64 place = fragment_order(own);
+        args.offset[place] = call.top_bias - x.offset, args.gap[place] = x.hot;
     }
     const bool wide = dim % 4 == 0 && ((u64(users) | u64(candidates) | u64(du) | u64(parts)) & 15) == 0;
     float own_dot = 0.0f;

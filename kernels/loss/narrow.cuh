@@ -23,19 +23,47 @@ struct Narrow {
         PARTS = LO ? 2 : 1,
         ROWS_BYTES = BM * DP * 2 * PARTS,
         TILE_BYTES = BN * DP * 2 * PARTS,
+        // Of a stage: an array of a word a column, ranges of ids of 64 columns.
+        COLUMN_BYTES = BN * 4,
+        RANGE_BYTES = 16,
     };
+    static_assert(BN == 32 || BN == 64, "ranges of ids come by 64 columns");
     typedef Tile<BM, DP, THREADS> Rows;
     typedef Tile<BN, DP, THREADS> Columns;
 
-    // Starts the copy of a block's rows, and of a tile of columns; `first` is the first of either.
+    // Starts the copy of a block's rows, and of a tile of columns; `first` is the first of either. Operands are padded to
+    // whole blocks and tiles.
     static __device__ __forceinline__ void fetch_rows(u32 to, const Operand& x, u32 first) {
-        Rows::fetch(to, x.hi, x.rows, DP, first, 0);
-        if (LO) Rows::fetch(to + Rows::BYTES, x.lo, x.rows, DP, first, 0);
+        Rows::fetch_whole(to, x.hi, first);
+        if (LO) Rows::fetch_whole(to + Rows::BYTES, x.lo, first);
     }
     static __device__ __forceinline__ void fetch_columns(u32 to, const Operand& x, u32 first) {
-        Columns::fetch(to, x.hi, x.rows, DP, first, 0);
-        if (LO) Columns::fetch(to + Columns::BYTES, x.lo, x.rows, DP, first, 0);
+        Columns::fetch_whole(to, x.hi, first);
+        if (LO) Columns::fetch_whole(to + Columns::BYTES, x.lo, first);
     }
+    // Starts the copy of the ranges of ids of the 64 columns that a tile is of, by the thread FIRST.
+    template <int FIRST>
+    static __device__ __forceinline__ void fetch_ranges(u32 to, const uint2* ranges, u32 column) {
+        copy_values<4, FIRST>(to, ranges, column / 64 * 4);
+    }
+    // Whether an id may be among those of a tile.
+    static __device__ __forceinline__ bool in_ranges(u32 ranges, u32 column, u32 id) {
+        const uint2 x = shared_uint2(ranges + (BN == 32 ? column & 32 : 0) / 4);
+        if (BN == 32) return x.x <= id && id <= x.y;
+        const uint2 y = shared_uint2(ranges + 8);
+        return (x.x <= id && id <= x.y) || (y.x <= id && id <= y.y);
+    }
+};
+
+// Where a lane of a warp stands in the products' results.
+struct FragmentLane {
+    static __device__ __forceinline__ u32 lane() { return threadIdx.x & 31; }
+    // Row h of tile m, counted from the warp's first.
+    static __device__ __forceinline__ u32 row_of(int m, int h) { return m * 16 + h * 8 + (lane() >> 2); }
+    // This lane's first column of a tile of 8.
+    static __device__ __forceinline__ u32 column_of() { return (lane() & 3) * 2; }
+    // This lane's place among 16 values in the order of fragments, in bytes.
+    static __device__ __forceinline__ u32 quad() { return (lane() & 3) * 16; }
 };
 
 // The scores of a warp's rows against a tile, and the rows themselves.
@@ -52,9 +80,13 @@ struct Scores {
     static __device__ __forceinline__ u32 column_of() { return (threadIdx.x & 7) + ((threadIdx.x >> 1) & 8); }
     static __device__ __forceinline__ u32 step_of() { return (threadIdx.x >> 3) & 1; }
 
+    // The chunk that is 2 `step` further on. A row's chunks are permuted by flipping bits of their numbers: so is the way from
+    // one to another. Shared memory begins at a multiple of a row.
+    static __device__ __forceinline__ u32 further(u32 at, int step) { return at ^ step * 32; }
+
     __device__ __forceinline__ void fragment(u32 (&a)[4], int part, int tile, int step) {
-        load_matrices(a, rows + part * (C::BM * C::DP * 2) + tile * (16 * C::DP * 2) +
-                             C::Rows::offset(row_of(), 2 * step + chunk_of()));
+        const u32 at = rows + C::Rows::offset(row_of(), chunk_of());
+        load_matrices(a, further(at, step) + part * (C::BM * C::DP * 2) + tile * (16 * C::DP * 2));
     }
 
     // Once the rows are there.
@@ -91,7 +123,7 @@ struct Scores {
                         fragment(a[part][m], part, m, step);
                     }
                 }
-            const u32 at = tile + C::Columns::offset(column_of(), 2 * step + step_of());
+            const u32 at = further(tile + C::Columns::offset(column_of(), step_of()), step);
 #pragma unroll
             for (int n = 0; n < C::BN / 16; ++n) {
                 u32 hi[4], lo[4];
@@ -112,17 +144,19 @@ struct Scores {
         }
     }
 
-    // o += s tile
-    __device__ __forceinline__ void accumulate(float (&o)[C::RT][C::DP / 8][4], u32 tile) {
+    // o += s tile. `soften(step)` makes the P of 16 columns out of their scores, under the products of the 16 before.
+    template <class Soften>
+    __device__ __forceinline__ void accumulate(float (&o)[C::RT][C::DP / 8][4], u32 tile, Soften soften) {
 #pragma unroll
         for (int step = 0; step < C::BN / 16; ++step) {
+            soften(step);
             u32 p[C::RT][4], p_lo[C::RT][4];
 #pragma unroll
             for (int m = 0; m < C::RT; ++m)
                 probability_fragment<C::LO>(p[m], p_lo[m], s[m][2 * step], s[m][2 * step + 1]);
 #pragma unroll
             for (int n = 0; n < C::DP / 16; ++n) {
-                const u32 at = tile + step * (16 * C::DP * 2) + C::Columns::offset(row_of(), 2 * n + chunk_of());
+                const u32 at = further(tile + C::Columns::offset(row_of(), chunk_of()), n) + step * (16 * C::DP * 2);
                 u32 hi[4], lo[4];
                 load_matrices_transposed(hi, at);
                 if (C::LO) load_matrices_transposed(lo, at + C::BN * C::DP * 2);

@@ -1,8 +1,7 @@
 // Around the two products of the softmax: what comes before them by row and column, what sums up after.
 #pragma once
-#include "core/status.cuh"
-#include "loss/common.cuh"
 #include "loss/finish.cuh"
+#include "loss/prepare.cuh"
 
 // Block 0: what holds for the whole call. The others, one thread a row and column up to `padded_rows` and
 // `padded_columns`: the arrays that the products copy by whole tiles, and the checks that need values. A column of the
@@ -10,8 +9,10 @@
 extern "C" __global__ void __launch_bounds__(256)
     loss_prepare(const __grid_constant__ LossPrepareArgs args) {
     const float *weights = args.weights, *bias = args.bias;
-    const u32 *ids = args.ids, *offsets = args.offsets;
+    const u32* ids = args.ids;
     const u64 rows = args.rows, columns = args.columns;
+    const float scale = expf(*args.log_scale), scale2 = scale * LOG2E;
+    const Reference reference = args.extremes ? reference_of(args, scale2) : Reference{0.0f, 0.0f, 0};
     if (blockIdx.x == 0) {
         double sum = 0.0;
         if (weights) {
@@ -21,45 +22,43 @@ extern "C" __global__ void __launch_bounds__(256)
         sum = block_sum<256>(sum);
         if (threadIdx.x == 0) {
             const double total = weights ? sum : double(rows);
-            const float scale = expf(*args.log_scale);
-            *args.call = LossCall{total, scale, scale * LOG2E, total == 0.0, 0, 0.0f, 0.0f};
+            *args.call = LossCall{total, scale, scale2, total == 0.0, reference.fixed, reference.value, reference.top};
         }
         return;
     }
-    const u64 i = u64(blockIdx.x - 1) * 256 + threadIdx.x;
+    const u64 i = u64(blockIdx.x - 1) * 256 + threadIdx.x, place = fragment_order(i);
     if (i < args.padded_columns) {
         const bool there = i < columns;
-        args.bias2[i] = !there ? neg_inf() : bias ? bias[i] * LOG2E : 0.0f;
-        if (ids) args.candidate_ids[i] = there ? ids[i] : 0;
+        const float bias2 = !there ? neg_inf() : bias ? bias[i] * LOG2E : 0.0f;
+        args.bias2[i] = bias2, args.column_bias[place] = bias2 - reference.value;
+        if (ids) {
+            const u32 id = there ? ids[i] : 0;
+            args.candidate_ids[place] = id;
+            put_range(args.candidate_ranges, i, id, there);
+        }
     }
     if (i >= args.padded_rows) return;
     u32 positive = NO_COLUMN;
     if (i < rows) {
-        positive = args.positives ? args.positives[i] : u32(i);
+        positive = args.given_positives ? args.given_positives[i] : u32(i);
         if (positive >= columns) {
             report(args.status, i, positive);
             positive = NO_COLUMN;
         }
     }
-    args.row_positives[i] = positive;
-    if (ids) args.user_ids[i] = positive == NO_COLUMN ? 0 : ids[positive];
-    if (!offsets || i >= rows) return;
-    const u32 from = offsets[i], to = offsets[i + 1];
-    if (from > to || to > args.masked_len) {
-        report(args.status, i, to);
-        args.spans[i] = make_uint2(0, 0);
-        return;
+    args.positives[i] = positive, args.fragment_positives[place] = positive;
+    if (ids) {
+        const bool there = positive != NO_COLUMN;
+        const u32 id = there ? ids[positive] : 0;
+        args.user_ids[place] = id;
+        put_range(args.user_ranges, i, id, there);
     }
-    args.spans[i] = make_uint2(from, to);
-    for (u32 k = from; k < to; ++k) {
-        const u32 column = __ldg(args.masked + k);
-        if (column >= columns || column == positive) report(args.status, i, column);
-    }
+    if (args.offsets && i < rows) check_list(args, u32(i), positive);
 }
 
 extern "C" __global__ void __launch_bounds__(256)
     loss_finish(const __grid_constant__ LossFinishArgs args) {
-    finish<false>(args);
+    finish(args);
 }
 
 // The derivative by log_scale is sum_i <u_i, dU_i>. One block: one order.

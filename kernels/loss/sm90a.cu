@@ -13,5 +13,5 @@ LOSS_BACKWARD_SM90A(loss_bwd_sm90a_64_few, 64, 1, 2, 5)
 LOSS_BACKWARD_SM90A(loss_bwd_sm90a_128, 128, 2, 1, 5)
 
 extern "C" __global__ void __launch_bounds__(256) loss_finish_sm90a(const __grid_constant__ LossFinishArgs args) {
-    finish<true>(args);
+    finish(args);
 }

@@ -10,7 +10,7 @@ __device__ __forceinline__ void backward_wide(const LossBackwardArgs& args) {
     const float* bias2 = args.bias2;
     const u32* candidate_ids = args.candidate_ids;
     const u32 dim = args.dim, width = users.width;
-    extern __shared__ __align__(128) unsigned char shared[];
+    extern __shared__ __align__(256) unsigned char shared[];
     const WideBlock<C> b(shared_address(shared), width, 4);
     const u64 first_row = u64(blockIdx.x) * b.rows, rows = candidates.rows;
     const u32 tiles = u32((users.rows + C::BN - 1) / C::BN);
@@ -67,7 +67,7 @@ __device__ __forceinline__ void backward_wide(const LossBackwardArgs& args) {
     for (int i = 0; i < C::ITEMS; ++i) {
         const u64 row = first_row + (threadIdx.x + i * blockDim.x) / 4;
         row_bias[i] = row < rows ? bias2[row] : neg_inf();
-        row_id[i] = has_ids && row < rows ? candidate_ids[row] : 0;
+        row_id[i] = has_ids && row < rows ? candidate_ids[fragment_order(row)] : 0;
     }
     const float scale2 = args.call->scale2;
 
@@ -85,26 +85,25 @@ __device__ __forceinline__ void backward_wide(const LossBackwardArgs& args) {
             const u32 row = (threadIdx.x + i * blockDim.x) / 4;
             if (row >= b.rows) break;
             const float4 dot = joined_scores(b, row, quarter * 4);
-            const u32 values = b.values + stage * STAGE_VALUES + quarter * 16;
-            const float4 offset = shared_float4(values), gap = shared_float4(values + C::BN * 4);
-            const uint4 positive = shared_uint4(values + C::BN * 8);
+            const u32 values = b.values + stage * STAGE_VALUES;
+            const uint4 offset = shared_quarter(values, quarter), gap = shared_quarter(values + C::BN * 4, quarter);
+            const uint4 positive = shared_quarter(values + C::BN * 8, quarter);
             uint4 ids = make_uint4(0, 0, 0, 0), words = ids;
-            if (has_ids) ids = shared_uint4(values + C::BN * 12);
+            if (has_ids) ids = shared_quarter(values + C::BN * 12, quarter);
             if (masked.spans)
                 words = shared_uint4(b.words + ((tile - from) % 2 * 4 + row / 32) * C::BN * 4 + quarter * 16);
             const float dots[4] = {dot.x, dot.y, dot.z, dot.w};
-            const float offsets[4] = {offset.x, offset.y, offset.z, offset.w};
-            const float gaps[4] = {gap.x, gap.y, gap.z, gap.w};
+            const u32 offsets[4] = {offset.x, offset.y, offset.z, offset.w}, gaps[4] = {gap.x, gap.y, gap.z, gap.w};
             const u32 column_positives[4] = {positive.x, positive.y, positive.z, positive.w};
             const u32 column_ids[4] = {ids.x, ids.y, ids.z, ids.w};
             const u32 column_words[4] = {words.x, words.y, words.z, words.w};
             float p[4];
 #pragma unroll
             for (int k = 0; k < 4; ++k) {
-                const float power = fmaf(dots[k], scale2, row_bias[i]) - offsets[k];
+                const float power = fmaf(dots[k], scale2, row_bias[i]) + __uint_as_float(offsets[k]);
                 const bool gone = (has_ids && column_ids[k] == row_id[i]) || (column_words[k] >> row % 32 & 1);
                 p[k] = exp2_fast(gone ? neg_inf() : power);
-                if (column_positives[k] == u32(first_row) + row) p[k] = -gaps[k];
+                if (column_positives[k] == u32(first_row) + row) p[k] = -__uint_as_float(gaps[k]);
             }
             store_p(b, row, quarter * 4, p);
         }

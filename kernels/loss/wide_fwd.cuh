@@ -15,7 +15,7 @@ __device__ __forceinline__ void forward_wide(const LossForwardArgs& args) {
     const u32 *positives = args.positives, *user_ids = args.user_ids, *candidate_ids = args.candidate_ids;
     u32* dead = args.dead;
     const u32 dim = args.dim, width = users.width;
-    extern __shared__ __align__(128) unsigned char shared[];
+    extern __shared__ __align__(256) unsigned char shared[];
     const WideBlock<C> b(shared_address(shared), width, 2);
     const u64 first_row = u64(blockIdx.x) * b.rows, rows = users.rows;
     const u32 tiles = u32((candidates.rows + C::BN - 1) / C::BN);
@@ -28,7 +28,7 @@ __device__ __forceinline__ void forward_wide(const LossForwardArgs& args) {
             const u64 column = u64(tile) * C::BN;
             b.copy(at, candidates.hi, column, C::BN, candidates.rows);
             if (C::LO) b.copy(at + C::BN * width * 2, candidates.lo, column, C::BN, candidates.rows);
-            copy_values<C::BN, 0>(b.values + stage * C::BN * 8, args.bias2, column);
+            copy_values<C::BN, 0>(b.values + stage * C::BN * 8, args.column_bias, column);
             if (has_ids) copy_values<C::BN, 32>(b.values + stage * C::BN * 8 + C::BN * 4, candidate_ids, column);
         }
         copy_commit();
@@ -45,7 +45,7 @@ __device__ __forceinline__ void forward_wide(const LossForwardArgs& args) {
         const u64 row = first_row + (threadIdx.x + i * blockDim.x) / 4;
         if ((threadIdx.x + i * blockDim.x) / 4 >= b.rows || row >= rows) continue;
         r.positive = positives[row];
-        if (has_ids) r.id = user_ids[row];
+        if (has_ids) r.id = user_ids[fragment_order(row)];
         if (masked.spans && quarter == 0) {
             const uint2 span = masked.spans[row];
             r.next = lower_bound(masked.columns, span.x, span.y, from * C::BN), r.end = span.y;
@@ -76,12 +76,12 @@ __device__ __forceinline__ void forward_wide(const LossForwardArgs& args) {
             }
             if (masked.spans) bits = __shfl_sync(FULL, bits, threadIdx.x & 28);
             const float4 dot = joined_scores(b, row, quarter * 4);
-            const u32 values = b.values + stage * C::BN * 8 + quarter * 16;
-            const float4 bias = shared_float4(values);
+            const u32 values = b.values + stage * C::BN * 8;
+            const uint4 bias = shared_quarter(values, quarter);
             uint4 ids = make_uint4(0, 0, 0, 0);
-            if (has_ids) ids = shared_uint4(values + C::BN * 4);
+            if (has_ids) ids = shared_quarter(values + C::BN * 4, quarter);
             float s[4] = {dot.x, dot.y, dot.z, dot.w};
-            const float biases[4] = {bias.x, bias.y, bias.z, bias.w};
+            const u32 biases[4] = {bias.x, bias.y, bias.z, bias.w};
             const u32 column_ids[4] = {ids.x, ids.y, ids.z, ids.w};
             float best = r.largest;
 #pragma unroll
@@ -90,7 +90,7 @@ __device__ __forceinline__ void forward_wide(const LossForwardArgs& args) {
                 const bool hit = has_ids && column_ids[k] == r.id;
                 const bool gone = own || hit || (bits >> (quarter * 4 + k) & 1);
                 if (own) args.dots[first_row + row] = s[k];
-                s[k] = gone ? neg_inf() : fmaf(s[k], scale2, biases[k]);
+                s[k] = gone ? neg_inf() : fmaf(s[k], scale2, __uint_as_float(biases[k]));
                 r.dead += gone && quarter * 4 + k < left;
                 best = fmaxf(best, s[k]);
             }

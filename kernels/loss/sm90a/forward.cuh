@@ -225,20 +225,14 @@ __device__ __forceinline__ void forward_hopper(const HopperForwardArgs& args) {
         consume(x, side, places, tiles.first, tiles.count, args.stuck);
 #pragma unroll
         for (int h = 0; h < 2; ++h) {
-            float total = quad_sum(side.sum[h]);
+            const float total = quad_sum(side.sum[h]);
             const u32 row = side.row() + 8 * h;
             if (row >= args.users.rows) continue;
-            float largest = side.largest[h], by = 1.0f;
-            if (side.fixed) {
-                // Relative to the power of two below the sum: as near the largest score as what joins the parts needs.
-                const u32 power = min(max(__float_as_uint(total) >> 23, 1u), 253u);
-                by = __uint_as_float((254u - power) << 23);
-                largest = total > 0.0f ? args.call->reference + (float(power) - 127.0f) : neg_inf();
-                total *= by;
-            }
+            const PartOfSum part =
+                side.fixed ? near_itself(total, args.call->reference) : PartOfSum{side.largest[h], total, 1.0f};
             const u64 place = u64(blockIdx.y) * args.users.rows + row;
-            if ((lane & 3) == 0) args.sums[place] = make_float2(largest, total);
-            x.store(args.out + place * args.dim, args.dim, h, by);
+            if ((lane & 3) == 0) args.sums[place] = make_float2(part.largest, part.sum);
+            x.store(args.out + place * args.dim, args.dim, h, part.by);
         }
     };
     run_block<C>(places, args.users, args.candidates, first_row, args.tiles, args.split_tiles, bytes, args.stuck, C::LISTS && args.masked.spans,

@@ -12,7 +12,8 @@ use super::context::Context;
 use super::embedding::arguments::{PoolsArgs, StepArgs};
 use super::linear::arguments::{MaskArgs, ProductArgs, SumArgs};
 use super::loss::arguments::{
-    LossAddArgs, LossBackwardArgs, LossFinishArgs, LossForwardArgs, LossPrepareArgs, LossStatsArgs, TopKWeightsArgs,
+    LossAddArgs, LossBackwardArgs, LossFinishArgs, LossForwardArgs, LossOperandsArgs, LossPrepareArgs, LossStatsArgs,
+    TopKWeightsArgs,
 };
 use super::loss::sm90a::arguments::{HopperBackwardArgs, HopperForwardArgs, PanelsArgs, PrepareHopperArgs};
 use super::norm::arguments::{NormBackwardArgs, NormForwardArgs};
@@ -167,6 +168,7 @@ kernels! {
     }
     /// The in-batch softmax.
     Loss in loss {
+        LossOperandsArgs: [loss_operands],
         LossPrepareArgs: [loss_prepare],
         LossFinishArgs: [loss_finish],
         LossStatsArgs: [loss_stats],

@@ -1,6 +1,7 @@
 //! The in-batch softmax: 8 B C D operations on tensor cores, no score in memory, nothing read back.
 //!
-//! 1. Users and candidates become bf16 operands; `loss_prepare` makes the scalars and the arrays by row and column.
+//! 1. `loss_operands` makes bf16 operands of users and candidates, and notes their extremes: they say whether one reference
+//!    serves all scores. `loss_prepare` makes the scalars and the arrays by row and column.
 //! 2. Forward, rows = users: for each user the sums of e^score and of e^score v over the negatives, in one pass.
 //! 3. `loss_finish` joins the splits and the positive: losses, dU, and what the last product needs of each row.
 //! 4. Backward, rows = candidates: dV.
@@ -15,36 +16,47 @@ pub(super) mod sm90a;
 mod weights;
 
 use arguments::{
-    LossAddArgs, LossBackwardArgs, LossCall, LossFinishArgs, LossForwardArgs, LossPrepareArgs, LossStatsArgs,
-    MaskedLists, UserTerms,
+    LossAddArgs, LossBackwardArgs, LossCall, LossFinishArgs, LossForwardArgs, LossOperand, LossOperandsArgs,
+    LossPrepareArgs, LossStatsArgs, MaskedLists, UserTerms,
 };
 
-use super::arguments::Pad;
+use super::arguments::{In, Operand, Pad};
 use super::kernels::{Kernel, Loss as Kernels};
 use super::launch::blocks;
 use super::tiles::Tiles;
 use super::{Buf, Cuda, check, input, need, output};
 use crate::Result;
-use crate::backend::{Mat, SoftmaxGrads, SoftmaxLoss};
+use crate::backend::{SoftmaxGrads, SoftmaxLoss};
 use crate::config::Precision;
 use shape::{ColumnSplit, LossTiling, MAX_DIM};
 pub(crate) use weights::top_k_weights;
 
-/// Rows and columns of the prepared arrays are padded to this: the columns of every tile divide it.
+/// Rows and columns of operands and prepared arrays are padded to this: the rows of every narrow block and the columns of every
+/// tile divide it.
 const PAD: usize = 128;
 /// Threads of a block, of the kernels beside the products.
 const THREADS: usize = 256;
+/// Rows that a block of `loss_operands` makes, where it need not make more, and blocks for an operand at most: every block of
+/// `loss_prepare` reads what each of them found.
+const PART_ROWS: usize = 32;
+const MAX_PARTS: usize = 1024;
 
-/// What `loss_prepare` makes.
+/// Ids by row or column, in the order of fragments, and the least and greatest of each 32.
+struct PreparedIds {
+    ids: Buf<u32>,
+    ranges: Buf<[u32; 2]>,
+}
+
+/// What `loss_operands` and `loss_prepare` make: see [`LossPrepareArgs`].
 struct PreparedLoss {
     /// One.
     call: Buf<LossCall>,
-    /// By column.
     bias2: Buf<f32>,
-    candidate_ids: Option<Buf<u32>>,
-    /// By row.
+    column_bias: Buf<f32>,
     positives: Buf<u32>,
-    user_ids: Option<Buf<u32>>,
+    fragment_positives: Buf<u32>,
+    /// Of users, and of candidates.
+    ids: Option<[PreparedIds; 2]>,
     spans: Option<Buf<[u32; 2]>>,
     users: Tiles,
     candidates: Tiles,
@@ -63,6 +75,24 @@ impl PreparedLoss {
     fn masked(&self, loss: &SoftmaxLoss<'_, Cuda>) -> MaskedLists {
         MaskedLists { spans: input(self.spans.as_ref()), columns: input(loss.masked.as_ref().map(|m| m.columns)) }
     }
+
+    fn user_ids(&self) -> Option<&PreparedIds> {
+        self.ids.as_ref().map(|[users, _]| users)
+    }
+
+    fn candidate_ids(&self) -> Option<&PreparedIds> {
+        self.ids.as_ref().map(|[_, candidates]| candidates)
+    }
+}
+
+/// Blocks of `loss_operands` for an operand.
+pub(crate) fn parts(rows: usize) -> usize {
+    (rows.next_multiple_of(PAD) / PART_ROWS).min(MAX_PARTS)
+}
+
+/// Tiles of padded rows, as the products take them: `rows` are there.
+fn operand(tiles: &Tiles, rows: usize) -> Operand {
+    Operand { rows: rows as u32, ..tiles.operand() }
 }
 
 /// See [`Operations::softmax_loss`](crate::backend::Operations::softmax_loss).
@@ -120,36 +150,67 @@ fn products<'a>(
 }
 
 fn prepare(cuda: &Cuda, loss: &SoftmaxLoss<'_, Cuda>, shape: &LossTiling) -> Result<PreparedLoss> {
-    let (b, c, d) = (loss.rows, loss.columns, loss.dim);
+    let (b, c) = (loss.rows, loss.columns);
     let (rows, columns) = (b.next_multiple_of(PAD), c.next_multiple_of(PAD));
-    let lo = cuda.precision() == Precision::Fp32;
-    let ids = |len| loss.ids.is_some().then(|| cuda.scratch::<u32>(len)).transpose();
-    let both = [&Mat::dense(loss.users, b, d), &Mat::dense(loss.candidates, c, d)];
-    let [users, candidates] = cuda.split_both(both, shape.width, lo)?;
+    let room = |rows| Tiles::room(cuda, rows, shape.width, cuda.precision() == Precision::Fp32);
+    let ids = |len: usize| -> Result<PreparedIds> {
+        Ok(PreparedIds { ids: cuda.scratch(len)?, ranges: cuda.scratch(len / 32)? })
+    };
     let prepared = PreparedLoss {
         call: cuda.scratch(1)?,
         bias2: cuda.scratch(columns)?,
-        candidate_ids: ids(columns)?,
+        column_bias: cuda.scratch(columns)?,
         positives: cuda.scratch(rows)?,
-        user_ids: ids(rows)?,
+        fragment_positives: cuda.scratch(rows)?,
+        ids: if loss.ids.is_some() { Some([ids(rows)?, ids(columns)?]) } else { None },
         spans: loss.masked.is_some().then(|| cuda.scratch(b)).transpose()?,
-        users,
-        candidates,
+        users: room(rows)?,
+        candidates: room(columns)?,
     };
+    let extremes = cuda.scratch::<[f32; 4]>(parts(b) + parts(c))?;
+    let operand = |tiles: &Tiles, from: &Buf<f32>, rows| LossOperand {
+        hi: tiles.hi.output(),
+        lo: output(tiles.lo.as_ref()),
+        from: from.input(),
+        rows: rows as u32,
+        padded: tiles.rows as u32,
+        parts: parts(rows) as u32,
+        unused: Pad::Zero,
+    };
+    let args = LossOperandsArgs {
+        users: operand(&prepared.users, loss.users, b),
+        candidates: operand(&prepared.candidates, loss.candidates, c),
+        extremes: extremes.output(),
+        bias: input(loss.bias),
+        dim: loss.dim as u32,
+        width: shape.width as u32,
+    };
+    let kernels = kernels(cuda)?;
+    let grid = [extremes.len() as u32, 1, 1];
+    // SAFETY: operands hold the padded rows x width; the inputs' lengths were checked: the kernel reads no row or column beyond
+    // them; one value of extremes for each block.
+    unsafe { cuda.launch(&kernels.loss_operands, grid, THREADS as u32, 0, &args) }?;
+    let (user_ids, candidate_ids) = (prepared.user_ids(), prepared.candidate_ids());
     let masked = loss.masked.as_ref();
     let args = LossPrepareArgs {
         call: prepared.call.output(),
         bias2: prepared.bias2.output(),
-        candidate_ids: output(prepared.candidate_ids.as_ref()),
-        row_positives: prepared.positives.output(),
-        user_ids: output(prepared.user_ids.as_ref()),
+        column_bias: prepared.column_bias.output(),
+        candidate_ids: output(candidate_ids.map(|of| &of.ids)),
+        candidate_ranges: output(candidate_ids.map(|of| &of.ranges)),
+        positives: prepared.positives.output(),
+        fragment_positives: prepared.fragment_positives.output(),
+        user_ids: output(user_ids.map(|of| &of.ids)),
+        user_ranges: output(user_ids.map(|of| &of.ranges)),
         spans: output(prepared.spans.as_ref()),
         status: cuda.status().loss(),
+        // The wide kernels have the running maximum alone: exponentials are a small part of their work.
+        extremes: if shape.wide { In::NULL } else { extremes.input() },
         log_scale: loss.log_scale.input(),
         weights: input(loss.weights),
         bias: input(loss.bias),
         ids: input(loss.ids),
-        positives: input(loss.positives),
+        given_positives: input(loss.positives),
         offsets: input(masked.map(|m| m.offsets)),
         masked: input(masked.map(|m| m.columns)),
         masked_len: masked.map_or(0, |m| m.columns.len()) as u64,
@@ -157,11 +218,14 @@ fn prepare(cuda: &Cuda, loss: &SoftmaxLoss<'_, Cuda>, shape: &LossTiling) -> Res
         columns: c as u64,
         padded_rows: rows as u64,
         padded_columns: columns as u64,
+        user_parts: parts(b) as u32,
+        candidate_parts: parts(c) as u32,
     };
     let grid = [1 + blocks(rows.max(columns), THREADS), 1, 1];
-    // SAFETY: the results were made for these sizes above, the inputs' lengths were checked; the kernel reads a list
-    // only inside `masked_len`, and an id only below `columns`.
-    unsafe { cuda.launch(&kernels(cuda)?.loss_prepare, grid, THREADS as u32, 0, &args) }?;
+    // SAFETY: the results were made for these sizes above (the order of fragments moves a place within 16, which divide
+    // them), the inputs' lengths were checked; the kernel reads a list only inside `masked_len`, an id only below `columns`,
+    // and extremes of the launch before.
+    unsafe { cuda.launch(&kernels.loss_prepare, grid, THREADS as u32, 0, &args) }?;
     Ok(prepared)
 }
 
@@ -188,12 +252,13 @@ fn users(
         sums: sums.output(),
         dead: output(dead.as_ref()),
         dots: dots.output(),
-        users: prepared.users.operand(),
-        candidates: prepared.candidates.operand(),
-        bias2: prepared.bias2.input(),
+        users: operand(&prepared.users, b),
+        candidates: operand(&prepared.candidates, c),
+        column_bias: prepared.column_bias.input(),
         positives: prepared.positives.input(),
-        user_ids: input(prepared.user_ids.as_ref()),
-        candidate_ids: input(prepared.candidate_ids.as_ref()),
+        user_ids: input(prepared.user_ids().map(|of| &of.ids)),
+        candidate_ids: input(prepared.candidate_ids().map(|of| &of.ids)),
+        candidate_ranges: input(prepared.candidate_ids().map(|of| &of.ranges)),
         masked: prepared.masked(loss),
         call: prepared.call.input(),
         dim: d as u32,
@@ -202,7 +267,7 @@ fn users(
     let grid = [row_blocks as u32, splits as u32, 1];
     let kernel = products(kernels(cuda)?, shape).0;
     // Block and shared memory are `shape`'s.
-    // SAFETY: results were made for `splits` x rows (x dim), operands are rows x width, arrays by column padded to whole
+    // SAFETY: results were made for `splits` x rows (x dim), operands and arrays by column are padded to whole blocks and
     // tiles; spans lie inside the list (loss_prepare). The kernel touches nothing beyond these.
     unsafe { cuda.launch(kernel, grid, shape.threads as u32, shape.forward_shared(), &args) }?;
 
@@ -252,15 +317,16 @@ fn candidates(
     let parts = (splits > 1).then(|| cuda.scratch::<f32>(splits * c * d)).transpose()?;
     let args = LossBackwardArgs {
         out: parts.as_ref().unwrap_or(grads.candidates).output(),
-        candidates: prepared.candidates.operand(),
-        users: prepared.users.operand(),
+        candidates: operand(&prepared.candidates, c),
+        users: operand(&prepared.users, b),
         bias2: prepared.bias2.input(),
-        candidate_ids: input(prepared.candidate_ids.as_ref()),
+        candidate_ids: input(prepared.candidate_ids().map(|of| &of.ids)),
         terms: UserTerms {
             offset: rows.offset.input(),
             gap: rows.gap.input(),
-            positives: prepared.positives.input(),
-            ids: input(prepared.user_ids.as_ref()),
+            positives: prepared.fragment_positives.input(),
+            ids: input(prepared.user_ids().map(|of| &of.ids)),
+            ranges: input(prepared.user_ids().map(|of| &of.ranges)),
         },
         masked: prepared.masked(loss),
         call: prepared.call.input(),
@@ -271,8 +337,8 @@ fn candidates(
     let shared = shape.backward_shared(loss.masked.is_some());
     let kernel = products(kernels(cuda)?, shape).1;
     // Block and shared memory are `shape`'s.
-    // SAFETY: `out` was made for `splits` x columns x dim, or is dV (checked); operands are rows x width, arrays by user
-    // padded to whole tiles; spans lie inside the list. The kernel touches nothing beyond these.
+    // SAFETY: `out` was made for `splits` x columns x dim, or is dV (checked); operands and arrays by user are
+    // padded to whole blocks and tiles; spans lie inside the list. The kernel touches nothing beyond these.
     unsafe { cuda.launch(kernel, grid, shape.threads as u32, shared, &args) }?;
     match parts {
         Some(parts) => add_parts(cuda, grads.candidates, &parts, c * d, splits),

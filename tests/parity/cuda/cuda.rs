@@ -10,6 +10,7 @@ mod embedding_step;
 mod linear;
 mod loss;
 mod loss_budget;
+mod loss_reference;
 mod loss_sm90a;
 mod memory;
 mod norm;

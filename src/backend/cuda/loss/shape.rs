@@ -70,6 +70,11 @@ impl LossTiling {
         rows * self.width * 2 * self.parts
     }
 
+    /// Shared memory of the narrow kernels with `values` arrays of 4 bytes a column: with two ranges of ids a tile.
+    fn narrow_shared(&self, values: usize) -> usize {
+        self.tile_bytes(self.rows) + self.stages * (self.tile_bytes(self.columns) + values * self.columns * 4 + 16)
+    }
+
     /// Shared memory of the wide kernels with `values` arrays of 4 bytes a column.
     fn wide_shared(&self, values: usize) -> usize {
         // Precise kernels keep their rows in registers.
@@ -84,7 +89,7 @@ impl LossTiling {
         let bytes = if self.wide {
             self.wide_shared(2)
         } else {
-            self.tile_bytes(self.rows) + self.stages * (self.tile_bytes(self.columns) + 2 * self.columns * 4)
+            self.narrow_shared(2)
         };
         bytes as u32
     }
@@ -94,7 +99,7 @@ impl LossTiling {
         let bytes = if self.wide {
             self.wide_shared(4)
         } else {
-            self.tile_bytes(self.rows) + self.stages * (self.tile_bytes(self.columns) + 4 * self.columns * 4)
+            self.narrow_shared(4)
         };
         // Four words a column, for the tile at hand and the next.
         let words = if masked { 2 * 4 * self.columns * 4 } else { 0 };
