@@ -59,7 +59,7 @@ extern "C" __global__ void __launch_bounds__(256)
 
 extern "C" __global__ void __launch_bounds__(256)
     loss_finish(const __grid_constant__ LossFinishArgs args) {
-    finish<false>(args);
+    finish(args);
 }
 
 // The derivative by log_scale is sum_i <u_i, dU_i>. One block: one order.

@@ -10,8 +10,7 @@
 // The greatest over a block of 256 threads; NaN wins. All threads call it together, as often as they like.
 __device__ __forceinline__ float block_max_nan(float x) {
     __shared__ float most[8];
-#pragma unroll
-    for (int step = WARP / 2; step > 0; step >>= 1) x = max_nan(x, __shfl_xor_sync(FULL, x, step));
+    x = warp_max_nan(x);
     __syncthreads();
     if (threadIdx.x % WARP == 0) most[threadIdx.x / WARP] = x;
     __syncthreads();
@@ -55,9 +54,9 @@ __device__ __forceinline__ float convert_chunk(u16* __restrict__ to, const float
 }
 
 // A block a part: 8 threads a row, 32 rows at a time.
-extern "C" __global__ void __launch_bounds__(256) loss_panels_sm90a(const __grid_constant__ PanelsArgs args) {
-    const bool users = blockIdx.x < args.user_parts;
-    const u32 part = users ? blockIdx.x : blockIdx.x - args.user_parts;
+__device__ __forceinline__ void prepare_panels(const PrepareHopperArgs& args, u32 of_both) {
+    const bool users = of_both < args.user_parts;
+    const u32 part = users ? of_both : of_both - args.user_parts;
     const u32 parts = users ? args.user_parts : args.candidate_parts;
     const u32 rows = users ? args.rows : args.columns, padded = users ? args.padded_rows : args.padded_columns;
     const float *from = users ? args.users : args.candidates, *bias = users ? nullptr : args.bias;
@@ -79,36 +78,7 @@ extern "C" __global__ void __launch_bounds__(256) loss_panels_sm90a(const __grid
         }
     }
     longest = block_max_nan(longest), top = block_max_nan(top), lowest = block_max_nan(lowest);
-    if (threadIdx.x == 0) args.extremes[blockIdx.x] = make_float4(longest, top, -lowest, 0.0f);
-}
-
-// What the extremes say of the call. Every score in powers of 2, its bias included, lies within `bound` of `top` on one side
-// and `bound` and the biases' span on the other. Where that range fits the powers that fp32 has, a fixed reference serves in
-// place of each row's largest score; the range is cut so that no sum of 2^32 columns overflows above, and what underflows
-// below is less than 2^-26 of any row's sum.
-struct Reference {
-    float value;  // what is taken from every score
-    float top;    // the largest bias
-    u32 fixed;
-};
-
-__device__ __forceinline__ Reference reference_of(const PrepareHopperArgs& args, float scale2) {
-    float users = 0.0f, candidates = 0.0f, top = neg_inf(), lowest = neg_inf();
-    for (u32 i = threadIdx.x; i < args.user_parts; i += 256) users = max_nan(users, args.extremes[i].x);
-    for (u32 i = threadIdx.x; i < args.candidate_parts; i += 256) {
-        const float4 x = args.extremes[args.user_parts + i];
-        candidates = max_nan(candidates, x.x), top = max_nan(top, x.y), lowest = max_nan(lowest, -x.z);
-    }
-    users = block_max_nan(users), candidates = block_max_nan(candidates);
-    top = block_max_nan(top), lowest = block_max_nan(lowest);
-    // No bias, or none that is finite.
-    if (lowest == neg_inf()) top = 0.0f, lowest = 0.0f;
-    const float span = top + lowest, bound = scale2 * sqrtf(users) * sqrtf(candidates) * 1.0001f;
-    const float range = 2.0f * bound + span;
-    // Not for NaN and infinities: those take the way of the running maximum.
-    if (!(range <= 190.0f && span <= 100.0f)) return Reference{0.0f, 0.0f, 0};
-    const float above = fminf(fmaxf(range - 100.0f, 0.0f), 90.0f);
-    return Reference{top + bound - above, top, 1};
+    if (threadIdx.x == 0) args.extremes[of_both] = make_float4(longest, top, -lowest, 0.0f);
 }
 
 // The least and greatest of a warp's ids, of those lanes that have one.
@@ -133,32 +103,20 @@ __device__ __forceinline__ void check_list(const PrepareHopperArgs& args, u32 ro
     }
 }
 
-// Block 0 beside the others' work: what holds for the whole call. One thread a row and column up to the padded ones. A refused
-// positive counts as none; a column of the padding has the bias -inf.
-extern "C" __global__ void __launch_bounds__(256) loss_prepare_sm90a(const __grid_constant__ PrepareHopperArgs args) {
+// One thread a row and column up to the padded ones. A refused positive counts as none; a column of the padding has the bias
+// -inf, a row of it counts for nothing.
+__device__ __forceinline__ void prepare_values(const PrepareHopperArgs& args) {
     const float *weights = args.weights, *bias = args.bias;
     const u32* ids = args.ids;
-    const u32 rows = args.rows, columns = args.columns;
-    const float scale = expf(*args.log_scale), scale2 = scale * LOG2E;
-    const Reference reference = reference_of(args, scale2);
-    if (blockIdx.x == 0) {
-        double sum = 0.0;
-        if (weights) {
-#pragma unroll 4
-            for (u64 i = threadIdx.x; i < rows; i += 256) sum += weights[i];
-        }
-        sum = block_sum<256>(sum);
-        if (threadIdx.x == 0) {
-            const double total = weights ? sum : double(rows);
-            *args.call = LossCall{total, scale, scale2, total == 0.0, reference.fixed, reference.value, reference.top};
-        }
+    const u32 rows = args.rows, columns = args.columns, i = blockIdx.x * 256 + threadIdx.x;
+    if (weights && blockIdx.x * 256 < rows) {
+        const double sum = block_sum<256>(i < rows ? double(weights[i]) : 0.0);
+        if (threadIdx.x == 0) args.weight_sums[blockIdx.x] = sum;
     }
-    const u32 i = blockIdx.x * 256 + threadIdx.x;
     if (i < args.padded_columns) {
         const bool there = i < columns;
-        const float bias2 = !there ? neg_inf() : bias ? bias[i] * LOG2E : 0.0f;
-        args.bias2[i] = bias2;
-        args.column_bias[fragment_order(i)] = bias2 - reference.value;
+        args.bias2[i] = !there ? neg_inf() : bias ? bias[i] * LOG2E : 0.0f;
+        if (i % 16 == 0) args.candidate_tickets[i / 16] = 0;
         if (ids) {
             const u32 id = there ? ids[i] : 0;
             args.candidate_ids[i] = id, args.column_ids[fragment_order(i)] = id;
@@ -166,6 +124,7 @@ extern "C" __global__ void __launch_bounds__(256) loss_prepare_sm90a(const __gri
         }
     }
     if (i >= args.padded_rows) return;
+    if (i % 16 == 0) args.user_tickets[i / 16] = 0;
     u32 positive = NO_COLUMN;
     if (i < rows) {
         positive = args.given_positives ? args.given_positives[i] : i;
@@ -173,6 +132,8 @@ extern "C" __global__ void __launch_bounds__(256) loss_prepare_sm90a(const __gri
             report(args.status, i, positive);
             positive = NO_COLUMN;
         }
+    } else {
+        args.offset[fragment_order(i)] = neg_inf(), args.gap[fragment_order(i)] = 0.0f;
     }
     args.positives[i] = positive, args.fragment_positives[fragment_order(i)] = positive;
     if (ids) {
@@ -182,4 +143,12 @@ extern "C" __global__ void __launch_bounds__(256) loss_prepare_sm90a(const __gri
         put_range(args.user_ranges, i, id, there);
     }
     if (args.offsets && i < rows) check_list(args, i, positive);
+}
+
+extern "C" __global__ void __launch_bounds__(256) loss_prepare_sm90a(const __grid_constant__ PrepareHopperArgs args) {
+    if (blockIdx.x < args.value_blocks) {
+        prepare_values(args);
+    } else {
+        prepare_panels(args, blockIdx.x - args.value_blocks);
+    }
 }

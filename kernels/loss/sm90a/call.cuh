@@ -1,0 +1,67 @@
+// What holds for the whole call: each block of the forward product makes it for itself, all of them the same.
+#pragma once
+#include "core/reduce.cuh"
+#include "core/shared.cuh"
+#include "loss/common.cuh"
+#include "loss/sm90a/arguments.cuh"
+
+// What the extremes say of the call. Every score in powers of 2, its bias included, lies within `bound` of `top` on one side
+// and `bound` and the biases' span on the other. Where that range fits the powers that fp32 has, a fixed reference serves in
+// place of each row's largest score; the range is cut so that no sum of 2^32 columns overflows above, and what underflows
+// below is less than 2^-26 of any row's sum.
+struct Reference {
+    float value;  // what is taken from every score
+    float top;    // the largest bias
+    u32 fixed;
+};
+
+// `users`, `candidates`: the largest squared lengths.
+__device__ __forceinline__ Reference reference_of(float scale2, float users, float candidates, float top, float lowest) {
+    // No bias, or none that is finite.
+    if (lowest == neg_inf()) top = 0.0f, lowest = 0.0f;
+    const float span = top + lowest, bound = scale2 * sqrtf(users) * sqrtf(candidates) * 1.0001f;
+    const float range = 2.0f * bound + span;
+    // Not for NaN and infinities: those take the way of the running maximum.
+    if (!(range <= 190.0f && span <= 100.0f)) return Reference{0.0f, 0.0f, 0};
+    const float above = fminf(fmaxf(range - 100.0f, 0.0f), 90.0f);
+    return Reference{top + bound - above, top, 1};
+}
+
+// By one warp: every lane gets the result.
+__device__ __forceinline__ LossCall call_of(const CallParts& args, u32 rows) {
+    const u32 lane = threadIdx.x % WARP, parts = args.user_parts + args.candidate_parts;
+    float users = 0.0f, candidates = 0.0f, top = neg_inf(), lowest = neg_inf();
+#pragma unroll 8
+    for (u32 i = lane; i < parts; i += WARP) {
+        const float4 x = args.extremes[i];
+        if (i < args.user_parts) {
+            users = max_nan(users, x.x);
+        } else {
+            candidates = max_nan(candidates, x.x), top = max_nan(top, x.y), lowest = max_nan(lowest, -x.z);
+        }
+    }
+    double total = double(rows);
+    if (args.weight_sums) {
+        total = 0.0;
+#pragma unroll 4
+        for (u32 i = lane; i < (rows + 255) / 256; i += WARP) total += args.weight_sums[i];
+        total = warp_sum(total);
+    }
+    const float scale = expf(*args.log_scale), scale2 = scale * LOG2E;
+    const Reference x =
+        reference_of(scale2, warp_max_nan(users), warp_max_nan(candidates), warp_max_nan(top), warp_max_nan(lowest));
+    return LossCall{total, scale, scale2, total == 0.0, x.fixed, x.value, x.top};
+}
+
+// Of one thread.
+__device__ __forceinline__ void store_call(u32 address, const LossCall& call) {
+    const u64 total = u64(__double_as_longlong(call.total));
+    store_shared_uint4(address, u32(total), u32(total >> 32), __float_as_uint(call.scale), __float_as_uint(call.scale2));
+    store_shared_uint4(address + 16, call.zero, call.fixed, __float_as_uint(call.reference), __float_as_uint(call.top_bias));
+}
+
+__device__ __forceinline__ LossCall shared_call(u32 address) {
+    const uint4 a = shared_uint4(address), b = shared_uint4(address + 16);
+    return LossCall{__hiloint2double(int(a.y), int(a.x)), __uint_as_float(a.z), __uint_as_float(a.w), b.x, b.y,
+                    __uint_as_float(b.z), __uint_as_float(b.w)};
+}
