@@ -57,7 +57,7 @@ struct Places {
         full = values + C::STAGES * C::VALUE_BYTES;
         free = full + C::STAGES * 8;
         rows_full = free + C::STAGES * 8;
-        call = rows_full + 8;
+        call = rows_full + 16;
     }
     __device__ __forceinline__ u32 tile(u32 stage) const { return tiles + stage * C::TILE_BYTES; }
     // Array `which` of a stage's values.

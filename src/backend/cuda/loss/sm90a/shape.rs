@@ -73,7 +73,7 @@ impl WarpgroupTiling {
         let bits = if self.groups < 3 { self.rows() * COLUMNS / 8 } else { 0 };
         let values = 4 * COLUMNS * 4 + COLUMNS / 32 * 8 + bits;
         let stage = COLUMNS * self.width * 2 + values + 16;
-        (1024 + self.rows() * self.width * 2 + self.stages * stage + 8 + 32) as u32
+        (1024 + self.rows() * self.width * 2 + self.stages * stage + 16 + 32) as u32
     }
 
     /// How `rows` x `columns` is cut: the splits with the least time by whole waves of blocks, where a block's start and end
