@@ -82,8 +82,8 @@ struct CallParts {
 };
 static_assert(sizeof(CallParts) == 32, "the size of CallParts on the host");
 
-// The forward product: splits x rows in `sums` and `dead` (null: not counted), splits x rows x dim in `parts` (null: one
-// split). The warp that comes last of those with the same rows makes of them what is by row: dU and what the backward
+// The forward product: splits x rows in `sums` and `dead` (null: not counted), splits x rows x width in `parts` (null:
+// one split). The warp that comes last of those with the same rows makes of them what is by row: dU and what the backward
 // product needs.
 struct HopperForwardArgs {
     float* parts;
@@ -122,7 +122,7 @@ struct HopperForwardArgs {
 };
 static_assert(sizeof(HopperForwardArgs) == 256, "the size of HopperForwardArgs on the host");
 
-// The backward product: its rows are candidates. Splits x candidates x dim in `parts` (null: one split), which the warp
+// The backward product: its rows are candidates. Splits x candidates x width in `parts` (null: one split), which the warp
 // that comes last of those with the same rows adds to dV.
 struct HopperBackwardArgs {
     float* dv;

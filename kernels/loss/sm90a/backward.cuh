@@ -184,12 +184,11 @@ __device__ __forceinline__ void backward_hopper(const HopperBackwardArgs& args) 
         const TileRange tiles(args.tiles, args.split_tiles);
         if (!zero) consume(x, side, places, tiles.first * C::BN, tiles.count, args.stuck);
         const u32 rows = args.candidates.rows, dim = args.dim;
-        const u64 len = u64(rows) * dim;
 #pragma unroll
         for (int h = 0; h < 2; ++h) {
             const u32 row = side.row + 8 * h;
             x.scale(h, side.factor[h]);
-            if (args.parts && row < rows) x.store(args.parts + blockIdx.y * len + u64(row) * dim, dim, h);
+            if (args.parts && row < rows) x.store_part(args.parts + (u64(blockIdx.y) * rows + row) * C::D, h);
         }
         const u32 warp_row = first_row + (threadIdx.x >> 5) * 16;
         if (!comes_last(args.tickets + warp_row / 16, args.splits)) return;
@@ -197,7 +196,7 @@ __device__ __forceinline__ void backward_hopper(const HopperBackwardArgs& args) 
         for (int h = 0; h < 2; ++h) {
             const u32 row = side.row + 8 * h;
             if (row >= rows) continue;
-            x.join(args.parts + u64(row) * dim, len, dim, blockIdx.y, args.splits, h, [](u32) { return 1.0f; });
+            x.join(args.parts + u64(row) * C::D, rows, blockIdx.y, args.splits, h, [](u32) { return 1.0f; });
             x.store(args.dv + u64(row) * dim, dim, h);
         }
     };

@@ -127,25 +127,31 @@ struct Consumer {
 #pragma unroll
         for (int i = 0; i < C::D / 4; ++i) o[i / 2 * 4 + h * 2 + i % 2] = 0.0f;
     }
+    // All D of them, for `join`.
+    __device__ __forceinline__ void store_part(float* __restrict__ to, int h) const {
+#pragma unroll
+        for (int c = 0; c < C::D / 8; ++c)
+            *reinterpret_cast<float2*>(to + column(c)) = make_float2(o[c * 4 + h * 2], o[c * 4 + h * 2 + 1]);
+    }
     __device__ __forceinline__ void store(float* __restrict__ to, u32 dim, int h) const {
 #pragma unroll
         for (int c = 0; c < C::D / 8; ++c) store_pair(to, column(c), dim, o[c * 4 + h * 2], o[c * 4 + h * 2 + 1]);
     }
 
     // The results of all splits, each by its factor `by(split)`, in their order: `split`'s stand here, the others' at `parts`,
-    // `len` values apart.
+    // `rows` rows of D apart.
     template <class By>
-    __device__ __forceinline__ void join(const float* parts, u64 len, u32 dim, u32 split, u32 splits, int h, By by) {
+    __device__ __forceinline__ void join(const float* parts, u32 rows, u32 split, u32 splits, int h, By by) {
         float sum[C::D / 4];
 #pragma unroll
         for (int i = 0; i < C::D / 4; ++i) sum[i] = 0.0f;
 #pragma unroll 1
-        for (u32 s = 0; s < splits; ++s, parts += len) {
+        for (u32 s = 0; s < splits; ++s, parts += u64(rows) * C::D) {
             const float factor = by(s);
 #pragma unroll
             for (int c = 0; c < C::D / 8; ++c) {
                 const float2 x = s == split ? make_float2(o[c * 4 + h * 2], o[c * 4 + h * 2 + 1])
-                                            : load_pair(parts, column(c), dim, dim % 2 == 0);
+                                            : *reinterpret_cast<const float2*>(parts + column(c));
                 sum[c * 2] = fmaf(x.x, factor, sum[c * 2]), sum[c * 2 + 1] = fmaf(x.y, factor, sum[c * 2 + 1]);
             }
         }

@@ -34,7 +34,7 @@ __device__ __forceinline__ void finish_rows(const HopperForwardArgs& args, const
         const float largest = __shfl_sync(FULL, row.largest, from);
         float dot = 0.0f;
         if (column != NO_COLUMN) {
-            x.join(args.parts + u64(at) * dim, u64(rows) * dim, dim, blockIdx.y, args.splits, h,
+            x.join(args.parts + u64(at) * C::D, rows, blockIdx.y, args.splits, h,
                    [&](u32 s) { return weight * exp2f(args.sums[u64(s) * rows + at].x - largest); });
             const float *u = args.user_rows + u64(at) * dim, *v = args.candidate_rows + u64(column) * dim;
 #pragma unroll

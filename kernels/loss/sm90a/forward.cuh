@@ -267,7 +267,7 @@ __device__ __forceinline__ void forward_hopper(const HopperForwardArgs& args) {
             }
             const u64 place = u64(blockIdx.y) * args.users.rows + row;
             if ((x.lane() & 3) == 0) args.sums[place] = make_float2(largest, total);
-            if (args.parts) x.store(args.parts + place * args.dim, args.dim, h);
+            if (args.parts) x.store_part(args.parts + place * C::D, h);
         }
         const u32 warp_row = first_row + (threadIdx.x >> 5) * 16;
         if (comes_last(args.tickets + warp_row / 16, args.splits)) finish_rows(args, call, x, warp_row);

@@ -234,7 +234,7 @@ fn users(
     let counted = loss.corrected.is_some() && (loss.ids.is_some() || loss.masked.is_some());
     let dead = counted.then(|| cuda.scratch::<u32>(splits * b)).transpose()?;
     let dots = cuda.scratch::<f32>(b)?;
-    let parts = parts(cuda, splits, b * d)?;
+    let parts = parts(cuda, splits, b * tiling.width)?;
     let sums = UserSums { call: cuda.scratch(1)?, terms: cuda.scratch(b.div_ceil(WARP_ROWS))? };
     let ids = prepared.ids.as_ref();
     let args = HopperForwardArgs {
@@ -277,7 +277,7 @@ fn users(
     };
     let grid = [row_blocks as u32, splits as u32, 1];
     // Block and shared memory are `tiling`'s.
-    // SAFETY: results were made for `splits` x rows (x dim), dU was checked; panels and arrays by row and column are padded to
+    // SAFETY: results were made for `splits` x rows (x width), dU was checked; panels and arrays by row and column are padded to
     // whole tiles, and hold a block's rows (PAD), tickets one of each WARP_ROWS of them; positives are columns or NO_COLUMN and
     // spans lie inside the list (loss_prepare_sm90a). The kernel touches nothing beyond these.
     unsafe { cuda.launch(forward(kernels(cuda)?, &tiling), grid, tiling.threads(), tiling.shared(), &args) }?;
@@ -295,7 +295,7 @@ fn candidates(
     let (b, c, d) = (loss.rows, loss.columns, loss.dim);
     let tiling = WarpgroupTiling::new(d, c, loss.masked.is_some());
     let ColumnSplit { blocks: row_blocks, splits, tiles } = tiling.split(c, b);
-    let parts = parts(cuda, splits, c * d)?;
+    let parts = parts(cuda, splits, c * tiling.width)?;
     let ids = prepared.ids.as_ref();
     let args = HopperBackwardArgs {
         dv: grads.candidates.output(),
@@ -324,7 +324,7 @@ fn candidates(
     };
     let grid = [row_blocks as u32, splits as u32, 1];
     // Block and shared memory are `tiling`'s.
-    // SAFETY: `parts` was made for `splits` x columns x dim, dV and stats were checked; panels and arrays by user and column
+    // SAFETY: `parts` was made for `splits` x columns x width, dV and stats were checked; panels and arrays by user and column
     // are padded to whole tiles, and hold a block's rows (PAD), tickets one of each WARP_ROWS of them; spans lie inside the
     // list. The kernel touches nothing beyond these.
     unsafe { cuda.launch(backward(kernels(cuda)?, &tiling), grid, tiling.threads(), tiling.shared(), &args) }

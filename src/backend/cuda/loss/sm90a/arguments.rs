@@ -80,8 +80,8 @@ arguments! { "loss/sm90a/arguments.cuh" with "loss/arguments.cuh":
         candidate_parts: u32,
     }
 
-    /// The forward product: splits x rows in `sums` and `dead` (null: not counted), splits x rows x dim in `parts` (null: one
-    /// split). The warp that comes last of those with the same rows makes of them what is by row: dU and what the backward
+    /// The forward product: splits x rows in `sums` and `dead` (null: not counted), splits x rows x width in `parts` (null:
+    /// one split). The warp that comes last of those with the same rows makes of them what is by row: dU and what the backward
     /// product needs.
     struct HopperForwardArgs {
         parts: Out<f32>,
@@ -119,7 +119,7 @@ arguments! { "loss/sm90a/arguments.cuh" with "loss/arguments.cuh":
         splits: u32,
     }
 
-    /// The backward product: its rows are candidates. Splits x candidates x dim in `parts` (null: one split), which the warp
+    /// The backward product: its rows are candidates. Splits x candidates x width in `parts` (null: one split), which the warp
     /// that comes last of those with the same rows adds to dV.
     struct HopperBackwardArgs {
         dv: Out<f32>,
