@@ -61,7 +61,9 @@ __device__ __forceinline__ void store_call(u32 address, const LossCall& call) {
 }
 
 __device__ __forceinline__ LossCall shared_call(u32 address) {
-    const uint4 a = shared_uint4(address), b = shared_uint4(address + 16);
-    return LossCall{__hiloint2double(int(a.y), int(a.x)), __uint_as_float(a.z), __uint_as_float(a.w), b.x, b.y,
-                    __uint_as_float(b.z), __uint_as_float(b.w)};
+    u32 words[8];
+#pragma unroll
+    for (int i = 0; i < 8; ++i) words[i] = shared_u32(address + 4 * i);
+    return LossCall{__hiloint2double(int(words[1]), int(words[0])), __uint_as_float(words[2]), __uint_as_float(words[3]),
+                    words[4], words[5], __uint_as_float(words[6]), __uint_as_float(words[7])};
 }

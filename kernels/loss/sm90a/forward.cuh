@@ -188,11 +188,11 @@ template <class C>
 struct ForwardHelp {
     const HopperForwardArgs& args;
     const Places<C>& places;
+    float reference;
     u32 thread;
 
     __device__ __forceinline__ void operator()(u32 stage, u32 column) {
         if (thread < WARP) {
-            const float reference = shared_call(places.call).reference;
             const float* from = args.bias2 + column + (thread >> 2) * 16 + (thread & 3) * 2;
             const float2 a = *reinterpret_cast<const float2*>(from), b = *reinterpret_cast<const float2*>(from + 8);
             store_shared_float4(places.column(stage, FORWARD_BIAS) + thread * 16, a.x - reference, a.y - reference,
@@ -238,7 +238,7 @@ __device__ __forceinline__ void forward_hopper(const HopperForwardArgs& args) {
     };
     auto help = [&](u32 thread) {
         barrier_wait(places.rows_full, 0, args.stuck, WAIT_ROWS, 0);
-        return ForwardHelp<C>{args, places, thread};
+        return ForwardHelp<C>{args, places, shared_call(places.call).reference, thread};
     };
     auto work = [&]() {
         Consumer<C> x;
