@@ -78,6 +78,7 @@ const HEADERS: &[(&str, &str)] = headers![
     "loss/narrow.cuh",
     "loss/narrow_bwd.cuh",
     "loss/narrow_fwd.cuh",
+    "loss/reference.cuh",
     "loss/rows.cuh",
     "loss/sm90a/arguments.cuh",
     "loss/sm90a/backward.cuh",
