@@ -51,3 +51,10 @@ __device__ __forceinline__ float max_nan(float a, float b) {
     asm("max.NaN.f32 %0, %1, %2;" : "=f"(y) : "f"(a), "f"(b));
     return y;
 }
+
+// The greatest over a warp: every lane gets it.
+__device__ __forceinline__ float warp_max_nan(float x) {
+#pragma unroll
+    for (int step = WARP / 2; step > 0; step >>= 1) x = max_nan(x, __shfl_xor_sync(FULL, x, step));
+    return x;
+}

@@ -2,7 +2,7 @@
 #pragma once
 #include "core/arguments.cuh"
 
-// What holds for the whole call: written by loss_prepare.
+// What holds for the whole call: written by loss_prepare, or by the forward product for sm_90a.
 struct LossCall {
     // The sum of the weights.
     double total;

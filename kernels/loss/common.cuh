@@ -75,3 +75,15 @@ __device__ __forceinline__ void store_pair(float* __restrict__ row, u32 column, 
         if (column + 1 < dim) row[column + 1] = b;
     }
 }
+
+// Two values of a row; `column` is even. `pairs`: they stand at a multiple of 8 bytes wherever both are in the row.
+__device__ __forceinline__ float2 load_pair(const float* row, u32 column, u32 dim, bool pairs) {
+    float2 x = make_float2(0.0f, 0.0f);
+    if (pairs) {
+        if (column < dim) x = *reinterpret_cast<const float2*>(row + column);
+    } else {
+        if (column < dim) x.x = row[column];
+        if (column + 1 < dim) x.y = row[column + 1];
+    }
+    return x;
+}

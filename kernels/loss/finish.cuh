@@ -1,5 +1,4 @@
-// What joins the parts of the forward product: losses, dU, and what the backward product needs of each row. Blocks of 256
-// threads.
+// What joins the parts of the forward product: losses, dU, and what the backward product needs of each row.
 #pragma once
 #include "loss/common.cuh"
 
@@ -12,40 +11,52 @@ struct Row {
     float largest; // the largest score of the negatives, or 0 without any
 };
 
-__device__ __forceinline__ Row finish_row(const LossFinishArgs& args, const LossCall& call, u64 row, u32 positive) {
-    const float2* sums = args.sums;
-    const u32 *dead = args.dead, splits = args.splits;
-    const float *weights = args.weights, *corrected = args.corrected;
-    const u64 rows = args.rows, columns = args.columns;
-    float largest = neg_inf(), sum = 0.0f;
-    u64 masked = dead ? 0 : 1;
+// A row that counts for nothing.
+__device__ __forceinline__ Row no_row() { return Row{0.0, 0.0f, 0.0f, __uint_as_float(0x7f800000u), 0.0f}; }
+
+// The sum over a row's negatives.
+struct RowSum {
+    float largest;  // the largest score, or 0 without any
+    float sum;      // relative to it
+    u64 masked;     // columns that are no negatives
+};
+
+// Joins the parts of a row's sum, in order. `dead`: masked columns of each part; null: the positive alone.
+__device__ __forceinline__ RowSum join_sums(const float2* sums, const u32* dead, u32 splits, u64 rows, u64 row) {
+    RowSum x{neg_inf(), 0.0f, dead ? 0ull : 1ull};
     for (u32 s = 0; s < splits; ++s) {
-        largest = fmaxf(largest, sums[s * rows + row].x);
-        if (dead) masked += dead[s * rows + row];
+        x.largest = fmaxf(x.largest, sums[s * rows + row].x);
+        if (dead) x.masked += dead[s * rows + row];
     }
-    if (largest == neg_inf()) largest = 0.0f;
+    if (x.largest == neg_inf()) x.largest = 0.0f;
     for (u32 s = 0; s < splits; ++s) {
         const float2 part = sums[s * rows + row];
-        sum = fmaf(part.y, exp2f(part.x - largest), sum);
+        x.sum = fmaf(part.y, exp2f(part.x - x.largest), x.sum);
     }
-    const float share = float((weights ? double(weights[row]) : 1.0) / call.total);
-    const float dot = args.dots[row];
-    Row x;
+    return x;
+}
+
+// A row's scalars. `dot`: its product with the positive, whose bias (in powers of 2) stands at `bias2`; `weight`: null for 1;
+// `corrected`: log(1 - q) of the positive, or null.
+__device__ __forceinline__ Row finish_row(const LossCall& call, const RowSum& negatives, float dot, const float* weight,
+                                          const float* corrected, const float* bias2, u64 columns) {
+    const float largest = negatives.largest, sum = negatives.sum;
+    const float share = float((weight ? double(*weight) : 1.0) / call.total);
+    Row x = no_row();
     x.largest = largest;
     if (corrected) {
-        if (columns == masked) return Row{0.0, 0.0f, 0.0f, __uint_as_float(0x7f800000u), largest};
-        const float negatives = float(columns - masked);
+        if (columns == negatives.masked) return x;
         const float positive_score = dot * call.scale;
-        const float log_sum = fmaf(largest, LN2, logf(sum)) + corrected[row];
+        const float log_sum = fmaf(largest, LN2, logf(sum)) + *corrected;
         // 1 - p, a constant for the gradients.
-        const float weight = share / (1.0f + expf(positive_score - (log_sum - logf(negatives))));
-        x.loss = double(weight) * (log_sum - positive_score);
-        x.hot = weight * call.scale;
+        const float part = share / (1.0f + expf(positive_score - (log_sum - logf(float(columns - negatives.masked)))));
+        x.loss = double(part) * (log_sum - positive_score);
+        x.hot = part * call.scale;
         x.weight = x.hot / sum;
         x.offset = largest + log2f(sum) - log2f(x.hot);
         return x;
     }
-    const float score = fmaf(dot, call.scale2, args.bias2[positive]);
+    const float score = fmaf(dot, call.scale2, *bias2);
     const float top = fmaxf(score, sum > 0.0f || !(sum == sum) ? largest : score);
     const float reference = top == neg_inf() ? 0.0f : top;
     // Without a negative there is no `largest` to take relative to.
@@ -61,7 +72,7 @@ __device__ __forceinline__ Row finish_row(const LossFinishArgs& args, const Loss
     return x;
 }
 
-// dU and the loss of each row, and what the backward kernels need of it. A warp makes eight rows: their scalars side by
+// dU and the loss of each row, and what the backward kernels need of it. Blocks of 256 threads; a warp makes eight rows: their scalars side by
 // side, then one dU after the other. `sums`, `dead` and `parts` come in `splits` parts (at most 32), added in order;
 // `parts` may be `du` itself where there is one.
 __device__ __forceinline__ void finish(const LossFinishArgs& args) {
@@ -74,10 +85,15 @@ __device__ __forceinline__ void finish(const LossFinishArgs& args) {
     const u64 first = (u64(blockIdx.x) * 256 + threadIdx.x) / WARP * 8, own = first + lane;
     const LossCall call = *args.call;
     u32 positive = NO_COLUMN;
-    Row x = Row{0.0, 0.0f, 0.0f, __uint_as_float(0x7f800000u), 0.0f};
+    Row x = no_row();
     if (lane < 8 && own < args.padded_rows) {
         if (own < rows && !call.zero) positive = args.positives[own];
-        if (positive != NO_COLUMN) x = finish_row(args, call, own, positive);
+        if (positive != NO_COLUMN) {
+            const RowSum negatives = join_sums(sums, args.dead, splits, rows, own);
+            const float *weight = args.weights ? args.weights + own : nullptr,
+                        *corrected = args.corrected ? args.corrected + own : nullptr;
+            x = finish_row(call, negatives, args.dots[own], weight, corrected, args.bias2 + positive, args.columns);
+        }
         const u64 place = fragment_order(own);
         args.offset[place] = call.top_bias - x.offset, args.gap[place] = x.hot;
     }

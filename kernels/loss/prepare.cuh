@@ -3,13 +3,12 @@
 #pragma once
 #include "core/reduce.cuh"
 #include "core/status.cuh"
-#include "loss/common.cuh"
+#include "loss/reference.cuh"
 
 // The greatest over a block of 256 threads; NaN wins. All threads call it together, as often as they like.
 __device__ __forceinline__ float block_max_nan(float x) {
     __shared__ float most[8];
-#pragma unroll
-    for (int step = WARP / 2; step > 0; step >>= 1) x = max_nan(x, __shfl_xor_sync(FULL, x, step));
+    x = warp_max_nan(x);
     __syncthreads();
     if (threadIdx.x % WARP == 0) most[threadIdx.x / WARP] = x;
     __syncthreads();
@@ -17,16 +16,6 @@ __device__ __forceinline__ float block_max_nan(float x) {
     for (int warp = 1; warp < 8; ++warp) all = max_nan(all, most[warp]);
     return all;
 }
-
-// What the extremes say of the call. Every score in powers of 2, its bias included, lies within `bound` of `top` on one side
-// and `bound` and the biases' span on the other. Where that range fits the powers that fp32 has, a fixed reference serves in
-// place of each row's largest score; the range is cut so that no sum of 2^32 columns overflows above, and what underflows
-// below is less than 2^-26 of any row's sum.
-struct Reference {
-    float value;  // what is taken from every score
-    float top;    // the largest bias
-    u32 fixed;
-};
 
 // By `extremes` of the operands' parts: the largest squared length of a row, and of the candidates' the largest bias and the
 // least finite one, in powers of 2.
@@ -40,14 +29,7 @@ __device__ __forceinline__ Reference reference_of(const Args& args, float scale2
     }
     users = block_max_nan(users), candidates = block_max_nan(candidates);
     top = block_max_nan(top), lowest = block_max_nan(lowest);
-    // No bias, or none that is finite.
-    if (lowest == neg_inf()) top = 0.0f, lowest = 0.0f;
-    const float span = top + lowest, bound = scale2 * sqrtf(users) * sqrtf(candidates) * 1.0001f;
-    const float range = 2.0f * bound + span;
-    // Not for NaN and infinities: those take the way of the running maximum. Nor for a scale of 0, by which -inf is no score.
-    if (!(range <= 190.0f && span <= 100.0f && scale2 > 0.0f)) return Reference{0.0f, 0.0f, 0};
-    const float above = fminf(fmaxf(range - 100.0f, 0.0f), 90.0f);
-    return Reference{top + bound - above, top, 1};
+    return reference_of(scale2, users, candidates, top, lowest);
 }
 
 // The least and greatest of a warp's ids, of those lanes that have one.

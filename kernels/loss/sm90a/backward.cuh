@@ -115,16 +115,17 @@ struct BackwardSide {
     }
 };
 
-// What a masking thread fills: the words of its columns of a tile, from their users' lists.
+// What a helping thread fills where columns are masked: the words of its columns of a tile, from their users' lists.
 template <class C>
-struct BackwardMasking {
+struct BackwardHelp {
     const HopperBackwardArgs& args;
+    const Places<C>& places;
     u32 thread;
 
-    __device__ __forceinline__ void operator()(u32 mask, u32 column) {
+    __device__ __forceinline__ void operator()(u32 stage, u32 column) {
         const u32 first_row = blockIdx.x * C::BM;
-        for (u32 c = thread; c < C::BN; c += MASKING_THREADS) {
-            const u32 at = mask + u32(fragment_order(c)) * 4;
+        for (u32 c = thread; c < C::BN; c += HELPERS) {
+            const u32 at = places.mask(stage) + u32(fragment_order(c)) * 4;
 #pragma unroll
             for (int pair = 0; pair < 2 * C::GROUPS; ++pair) store_shared_u32(at + pair * C::COLUMN_BYTES, 0);
             if (column + c >= args.users.rows) continue;
@@ -138,6 +139,19 @@ struct BackwardMasking {
         }
     }
 };
+
+// The sums of what the forward product left by 16 rows, by one warp.
+__device__ __forceinline__ void sum_terms(const HopperBackwardArgs& args) {
+    const u32 lane = threadIdx.x % WARP;
+    double loss = 0.0, slope = 0.0;
+#pragma unroll 1
+    for (u32 i = lane; i < (args.users.rows + 15) / 16; i += WARP) {
+        const double2 x = args.terms[i];
+        loss += x.x, slope += x.y;
+    }
+    loss = warp_sum(loss), slope = warp_sum(slope);
+    if (lane == 0) args.stats[0] = float(loss), args.stats[1] = float(slope);
+}
 
 template <class C>
 __device__ __forceinline__ void backward_hopper(const HopperBackwardArgs& args) {
@@ -156,7 +170,10 @@ __device__ __forceinline__ void backward_hopper(const HopperBackwardArgs& args) 
         bulk_copy(places.column(stage, BACKWARD_IDS), args.user_ids.ids + column, C::COLUMN_BYTES, full);
         bulk_copy(places.ranges(stage), args.user_ids.ranges + column / 32, C::RANGE_BYTES, full);
     };
-    auto masking = [&](u32 thread) { return BackwardMasking<C>{args, thread}; };
+    auto help = [&](u32 thread) { return BackwardHelp<C>{args, places, thread}; };
+    auto aside = [&]() {
+        if (blockIdx.x == 0 && blockIdx.y == 0) sum_terms(args);
+    };
     auto work = [&]() {
         Consumer<C> x;
         BackwardSide<C> side(args, first_row + (threadIdx.x >> 5) * 16 + (x.lane() >> 2));
@@ -165,16 +182,26 @@ __device__ __forceinline__ void backward_hopper(const HopperBackwardArgs& args) 
         __syncwarp();
         x.load_rows(places.rows + (threadIdx.x >> 7) * (64 * PANEL_ROW_BYTES));
         const TileRange tiles(args.tiles, args.split_tiles);
-        if (!zero) consume(x, side, places, tiles.first, tiles.count, args.stuck);
+        if (!zero) consume(x, side, places, tiles.first * C::BN, tiles.count, args.stuck);
+        const u32 rows = args.candidates.rows, dim = args.dim;
 #pragma unroll
         for (int h = 0; h < 2; ++h) {
             const u32 row = side.row + 8 * h;
-            if (row >= args.candidates.rows) continue;
-            x.store(args.out + (u64(blockIdx.y) * args.candidates.rows + row) * args.dim, args.dim, h, side.factor[h]);
+            x.scale(h, side.factor[h]);
+            if (args.parts && row < rows) x.store_part(args.parts + (u64(blockIdx.y) * rows + row) * C::D, h);
+        }
+        const u32 warp_row = first_row + (threadIdx.x >> 5) * 16;
+        if (!comes_last(args.tickets + warp_row / 16, args.splits)) return;
+#pragma unroll
+        for (int h = 0; h < 2; ++h) {
+            const u32 row = side.row + 8 * h;
+            if (row >= rows) continue;
+            x.join(args.parts + u64(row) * C::D, rows, blockIdx.y, args.splits, h, [](u32) { return 1.0f; });
+            x.store(args.dv + u64(row) * dim, dim, h);
         }
     };
-    run_block<C>(places, args.candidates, args.users, first_row, zero ? 0 : args.tiles, zero ? 0 : args.split_tiles, bytes, args.stuck,
-                 C::LISTS && args.masked.spans, copy_values, masking, work);
+    run_block<C>(places, args.candidates, args.users, first_row, zero ? 0 : args.tiles, zero ? 0 : args.split_tiles, bytes, args.stuck, 0,
+                 C::LISTS && args.masked.spans ? HELPERS : 0, copy_values, help, aside, work);
 }
 
 // As LOSS_FORWARD_SM90A.

@@ -7,6 +7,7 @@
 #include "core/sm90a/barrier.cuh"
 #include "core/sm90a/panel.cuh"
 #include "core/sm90a/product.cuh"
+#include "core/sm90a/ticket.cuh"
 #include "loss/common.cuh"
 #include "loss/sm90a/arguments.cuh"
 
@@ -45,7 +46,7 @@ struct Warpgroups {
 // Where things stand in a block's shared memory.
 template <class C>
 struct Places {
-    u32 rows, tiles, values, full, free, rows_full;
+    u32 rows, tiles, values, full, free, rows_full, call;
 
     __device__ __forceinline__ Places() {
         extern __shared__ unsigned char hopper_shared[];
@@ -56,6 +57,7 @@ struct Places {
         full = values + C::STAGES * C::VALUE_BYTES;
         free = full + C::STAGES * 8;
         rows_full = free + C::STAGES * 8;
+        call = rows_full + 16;
     }
     __device__ __forceinline__ u32 tile(u32 stage) const { return tiles + stage * C::TILE_BYTES; }
     // Array `which` of a stage's values.
@@ -113,22 +115,59 @@ struct Consumer {
         }
     }
 
-    // What the rows' results become: dim of D columns, by a factor each of the fragment rows g and g + 8.
-    __device__ __forceinline__ void store(float* __restrict__ to, u32 dim, int h, float by) {
+    // The first column of accumulators 4 c and 4 c + 2; the next is that of 4 c + 1 and 4 c + 3.
+    static __device__ __forceinline__ u32 column(int c) { return c * 8 + (lane() & 3) * 2; }
+
+    // The results of fragment row g, or g + 8 where h is 1: dim of D columns.
+    __device__ __forceinline__ void scale(int h, float by) {
+#pragma unroll
+        for (int i = 0; i < C::D / 4; ++i) o[i / 2 * 4 + h * 2 + i % 2] *= by;
+    }
+    __device__ __forceinline__ void zero(int h) {
+#pragma unroll
+        for (int i = 0; i < C::D / 4; ++i) o[i / 2 * 4 + h * 2 + i % 2] = 0.0f;
+    }
+    // All D of them, for `join`.
+    __device__ __forceinline__ void store_part(float* __restrict__ to, int h) const {
 #pragma unroll
         for (int c = 0; c < C::D / 8; ++c)
-            store_pair(to, c * 8 + (lane() & 3) * 2, dim, o[c * 4 + h * 2] * by, o[c * 4 + h * 2 + 1] * by);
+            *reinterpret_cast<float2*>(to + column(c)) = make_float2(o[c * 4 + h * 2], o[c * 4 + h * 2 + 1]);
+    }
+    __device__ __forceinline__ void store(float* __restrict__ to, u32 dim, int h) const {
+#pragma unroll
+        for (int c = 0; c < C::D / 8; ++c) store_pair(to, column(c), dim, o[c * 4 + h * 2], o[c * 4 + h * 2 + 1]);
+    }
+
+    // The results of all splits, each by its factor `by(split)`, in their order: `split`'s stand here, the others' at `parts`,
+    // `rows` rows of D apart.
+    template <class By>
+    __device__ __forceinline__ void join(const float* parts, u32 rows, u32 split, u32 splits, int h, By by) {
+        float sum[C::D / 4];
+#pragma unroll
+        for (int i = 0; i < C::D / 4; ++i) sum[i] = 0.0f;
+#pragma unroll 1
+        for (u32 s = 0; s < splits; ++s, parts += u64(rows) * C::D) {
+            const float factor = by(s);
+#pragma unroll
+            for (int c = 0; c < C::D / 8; ++c) {
+                const float2 x = s == split ? make_float2(o[c * 4 + h * 2], o[c * 4 + h * 2 + 1])
+                                            : *reinterpret_cast<const float2*>(parts + column(c));
+                sum[c * 2] = fmaf(x.x, factor, sum[c * 2]), sum[c * 2 + 1] = fmaf(x.y, factor, sum[c * 2 + 1]);
+            }
+        }
+#pragma unroll
+        for (int i = 0; i < C::D / 4; ++i) o[i / 2 * 4 + h * 2 + i % 2] = sum[i];
     }
 };
 
-// The order of a pass over `tiles` tiles (at least one), whose step-wise work is the side's: `soften(p, s, values, tile, step)`
-// makes P of scores. The product of each step runs under the exponentials of the next.
+// The order of a pass over `tiles` tiles (at least one) from `column` on, whose step-wise work is the side's: `soften(p, s,
+// values, stage, column, step)` makes P of scores. The product of each step runs under the exponentials of the next.
 template <class C, class Side>
-__device__ __forceinline__ void consume(Consumer<C>& x, Side& side, const Places<C>& places, u32 first_tile, u32 tiles, u64* stuck) {
+__device__ __forceinline__ void consume(Consumer<C>& x, Side& side, const Places<C>& places, u32 column, u32 tiles, u64* stuck) {
     // Of the tile in work, and of the next to wait for.
     u32 stage = 0, next = 0, parity = 0;
-    auto await_next = [&](u32 i) {
-        barrier_wait(places.full + next * 8, parity, stuck, WAIT_TILE, i);
+    auto await_next = [&](u32 column) {
+        barrier_wait(places.full + next * 8, parity, stuck, WAIT_TILE, column / C::BN);
         __syncwarp();
     };
     auto advance_next = [&]() {
@@ -140,15 +179,15 @@ __device__ __forceinline__ void consume(Consumer<C>& x, Side& side, const Places
     };
     float s[C::STEP / 2];
     u32 p0[C::PSTEPS][4], p1[C::PSTEPS][4];
-    auto soften = [&](u32(&p)[C::PSTEPS][4], u32 at, u32 i, int step) {
+    auto soften = [&](u32(&p)[C::PSTEPS][4], u32 at, u32 column, int step) {
         settle(s);
-        side.soften(p, s, places, at, (first_tile + i) * C::BN + step * C::STEP, step);
+        side.soften(p, s, places, at, column + step * C::STEP, step);
     };
     clear(s);
     if (!side.fixed) {
         // Scores that no fixed reference serves: step by step, each row's largest score so far is the reference.
-        for (u32 i = 0; i < tiles; ++i) {
-            await_next(i);
+        for (; tiles > 0; --tiles, column += C::BN) {
+            await_next(column);
 #pragma unroll
             for (int step = 0; step < 2; ++step) {
                 x.scores(s, places.tile(next), step);
@@ -156,7 +195,7 @@ __device__ __forceinline__ void consume(Consumer<C>& x, Side& side, const Places
                 products_wait<0>();
                 settle(s);
                 settle(x.o);
-                side.soften_moving(p0, s, x.o, places, next, (first_tile + i) * C::BN + step * C::STEP, step);
+                side.soften_moving(p0, s, x.o, places, next, column + step * C::STEP, step);
                 x.accumulate(p0, places.tile(next), step);
                 products_commit();
                 products_wait<0>();
@@ -167,29 +206,30 @@ __device__ __forceinline__ void consume(Consumer<C>& x, Side& side, const Places
         settle(x.o);
         return;
     }
-    await_next(0);
+    await_next(column);
     advance_next();
     x.scores(s, places.tile(0), 0);
     products_commit();
     products_wait<0>();
-    soften(p0, 0, 0, 0);
-    u32 before = 0;
-    for (u32 i = 0; i + 1 < tiles; ++i) {
-        // Under way: the product of (i - 1, 1).
+    soften(p0, 0, column, 0);
+    // No tile.
+    u32 before = C::STAGES;
+    for (; tiles > 1; --tiles, column += C::BN) {
+        // Under way: the product of the second step of the tile before.
         x.scores(s, places.tile(stage), 1);
         products_commit();
         x.accumulate(p0, places.tile(stage), 0);
         products_commit();
         products_wait<1>();
-        if (i > 0) release(before);
-        soften(p1, stage, i, 1);
-        await_next(i + 1);
+        if (before < C::STAGES) release(before);
+        soften(p1, stage, column, 1);
+        await_next(column + C::BN);
         x.scores(s, places.tile(next), 0);
         products_commit();
         x.accumulate(p1, places.tile(stage), 1);
         products_commit();
         products_wait<1>();
-        soften(p0, next, i + 1, 0);
+        soften(p0, next, column + C::BN, 0);
         before = stage;
         stage = next;
         advance_next();
@@ -199,7 +239,7 @@ __device__ __forceinline__ void consume(Consumer<C>& x, Side& side, const Places
     x.accumulate(p0, places.tile(stage), 0);
     products_commit();
     products_wait<1>();
-    soften(p1, stage, tiles - 1, 1);
+    soften(p1, stage, column, 1);
     x.accumulate(p1, places.tile(stage), 1);
     products_commit();
     products_wait<0>();
@@ -236,23 +276,24 @@ struct TileRange {
     }
 };
 
-// Threads of the producing warpgroup that make the bits of masked columns: its warps but the first.
-#define MASKING_THREADS 96
+// Threads of the producing warpgroup that can help: its warps but the first.
+#define HELPERS 96
 
 // A block's pass over the tiles of its split: the last warpgroup produces, the others consume. `copy_values(stage, column)`
-// starts the copies of `value_bytes` a tile; `work()` is a consumer's. Where columns are masked, each of the masking threads
-// fills its part of a tile's bits by what `masking(thread)` gives.
-template <class C, class CopyValues, class Masking, class Work>
+// starts the copies of `value_bytes` a tile; `work()` is a consumer's. The first `helpers` helping threads, whole warps, fill
+// their part of a tile's values by what `help(thread)` gives. `row_arrivals`: what the rows are waited for with, beside
+// their copy. `aside()` is done beside the work, by one warp.
+template <class C, class CopyValues, class Help, class Aside, class Work>
 __device__ __forceinline__ void run_block(const Places<C>& places, const Panels& rows, const Panels& columns, u32 first_row,
-                                          u32 all_tiles, u32 split_tiles, u32 value_bytes, u64* stuck, bool masked,
-                                          CopyValues copy_values, Masking masking, Work work) {
+                                          u32 all_tiles, u32 split_tiles, u32 value_bytes, u64* stuck, u32 row_arrivals, u32 helpers,
+                                          CopyValues copy_values, Help help, Aside aside, Work work) {
     const u32 warp = __shfl_sync(FULL, threadIdx.x >> 5, 0), lane = threadIdx.x & 31;
     if (threadIdx.x == 0) {
         for (u32 stage = 0; stage < C::STAGES; ++stage) {
-            barrier_init(places.full + stage * 8, masked ? 1 + MASKING_THREADS : 1);
+            barrier_init(places.full + stage * 8, 1 + helpers);
             barrier_init(places.free + stage * 8, 4 * C::GROUPS);
         }
-        barrier_init(places.rows_full, 1);
+        barrier_init(places.rows_full, 1 + row_arrivals);
         barriers_ready();
     }
     __syncthreads();
@@ -262,28 +303,34 @@ __device__ __forceinline__ void run_block(const Places<C>& places, const Panels&
         return;
     }
     registers_give<C::PRODUCER_REGISTERS>();
-    if (warp == 4 * C::GROUPS && lane == 0) {
-        expect_rows(places, rows, first_row);
-        const TileRange tiles(all_tiles, split_tiles);
-        u32 stage = 0, parity = 1;
-        for (u32 i = 0; i < tiles.count; ++i) {
-            const u32 column = (tiles.first + i) * C::BN;
-            barrier_wait(places.free + stage * 8, parity, stuck, WAIT_FREE, i);
-            barrier_expect(places.full + stage * 8, C::TILE_BYTES + value_bytes);
-            copy_tile(places, columns, stage, column);
-            copy_values(stage, column);
-            if (++stage == C::STAGES) stage = 0, parity ^= 1;
+    if (warp == 4 * C::GROUPS) {
+        if (lane == 0) {
+            expect_rows(places, rows, first_row);
+            const TileRange tiles(all_tiles, split_tiles);
+            u32 stage = 0, parity = 1;
+            for (u32 i = 0; i < tiles.count; ++i) {
+                const u32 column = (tiles.first + i) * C::BN;
+                barrier_wait(places.free + stage * 8, parity, stuck, WAIT_FREE, tiles.first + i);
+                barrier_expect(places.full + stage * 8, C::TILE_BYTES + value_bytes);
+                copy_tile(places, columns, stage, column);
+                copy_values(stage, column);
+                if (++stage == C::STAGES) stage = 0, parity ^= 1;
+            }
         }
-    } else if (masked && warp > 4 * C::GROUPS) {
-        const TileRange tiles(all_tiles, split_tiles);
-        auto fill = masking(threadIdx.x - (128 * C::GROUPS + 32));
-        u32 stage = 0, parity = 1;
-        for (u32 i = 0; i < tiles.count; ++i) {
-            barrier_wait(places.free + stage * 8, parity, stuck, WAIT_FREE, i);
-            fill(places.mask(stage), (tiles.first + i) * C::BN);
-            barrier_arrive(places.full + stage * 8);
-            if (++stage == C::STAGES) stage = 0, parity ^= 1;
+    } else {
+        const u32 thread = threadIdx.x - (128 * C::GROUPS + 32);
+        if (thread < helpers) {
+            const TileRange tiles(all_tiles, split_tiles);
+            auto fill = help(thread);
+            u32 stage = 0, parity = 1;
+            for (u32 i = 0; i < tiles.count; ++i) {
+                barrier_wait(places.free + stage * 8, parity, stuck, WAIT_FREE, tiles.first + i);
+                fill(stage, (tiles.first + i) * C::BN);
+                barrier_arrive(places.full + stage * 8);
+                if (++stage == C::STAGES) stage = 0, parity ^= 1;
+            }
         }
+        if (warp == 4 * C::GROUPS + 1) aside();
     }
     __syncwarp();
 }

@@ -1,9 +1,9 @@
 // Forward: for each user the sums over the negatives of e^score and of e^score v, relative to one reference. The positive is
-// left out of both and its dot product noted: loss_finish joins it, so that 1 - p keeps its digits where p is close to 1.
+// left out of both and its dot product noted: it is joined at the end, so that 1 - p keeps its digits where p is close to 1.
 #pragma once
-#include "loss/sm90a/consumer.cuh"
+#include "loss/sm90a/finish.cuh"
 
-// Arrays of a stage.
+// Arrays of a stage. Biases are less the reference, and made here: the arrays that are copied do not know it.
 enum ForwardValues { FORWARD_BIAS, FORWARD_IDS };
 
 template <class C>
@@ -16,17 +16,21 @@ struct ForwardSide {
     u32 positive[2], id[2];
     float sum[2], largest[2];
 
-    // The first of the two. Rarely asked for: it takes no register.
-    static __device__ __forceinline__ u32 row() { return blockIdx.x * C::BM + (threadIdx.x >> 5) * 16 + (threadIdx.x >> 2 & 7); }
+    // The first of the two. Rarely asked for, and made each time: it takes no register.
+    static __device__ __forceinline__ u32 row() {
+        u32 thread;
+        asm volatile("mov.u32 %0, %%tid.x;" : "=r"(thread));
+        return blockIdx.x * C::BM + (thread >> 5) * 16 + (thread >> 2 & 7);
+    }
 
     // How many columns of the split row g (+ 8) masks: the first lane of its quad alone counts there.
     __device__ __forceinline__ u32* masked_columns(int h) const {
         return args.dead + u64(blockIdx.y) * args.users.rows + row() + 8 * h;
     }
 
-    __device__ __forceinline__ ForwardSide(const HopperForwardArgs& args) : args(args) {
+    __device__ __forceinline__ ForwardSide(const HopperForwardArgs& args, const LossCall& call) : args(args) {
         const u32 row = this->row();
-        scale2 = args.call->scale2, fixed = args.call->fixed;
+        scale2 = call.scale2, fixed = call.fixed;
         const bool has_ids = args.column_ids.ids != nullptr;
 #pragma unroll
         for (int h = 0; h < 2; ++h) {
@@ -177,16 +181,29 @@ struct ForwardSide {
     }
 };
 
-// What a masking thread fills: a row's 128 bits of a tile, for its rows of the block. It looks its place in a list up for
-// each tile: to keep it would take registers that a producer has given away.
+// What a helping thread fills: the first warp a tile's biases, four columns a lane, and where columns are masked each a row's
+// 128 bits, for its rows of the block. It looks its place in a list up for each tile: to keep it would take registers that
+// a producer has given away.
 template <class C>
-struct ForwardMasking {
+struct ForwardHelp {
     const HopperForwardArgs& args;
+    const Places<C>& places;
+    float reference;
     u32 thread;
 
-    __device__ __forceinline__ void operator()(u32 mask, u32 column) {
-        for (u32 place = thread; place < C::BM; place += MASKING_THREADS) {
-            const u32 at = mask + place * 16, row = blockIdx.x * C::BM + place;
+    __device__ __forceinline__ void operator()(u32 stage, u32 column) {
+        if (thread < WARP) {
+            const float* from = args.bias2 + column + (thread >> 2) * 16 + (thread & 3) * 2;
+            const float2 a = *reinterpret_cast<const float2*>(from), b = *reinterpret_cast<const float2*>(from + 8);
+            store_shared_float4(places.column(stage, FORWARD_BIAS) + thread * 16, a.x - reference, a.y - reference,
+                                b.x - reference, b.y - reference);
+        }
+        if (C::LISTS && args.masked.spans) mask(places.mask(stage), column);
+    }
+
+    __device__ __forceinline__ void mask(u32 bits, u32 column) {
+        for (u32 place = thread; place < C::BM; place += HELPERS) {
+            const u32 at = bits + place * 16, row = blockIdx.x * C::BM + place;
             store_shared_uint2(at, 0, 0), store_shared_uint2(at + 8, 0, 0);
             if (row >= args.users.rows) continue;
             const uint2 span = args.masked.spans[row];
@@ -204,39 +221,53 @@ __device__ __forceinline__ void forward_hopper(const HopperForwardArgs& args) {
     const Places<C> places;
     const u32 first_row = blockIdx.x * C::BM;
     const bool has_ids = args.column_ids.ids != nullptr;
-    const u32 bytes = C::COLUMN_BYTES + (has_ids ? C::COLUMN_BYTES + C::RANGE_BYTES : 0);
+    const u32 bytes = has_ids ? C::COLUMN_BYTES + C::RANGE_BYTES : 0;
     auto copy_values = [&](u32 stage, u32 column) {
-        const u32 full = places.full + stage * 8;
-        bulk_copy(places.column(stage, FORWARD_BIAS), args.column_bias + column, C::COLUMN_BYTES, full);
         if (!has_ids) return;
+        const u32 full = places.full + stage * 8;
         bulk_copy(places.column(stage, FORWARD_IDS), args.column_ids.ids + column, C::COLUMN_BYTES, full);
         bulk_copy(places.ranges(stage), args.column_ids.ranges + column / 32, C::RANGE_BYTES, full);
     };
-    auto masking = [&](u32 thread) { return ForwardMasking<C>{args, thread}; };
+    // The first consumer warp has registers and time for the call's values while the first copies are under way.
+    auto make_call = [&]() {
+        const LossCall call = call_of(args.call_parts, args.users.rows);
+        if (threadIdx.x > 0) return;
+        store_call(places.call, call);
+        if (blockIdx.x == 0 && blockIdx.y == 0) *args.call = call;
+        barrier_arrive(places.rows_full);
+    };
+    auto help = [&](u32 thread) {
+        barrier_wait(places.rows_full, 0, args.stuck, WAIT_ROWS, 0);
+        return ForwardHelp<C>{args, places, shared_call(places.call).reference, thread};
+    };
     auto work = [&]() {
         Consumer<C> x;
-        const u32 lane = x.lane();
-        ForwardSide<C> side(args);
-        clear(x.o);
+        if (threadIdx.x < WARP) make_call();
         barrier_wait(places.rows_full, 0, args.stuck, WAIT_ROWS, 0);
         __syncwarp();
+        ForwardSide<C> side(args, shared_call(places.call));
+        clear(x.o);
         x.load_rows(places.rows + (threadIdx.x >> 7) * (64 * PANEL_ROW_BYTES));
         const TileRange tiles(args.tiles, args.split_tiles);
-        consume(x, side, places, tiles.first, tiles.count, args.stuck);
+        consume(x, side, places, tiles.first * C::BN, tiles.count, args.stuck);
+        const LossCall call = shared_call(places.call);
 #pragma unroll
         for (int h = 0; h < 2; ++h) {
             const float total = quad_sum(side.sum[h]);
             const u32 row = side.row() + 8 * h;
             if (row >= args.users.rows) continue;
             const PartOfSum part =
-                side.fixed ? near_itself(total, args.call->reference) : PartOfSum{side.largest[h], total, 1.0f};
+                call.fixed ? near_itself(total, call.reference) : PartOfSum{side.largest[h], total, 1.0f};
+            if (call.fixed) x.scale(h, part.by);
             const u64 place = u64(blockIdx.y) * args.users.rows + row;
-            if ((lane & 3) == 0) args.sums[place] = make_float2(part.largest, part.sum);
-            x.store(args.out + place * args.dim, args.dim, h, part.by);
+            if ((x.lane() & 3) == 0) args.sums[place] = make_float2(part.largest, part.sum);
+            if (args.parts) x.store_part(args.parts + place * C::D, h);
         }
+        const u32 warp_row = first_row + (threadIdx.x >> 5) * 16;
+        if (comes_last(args.tickets + warp_row / 16, args.splits)) finish_rows(args, call, x, warp_row);
     };
-    run_block<C>(places, args.users, args.candidates, first_row, args.tiles, args.split_tiles, bytes, args.stuck, C::LISTS && args.masked.spans,
-                 copy_values, masking, work);
+    run_block<C>(places, args.users, args.candidates, first_row, args.tiles, args.split_tiles, bytes, args.stuck, 1,
+                 C::LISTS && args.masked.spans ? HELPERS : WARP, copy_values, help, []() {}, work);
 }
 
 // Name; width, consumer warpgroups, blocks of a multiprocessor, stages.

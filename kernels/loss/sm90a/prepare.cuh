@@ -40,9 +40,9 @@ __device__ __forceinline__ float convert_chunk(u16* __restrict__ to, const float
 }
 
 // A block a part: 8 threads a row, 32 rows at a time.
-extern "C" __global__ void __launch_bounds__(256) loss_panels_sm90a(const __grid_constant__ PanelsArgs args) {
-    const bool users = blockIdx.x < args.user_parts;
-    const u32 part = users ? blockIdx.x : blockIdx.x - args.user_parts;
+__device__ __forceinline__ void prepare_panels(const PrepareHopperArgs& args, u32 of_both) {
+    const bool users = of_both < args.user_parts;
+    const u32 part = users ? of_both : of_both - args.user_parts;
     const u32 parts = users ? args.user_parts : args.candidate_parts;
     const u32 rows = users ? args.rows : args.columns, padded = users ? args.padded_rows : args.padded_columns;
     const float *from = users ? args.users : args.candidates, *bias = users ? nullptr : args.bias;
@@ -64,35 +64,23 @@ extern "C" __global__ void __launch_bounds__(256) loss_panels_sm90a(const __grid
         }
     }
     longest = block_max_nan(longest), top = block_max_nan(top), lowest = block_max_nan(lowest);
-    if (threadIdx.x == 0) args.extremes[blockIdx.x] = make_float4(longest, top, -lowest, 0.0f);
+    if (threadIdx.x == 0) args.extremes[of_both] = make_float4(longest, top, -lowest, 0.0f);
 }
 
-// Block 0 beside the others' work: what holds for the whole call. One thread a row and column up to the padded ones. A refused
-// positive counts as none; a column of the padding has the bias -inf.
-extern "C" __global__ void __launch_bounds__(256) loss_prepare_sm90a(const __grid_constant__ PrepareHopperArgs args) {
+// One thread a row and column up to the padded ones. A refused positive counts as none; a column of the padding has the bias
+// -inf, a row of it counts for nothing.
+__device__ __forceinline__ void prepare_values(const PrepareHopperArgs& args) {
     const float *weights = args.weights, *bias = args.bias;
     const u32* ids = args.ids;
-    const u32 rows = args.rows, columns = args.columns;
-    const float scale = expf(*args.log_scale), scale2 = scale * LOG2E;
-    const Reference reference = reference_of(args, scale2);
-    if (blockIdx.x == 0) {
-        double sum = 0.0;
-        if (weights) {
-#pragma unroll 4
-            for (u64 i = threadIdx.x; i < rows; i += 256) sum += weights[i];
-        }
-        sum = block_sum<256>(sum);
-        if (threadIdx.x == 0) {
-            const double total = weights ? sum : double(rows);
-            *args.call = LossCall{total, scale, scale2, total == 0.0, reference.fixed, reference.value, reference.top};
-        }
+    const u32 rows = args.rows, columns = args.columns, i = blockIdx.x * 256 + threadIdx.x;
+    if (weights && blockIdx.x * 256 < rows) {
+        const double sum = block_sum<256>(i < rows ? double(weights[i]) : 0.0);
+        if (threadIdx.x == 0) args.weight_sums[blockIdx.x] = sum;
     }
-    const u32 i = blockIdx.x * 256 + threadIdx.x;
     if (i < args.padded_columns) {
         const bool there = i < columns;
-        const float bias2 = !there ? neg_inf() : bias ? bias[i] * LOG2E : 0.0f;
-        args.bias2[i] = bias2;
-        args.column_bias[fragment_order(i)] = bias2 - reference.value;
+        args.bias2[i] = !there ? neg_inf() : bias ? bias[i] * LOG2E : 0.0f;
+        if (i % 16 == 0) args.candidate_tickets[i / 16] = 0;
         if (ids) {
             const u32 id = there ? ids[i] : 0;
             args.candidate_ids[i] = id, args.column_ids[fragment_order(i)] = id;
@@ -100,6 +88,7 @@ extern "C" __global__ void __launch_bounds__(256) loss_prepare_sm90a(const __gri
         }
     }
     if (i >= args.padded_rows) return;
+    if (i % 16 == 0) args.user_tickets[i / 16] = 0;
     u32 positive = NO_COLUMN;
     if (i < rows) {
         positive = args.given_positives ? args.given_positives[i] : i;
@@ -107,6 +96,8 @@ extern "C" __global__ void __launch_bounds__(256) loss_prepare_sm90a(const __gri
             report(args.status, i, positive);
             positive = NO_COLUMN;
         }
+    } else {
+        args.offset[fragment_order(i)] = neg_inf(), args.gap[fragment_order(i)] = 0.0f;
     }
     args.positives[i] = positive, args.fragment_positives[fragment_order(i)] = positive;
     if (ids) {
@@ -116,4 +107,12 @@ extern "C" __global__ void __launch_bounds__(256) loss_prepare_sm90a(const __gri
         put_range(args.user_ranges, i, id, there);
     }
     if (args.offsets && i < rows) check_list(args, i, positive);
+}
+
+extern "C" __global__ void __launch_bounds__(256) loss_prepare_sm90a(const __grid_constant__ PrepareHopperArgs args) {
+    if (blockIdx.x < args.value_blocks) {
+        prepare_values(args);
+    } else {
+        prepare_panels(args, blockIdx.x - args.value_blocks);
+    }
 }

@@ -15,7 +15,7 @@ use super::loss::arguments::{
     LossAddArgs, LossBackwardArgs, LossFinishArgs, LossForwardArgs, LossOperandsArgs, LossPrepareArgs, LossStatsArgs,
     TopKWeightsArgs,
 };
-use super::loss::sm90a::arguments::{HopperBackwardArgs, HopperForwardArgs, PanelsArgs, PrepareHopperArgs};
+use super::loss::sm90a::arguments::{HopperBackwardArgs, HopperForwardArgs, PrepareHopperArgs};
 use super::norm::arguments::{NormBackwardArgs, NormForwardArgs};
 use super::optim::arguments::{ClipArgs, DenseStepsArgs, SquaredNormsArgs};
 use super::params::param_size;
@@ -185,9 +185,7 @@ kernels! {
     }
     /// The in-batch softmax, by warpgroups.
     LossSm90a in loss_sm90a for sm_90a of loss {
-        PanelsArgs: [loss_panels_sm90a],
         PrepareHopperArgs: [loss_prepare_sm90a],
-        LossFinishArgs: [loss_finish_sm90a],
         HopperForwardArgs: [loss_fwd_sm90a_64, loss_fwd_sm90a_64_few, loss_fwd_sm90a_128],
         HopperBackwardArgs: [loss_bwd_sm90a_64, loss_bwd_sm90a_64_few, loss_bwd_sm90a_128],
     }

@@ -113,17 +113,15 @@ pub(crate) fn softmax(cuda: &Cuda, grads: SoftmaxGrads<'_, Cuda>, loss: &Softmax
         cuda.fill_zero(grads.candidates, 0, c * d)?;
         return cuda.fill_zero(grads.stats, 0, 2);
     }
-    let terms = if sm90a::serves(cuda, loss) {
-        sm90a::softmax(cuda, &grads, loss)?
-    } else {
-        let shape = LossTiling::new(d, cuda.precision());
-        let prepared = prepare(cuda, loss, &shape)?;
-        let rows = users(cuda, &grads, loss, &shape, &prepared)?;
-        candidates(cuda, &grads, loss, &shape, &prepared, &rows)?;
-        rows.terms
-    };
+    if sm90a::serves(cuda, loss) {
+        return sm90a::softmax(cuda, &grads, loss);
+    }
+    let shape = LossTiling::new(d, cuda.precision());
+    let prepared = prepare(cuda, loss, &shape)?;
+    let rows = users(cuda, &grads, loss, &shape, &prepared)?;
+    candidates(cuda, &grads, loss, &shape, &prepared, &rows)?;
     let kernel = &kernels(cuda)?.loss_stats;
-    let args = LossStatsArgs { stats: grads.stats.output(), terms: terms.input(), rows: b as u64 };
+    let args = LossStatsArgs { stats: grads.stats.output(), terms: rows.terms.input(), rows: b as u64 };
     // SAFETY: two values of stats (checked), one of terms for each of the rows. One stream orders it.
     unsafe { cuda.launch(kernel, [1, 1, 1], 1024, 0, &args) }
 }
@@ -356,7 +354,7 @@ fn add_parts(cuda: &Cuda, to: &Buf<f32>, parts: &Buf<f32>, len: usize, splits: u
         unused: Pad::Zero,
     };
     let grid = [blocks(len.div_ceil(4), THREADS), 1, 1];
-    // SAFETY: both callers made `parts` for `splits` x `len` values, and `to` is dV, which has `len` (checked). One stream
+    // SAFETY: the caller made `parts` for `splits` x `len` values, and `to` is dV, which has `len` (checked). One stream
     // orders it.
     unsafe { cuda.launch(&kernels(cuda)?.loss_add, grid, THREADS as u32, 0, &args) }
 }

@@ -26,6 +26,7 @@ mod movement;
 mod ordered;
 pub(crate) mod program;
 mod race;
+mod release;
 mod rounding;
 mod schedule;
 mod setmaxnreg;
@@ -154,6 +155,7 @@ pub fn run(launch: &Launch<'_>) -> Report {
         budget: launch.options.instruction_budget,
         registers: launch.kernel.registers(),
         landing: launch.options.landing,
+        released: release::Released::default(),
     };
     let blocks: u64 = launch.grid.iter().map(|&n| u64::from(n)).product();
     let order = block_order(blocks as u32, launch.options.block_order);

@@ -97,6 +97,46 @@ fn of_global_memory() {
 }
 
 #[test]
+fn tickets_order_blocks() {
+    // Block 0 stores a word and takes a ticket; block 1 takes the next, and loads the word.
+    let check = |store: &str, before: &str, first: &str, second: &str, after: &str| {
+        let take = |order: &str| format!("@%p3 atom{order}.global.add.u32 %r2, [%out+4], 1;");
+        let body = format!(
+            "mov.u32 %r0, %ctaid.x; setp.eq.u32 %p0, %r0, 0; setp.eq.and.u32 %p1, %tid, {store}, %p0;
+                 setp.eq.u32 %p2, %r0, 1; setp.eq.u32 %p3, %tid, 0;
+             @%p1 st.global.u32 [%out], 7; @%p2 bra second; {before} {} ret;
+             second: {} {after} @%p3 ld.global.u32 %r1, [%out];",
+            take(first),
+            take(second)
+        );
+        let module = parse(&kernel_text("", &body));
+        let memory = memory();
+        let (from, to) = (upload(&memory, &[0; 4]), upload(&memory, &[0; 8]));
+        let report = launch(&module, "k", &memory, &Shape::new(2, 64), &[from, to]);
+        assert!(report.fault.is_none(), "{report:?}");
+        report.warnings.iter().all(|w| w.kind != "global memory race")
+    };
+    let relaxed = ".relaxed.gpu";
+    for fence in ["fence.acq_rel.gpu;", "fence.sc.gpu;", "membar.gl;", "membar.sys;"] {
+        assert!(check("0", fence, relaxed, relaxed, fence), "{fence}");
+        assert!(check("0", fence, "", "", fence), "{fence}");
+        assert!(!check("0", "", relaxed, relaxed, fence) && !check("0", fence, relaxed, relaxed, ""), "{fence}");
+    }
+    for narrow in ["fence.acq_rel.cta;", "membar.cta;", "fence.proxy.async;", "bar.sync 0;"] {
+        assert!(!check("0", narrow, relaxed, relaxed, narrow), "{narrow}");
+    }
+    for (first, second) in [(".acq_rel.gpu", ".acq_rel.gpu"), (".release.gpu", ".acquire.gpu")] {
+        assert!(check("0", "", first, second, ""), "{first} {second}");
+        assert!(!check("0", "", second, relaxed, "") && !check("0", "", relaxed, second, ""), "{first} {second}");
+    }
+    assert!(!check("0", "", ".acq_rel.cta", ".acq_rel.cta", ""));
+    // The word of another lane and of another warp: where they met the lane with the ticket before.
+    let both = |store, before| check(store, before, ".acq_rel.gpu", ".acq_rel.gpu", "");
+    assert!(!both("1", "") && both("1", "bar.warp.sync -1;") && both("1", "bar.sync 0;"));
+    assert!(!both("33", "") && !both("33", "bar.warp.sync -1;") && both("33", "bar.sync 0;"));
+}
+
+#[test]
 fn of_shared_memory() {
     let all = [Load, Store, Atomic];
     for first in all {

@@ -127,6 +127,14 @@ const BUGS: &[Found] = &[
     // A loop that waits for what never comes.
     ("histogram", 6, "instruction budget", ZERO, ZERO),
     ("histogram", 7, GLOBAL_RACE, [1, 0, 0], ZERO),
+    // No barrier before the ticket; no fence before it, one for the block alone; none after.
+    ("join", 1, GLOBAL_RACE, [3, 0, 0], [1, 0, 0]),
+    ("join", 2, GLOBAL_RACE, [3, 0, 0], ZERO),
+    ("join", 3, GLOBAL_RACE, [3, 0, 0], ZERO),
+    ("join", 4, GLOBAL_RACE, [3, 0, 0], ZERO),
+    // The last but one goes on; tickets that nobody has set to zero.
+    ("join", 5, "uninitialised global read", [2, 0, 0], ZERO),
+    ("join", 6, "uninitialised global read", ZERO, ZERO),
 ];
 
 /// The lines of a kernel's source that say they find a bug.

@@ -3,7 +3,7 @@
 use crate::backend::cuda::arguments::{In, Operand, Out, Pad, arguments};
 
 arguments! { "loss/arguments.cuh" with "core/arguments.cuh":
-    /// What holds for the whole call: written by loss_prepare.
+    /// What holds for the whole call: written by loss_prepare, or by the forward product for sm_90a.
     struct LossCall {
         /// The sum of the weights.
         total: f64,

@@ -6,12 +6,12 @@
 pub(in crate::backend::cuda) mod arguments;
 pub(crate) mod shape;
 
-use arguments::{ColumnIds, HopperBackwardArgs, HopperForwardArgs, Panels, PanelsArgs, PrepareHopperArgs};
+use arguments::{CallParts, ColumnIds, HopperBackwardArgs, HopperForwardArgs, Panels, PrepareHopperArgs};
 use shape::{COLUMNS, MAX_DIM, PAD, PANEL, WarpgroupTiling};
 
-use super::arguments::{LossCall, LossFinishArgs, MaskedLists};
+use super::THREADS;
+use super::arguments::{LossCall, MaskedLists};
 use super::shape::ColumnSplit;
-use super::{RowTerms, THREADS, add_parts};
 use crate::Result;
 use crate::backend::cuda::architecture::Architecture;
 use crate::backend::cuda::arguments::Pad;
@@ -21,15 +21,21 @@ use crate::backend::cuda::{Buf, Cuda, input, output};
 use crate::backend::{SoftmaxGrads, SoftmaxLoss};
 use crate::config::Precision;
 
-/// Rows that a block of `loss_panels_sm90a` converts at a time, and blocks for an operand at most: every block of
-/// `loss_prepare_sm90a` reads what each of them found.
+/// Rows that a block of `loss_prepare_sm90a` converts at a time, and blocks for an operand at most: every block of the forward
+/// product reads what each of them found.
 const PART_ROWS: usize = 32;
-const MAX_PARTS: usize = 1024;
+const MAX_PARTS: usize = 128;
+/// Rows of a warp of the products: they have a ticket of their own.
+const WARP_ROWS: usize = 16;
 
 /// Whether these kernels do a call. What they leave to the kernels for sm_80, which give the same within the same tolerances:
-/// products of operands split in two (`Precision::Fp32`), and embeddings wider than two panels. There are no kernels for them.
+/// products of operands split in two (`Precision::Fp32`), and embeddings wider than two panels: there are no kernels for them.
+/// Nor do they take a call without candidates, whose products have no tile.
 pub(super) fn serves(cuda: &Cuda, loss: &SoftmaxLoss<'_, Cuda>) -> bool {
-    cuda.architecture() == Architecture::Sm90a && cuda.precision() == Precision::Bf16 && loss.dim <= MAX_DIM
+    cuda.architecture() == Architecture::Sm90a
+        && cuda.precision() == Precision::Bf16
+        && loss.dim <= MAX_DIM
+        && loss.columns > 0
 }
 
 /// An operand in panels.
@@ -66,17 +72,29 @@ struct PreparedIds {
     user_ranges: Buf<[u32; 2]>,
 }
 
-/// What `loss_panels_sm90a` and `loss_prepare_sm90a` make.
+/// What `loss_prepare_sm90a` makes, and of `offset` and `gap` the ends: the forward product writes the others.
 struct Prepared {
-    call: Buf<LossCall>,
+    extremes: Buf<[f32; 4]>,
+    weight_sums: Option<Buf<f64>>,
     bias2: Buf<f32>,
-    column_bias: Buf<f32>,
     positives: Buf<u32>,
     fragment_positives: Buf<u32>,
     ids: Option<PreparedIds>,
     spans: Option<Buf<[u32; 2]>>,
     users: PanelOperand,
     candidates: PanelOperand,
+    offset: Buf<f32>,
+    gap: Buf<f32>,
+    user_tickets: Buf<u32>,
+    candidate_tickets: Buf<u32>,
+}
+
+/// What the forward product finds, beside dU.
+struct UserSums {
+    /// One.
+    call: Buf<LossCall>,
+    /// Loss and slope of each [`WARP_ROWS`] rows.
+    terms: Buf<[f64; 2]>,
 }
 
 impl Prepared {
@@ -86,16 +104,12 @@ impl Prepared {
     }
 }
 
-/// See [`softmax`](super::softmax), which has checked what it is given. At least one row.
-pub(super) fn softmax(
-    cuda: &Cuda,
-    grads: &SoftmaxGrads<'_, Cuda>,
-    loss: &SoftmaxLoss<'_, Cuda>,
-) -> Result<Buf<[f64; 2]>> {
+/// See [`softmax`](super::softmax), which has checked what it is given. At least one row. Three launches: what stands before
+/// the products, the users' product with all that follows from it by row, the candidates' with what sums up.
+pub(super) fn softmax(cuda: &Cuda, grads: &SoftmaxGrads<'_, Cuda>, loss: &SoftmaxLoss<'_, Cuda>) -> Result<()> {
     let prepared = prepare(cuda, loss)?;
-    let rows = users(cuda, grads, loss, &prepared)?;
-    candidates(cuda, grads, loss, &prepared, &rows)?;
-    Ok(rows.terms)
+    let sums = users(cuda, grads, loss, &prepared)?;
+    candidates(cuda, grads, loss, &prepared, &sums)
 }
 
 fn kernels(cuda: &Cuda) -> Result<&Kernels> {
@@ -134,45 +148,30 @@ fn prepare(cuda: &Cuda, loss: &SoftmaxLoss<'_, Cuda>) -> Result<Prepared> {
             user_ranges: cuda.scratch(rows / 32)?,
         })
     };
+    let (user_parts, candidate_parts) = (users.parts(), candidates.parts());
     let prepared = Prepared {
-        call: cuda.scratch(1)?,
+        extremes: cuda.scratch(user_parts + candidate_parts)?,
+        weight_sums: loss.weights.map(|_| cuda.scratch(b.div_ceil(THREADS))).transpose()?,
         bias2: cuda.scratch(columns)?,
-        column_bias: cuda.scratch(columns)?,
         positives: cuda.scratch(rows)?,
         fragment_positives: cuda.scratch(rows)?,
         ids: loss.ids.is_some().then(ids).transpose()?,
         spans: loss.masked.is_some().then(|| cuda.scratch(b)).transpose()?,
         users,
         candidates,
+        offset: cuda.scratch(rows)?,
+        gap: cuda.scratch(rows)?,
+        user_tickets: cuda.scratch(rows / WARP_ROWS)?,
+        candidate_tickets: cuda.scratch(columns / WARP_ROWS)?,
     };
-    let (user_parts, candidate_parts) = (prepared.users.parts(), prepared.candidates.parts());
-    let extremes = cuda.scratch::<[f32; 4]>(user_parts + candidate_parts)?;
-    let args = PanelsArgs {
-        user_panels: prepared.users.values.output(),
-        candidate_panels: prepared.candidates.values.output(),
-        extremes: extremes.output(),
-        users: loss.users.input(),
-        candidates: loss.candidates.input(),
-        bias: input(loss.bias),
-        rows: b as u32,
-        columns: c as u32,
-        padded_rows: rows as u32,
-        padded_columns: columns as u32,
-        user_parts: user_parts as u32,
-        candidate_parts: candidate_parts as u32,
-        dim: loss.dim as u32,
-        panels: (width / PANEL) as u32,
-    };
-    let grid = [(user_parts + candidate_parts) as u32, 1, 1];
-    let kernels = kernels(cuda)?;
-    // SAFETY: panels hold the padded rows x width; the inputs' lengths were checked: the kernel reads no row or column
-    // beyond them; one value of extremes for each block.
-    unsafe { cuda.launch(&kernels.loss_panels_sm90a, grid, THREADS as u32, 0, &args) }?;
+    let value_blocks = blocks(rows.max(columns), THREADS);
     let (ids, masked) = (prepared.ids.as_ref(), loss.masked.as_ref());
     let args = PrepareHopperArgs {
-        call: prepared.call.output(),
+        user_panels: prepared.users.values.output(),
+        candidate_panels: prepared.candidates.values.output(),
+        extremes: prepared.extremes.output(),
+        weight_sums: output(prepared.weight_sums.as_ref()),
         bias2: prepared.bias2.output(),
-        column_bias: prepared.column_bias.output(),
         candidate_ids: output(ids.map(|ids| &ids.candidates)),
         column_ids: output(ids.map(|ids| &ids.candidate_fragments)),
         column_ranges: output(ids.map(|ids| &ids.candidate_ranges)),
@@ -181,10 +180,14 @@ fn prepare(cuda: &Cuda, loss: &SoftmaxLoss<'_, Cuda>) -> Result<Prepared> {
         fragment_positives: prepared.fragment_positives.output(),
         fragment_ids: output(ids.map(|ids| &ids.user_fragments)),
         user_ranges: output(ids.map(|ids| &ids.user_ranges)),
+        offset: prepared.offset.output(),
+        gap: prepared.gap.output(),
+        user_tickets: prepared.user_tickets.output(),
+        candidate_tickets: prepared.candidate_tickets.output(),
         spans: output(prepared.spans.as_ref()),
         status: cuda.status().loss(),
-        extremes: extremes.input(),
-        log_scale: loss.log_scale.input(),
+        users: loss.users.input(),
+        candidates: loss.candidates.input(),
         weights: input(loss.weights),
         bias: input(loss.bias),
         ids: input(loss.ids),
@@ -198,12 +201,22 @@ fn prepare(cuda: &Cuda, loss: &SoftmaxLoss<'_, Cuda>) -> Result<Prepared> {
         padded_columns: columns as u32,
         user_parts: user_parts as u32,
         candidate_parts: candidate_parts as u32,
+        value_blocks,
+        dim: loss.dim as u32,
+        panels: (width / PANEL) as u32,
+        unused: Pad::Zero,
     };
-    let grid = [blocks(rows.max(columns), THREADS), 1, 1];
-    // SAFETY: the results were made for these sizes above, the inputs' lengths were checked; a list is read only inside
-    // `masked_len`, an id only below `columns`, and extremes are those of the launch before.
-    unsafe { cuda.launch(&kernels.loss_prepare_sm90a, grid, THREADS as u32, 0, &args) }?;
+    let grid = [value_blocks + (user_parts + candidate_parts) as u32, 1, 1];
+    // SAFETY: the results were made for these sizes above (panels hold the padded rows x width, extremes one value a part),
+    // the inputs' lengths were checked: no row or column beyond them is read, a list only inside `masked_len`, an id only
+    // below `columns`.
+    unsafe { cuda.launch(&kernels(cuda)?.loss_prepare_sm90a, grid, THREADS as u32, 0, &args) }?;
     Ok(prepared)
+}
+
+/// The results of splits, where there are several.
+fn parts(cuda: &Cuda, splits: usize, len: usize) -> Result<Option<Buf<f32>>> {
+    (splits > 1).then(|| cuda.scratch(splits * len)).transpose()
 }
 
 /// dU, and what is known of the users after it.
@@ -212,28 +225,33 @@ fn users(
     grads: &SoftmaxGrads<'_, Cuda>,
     loss: &SoftmaxLoss<'_, Cuda>,
     prepared: &Prepared,
-) -> Result<RowTerms> {
+) -> Result<UserSums> {
     let (b, c, d) = (loss.rows, loss.columns, loss.dim);
     let tiling = WarpgroupTiling::new(d, b, loss.masked.is_some());
     let ColumnSplit { blocks: row_blocks, splits, tiles } = tiling.split(b, c);
-    let sums = cuda.scratch::<[f32; 2]>(splits * b)?;
+    let row_sums = cuda.scratch::<[f32; 2]>(splits * b)?;
     // Negatives are counted where their number matters.
     let counted = loss.corrected.is_some() && (loss.ids.is_some() || loss.masked.is_some());
     let dead = counted.then(|| cuda.scratch::<u32>(splits * b)).transpose()?;
     let dots = cuda.scratch::<f32>(b)?;
-    // A single part is finished where it stands.
-    let parts = (splits > 1).then(|| cuda.scratch::<f32>(splits * b * d)).transpose()?;
-    let parts = parts.as_ref().unwrap_or(grads.users);
+    let parts = parts(cuda, splits, b * tiling.width)?;
+    let sums = UserSums { call: cuda.scratch(1)?, terms: cuda.scratch(b.div_ceil(WARP_ROWS))? };
     let ids = prepared.ids.as_ref();
     let args = HopperForwardArgs {
-        out: parts.output(),
-        sums: sums.output(),
+        parts: output(parts.as_ref()),
+        sums: row_sums.output(),
         dead: output(dead.as_ref()),
         dots: dots.output(),
+        tickets: prepared.user_tickets.output(),
         stuck: cuda.status().stuck(),
+        call: sums.call.output(),
+        du: grads.users.output(),
+        terms: sums.terms.output(),
+        offset: prepared.offset.output(),
+        gap: prepared.gap.output(),
         users: prepared.users.panels(),
         candidates: prepared.candidates.panels(),
-        column_bias: prepared.column_bias.input(),
+        bias2: prepared.bias2.input(),
         column_ids: ColumnIds {
             ids: input(ids.map(|ids| &ids.candidate_fragments)),
             ranges: input(ids.map(|ids| &ids.candidate_ranges)),
@@ -241,71 +259,55 @@ fn users(
         positives: prepared.positives.input(),
         user_ids: input(ids.map(|ids| &ids.users)),
         masked: prepared.masked(loss),
-        call: prepared.call.input(),
+        call_parts: CallParts {
+            extremes: prepared.extremes.input(),
+            weight_sums: input(prepared.weight_sums.as_ref()),
+            log_scale: loss.log_scale.input(),
+            user_parts: prepared.users.parts() as u32,
+            candidate_parts: prepared.candidates.parts() as u32,
+        },
+        user_rows: loss.users.input(),
+        candidate_rows: loss.candidates.input(),
+        weights: input(loss.weights),
+        corrected: input(loss.corrected),
         dim: d as u32,
         tiles: c.div_ceil(COLUMNS) as u32,
         split_tiles: tiles as u32,
-        unused: Pad::Zero,
-    };
-    let grid = [row_blocks as u32, splits as u32, 1];
-    let kernels = kernels(cuda)?;
-    // Block and shared memory are `tiling`'s.
-    // SAFETY: results were made for `splits` x rows (x dim); panels and arrays by column are padded to whole tiles, and hold
-    // a block's rows (PAD); spans lie inside the list (loss_prepare_sm90a). The kernel touches nothing beyond these.
-    unsafe { cuda.launch(forward(kernels, &tiling), grid, tiling.threads(), tiling.shared(), &args) }?;
-
-    let padded = prepared.users.padded;
-    let rows = RowTerms { offset: cuda.scratch(padded)?, gap: cuda.scratch(padded)?, terms: cuda.scratch(b)? };
-    let args = LossFinishArgs {
-        du: grads.users.output(),
-        terms: rows.terms.output(),
-        offset: rows.offset.output(),
-        gap: rows.gap.output(),
-        parts: parts.input(),
-        sums: sums.input(),
-        dead: input(dead.as_ref()),
-        dots: dots.input(),
-        call: prepared.call.input(),
-        users: loss.users.input(),
-        candidates: loss.candidates.input(),
-        weights: input(loss.weights),
-        corrected: input(loss.corrected),
-        bias2: prepared.bias2.input(),
-        positives: prepared.positives.input(),
-        rows: b as u64,
-        columns: c as u64,
-        padded_rows: padded as u64,
-        dim: d as u32,
         splits: splits as u32,
     };
-    let grid = [blocks(padded, THREADS / 4), 1, 1];
-    // `parts` may be `du`: a thread reads a place, then writes it.
-    // SAFETY: the inputs' lengths were checked, the rest was made for these sizes; positives are columns or NO_COLUMN
-    // (loss_prepare_sm90a); the order of fragments moves a row within 16, which divide `padded`.
-    unsafe { cuda.launch(&kernels.loss_finish_sm90a, grid, THREADS as u32, 0, &args) }?;
-    Ok(rows)
+    let grid = [row_blocks as u32, splits as u32, 1];
+    // Block and shared memory are `tiling`'s.
+    // SAFETY: results were made for `splits` x rows (x width), dU was checked; panels and arrays by row and column are padded to
+    // whole tiles, and hold a block's rows (PAD), tickets one of each WARP_ROWS of them; positives are columns or NO_COLUMN and
+    // spans lie inside the list (loss_prepare_sm90a). The kernel touches nothing beyond these.
+    unsafe { cuda.launch(forward(kernels(cuda)?, &tiling), grid, tiling.threads(), tiling.shared(), &args) }?;
+    Ok(sums)
 }
 
-/// dV.
+/// dV, loss and derivative by log_scale.
 fn candidates(
     cuda: &Cuda,
     grads: &SoftmaxGrads<'_, Cuda>,
     loss: &SoftmaxLoss<'_, Cuda>,
     prepared: &Prepared,
-    rows: &RowTerms,
+    sums: &UserSums,
 ) -> Result<()> {
     let (b, c, d) = (loss.rows, loss.columns, loss.dim);
     let tiling = WarpgroupTiling::new(d, c, loss.masked.is_some());
     let ColumnSplit { blocks: row_blocks, splits, tiles } = tiling.split(c, b);
-    let parts = (splits > 1).then(|| cuda.scratch::<f32>(splits * c * d)).transpose()?;
+    let parts = parts(cuda, splits, c * tiling.width)?;
     let ids = prepared.ids.as_ref();
     let args = HopperBackwardArgs {
-        out: parts.as_ref().unwrap_or(grads.candidates).output(),
+        dv: grads.candidates.output(),
+        parts: output(parts.as_ref()),
+        tickets: prepared.candidate_tickets.output(),
+        stats: grads.stats.output(),
         stuck: cuda.status().stuck(),
         candidates: prepared.candidates.panels(),
         users: prepared.users.panels(),
-        offset: rows.offset.input(),
-        gap: rows.gap.input(),
+        offset: prepared.offset.input(),
+        gap: prepared.gap.input(),
+        terms: sums.terms.input(),
         positives: prepared.fragment_positives.input(),
         user_ids: ColumnIds {
             ids: input(ids.map(|ids| &ids.user_fragments)),
@@ -314,19 +316,16 @@ fn candidates(
         bias2: prepared.bias2.input(),
         candidate_ids: input(ids.map(|ids| &ids.candidates)),
         masked: prepared.masked(loss),
-        call: prepared.call.input(),
+        call: sums.call.input(),
         dim: d as u32,
         tiles: b.div_ceil(COLUMNS) as u32,
         split_tiles: tiles as u32,
-        unused: Pad::Zero,
+        splits: splits as u32,
     };
     let grid = [row_blocks as u32, splits as u32, 1];
     // Block and shared memory are `tiling`'s.
-    // SAFETY: `out` was made for `splits` x columns x dim, or is dV (checked); panels and arrays by user are padded to whole
-    // tiles, and hold a block's rows (PAD); spans lie inside the list. The kernel touches nothing beyond these.
-    unsafe { cuda.launch(backward(kernels(cuda)?, &tiling), grid, tiling.threads(), tiling.shared(), &args) }?;
-    match parts {
-        Some(parts) => add_parts(cuda, grads.candidates, &parts, c * d, splits),
-        None => Ok(()),
-    }
+    // SAFETY: `parts` was made for `splits` x columns x width, dV and stats were checked; panels and arrays by user and column
+    // are padded to whole tiles, and hold a block's rows (PAD), tickets one of each WARP_ROWS of them; spans lie inside the
+    // list. The kernel touches nothing beyond these.
+    unsafe { cuda.launch(backward(kernels(cuda)?, &tiling), grid, tiling.threads(), tiling.shared(), &args) }
 }

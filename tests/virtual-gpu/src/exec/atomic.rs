@@ -7,6 +7,7 @@ use super::block::Block;
 use super::global::Flavour;
 use super::half_float::Format;
 use super::program::{Action, Mem, Stop};
+use super::release::Fences;
 use super::shared::Access;
 use super::warp::{LANES, Reg, Row, Warp, lanes};
 use crate::memory::allocation::Allocation;
@@ -20,7 +21,12 @@ type Update = fn(u64, u64, u64) -> u64;
 /// Decodes an atomic.
 pub(crate) fn decode(cx: &mut Context<'_, '_>) -> Result<Action, PtxError> {
     let result = cx.base() == "atom";
-    cx.pick(&["relaxed", "acquire", "release", "acq_rel", "sc"]);
+    let order = cx.pick(&["relaxed", "acquire", "release", "acq_rel", "sc"]);
+    let wide = !cx.inst.opcode.contains(".cta");
+    let fences = Fences {
+        before: wide && matches!(order, Some("release" | "acq_rel" | "sc")),
+        after: wide && matches!(order, Some("acquire" | "acq_rel" | "sc")),
+    };
     let space = access::space(cx);
     access::hints(cx);
     let ops = ["add", "min", "max", "and", "or", "xor", "exch", "cas", "inc", "dec"];
@@ -62,7 +68,7 @@ pub(crate) fn decode(cx: &mut Context<'_, '_>) -> Result<Action, PtxError> {
         let mut old = [0u64; LANES];
         let mut each = |s: Space, at: &[u64; LANES], mask: u32| match s {
             Space::Shared => block.shared_atomic(w, at, mask, width, &x, &y, update, &mut old),
-            Space::Global => block.global_atomic(w, at, mask, width, &x, &y, update, reads, &mut old),
+            Space::Global => block.global_atomic(w, at, mask, width, &x, &y, update, reads, fences, &mut old),
             _ => Err(Stop { kind: "atomic on local memory", lane: mask.trailing_zeros(), detail: String::new() }),
         };
         match space {
@@ -116,6 +122,7 @@ impl Block<'_> {
         y: &[u64; LANES],
         update: Update,
         reads: bool,
+        fences: Fences,
         old: &mut [u64; LANES],
     ) -> Result<(), Stop> {
         let bytes = u64::from(width);
@@ -140,6 +147,7 @@ impl Block<'_> {
                     self.check_global_read(w, i as u32, self.who(w).lane(i as u32), a, page, offset, bytes, flavour);
                 }
                 self.check_global_write(w, i as u32, who.lane(i as u32), a, page, offset, bytes, false);
+                self.release_and_acquire(self.who(w).lane(i as u32), address[i], fences);
             } else {
                 a.mark(offset, bytes);
             }

@@ -28,7 +28,7 @@ pub(crate) fn decode(cx: &mut Context<'_, '_>) -> Result<Action> {
             });
             Ok(Action::Mem(stop))
         }
-        // Memory is stronger than a fence could make it, but for those of proxies; time does not pass.
+        // Memory is stronger than a fence could make it: fences only tell who knows of what. Time does not pass.
         "membar" | "fence" => {
             let kind = fence_kind(&cx.inst.opcode);
             let names = [
@@ -54,7 +54,11 @@ pub(crate) fn decode(cx: &mut Context<'_, '_>) -> Result<Action> {
             ];
             while cx.pick(&names).is_some() {}
             Ok(match kind {
-                Fence::Memory => Action::Alu(Box::new(|_| {})),
+                Fence::Block => Action::Alu(Box::new(|_| {})),
+                Fence::Device => Action::Mem(Box::new(|w: &mut Warp, b: &mut Block<'_>| {
+                    b.memory_fence(w);
+                    Ok(())
+                })),
                 kind => Action::Mem(Box::new(move |w: &mut Warp, b: &mut Block<'_>| {
                     b.proxy_fence(w, kind == Fence::Proxy);
                     Ok(())
@@ -78,7 +82,10 @@ pub(crate) fn decode(cx: &mut Context<'_, '_>) -> Result<Action> {
 /// What a fence orders beside memory.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Fence {
-    Memory,
+    /// Memory, for the block.
+    Block,
+    /// Memory, for all blocks.
+    Device,
     /// Generic accesses of shared memory and asynchronous ones.
     Proxy,
     /// The initialisation of mbarriers and asynchronous accesses.
@@ -89,7 +96,9 @@ fn fence_kind(opcode: &str) -> Fence {
     match opcode {
         "fence.proxy.async" | "fence.proxy.async.shared::cta" | "fence.proxy.async.shared::cluster" => Fence::Proxy,
         _ if opcode.starts_with("fence.mbarrier_init") => Fence::MbarrierInit,
-        _ => Fence::Memory,
+        _ if opcode.contains(".proxy") => Fence::Block,
+        _ if [".gl", ".gpu", ".sys"].iter().any(|scope| opcode.contains(scope)) => Fence::Device,
+        _ => Fence::Block,
     }
 }
 

@@ -12,6 +12,7 @@ use super::local::LocalMemory;
 use super::mbarrier::Mbarriers;
 use super::program::{Program, Special};
 use super::race::Who;
+use super::release::{Released, Releases};
 use super::setmaxnreg::Registers;
 use super::shadow::Shadow;
 use super::shared::SharedMemory;
@@ -43,6 +44,8 @@ pub(crate) struct Grid<'l> {
     pub registers: Option<u32>,
     /// When asynchronous copies and products happen.
     pub landing: Landing,
+    /// What atomics left with words of global memory.
+    pub released: Released,
 }
 
 /// A warning as it is noted: which instruction, and once per kind.
@@ -84,6 +87,8 @@ pub(crate) struct Block<'l> {
     pub mbarriers: Mbarriers,
     /// Bulk copies under way.
     pub bulk: BulkCopies,
+    /// What fences and atomics told other blocks, and what they told this one.
+    pub releases: Releases,
     pub last_allocation: usize,
     pub checks: bool,
 }
@@ -111,6 +116,7 @@ impl<'l> Block<'l> {
             registers: Registers::default(),
             mbarriers: Mbarriers::default(),
             bulk: BulkCopies::default(),
+            releases: Releases::default(),
             last_allocation: 0,
             checks: grid.checks,
         }
@@ -132,6 +138,7 @@ impl<'l> Block<'l> {
         self.groups.iter_mut().for_each(Warpgroup::reset);
         self.registers.reset(self.grid.registers, self.pending.len());
         self.bulk.reset(linear);
+        self.releases.reset();
     }
 
     /// The access record of a warp's first lane, now.

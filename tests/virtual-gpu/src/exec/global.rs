@@ -163,7 +163,9 @@ impl<'l> Block<'l> {
         let mut at = offset & !3;
         while at < offset + bytes {
             let mask = byte_mask(at, offset, bytes);
-            if let Some(race) = page.read(at, who.bytes(mask), flavour.strong) {
+            if let Some(race) = page.read(at, who.bytes(mask), flavour.strong)
+                && !self.was_released(race, who)
+            {
                 self.global_race(w, lane, a, at, race, "read");
             }
             if flavour.read_only && page.read_only(at) {
@@ -190,7 +192,9 @@ impl<'l> Block<'l> {
         a.mark(offset, bytes);
         let mut at = offset & !3;
         while at < offset + bytes {
-            if let Some(race) = page.write(at, who.bytes(byte_mask(at, offset, bytes)), same) {
+            if let Some(race) = page.write(at, who.bytes(byte_mask(at, offset, bytes)), same)
+                && !self.was_released(race, who)
+            {
                 self.global_race(w, lane, a, at, race, "written");
             }
             if page.was_read_only(at) {

@@ -1,8 +1,8 @@
 //! Races: who touched a word last, and whether two accesses are ordered.
 //!
 //! Accesses of one block are ordered by its barriers (the block epoch), those of one warp also by its warp barriers
-//! (the warp epoch); nothing orders accesses of different blocks. One entry is kept for the last writer and one for
-//! the readers of a word; fences are not seen. Where threads write different bytes of a word, the last one stays on record.
+//! (the warp epoch); what orders accesses of different blocks is seen to by `release`. One entry is kept for the last
+//! writer and one for the readers of a word. Where threads write different bytes of a word, the last one stays on record.
 
 /// One access: 4 bits of bytes of the word, flags, thread 10, warp epoch 10, block epoch 16, block 20, and a bit that
 /// says there is one.
@@ -73,6 +73,22 @@ impl Who {
     /// The block's index, modulo 2^20.
     pub fn block(self) -> u32 {
         (self.0 >> BLOCK_AT) as u32 & 0xf_ffff
+    }
+
+    /// Whether a reader's entry stands for several blocks or warps.
+    pub fn is_of_many(self) -> bool {
+        self.0 & (MANY_BLOCKS | MANY_WARPS) != 0
+    }
+
+    /// Whether the access comes before what the thread of `later`, in the same block, does from there on: it is its own, of
+    /// its warp before the lanes met, or before a barrier of the block.
+    pub fn before(self, later: Who) -> bool {
+        // Epochs wrap around.
+        let less = |a: u64, b: u64, bits: u32| a != b && (b.wrapping_sub(a) & ((1 << bits) - 1)) < 1 << (bits - 1);
+        self.block() == later.block()
+            && (less(self.epoch(), later.epoch(), 16)
+                || (self.epoch() == later.epoch() && self.thread() == later.thread())
+                || (self.warp() == later.warp() && less(self.warp_epoch(), later.warp_epoch(), 10)))
     }
 
     fn epoch(self) -> u64 {

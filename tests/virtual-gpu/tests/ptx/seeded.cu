@@ -175,3 +175,24 @@ KERNEL histogram(unsigned* counts, const unsigned* keys, unsigned n, int bug) {
         else atomicAdd(&counts[t], count);
     }
 }
+
+// out[t] = the sum over blocks of x[block * 64 + t]: each leaves its part, and the last to come adds them in order.
+KERNEL join(float* out, float* parts, unsigned* taken, const float* x, int bug) {
+    __shared__ bool last;
+    unsigned t = threadIdx.x;
+    parts[blockIdx.x * 64 + t] = x[blockIdx.x * 64 + t];
+    if (bug != 1) __syncthreads();
+    if (t == 0) {
+        if (bug == 3) __threadfence_block();
+        else if (bug != 2) __threadfence();
+        unsigned before = atomicAdd(taken + (bug == 6), 1u);  // finds 6
+        last = before == gridDim.x - (bug == 5 ? 2 : 1);
+        if (bug != 4) __threadfence();
+    }
+    __syncthreads();
+    if (!last) return;
+    float sum = 0.0f;
+    #pragma unroll 1
+    for (unsigned s = 0; s < gridDim.x; s++) sum += parts[s * 64 + t];  // finds 1, 2, 3, 4, 5
+    out[t] = sum;
+}

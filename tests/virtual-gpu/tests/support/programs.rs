@@ -100,10 +100,19 @@ fn histogram(memory: &Memory) -> Program {
     Program { shape: Shape::new(3, 96), args, results: vec![(counts, 16)], expected }
 }
 
+fn join(memory: &Memory) -> Program {
+    let x: Vec<f32> = (0..4 * 64).map(number).collect();
+    let expected = floats((0..64).map(|t| (0..4).map(|s| x[s * 64 + t]).sum()));
+    let (out, parts, taken) = (upload(memory, &[0; 256]), memory.alloc(1024).unwrap(), memory.alloc(8).unwrap());
+    memory.copy_in(taken, &[0; 4]).unwrap();
+    let args = vec![out, parts, taken, upload(memory, &bytes_of(&floats(x)))];
+    Program { shape: Shape::new(4, 64), args, results: vec![(out, 64)], expected }
+}
+
 /// Makes a kernel's inputs.
 pub type Prepare = fn(&Memory) -> Program;
 /// The kernels by name.
-pub const KERNELS: [(&str, Prepare); 7] = [
+pub const KERNELS: [(&str, Prepare); 8] = [
     ("gather", gather),
     ("segment_sum", segment_sum),
     ("product", product),
@@ -111,4 +120,5 @@ pub const KERNELS: [(&str, Prepare); 7] = [
     ("tensor_product", tensor_product),
     ("sort", sort),
     ("histogram", histogram),
+    ("join", join),
 ];

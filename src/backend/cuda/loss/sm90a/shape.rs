@@ -68,12 +68,12 @@ impl WarpgroupTiling {
     }
 
     /// Bytes of shared memory of a block: up to 1,024 before the first tile, rows, stages of a tile with four arrays of a word a
-    /// column, ranges of ids and bits of masked columns, barriers.
+    /// column, ranges of ids and bits of masked columns, barriers, what holds for the whole call.
     pub(crate) fn shared(&self) -> u32 {
         let bits = if self.groups < 3 { self.rows() * COLUMNS / 8 } else { 0 };
         let values = 4 * COLUMNS * 4 + COLUMNS / 32 * 8 + bits;
         let stage = COLUMNS * self.width * 2 + values + 16;
-        (1024 + self.rows() * self.width * 2 + self.stages * stage + 8) as u32
+        (1024 + self.rows() * self.width * 2 + self.stages * stage + 16 + 32) as u32
     }
 
     /// How `rows` x `columns` is cut: the splits with the least time by whole waves of blocks, where a block's start and end
@@ -92,13 +92,20 @@ impl WarpgroupTiling {
     }
 
     /// Bytes that a product kernel moves with this tiling: the operands' rows once a split, their columns once a block of rows,
-    /// and a result of `dim` values a row and split.
+    /// and a result of `dim` values a row; where there are splits, each writes its part and who joins them reads the others'.
     #[cfg(test)]
     pub(crate) fn tiling_bytes(&self, rows: usize, columns: usize, dim: usize) -> u64 {
         let split = self.split(rows, columns);
         let operands = self.width * 2 * (split.blocks * columns + split.splits * rows);
-        (operands + split.splits * rows * dim * 4) as u64
+        let results = if split.splits > 1 { 2 * split.splits } else { 1 };
+        (operands + results * rows * dim * 4) as u64
     }
+}
+
+/// Bytes beside the forward product: users and their positives in; by row 24 bytes of scalars in, 24 out.
+#[cfg(test)]
+pub(crate) fn finish_floor_bytes(rows: usize, dim: usize) -> u64 {
+    (rows * (2 * 4 * dim + 48)) as u64
 }
 
 #[cfg(test)]
