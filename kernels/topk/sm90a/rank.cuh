@@ -49,8 +49,10 @@ __device__ __forceinline__ u32 kth_order(const u32* orders, u32 n, u32 k, u32 sl
     return high;
 }
 
-// The order of a score in a sort key.
+// The order of a score in a sort key, and the score of an order. That of a NaN is behind all others.
+#define NO_ORDER 0xffffffffu
 __device__ __forceinline__ u32 score_order(float score) { return u32(score_key(score, 0) >> 32); }
+__device__ __forceinline__ float order_score(u32 order) { return key_score(u64(order) << 32); }
 
 // One chain over a row by one lane: candidates are few, and their rows in the cache.
 __device__ __forceinline__ float chain(const ExactItems& exact, u32 item, const float4* query) {
@@ -74,16 +76,14 @@ __device__ __forceinline__ float approximate(u32 score, float unit) {
 
 template <int THREADS>
 __device__ __forceinline__ void rank_panels(const PanelRankArgs& args) {
-    // Candidates by order and by item, words apart: neighbours in neighbouring banks. Then keys of those kept.
-    extern __shared__ __align__(16) u64 keys[];
-    u32* orders = reinterpret_cast<u32*>(keys);
+    // Candidates by order and by item, apart: neighbours in neighbouring banks. Then those kept, by exact order.
+    extern __shared__ __align__(16) u32 orders[];
     u32* items = orders + args.room;
     u32* kept = items + args.room;
-    __shared__ u32 words[16], found_s, kept_s, overflow_s;
-    __shared__ u64 last_s;
+    __shared__ u32 words[16], found_s, kept_s, overflow_s, last_s;
     const u32 q = listed(args.index, blockIdx.x), k = args.k;
     if (args.states[q] == STATE_ALL) return;
-    if (threadIdx.x == 0) found_s = 0, kept_s = 0, overflow_s = 0, last_s = NO_KEY;
+    if (threadIdx.x == 0) found_s = 0, kept_s = 0, overflow_s = 0, last_s = NO_ORDER;
     __syncthreads();
 
     // What passed and may be returned. Threads share the lists of the query out among them.
@@ -118,30 +118,33 @@ __device__ __forceinline__ void rank_panels(const PanelRankArgs& args) {
     // A candidate more than two errors behind the k-th cannot be among the k best.
     const float error = __ldg(args.errors + q);
     const u32 kth = kth_order<THREADS>(orders, n, k, 64, words);
-    const u32 limit = score_order(__fsub_rd(key_score(u64(kth) << 32), 2.0f * error));
+    const u32 limit = score_order(__fsub_rd(order_score(kth), 2.0f * error));
     for (u32 i = threadIdx.x; i < n; i += THREADS) {
         if (orders[i] <= limit) kept[atomicAdd(&kept_s, 1u)] = items[i];
     }
     __syncthreads();
     const u32 m = kept_s;
     const float4* query = query_row(args.queries, q, args.items.pitch);
-    for (u32 i = threadIdx.x; i < m; i += THREADS)
-        keys[i] = score_key(chain(args.items, kept[i], query), kept[i]);
+    for (u32 i = threadIdx.x; i < m; i += THREADS) orders[i] = score_order(chain(args.items, kept[i], query));
     __syncthreads();
     for (u32 i = threadIdx.x; i < m; i += THREADS) {
-        const u64 key = keys[i];
+        const u32 order = orders[i], item = kept[i];
         u32 place = 0;
-        for (u32 j = 0; j < m; ++j) place += keys[j] < key;
-        // A NaN has a key behind all others, which it may share: never the k-th.
-        if (place >= k || key == NO_KEY) continue;
-        args.ids[u64(q) * k + place] = u32(key);
-        args.scores[u64(q) * k + place] = key_score(key);
-        if (place == k - 1) last_s = key;
+        for (u32 j = 0; j < m; ++j) {
+            const u32 other = orders[j];
+            place += other < order;
+            if (other == order) place += kept[j] < item;
+        }
+        // A NaN comes behind all others: never the k-th.
+        if (place >= k || order == NO_ORDER) continue;
+        args.ids[u64(q) * k + place] = item;
+        args.scores[u64(q) * k + place] = order_score(order);
+        if (place == k - 1) last_s = order;
     }
     __syncthreads();
     if (threadIdx.x != 0) return;
-    const bool full = last_s != NO_KEY;
-    const float last = full ? key_score(last_s) : neg_inf(), threshold = args.thresholds[q];
+    const bool full = last_s != NO_ORDER;
+    const float last = full ? order_score(last_s) : neg_inf(), threshold = args.thresholds[q];
     // Every item outside the lists has an approximate score below the bar, an exact one below the threshold.
     if (full && (last >= threshold || threshold == neg_inf())) {
         args.states[q] = STATE_DONE;

@@ -28,10 +28,10 @@ fn queries_of_any_length_share_a_scan_cuda() {
 fn biases_of_any_size_are_whole_numbers_of_units_cuda() {
     let Some(devices) = devices() else { return };
     let mut random = Random(91);
-    let (rows, items, k) = (40, 2600, 20);
+    let (rows, items, k) = (20, 2600, 20);
     for dim in [64, 128] {
         let (queries, catalogue) = (random.normals(rows * dim), random.normals(items * dim));
-        for size in [0.0, 1e-6, 1.0, 1e3, 1e7] {
+        for size in [0.0, 1e-6, 1.0, 1e7] {
             let mut biases: Vec<f32> = random.normals(items).iter().map(|b| size * b).collect();
             (0..items).step_by(7).for_each(|i| biases[i] = f32::NEG_INFINITY);
             let case = Case { queries: &queries, items: &catalogue, biases: Some(&biases), dim, skip: None, k };
