@@ -23,7 +23,7 @@ mod scan;
 pub(crate) mod single;
 
 pub(crate) use cpu::simd::pages::zeros as host_zeros;
-pub(crate) use memory::{Elem, Memory};
+pub(crate) use memory::{Elem, FreeMemory, Memory};
 pub(crate) use operands::{
     Bag, DenseParam, EmbeddingTable, GradientPlans, LinearGrads, LinearPass, Masked, Mat, MatMut, NormGrads, NormPass,
     OptimizerStep, PlanPart, PoolInput, Pools, SoftmaxGrads, SoftmaxLoss, StepRules, TableData, TopKWeights,

@@ -20,3 +20,5 @@ pub(crate) mod tower;
 mod tests;
 
 pub use budget::Budget;
+#[cfg(all(test, feature = "cuda"))]
+pub(crate) use budget::catalogue_bytes;

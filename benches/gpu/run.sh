@@ -103,6 +103,11 @@ if wanted roofline; then
         figure=$(awk -F'|' 'NF > 3 && /softmax_loss.*D64/ { print "loss, D = 64:" $3 "us" }' "$logs/roofline-$set" | tail -n 1)
         row "roofline, $set" "$state" "${figure:-$(grep -c ': ran' "$logs/roofline-$set") cases ran}" "$took"
     done
+    if [ "$capability" = 90 ]; then
+        run roofline-int8 40 env TERCEL_KERNELS=sm_90a TERCEL_SCAN=int8 "$bin/roofline" --bench ${small:+--check} topk
+        figure=$(awk -F'|' 'NF > 3 && /topk.*D64/ { print "top 100, D = 64:" $3 "us" }' "$logs/roofline-int8" | tail -n 1)
+        row "roofline, top K, TERCEL_SCAN=int8" "$state" "${figure:-$(grep -c ': ran' "$logs/roofline-int8") cases ran}" "$took"
+    fi
 fi
 
 # Purchases of H&M's shape: ids alone, all features, a small batch.
@@ -187,7 +192,7 @@ file=$results/$(date -u +%F)-$slug.md
         "${capability%?}.${capability: -1}" "$driver" "$processor" "$(nproc)"
     printf '| part | result | figure | seconds |\n|---|---|---|---|\n'
     awk -F'|' '{ printf "| %s | %s | %s | %s |\n", $1, $2, $3, $4 }' "$rows"
-    for set in $sets; do
+    for set in $sets int8; do
         grep -q '^|' "$logs/roofline-$set" 2>/dev/null || continue
         printf '\n## Roofline, %s\n\n%s\n\n' "$set" "$(grep -v '^|' "$logs/roofline-$set" | head -n 1)"
         grep '^|' "$logs/roofline-$set"

@@ -1,6 +1,7 @@
 //! How near each CUDA operation comes to what the device can do.
 //!
 //!     cargo bench --features bench --bench roofline              # times every case on cuda:0 and prints the table
+//!     cargo bench --features bench --bench roofline -- topk      # those with this in their names
 //!     cargo bench --features bench --bench roofline -- --check   # runs each once, small, and times nothing
 //!
 //! A case's floor is the time in which the device could move its bytes or do its operations, whichever is longer, at the
@@ -91,6 +92,8 @@ fn time(bench: &mut Bench) -> Duration {
 
 fn main() {
     let check = std::env::args().any(|arg| arg == "--check");
+    let part = std::env::args().skip(1).find(|arg| !arg.starts_with('-')).unwrap_or_default();
+    let cases = |scale| cases(scale).into_iter().filter(|case| case.name.contains(&part));
     let info = match CudaInfo::read(0) {
         Ok(info) => info,
         Err(error) if std::env::var_os("REQUIRE_CUDA").is_none() => return println!("skipped: {error}"),

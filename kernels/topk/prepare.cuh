@@ -1,24 +1,6 @@
 // What the scans read: items and queries in bf16 or int8, with the norms that bound the scan's error.
-//
-// Bound: with a query u = u' + du and an item v = v' + dv (' as stored for the scan),
-// |<u, v> - <u', v'>| <= |du| |v| + |u'| |dv|, plus the rounding of two sums over the width in fp32. The norms are
-// those of the actual rounding errors, taken in f64 and rounded up: a true bound, about 2^-8 |u| |v| in bf16. The
-// exact sum starts at the item's bias, the scan's takes it in at the end: roundings are of it, too.
 #pragma once
-#include "topk/keys.cuh"
-
-// Stats of a catalogue, each a maximum over its items: fp32 bits of |v|, of |dv| in bf16 and in int8; then 1 where some
-// item is beyond the bound (its norm or bias overflows), 2 where some item holds an infinity or NaN; then of |bias|, of
-// all items that have a score.
-#define STAT_NORM 0
-#define STAT_BF16 1
-#define STAT_INT8 2
-#define STAT_FLAGS 3
-#define STAT_BIAS 4
-#define FLAG_BEYOND 1u
-#define FLAG_INFINITE 2u
-
-__device__ __forceinline__ float round_up(double x) { return __double2float_ru(x); }
+#include "topk/bounds.cuh"
 
 // A row's values [column, column + 4), zero from `dim` on; the kernel does not write the row.
 __device__ __forceinline__ float4 load4(const float* row, u32 column, u32 dim) {
@@ -33,30 +15,12 @@ __device__ __forceinline__ float4 load4(const float* row, u32 column, u32 dim) {
     return x;
 }
 
-__device__ __forceinline__ float infinity() { return __uint_as_float(0x7f800000u); }
-
-__device__ __forceinline__ double square(float x) { return double(x) * double(x); }
-
-__device__ __forceinline__ void add_squares(double& sum, float4 x) {
-    sum += square(x.x) + square(x.y) + square(x.z) + square(x.w);
-}
-
-__device__ __forceinline__ float largest(float4 x) {
-    return fmaxf(fmaxf(fabsf(x.x), fabsf(x.y)), fmaxf(fabsf(x.z), fabsf(x.w)));
-}
-
 // Four values in bf16, and the sum of the squares of their rounding errors.
 __device__ __forceinline__ uint2 to_bf16(float4 x, double& error) {
     const uint2 y = make_uint2(pack_bf16(x.x, x.y), pack_bf16(x.z, x.w));
     error += square(x.x - __uint_as_float(y.x << 16)) + square(x.y - __uint_as_float(y.x & 0xffff0000u)) +
              square(x.z - __uint_as_float(y.y << 16)) + square(x.w - __uint_as_float(y.y & 0xffff0000u));
     return y;
-}
-
-__device__ __forceinline__ u32 to_int8(float x, float inverse, float scale, double& error) {
-    const int code = max(-127, min(127, __float2int_rn(x * inverse)));
-    error += square(fmaf(float(-code), scale, x));
-    return u32(code) & 0xffu;
 }
 
 // The sums of squares of a row, over a warp.
@@ -99,10 +63,6 @@ __device__ __forceinline__ Squares store_int8(u8* to, float* exact, float& scale
         *reinterpret_cast<u32*>(to + column) = low | high << 16;
     }
     return {warp_sum(norm), warp_sum(error)};
-}
-
-__device__ __forceinline__ void raise(u32* stats, u32 which, double square_sum) {
-    atomicMax(stats + which, __float_as_uint(round_up(sqrt(square_sum))));
 }
 
 // Items [first, first + rows): exact (pitch columns, a multiple of 8, zero from `dim` on), bf16 and their stats. A warp
@@ -196,10 +156,7 @@ __device__ __forceinline__ void finish_query(const PrepareArgs& args, u32 q, con
     const uint4 stat = __ldg(reinterpret_cast<const uint4*>(stats));
     const double items = double(__uint_as_float(stat.x)),
                  rounding = double(__uint_as_float(which == STAT_BF16 ? stat.y : stat.z));
-    // 2^-21 a column covers both sums in fp32, rounded or cut off; the last term, results below the normal range.
-    const double bound = error * items + (norm + error) * rounding +
-                         ((norm + error) * (items + rounding) + bias) * (dim + 8) * 4.77e-7 +
-                         double(dim + 8) * 1.2e-38;
+    const double bound = score_error({norm, error}, {items, rounding}, bias, dim);
     const float e = round_up(bound);
     // The last: a scan of codes adds a bias in the query's units, and their range must hold it.
     const bool odd = !(norm < 1e35) || (stat.w & FLAG_BEYOND) || !(e < 1e37f) || !(largest_bias < 1e37f * scale);

@@ -11,6 +11,15 @@ impl Elem for u32 {}
 impl Elem for half::bf16 {}
 impl Elem for half::f16 {}
 
+/// Memory of a device that is free.
+pub(crate) struct FreeMemory {
+    /// The device's name.
+    pub device: String,
+    pub bytes: u64,
+    /// Which kernels the device gets, as [`CudaInfo::kernels_for`](crate::device::CudaInfo::kernels_for).
+    pub kernels_for: &'static str,
+}
+
 /// A device with memory.
 pub(crate) trait Memory: Send + Sync + Sized + 'static {
     /// Memory of the device.
@@ -18,8 +27,8 @@ pub(crate) trait Memory: Send + Sync + Sized + 'static {
 
     /// What decides the bits of its results, beside the seed: a run goes on only where it is the same.
     fn path(&self) -> String;
-    /// The name of a device with memory of its own, and how many bytes of it are free.
-    fn free_memory(&self) -> Result<Option<(String, u64)>>;
+    /// What of a device with memory of its own is free.
+    fn free_memory(&self) -> Result<Option<FreeMemory>>;
     /// `len` zeros.
     fn zeros<T: Elem>(&self, len: usize) -> Result<Self::Buf<T>>;
     /// A buffer with these values; on the CPU they are moved, not copied.

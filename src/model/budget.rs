@@ -6,6 +6,7 @@ use crate::Result;
 use crate::config::{Config, Dtype, Negatives, OptimizerKind, Precision, Resolved};
 use crate::data::dataset::Dataset;
 use crate::data::shape::Shape;
+use crate::device::CudaInfo;
 use crate::model::core::state_lens;
 use crate::model::spec::{InputSource, ModelSpec, TowerSpec};
 
@@ -25,19 +26,20 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// What training `config` on `dataset` takes.
+    /// What training `config` on `dataset` takes, by the kernels that `device` gets; absent: those that any device runs.
     ///
     /// # Errors
     /// [`crate::Error::Config`] when the configuration does not fit the dataset; as [`Shape::of`].
-    pub fn of(dataset: &Dataset, config: &Config) -> Result<Budget> {
+    pub fn of(dataset: &Dataset, config: &Config, device: Option<&CudaInfo>) -> Result<Budget> {
         let manifest = dataset.manifest();
         let config = config.for_shape(&Shape::of(dataset)?);
         let spec = ModelSpec::new(&config, &manifest.users, &manifest.items)?;
-        Ok(Budget::new(&spec, &config, manifest.items.rows as u64))
+        let kernels_for = device.map_or("sm_80", |device| device.kernels_for);
+        Ok(Budget::new(&spec, &config, manifest.items.rows as u64, kernels_for))
     }
 
-    /// `items`: rows of the item vocabulary.
-    pub(crate) fn new(spec: &ModelSpec, config: &Resolved, items: u64) -> Budget {
+    /// `items`: rows of the item vocabulary; `kernels_for`: [`CudaInfo::kernels_for`].
+    pub(crate) fn new(spec: &ModelSpec, config: &Resolved, items: u64, kernels_for: &str) -> Budget {
         let value = if config.model.dtype == Dtype::Fp32 { 4 } else { 2 };
         let mut budget = Budget::default();
         for table in &spec.tables {
@@ -69,8 +71,7 @@ impl Budget {
         let parts = partial_rows(rows, columns).max(partial_rows(columns, rows));
         let loss = (rows + columns) * (padded * 2 * halves + dim * 4) + (parts + queued) * dim * 4;
         budget.batch_bytes = tower_bytes(&spec.user, rows) + tower_bytes(&spec.item, fresh) + loss;
-        // Rows in fp32 and bf16, a bias, and the row's number.
-        budget.catalogue_bytes = items * (dim * 4 + dim.next_multiple_of(64) * 2 + 4 + 8);
+        budget.catalogue_bytes = catalogue_bytes(items, dim, kernels_for);
         budget
     }
 
@@ -78,6 +79,19 @@ impl Budget {
     pub fn total_bytes(&self) -> u64 {
         self.table_bytes + self.state_bytes + self.layer_bytes + self.batch_bytes + self.catalogue_bytes
     }
+}
+
+/// A catalogue with biases, laid out for the scans of a device.
+pub(crate) fn catalogue_bytes(items: u64, dim: u64, kernels_for: &str) -> u64 {
+    // Rows in fp32 and bf16, a bias, and the row's number.
+    let rows = items * (dim.next_multiple_of(8) * 4 + dim.next_multiple_of(16) * 2 + 4 + 8);
+    // Once more in panels of bf16 (`PanelPlan` in src/backend/cuda/topk/sm90a/plan.rs), with the item and the bias of each row.
+    let panels = if kernels_for == "sm_90a" && dim <= 128 {
+        items.next_multiple_of(128) * (dim.next_multiple_of(64) * 2 + 4 + 4)
+    } else {
+        0
+    };
+    rows + panels
 }
 
 /// Rows of the partial sums that the loss makes of a gradient with `rows` rows, at most: up to 32 splits of at least 512
@@ -124,7 +138,7 @@ mod tests {
         let budget = |config: &Config| {
             let config = config.for_shape(&Shape::default());
             let spec = ModelSpec::new(&config, &entity(1001), &entity(501)).expect("fits");
-            Budget::new(&spec, &config, 501)
+            Budget::new(&spec, &config, 501, "sm_80")
         };
         let found = budget(&config);
         assert_eq!(found.table_bytes, (1001 + 501) * 64 * 4);
@@ -140,6 +154,15 @@ mod tests {
         config.train.batch_size = Some(4);
         let full = budget(&config).batch_bytes;
         assert!(full < small && full > 501 * 64 * 4, "{full} beside {small}");
+    }
+
+    #[test]
+    fn panels_count_where_their_kernels_run() {
+        for (dim, columns) in [(7, 64), (64, 64), (65, 128), (128, 128)] {
+            let more = catalogue_bytes(1000, dim, "sm_90a") - catalogue_bytes(1000, dim, "sm_80");
+            assert_eq!(more, 1024 * (columns * 2 + 8), "{dim} wide");
+        }
+        assert_eq!(catalogue_bytes(1000, 129, "sm_90a"), catalogue_bytes(1000, 129, "sm_80"));
     }
 
     #[cfg(feature = "cuda")]

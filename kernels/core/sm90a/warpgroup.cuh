@@ -23,12 +23,22 @@ __device__ __forceinline__ void settle(float (&d)[N]) {
 #pragma unroll
     for (int i = 0; i < N; ++i) asm volatile("" : "+f"(d[i])::"memory");
 }
+template <int N>
+__device__ __forceinline__ void settle(int (&d)[N]) {
+#pragma unroll
+    for (int i = 0; i < N; ++i) asm volatile("" : "+r"(d[i])::"memory");
+}
 
 // Zeros that stay where they are written: an accumulator must not be defined while products are under way.
 template <int N>
 __device__ __forceinline__ void clear(float (&d)[N]) {
 #pragma unroll
     for (int i = 0; i < N; ++i) asm volatile("mov.f32 %0, 0f00000000;" : "=f"(d[i])::"memory");
+}
+template <int N>
+__device__ __forceinline__ void clear(int (&d)[N]) {
+#pragma unroll
+    for (int i = 0; i < N; ++i) asm volatile("mov.b32 %0, 0;" : "=r"(d[i])::"memory");
 }
 
 // A warpgroup gives registers back, and another takes them: together no more than the block started with.

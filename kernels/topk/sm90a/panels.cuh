@@ -1,26 +1,9 @@
 // Queries and items in panels (core/sm90a/panel.cuh), items in an order as if at random: a sample is their first rows, and
 // no order of the catalogue gives one list more hits than another.
 #pragma once
-#include "core/random.cuh"
 #include "core/sm90a/panel.cuh"
 #include "topk/sm90a/arguments.cuh"
-
-// A bijection of [0, n) that scatters neighbours (`scattered` in backend/cuda/topk/sm90a/plan.rs): four Feistel rounds
-// over the fewest even bits that hold n, walked until they land inside.
-__device__ __forceinline__ u32 scattered(u32 x, u32 n) {
-    const u32 half = (33 - __clz(n - 1)) / 2, mask = (1u << half) - 1;
-    do {
-        u32 left = x >> half, right = x & mask;
-#pragma unroll
-        for (u32 round = 0; round < 4; ++round) {
-            const u32 next = left ^ (u32(mix(u64(round) << 32 | right)) & mask);
-            left = right;
-            right = next;
-        }
-        x = left << half | right;
-    } while (x >= n);
-    return x;
-}
+#include "topk/sm90a/scatter.cuh"
 
 // A thread a chunk of 8 columns.
 extern "C" __global__ void __launch_bounds__(256)
@@ -41,5 +24,5 @@ extern "C" __global__ void __launch_bounds__(256)
     if (there && chunk * 8 < args.width)
         x = __ldg(reinterpret_cast<const uint4*>(args.from + (u64(from) * args.width + chunk * 8) * 2));
     const u64 panel = u64(chunk / 8) * args.padded * PANEL_COLUMNS;
-    *reinterpret_cast<uint4*>(args.panels + panel + panel_place(row, chunk % 8)) = x;
+    *(reinterpret_cast<uint4*>(args.panels) + (panel + panel_place(row, chunk % 8)) / 8) = x;
 }

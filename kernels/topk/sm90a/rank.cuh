@@ -22,15 +22,11 @@ __device__ __forceinline__ u32 total_of(u32 x, u32* words, u32 turn) {
     return total;
 }
 
-// The upper halves of keys are orders of scores, the least the best. An order that at least k of n keys reach, at most
-// `slack` behind the k-th.
+// An order of scores that at least k of n reach, at most `slack` behind the k-th; the least is the best.
 template <int THREADS>
-__device__ __forceinline__ u32 kth_order(const u64* keys, u32 n, u32 k, u32 slack, u32* words) {
+__device__ __forceinline__ u32 kth_order(const u32* orders, u32 n, u32 k, u32 slack, u32* words) {
     u32 low = 0xffffffffu, inverse = 0xffffffffu;
-    for (u32 i = threadIdx.x; i < n; i += THREADS) {
-        const u32 order = u32(keys[i] >> 32);
-        low = min(low, order), inverse = min(inverse, ~order);
-    }
+    for (u32 i = threadIdx.x; i < n; i += THREADS) low = min(low, orders[i]), inverse = min(inverse, ~orders[i]);
     low = __reduce_min_sync(FULL, low), inverse = __reduce_min_sync(FULL, inverse);
     if (THREADS > WARP) {
         if (threadIdx.x % WARP == 0) words[threadIdx.x / WARP] = low, words[8 + threadIdx.x / WARP] = inverse;
@@ -43,7 +39,7 @@ __device__ __forceinline__ u32 kth_order(const u64* keys, u32 n, u32 k, u32 slac
     for (u32 turn = 0; high - low > slack; ++turn) {
         const u32 middle = low + (high - low) / 2;
         u32 reached = 0;
-        for (u32 i = threadIdx.x; i < n; i += THREADS) reached += u32(keys[i] >> 32) <= middle;
+        for (u32 i = threadIdx.x; i < n; i += THREADS) reached += orders[i] <= middle;
         if (total_of<THREADS>(reached, words, turn) >= k) {
             high = middle;
         } else {
@@ -52,6 +48,11 @@ __device__ __forceinline__ u32 kth_order(const u64* keys, u32 n, u32 k, u32 slac
     }
     return high;
 }
+
+// The order of a score in a sort key, and the score of an order. That of a NaN is behind all others.
+#define NO_ORDER 0xffffffffu
+__device__ __forceinline__ u32 score_order(float score) { return u32(score_key(score, 0) >> 32); }
+__device__ __forceinline__ float order_score(u32 order) { return key_score(u64(order) << 32); }
 
 // One chain over a row by one lane: candidates are few, and their rows in the cache.
 __device__ __forceinline__ float chain(const ExactItems& exact, u32 item, const float4* query) {
@@ -68,20 +69,27 @@ __device__ __forceinline__ float chain(const ExactItems& exact, u32 item, const 
     return score;
 }
 
+// What an entry of a list says; `unit`: the query's, or 0 where scores are fp32.
+__device__ __forceinline__ float approximate(u32 score, float unit) {
+    return unit > 0.0f ? float(int(score)) * unit : __uint_as_float(score);
+}
+
 template <int THREADS>
 __device__ __forceinline__ void rank_panels(const PanelRankArgs& args) {
-    extern __shared__ __align__(16) u64 candidates[];
-    u32* kept = reinterpret_cast<u32*>(candidates + args.room);
-    __shared__ u32 words[16], found_s, kept_s, overflow_s;
-    __shared__ u64 last_s;
+    // Candidates by order and by item, apart: neighbours in neighbouring banks. Then those kept, by exact order.
+    extern __shared__ __align__(16) u32 orders[];
+    u32* items = orders + args.room;
+    u32* kept = items + args.room;
+    __shared__ u32 words[16], found_s, kept_s, overflow_s, last_s;
     const u32 q = listed(args.index, blockIdx.x), k = args.k;
     if (args.states[q] == STATE_ALL) return;
-    if (threadIdx.x == 0) found_s = 0, kept_s = 0, overflow_s = 0, last_s = NO_KEY;
+    if (threadIdx.x == 0) found_s = 0, kept_s = 0, overflow_s = 0, last_s = NO_ORDER;
     __syncthreads();
 
     // What passed and may be returned. Threads share the lists of the query out among them.
     const u32 lists = args.parts * 4;
     const QueryLists at(args.places, q, lists);
+    const float unit = args.units ? __ldg(args.units + q) : 0.0f;
     const u32 helpers = lists >= THREADS ? 1 : THREADS / lists, helped = THREADS / helpers;
     const u32 helper = threadIdx.x % helpers;
     for (u32 list = threadIdx.x / helpers; list < lists; list += helped) {
@@ -95,7 +103,7 @@ __device__ __forceinline__ void rank_panels(const PanelRankArgs& args) {
             const u32 item = __ldg(args.order + entry.y);
             if (skips(args.skip, q, item)) continue;
             const u32 place = atomicAdd(&found_s, 1u);
-            if (place < args.room) candidates[place] = score_key(__uint_as_float(entry.x), item);
+            if (place < args.room) orders[place] = score_order(approximate(entry.x, unit)), items[place] = item;
         }
     }
     __syncthreads();
@@ -109,33 +117,34 @@ __device__ __forceinline__ void rank_panels(const PanelRankArgs& args) {
 
     // A candidate more than two errors behind the k-th cannot be among the k best.
     const float error = __ldg(args.errors + q);
-    const u32 kth = kth_order<THREADS>(candidates, n, k, 64, words);
-    const float least = __fsub_rd(key_score(u64(kth) << 32), 2.0f * error);
-    const u32 limit = u32(score_key(least, 0) >> 32);
+    const u32 kth = kth_order<THREADS>(orders, n, k, 64, words);
+    const u32 limit = score_order(__fsub_rd(order_score(kth), 2.0f * error));
     for (u32 i = threadIdx.x; i < n; i += THREADS) {
-        const u64 key = candidates[i];
-        if (u32(key >> 32) <= limit) kept[atomicAdd(&kept_s, 1u)] = u32(key);
+        if (orders[i] <= limit) kept[atomicAdd(&kept_s, 1u)] = items[i];
     }
     __syncthreads();
     const u32 m = kept_s;
     const float4* query = query_row(args.queries, q, args.items.pitch);
-    for (u32 i = threadIdx.x; i < m; i += THREADS)
-        candidates[i] = score_key(chain(args.items, kept[i], query), kept[i]);
+    for (u32 i = threadIdx.x; i < m; i += THREADS) orders[i] = score_order(chain(args.items, kept[i], query));
     __syncthreads();
     for (u32 i = threadIdx.x; i < m; i += THREADS) {
-        const u64 key = candidates[i];
+        const u32 order = orders[i], item = kept[i];
         u32 place = 0;
-        for (u32 j = 0; j < m; ++j) place += candidates[j] < key;
-        // A NaN has a key behind all others, which it may share: never the k-th.
-        if (place >= k || key == NO_KEY) continue;
-        args.ids[u64(q) * k + place] = u32(key);
-        args.scores[u64(q) * k + place] = key_score(key);
-        if (place == k - 1) last_s = key;
+        for (u32 j = 0; j < m; ++j) {
+            const u32 other = orders[j];
+            place += other < order;
+            if (other == order) place += kept[j] < item;
+        }
+        // A NaN comes behind all others: never the k-th.
+        if (place >= k || order == NO_ORDER) continue;
+        args.ids[u64(q) * k + place] = item;
+        args.scores[u64(q) * k + place] = order_score(order);
+        if (place == k - 1) last_s = order;
     }
     __syncthreads();
     if (threadIdx.x != 0) return;
-    const bool full = last_s != NO_KEY;
-    const float last = full ? key_score(last_s) : neg_inf(), threshold = args.thresholds[q];
+    const bool full = last_s != NO_ORDER;
+    const float last = full ? order_score(last_s) : neg_inf(), threshold = args.thresholds[q];
     // Every item outside the lists has an approximate score below the bar, an exact one below the threshold.
     if (full && (last >= threshold || threshold == neg_inf())) {
         args.states[q] = STATE_DONE;

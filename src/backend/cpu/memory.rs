@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::{Cpu, need_len, path_of, simd};
-use crate::backend::{Elem, Memory};
+use crate::backend::{Elem, FreeMemory, Memory};
 use crate::{Result, memory};
 
 impl Memory for Cpu {
@@ -13,7 +13,7 @@ impl Memory for Cpu {
         path_of(self.isa, self.bf16)
     }
 
-    fn free_memory(&self) -> Result<Option<(String, u64)>> {
+    fn free_memory(&self) -> Result<Option<FreeMemory>> {
         Ok(None)
     }
 

@@ -56,6 +56,13 @@ macro_rules! pointer {
 pointer!(In, "const ");
 pointer!(Out, "");
 
+impl In<f32> {
+    /// The same values, by their bits.
+    pub(crate) fn bits(self) -> In<u32> {
+        In::new(self.address)
+    }
+}
+
 impl<T> Out<T> {
     /// The device address of the first value; 0 where there are none.
     pub(super) fn address(self) -> u64 {

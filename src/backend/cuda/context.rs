@@ -9,6 +9,7 @@ use cudarc::driver::{
 };
 
 use super::architecture::Architecture;
+use super::topk::Form;
 use crate::device::CudaInfo;
 use crate::{Error, Result};
 
@@ -68,13 +69,16 @@ pub(crate) struct Context {
     freed: Arc<AtomicU64>,
     /// Of the kernels that it gets.
     pub(super) architecture: Architecture,
+    /// What exact scans by sm_90a's kernels read.
+    pub(super) scan_form: Form,
 }
 
 impl Context {
     /// Opens device `ordinal`.
     ///
     /// # Errors
-    /// [`Error::CudaUnavailable`] where [`probe`] says so, and as [`Architecture::of`]; [`Error::Cuda`].
+    /// [`Error::CudaUnavailable`] where [`probe`] says so, and as [`Architecture::of`] and [`Form::of`];
+    /// [`Error::Cuda`].
     pub(super) fn open(ordinal: usize) -> Result<Context> {
         probe(ordinal).map_err(|reason| Error::CudaUnavailable { reason })?;
         let op = |op: &'static str| move |e: DriverError| cuda_error(op, e);
@@ -87,7 +91,8 @@ impl Context {
         let mut info = info(&cuda).map_err(op("read the device's attributes"))?;
         let architecture = Architecture::of(&info)?;
         info.kernels_for = architecture.name();
-        Ok(Context { cuda, compute, copy, info, architecture, freed: Arc::default() })
+        let scan_form = Form::of(architecture)?;
+        Ok(Context { cuda, compute, copy, info, architecture, scan_form, freed: Arc::default() })
     }
 
     /// Makes the device this thread's.

@@ -25,7 +25,9 @@ use super::topk::arguments::{
     PackBf16Args, PackBiasesArgs, PackInt8Args, PrepareArgs, RankAllArgs, RankListArgs, RankMergeArgs, SampleArgs,
     ScanArgs, ThresholdArgs,
 };
-use super::topk::sm90a::arguments::{PanelArgs, PanelRankArgs, PanelSampleArgs, PanelScanArgs};
+use super::topk::sm90a::arguments::{
+    ItemCodesArgs, ItemTermsArgs, LargestArgs, PanelArgs, PanelRankArgs, PanelSampleArgs, PanelScanArgs, QueryCodesArgs,
+};
 use crate::Result;
 
 /// A loaded kernel, which takes `A`.
@@ -154,11 +156,19 @@ kernels! {
     /// The best items of each query, by warpgroups.
     TopkSm90a in topk_sm90a for sm_90a of topk {
         PanelArgs: [topk_panels],
+        LargestArgs: [topk_largest],
+        ItemCodesArgs: [topk_item_codes],
+        QueryCodesArgs: [topk_query_codes],
+        ItemTermsArgs: [topk_item_terms],
         PanelSampleArgs: [
             topk_panel_sample_64, topk_panel_sample_64_biased, topk_panel_sample_128, topk_panel_sample_128_biased,
+            topk_panel_sample_int8_64, topk_panel_sample_int8_64_biased,
+            topk_panel_sample_int8_128, topk_panel_sample_int8_128_biased,
         ],
         PanelScanArgs: [
             topk_panel_scan_64, topk_panel_scan_64_biased, topk_panel_scan_128, topk_panel_scan_128_biased,
+            topk_panel_scan_int8_64, topk_panel_scan_int8_64_biased,
+            topk_panel_scan_int8_128, topk_panel_scan_int8_128_biased,
         ],
         PanelRankArgs: [topk_panel_rank_32, topk_panel_rank_256],
     }

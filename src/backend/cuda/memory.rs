@@ -6,7 +6,7 @@ use cudarc::driver::result;
 
 use super::{Buf, Cuda, need, need_len};
 use crate::Result;
-use crate::backend::{Elem, Memory};
+use crate::backend::{Elem, FreeMemory, Memory};
 
 impl Memory for Cuda {
     type Buf<T: Elem> = Buf<T>;
@@ -15,9 +15,10 @@ impl Memory for Cuda {
         format!("cuda sm_{}", self.info().compute_capability)
     }
 
-    fn free_memory(&self) -> Result<Option<(String, u64)>> {
+    fn free_memory(&self) -> Result<Option<FreeMemory>> {
         let (free, _) = self.context.check("ask for free memory", self.context.cuda.mem_get_info())?;
-        Ok(Some((format!("cuda:{}", self.info().ordinal), free as u64)))
+        let kernels_for = self.architecture().name();
+        Ok(Some(FreeMemory { device: format!("cuda:{}", self.info().ordinal), bytes: free as u64, kernels_for }))
     }
 
     fn zeros<T: Elem>(&self, len: usize) -> Result<Buf<T>> {

@@ -14,6 +14,7 @@ use super::kernels::Kernels;
 use super::readback::Readback;
 use super::replay::Replays;
 use super::status::{Status, refusal};
+use super::topk::Form;
 use super::upload::Uploads;
 use crate::Result;
 use crate::backend::check::need_len;
@@ -66,12 +67,18 @@ impl Cuda {
         let mut cuda = Cuda::new(ordinal, precision)?;
         kernels.runs_on(ordinal, cuda.info().compute_capability, cuda.info().driver_version)?;
         cuda.context.architecture = kernels;
+        cuda.context.scan_form = Form::Bf16;
         Ok(cuda)
     }
 
     /// The architecture of its kernels.
     pub(crate) fn architecture(&self) -> Architecture {
         self.context.architecture
+    }
+
+    /// What exact scans by the kernels for sm_90a read.
+    pub(crate) fn scan_form(&self) -> Form {
+        self.context.scan_form
     }
 
     /// What the device says of itself.

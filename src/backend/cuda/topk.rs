@@ -14,6 +14,7 @@ pub(super) mod arguments;
 mod chunks;
 #[cfg(test)]
 pub(crate) mod floors;
+mod form;
 mod index;
 mod items;
 mod plan;
@@ -30,9 +31,9 @@ use crate::backend::{TopK, TopKOutput};
 #[cfg(test)]
 pub(crate) use approximate::{Approximate, Method, topk_approx};
 use chunks::{Call, each_chunk};
+pub(crate) use form::Form;
 pub(crate) use index::CudaIndex;
 pub(crate) use items::{Codes, CudaItems};
-pub(crate) use plan::Form;
 use plan::{Sample, Tile};
 pub(crate) use search::Report;
 use search::{FirstScan, QueryChunk};

@@ -4,8 +4,9 @@
 use std::borrow::Cow;
 
 use crate::backend::{
-    DenseParam, Elem, EmbeddingTable, GradientPlans, LinearGrads, LinearPass, Mat, MatMut, Memory, NormGrads, NormPass,
-    Operations, OptimizerStep, Pools, Queue, Scan, SoftmaxGrads, SoftmaxLoss, StepRules, TopK, TopKOutput, TopKWeights,
+    DenseParam, Elem, EmbeddingTable, FreeMemory, GradientPlans, LinearGrads, LinearPass, Mat, MatMut, Memory,
+    NormGrads, NormPass, Operations, OptimizerStep, Pools, Queue, Scan, SoftmaxGrads, SoftmaxLoss, StepRules, TopK,
+    TopKOutput, TopKWeights,
 };
 use crate::config::Precision;
 use crate::device::CudaInfo;
@@ -52,7 +53,7 @@ impl Memory for Cuda {
         match self.0 {}
     }
 
-    fn free_memory(&self) -> Result<Option<(String, u64)>> {
+    fn free_memory(&self) -> Result<Option<FreeMemory>> {
         match self.0 {}
     }
 

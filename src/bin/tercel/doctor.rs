@@ -152,7 +152,7 @@ fn budget(data: &std::path::Path, args: &Args, cuda: Option<&CudaInfo>, out: &Ou
         Some(path) => read_toml(path)?,
         None => Config::default(),
     };
-    let budget = Budget::of(&Dataset::open(data)?, &config)?;
+    let budget = Budget::of(&Dataset::open(data)?, &config, cuda)?;
     let total = budget.total_bytes();
     let free = cuda.map(|cuda| cuda.memory_free_bytes);
     let mut fields = serde_json::to_value(budget).unwrap_or_default();

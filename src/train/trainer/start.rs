@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use super::Run;
-use crate::backend::Backend;
+use crate::backend::{Backend, FreeMemory};
 use crate::config::Resolved;
 use crate::data::batch::Cursor;
 use crate::data::dataset::{Dataset, Split};
@@ -63,8 +63,8 @@ impl<'a, B: Backend> Run<'a, B> {
         }
         let spec = ModelSpec::new(config, &manifest.users, &manifest.items)?;
         let wants_history = config.history() > 0 || config.loss.mask_known_positives;
-        if let Some((device, free)) = backend.free_memory()? {
-            let needed = Budget::new(&spec, config, items.rows() as u64).total_bytes();
+        if let Some(FreeMemory { device, bytes: free, kernels_for }) = backend.free_memory()? {
+            let needed = Budget::new(&spec, config, items.rows() as u64, kernels_for).total_bytes();
             if needed > free {
                 return Err(Error::DeviceMemory { device, what: "training".into(), needed, free });
             }

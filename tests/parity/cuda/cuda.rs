@@ -18,7 +18,9 @@ mod optim;
 mod step;
 mod topk;
 mod topk_biases;
+mod topk_memory;
 mod topk_sm90a;
+mod topk_sm90a_int8;
 mod weights;
 
 use super::Cuda;

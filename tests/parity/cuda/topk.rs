@@ -58,7 +58,7 @@ impl Case<'_> {
         self.queries.len() / self.dim
     }
 
-    fn pack(&self, cuda: &Cuda) -> CudaItems {
+    pub(super) fn pack(&self, cuda: &Cuda) -> CudaItems {
         let n = self.items.len() / self.dim;
         let mut packed = cuda.items(n, self.dim, self.biases.is_some()).expect("room");
         // In pieces, as a catalogue is: all but the last are a multiple of 64 items.
@@ -72,7 +72,11 @@ impl Case<'_> {
     }
 
     /// Runs `search` with poisoned results.
-    fn run<R>(&self, cuda: &Cuda, search: impl FnOnce(TopKOutput<'_>, &TopK<'_, Buf<f32>>) -> R) -> (TopKLists, R) {
+    pub(super) fn run<R>(
+        &self,
+        cuda: &Cuda,
+        search: impl FnOnce(TopKOutput<'_>, &TopK<'_, Buf<f32>>) -> R,
+    ) -> (TopKLists, R) {
         let places = self.rows() * self.k;
         let mut found = (vec![7; places], vec![f32::NAN; places]);
         let mut offsets = vec![0];

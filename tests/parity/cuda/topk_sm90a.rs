@@ -2,13 +2,14 @@
 //! runs both.
 
 use super::super::architecture::Architecture;
-use super::budget::counted;
+use super::budget::{LaunchCosts, counted};
 use super::topk::{Case, Random, TopKLists};
 use super::*;
-use crate::backend::cuda::topk::{Report, floors};
+use crate::backend::cuda::topk::{Form, Report, floors};
 
-/// The device with the kernels for sm_80 and with those for sm_90a; none where it does not run the latter.
-fn both() -> Option<[Cuda; 2]> {
+/// The device with the kernels for sm_80, and with those for sm_90a by bf16 and by int8; none where it does not run the
+/// latter.
+pub(super) fn devices() -> Option<[Cuda; 3]> {
     let device = device(Precision::Bf16)?;
     let capability = device.info().compute_capability;
     if capability != 90 {
@@ -16,7 +17,9 @@ fn both() -> Option<[Cuda; 2]> {
         return None;
     }
     let with = |kernels| Cuda::with_kernels(0, Precision::Bf16, kernels).expect("the device runs both");
-    Some([with(Architecture::Sm80), with(Architecture::Sm90a)])
+    let mut int8 = with(Architecture::Sm90a);
+    int8.context.scan_form = Form::Int8;
+    Some([with(Architecture::Sm80), with(Architecture::Sm90a), int8])
 }
 
 /// Unit rows, around `clusters` centres that stand together (0: none).
@@ -47,13 +50,15 @@ fn skips(random: &mut Random, case: &Case<'_>, most: usize) -> Vec<Vec<u32>> {
     (0..case.rows()).map(list).collect()
 }
 
-/// Both find what a ranking of all finds, to the bit: what the one for sm_90a took.
+/// All find what a ranking of all finds, to the bit: what those for sm_90a took.
 #[track_caller]
-fn agree([old, new]: &[Cuda; 2], case: &Case<'_>, name: &str) -> Report {
-    let (first, (second, report)) = (case.exact(old, false).0, case.exact(new, false));
-    case.check(&format!("{name}, sm_80"), &first);
-    case.check(&format!("{name}, sm_90a"), &second);
-    report
+pub(super) fn agree([old, bf16, int8]: &[Cuda; 3], case: &Case<'_>, name: &str) -> [Report; 2] {
+    case.check(&format!("{name}, sm_80"), &case.exact(old, false).0);
+    [bf16, int8].map(|cuda| {
+        let (found, report) = case.exact(cuda, false);
+        case.check(&format!("{name}, sm_90a, {:?}", cuda.scan_form()), &found);
+        report
+    })
 }
 
 /// Every place holds an item as good as the oracle's, in f64.
@@ -76,16 +81,17 @@ fn near_the_oracle(case: &Case<'_>, found: &TopKLists, name: &str) {
 }
 
 /// The scan for sm_90a was launched for this case, and not the other one.
-fn scanned_in_panels(cuda: &Cuda, case: &Case<'_>) {
+pub(super) fn scanned_in_panels(cuda: &Cuda, case: &Case<'_>) -> Option<LaunchCosts> {
     let (columns, items) = (if case.dim > 64 { 128 } else { 64 }, case.items.len() / case.dim);
     let biased = if case.biases.is_some() { "_biased" } else { "" };
+    let form = if cuda.scan_form() == Form::Int8 { "int8_" } else { "" };
     let grid = floors::panel_grid(cuda, case.dim, items, case.rows(), case.k, case.biases.is_some());
-    let Some(_) = counted(cuda, &format!("topk_panel_scan_{columns}{biased}"), grid) else { return };
+    counted(cuda, &format!("topk_panel_scan_{form}{columns}{biased}"), grid)
 }
 
 #[test]
 fn panels_find_what_a_ranking_of_all_finds_cuda() {
-    let Some(devices) = both() else { return };
+    let Some(devices) = devices() else { return };
     let mut random = Random(11);
     for (rows, items, dim, k, clusters) in [
         (3, 4097, 64, 1, 0),
@@ -102,17 +108,17 @@ fn panels_find_what_a_ranking_of_all_finds_cuda() {
         for (skip, biases) in [(None, None), (Some(&lists[..]), Some(&biases[..]))] {
             let case = Case { skip, biases, ..plain };
             let name = format!("{rows} queries, {items} items, {dim} wide, k {k}, skips {}", skip.is_some());
-            let report = agree(&devices, &case, &name);
+            let reports = agree(&devices, &case, &name);
             near_the_oracle(&case, &case.exact(&devices[1], false).0, &name);
-            assert_eq!(report, Report::default(), "{name}: the first scan is enough");
-            scanned_in_panels(&devices[1], &case);
+            assert_eq!(reports, [Report::default(); 2], "{name}: the first scan is enough");
+            devices[1..].iter().for_each(|cuda| drop(scanned_in_panels(cuda, &case)));
         }
     }
 }
 
 #[test]
 fn warps_rank_queries_by_themselves_where_there_are_many_cuda() {
-    let Some([_, cuda]) = both() else { return };
+    let Some([_, cuda, _]) = devices() else { return };
     let mut random = Random(61);
     // The last block of queries is ragged, and one query skips so much that a block ranks it.
     let (rows, items, dim, k) = (4100, 2100, 16, 3);
@@ -130,9 +136,15 @@ fn warps_rank_queries_by_themselves_where_there_are_many_cuda() {
 
 #[test]
 fn tiles_come_round_and_lists_overflow_in_one_part_cuda() {
-    let Some([_, mut cuda]) = both() else { return };
+    let Some([_, bf16, int8]) = devices() else { return };
+    for cuda in [bf16, int8] {
+        one_part(cuda);
+    }
+}
+
+/// One part of the items: dozens of tiles a block, through eight stages and through two or three.
+fn one_part(mut cuda: Cuda) {
     let mut random = Random(71);
-    // One part of the items: dozens of tiles a block, through eight stages and through two or three.
     cuda.context.info.multiprocessors = 1;
     for (dim, shared) in [(64, 232_448), (64, 60_000), (100, 120_000)] {
         cuda.context.info.shared_bytes_per_block = shared;
@@ -146,7 +158,7 @@ fn tiles_come_round_and_lists_overflow_in_one_part_cuda() {
             case.check(&name, &found);
             assert_eq!(report, Report::default(), "{name}");
             assert_eq!(floors::panel_grid(&cuda, dim, items, rows, k, biases.is_some()), [1, 1, 1], "{name}");
-            scanned_in_panels(&cuda, &case);
+            drop(scanned_in_panels(&cuda, &case));
         }
     }
     // Nearly all items are alike: more than a lane's list holds.
@@ -164,7 +176,7 @@ fn tiles_come_round_and_lists_overflow_in_one_part_cuda() {
 
 #[test]
 fn panels_keep_duplicates_in_order_and_items_of_any_length_cuda() {
-    let Some(devices) = both() else { return };
+    let Some(devices) = devices() else { return };
     let mut random = Random(21);
     let (rows, items, dim, k) = (9, 4000, 64, 100);
     let queries = random.normals(rows * dim);
@@ -191,7 +203,7 @@ fn panels_keep_duplicates_in_order_and_items_of_any_length_cuda() {
 
 #[test]
 fn what_panels_cannot_prove_is_scanned_again_cuda() {
-    let Some(devices) = both() else { return };
+    let Some(devices) = devices() else { return };
     let mut random = Random(31);
     let (rows, dim, k) = (20, 64, 12);
     let queries = random.normals(rows * dim);
@@ -202,13 +214,15 @@ fn what_panels_cannot_prove_is_scanned_again_cuda() {
         *x = 0.6 + random.below(100) as f32 * 1e-3;
     }
     let case = Case { queries: &queries, items: &alike, biases: None, dim, skip: None, k };
-    let report = agree(&devices, &case, "a plateau");
-    assert!(report.rescanned > 0 && report.ranked_all < rows, "{report:?}");
+    for report in agree(&devices, &case, "a plateau") {
+        assert!(report.rescanned > 0 && report.ranked_all < rows, "{report:?}");
+    }
     // All equal: ranked by item.
     let equal = vec![0.25; items * dim];
     let case = Case { items: &equal, ..case };
-    let report = agree(&devices, &case, "all equal");
-    assert!(report.rescanned + report.ranked_all >= rows, "{report:?}");
+    for report in agree(&devices, &case, "all equal") {
+        assert!(report.rescanned + report.ranked_all >= rows, "{report:?}");
+    }
     // Some queries that no scan serves among others that it does; -inf takes items out.
     let catalogue = random.normals(items * dim);
     let mut hostile = queries.clone();
@@ -220,8 +234,9 @@ fn what_panels_cannot_prove_is_scanned_again_cuda() {
     (0..items).step_by(3).for_each(|i| biases[i] = f32::NEG_INFINITY);
     for biases in [None, Some(&biases[..])] {
         let case = Case { queries: &hostile, items: &catalogue, biases, dim, skip: None, k };
-        let report = agree(&devices, &case, "hostile queries");
-        assert!((1..=4).contains(&report.ranked_all), "{report:?}");
+        for report in agree(&devices, &case, "hostile queries") {
+            assert!((1..=4).contains(&report.ranked_all), "{report:?}");
+        }
     }
     // Queries that skip nearly everything.
     let lists: Vec<Vec<u32>> =
@@ -234,7 +249,7 @@ fn what_panels_cannot_prove_is_scanned_again_cuda() {
 
 #[test]
 fn what_panels_do_not_serve_goes_to_the_other_kernels_cuda() {
-    let Some(devices) = both() else { return };
+    let Some(devices) = devices() else { return };
     let mut random = Random(41);
     let (rows, items) = (3, 2600);
     for (dim, k, value) in [(160, 5, 1.0), (16, 300, 1.0), (16, 5, f32::INFINITY), (16, 5, f32::NAN)] {
@@ -247,17 +262,20 @@ fn what_panels_do_not_serve_goes_to_the_other_kernels_cuda() {
 
 #[test]
 fn panels_move_and_multiply_what_they_must_cuda() {
-    let Some([_, cuda]) = both() else { return };
+    let Some([_, bf16, int8]) = devices() else { return };
     let mut random = Random(51);
     let (rows, items, dim, k) = (300, 2700, 64, 5);
     let (queries, catalogue) = (random.normals(rows * dim), random.normals(items * dim));
     let case = Case { queries: &queries, items: &catalogue, biases: None, dim, skip: None, k };
-    let (first, second) = (case.exact(&cuda, false).0, case.exact(&cuda, false).0);
-    assert!(first.0 == second.0 && first.1.iter().map(|x| x.to_bits()).eq(second.1.iter().map(|x| x.to_bits())));
-    let grid = floors::panel_grid(&cuda, dim, items, rows, k, false);
-    let Some(scan) = counted(&cuda, "topk_panel_scan_64", grid) else { return };
-    scan.multiplies(2 * (rows.next_multiple_of(256) * items.next_multiple_of(64) * dim) as u64);
-    // No score is stored, and no atomic counts what passes.
-    assert_eq!(scan.count("atomics_global"), 0);
-    assert!(scan.count("global_store_sectors") < (rows * items / 8) as u64);
+    for (cuda, tile) in [(bf16, 64), (int8, 128)] {
+        let (first, second) = (case.exact(&cuda, false).0, case.exact(&cuda, false).0);
+        assert!(first.0 == second.0 && first.1.iter().map(|x| x.to_bits()).eq(second.1.iter().map(|x| x.to_bits())));
+        let Some(scan) = scanned_in_panels(&cuda, &case) else { return };
+        scan.multiplies(2 * (rows.next_multiple_of(256) * items.next_multiple_of(tile) * dim) as u64);
+        // No score is stored, and no atomic counts what passes.
+        assert_eq!(scan.count("atomics_global"), 0);
+        assert!(scan.count("global_store_sectors") < (rows * items / 8) as u64);
+        let Some(rank) = counted(&cuda, "topk_panel_rank_256", [rows, 1, 1]) else { return };
+        rank.has_few_conflicts();
+    }
 }

@@ -1,8 +1,29 @@
 //! What a scan must do at least, for tests that compare counters with it.
 
-use super::plan::{self, Form, Sample, Tile};
+use std::cell::Cell;
+
+use super::form::Form;
+use super::plan::{self, Sample, Tile};
 use super::sm90a;
-use crate::backend::cuda::Cuda;
+use crate::Result;
+use crate::backend::cuda::{Buf, Cuda};
+
+thread_local! {
+    static PASSED: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Items that Hopper's scans let pass since the last call, over all queries of this thread.
+pub(crate) fn passed() -> u64 {
+    PASSED.take()
+}
+
+/// Adds what a scan counted.
+pub(super) fn count_passed(cuda: &Cuda, counts: &Buf<u32>) -> Result<()> {
+    let mut host = vec![0; counts.len()];
+    cuda.download(&mut host, counts, 0)?;
+    PASSED.set(PASSED.get() + host.into_iter().map(u64::from).sum::<u64>());
+    Ok(())
+}
 
 /// The grid of a scan of all items for the lists.
 pub(crate) fn scan_grid(form: Form, dim: usize, items: usize, queries: usize, multiprocessors: usize) -> [usize; 3] {

@@ -1,8 +1,12 @@
-//! A catalogue on the device for searches that may miss a part of the best: its fp32 and bf16 rows, and int8 codes.
+//! A catalogue on the device for searches that may miss a part of the best: its fp32 and bf16 rows, and what its searches
+//! scan: int8 codes or, for exact ones on Hopper, panels.
+
+use std::sync::OnceLock;
 
 use super::approximate::topk_approx;
 use super::{Buf, Codes, Cuda, CudaItems, TopK, TopKOutput, topk_reported};
 use crate::Result;
+use crate::backend::cuda::architecture::Architecture;
 use crate::backend::{Memory, Skip};
 
 /// Rows that are uploaded together: whole panels.
@@ -11,8 +15,8 @@ const PIECE: usize = 1 << 14;
 /// Items in the order that they were given in; ties go by that order.
 pub(crate) struct CudaIndex {
     items: CudaItems,
-    /// Absent where there are no items.
-    codes: Option<Codes>,
+    /// From the first search on that scans them.
+    codes: OnceLock<Codes>,
     /// Whether every value is a finite number. A shortcut's scan may lose an item whose score is not.
     finite: bool,
 }
@@ -40,8 +44,22 @@ impl CudaIndex {
             items.pack(cuda, first, &cuda.upload(values)?, biases.as_ref(), piece)?;
             first += piece;
         }
-        let codes = if rows > 0 { Some(items.codes(cuda)?) } else { None };
-        Ok(CudaIndex { items, codes, finite })
+        Ok(CudaIndex { items, codes: OnceLock::new(), finite })
+    }
+
+    /// Codes for the kernels that every device runs; `None` where there are no items.
+    fn codes(&self, cuda: &Cuda) -> Result<Option<&Codes>> {
+        if self.codes.get().is_none() && self.items.rows > 0 {
+            let codes = self.items.codes(cuda)?;
+            let _ = self.codes.set(codes);
+        }
+        Ok(self.codes.get())
+    }
+
+    /// What an exact search scans where panels do not serve it: on Hopper, where they nearly always do, no codes are made
+    /// for it.
+    fn exact_codes(&self, cuda: &Cuda) -> Result<Option<&Codes>> {
+        if cuda.architecture() == Architecture::Sm90a { Ok(None) } else { self.codes(cuda) }
     }
 
     /// The k best of each query, or at least the part `recall` of them in expectation (1: all, in the bits of the CPU's
@@ -56,13 +74,13 @@ impl CudaIndex {
     ) -> Result<()> {
         let &TopK { queries, rows, k, skip } = asked;
         let TopKOutput { ids, scores } = best;
-        let (items, codes) = (&self.items, self.codes.as_ref());
+        let items = &self.items;
         let best = TopKOutput { ids: &mut *ids, scores: &mut *scores };
         if recall >= 1.0 || !self.finite {
-            topk_reported(cuda, best, items, codes, asked)?;
+            topk_reported(cuda, best, items, self.exact_codes(cuda)?, asked)?;
             return Ok(());
         }
-        topk_approx(cuda, best, items, codes, asked, f64::from(recall), None)?;
+        topk_approx(cuda, best, items, self.codes(cuda)?, asked, f64::from(recall), None)?;
         // Buckets keep a few items each: where skips take most of those, a query comes out short.
         let full = |q: usize| {
             let skipped = skip.map_or(0, |skip| skip.offsets[q + 1] - skip.offsets[q]);
@@ -83,8 +101,14 @@ impl CudaIndex {
                 _ => None,
             };
             let best = TopKOutput { ids: &mut ids[q * k..(q + 1) * k], scores: &mut scores[q * k..(q + 1) * k] };
-            topk_reported(cuda, best, items, codes, &TopK { queries: &query, rows: 1, k, skip })?;
+            topk_reported(cuda, best, items, self.exact_codes(cuda)?, &TopK { queries: &query, rows: 1, k, skip })?;
         }
         Ok(())
+    }
+
+    /// Bytes of the device that it takes now.
+    #[cfg(test)]
+    pub(crate) fn device_bytes(&self) -> usize {
+        self.items.device_bytes() + self.codes.get().map_or(0, Codes::device_bytes)
     }
 }

@@ -3,7 +3,8 @@
 use std::sync::OnceLock;
 
 use super::arguments::{ExactItems, PackBf16Args, PackBiasesArgs, PackInt8Args, PrepareArgs, QueryTerms, ScanByte};
-use super::plan::{Form, RANK_THREADS};
+use super::form::Form;
+use super::plan::RANK_THREADS;
 use super::sm90a::ItemPanels;
 use crate::Result;
 use crate::backend::cuda::arguments::{In, Pad};
@@ -31,8 +32,8 @@ pub(crate) struct CudaItems {
     /// A value an item, -inf where it has no score; absent: none adds anything.
     pub(super) biases: Option<Buf<f32>>,
     pub(super) stats: Buf<u32>,
-    /// The items as Hopper's scan reads them, from the first call on that it serves.
-    panels: OnceLock<ItemPanels>,
+    /// The items as Hopper's scan reads them, by form, from the first call on that it serves.
+    panels: [OnceLock<ItemPanels>; 2],
 }
 
 /// Int8 codes of a catalogue: an int8 row and a scale an item. Made once the items are packed.
@@ -42,6 +43,14 @@ pub(crate) struct Codes {
     pub(super) scales: Buf<f32>,
     pub(super) items: usize,
     pub(super) dim: usize,
+}
+
+#[cfg(test)]
+impl Codes {
+    /// Bytes of the device that they take.
+    pub(super) fn device_bytes(&self) -> usize {
+        self.codes.len() + self.scales.len() * 4
+    }
 }
 
 /// Queries of a chunk as the scan reads them.
@@ -61,7 +70,7 @@ pub(super) struct Prepared {
 }
 
 /// Columns of a query as the ranking reads it.
-fn padded(dim: usize) -> usize {
+pub(super) fn padded(dim: usize) -> usize {
     dim.next_multiple_of(16)
 }
 
@@ -84,7 +93,7 @@ impl CudaItems {
             scan: cuda.uninit(rows * bytes)?,
             biases: if biased { Some(cuda.uninit(rows)?) } else { None },
             stats: cuda.uninit(STATS)?,
-            panels: OnceLock::new(),
+            panels: Default::default(),
         };
         // Items that are never packed are zero, as on the CPU.
         cuda.fill_zero(&mut items.exact, 0, rows * pitch)?;
@@ -111,7 +120,7 @@ impl CudaItems {
         let whole = first.is_multiple_of(PANEL) && (rows.is_multiple_of(PANEL) || end == self.rows);
         need(OP, whole && end <= self.rows, format_args!("whole panels inside {} items", self.rows), "others")?;
         need_biases(OP, biases.map(Buf::len), self.biases.is_some(), rows)?;
-        self.panels = OnceLock::new();
+        self.panels = Default::default();
         if let (Some(kept), Some(biases)) = (&self.biases, biases) {
             let kernel = &cuda.kernels.topk(&cuda.context)?.topk_pack_biases;
             let args = PackBiasesArgs {
@@ -159,12 +168,22 @@ impl CudaItems {
     }
 
     /// The items in panels of `columns` together, as they are now.
-    pub(super) fn panels(&self, cuda: &Cuda, columns: usize) -> Result<&ItemPanels> {
-        if let Some(panels) = self.panels.get() {
+    pub(super) fn panels(&self, cuda: &Cuda, form: Form, columns: usize) -> Result<&ItemPanels> {
+        let place = &self.panels[form as usize];
+        if let Some(panels) = place.get() {
             return Ok(panels);
         }
-        let panels = ItemPanels::new(cuda, self, columns)?;
-        Ok(self.panels.get_or_init(|| panels))
+        let panels = ItemPanels::new(cuda, self, form, columns)?;
+        Ok(place.get_or_init(|| panels))
+    }
+
+    /// Bytes of the device that it takes now.
+    #[cfg(test)]
+    pub(crate) fn device_bytes(&self) -> usize {
+        let of_values = |len: usize| len * 4;
+        let biases = self.biases.as_ref().map_or(0, Buf::len);
+        let panels: usize = self.panels.iter().filter_map(OnceLock::get).map(ItemPanels::device_bytes).sum();
+        of_values(self.exact.len() + biases + self.stats.len()) + self.scan.len() + panels
     }
 
     /// Whether every value of the items is finite and small enough for the bounds of a scan.

@@ -1,5 +1,7 @@
 //! How a search is laid out: the sample that gives thresholds, ranks in it, tiles and splits. Plain arithmetic.
 
+use super::form::Form;
+
 /// Columns that the scan can serve; wider items are ranked without one.
 pub(super) const WIDEST: usize = 1024;
 /// Items below which ranking all of them costs less than a sample and a scan.
@@ -23,25 +25,6 @@ const MOST_SAMPLED: usize = 1 << 16;
 const SAMPLE_TILE: usize = 128;
 /// Groups whose maxima `topk_threshold` can hold.
 pub(super) const MOST_GROUPS: usize = 2048;
-
-/// How a query or an item stands in memory for the scan.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Form {
-    /// bf16.
-    Bf16,
-    /// Codes of 8 bits, with a scale a row.
-    Int8,
-}
-
-impl Form {
-    /// Bytes of a row of `dim` columns.
-    pub(crate) fn row_bytes(self, dim: usize) -> usize {
-        match self {
-            Form::Bf16 => dim.next_multiple_of(16) * 2,
-            Form::Int8 => dim.next_multiple_of(32),
-        }
-    }
-}
 
 /// The tile of a scan kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

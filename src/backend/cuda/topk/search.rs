@@ -1,8 +1,9 @@
 //! One chunk of queries: sample, scan, and what is left over. [`ranking`](super::ranking) ranks what a scan kept.
 
 use super::arguments::{SampleArgs, ScanArgs, ScanOperands, SkipLists, ThresholdArgs};
+use super::form::Form;
 use super::items::{Codes, CudaItems, Prepared};
-use super::plan::{self, Form, LIST, RANK_THREADS, RESCANNED, Sample, Tile};
+use super::plan::{self, LIST, RANK_THREADS, RESCANNED, Sample, Tile};
 use crate::Result;
 use crate::backend::cuda::arguments::{In, Out, Pad};
 use crate::backend::cuda::kernels::Kernel;

@@ -2,37 +2,29 @@
 //!
 //! Items lie in an order as if at random, so that a sample is their first rows. What passes a query's bar goes to lists
 //! of the lanes' own, and a warp or a block ranks it and proves the result. What is not proven is for the other kernels,
-//! with the same thresholds ([`QueryChunk::rescan`]).
+//! with the same thresholds ([`QueryChunk::rescan`]). Panels are bf16, or int8 codes where `TERCEL_SCAN` asks for them
+//! ([`Form::of`]) and they serve the call.
 
 pub(in crate::backend::cuda) mod arguments;
+mod panels;
 mod plan;
 
 use super::ScanPlan;
 use super::chunks::Call;
+use super::form::Form;
 use super::items::{CudaItems, Prepared};
-use super::plan::{Form, Sample, usual_rank};
+use super::plan::{Sample, usual_rank};
 use super::search::{FirstScan, LimitBufs, Limits, QueryChunk, Report};
 use crate::backend::cuda::architecture::Architecture;
-use crate::backend::cuda::arguments::{In, Out, Pad};
-use crate::backend::cuda::launch::blocks;
-use crate::backend::cuda::{Buf, Cuda, input, output};
+use crate::backend::cuda::arguments::Pad;
+use crate::backend::cuda::kernels::{Kernel, TopkSm90a};
+use crate::backend::cuda::{Cuda, input};
 use crate::{Error, Result};
-use arguments::{PanelArgs, PanelOperands, PanelRankArgs, PanelSampleArgs, PanelScanArgs};
+use arguments::{PanelOperands, PanelRankArgs, PanelSampleArgs, PanelScanArgs};
+pub(super) use panels::ItemPanels;
+use panels::QueryPanels;
 pub(super) use plan::PanelPlan;
 use plan::{PanelTile, Parts, Size};
-
-/// A catalogue in panels.
-pub(super) struct ItemPanels {
-    /// 64 columns each, `padded` rows.
-    panels: Buf<u16>,
-    padded: usize,
-    /// The item of each row.
-    order: Buf<u32>,
-    /// In fragment order, for `padded` rows.
-    biases: Option<Buf<f32>>,
-    /// Whether every value is finite and small enough for the bounds of a scan.
-    bounded: bool,
-}
 
 /// How the scan serves a call; `None` where it does not, which the log tells.
 ///
@@ -44,16 +36,19 @@ pub(super) fn serves(cuda: &Cuda, items: &CudaItems, call: &Call<'_>, scan: &Sca
     }
     let catalogue = (items.rows, items.dim, items.biases.is_some());
     let size = size(cuda, catalogue, (call.chunk_rows(), call.k), &scan.sample, usual_rank(&scan.ranks));
-    let why = match PanelPlan::new(&size) {
-        Ok(plan) => match items.panels(cuda, plan.columns) {
-            Ok(panels) if panels.bounded => return Ok(Some(plan)),
-            Ok(_) => "items that are not finite, or too large for a bound",
-            Err(Error::DeviceMemory { .. }) => "no memory left for the items in panels",
-            Err(error) => return Err(error),
-        },
-        Err(why) => why,
-    };
-    tracing::debug!("top K: scanned by the kernels for sm_80: {why}");
+    let forms: &[Form] = if cuda.scan_form() == Form::Int8 { &[Form::Int8, Form::Bf16] } else { &[Form::Bf16] };
+    for &form in forms {
+        let why = match PanelPlan::new(&Size { form, ..size }) {
+            Ok(plan) => match items.panels(cuda, form, plan.columns) {
+                Ok(panels) if panels.bounded => return Ok(Some(plan)),
+                Ok(_) => "items that are not finite, or too large for a bound",
+                Err(Error::DeviceMemory { .. }) => "no memory left for the items in panels",
+                Err(error) => return Err(error),
+            },
+            Err(why) => why,
+        };
+        tracing::debug!("top K: not scanned in panels of {form:?} by the kernels for sm_90a: {why}");
+    }
     Ok(None)
 }
 
@@ -67,43 +62,24 @@ pub(super) fn size(
 ) -> Size {
     let info = cuda.info();
     let (multiprocessors, shared) = (info.multiprocessors as usize, info.shared_bytes_per_block as usize);
-    Size { items, dim, biased, queries, k, sampled: sample.items, rank, multiprocessors, shared }
+    let form = cuda.scan_form();
+    Size { form, items, dim, biased, queries, k, sampled: sample.items, rank, multiprocessors, shared }
 }
 
-impl ItemPanels {
-    /// Lays out what is packed now.
-    pub(super) fn new(cuda: &Cuda, items: &CudaItems, columns: usize) -> Result<ItemPanels> {
-        // Whole tiles of a sample.
-        let padded = items.rows.next_multiple_of(128);
-        let panels = ItemPanels {
-            panels: cuda.uninit(padded * columns)?,
-            padded,
-            order: cuda.uninit(items.rows)?,
-            biases: if items.biases.is_some() { Some(cuda.uninit(padded)?) } else { None },
-            bounded: items.bounded(cuda)?,
-        };
-        let args = PanelArgs {
-            panels: panels.panels.output(),
-            order: panels.order.output(),
-            biases: output(panels.biases.as_ref()),
-            from: items.scan.input(),
-            item_biases: input(items.biases.as_ref()),
-            rows: items.rows as u32,
-            padded: padded as u32,
-            width: (Form::Bf16.row_bytes(items.dim) / 2) as u32,
-            columns: columns as u32,
-        };
-        lay_out(cuda, &args, padded, columns)?;
-        Ok(panels)
+impl TopkSm90a {
+    /// The kernels that score a sample and all items.
+    fn panel_scans(&self, plan: &PanelPlan, biased: bool) -> (&Kernel<PanelSampleArgs>, &Kernel<PanelScanArgs>) {
+        match (plan.form, plan.columns, biased) {
+            (Form::Bf16, 64, false) => (&self.topk_panel_sample_64, &self.topk_panel_scan_64),
+            (Form::Bf16, 64, true) => (&self.topk_panel_sample_64_biased, &self.topk_panel_scan_64_biased),
+            (Form::Bf16, _, false) => (&self.topk_panel_sample_128, &self.topk_panel_scan_128),
+            (Form::Bf16, _, true) => (&self.topk_panel_sample_128_biased, &self.topk_panel_scan_128_biased),
+            (Form::Int8, 64, false) => (&self.topk_panel_sample_int8_64, &self.topk_panel_scan_int8_64),
+            (Form::Int8, 64, true) => (&self.topk_panel_sample_int8_64_biased, &self.topk_panel_scan_int8_64_biased),
+            (Form::Int8, _, false) => (&self.topk_panel_sample_int8_128, &self.topk_panel_scan_int8_128),
+            (Form::Int8, _, true) => (&self.topk_panel_sample_int8_128_biased, &self.topk_panel_scan_int8_128_biased),
+        }
     }
-}
-
-/// Queues the kernel that lays out `padded` rows.
-fn lay_out(cuda: &Cuda, args: &PanelArgs, padded: usize, columns: usize) -> Result<()> {
-    let kernel = &cuda.kernels.topk_sm90a(&cuda.context)?.topk_panels;
-    // SAFETY: `from` holds `rows` bf16 rows of `width` columns, no more than `columns`; the panels hold padded x columns
-    // values; order and biases, where there are any, `rows` and `padded`, and so many biases are read. One stream orders it.
-    unsafe { cuda.launch(kernel, [blocks(padded * columns / 8, 256), 1, 1], 256, 0, args) }
 }
 
 impl QueryChunk<'_> {
@@ -120,29 +96,23 @@ impl QueryChunk<'_> {
 
     /// Sample, thresholds, scan and ranking of all queries.
     fn panel_pass(&self, plan: &PanelPlan, prepared: &Prepared, first: &FirstScan<'_>, limits: Limits) -> Result<()> {
-        let (cuda, rows, columns) = (self.cuda, self.rows, plan.columns);
-        let items = self.items.panels(cuda, columns)?;
-        let padded = rows.next_multiple_of(plan.tile.queries);
-        let queries = cuda.scratch::<u16>(padded * columns)?;
-        let args = PanelArgs {
-            panels: queries.output(),
-            order: Out::NULL,
-            biases: Out::NULL,
-            from: prepared.scan.input(),
-            item_biases: In::NULL,
-            rows: rows as u32,
-            padded: padded as u32,
-            width: (Form::Bf16.row_bytes(self.items.dim) / 2) as u32,
-            columns: columns as u32,
+        let (cuda, rows) = (self.cuda, self.rows);
+        let items = self.items.panels(cuda, plan.form, plan.columns)?;
+        let queries = QueryPanels::new(cuda, plan, (self.items, items), prepared, rows)?;
+        let codes = queries.codes.as_ref();
+        let item_terms = match codes {
+            Some(codes) => input(codes.terms.as_ref()),
+            None => input(items.biases.as_ref()).bits(),
         };
-        lay_out(cuda, &args, padded, columns)?;
         let operands = |tile: &PanelTile, parts: &Parts| PanelOperands {
-            queries: queries.input(),
+            queries: queries.panels.input(),
             items: items.panels.input(),
-            item_biases: input(items.biases.as_ref()),
+            item_terms,
+            units: input(codes.map(|codes| &codes.units)),
+            multipliers: input(codes.map(|codes| &codes.multipliers)),
             stuck: cuda.status().stuck(),
-            query_panel: (padded * 64) as u64,
-            item_panel: (items.padded * 64) as u64,
+            query_panel: (queries.padded * 128) as u64,
+            item_panel: (items.padded * 128) as u64,
             rows: rows as u32,
             tiles: parts.tiles as u32,
             part_tiles: parts.part_tiles as u32,
@@ -150,12 +120,7 @@ impl QueryChunk<'_> {
         };
         let grid = |tile: &PanelTile, parts: &Parts| [rows.div_ceil(tile.queries) as u32, parts.parts as u32, 1];
         let kernels = cuda.kernels.topk_sm90a(&cuda.context)?;
-        let (sample, scan) = match (columns, items.biases.is_some()) {
-            (64, false) => (&kernels.topk_panel_sample_64, &kernels.topk_panel_scan_64),
-            (64, true) => (&kernels.topk_panel_sample_64_biased, &kernels.topk_panel_scan_64_biased),
-            (_, false) => (&kernels.topk_panel_sample_128, &kernels.topk_panel_scan_128),
-            (_, true) => (&kernels.topk_panel_sample_128_biased, &kernels.topk_panel_scan_128_biased),
-        };
+        let (sample, scan) = kernels.panel_scans(plan, items.biases.is_some());
 
         let pitch = rows.next_multiple_of(8);
         let maxima = cuda.scratch::<f32>(plan.groups() * pitch)?;
@@ -166,9 +131,9 @@ impl QueryChunk<'_> {
             pitch: pitch as u32,
             unused: Pad::Zero,
         };
-        // SAFETY: panels of queries are padded to whole tiles, those of items (and biases) hold the tiles of the sample;
-        // maxima hold groups x pitch values, pitch >= rows; the shared memory is sized for the stages. One stream orders
-        // it.
+        // SAFETY: panels of queries are padded to whole tiles, those of items (and terms) hold the tiles of the sample, in
+        // the form that the kernel's name says; maxima hold groups x pitch values, pitch >= rows; the shared memory is sized
+        // for the stages. One stream orders it.
         unsafe { cuda.launch(sample, grid(tile, &plan.sample), tile.threads, tile.shared, &args) }?;
         self.threshold(prepared, &maxima, plan.groups(), first, limits)?;
         drop(maxima);
@@ -190,6 +155,8 @@ impl QueryChunk<'_> {
         // inside `lists`, which the kernel stays in; counts hold a value for each list. One stream orders it.
         unsafe { cuda.launch(scan, grid(tile, &plan.scan), tile.threads, tile.shared, &args) }?;
 
+        #[cfg(test)]
+        super::floors::count_passed(cuda, &counts)?;
         let (by_warp, by_block): (Vec<u32>, Vec<u32>) =
             (0..rows as u32).partition(|&q| plan.by_warp(first.ranks[q as usize]));
         for (some, by_warp) in [(by_warp, true), (by_block, false)] {
@@ -209,6 +176,7 @@ impl QueryChunk<'_> {
                 bars: limits.bars,
                 errors: prepared.errors.input(),
                 ceilings: prepared.ceilings.input(),
+                units: input(codes.map(|codes| &codes.units)),
                 index: input(index.as_ref()),
                 lists: lists.input(),
                 counts: counts.input(),

@@ -1,5 +1,6 @@
 //! How a scan of panels is laid out, and what it serves. Plain arithmetic.
 
+use crate::backend::cuda::topk::form::Form;
 use crate::backend::cuda::topk::plan::{self, MOST_GROUPS};
 
 /// Widest rows that the scan's kernels hold in registers.
@@ -22,6 +23,13 @@ const SAMPLE_TILE: usize = 128;
 const SAMPLE_PARTS: std::ops::RangeInclusive<usize> = 2..=MOST_GROUPS / SAMPLE_TILE;
 /// Tiles on their way through shared memory at most.
 const MOST_STAGES: usize = 8;
+/// How many times as many items pass by the wider bound of codes than by that of bf16 (counted: benches/README.md).
+const PASSING_CODES: f64 = 3.0;
+
+/// Rows of a catalogue in panels: whole tiles of a sample.
+pub(super) fn padded_items(items: usize) -> usize {
+    items.next_multiple_of(SAMPLE_TILE)
+}
 
 /// A kernel's tile: rows of queries and of items, threads, and what its shared memory holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,11 +42,11 @@ pub(super) struct PanelTile {
 }
 
 impl PanelTile {
-    /// Of `groups` warpgroups of 64 queries each, and one that copies.
-    fn new(groups: usize, items: usize, columns: usize, biased: bool, shared_limit: usize) -> Option<PanelTile> {
+    /// Of `groups` warpgroups of 64 queries each, and one that copies; rows of `row_bytes`.
+    fn new(groups: usize, items: usize, row_bytes: usize, biased: bool, shared_limit: usize) -> Option<PanelTile> {
         // 1,023 bytes before the first multiple of 1,024; a barrier for the queries, two for each stage.
-        let fixed = 1024 + groups * 64 * columns * 2 + 64;
-        let stage = items * columns * 2 + if biased { items * 4 } else { 0 } + 16;
+        let fixed = 1024 + groups * 64 * row_bytes + 64;
+        let stage = items * row_bytes + if biased { items * 4 } else { 0 } + 16;
         let stages = (shared_limit.checked_sub(fixed)? / stage).min(MOST_STAGES);
         let shared = (fixed + stages * stage) as u32;
         let threads = 128 * groups as u32 + 128;
@@ -82,6 +90,7 @@ impl Parts {
 /// What a call asks of the scan.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::backend::cuda::topk) struct Size {
+    pub form: Form,
     pub items: usize,
     pub dim: usize,
     pub biased: bool,
@@ -100,6 +109,7 @@ pub(in crate::backend::cuda::topk) struct Size {
 /// How a call is scanned.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(in crate::backend::cuda::topk) struct PanelPlan {
+    pub(super) form: Form,
     /// Columns of a row in its panels.
     pub(super) columns: usize,
     pub(super) sample_tile: PanelTile,
@@ -117,7 +127,7 @@ pub(in crate::backend::cuda::topk) struct PanelPlan {
 impl PanelPlan {
     /// What the scan serves, and how; or why it does not.
     pub(in crate::backend::cuda::topk) fn new(size: &Size) -> Result<PanelPlan, &'static str> {
-        let &Size { items, dim, queries, k, sampled, rank, multiprocessors, .. } = size;
+        let &Size { form, items, dim, queries, k, sampled, rank, multiprocessors, .. } = size;
         let columns = match dim {
             1..=64 => 64,
             65..=WIDEST => 128,
@@ -126,8 +136,10 @@ impl PanelPlan {
         if k > MOST_PLACES {
             return Err("more than 256 places");
         }
-        let tile = |groups, items| PanelTile::new(groups, items, columns, size.biased, size.shared);
-        let (Some(sample_tile), Some(tile)) = (tile(2, SAMPLE_TILE), tile(4, 64)) else {
+        let row_bytes = form.panel_bytes(columns);
+        let tile = |groups, items| PanelTile::new(groups, items, row_bytes, size.biased, size.shared);
+        // A panel's row has 128 bytes: two items where they have half of it.
+        let (Some(sample_tile), Some(tile)) = (tile(2, SAMPLE_TILE), tile(4, 64 * (128 / row_bytes).max(1))) else {
             return Err("too little shared memory");
         };
         let blocks = |tile: PanelTile| queries.div_ceil(tile.queries);
@@ -138,11 +150,11 @@ impl PanelPlan {
             return Err("too many places for the sample");
         }
         let part = sampled as f64 / items as f64;
-        if 2.0 * plan::passing(rank, part) + 256.0 > BLOCK_ROOM as f64 {
+        if 2.0 * passing(form, rank, part) + 256.0 > BLOCK_ROOM as f64 {
             return Err("more candidates than a block ranks");
         }
         let scan = Parts::best(blocks(tile), multiprocessors, items.div_ceil(tile.items));
-        Ok(PanelPlan { columns, sample_tile, sample, tile, scan, k, queries, part })
+        Ok(PanelPlan { form, columns, sample_tile, sample, tile, scan, k, queries, part })
     }
 
     /// The grid of the scan of all items for so many queries.
@@ -166,7 +178,7 @@ impl PanelPlan {
         let lists = self.lists() as f64;
         // A rank that the sample does not have lets everything pass: that query is for the other scan.
         let served = rank as usize <= self.groups();
-        let each = if served { plan::passing(rank as usize, self.part) / lists } else { 0.0 };
+        let each = if served { passing(self.form, rank as usize, self.part) / lists } else { 0.0 };
         let room = (1.6 * each + 8.0 * each.sqrt()) as usize + 16;
         self.lists() * (room + SLACK)
     }
@@ -191,14 +203,14 @@ impl PanelPlan {
         places
     }
 
-    /// Bytes of a query's lists, counts and maxima.
+    /// Bytes of a query's lists, counts and maxima, and of its unit and multiplier.
     pub(in crate::backend::cuda::topk) fn bytes(&self, rank: u32) -> usize {
-        self.entries(rank) * 8 + (self.lists() + self.groups() + 1) * 4
+        self.entries(rank) * 8 + (self.lists() + self.groups() + 1 + 2) * 4
     }
 
     /// Whether a warp ranks a query of this rank by itself.
     pub(super) fn by_warp(&self, rank: u32) -> bool {
-        let few = 2.0 * plan::passing(rank as usize, self.part) + 256.0 <= WARP_ROOM as f64;
+        let few = 2.0 * passing(self.form, rank as usize, self.part) + 256.0 <= WARP_ROOM as f64;
         few && self.k <= WARP_PLACES && self.queries > WARP_QUERIES
     }
 
@@ -209,7 +221,12 @@ impl PanelPlan {
     }
 }
 
-/// The item in each row of the panels: as `scattered` in `topk/sm90a/panels.cuh`.
+/// Items that pass a threshold of this rank, on average.
+fn passing(form: Form, rank: usize, part: f64) -> f64 {
+    plan::passing(rank, part) * if form == Form::Int8 { PASSING_CODES } else { 1.0 }
+}
+
+/// The item in each row of the panels: as `scattered` in `topk/sm90a/scatter.cuh`.
 #[cfg(test)]
 fn scattered(row: u32, items: u32) -> u32 {
     let half = (33 - (items - 1).leading_zeros()) / 2;
@@ -234,6 +251,7 @@ mod tests {
     use crate::backend::cuda::topk::plan::{Sample, rank};
 
     const H100: Size = Size {
+        form: Form::Bf16,
         items: 105_542,
         dim: 64,
         biased: true,
@@ -282,7 +300,12 @@ mod tests {
         for (dim, columns) in [(1, 64), (64, 64), (65, 128), (128, 128)] {
             assert_eq!(PanelPlan::new(&Size { dim, ..H100 }).expect("served").columns, columns);
         }
+        let codes = PanelPlan::new(&Size { form: Form::Int8, ..H100 }).expect("served");
+        assert_eq!((codes.columns, codes.tile.items, codes.groups()), (64, 128, 256), "two items a row");
+        let wide = PanelPlan::new(&Size { form: Form::Int8, dim: 128, ..H100 }).expect("served");
+        assert_eq!((wide.columns, wide.tile.items, wide.groups()), (128, 64, 256));
         for (size, why) in [
+            (Size { form: Form::Int8, rank: 40, ..H100 }, "more candidates than a block ranks"),
             (Size { dim: 129, ..H100 }, "rows of more than 128 columns"),
             (Size { k: 257, ..H100 }, "more than 256 places"),
             (Size { rank: 154, ..H100 }, "too many places for the sample"),
@@ -298,8 +321,11 @@ mod tests {
         for biased in [false, true] {
             for columns in [64, 128] {
                 for (groups, items) in [(2, SAMPLE_TILE), (4, 64)] {
-                    let tile = PanelTile::new(groups, items, columns, biased, 232_448).expect("fits");
-                    assert!(tile.shared <= 232_448 && tile.stages >= 4, "{tile:?}");
+                    for form in [Form::Bf16, Form::Int8] {
+                        let row_bytes = form.panel_bytes(columns);
+                        let tile = PanelTile::new(groups, items, row_bytes, biased, 232_448).expect("fits");
+                        assert!(tile.shared <= 232_448 && tile.stages >= 4, "{tile:?}");
+                    }
                 }
             }
         }
