@@ -3,6 +3,7 @@
 mod budget;
 pub mod checkpoint;
 pub(crate) mod core;
+pub(crate) mod gather;
 pub(crate) mod inputs;
 pub(crate) mod item_bias;
 pub(crate) mod negatives;

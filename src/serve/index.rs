@@ -7,7 +7,8 @@ use crate::index::item_index::{Filter, IndexOptions, ItemIndex};
 use crate::index::users::sample;
 use crate::index::{Found, Ranker, Seen, UserBlock};
 use crate::model::item_bias::biases;
-use crate::model::rank::{embed_items, embed_users, forward_users};
+use crate::model::gather::{Places, TowerBlock, TowerReader};
+use crate::model::rank::{embed_block, embed_items, embed_users, forward_users, tower_reader};
 
 /// The name of a model's index in its folder.
 pub const INDEX_FILE: &str = "items.index";
@@ -57,21 +58,26 @@ impl Model {
     }
 }
 
+/// What gathers blocks of users for [`search`].
+pub(super) fn reader(engine: &mut Engine) -> TowerReader {
+    loaded!(engine, loaded => tower_reader(&loaded.core, Places::Rows))
+}
+
 /// What an index finds for users. Their vectors stay on the device where both the model and the index are on it.
 pub(super) fn search(
     engine: &mut Engine,
     index: &ItemIndex,
-    users: &UserBlock,
+    users: &TowerBlock,
     k: usize,
     filter: &Filter<'_>,
 ) -> Result<Found> {
     if let Engine::Cuda(loaded) = engine {
         forward_users(&mut loaded.core, users)?;
         let core = &loaded.core;
-        if let Some(found) = index.search_near(&core.backend, core.user.output(), users.len(), k, filter)? {
+        if let Some(found) = index.search_near(&core.backend, core.user.output(), users.users, k, filter)? {
             return Ok(found);
         }
     }
-    let queries = loaded!(engine, loaded => embed_users(&mut loaded.core, users)?);
+    let queries = loaded!(engine, loaded => embed_block(&mut loaded.core, users)?);
     index.search(&queries, k, filter)
 }

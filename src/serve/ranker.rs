@@ -7,7 +7,9 @@ use super::search::OwnIndex;
 use super::{Event, INDEX_FILE, Model, Note, Observer, Search};
 use crate::files::Lock;
 use crate::index::item_index::{Admit, Admitted, Filter, IndexKind, IndexOptions, ItemIndex};
+use crate::index::ahead::{Gathered, Reader};
 use crate::index::{Found, Lists, Ranker, UserBlock};
+use crate::model::gather::{TowerBlock, TowerReader};
 use crate::model::checkpoint::ModelDir;
 use crate::{Error, Result};
 
@@ -144,15 +146,49 @@ impl Ranker for RequestRanker<'_, '_> {
 
     fn top_k(&mut self, users: &UserBlock, k: usize, skip: Option<&Lists>) -> Result<Found> {
         if let Retrieval::Scan(allow) = &self.retrieval {
-            return self.model.scan(allow.as_deref(), users, k, skip);
+            return self.model.scan(allow.as_deref()).top_k(users, k, skip);
         }
+        let block = self.index_reader().gather(users, skip.cloned())?;
+        self.search(&block, k)
+    }
+
+    fn reader(&mut self) -> Result<Reader> {
+        match &self.retrieval {
+            Retrieval::Scan(allow) => self.model.scan(allow.as_deref()).reader(),
+            _ => Ok(self.index_reader().for_ranker()),
+        }
+    }
+
+    fn rank(&mut self, block: Gathered, k: usize) -> Result<Option<Found>> {
+        match &self.retrieval {
+            Retrieval::Scan(allow) => self.model.scan(allow.as_deref()).rank(block, k),
+            _ => self.search(&*block.into_own::<TowerBlock>()?, k).map(Some),
+        }
+    }
+
+    fn rest(&mut self) -> Result<Option<Found>> {
+        match &self.retrieval {
+            Retrieval::Scan(allow) => self.model.scan(allow.as_deref()).rest(),
+            _ => Ok(None),
+        }
+    }
+}
+
+impl RequestRanker<'_, '_> {
+    /// What gathers blocks for a search through an index, which knows items by their rows.
+    fn index_reader(&mut self) -> TowerReader {
+        super::index::reader(self.model.engine())
+    }
+
+    /// What the index finds.
+    fn search(&mut self, block: &TowerBlock, k: usize) -> Result<Found> {
         let (engine, own) = self.model.engine_and_index();
         let found = match (&self.retrieval, own) {
             (Retrieval::With(index, only), _) => Some((*index, only.as_deref())),
             (_, Some(own)) => Some((&own.index, own.only.as_ref().map(|(_, only)| only))),
             _ => None,
         };
-        let Some((index, only)) = found else { return Found::empty(users.len(), k) };
-        super::index::search(engine, index, users, k, &Filter { skip, only })
+        let Some((index, only)) = found else { return Found::empty(block.users, k) };
+        super::index::search(engine, index, block, k, &Filter { skip: block.skip.as_ref(), only })
     }
 }

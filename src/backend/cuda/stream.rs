@@ -13,6 +13,7 @@ use super::described::Resident;
 use super::kernels::Kernels;
 use super::readback::Readback;
 use super::replay::Replays;
+use super::room::Rooms;
 use super::status::{Status, refusal};
 use super::upload::Uploads;
 use crate::Result;
@@ -29,6 +30,7 @@ pub(crate) struct Cuda {
     pub(super) replays: Mutex<Replays>,
     pub(super) resident: Mutex<Resident>,
     pub(super) arena: Arena,
+    pub(super) rooms: Rooms,
     status: Status,
     precision: Precision,
 }
@@ -55,6 +57,7 @@ impl Cuda {
             replays: Mutex::new(Replays::new()?),
             resident: Mutex::default(),
             arena: Arena::default(),
+            rooms: Rooms::default(),
             status,
             precision,
         })
@@ -96,7 +99,12 @@ impl Cuda {
     pub(super) fn check_status(&self) -> Result<()> {
         let mut words = Status::empty();
         self.download(&mut words, self.status.words(), 0)?;
-        let Some(refusal) = refusal(&words) else { return Ok(()) };
+        self.heed(&words)
+    }
+
+    /// The error that the status words report.
+    pub(super) fn heed(&self, words: &[u64]) -> Result<()> {
+        let Some(refusal) = refusal(words) else { return Ok(()) };
         self.status.reset(&self.context)?;
         Err(refusal)
     }
@@ -146,6 +154,14 @@ impl Cuda {
                 None => Ok(Buf::with_place(self.context.alloc(bytes)?, Some(place), len)),
             },
         }
+    }
+
+    /// Does `work` with memory of the arena: the same requests as last time are given the same.
+    pub(super) fn in_arena<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        self.arena.begin();
+        let done = work();
+        let ended = self.arena.end(&self.context);
+        done.and_then(|done| ended.map(|()| done))
     }
 
     /// Sets `len` values from `from` on to zero bits.

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use crate::backend::{
     DenseParam, Elem, EmbeddingTable, GradientPlans, LinearGrads, LinearPass, Mat, MatMut, Memory, NormGrads, NormPass,
-    Operations, OptimizerStep, Pools, Queue, Scan, SoftmaxGrads, SoftmaxLoss, StepRules, TopK, TopKOutput, TopKWeights,
+    Operations, OptimizerStep, Pools, Queue, Scan, SoftmaxGrads, SoftmaxLoss, StepRules, TopK, TopKLists, TopKWeights,
 };
 use crate::config::Precision;
 use crate::device::CudaInfo;
@@ -169,6 +169,8 @@ impl Operations for Cuda {
 
 impl Scan for Cuda {
     type Items = ();
+    type Asked = ();
+    const LATER: bool = true;
 
     fn items(&self, _: usize, _: usize, _: bool) -> Result<()> {
         match self.0 {}
@@ -178,7 +180,11 @@ impl Scan for Cuda {
         match self.0 {}
     }
 
-    fn topk(&self, _: TopKOutput<'_>, _: &(), _: &TopK<'_, Vec<f32>>) -> Result<()> {
+    fn ask(&self, _: &(), _: &TopK<'_, Vec<f32>>) -> Result<()> {
+        match self.0 {}
+    }
+
+    fn lists(&self, _: &(), (): ()) -> Result<TopKLists> {
         match self.0 {}
     }
 }

@@ -23,12 +23,16 @@
 //! So buckets win where they leave fewer candidates than the sample's threshold does, and in any case once each holds
 //! thousands of items, most of which are passed over without a change to what is kept ([`LONG_BUCKET`]).
 
+use std::ops::Range;
+
 use super::plan::{self, Sample, Tile};
-use super::search::{QueryChunk, Report, Shortlists};
+use super::search::{Left, Pass, QueryChunk, Report, Shortlists};
 use super::{
-    Buf, Call, Codes, Cuda, CudaItems, ExactPlan, Form, ScanPlan, TopK, TopKOutput, each_chunk, need, sample_for,
+    Buf, Call, Codes, Cuda, CudaItems, ExactPlan, Form, ScanPlan, TopK, TopKOutput, Way, each_chunk, finish, need,
+    sample_for,
 };
 use crate::Result;
+use crate::backend::cuda::arguments::In;
 
 /// Items kept a bucket (`topk/scan.cuh`).
 pub(super) const KEPT: usize = 4;
@@ -101,42 +105,49 @@ pub(crate) fn topk_approx(
         report: Report::default(),
     };
     let Some(call) = call else { return Ok(done) };
-    done.report = match (choice.method, sample) {
+    let all = (items, codes);
+    let queued = match (choice.method, sample) {
         (Method::Threshold, Some(sample)) => {
             let plan = ScanPlan::new(sample, items.rows, &call);
             let margin = margin(items.dim);
-            each_chunk(
-                cuda,
-                best,
-                items,
-                &call,
-                |_| plan.bytes(),
-                |search, at| search.scan(codes, &plan.first(at, margin)),
-            )
+            let queue = |chunk: &QueryChunk<'_>, at: Range<usize>| {
+                chunk.scan(codes, &plan.first(call.queries_at(at.start, items), at, margin))
+            };
+            each_chunk(cuda, all, &call, &mut best, Way { bytes: |_| plan.bytes(), queue })
         }
         (Method::Buckets, Some(_)) => {
             let room = choice.tile.buckets * choice.splits * KEPT;
-            each_chunk(cuda, best, items, &call, |_| room * 8, |search, _| buckets(search, codes, &choice))
+            let queue = |chunk: &QueryChunk<'_>, at: Range<usize>| {
+                buckets(chunk, codes, &choice, call.queries_at(at.start, items))
+            };
+            each_chunk(cuda, all, &call, &mut best, Way { bytes: |_| room * 8, queue })
         }
         _ => {
             let plan = ExactPlan::new(cuda, items, None, &call)?;
-            each_chunk(cuda, best, items, &call, |q| plan.bytes(q), |search, at| plan.search(search, at))
+            let queue = |chunk: &QueryChunk<'_>, at| plan.queue(chunk, &call, at);
+            each_chunk(cuda, all, &call, &mut best, Way { bytes: |q| plan.bytes(q), queue })
         }
     }?;
+    done.report = finish(cuda, &mut best, all, queued)?;
     Ok(done)
 }
 
 /// The best of each bucket of a chunk's queries.
-fn buckets(search: &QueryChunk<'_>, codes: Option<&Codes>, choice: &ApproxConfig) -> Result<Report> {
+fn buckets(
+    search: &QueryChunk<'_>,
+    codes: Option<&Codes>,
+    choice: &ApproxConfig,
+    queries: In<f32>,
+) -> Result<Pass> {
     let form = if codes.is_some() { Form::Int8 } else { Form::Bf16 };
-    let prepared = search.items.prepare(search.cuda, form, search.queries, search.rows)?;
+    let prepared = search.items.prepare(search.cuda, form, queries, search.rows)?;
     let room = choice.tile.buckets * choice.splits * KEPT;
     let lists = search.cuda.scratch::<u64>(search.rows * room)?;
     let kept = Shortlists { lists: &lists, room };
     search.buckets(&prepared, codes, kept, &choice.tile, choice.splits)?;
     search.rank_buckets(&prepared, kept, margin(search.items.dim))?;
     // Queries that are zero or not finite were not scanned for: their exact answer is cheap or unlikely to be asked.
-    search.leftover(&prepared)
+    Ok(Pass { prepared, left: Left::Ranking, waits: false })
 }
 
 /// A way to search.
