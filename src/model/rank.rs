@@ -149,7 +149,7 @@ pub(crate) fn embed_block<B: Backend>(core: &mut Core<B>, block: &TowerBlock) ->
 pub(crate) fn forward_users<B: Backend>(core: &mut Core<B>, block: &TowerBlock) -> Result<()> {
     core.backend.begin_batch()?;
     core.user.stage(&core.backend, &block.bags, block.users, false)?;
-    forward(&core.backend, &core.tables, &mut [&mut core.user])
+    core.backend.repeated(|| forward(&core.backend, &core.tables, &mut [&mut core.user]))
 }
 
 /// A model in training as a ranker.

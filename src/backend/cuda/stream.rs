@@ -156,14 +156,6 @@ impl Cuda {
         }
     }
 
-    /// Does `work` with memory of the arena: the same requests as last time are given the same.
-    pub(super) fn in_arena<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
-        self.arena.begin();
-        let done = work();
-        let ended = self.arena.end(&self.context);
-        done.and_then(|done| ended.map(|()| done))
-    }
-
     /// Sets `len` values from `from` on to zero bits.
     pub(crate) fn fill_zero<T>(&self, buf: &mut Buf<T>, from: usize, len: usize) -> Result<()> {
         need_len("fill_zero", "the buffer", buf.len(), from + len)?;

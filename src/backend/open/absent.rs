@@ -98,6 +98,10 @@ impl Queue for Cuda {
         match self.0 {}
     }
 
+    fn repeated<T>(&self, _: impl FnOnce() -> Result<T>) -> Result<T> {
+        match self.0 {}
+    }
+
     fn replay(&self, _: &[u64]) -> Result<bool> {
         match self.0 {}
     }

@@ -65,11 +65,11 @@ pub(crate) struct Approximate {
     pub report: Report,
 }
 
-/// As [`Scan::topk`](crate::backend::Scan::topk), at least the part `recall` of whose results is expected to be there.
+/// As [`Scan::ask`](crate::backend::Scan::ask), at least the part `recall` of whose results is expected to be there.
 /// Scores are exact. `forced`: a method to be used where it reaches the recall; absent, the cheaper one.
 ///
 /// # Errors
-/// [`Error::Shape`](crate::Error::Shape) as `topk`, and where `recall` is not above 0 and at most 1, or `codes` are
+/// [`Error::Shape`](crate::Error::Shape) as `ask`, and where `recall` is not above 0 and at most 1, or `codes` are
 /// those of another catalogue.
 pub(crate) fn topk_approx(
     cuda: &Cuda,

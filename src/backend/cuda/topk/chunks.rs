@@ -11,9 +11,9 @@ use super::plan::{self, Form};
 use super::search::{Left, Pass, QueryChunk, Report, Skips, all_done};
 use super::{Buf, Cuda, need, need_len};
 use crate::Result;
-use crate::backend::cuda::arguments::In;
+use crate::backend::cuda::arguments::{In, Out};
 use crate::backend::cuda::room::{Fetched, Room};
-use crate::backend::{Skip, TopK, TopKLists, TopKOutput};
+use crate::backend::{Queue, Skip, TopK, TopKLists, TopKOutput};
 use crate::memory;
 
 /// What is asked, checked. There is something to find.
@@ -95,7 +95,7 @@ pub(super) fn each_chunk(
     let mut from = 0;
     while from < rows {
         let to = plan::chunk_end(from, rows.min(from + most), all_bytes);
-        let next = cuda.in_arena(|| QueuedChunk::new(cuda, items, call, from..to, &way.queue))?;
+        let next = cuda.repeated(|| QueuedChunk::new(cuda, items, call, from..to, &way.queue))?;
         if let Some(before) = last.replace(next) {
             report.add(before.finish(cuda, items, codes, best)?);
         }
@@ -110,11 +110,10 @@ pub(super) struct QueuedChunk {
     at: Range<usize>,
     k: usize,
     skips: Skips,
-    ids: Buf<u32>,
-    scores: Buf<f32>,
+    found: FoundLists,
     pass: Pass,
     room: Room,
-    results: [Fetched; 2],
+    lists: Fetched,
     states: Fetched,
     /// What its kernels reported.
     status: Option<Fetched>,
@@ -130,19 +129,17 @@ impl QueuedChunk {
     ) -> Result<QueuedChunk> {
         let (rows, k) = (at.len(), call.k);
         let status = cuda.status().words();
-        let mut room = cuda.room(rows * k * 8 + rows * 4 + status.len() * 8, 4)?;
+        let mut room = cuda.room(rows * k * 8 + rows * 4 + status.len() * 8, 3)?;
         let skips = skips_of(cuda, &mut room, call.skip, &at)?;
-        let (ids, scores) = (cuda.scratch(rows * k)?, cuda.scratch(rows * k)?);
-        let room_of = RefCell::new(&mut room);
-        let chunk = QueryChunk { cuda, items, rows, k, skips: &skips, ids: &ids, scores: &scores, room: room_of };
-        let pass = queue(&chunk, at.clone())?;
+        let found = FoundLists::new(cuda, rows * k)?;
+        let pass = queue(&found.chunk(cuda, items, k, &skips, &mut room), at.clone())?;
         let context = &cuda.context;
-        let results = [room.fetch(context, &ids, rows * k)?, room.fetch(context, &scores, rows * k)?];
+        let lists = room.fetch(context, &found.0, found.0.len())?;
         let rows = if matches!(pass.left, Left::Nothing) { 0 } else { rows };
         let states = room.fetch(context, &pass.prepared.states, rows)?;
         let status = pass.waits.then(|| room.fetch(context, status, status.len())).transpose()?;
         room.end(cuda)?;
-        Ok(QueuedChunk { at, k, skips, ids, scores, pass, room, results, states, status })
+        Ok(QueuedChunk { at, k, skips, found, pass, room, lists, states, status })
     }
 
     /// Waits for the chunk, does what its first pass left, and puts its results in their places of the call's. `items` and
@@ -154,9 +151,8 @@ impl QueuedChunk {
         codes: Option<&Codes>,
         best: &mut TopKOutput<'_>,
     ) -> Result<Report> {
-        let QueuedChunk { at, k, skips, ids, scores, mut pass, mut room, results, states, status } = self;
-        let rows = at.len();
-        let places = at.start * k..at.end * k;
+        let QueuedChunk { at, k, skips, found, mut pass, mut room, lists, states, status } = self;
+        let (rows, places) = (at.len(), at.start * k..at.end * k);
         let (to_ids, to_scores) = (&mut best.ids[places.clone()], &mut best.scores[places]);
         let landed = room.landed(cuda)?;
         if let Some(status) = status {
@@ -164,19 +160,46 @@ impl QueuedChunk {
         }
         let states = landed.values::<u32>(states);
         if all_done(states) {
-            to_ids.copy_from_slice(landed.values(results[0]));
-            to_scores.copy_from_slice(landed.values(results[1]));
+            let (ids, scores) = landed.values::<u32>(lists).split_at(rows * k);
+            to_ids.copy_from_slice(ids);
+            to_scores.copy_from_slice(bytemuck::cast_slice(scores));
             let ranked_all = if matches!(pass.left, Left::Nothing) { rows } else { 0 };
             return Ok(Report { rescanned: 0, ranked_all });
         }
         let states = states.to_vec();
-        let room = RefCell::new(&mut room);
-        let chunk = QueryChunk { cuda, items, rows, k, skips: &skips, ids: &ids, scores: &scores, room };
+        let chunk = found.chunk(cuda, items, k, &skips, &mut room);
         let codes = codes.filter(|_| pass.prepared.form == Form::Int8);
         let report = chunk.settle(codes, &mut pass, states)?;
-        cuda.download(to_ids, &ids, 0)?;
-        cuda.download(to_scores, &scores, 0)?;
+        cuda.download(to_ids, &found.0, 0)?;
+        cuda.download(bytemuck::cast_slice_mut::<f32, u32>(to_scores), &found.0, rows * k)?;
         Ok(report)
+    }
+}
+
+/// Lists on the device: the items of all, then the scores, in one piece.
+struct FoundLists(Buf<u32>);
+
+impl FoundLists {
+    /// So many places without items or scores.
+    fn new(cuda: &Cuda, places: usize) -> Result<FoundLists> {
+        let mut found = cuda.scratch(2 * places)?;
+        // Queries that a first pass does not serve leave their places as they are, and all are brought back.
+        cuda.fill_zero(&mut found, 0, 2 * places)?;
+        Ok(FoundLists(found))
+    }
+
+    /// A chunk of queries that finds these.
+    fn chunk<'a>(
+        &self,
+        cuda: &'a Cuda,
+        items: &'a CudaItems,
+        k: usize,
+        skips: &'a Skips,
+        room: &'a mut Room,
+    ) -> QueryChunk<'a> {
+        let places = self.0.len() / 2;
+        let (ids, scores) = (self.0.output(), Out::new(self.0.ptr_at(places)));
+        QueryChunk { cuda, items, rows: places / k, k, skips, ids, scores, room: RefCell::new(room) }
     }
 }
 

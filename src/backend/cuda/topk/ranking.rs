@@ -21,8 +21,8 @@ impl QueryChunk<'_> {
         let kernel = &self.cuda.kernels.topk(&self.cuda.context)?.topk_rank_list;
         let room = plan::room(self.k);
         let args = RankListArgs {
-            ids: self.ids.output(),
-            scores: self.scores.output(),
+            ids: self.ids,
+            scores: self.scores,
             states: prepared.states.output(),
             thresholds: limits.thresholds,
             bars: limits.bars,
@@ -82,8 +82,8 @@ impl QueryChunk<'_> {
                 self.launch(&kernels.topk_rank_all, grid, RANK_THREADS as u32, rank_shared(room), &args)
             }?;
             let args = RankMergeArgs {
-                ids: self.ids.output(),
-                scores: self.scores.output(),
+                ids: self.ids,
+                scores: self.scores,
                 last: last.output(),
                 index,
                 keys: keys.input(),

@@ -43,8 +43,8 @@ pub(super) struct QueryChunk<'a> {
     pub rows: usize,
     pub k: usize,
     pub skips: &'a Skips,
-    pub ids: &'a Buf<u32>,
-    pub scores: &'a Buf<f32>,
+    pub ids: Out<u32>,
+    pub scores: Out<f32>,
     /// What comes from the host is staged here.
     pub room: RefCell<&'a mut Room>,
 }

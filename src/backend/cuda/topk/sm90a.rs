@@ -196,8 +196,8 @@ impl QueryChunk<'_> {
             }
             let (room, shared) = PanelPlan::room(by_warp);
             let args = PanelRankArgs {
-                ids: self.ids.output(),
-                scores: self.scores.output(),
+                ids: self.ids,
+                scores: self.scores,
                 states: prepared.states.output(),
                 thresholds: limits.thresholds,
                 bars: limits.bars,
