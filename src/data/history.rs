@@ -103,16 +103,20 @@ impl History {
         let check = Check { path: file.path(), users, items };
         let threads = if index.rows > ROWS_AT_ONCE { Threads::available() } else { Threads::new(1)? };
         let mut last = check::FIRST;
-        index.scan_together(&threads, |first, rows| check.piece(first, rows), |rows, piece| {
-            for (user, rows) in check.follows(&mut last, piece)? {
-                offsets[user as usize + 1] += rows;
-            }
-            if let Some(cache) = &mut cache {
-                cache.items.extend_from_slice(rows.items);
-                cache.timestamps.extend_from_slice(rows.timestamps.unwrap_or_default());
-            }
-            Ok(())
-        })?;
+        index.scan_together(
+            &threads,
+            |first, rows| check.piece(first, rows),
+            |rows, piece| {
+                for (user, rows) in check.follows(&mut last, piece)? {
+                    offsets[user as usize + 1] += rows;
+                }
+                if let Some(cache) = &mut cache {
+                    cache.items.extend_from_slice(rows.items);
+                    cache.timestamps.extend_from_slice(rows.timestamps.unwrap_or_default());
+                }
+                Ok(())
+            },
+        )?;
         let mut sum = 0;
         for offset in &mut offsets {
             sum += *offset;

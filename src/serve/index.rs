@@ -6,8 +6,8 @@ use crate::Result;
 use crate::index::item_index::{Filter, IndexOptions, ItemIndex};
 use crate::index::users::sample;
 use crate::index::{Found, Ranker, Seen, UserBlock};
-use crate::model::item_bias::biases;
 use crate::model::gather::{Places, TowerBlock, TowerReader};
+use crate::model::item_bias::biases;
 use crate::model::rank::{embed_block, embed_items, embed_users, forward_users, tower_reader};
 
 /// The name of a model's index in its folder.

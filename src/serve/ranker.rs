@@ -6,11 +6,11 @@ use std::time::Instant;
 use super::search::OwnIndex;
 use super::{Event, INDEX_FILE, Model, Note, Observer, Search};
 use crate::files::Lock;
-use crate::index::item_index::{Admit, Admitted, Filter, IndexKind, IndexOptions, ItemIndex};
 use crate::index::ahead::{Gathered, Reader};
+use crate::index::item_index::{Admit, Admitted, Filter, IndexKind, IndexOptions, ItemIndex};
 use crate::index::{Found, Lists, Ranker, UserBlock};
-use crate::model::gather::{TowerBlock, TowerReader};
 use crate::model::checkpoint::ModelDir;
+use crate::model::gather::{TowerBlock, TowerReader};
 use crate::{Error, Result};
 
 impl Model {

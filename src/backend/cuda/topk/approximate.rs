@@ -133,12 +133,7 @@ pub(crate) fn topk_approx(
 }
 
 /// The best of each bucket of a chunk's queries.
-fn buckets(
-    search: &QueryChunk<'_>,
-    codes: Option<&Codes>,
-    choice: &ApproxConfig,
-    queries: In<f32>,
-) -> Result<Pass> {
+fn buckets(search: &QueryChunk<'_>, codes: Option<&Codes>, choice: &ApproxConfig, queries: In<f32>) -> Result<Pass> {
     let form = if codes.is_some() { Form::Int8 } else { Form::Bf16 };
     let prepared = search.items.prepare(search.cuda, form, queries, search.rows)?;
     let room = choice.tile.buckets * choice.splits * KEPT;
