@@ -7,6 +7,7 @@ pub mod filter;
 pub mod item_index;
 mod pieces;
 pub(crate) mod pipeline;
+pub(crate) mod places;
 pub mod predictions;
 mod seen;
 mod user_file;

@@ -51,6 +51,7 @@ pub(super) fn lists(cuda: &Cuda, items: &CudaItems, asked: AskedLists) -> Result
 
 /// The best of each query, with a report of what it took: by a scan of int8 codes where they are given and items are not
 /// laid out for Hopper.
+#[cfg(test)]
 pub(crate) fn topk_reported(
     cuda: &Cuda,
     mut best: TopKOutput<'_>,
@@ -72,11 +73,16 @@ fn queue(
 ) -> Result<(Option<QueuedChunk>, Report)> {
     let Some(call) = Call::new(best, items, asked)? else { return Ok((None, Report::default())) };
     let plan = ExactPlan::new(cuda, items, codes, &call)?;
-    let way = Way { bytes: |q| plan.bytes(q), queue: |chunk: &QueryChunk<'_>, at| plan.queue(chunk, &call, at) };
+    let way = Way {
+        bytes: |q| plan.bytes(q),
+        queue: |chunk: &QueryChunk<'_>, at| plan.queue(chunk, &call, at),
+        leaves_out: false,
+    };
     each_chunk(cuda, (items, codes), &call, best, way)
 }
 
 /// Waits for the last chunk of a call.
+#[cfg(test)]
 fn finish(
     cuda: &Cuda,
     best: &mut TopKOutput<'_>,

@@ -197,10 +197,13 @@ impl Scan for Cuda {
 pub(crate) mod topk {
     use super::{Cuda, Never};
     use crate::Result;
-    use crate::backend::{TopK, TopKOutput};
+    use crate::backend::{TopK, TopKLists};
 
     /// No catalogue.
     pub(crate) struct CudaIndex(Never);
+
+    /// No lists.
+    pub(crate) struct AskedLists;
 
     impl CudaIndex {
         pub(crate) fn new<'a>(
@@ -213,7 +216,11 @@ pub(crate) mod topk {
             match cuda.0 {}
         }
 
-        pub(crate) fn search(&self, _: &Cuda, _: TopKOutput<'_>, _: &TopK<'_, Vec<f32>>, _: f32) -> Result<()> {
+        pub(crate) fn ask(&self, _: &Cuda, _: &TopK<'_, Vec<f32>>, _: f32) -> Result<AskedLists> {
+            match self.0 {}
+        }
+
+        pub(crate) fn lists(&self, _: &Cuda, _: AskedLists) -> Result<TopKLists> {
             match self.0 {}
         }
     }

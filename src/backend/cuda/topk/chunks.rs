@@ -8,13 +8,16 @@ use std::ops::Range;
 
 use super::items::{Codes, CudaItems};
 use super::plan::{self, Form};
-use super::search::{Left, Pass, QueryChunk, Report, Skips, all_done};
+use super::search::{Left, Pass, QueryChunk, QueryState, Report, Skips, all_done};
 use super::{Buf, Cuda, need, need_len};
 use crate::Result;
 use crate::backend::cuda::arguments::{In, Out};
 use crate::backend::cuda::room::{Fetched, Room};
 use crate::backend::{Queue, Skip, TopK, TopKLists, TopKOutput};
 use crate::memory;
+
+/// What a list has in a place without an item.
+const NO_ITEM: u32 = u32::MAX;
 
 /// What is asked, checked. There is something to find.
 pub(super) struct Call<'a> {
@@ -44,7 +47,7 @@ impl<'a> Call<'a> {
         }
         need(OP, k <= i32::MAX as usize, "k below 2^31", k)?;
         if k == 0 || rows == 0 || items.rows == 0 {
-            best.ids[..rows * k].fill(u32::MAX);
+            best.ids[..rows * k].fill(NO_ITEM);
             best.scores[..rows * k].fill(f32::NEG_INFINITY);
             return Ok(None);
         }
@@ -73,6 +76,8 @@ pub(super) struct Way<Bytes, Queue> {
     pub bytes: Bytes,
     /// Queues the first pass of a chunk, which has the queries at these places of the call.
     pub queue: Queue,
+    /// Whether that pass may leave out items of a list that would have room for them.
+    pub leaves_out: bool,
 }
 
 /// Queues the chunks of a call one after the other. The results of each are brought back when the next is queued; the last
@@ -95,7 +100,11 @@ pub(super) fn each_chunk(
     let mut from = 0;
     while from < rows {
         let to = plan::chunk_end(from, rows.min(from + most), all_bytes);
-        let next = cuda.repeated(|| QueuedChunk::new(cuda, items, call, from..to, &way.queue))?;
+        let next = cuda.repeated(|| QueuedChunk::new(cuda, items, call, from..to, &way.queue))?.fill(
+            call,
+            items,
+            way.leaves_out,
+        );
         if let Some(before) = last.replace(next) {
             report.add(before.finish(cuda, items, codes, best)?);
         }
@@ -117,6 +126,8 @@ pub(super) struct QueuedChunk {
     states: Fetched,
     /// What its kernels reported.
     status: Option<Fetched>,
+    /// How many items each query's list must have; empty where the first pass leaves none out.
+    wanted: Vec<u32>,
 }
 
 impl QueuedChunk {
@@ -139,7 +150,16 @@ impl QueuedChunk {
         let states = room.fetch(context, &pass.prepared.states, rows)?;
         let status = pass.waits.then(|| room.fetch(context, status, status.len())).transpose()?;
         room.end(cuda)?;
-        Ok(QueuedChunk { at, k, skips, found, pass, room, lists, states, status })
+        Ok(QueuedChunk { at, k, skips, found, pass, room, lists, states, status, wanted: Vec::new() })
+    }
+
+    /// Sees to it that short lists are completed, where the first pass may leave some.
+    fn fill(mut self, call: &Call<'_>, items: &CudaItems, leaves_out: bool) -> QueuedChunk {
+        if leaves_out {
+            let wanted = |q| call.k.min(items.rows.saturating_sub(call.skipped(q))) as u32;
+            self.wanted = self.at.clone().map(wanted).collect();
+        }
+        self
     }
 
     /// Waits for the chunk, does what its first pass left, and puts its results in their places of the call's. `items` and
@@ -151,22 +171,27 @@ impl QueuedChunk {
         codes: Option<&Codes>,
         best: &mut TopKOutput<'_>,
     ) -> Result<Report> {
-        let QueuedChunk { at, k, skips, found, mut pass, mut room, lists, states, status } = self;
+        let QueuedChunk { at, k, skips, found, mut pass, mut room, lists, states, status, wanted } = self;
         let (rows, places) = (at.len(), at.start * k..at.end * k);
         let (to_ids, to_scores) = (&mut best.ids[places.clone()], &mut best.scores[places]);
         let landed = room.landed(cuda)?;
         if let Some(status) = status {
             cuda.heed(landed.values(status))?;
         }
-        let states = landed.values::<u32>(states);
-        if all_done(states) {
-            let (ids, scores) = landed.values::<u32>(lists).split_at(rows * k);
+        let (ids, scores) = landed.values::<u32>(lists).split_at(rows * k);
+        let mut states = landed.values::<u32>(states).to_vec();
+        for (q, &wanted) in wanted.iter().enumerate() {
+            // Places without an item are the last ones.
+            if wanted > 0 && ids[q * k + wanted as usize - 1] == NO_ITEM {
+                states[q] = QueryState::SHORT;
+            }
+        }
+        if all_done(&states) {
             to_ids.copy_from_slice(ids);
             to_scores.copy_from_slice(bytemuck::cast_slice(scores));
             let ranked_all = if matches!(pass.left, Left::Nothing) { rows } else { 0 };
             return Ok(Report { rescanned: 0, ranked_all });
         }
-        let states = states.to_vec();
         let chunk = found.chunk(cuda, items, k, &skips, &mut room);
         let codes = codes.filter(|_| pass.prepared.form == Form::Int8);
         let report = chunk.settle(codes, &mut pass, states)?;

@@ -19,6 +19,8 @@ impl QueryState {
     const DONE: u32 = 0;
     /// Another scan, with the threshold that the last one found.
     const RESCAN: u32 = 1;
+    /// The rest of its list: the host's word.
+    pub(super) const SHORT: u32 = u32::MAX;
 }
 
 /// Scans after the first, for queries whose list overflowed or whose threshold was too high.
