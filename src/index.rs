@@ -1,11 +1,13 @@
 //! From a ranker to the best items of every user: who may be returned, for whom, and where it is written.
 
+pub(crate) mod ahead;
 pub mod diversity;
 pub mod exact;
 pub mod filter;
 pub mod item_index;
 mod pieces;
 pub(crate) mod pipeline;
+pub(crate) mod places;
 pub mod predictions;
 mod seen;
 mod user_file;
@@ -204,4 +206,25 @@ pub trait Ranker {
     /// [`Error::Shape`](crate::Error::Shape) when `skip` or a column of the block has another number of users, or
     /// whatever the device reports.
     fn top_k(&mut self, users: &UserBlock, k: usize, skip: Option<&Lists>) -> Result<Found>;
+
+    /// What gathers the blocks of one walk over users for [`rank`](Ranker::rank). Lists that nobody has fetched are
+    /// dropped.
+    #[doc(hidden)]
+    fn reader(&mut self) -> Result<ahead::Reader> {
+        Ok(ahead::Reader::as_given())
+    }
+
+    /// Begins to find the `k` best items of a block. Gives the lists of the oldest block whose lists it has not given, which
+    /// may be this one, or none: a ranker may have one block under way.
+    #[doc(hidden)]
+    fn rank(&mut self, block: ahead::Gathered, k: usize) -> Result<Option<Found>> {
+        let (users, skip) = block.into_block()?;
+        self.top_k(&users, k, skip.as_ref()).map(Some)
+    }
+
+    /// The lists of the block that is still under way.
+    #[doc(hidden)]
+    fn rest(&mut self) -> Result<Option<Found>> {
+        Ok(None)
+    }
 }

@@ -4,6 +4,7 @@ mod budget;
 pub mod checkpoint;
 pub(crate) mod core;
 pub(crate) mod features;
+pub(crate) mod gather;
 pub(crate) mod inputs;
 pub(crate) mod item_bias;
 pub(crate) mod negatives;

@@ -25,7 +25,7 @@ use super::open::{Cuda, OpenedDevice};
 use super::single::{Rules, norm, norm_grads, pool};
 use super::{
     Backend, Bag, EmbeddingTable, LinearGrads, LinearPass, Mat, MatMut, OptimizerStep, SoftmaxGrads, SoftmaxLoss,
-    TableData, TopK, TopKOutput,
+    TableData, TopK,
 };
 use crate::config::{Dtype, OptimizerKind, Precision};
 use crate::data::batch::{Segments, SortScratch};
@@ -343,11 +343,10 @@ pub fn top_k(on: &On, queries: usize, items: usize, dim: usize, k: usize) -> Ben
 
 fn best<B: Backend>(b: &Arc<B>, queries: usize, items: usize, dim: usize, k: usize) -> Bench {
     let (packed, asked) = catalogue(b, queries, items, dim);
-    let (mut ids, mut scores) = (vec![0; queries * k], vec![0.0; queries * k]);
     let backend = Arc::clone(b);
     Bench::new(b, move || {
-        let best = TopKOutput { ids: &mut ids, scores: &mut scores };
-        backend.topk(best, &packed, &TopK { queries: &asked, rows: queries, k, skip: None }).expect("fits");
+        let asked = backend.ask(&packed, &TopK { queries: &asked, rows: queries, k, skip: None }).expect("fits");
+        backend.lists(&packed, asked).expect("comes");
     })
 }
 

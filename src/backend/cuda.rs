@@ -29,6 +29,7 @@ mod parity;
 mod queue;
 mod readback;
 mod replay;
+mod room;
 mod scan;
 mod source;
 mod status;

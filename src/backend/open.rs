@@ -11,7 +11,7 @@ use absent as cuda;
 use super::cuda;
 
 pub(crate) use cuda::Cuda;
-pub(crate) use cuda::topk::CudaIndex;
+pub(crate) use cuda::topk::{AskedLists, CudaIndex};
 
 use super::cpu::Cpu;
 use super::cpu::simd::Isa;

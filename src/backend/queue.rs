@@ -13,6 +13,8 @@ pub(crate) trait Queue: Memory {
     /// [`stage`](Queue::stage) of a list whose length changes from batch to batch: `to` gets room for `room` values, of which
     /// only the first are set. Operations that are replayed see the room; the counts come with the batch.
     fn stage_in<T: Elem>(&self, to: &mut Self::Buf<T>, host: &[T], room: usize) -> Result<()>;
+    /// Does work of a kind that comes again and again: a device gives it the memory that it had the last time.
+    fn repeated<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T>;
     /// Whether everything up to [`recorded`](Queue::recorded) was queued before under this key, with inputs staged at the same
     /// places: then it has been queued again, on the inputs that were staged since `begin_batch`. Otherwise the caller queues
     /// it, and calls `recorded`: all that decides what is queued, and on which sizes, must be in `key` or in the lengths of

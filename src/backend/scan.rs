@@ -26,12 +26,28 @@ pub(crate) struct TopKOutput<'a> {
     pub scores: &'a mut [f32],
 }
 
+/// The answer: k places a query.
+pub(crate) struct TopKLists {
+    pub ids: Vec<u32>,
+    pub scores: Vec<f32>,
+}
+
+impl TopKLists {
+    pub(crate) fn output(&mut self) -> TopKOutput<'_> {
+        TopKOutput { ids: &mut self.ids, scores: &mut self.scores }
+    }
+}
+
 /// A device that ranks.
 pub(crate) trait Scan: Memory {
-    /// Item embeddings in the layout that `topk` scans.
+    /// Item embeddings in the layout that is scanned.
     type Items: Send + Sync;
+    /// Lists that were asked for.
+    type Asked: Send + Sync;
+    /// Whether lists come later than they are asked for: then the next should be asked for before they are waited for.
+    const LATER: bool;
 
-    /// Room for `rows` items, `dim` wide, as `topk` scans them. `biased`: each adds a bias of its own to its scores.
+    /// Room for `rows` items, `dim` wide, as they are scanned. `biased`: each adds a bias of its own to its scores.
     fn items(&self, rows: usize, dim: usize, biased: bool) -> Result<Self::Items>;
     /// Lays out items `first .. first + rows` from their embeddings (rows x D) and, where items are biased, their
     /// biases (rows). Pieces come in any order; each but the last is a multiple of 64 items.
@@ -43,8 +59,10 @@ pub(crate) trait Scan: Memory {
         biases: Option<&Self::Buf<f32>>,
         rows: usize,
     ) -> Result<()>;
-    /// The k best items of each query: score descending, then item row ascending. A score is one chain of multiply-adds
-    /// over the width, from the item's bias on (0 where items are not biased). NaN is never returned, nor is an item
-    /// whose bias is -inf. Places without an item hold `u32::MAX` and -inf.
-    fn topk(&self, best: TopKOutput<'_>, items: &Self::Items, asked: &TopK<'_, Self::Buf<f32>>) -> Result<()>;
+    /// Asks for the k best items of each query: score descending, then item row ascending. A score is one chain of
+    /// multiply-adds over the width, from the item's bias on (0 where items are not biased). NaN is never returned, nor is
+    /// an item whose bias is -inf. Places without an item hold `u32::MAX` and -inf. The queries may be written again.
+    fn ask(&self, items: &Self::Items, asked: &TopK<'_, Self::Buf<f32>>) -> Result<Self::Asked>;
+    /// What was asked for, of the same items.
+    fn lists(&self, items: &Self::Items, asked: Self::Asked) -> Result<TopKLists>;
 }

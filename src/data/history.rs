@@ -13,9 +13,13 @@ use crate::data::dataset::{Dataset, FileInfo};
 use crate::data::shard::ipc::ByteSource;
 use crate::data::shard::{ShardBlock, ShardIndex};
 use crate::files::OpenedFile;
+use crate::threads::Threads;
 use crate::{Error, Result, memory};
 
+mod check;
 mod sort;
+
+use check::Check;
 
 /// The file's name in a dataset folder.
 pub const FILE_NAME: &str = "history.arrow";
@@ -88,7 +92,6 @@ impl History {
 
     /// [`open`](History::open) of a file that is open.
     pub(crate) fn of(file: OpenedFile, info: &FileInfo, users: u32, items: u32) -> Result<History> {
-        let path = file.path().to_owned();
         let index = Arc::new(ShardIndex::of(file.clone(), info)?);
         let width = if index.timestamps { 12 } else { 4 };
         let mut cache = (index.rows.saturating_mul(width) <= CACHE_BYTES).then(Cache::default);
@@ -97,32 +100,23 @@ impl History {
             memory::reserve_exact(&mut cache.items, index.rows as usize, WHAT)?;
             memory::reserve_exact(&mut cache.timestamps, if index.timestamps { index.rows as usize } else { 0 }, WHAT)?;
         }
-        let mut last = (0, i64::MIN);
-        index.scan(|first, rows| {
-            let out_of_range = |column, i: usize, id, rows| {
-                Err(Error::IdOutOfRange { path: path.clone(), row: first + i as u64, column, id, rows })
-            };
-            for (i, (&user, &item)) in rows.users.iter().zip(rows.items).enumerate() {
-                if user >= users {
-                    return out_of_range("user", i, user, users);
+        let check = Check { path: file.path(), users, items };
+        let threads = if index.rows > ROWS_AT_ONCE { Threads::available() } else { Threads::new(1)? };
+        let mut last = check::FIRST;
+        index.scan_together(
+            &threads,
+            |first, rows| check.piece(first, rows),
+            |rows, piece| {
+                for (user, rows) in check.follows(&mut last, piece)? {
+                    offsets[user as usize + 1] += rows;
                 }
-                if item >= items {
-                    return out_of_range("item", i, item, items);
+                if let Some(cache) = &mut cache {
+                    cache.items.extend_from_slice(rows.items);
+                    cache.timestamps.extend_from_slice(rows.timestamps.unwrap_or_default());
                 }
-                let here = (user, rows.timestamps.map_or(i64::MIN, |timestamps| timestamps[i]));
-                if here < last {
-                    let reason = "not in the order of user and time; ingest again";
-                    return Err(Error::damaged(&path, format!("row {}", first + i as u64), reason));
-                }
-                last = here;
-                offsets[user as usize + 1] += 1;
-            }
-            if let Some(cache) = &mut cache {
-                cache.items.extend_from_slice(rows.items);
-                cache.timestamps.extend_from_slice(rows.timestamps.unwrap_or_default());
-            }
-            Ok(())
-        })?;
+                Ok(())
+            },
+        )?;
         let mut sum = 0;
         for offset in &mut offsets {
             sum += *offset;

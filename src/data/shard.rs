@@ -13,6 +13,7 @@ use crate::data::batch::Rows;
 use crate::data::dataset::parts::FileInfo;
 use crate::files::{OpenedFile, hash_opened};
 use crate::mapped::Mapped;
+use crate::threads::Threads;
 use crate::{Error, Result, memory};
 
 pub(crate) mod checksum;
@@ -287,6 +288,34 @@ impl ShardIndex {
                 _ => &mut mapped.insert((first, self.map()?)).1,
             };
             visit(first, shard.part(block, start as usize..(start + rows) as usize)?)?;
+        }
+        Ok(())
+    }
+
+    /// [`scan`](ShardIndex::scan) by several threads: `see` is asked of pieces in any order, `take` gets what it said in
+    /// theirs.
+    pub(crate) fn scan_together<T: Send>(
+        self: &Arc<Self>,
+        threads: &Threads,
+        see: impl Fn(u64, Rows<'_>) -> T + Send + Sync,
+        mut take: impl FnMut(Rows<'_>, T) -> Result<()>,
+    ) -> Result<()> {
+        let mut pieces = self.pieces().peekable();
+        while pieces.peek().is_some() {
+            let shard = self.map()?;
+            let (mut together, mut rows_together) = (Vec::new(), 0);
+            while let Some(piece) = pieces.next_if(|_| rows_together < SCAN_ROWS) {
+                rows_together += piece.2;
+                together.push(piece);
+            }
+            let seen = threads.map(together, 1, |_, (block, start, rows)| {
+                let rows = shard.part(block, start as usize..(start + rows) as usize)?;
+                Ok::<_, Error>((rows, see(self.blocks[block].first_row + start, rows)))
+            });
+            for seen in seen {
+                let (rows, seen) = seen?;
+                take(rows, seen)?;
+            }
         }
         Ok(())
     }

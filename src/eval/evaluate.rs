@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::data::dataset::{Dataset, Split};
 use crate::data::vocabulary::Vocabulary;
+use crate::index::ahead::UnderWay;
 use crate::index::exact::check;
 use crate::index::pipeline::{self, Flow, ReadBlock, Stages};
 use crate::index::users::{BlockOptions, Users};
@@ -263,8 +264,13 @@ impl Evaluator {
         let (history, memory) = (ranker.history_len(), self.options.memory);
         let block_options = BlockOptions { seen: Some(&self.seen), exclude, history, memory, k };
         let threads = self.threads.count();
+        let (read, reader) = (pipeline::read(&users, &block_options), ranker.reader()?);
         let stages = Stages {
-            prepare: pipeline::read(&users, &block_options),
+            prepare: |range| {
+                let ReadBlock { users, block, skip } = read(range)?;
+                let kept = if popular.is_empty() { None } else { skip.clone() };
+                Ok(((users, kept), reader.gather(block, skip)?))
+            },
             finish: |piece: RankedPiece| {
                 let (found, skip) = &*piece.ranked;
                 let relevant = &self.truth().relevant;
@@ -278,12 +284,12 @@ impl Evaluator {
             },
             take,
         };
-        pipeline::run(Flow::new(threads, threads + 2), pipeline::plan(&users, &block_options), stages, |read, give| {
-            let Some(ReadBlock { users: range, block, skip }) = read else { return Ok(()) };
-            let found = ranker.top_k(&block, k, skip.as_ref())?;
-            check(&found, block.len(), k)?;
+        let mut under_way = UnderWay::new();
+        pipeline::run(Flow::new(threads, threads + 2), pipeline::plan(&users, &block_options), stages, |block, give| {
+            let Some(((range, skip), found)) = under_way.rank(ranker, block, k)? else { return Ok(()) };
+            check(&found, range.len(), k)?;
             let ranked = Arc::new((found, skip));
-            for places in ranges(block.len(), PIECE_USERS) {
+            for places in ranges(range.len(), PIECE_USERS) {
                 let first = range.start + places.start;
                 if !give(RankedPiece { ranked: Arc::clone(&ranked), places, first }) {
                     return Ok(());

@@ -13,6 +13,7 @@ use crate::eval::metrics::check_k;
 use crate::threads::so_many;
 use crate::{Error, Result};
 
+use super::ahead::UnderWay;
 use super::diversity::{Diversity, ListCounter};
 use super::pieces::{ListCutter, ListPiece};
 use super::pipeline::{self, Flow, ReadBlock, Stages};
@@ -130,27 +131,33 @@ pub fn recommend(
         PredictionFile::create(out, users.kind(), IdKind::of(&items.table.ids), options.by_user)?;
     let (mut counter, mut cutter) = (ListCounter::default(), ListCutter::new(encoding.cut()));
     let threads = so_many(options.threads);
+    let (read, reader) = (pipeline::read(users, &block_options), ranker.reader()?);
     let flow = Flow::new(threads, pieces_behind(threads, options.memory, &encoding, users, items));
     let stages = Stages {
-        prepare: pipeline::read(users, &block_options),
+        prepare: |range| {
+            let ReadBlock { users, block, skip } = read(range)?;
+            Ok((users, reader.gather(block, skip)?))
+        },
         finish: |piece: ListPiece| Ok((encode(&piece, &encoding, users, items, out)?, piece.hashes)),
         take: |(piece, hashes): (Encoded, Vec<u64>)| {
             hashes.into_iter().for_each(|hash| counter.add(hash));
             file.append(piece)
         },
     };
-    pipeline::run(flow, pipeline::plan(users, &block_options), stages, |read, give| {
-        let Some(ReadBlock { users: range, block, skip }) = read else {
-            give(cutter.rest());
-            return Ok(());
-        };
-        let found = ranker.top_k(&block, k, skip.as_ref())?;
-        check(&found, block.len(), k)?;
-        match cutter.push(range.start, &found, give) {
-            true => progress(Progress::users(range.end, users.len())),
-            // The file has failed, and says why.
-            false => Ok(()),
+    let mut under_way = UnderWay::new();
+    pipeline::run(flow, pipeline::plan(users, &block_options), stages, |block, give| {
+        let last = block.is_none();
+        if let Some((range, found)) = under_way.rank(ranker, block, k)? {
+            check(&found, range.len(), k)?;
+            // Otherwise the file has failed, and says why.
+            if cutter.push(range.start, &found, give) {
+                progress(Progress::users(range.end, users.len()))?;
+            }
         }
+        if last {
+            give(cutter.rest());
+        }
+        Ok(())
     })?;
     Ok(Recommended {
         users: users.len() as u64,

@@ -41,6 +41,7 @@ use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 
 pub use admit::{Admit, Admitted};
+pub(crate) use device::AskedOnDevice;
 pub use measure::{FilteredRecall, Measured, QuerySource, Recall};
 pub use options::{IndexKind, IndexOptions};
 
@@ -190,13 +191,13 @@ impl ItemIndex {
     fn search_counted(&self, queries: &[f32], k: usize, filter: &Filter<'_>) -> Result<(Found, u64)> {
         let rows = self.rows_of(queries)?;
         let skip = self.checked(rows, k, filter)?;
-        let mut found = Found::empty(rows, k)?;
         if let SearchEngine::Cuda(device) = &self.engine {
             let there = device.cuda.upload(queries.to_vec())?;
             let queries = DeviceQueries { queries: &there, rows };
-            self.search_on(device, &mut found, &queries, filter, self.scan_recall())?;
+            let found = self.search_on(device, &queries, k, filter, self.scan_recall())?;
             return Ok((found, (self.len() * rows) as u64));
         }
+        let mut found = Found::empty(rows, k)?;
         let search = TopKQueries { queries, rows, k, view: ItemView { skip, ..ItemView::default() } };
         let read = match filter.only {
             None => self.search_base(&mut found, &search, self.alive.as_deref(), &self.guides)?,
@@ -223,13 +224,12 @@ impl ItemIndex {
     /// The exact answer.
     fn search_exactly(&self, queries: &[f32], k: usize, only: Option<&Admitted>) -> Result<Found> {
         let rows = self.rows_of(queries)?;
-        let mut found = Found::empty(rows, k)?;
         if let SearchEngine::Cuda(device) = &self.engine {
             let there = device.cuda.upload(queries.to_vec())?;
             let queries = DeviceQueries { queries: &there, rows };
-            self.search_on(device, &mut found, &queries, &Filter { only, ..Filter::default() }, 1.0)?;
-            return Ok(found);
+            return self.search_on(device, &queries, k, &Filter { only, ..Filter::default() }, 1.0);
         }
+        let mut found = Found::empty(rows, k)?;
         let allowed = only.map_or(self.alive.as_deref(), |only| Some(&only.base));
         let search = TopKQueries { queries, rows, k, view: ItemView { allowed, ..ItemView::default() } };
         self.base.exact(&self.cpu, &mut found, &search)?;

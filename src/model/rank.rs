@@ -1,10 +1,15 @@
 //! From a model to the best items: the catalogue's embeddings, laid out once, and users scored against them.
 
-use crate::backend::{Backend, Skip, TopK, TopKOutput};
+use std::sync::Arc;
+
+use crate::backend::{Backend, Skip, TopK};
 use crate::data::vocabulary::FeatureColumn;
+use crate::index::ahead::{Gathered, Reader};
+use crate::index::places::Places;
 use crate::index::{Found, Lists, NO_ITEM, Ranker, UserBlock};
 use crate::model::core::Core;
-use crate::model::inputs::{HostBag, block_bags, entity_bags};
+use crate::model::gather::{TowerBlock, TowerReader};
+use crate::model::inputs::{HostBag, entity_bags};
 use crate::model::item_bias::biases;
 use crate::model::tower::forward;
 use crate::{Error, Result, memory};
@@ -16,7 +21,7 @@ const CHUNK: usize = 4096;
 pub(crate) struct Catalogue<B: Backend> {
     items: B::Items,
     /// The item row of each place in `items`, ascending.
-    rows: Vec<u32>,
+    rows: Arc<Vec<u32>>,
     /// Whether `rows` is 1, 2, …: every item of the vocabulary.
     whole: bool,
 }
@@ -51,49 +56,63 @@ impl<B: Backend> Catalogue<B> {
             forward(&core.backend, &core.tables, &mut [&mut core.item])?;
             core.backend.pack_items(&mut items, n * CHUNK, core.item.output(), biases.as_ref(), chunk.len())?;
         }
-        Ok(Catalogue { items, rows, whole: allow.is_none() })
+        Ok(Catalogue { items, rows: Arc::new(rows), whole: allow.is_none() })
     }
 
     /// The best `k` of the catalogue for each user; see [`Ranker::top_k`].
     pub(crate) fn top_k(&self, core: &mut Core<B>, users: &UserBlock, k: usize, skip: Option<&Lists>) -> Result<Found> {
-        let rows = users.len();
-        let mut found = Found::empty(rows, k)?;
-        if rows == 0 || k == 0 {
-            return Ok(found);
-        }
-        forward_users(core, users)?;
-        let local = skip.map(|skip| self.local(skip, rows)).transpose()?;
-        let skip = local.as_ref().map(|lists| Skip { offsets: &lists.offsets, items: &lists.values });
-        let queries = core.user.output();
-        let best = TopKOutput { ids: &mut found.ids, scores: &mut found.scores };
-        core.backend.topk(best, &self.items, &TopK { queries, rows, k, skip })?;
-        for id in found.ids.iter_mut().filter(|id| **id != NO_ITEM) {
-            *id = self.rows[*id as usize];
-        }
-        Ok(found)
+        let block = self.reader(core).gather(users, skip.cloned())?;
+        let asked = self.ask(core, &block, k)?;
+        self.found(core, asked)
     }
 
-    /// Skip lists in places of the catalogue.
-    fn local(&self, skip: &Lists, users: usize) -> Result<Lists> {
-        if skip.len() != users {
-            return Err(Error::Shape {
-                op: "top_k",
-                expected: format!("{users} skip lists"),
-                found: skip.len().to_string(),
-            });
-        }
-        let mut local = Lists::default();
-        for user in 0..users {
-            let list = skip.get(user).iter();
-            if self.whole {
-                local.values.extend(list.filter(|&&row| row > 0).map(|&row| row - 1));
-            } else {
-                local.values.extend(list.filter_map(|row| self.rows.binary_search(row).ok()).map(|place| place as u32));
-            }
-            local.close();
-        }
-        Ok(local)
+    /// What gathers blocks for [`ask`](Catalogue::ask).
+    pub(crate) fn reader(&self, core: &Core<B>) -> TowerReader {
+        tower_reader(core, if self.whole { Places::Whole } else { Places::Of(Arc::clone(&self.rows)) })
     }
+
+    /// Asks for the best `k` of the catalogue for each user.
+    pub(crate) fn ask(&self, core: &mut Core<B>, block: &TowerBlock, k: usize) -> Result<Asked<B>> {
+        forward_users(core, block)?;
+        let skip = block.skip.as_ref().map(|lists| Skip { offsets: &lists.offsets, items: &lists.values });
+        let asked = TopK { queries: core.user.output(), rows: block.users, k, skip };
+        Ok(Asked { lists: core.backend.ask(&self.items, &asked)?, k })
+    }
+
+    /// What was asked of this catalogue.
+    pub(crate) fn found(&self, core: &Core<B>, asked: Asked<B>) -> Result<Found> {
+        let mut lists = core.backend.lists(&self.items, asked.lists)?;
+        for id in lists.ids.iter_mut().filter(|id| **id != NO_ITEM) {
+            *id = self.rows[*id as usize];
+        }
+        Ok(Found { k: asked.k, ids: lists.ids, scores: lists.scores })
+    }
+
+    /// Asks for the lists of a block, and gives those that have come: of the one before, where `under_way` has one, if lists
+    /// come later than they are asked for.
+    pub(crate) fn next(
+        &self,
+        core: &mut Core<B>,
+        under_way: &mut Option<Asked<B>>,
+        block: Gathered,
+        k: usize,
+    ) -> Result<Option<Found>> {
+        let asked = self.ask(core, &*block.into_own::<TowerBlock>()?, k)?;
+        let oldest = if B::LATER { under_way.replace(asked) } else { Some(asked) };
+        oldest.map(|oldest| self.found(core, oldest)).transpose()
+    }
+}
+
+/// Lists that a catalogue was asked for.
+pub(crate) struct Asked<B: Backend> {
+    lists: B::Asked,
+    k: usize,
+}
+
+/// What gathers blocks for the user tower, and puts the items that they skip in these places.
+pub(crate) fn tower_reader<B: Backend>(core: &Core<B>, places: Places) -> TowerReader {
+    let table_rows = core.tables.iter().map(|table| table.rows).collect();
+    TowerReader { spec: core.user.spec.clone(), table_rows, places }
 }
 
 /// Output embeddings of item rows, row-major.
@@ -117,24 +136,34 @@ pub(crate) fn embed_items<B: Backend>(
 
 /// Output embeddings of a block of users, row-major.
 pub(crate) fn embed_users<B: Backend>(core: &mut Core<B>, users: &UserBlock) -> Result<Vec<f32>> {
-    forward_users(core, users)?;
-    Ok(core.backend.host(core.user.output(), users.len() * core.user.spec.dim)?.into_owned())
+    let block = tower_reader(core, Places::Rows).gather(users, None)?;
+    embed_block(core, &block)
+}
+
+/// Output embeddings of a block of users, row-major.
+pub(crate) fn embed_block<B: Backend>(core: &mut Core<B>, block: &TowerBlock) -> Result<Vec<f32>> {
+    forward_users(core, block)?;
+    Ok(core.backend.host(core.user.output(), block.users * core.user.spec.dim)?.into_owned())
 }
 
 /// Leaves the embeddings of a block of users in the user tower's output.
-pub(crate) fn forward_users<B: Backend>(core: &mut Core<B>, users: &UserBlock) -> Result<()> {
-    let table_rows: Vec<usize> = core.tables.iter().map(|table| table.rows).collect();
-    let mut bags = Vec::new();
-    block_bags(&core.user.spec, users, &table_rows, &mut bags)?;
+pub(crate) fn forward_users<B: Backend>(core: &mut Core<B>, block: &TowerBlock) -> Result<()> {
     core.backend.begin_batch()?;
-    core.user.stage(&core.backend, &bags, users.len(), false)?;
-    forward(&core.backend, &core.tables, &mut [&mut core.user])
+    core.user.stage(&core.backend, &block.bags, block.users, false)?;
+    core.backend.repeated(|| forward(&core.backend, &core.tables, &mut [&mut core.user]))
 }
 
 /// A model in training as a ranker.
 pub(crate) struct CoreRanker<'a, B: Backend> {
-    pub core: &'a mut Core<B>,
-    pub catalogue: Catalogue<B>,
+    core: &'a mut Core<B>,
+    catalogue: Catalogue<B>,
+    under_way: Option<Asked<B>>,
+}
+
+impl<'a, B: Backend> CoreRanker<'a, B> {
+    pub(crate) fn new(core: &'a mut Core<B>, catalogue: Catalogue<B>) -> Self {
+        CoreRanker { core, catalogue, under_way: None }
+    }
 }
 
 impl<B: Backend> Ranker for CoreRanker<'_, B> {
@@ -144,5 +173,18 @@ impl<B: Backend> Ranker for CoreRanker<'_, B> {
 
     fn top_k(&mut self, users: &UserBlock, k: usize, skip: Option<&Lists>) -> Result<Found> {
         self.catalogue.top_k(self.core, users, k, skip)
+    }
+
+    fn reader(&mut self) -> Result<Reader> {
+        self.under_way = None;
+        Ok(self.catalogue.reader(self.core).for_ranker())
+    }
+
+    fn rank(&mut self, block: Gathered, k: usize) -> Result<Option<Found>> {
+        self.catalogue.next(self.core, &mut self.under_way, block, k)
+    }
+
+    fn rest(&mut self) -> Result<Option<Found>> {
+        self.under_way.take().map(|asked| self.catalogue.found(self.core, asked)).transpose()
     }
 }

@@ -3,11 +3,13 @@
 use super::allowed::tags;
 use super::model::{Engine, Model, loaded};
 use crate::Result;
-use crate::index::item_index::{Filter, IndexOptions, ItemIndex};
+use crate::index::item_index::{Admitted, AskedOnDevice, Filter, IndexOptions, ItemIndex};
+use crate::index::places::Places;
 use crate::index::users::sample;
 use crate::index::{Found, Ranker, Seen, UserBlock};
+use crate::model::gather::{TowerBlock, TowerReader};
 use crate::model::item_bias::biases;
-use crate::model::rank::{embed_items, embed_users, forward_users};
+use crate::model::rank::{embed_block, embed_items, embed_users, forward_users, tower_reader};
 
 /// The name of a model's index in its folder.
 pub const INDEX_FILE: &str = "items.index";
@@ -57,21 +59,38 @@ impl Model {
     }
 }
 
-/// What an index finds for users. Their vectors stay on the device where both the model and the index are on it.
-pub(super) fn search(
+/// What gathers blocks of users for [`ask`].
+pub(super) fn reader(engine: &mut Engine, index: &ItemIndex, only: Option<&Admitted>) -> Result<TowerReader> {
+    let near = match engine {
+        Engine::Cuda(loaded) => index.places_near(&loaded.core.backend, only)?,
+        Engine::Cpu(_) => None,
+    };
+    Ok(loaded!(engine, loaded => tower_reader(&loaded.core, near.unwrap_or(Places::Rows))))
+}
+
+/// What an index says when it is asked.
+pub(super) enum Answer {
+    Found(Found),
+    /// Its lists will come.
+    Asked(AskedOnDevice),
+}
+
+/// Asks an index for the best of users. Their vectors stay on the device where both the model and the index are on it.
+pub(super) fn ask(
     engine: &mut Engine,
     index: &ItemIndex,
-    users: &UserBlock,
+    users: &TowerBlock,
     k: usize,
-    filter: &Filter<'_>,
-) -> Result<Found> {
+    only: Option<&Admitted>,
+) -> Result<Answer> {
+    let filter = Filter { skip: users.skip.as_ref(), only };
     if let Engine::Cuda(loaded) = engine {
         forward_users(&mut loaded.core, users)?;
         let core = &loaded.core;
-        if let Some(found) = index.search_near(&core.backend, core.user.output(), users.len(), k, filter)? {
-            return Ok(found);
+        if let Some(asked) = index.ask_near(&core.backend, core.user.output(), users.users, k, &filter)? {
+            return Ok(Answer::Asked(asked));
         }
     }
-    let queries = loaded!(engine, loaded => embed_users(&mut loaded.core, users)?);
-    index.search(&queries, k, filter)
+    let queries = loaded!(engine, loaded => embed_block(&mut loaded.core, users)?);
+    index.search(&queries, k, &filter).map(Answer::Found)
 }

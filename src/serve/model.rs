@@ -13,11 +13,12 @@ use crate::backend::open::{Cuda, OpenedDevice, open};
 use crate::config::Resolved;
 use crate::data::history::History;
 use crate::data::vocabulary::Vocabulary;
+use crate::index::ahead::{Gathered, Reader};
 use crate::index::{Found, Lists, Ranker, UserBlock};
 use crate::model::checkpoint::{FinishedModel, ModelInfo};
 use crate::model::core::Core;
 use crate::model::item_bias::biases;
-use crate::model::rank::{Catalogue, embed_items, embed_users};
+use crate::model::rank::{Asked, Catalogue, embed_items, embed_users};
 use crate::model::spec::ModelSpec;
 use crate::model::tensors::TensorFile;
 use crate::{Device, Error, Result};
@@ -61,6 +62,8 @@ pub(super) struct LoadedModel<B: Backend> {
     pub(super) core: Core<B>,
     /// What was scanned last, and the rows that it is limited to.
     catalogue: Option<(Option<Vec<u32>>, Catalogue<B>)>,
+    /// What was asked of it and has not been fetched.
+    asked: Option<Asked<B>>,
 }
 
 impl<B: Backend> LoadedModel<B> {
@@ -72,28 +75,29 @@ impl<B: Backend> LoadedModel<B> {
         items: &Vocabulary,
     ) -> Result<Box<Self>> {
         let core = Core::new(backend, spec, config, parameters, None, &items.table.counts)?;
-        Ok(Box::new(LoadedModel { core, catalogue: None }))
+        Ok(Box::new(LoadedModel { core, catalogue: None, asked: None }))
     }
 
-    /// The best of all items, or of the rows of `allow`.
-    fn scan(
-        &mut self,
-        items: &Vocabulary,
-        allow: Option<&[u32]>,
-        users: &UserBlock,
-        k: usize,
-        skip: Option<&Lists>,
-    ) -> Result<Found> {
-        let LoadedModel { core, catalogue } = self;
+    /// The catalogue of all items, or of the rows of `allow`, and what uses it.
+    fn catalogue(&mut self, items: &Vocabulary, allow: Option<&[u32]>) -> Result<InUse<'_, B>> {
+        let LoadedModel { core, catalogue, asked } = self;
         let (_, catalogue) = match catalogue.take() {
             Some((rows, known)) if rows.as_deref() == allow => catalogue.insert((rows, known)),
             _ => {
+                *asked = None;
                 let new = Catalogue::new(core, &items.table.features, items.rows(), allow)?;
                 catalogue.insert((allow.map(<[u32]>::to_vec), new))
             }
         };
-        catalogue.top_k(core, users, k, skip)
+        Ok(InUse { catalogue, core, asked })
     }
+}
+
+/// A catalogue, the model that it is of, and what was asked of it and has not been fetched.
+struct InUse<'a, B: Backend> {
+    catalogue: &'a Catalogue<B>,
+    core: &'a mut Core<B>,
+    asked: &'a mut Option<Asked<B>>,
 }
 
 impl Model {
@@ -246,15 +250,51 @@ impl Model {
         (&mut self.engine, self.own_index.as_ref())
     }
 
-    /// The best of all items, or of the rows of `allow`.
-    pub(super) fn scan(
-        &mut self,
-        allow: Option<&[u32]>,
-        users: &UserBlock,
-        k: usize,
-        skip: Option<&Lists>,
-    ) -> Result<Found> {
-        loaded!(&mut self.engine, loaded => loaded.scan(&self.items, allow, users, k, skip))
+    /// A ranker of all items, or of the rows of `allow`.
+    pub(super) fn scan<'a>(&'a mut self, allow: Option<&'a [u32]>) -> Scan<'a> {
+        Scan { model: self, allow }
+    }
+}
+
+/// A model that searches all items, or the rows of `allow`.
+pub(super) struct Scan<'a> {
+    model: &'a mut Model,
+    allow: Option<&'a [u32]>,
+}
+
+/// Does something with the catalogue in use, on every backend.
+macro_rules! in_use {
+    ($scan:expr, $used:ident => $words:expr) => {{
+        let Model { engine, items, .. } = &mut *$scan.model;
+        loaded!(engine, loaded => {
+            let $used = loaded.catalogue(items, $scan.allow)?;
+            $words
+        })
+    }};
+}
+
+impl Ranker for Scan<'_> {
+    fn history_len(&self) -> usize {
+        self.model.config().history()
+    }
+
+    fn top_k(&mut self, users: &UserBlock, k: usize, skip: Option<&Lists>) -> Result<Found> {
+        in_use!(self, used => used.catalogue.top_k(used.core, users, k, skip))
+    }
+
+    fn reader(&mut self) -> Result<Reader> {
+        in_use!(self, used => {
+            *used.asked = None;
+            Ok(used.catalogue.reader(used.core).for_ranker())
+        })
+    }
+
+    fn rank(&mut self, block: Gathered, k: usize) -> Result<Option<Found>> {
+        in_use!(self, used => used.catalogue.next(used.core, used.asked, block, k))
+    }
+
+    fn rest(&mut self) -> Result<Option<Found>> {
+        in_use!(self, used => used.asked.take().map(|asked| used.catalogue.found(used.core, asked)).transpose())
     }
 }
 
@@ -264,7 +304,19 @@ impl Ranker for Model {
     }
 
     fn top_k(&mut self, users: &UserBlock, k: usize, skip: Option<&Lists>) -> Result<Found> {
-        self.scan(None, users, k, skip)
+        self.scan(None).top_k(users, k, skip)
+    }
+
+    fn reader(&mut self) -> Result<Reader> {
+        self.scan(None).reader()
+    }
+
+    fn rank(&mut self, block: Gathered, k: usize) -> Result<Option<Found>> {
+        self.scan(None).rank(block, k)
+    }
+
+    fn rest(&mut self) -> Result<Option<Found>> {
+        self.scan(None).rest()
     }
 }
 

@@ -3,12 +3,16 @@
 use std::path::Path;
 use std::time::Instant;
 
+use super::index::Answer;
+use super::model::Engine;
 use super::search::OwnIndex;
 use super::{Event, INDEX_FILE, Model, Note, Observer, Search};
 use crate::files::Lock;
-use crate::index::item_index::{Admit, Admitted, Filter, IndexKind, IndexOptions, ItemIndex};
+use crate::index::ahead::{Gathered, Reader};
+use crate::index::item_index::{Admit, Admitted, AskedOnDevice, IndexKind, IndexOptions, ItemIndex};
 use crate::index::{Found, Lists, Ranker, UserBlock};
 use crate::model::checkpoint::ModelDir;
+use crate::model::gather::TowerBlock;
 use crate::{Error, Result};
 
 impl Model {
@@ -34,7 +38,7 @@ impl Model {
                 Retrieval::With(index, allow.map(|rows| index.admit(&Admit::Items(rows)).map(Box::new)).transpose()?)
             }
         };
-        Ok(RequestRanker { model: self, retrieval })
+        Ok(RequestRanker { model: self, retrieval, asked: None })
     }
 
     /// Whether an index is of this model's items.
@@ -127,6 +131,8 @@ impl Model {
 pub(super) struct RequestRanker<'m, 's> {
     model: &'m mut Model,
     retrieval: Retrieval<'s>,
+    /// What the index was asked for and has not been fetched.
+    asked: Option<AskedOnDevice>,
 }
 
 /// How the items of a request are found.
@@ -144,15 +150,57 @@ impl Ranker for RequestRanker<'_, '_> {
 
     fn top_k(&mut self, users: &UserBlock, k: usize, skip: Option<&Lists>) -> Result<Found> {
         if let Retrieval::Scan(allow) = &self.retrieval {
-            return self.model.scan(allow.as_deref(), users, k, skip);
+            return self.model.scan(allow.as_deref()).top_k(users, k, skip);
         }
+        let (engine, (index, only), _) = self.search_of()?;
+        let block = super::index::reader(engine, index, only)?.gather(users, skip.cloned())?;
+        match super::index::ask(engine, index, &block, k, only)? {
+            Answer::Found(found) => Ok(found),
+            Answer::Asked(asked) => index.found_near(asked),
+        }
+    }
+
+    fn reader(&mut self) -> Result<Reader> {
+        if let Retrieval::Scan(allow) = &self.retrieval {
+            return self.model.scan(allow.as_deref()).reader();
+        }
+        let (engine, (index, only), under_way) = self.search_of()?;
+        *under_way = None;
+        Ok(super::index::reader(engine, index, only)?.for_ranker())
+    }
+
+    fn rank(&mut self, block: Gathered, k: usize) -> Result<Option<Found>> {
+        if let Retrieval::Scan(allow) = &self.retrieval {
+            return self.model.scan(allow.as_deref()).rank(block, k);
+        }
+        let (engine, (index, only), under_way) = self.search_of()?;
+        match super::index::ask(engine, index, &*block.into_own::<TowerBlock>()?, k, only)? {
+            Answer::Found(found) => Ok(Some(found)),
+            Answer::Asked(asked) => under_way.replace(asked).map(|asked| index.found_near(asked)).transpose(),
+        }
+    }
+
+    fn rest(&mut self) -> Result<Option<Found>> {
+        if let Retrieval::Scan(allow) = &self.retrieval {
+            return self.model.scan(allow.as_deref()).rest();
+        }
+        let (_, (index, _), under_way) = self.search_of()?;
+        under_way.take().map(|asked| index.found_near(asked)).transpose()
+    }
+}
+
+/// An index, and which of its items may be given.
+type Searched<'a> = (&'a ItemIndex, Option<&'a Admitted>);
+
+impl RequestRanker<'_, '_> {
+    /// What searches through an index: the model, the index, and what was asked of it and has not been fetched.
+    fn search_of(&mut self) -> Result<(&mut Engine, Searched<'_>, &mut Option<AskedOnDevice>)> {
         let (engine, own) = self.model.engine_and_index();
-        let found = match (&self.retrieval, own) {
-            (Retrieval::With(index, only), _) => Some((*index, only.as_deref())),
-            (_, Some(own)) => Some((&own.index, own.only.as_ref().map(|(_, only)| only))),
-            _ => None,
+        let searched = match (&self.retrieval, own) {
+            (Retrieval::With(index, only), _) => (*index, only.as_deref()),
+            (_, Some(own)) => (&own.index, own.only.as_ref().map(|(_, only)| only)),
+            _ => return Err(Error::config("index", "the model has none")),
         };
-        let Some((index, only)) = found else { return Found::empty(users.len(), k) };
-        super::index::search(engine, index, users, k, &Filter { skip, only })
+        Ok((engine, searched, &mut self.asked))
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::index::ahead::{Gathered, Reader};
 use crate::index::{Found, Lists, Ranker, UserBlock};
 use crate::{Error, Result};
 
@@ -11,15 +12,35 @@ pub(super) struct Stoppable<'a, R> {
     pub(super) stop: &'a AtomicBool,
 }
 
+impl<R> Stoppable<'_, R> {
+    fn check(&self) -> Result<()> {
+        if self.stop.load(Ordering::Relaxed) {
+            return Err(Error::Interrupted { what: "the evaluation".into() });
+        }
+        Ok(())
+    }
+}
+
 impl<R: Ranker> Ranker for Stoppable<'_, R> {
     fn history_len(&self) -> usize {
         self.ranker.history_len()
     }
 
     fn top_k(&mut self, users: &UserBlock, k: usize, skip: Option<&Lists>) -> Result<Found> {
-        if self.stop.load(Ordering::Relaxed) {
-            return Err(Error::Interrupted { what: "the evaluation".into() });
-        }
+        self.check()?;
         self.ranker.top_k(users, k, skip)
+    }
+
+    fn reader(&mut self) -> Result<Reader> {
+        self.ranker.reader()
+    }
+
+    fn rank(&mut self, block: Gathered, k: usize) -> Result<Option<Found>> {
+        self.check()?;
+        self.ranker.rank(block, k)
+    }
+
+    fn rest(&mut self) -> Result<Option<Found>> {
+        self.ranker.rest()
     }
 }

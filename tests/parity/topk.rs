@@ -3,7 +3,7 @@
 use super::*;
 use crate::Error;
 use crate::backend::cpu::topk::{ItemView, TopKMethod, TopKQueries, topk};
-use crate::backend::{Scan, Skip, TopK, TopKOutput};
+use crate::backend::{Scan, Skip, TopK};
 
 /// Ids and scores of `rows` x `k`.
 type TopKLists = (Vec<u32>, Vec<f32>);
@@ -247,13 +247,10 @@ fn nothing_to_find() {
     assert_eq!(run(&cpu, &[], &[1.0; 8], 4, None, 3), (vec![], vec![]));
     let mut items = cpu.items(2, 4, false).expect("room");
     cpu.pack_items(&mut items, 0, &vec![1.0; 8], None, 2).expect("packs");
-    let ask = |ids: &mut [u32], skip| {
-        let best = TopKOutput { ids, scores: &mut [0.0; 4] };
-        cpu.topk(best, &items, &TopK { queries: &vec![0.0; 4], rows: 1, k: 4, skip })
-    };
-    let short = ask(&mut [0; 3], None);
+    let search = TopKQueries { queries: &[0.0; 4], rows: 1, k: 4, view: ItemView::default() };
+    let short = topk(&cpu, &mut [0; 3], &mut [0.0; 4], &items, &search, None);
     assert!(matches!(short, Err(Error::Shape { op: "topk", .. })));
-    let skip = Skip { offsets: &[0, 5], items: &[1] };
-    let beyond = ask(&mut [0; 4], Some(skip));
+    let skip = Some(Skip { offsets: &[0, 5], items: &[1] });
+    let beyond = cpu.ask(&items, &TopK { queries: &vec![0.0; 4], rows: 1, k: 4, skip });
     assert!(matches!(beyond, Err(Error::Shape { op: "topk", .. })));
 }

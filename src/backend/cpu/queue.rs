@@ -19,6 +19,10 @@ impl Queue for Cpu {
         self.write(to, host)
     }
 
+    fn repeated<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        work()
+    }
+
     fn replay(&self, _: &[u64]) -> Result<bool> {
         Ok(false)
     }

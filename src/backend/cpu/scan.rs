@@ -3,10 +3,13 @@
 use super::Cpu;
 use super::topk::{self, CpuItems};
 use crate::Result;
-use crate::backend::{Scan, TopK, TopKOutput};
+use crate::backend::{Scan, TopK, TopKLists};
+use crate::memory;
 
 impl Scan for Cpu {
     type Items = CpuItems;
+    type Asked = TopKLists;
+    const LATER: bool = false;
 
     fn items(&self, rows: usize, dim: usize, biased: bool) -> Result<CpuItems> {
         CpuItems::new(rows, dim, biased)
@@ -23,9 +26,17 @@ impl Scan for Cpu {
         to.pack(self, first, embeddings, biases.map(Vec::as_slice), rows)
     }
 
-    fn topk(&self, best: TopKOutput<'_>, items: &CpuItems, asked: &TopK<'_, Vec<f32>>) -> Result<()> {
+    fn ask(&self, items: &CpuItems, asked: &TopK<'_, Vec<f32>>) -> Result<TopKLists> {
+        const WHAT: &str = "the lists that are found";
         let &TopK { queries, rows, k, skip } = asked;
         let search = topk::TopKQueries { queries, rows, k, view: topk::ItemView { skip, ..Default::default() } };
-        topk::topk(self, best.ids, best.scores, items, &search, None)
+        let places = rows.saturating_mul(k);
+        let mut lists = TopKLists { ids: memory::zeros(places, WHAT)?, scores: memory::zeros(places, WHAT)? };
+        topk::topk(self, &mut lists.ids, &mut lists.scores, items, &search, None)?;
+        Ok(lists)
+    }
+
+    fn lists(&self, _: &CpuItems, asked: TopKLists) -> Result<TopKLists> {
+        Ok(asked)
     }
 }

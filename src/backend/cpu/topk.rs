@@ -242,7 +242,7 @@ impl TopKQueries<'_> {
     }
 }
 
-/// See [`Scan::topk`](crate::backend::Scan::topk). `method`: absent, the faster one.
+/// See [`Scan::ask`](crate::backend::Scan::ask). `method`: absent, the faster one.
 pub(crate) fn topk(
     cpu: &Cpu,
     ids: &mut [u32],

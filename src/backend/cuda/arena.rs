@@ -9,6 +9,10 @@ use crate::Result;
 /// Places begin at multiples of this many bytes.
 const ALIGN: usize = 256;
 
+/// Whether a step may be replayed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Replayed(pub bool);
+
 /// The block of a step.
 #[derive(Default)]
 pub(super) struct Arena {
@@ -17,8 +21,8 @@ pub(super) struct Arena {
 
 #[derive(Default)]
 struct Places {
-    /// Whether a step is under way.
-    active: bool,
+    /// Whether a step is under way, and whether it may be replayed.
+    active: Option<Replayed>,
     memory: Option<Arc<DeviceMemory>>,
     /// The places in use, first byte and end, ascending.
     taken: Vec<(usize, usize)>,
@@ -53,13 +57,14 @@ fn lock(places: &Mutex<Places>) -> MutexGuard<'_, Places> {
 
 impl Arena {
     /// A step begins.
-    pub(super) fn begin(&self) {
+    pub(super) fn begin(&self, replayed: Replayed) {
         let mut places = lock(&self.places);
-        (places.active, places.furthest) = (true, 0);
+        (places.active, places.furthest) = (Some(replayed), 0);
     }
 
-    pub(super) fn is_active(&self) -> bool {
-        lock(&self.places).active
+    /// Whether a step is under way that may be replayed.
+    pub(super) fn is_replayed(&self) -> bool {
+        lock(&self.places).active == Some(Replayed(true))
     }
 
     /// The step ends: the block is made as large as it needed.
@@ -68,7 +73,7 @@ impl Arena {
     /// [`Error::DeviceMemory`](crate::Error::DeviceMemory), [`Error::Cuda`](crate::Error::Cuda).
     pub(super) fn end(&self, context: &Context) -> Result<()> {
         let mut places = lock(&self.places);
-        places.active = false;
+        places.active = None;
         let have = places.memory.as_ref().map_or(0, |memory| memory.bytes());
         if places.furthest > have {
             // What was there goes with the last recording that uses it.
@@ -86,9 +91,7 @@ impl Arena {
     /// The first place of `bytes` that is free; none where no step is under way.
     pub(super) fn take(&self, bytes: usize) -> Option<Place> {
         let mut places = lock(&self.places);
-        if !places.active {
-            return None;
-        }
+        places.active?;
         let bytes = bytes.max(1).next_multiple_of(ALIGN);
         let mut offset = 0;
         let mut at = places.taken.len();
@@ -116,7 +119,7 @@ mod tests {
         let arena = Arena::default();
         assert!(arena.take(1).is_none(), "no step is under way");
         let once = || {
-            arena.begin();
+            arena.begin(Replayed(false));
             let (a, b, c) = (arena.take(300).unwrap(), arena.take(1).unwrap(), arena.take(1000).unwrap());
             let mut offsets = vec![a.offset, b.offset, c.offset];
             drop(b);

@@ -135,7 +135,7 @@ impl Context {
 
     /// `bytes` of pinned host memory that the device writes and the host reads.
     pub(super) fn pinned_to_read(&self, bytes: usize) -> Result<Pinned> {
-        // SAFETY: bytes have no invalid values; `readback` reads only what a copy has written.
+        // SAFETY: bytes have no invalid values; `readback` and `room` read only what a copy has written.
         let memory = unsafe { self.cuda.alloc_pinned_with_flags::<u8>(bytes, 0) };
         self.check("pin host memory", memory.and_then(Pinned::new))
     }

@@ -55,7 +55,7 @@ impl Cuda {
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda).
     pub(super) fn describe(&self, described: &Described) -> Result<u64> {
-        if !self.arena.is_active() {
+        if !self.arena.is_replayed() {
             let (chunk, offset) = self.uploads().stage(&self.context, &described.bytes)?;
             return Ok(chunk.address() + offset as u64);
         }

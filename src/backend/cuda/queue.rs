@@ -2,6 +2,7 @@
 
 use std::sync::{MutexGuard, PoisonError};
 
+use super::arena::Replayed;
 use super::readback::Readback;
 use super::{Buf, Cuda, need_len};
 use crate::Result;
@@ -31,6 +32,13 @@ impl Queue for Cuda {
         let (chunk, offset) = self.uploads().stage_in(&self.context, bytemuck::cast_slice(host), bytes)?;
         *to = Buf::staged(chunk, offset, room);
         Ok(())
+    }
+
+    fn repeated<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        self.arena.begin(Replayed(false));
+        let done = work();
+        let ended = self.arena.end(&self.context);
+        done.and_then(|done| ended.map(|()| done))
     }
 
     fn replay(&self, key: &[u64]) -> Result<bool> {

@@ -12,6 +12,7 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 use cudarc::driver::{result, sys};
 
 use super::Cuda;
+use super::arena::Replayed;
 use super::context::{Context, DeviceMemory};
 use super::upload::Chunk;
 use crate::{Error, Result};
@@ -149,7 +150,7 @@ impl Cuda {
             recording.graph.launch(context)?;
             return Ok(true);
         }
-        self.arena.begin();
+        self.arena.begin(Replayed(true));
         replays.now = Now::Queued(id);
         if replays.captures && replays.seen.contains(&id) && replays.recordings.len() < MOST {
             let mode = sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;

@@ -1,12 +1,14 @@
 //! [`Scan`] on a CUDA device.
 
-use super::topk::{self, CudaItems};
+use super::topk::{self, AskedLists, CudaItems};
 use super::{Buf, Cuda};
 use crate::Result;
-use crate::backend::{Scan, TopK, TopKOutput};
+use crate::backend::{Scan, TopK, TopKLists};
 
 impl Scan for Cuda {
     type Items = CudaItems;
+    type Asked = AskedLists;
+    const LATER: bool = true;
 
     fn items(&self, rows: usize, dim: usize, biased: bool) -> Result<CudaItems> {
         CudaItems::new(self, rows, dim, biased)
@@ -23,8 +25,11 @@ impl Scan for Cuda {
         to.pack(self, first, embeddings, biases, rows)
     }
 
-    fn topk(&self, best: TopKOutput<'_>, items: &CudaItems, asked: &TopK<'_, Buf<f32>>) -> Result<()> {
-        topk::topk_reported(self, best, items, None, asked)?;
-        Ok(())
+    fn ask(&self, items: &CudaItems, asked: &TopK<'_, Buf<f32>>) -> Result<AskedLists> {
+        topk::ask(self, items, asked)
+    }
+
+    fn lists(&self, items: &CudaItems, asked: AskedLists) -> Result<TopKLists> {
+        topk::lists(self, items, asked)
     }
 }

@@ -68,9 +68,9 @@ impl Status {
 }
 
 /// What the first of these words that holds a report says.
-pub(super) fn refusal(words: &[u64; OPS.len()]) -> Option<Error> {
+pub(super) fn refusal(words: &[u64]) -> Option<Error> {
     // Whatever else was reported, a kernel that gave up comes first: what it left is not to be trusted.
-    let reported = |&at: &usize| words[at] != NOTHING;
+    let reported = |&at: &usize| words.get(at).is_some_and(|&word| word != NOTHING);
     let at = [STUCK].into_iter().chain(0..STUCK).find(reported)?;
     let (position, value) = (words[at] >> 32, words[at] as u32);
     if at == STUCK {

@@ -13,6 +13,7 @@ use super::described::Resident;
 use super::kernels::Kernels;
 use super::readback::Readback;
 use super::replay::Replays;
+use super::room::Rooms;
 use super::status::{Status, refusal};
 use super::topk::Form;
 use super::upload::Uploads;
@@ -30,6 +31,7 @@ pub(crate) struct Cuda {
     pub(super) replays: Mutex<Replays>,
     pub(super) resident: Mutex<Resident>,
     pub(super) arena: Arena,
+    pub(super) rooms: Rooms,
     status: Status,
     precision: Precision,
 }
@@ -56,6 +58,7 @@ impl Cuda {
             replays: Mutex::new(Replays::new()?),
             resident: Mutex::default(),
             arena: Arena::default(),
+            rooms: Rooms::default(),
             status,
             precision,
         })
@@ -103,7 +106,12 @@ impl Cuda {
     pub(super) fn check_status(&self) -> Result<()> {
         let mut words = Status::empty();
         self.download(&mut words, self.status.words(), 0)?;
-        let Some(refusal) = refusal(&words) else { return Ok(()) };
+        self.heed(&words)
+    }
+
+    /// The error that the status words report.
+    pub(super) fn heed(&self, words: &[u64]) -> Result<()> {
+        let Some(refusal) = refusal(words) else { return Ok(()) };
         self.status.reset(&self.context)?;
         Err(refusal)
     }

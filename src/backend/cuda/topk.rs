@@ -26,20 +26,33 @@ use std::ops::Range;
 
 use super::{Buf, Cuda, need, need_len};
 use crate::Result;
-use crate::backend::{TopK, TopKOutput};
+use crate::backend::cuda::arguments::In;
+use crate::backend::{TopK, TopKLists, TopKOutput};
 
 #[cfg(test)]
 pub(crate) use approximate::{Approximate, Method, topk_approx};
-use chunks::{Call, each_chunk};
+pub(crate) use chunks::AskedLists;
+use chunks::{Call, QueuedChunk, Way, each_chunk};
 pub(crate) use form::Form;
 pub(crate) use index::CudaIndex;
 pub(crate) use items::{Codes, CudaItems};
 use plan::{Sample, Tile};
 pub(crate) use search::Report;
-use search::{FirstScan, QueryChunk};
+use search::{FirstScan, Left, Pass, QueryChunk};
 
-/// See [`Scan::topk`](crate::backend::Scan::topk): by a scan of int8 codes where they are given and items are not laid
-/// out for Hopper, with a report of what it took.
+/// See [`Scan::ask`](crate::backend::Scan::ask).
+pub(super) fn ask(cuda: &Cuda, items: &CudaItems, asked: &TopK<'_, Buf<f32>>) -> Result<AskedLists> {
+    AskedLists::new(asked.rows, asked.k, |mut best| Ok(queue(cuda, &mut best, items, None, asked)?.0))
+}
+
+/// See [`Scan::lists`](crate::backend::Scan::lists).
+pub(super) fn lists(cuda: &Cuda, items: &CudaItems, asked: AskedLists) -> Result<TopKLists> {
+    asked.lists(cuda, items, None)
+}
+
+/// The best of each query, with a report of what it took: by a scan of int8 codes where they are given and items are not
+/// laid out for Hopper.
+#[cfg(test)]
 pub(crate) fn topk_reported(
     cuda: &Cuda,
     mut best: TopKOutput<'_>,
@@ -47,9 +60,40 @@ pub(crate) fn topk_reported(
     codes: Option<&Codes>,
     asked: &TopK<'_, Buf<f32>>,
 ) -> Result<Report> {
-    let Some(call) = Call::new(&mut best, items, asked)? else { return Ok(Report::default()) };
+    let queued = queue(cuda, &mut best, items, codes, asked)?;
+    finish(cuda, &mut best, (items, codes), queued)
+}
+
+/// Queues a call; what has come back of it is in its place.
+fn queue(
+    cuda: &Cuda,
+    best: &mut TopKOutput<'_>,
+    items: &CudaItems,
+    codes: Option<&Codes>,
+    asked: &TopK<'_, Buf<f32>>,
+) -> Result<(Option<QueuedChunk>, Report)> {
+    let Some(call) = Call::new(best, items, asked)? else { return Ok((None, Report::default())) };
     let plan = ExactPlan::new(cuda, items, codes, &call)?;
-    each_chunk(cuda, best, items, &call, |q| plan.bytes(q), |search, at| plan.search(search, at))
+    let way = Way {
+        bytes: |q| plan.bytes(q),
+        queue: |chunk: &QueryChunk<'_>, at| plan.queue(chunk, &call, at),
+        leaves_out: false,
+    };
+    each_chunk(cuda, (items, codes), &call, best, way)
+}
+
+/// Waits for the last chunk of a call.
+#[cfg(test)]
+fn finish(
+    cuda: &Cuda,
+    best: &mut TopKOutput<'_>,
+    (items, codes): (&CudaItems, Option<&Codes>),
+    (last, mut report): (Option<QueuedChunk>, Report),
+) -> Result<Report> {
+    if let Some(last) = last {
+        report.add(last.finish(cuda, items, codes, best)?);
+    }
+    Ok(report)
 }
 
 /// How a call is searched exactly.
@@ -81,8 +125,8 @@ impl ScanPlan {
         self.room * 8 + self.sample.groups * 4
     }
 
-    fn first(&self, at: Range<usize>, margin: f32) -> FirstScan<'_> {
-        FirstScan { sample: &self.sample, ranks: &self.ranks[at], room: self.room, margin }
+    fn first(&self, queries: In<f32>, at: Range<usize>, margin: f32) -> FirstScan<'_> {
+        FirstScan { queries, sample: &self.sample, ranks: &self.ranks[at], room: self.room, margin }
     }
 }
 
@@ -107,17 +151,18 @@ impl<'a> ExactPlan<'a> {
         }
     }
 
-    /// The exact answer of a chunk: queries `at` of the call.
-    fn search(&self, search: &QueryChunk<'_>, at: Range<usize>) -> Result<Report> {
+    /// Queues the first pass of a chunk: queries `at` of the call.
+    fn queue(&self, chunk: &QueryChunk<'_>, call: &Call<'_>, at: Range<usize>) -> Result<Pass> {
+        let queries = call.queries_at(at.start, self.items);
         let Some(scan) = &self.scan else {
-            let prepared = self.items.prepare(search.cuda, Form::Bf16, search.queries, search.rows)?;
-            search.all(&prepared, None)?;
-            return Ok(Report { rescanned: 0, ranked_all: search.rows });
+            let prepared = self.items.prepare(chunk.cuda, Form::Bf16, queries, chunk.rows)?;
+            chunk.all(&prepared, None)?;
+            return Ok(Pass { prepared, left: Left::Nothing, waits: false });
         };
-        let first = scan.first(at, 1.0);
+        let first = scan.first(queries, at, 1.0);
         match &self.panels {
-            Some(panels) => search.scan_panels(panels, &first),
-            None => search.scan(self.codes, &first),
+            Some(panels) => chunk.scan_panels(panels, &first),
+            None => chunk.scan(self.codes, &first),
         }
     }
 }

@@ -39,36 +39,120 @@ impl Chunk {
     }
 }
 
-/// One staging area.
-struct StagingArea {
+/// Pinned memory that values are gathered in, and where they will stand on the device.
+pub(super) struct StagingArea {
     /// The last one is being filled; earlier ones were too small for the batch.
     chunks: Vec<Arc<Chunk>>,
     used: usize,
     copied: usize,
-    /// Recorded on the compute stream after the area's last batch.
-    done: CudaEvent,
-    /// Whether it was recorded after all that the batch has queued so far.
-    recorded: bool,
+    /// Recorded on the copy stream after the last copy.
+    arrived: CudaEvent,
     /// Address and length of each place of the batch.
     places: Vec<u64>,
 }
 
+impl StagingArea {
+    pub(super) fn new(context: &Context) -> Result<StagingArea> {
+        let (chunks, places) = (Vec::new(), Vec::new());
+        Ok(StagingArea { chunks, used: 0, copied: 0, arrived: context.event()?, places })
+    }
+
+    /// Copies `bytes` to the area, with `room` bytes in all, of which only the first are set: where they will stand.
+    pub(super) fn stage(&mut self, context: &Context, bytes: &[u8], room: usize) -> Result<(Arc<Chunk>, usize)> {
+        let room = room.max(bytes.len());
+        let start = self.used.next_multiple_of(ALIGN);
+        let have = self.chunks.last().map_or(0, |chunk| chunk.bytes);
+        if start + room > have || self.chunks.is_empty() {
+            context.bind()?;
+            self.flush(context)?;
+            let size = (room.max(2 * have)).next_multiple_of(ALIGN).max(SMALLEST);
+            self.chunks.push(Arc::new(Chunk::new(context, size)?));
+            (self.used, self.copied) = (0, 0);
+            return self.stage(context, bytes, room);
+        }
+        let chunk = Arc::clone(&self.chunks[self.chunks.len() - 1]);
+        debug_assert!(start + room <= chunk.pinned.bytes());
+        // SAFETY: start + bytes.len() lies inside the chunk's pinned memory (checked above). Nobody reads or writes the
+        // place: places are handed out once until `clear`, the copy of what stood there before it is done (whoever clears
+        // has waited for the compute stream, which had waited for that copy), and `&mut self` keeps other threads out.
+        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), chunk.pinned.start().add(start), bytes.len()) };
+        self.used = start + room;
+        self.places.extend([chunk.address() + start as u64, room as u64]);
+        Ok((chunk, start))
+    }
+
+    /// Whether something has gathered that was not sent.
+    pub(super) fn waits(&self) -> bool {
+        self.used > self.copied && !self.chunks.is_empty()
+    }
+
+    /// Sends what has gathered; the compute stream waits for it. The device must be this thread's.
+    pub(super) fn flush(&mut self, context: &Context) -> Result<()> {
+        let (from, to) = (self.copied, self.used);
+        let Some(chunk) = self.chunks.last().filter(|_| from < to) else { return Ok(()) };
+        // SAFETY: from..to lies inside both the pinned memory and its device twin, and stays alive: chunks are dropped
+        // in `clear`, after the compute stream has passed the wait below. The pinned bytes are not written again before that;
+        // those between what `stage` wrote are copied with them, whatever they are, and nobody reads them.
+        let copy = unsafe {
+            let source = std::slice::from_raw_parts(chunk.pinned.start().add(from), to - from);
+            result::memcpy_htod_async(chunk.address() + from as u64, source, context.copy.cu_stream())
+        };
+        // The next piece starts on a cache line of its own: kernels may be reading this one while it comes in.
+        self.used = to.next_multiple_of(ALIGN);
+        self.copied = self.used;
+        context.check("copy a batch to the device", copy)?;
+        context.record(&self.arrived, &context.copy)?;
+        context.compute_waits(&self.arrived)
+    }
+
+    /// Begins anew. All that reads what was staged must be done.
+    pub(super) fn clear(&mut self, context: &Context) -> Result<()> {
+        (self.used, self.copied) = (0, 0);
+        self.places.clear();
+        if self.chunks.len() > 1 {
+            let bytes = self.chunks.iter().map(|chunk| chunk.bytes).sum();
+            self.chunks.clear();
+            self.chunks.push(Arc::new(Chunk::new(context, bytes)?));
+        }
+        Ok(())
+    }
+}
+
+/// The staging of one batch in two.
+struct Turn {
+    area: StagingArea,
+    /// Recorded on the compute stream after the area's last batch.
+    done: CudaEvent,
+    /// Whether it was recorded after all that the batch has queued so far.
+    recorded: bool,
+    /// How often it was recorded.
+    records: u64,
+    /// Whether the host knows that what was recorded last is done.
+    passed: bool,
+}
+
+/// A moment on the compute stream: the end of a batch as far as it was queued.
+#[derive(Clone, Copy)]
+pub(super) struct Moment {
+    turn: usize,
+    records: u64,
+}
+
 /// Both areas.
 pub(super) struct Uploads {
-    areas: [StagingArea; 2],
+    turns: [Turn; 2],
     turn: usize,
-    copied: CudaEvent,
     /// The thread that began the batch, which the device was bound to.
     thread: Option<ThreadId>,
 }
 
 impl Uploads {
     pub(super) fn new(context: &Context) -> Result<Uploads> {
-        let area = || {
-            let (chunks, places) = (Vec::new(), Vec::new());
-            Ok(StagingArea { chunks, used: 0, copied: 0, done: context.event()?, recorded: false, places })
+        let turn = || {
+            let (area, done) = (StagingArea::new(context)?, context.event()?);
+            Ok(Turn { area, done, recorded: false, records: 0, passed: true })
         };
-        Ok(Uploads { areas: [area()?, area()?], turn: 0, copied: context.event()?, thread: None })
+        Ok(Uploads { turns: [turn()?, turn()?], turn: 0, thread: None })
     }
 
     /// The area whose turn it is.
@@ -78,12 +162,12 @@ impl Uploads {
 
     /// What tells where everything of the batch was staged.
     pub(super) fn places(&self) -> &[u64] {
-        &self.areas[self.turn].places
+        &self.turns[self.turn].area.places
     }
 
     /// What the batch was staged in, to be kept by what uses the places later.
     pub(super) fn chunk(&self) -> Option<Arc<Chunk>> {
-        self.areas[self.turn].chunks.last().cloned()
+        self.turns[self.turn].area.chunks.last().cloned()
     }
 
     /// Makes the device this thread's; at once where this thread began the batch.
@@ -98,82 +182,63 @@ impl Uploads {
 
     /// [`stage`](Uploads::stage) with `room` bytes in all, of which only the first are set.
     pub(super) fn stage_in(&mut self, context: &Context, bytes: &[u8], room: usize) -> Result<(Arc<Chunk>, usize)> {
-        let room = room.max(bytes.len());
-        let area = &mut self.areas[self.turn];
-        let start = area.used.next_multiple_of(ALIGN);
-        let have = area.chunks.last().map_or(0, |chunk| chunk.bytes);
-        if start + room > have || area.chunks.is_empty() {
-            self.flush(context)?;
-            let area = &mut self.areas[self.turn];
-            let size = (room.max(2 * have)).next_multiple_of(ALIGN).max(SMALLEST);
-            area.chunks.push(Arc::new(Chunk::new(context, size)?));
-            (area.used, area.copied) = (0, 0);
-            return self.stage_in(context, bytes, room);
-        }
-        let chunk = Arc::clone(&area.chunks[area.chunks.len() - 1]);
-        debug_assert!(start + room <= chunk.pinned.bytes());
-        // SAFETY: start + bytes.len() lies inside the chunk's pinned memory (checked above). Nobody reads or writes the
-        // place: places are handed out once per turn, the copy of what stood there last turn is done (`next` waited for
-        // the compute stream, which had waited for that copy), and `&mut self` keeps other threads out.
-        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), chunk.pinned.start().add(start), bytes.len()) };
-        area.used = start + room;
-        area.places.extend([chunk.address() + start as u64, room as u64]);
-        Ok((chunk, start))
+        self.turns[self.turn].area.stage(context, bytes, room)
     }
 
     /// Sends what has gathered; the compute stream waits for it.
     pub(super) fn flush(&mut self, context: &Context) -> Result<()> {
-        let area = &mut self.areas[self.turn];
+        let turn = &mut self.turns[self.turn];
         // What is queued next comes after the event.
-        area.recorded = false;
-        let (from, to) = (area.copied, area.used);
-        let Some(chunk) = area.chunks.last().cloned() else { return Ok(()) };
-        if from == to {
+        turn.recorded = false;
+        if !turn.area.waits() {
             return Ok(());
         }
-        // The next piece starts on a cache line of its own: kernels may be reading this one while it comes in.
-        area.used = to.next_multiple_of(ALIGN);
-        area.copied = area.used;
         self.bind(context)?;
-        // SAFETY: from..to lies inside both the pinned memory and its device twin, and stays alive: chunks are dropped
-        // in `next`, after the compute stream has passed the wait below. The pinned bytes are not written again before that;
-        // those between what `stage` wrote are copied with them, whatever they are, and nobody reads them.
-        let copy = unsafe {
-            let source = std::slice::from_raw_parts(chunk.pinned.start().add(from), to - from);
-            result::memcpy_htod_async(chunk.address() + from as u64, source, context.copy.cu_stream())
-        };
-        context.check("copy a batch to the device", copy)?;
-        context.record(&self.copied, &context.copy)?;
-        context.compute_waits(&self.copied)
+        self.turns[self.turn].area.flush(context)
     }
 
     /// Ends the batch as far as it is queued. The device must be this thread's.
     pub(super) fn record(&mut self, context: &Context) -> Result<()> {
-        let area = &mut self.areas[self.turn];
-        context.record(&area.done, &context.compute)?;
-        area.recorded = true;
+        let turn = &mut self.turns[self.turn];
+        context.record(&turn.done, &context.compute)?;
+        (turn.recorded, turn.passed) = (true, false);
+        turn.records += 1;
         Ok(())
+    }
+
+    /// Ends the batch as far as it is queued, where anything was staged for it: when that is, for [`passed`](Uploads::passed).
+    /// The device must be this thread's.
+    pub(super) fn moment(&mut self, context: &Context) -> Result<Option<Moment>> {
+        if self.turns[self.turn].area.used == 0 {
+            return Ok(None);
+        }
+        self.flush(context)?;
+        self.record(context)?;
+        Ok(Some(Moment { turn: self.turn, records: self.turns[self.turn].records }))
+    }
+
+    /// The host has waited for something that was queued after this moment: the area's turn needs no wait of its own.
+    pub(super) fn passed(&mut self, moment: Moment) {
+        let turn = &mut self.turns[moment.turn];
+        turn.passed |= turn.records == moment.records;
     }
 
     /// The next batch begins: gives the turn to the other area, once its last batch is done, which is the answer.
     pub(super) fn next(&mut self, context: &Context) -> Result<usize> {
         context.bind()?;
         self.thread = Some(std::thread::current().id());
-        let area = &self.areas[self.turn];
-        if area.used > area.copied || !area.recorded {
+        let turn = &self.turns[self.turn];
+        if turn.area.waits() || !turn.recorded {
             self.flush(context)?;
             self.record(context)?;
         }
         self.turn = 1 - self.turn;
-        let area = &mut self.areas[self.turn];
-        context.host_waits(&area.done)?;
-        (area.used, area.copied) = (0, 0);
-        area.places.clear();
-        if area.chunks.len() > 1 {
-            let bytes = area.chunks.iter().map(|chunk| chunk.bytes).sum();
-            area.chunks.clear();
-            area.chunks.push(Arc::new(Chunk::new(context, bytes)?));
+        let turn = &mut self.turns[self.turn];
+        if !turn.passed {
+            context.host_waits(&turn.done)?;
+            turn.passed = true;
         }
+        turn.area.clear(context)?;
         Ok(self.turn)
     }
 }

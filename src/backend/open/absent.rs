@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use crate::backend::{
     DenseParam, Elem, EmbeddingTable, FreeMemory, GradientPlans, LinearGrads, LinearPass, Mat, MatMut, Memory,
     NormGrads, NormPass, Operations, OptimizerStep, Pools, Queue, Scan, SoftmaxGrads, SoftmaxLoss, StepRules, TopK,
-    TopKOutput, TopKWeights,
+    TopKLists, TopKWeights,
 };
 use crate::config::Precision;
 use crate::device::CudaInfo;
@@ -99,6 +99,10 @@ impl Queue for Cuda {
         match self.0 {}
     }
 
+    fn repeated<T>(&self, _: impl FnOnce() -> Result<T>) -> Result<T> {
+        match self.0 {}
+    }
+
     fn replay(&self, _: &[u64]) -> Result<bool> {
         match self.0 {}
     }
@@ -170,6 +174,8 @@ impl Operations for Cuda {
 
 impl Scan for Cuda {
     type Items = ();
+    type Asked = ();
+    const LATER: bool = true;
 
     fn items(&self, _: usize, _: usize, _: bool) -> Result<()> {
         match self.0 {}
@@ -179,7 +185,11 @@ impl Scan for Cuda {
         match self.0 {}
     }
 
-    fn topk(&self, _: TopKOutput<'_>, _: &(), _: &TopK<'_, Vec<f32>>) -> Result<()> {
+    fn ask(&self, _: &(), _: &TopK<'_, Vec<f32>>) -> Result<()> {
+        match self.0 {}
+    }
+
+    fn lists(&self, _: &(), (): ()) -> Result<TopKLists> {
         match self.0 {}
     }
 }
@@ -188,10 +198,13 @@ impl Scan for Cuda {
 pub(crate) mod topk {
     use super::{Cuda, Never};
     use crate::Result;
-    use crate::backend::{TopK, TopKOutput};
+    use crate::backend::{TopK, TopKLists};
 
     /// No catalogue.
     pub(crate) struct CudaIndex(Never);
+
+    /// No lists.
+    pub(crate) struct AskedLists;
 
     impl CudaIndex {
         pub(crate) fn new<'a>(
@@ -204,7 +217,11 @@ pub(crate) mod topk {
             match cuda.0 {}
         }
 
-        pub(crate) fn search(&self, _: &Cuda, _: TopKOutput<'_>, _: &TopK<'_, Vec<f32>>, _: f32) -> Result<()> {
+        pub(crate) fn ask(&self, _: &Cuda, _: &TopK<'_, Vec<f32>>, _: f32) -> Result<AskedLists> {
+            match self.0 {}
+        }
+
+        pub(crate) fn lists(&self, _: &Cuda, _: AskedLists) -> Result<TopKLists> {
             match self.0 {}
         }
     }

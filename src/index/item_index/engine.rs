@@ -2,11 +2,9 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use hashbrown::HashMap;
-
 use crate::backend::open::{self, Cuda, CudaIndex};
 use crate::config::Precision;
-use crate::index::Lists;
+use crate::index::places::Places;
 use crate::{Device, Result};
 
 /// Where searches run.
@@ -31,7 +29,7 @@ pub(super) struct DeviceCatalogue {
     /// The number of each place.
     pub ids: Vec<u32>,
     /// The place of each number.
-    pub places: HashMap<u32, u32>,
+    pub places: Places,
 }
 
 impl SearchEngine {
@@ -61,19 +59,5 @@ impl LazyCatalogue {
             return Ok(Arc::clone(catalogue));
         }
         Ok(Arc::clone(kept.insert(Arc::new(make()?))))
-    }
-}
-
-impl DeviceCatalogue {
-    /// Lists of numbers as lists of places; others are left out.
-    pub(super) fn places(&self, skip: &Lists) -> Lists {
-        let mut local = Lists::default();
-        for query in 0..skip.len() {
-            let start = local.values.len();
-            local.values.extend(skip.get(query).iter().filter_map(|id| self.places.get(id)));
-            local.values[start..].sort_unstable();
-            local.close();
-        }
-        local
     }
 }

@@ -89,7 +89,7 @@ impl<B: Backend> Run<'_, B> {
         work: impl FnOnce(&Dataset, &mut dyn Ranker, &mut dyn FnMut(TrainEvent)) -> Result<T>,
     ) -> Result<T> {
         let catalogue = Catalogue::new(&mut self.core, &self.inputs.item_features, self.items.rows(), None)?;
-        let mut ranker = Stoppable { ranker: CoreRanker { core: &mut self.core, catalogue }, stop: self.stop };
+        let mut ranker = Stoppable { ranker: CoreRanker::new(&mut self.core, catalogue), stop: self.stop };
         let done = work(self.dataset, &mut ranker, self.observer);
         done.map_err(|error| if matches!(error, Error::Interrupted { .. }) { self.interrupted() } else { error })
     }

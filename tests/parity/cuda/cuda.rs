@@ -15,6 +15,7 @@ mod loss_sm90a;
 mod memory;
 mod norm;
 mod optim;
+mod serve;
 mod step;
 mod topk;
 mod topk_biases;

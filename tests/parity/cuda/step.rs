@@ -32,13 +32,13 @@ struct Training<B: Backend> {
     number: u64,
 }
 
-fn entities(rows: u32, features: &[Feature]) -> EntityInfo {
+pub(super) fn entities(rows: u32, features: &[Feature]) -> EntityInfo {
     let file = FileInfo { name: "none.arrow".into(), rows: rows.into(), bytes: 0, xxh3: None, footer: None };
     EntityInfo { rows, unseen: 0, unseen_valid: 0, file, unseen_file: None, features: features.to_vec() }
 }
 
 /// `count` features of `rows` entities, every third a list of up to four values.
-fn features(random: &mut Random, rows: u32, count: usize) -> (Vec<Feature>, Vec<FeatureColumn>) {
+pub(super) fn features(random: &mut Random, rows: u32, count: usize) -> (Vec<Feature>, Vec<FeatureColumn>) {
     let values: Vec<String> = (1..VALUES).map(|value| format!("v{value}")).collect();
     let one = |n: usize| {
         if n % 3 < 2 {
@@ -145,7 +145,7 @@ fn config(change: impl Fn(&mut Config)) -> Config {
 }
 
 /// What the virtual GPU has counted so far; `None` on another device.
-fn counts() -> Option<serde_json::Value> {
+pub(super) fn counts() -> Option<serde_json::Value> {
     type Counts = unsafe extern "C" fn(*mut std::ffi::c_char, usize) -> usize;
     // SAFETY: the library is loaded already, or this finds nothing; the names end in a null.
     let found = unsafe {
@@ -166,13 +166,13 @@ fn counts() -> Option<serde_json::Value> {
     Some(serde_json::from_slice(&text[..length]).expect("it is JSON"))
 }
 
-/// Runs the test of this name in a process of its own, where nothing else is counted; false in that process.
-fn alone(name: &str) -> bool {
+/// Runs this test of a module in a process of its own, where nothing else is counted; false in that process.
+pub(super) fn alone(name: &str) -> bool {
     const KEY: &str = "TERCEL_TEST_ALONE";
     if std::env::var_os(KEY).is_some() {
         return false;
     }
-    let name = format!("backend::cuda::parity::step::{name}");
+    let name = format!("backend::cuda::parity::{name}");
     let tests = std::env::current_exe().expect("this program");
     let run = Command::new(tests).args(["--exact", &name, "--nocapture"]).env(KEY, "1").output().expect("it starts");
     let text = String::from_utf8_lossy(&run.stdout).into_owned() + &String::from_utf8_lossy(&run.stderr);
@@ -183,7 +183,7 @@ fn alone(name: &str) -> bool {
 
 #[test]
 fn a_steady_step_is_one_copy_and_one_launch_cuda() {
-    if device(Precision::Bf16).is_none() || alone("a_steady_step_is_one_copy_and_one_launch_cuda") {
+    if device(Precision::Bf16).is_none() || alone("step::a_steady_step_is_one_copy_and_one_launch_cuda") {
         return;
     }
     type Change = fn(&mut Config);

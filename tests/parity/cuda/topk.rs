@@ -336,12 +336,13 @@ fn nothing_to_find_and_refusals_cuda() {
     cuda.pack_items(&mut items, 0, &cuda.upload(vec![1.0; 8]).expect("fits"), None, 2).expect("packs");
     let queries = cuda.upload(vec![0.0; 4]).expect("fits");
     let asked = |rows, skip| TopK { queries: &queries, rows, k: 4, skip };
-    let short = cuda.topk(TopKOutput { ids: &mut [0; 3], scores: &mut [0.0; 4] }, &items, &asked(1, None));
+    let best = TopKOutput { ids: &mut [0; 3], scores: &mut [0.0; 4] };
+    let short = topk_reported(&cuda, best, &items, None, &asked(1, None));
     assert!(matches!(short, Err(Error::Shape { op: "topk", .. })));
-    let short = cuda.topk(TopKOutput { ids: &mut [0; 8], scores: &mut [0.0; 8] }, &items, &asked(2, None));
+    let short = cuda.ask(&items, &asked(2, None));
     assert!(matches!(short, Err(Error::Shape { op: "topk", .. })));
     let skip = Skip { offsets: &[0, 5], items: &[1] };
-    let beyond = cuda.topk(TopKOutput { ids: &mut [0; 4], scores: &mut [0.0; 4] }, &items, &asked(1, Some(skip)));
+    let beyond = cuda.ask(&items, &asked(1, Some(skip)));
     assert!(matches!(beyond, Err(Error::Shape { op: "topk", .. })));
     let ragged = cuda.pack_items(&mut items, 1, &queries, None, 1);
     assert!(matches!(ragged, Err(Error::Shape { op: "pack_items", .. })));

@@ -3,7 +3,7 @@
 use super::topk::{Case, Random};
 use super::topk_sm90a::devices;
 use crate::backend::cuda::topk::{Codes, CudaIndex, Form, topk_reported};
-use crate::backend::{Memory, TopK, TopKOutput};
+use crate::backend::{Memory, TopK};
 use crate::model::catalogue_bytes;
 
 #[test]
@@ -47,10 +47,9 @@ fn an_index_holds_what_its_searches_scan_cuda() {
         let on_device = cuda.upload(queries.clone()).expect("room");
         let asked = TopK { queries: &on_device, rows, k, skip: None };
         let search = |recall: f32| {
-            let mut found = (vec![0; rows * k], vec![0.0; rows * k]);
-            let best = TopKOutput { ids: &mut found.0, scores: &mut found.1 };
-            index.search(cuda, best, &asked, recall).expect("runs");
-            (found, index.device_bytes())
+            let asked = index.ask(cuda, &asked, recall).expect("runs");
+            let found = index.lists(cuda, asked).expect("arrives");
+            ((found.ids, found.scores), index.device_bytes())
         };
         let (found, bytes) = search(1.0);
         case.check("an index", &found);

@@ -23,12 +23,16 @@
 //! So buckets win where they leave fewer candidates than the sample's threshold does, and in any case once each holds
 //! thousands of items, most of which are passed over without a change to what is kept ([`LONG_BUCKET`]).
 
+use std::ops::Range;
+
 use super::plan::{self, Sample, Tile};
-use super::search::{QueryChunk, Report, Shortlists};
+use super::search::{Left, Pass, QueryChunk, Report, Shortlists};
 use super::{
-    Buf, Call, Codes, Cuda, CudaItems, ExactPlan, Form, ScanPlan, TopK, TopKOutput, each_chunk, need, sample_for,
+    Buf, Call, Codes, Cuda, CudaItems, ExactPlan, Form, QueuedChunk, ScanPlan, TopK, TopKOutput, Way, each_chunk, need,
+    sample_for,
 };
 use crate::Result;
+use crate::backend::cuda::arguments::In;
 
 /// Items kept a bucket (`topk/scan.cuh`).
 pub(super) const KEPT: usize = 4;
@@ -61,12 +65,13 @@ pub(crate) struct Approximate {
     pub report: Report,
 }
 
-/// As [`Scan::topk`](crate::backend::Scan::topk), at least the part `recall` of whose results is expected to be there.
+/// As [`Scan::ask`](crate::backend::Scan::ask), at least the part `recall` of whose results is expected to be there.
 /// Scores are exact. `forced`: a method to be used where it reaches the recall; absent, the cheaper one.
 ///
 /// # Errors
-/// [`Error::Shape`](crate::Error::Shape) as `topk`, and where `recall` is not above 0 and at most 1, or `codes` are
+/// [`Error::Shape`](crate::Error::Shape) as `ask`, and where `recall` is not above 0 and at most 1, or `codes` are
 /// those of another catalogue.
+#[cfg(test)]
 pub(crate) fn topk_approx(
     cuda: &Cuda,
     mut best: TopKOutput<'_>,
@@ -76,6 +81,30 @@ pub(crate) fn topk_approx(
     recall: f64,
     forced: Option<Method>,
 ) -> Result<Approximate> {
+    let all = (items, codes);
+    let (queued, mut done) = queue_approx(cuda, &mut best, all, asked, &Wish { recall, forced, full: false })?;
+    done.report = super::finish(cuda, &mut best, all, queued)?;
+    Ok(done)
+}
+
+/// What is wished of an approximate search.
+pub(super) struct Wish {
+    /// The part of the k best that is expected to be there.
+    pub recall: f64,
+    /// A method to be used where it reaches the recall; absent, the cheaper one.
+    pub forced: Option<Method>,
+    /// Whether every list has k items whenever that many may be given.
+    pub full: bool,
+}
+
+/// Queues an approximate search; what has come back of it is in its place.
+pub(super) fn queue_approx(
+    cuda: &Cuda,
+    best: &mut TopKOutput<'_>,
+    (items, codes): (&CudaItems, Option<&Codes>),
+    asked: &TopK<'_, Buf<f32>>,
+    &Wish { recall, forced, full }: &Wish,
+) -> Result<((Option<QueuedChunk>, Report), Approximate)> {
     need("topk_approx", recall > 0.0 && recall <= 1.0, "a recall above 0 and at most 1", recall)?;
     if let Some(codes) = codes {
         let same = codes.items == items.rows && codes.dim == items.dim;
@@ -83,7 +112,7 @@ pub(crate) fn topk_approx(
     }
     let form = if codes.is_some() { Form::Int8 } else { Form::Bf16 };
     let sample = sample_for(cuda, items, asked.k, form);
-    let call = Call::new(&mut best, items, asked)?;
+    let call = Call::new(best, items, asked)?;
     let rows = call.as_ref().map_or(asked.rows, Call::chunk_rows);
     let tile = Tile::of(form, form.row_bytes(items.dim), rows);
     let choice = match sample {
@@ -93,50 +122,51 @@ pub(crate) fn topk_approx(
         }
         None => ApproxConfig { method: Method::Exact, tile, splits: 0, recall: 1.0 },
     };
-    let mut done = Approximate {
+    let done = Approximate {
         method: choice.method,
         int8: codes.is_some() && choice.method != Method::Exact,
         buckets: choice.tile.buckets * choice.splits,
         recall: choice.recall,
         report: Report::default(),
     };
-    let Some(call) = call else { return Ok(done) };
-    done.report = match (choice.method, sample) {
+    let Some(call) = call else { return Ok(((None, Report::default()), done)) };
+    let all = (items, codes);
+    let queued = match (choice.method, sample) {
         (Method::Threshold, Some(sample)) => {
             let plan = ScanPlan::new(sample, items.rows, &call);
             let margin = margin(items.dim);
-            each_chunk(
-                cuda,
-                best,
-                items,
-                &call,
-                |_| plan.bytes(),
-                |search, at| search.scan(codes, &plan.first(at, margin)),
-            )
+            let queue = |chunk: &QueryChunk<'_>, at: Range<usize>| {
+                chunk.scan(codes, &plan.first(call.queries_at(at.start, items), at, margin))
+            };
+            each_chunk(cuda, all, &call, best, Way { bytes: |_| plan.bytes(), queue, leaves_out: full })
         }
         (Method::Buckets, Some(_)) => {
             let room = choice.tile.buckets * choice.splits * KEPT;
-            each_chunk(cuda, best, items, &call, |_| room * 8, |search, _| buckets(search, codes, &choice))
+            let queue = |chunk: &QueryChunk<'_>, at: Range<usize>| {
+                buckets(chunk, codes, &choice, call.queries_at(at.start, items))
+            };
+            each_chunk(cuda, all, &call, best, Way { bytes: |_| room * 8, queue, leaves_out: full })
         }
         _ => {
             let plan = ExactPlan::new(cuda, items, None, &call)?;
-            each_chunk(cuda, best, items, &call, |q| plan.bytes(q), |search, at| plan.search(search, at))
+            let queue = |chunk: &QueryChunk<'_>, at| plan.queue(chunk, &call, at);
+            each_chunk(cuda, all, &call, best, Way { bytes: |q| plan.bytes(q), queue, leaves_out: false })
         }
     }?;
-    Ok(done)
+    Ok((queued, done))
 }
 
 /// The best of each bucket of a chunk's queries.
-fn buckets(search: &QueryChunk<'_>, codes: Option<&Codes>, choice: &ApproxConfig) -> Result<Report> {
+fn buckets(search: &QueryChunk<'_>, codes: Option<&Codes>, choice: &ApproxConfig, queries: In<f32>) -> Result<Pass> {
     let form = if codes.is_some() { Form::Int8 } else { Form::Bf16 };
-    let prepared = search.items.prepare(search.cuda, form, search.queries, search.rows)?;
+    let prepared = search.items.prepare(search.cuda, form, queries, search.rows)?;
     let room = choice.tile.buckets * choice.splits * KEPT;
     let lists = search.cuda.scratch::<u64>(search.rows * room)?;
     let kept = Shortlists { lists: &lists, room };
     search.buckets(&prepared, codes, kept, &choice.tile, choice.splits)?;
     search.rank_buckets(&prepared, kept, margin(search.items.dim))?;
     // Queries that are zero or not finite were not scanned for: their exact answer is cheap or unlikely to be asked.
-    search.leftover(&prepared)
+    Ok(Pass { prepared, left: Left::Ranking, waits: false })
 }
 
 /// A way to search.

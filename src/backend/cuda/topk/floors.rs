@@ -9,19 +9,23 @@ use crate::Result;
 use crate::backend::cuda::{Buf, Cuda};
 
 thread_local! {
-    static PASSED: Cell<u64> = const { Cell::new(0) };
+    static PASSED: Cell<Option<u64>> = const { Cell::new(None) };
 }
 
-/// Items that Hopper's scans let pass since the last call, over all queries of this thread.
-pub(crate) fn passed() -> u64 {
-    PASSED.take()
+/// Items that Hopper's scans let pass in `work`, over all queries of this thread, and what `work` gives. The counts are
+/// waited for.
+pub(crate) fn passed<T>(work: impl FnOnce() -> T) -> (u64, T) {
+    PASSED.set(Some(0));
+    let done = work();
+    (PASSED.take().unwrap_or_default(), done)
 }
 
-/// Adds what a scan counted.
+/// Adds what a scan counted, where somebody asks.
 pub(super) fn count_passed(cuda: &Cuda, counts: &Buf<u32>) -> Result<()> {
+    let Some(passed) = PASSED.get() else { return Ok(()) };
     let mut host = vec![0; counts.len()];
     cuda.download(&mut host, counts, 0)?;
-    PASSED.set(PASSED.get() + host.into_iter().map(u64::from).sum::<u64>());
+    PASSED.set(Some(passed + host.into_iter().map(u64::from).sum::<u64>()));
     Ok(())
 }
 

@@ -3,11 +3,11 @@
 
 use std::sync::OnceLock;
 
-use super::approximate::topk_approx;
-use super::{Buf, Codes, Cuda, CudaItems, TopK, TopKOutput, topk_reported};
+use super::approximate::{Wish, queue_approx};
+use super::{AskedLists, Buf, Codes, Cuda, CudaItems, TopK, TopKLists, queue};
 use crate::Result;
+use crate::backend::Memory;
 use crate::backend::cuda::architecture::Architecture;
-use crate::backend::{Memory, Skip};
 
 /// Rows that are uploaded together: whole panels.
 const PIECE: usize = 1 << 14;
@@ -62,48 +62,24 @@ impl CudaIndex {
         if cuda.architecture() == Architecture::Sm90a { Ok(None) } else { self.codes(cuda) }
     }
 
-    /// The k best of each query, or at least the part `recall` of them in expectation (1: all, in the bits of the CPU's
-    /// scan). Everybody gets k items whenever that many may be given. Where less than all is asked for, items that are alike
-    /// must not stand in a pattern: the scan takes their places for random.
-    pub(crate) fn search(
-        &self,
-        cuda: &Cuda,
-        best: TopKOutput<'_>,
-        asked: &TopK<'_, Buf<f32>>,
-        recall: f32,
-    ) -> Result<()> {
-        let &TopK { queries, rows, k, skip } = asked;
-        let TopKOutput { ids, scores } = best;
+    /// Asks for the k best of each query, or for at least the part `recall` of them in expectation (1: all, in the bits of
+    /// the CPU's scan). Everybody gets k items whenever that many may be given. Where less than all is asked for, items that
+    /// are alike must not stand in a pattern: the scan takes their places for random.
+    pub(crate) fn ask(&self, cuda: &Cuda, asked: &TopK<'_, Buf<f32>>, recall: f32) -> Result<AskedLists> {
         let items = &self.items;
-        let best = TopKOutput { ids: &mut *ids, scores: &mut *scores };
-        if recall >= 1.0 || !self.finite {
-            topk_reported(cuda, best, items, self.exact_codes(cuda)?, asked)?;
-            return Ok(());
-        }
-        topk_approx(cuda, best, items, self.codes(cuda)?, asked, f64::from(recall), None)?;
-        // Buckets keep a few items each: where skips take most of those, a query comes out short.
-        let full = |q: usize| {
-            let skipped = skip.map_or(0, |skip| skip.offsets[q + 1] - skip.offsets[q]);
-            let there = ids[q * k..(q + 1) * k].iter().filter(|id| **id != u32::MAX).count();
-            there >= k.min(items.rows.saturating_sub(skipped))
-        };
-        let short: Vec<usize> = (0..rows).filter(|&q| k > 0 && !full(q)).collect();
-        if short.is_empty() {
-            return Ok(());
-        }
-        let mut query = cuda.zeros(items.dim)?;
-        for q in short {
-            cuda.copy_rows(&mut query, 0, queries, q, 1, items.dim)?;
-            let one = skip.map(|skip| (skip.offsets[q], skip.offsets[q + 1]));
-            let offsets = one.map(|(from, to)| [0, to - from]);
-            let skip = match (skip, &offsets, one) {
-                (Some(skip), Some(offsets), Some((from, to))) => Some(Skip { offsets, items: &skip.items[from..to] }),
-                _ => None,
-            };
-            let best = TopKOutput { ids: &mut ids[q * k..(q + 1) * k], scores: &mut scores[q * k..(q + 1) * k] };
-            topk_reported(cuda, best, items, self.exact_codes(cuda)?, &TopK { queries: &query, rows: 1, k, skip })?;
-        }
-        Ok(())
+        AskedLists::new(asked.rows, asked.k, |mut best| {
+            if recall >= 1.0 || !self.finite {
+                return Ok(queue(cuda, &mut best, items, self.exact_codes(cuda)?, asked)?.0);
+            }
+            // Buckets keep a few items each: where skips take most of those, a list would come out short.
+            let wish = Wish { recall: f64::from(recall), forced: None, full: true };
+            Ok(queue_approx(cuda, &mut best, (items, self.codes(cuda)?), asked, &wish)?.0.0)
+        })
+    }
+
+    /// What was asked for.
+    pub(crate) fn lists(&self, cuda: &Cuda, asked: AskedLists) -> Result<TopKLists> {
+        asked.lists(cuda, &self.items, self.codes.get())
     }
 
     /// Bytes of the device that it takes now.

@@ -21,8 +21,8 @@ impl QueryChunk<'_> {
         let kernel = &self.cuda.kernels.topk(&self.cuda.context)?.topk_rank_list;
         let room = plan::room(self.k);
         let args = RankListArgs {
-            ids: self.ids.output(),
-            scores: self.scores.output(),
+            ids: self.ids,
+            scores: self.scores,
             states: prepared.states.output(),
             thresholds: limits.thresholds,
             bars: limits.bars,
@@ -41,7 +41,7 @@ impl QueryChunk<'_> {
         // SAFETY: one place a query in each (k in ids and scores, dim in queries), list_room a picked one in lists; the
         // index names queries of the chunk, lists hold items of the catalogue (scans append no other). One stream orders
         // it.
-        unsafe { self.cuda.launch(kernel, [picked.rows as u32, 1, 1], RANK_THREADS as u32, rank_shared(room), &args) }
+        unsafe { self.launch(kernel, [picked.rows as u32, 1, 1], RANK_THREADS as u32, rank_shared(room), &args) }
     }
 
     /// Ranks lists that are whole as they are.
@@ -79,11 +79,11 @@ impl QueryChunk<'_> {
             // before); the rest as in `rank` and `sweep`. One stream orders it.
             unsafe {
                 let grid = [rows as u32, parts as u32, 1];
-                cuda.launch(&kernels.topk_rank_all, grid, RANK_THREADS as u32, rank_shared(room), &args)
+                self.launch(&kernels.topk_rank_all, grid, RANK_THREADS as u32, rank_shared(room), &args)
             }?;
             let args = RankMergeArgs {
-                ids: self.ids.output(),
-                scores: self.scores.output(),
+                ids: self.ids,
+                scores: self.scores,
                 last: last.output(),
                 index,
                 keys: keys.input(),
@@ -98,7 +98,7 @@ impl QueryChunk<'_> {
             // stream orders it.
             unsafe {
                 let shared = (room * 8) as u32;
-                cuda.launch(&kernels.topk_rank_merge, [rows as u32, 1, 1], RANK_THREADS as u32, shared, &args)
+                self.launch(&kernels.topk_rank_merge, [rows as u32, 1, 1], RANK_THREADS as u32, shared, &args)
             }?;
         }
         Ok(())

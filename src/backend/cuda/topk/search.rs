@@ -1,12 +1,15 @@
 //! One chunk of queries: sample, scan, and what is left over. [`ranking`](super::ranking) ranks what a scan kept.
 
+use std::cell::RefCell;
+
 use super::arguments::{SampleArgs, ScanArgs, ScanOperands, SkipLists, ThresholdArgs};
 use super::form::Form;
 use super::items::{Codes, CudaItems, Prepared};
 use super::plan::{self, LIST, RANK_THREADS, RESCANNED, Sample, Tile};
 use crate::Result;
-use crate::backend::cuda::arguments::{In, Out, Pad};
+use crate::backend::cuda::arguments::{In, KernelArgs, Out, Pad};
 use crate::backend::cuda::kernels::Kernel;
+use crate::backend::cuda::room::Room;
 use crate::backend::cuda::{Buf, Cuda, input};
 
 /// What a query still needs (`topk/rank.cuh`); anything else: a ranking of all items.
@@ -17,6 +20,8 @@ impl QueryState {
     const DONE: u32 = 0;
     /// Another scan, with the threshold that the last one found.
     const RESCAN: u32 = 1;
+    /// The rest of its list: the host's word.
+    pub(super) const SHORT: u32 = u32::MAX;
 }
 
 /// Scans after the first, for queries whose list overflowed or whose threshold was too high.
@@ -34,17 +39,17 @@ impl Skips {
     }
 }
 
-/// A chunk of queries and where its results go. Lengths are checked before it is made: `queries` are `rows` x dim
-/// values, `ids` and `scores` hold rows x k.
+/// A chunk of queries and where its results go. Lengths are checked before it is made: `ids` and `scores` hold rows x k.
 pub(super) struct QueryChunk<'a> {
     pub cuda: &'a Cuda,
     pub items: &'a CudaItems,
-    pub queries: In<f32>,
     pub rows: usize,
     pub k: usize,
-    pub skips: Skips,
-    pub ids: Buf<u32>,
-    pub scores: Buf<f32>,
+    pub skips: &'a Skips,
+    pub ids: Out<u32>,
+    pub scores: Out<f32>,
+    /// What comes from the host is staged here.
+    pub room: RefCell<&'a mut Room>,
 }
 
 /// The queries of a chunk that a launch is for.
@@ -87,8 +92,28 @@ impl LimitBufs {
     }
 }
 
+/// What the first pass over the items has left.
+pub(super) struct Pass {
+    pub prepared: Prepared,
+    pub left: Left,
+    /// Whether its kernels wait for each other: a wait that did not end is reported, and leaves no result to trust.
+    pub waits: bool,
+}
+
+/// What remains to be done for a chunk's queries.
+pub(super) enum Left {
+    /// Nothing: all items were ranked.
+    Nothing,
+    /// A ranking of all items for those that were not scanned for.
+    Ranking,
+    /// The same, after further scans for those whose lists are not proven.
+    Scans { limits: LimitBufs, margin: f32 },
+}
+
 /// How all queries of a chunk are scanned for first.
 pub(super) struct FirstScan<'a> {
+    /// `rows` x dim.
+    pub queries: In<f32>,
     pub sample: &'a Sample,
     /// Each query's rank in the sample.
     pub ranks: &'a [u32],
@@ -129,44 +154,68 @@ impl Report {
 }
 
 impl QueryChunk<'_> {
-    /// The exact answer (where the margin is 1), by a scan of `codes` or of bf16 rows.
-    pub(super) fn scan(&self, codes: Option<&Codes>, first: &FirstScan<'_>) -> Result<Report> {
-        let cuda = self.cuda;
-        let form = if codes.is_some() { Form::Int8 } else { Form::Bf16 };
-        let prepared = self.items.prepare(cuda, form, self.queries, self.rows)?;
-        let mut bufs = LimitBufs::new(cuda, self.rows)?;
-        self.thresholds(&prepared, codes, first, bufs.limits())?;
-        let all = Picked { index: In::NULL, rows: self.rows };
-        self.pass(&prepared, codes, &mut bufs, first.room, first.margin, all)?;
-        self.rescan(&prepared, codes, &mut bufs, first.margin)
+    /// Queues a kernel, behind the copies of what was staged.
+    ///
+    /// # Errors
+    /// As [`Cuda::launch`].
+    ///
+    /// # Safety
+    /// As [`Cuda::launch`].
+    pub(super) unsafe fn launch<A: KernelArgs>(
+        &self,
+        kernel: &Kernel<A>,
+        grid: [u32; 3],
+        threads: u32,
+        shared: u32,
+        args: &A,
+    ) -> Result<()> {
+        self.room.borrow_mut().flush(&self.cuda.context)?;
+        // SAFETY: the caller's promise is this function's.
+        unsafe { self.cuda.launch(kernel, grid, threads, shared, args) }
     }
 
-    /// What the first scan left undone: scans again, each time with what the last one found, at last a ranking of all
-    /// items.
-    pub(super) fn rescan(
-        &self,
-        prepared: &Prepared,
-        codes: Option<&Codes>,
-        bufs: &mut LimitBufs,
-        margin: f32,
-    ) -> Result<Report> {
+    /// Values of the host, for the kernels that are launched from now on.
+    pub(super) fn staged(&self, host: &[u32]) -> Result<Buf<u32>> {
+        self.room.borrow_mut().stage(&self.cuda.context, host)
+    }
+
+    /// The first pass for the exact answer (where the margin is 1), by a scan of `codes` or of bf16 rows.
+    pub(super) fn scan(&self, codes: Option<&Codes>, first: &FirstScan<'_>) -> Result<Pass> {
         let cuda = self.cuda;
-        let (mut report, mut states) = (Report::default(), vec![0; self.rows]);
-        for _ in 0..RESCANS {
-            cuda.download(&mut states, &prepared.states, 0)?;
-            let rescan = places(&states, QueryState::RESCAN);
-            if rescan.is_empty() {
-                break;
-            }
-            report.rescanned += rescan.len();
-            for some in rescan.chunks(RESCANNED) {
-                let index = cuda.uninit(some.len())?;
-                cuda.send(&index, some)?;
-                let picked = Picked { index: index.input(), rows: some.len() };
-                self.pass(prepared, codes, bufs, LIST.min(self.items.rows), margin, picked)?;
+        let form = if codes.is_some() { Form::Int8 } else { Form::Bf16 };
+        let prepared = self.items.prepare(cuda, form, first.queries, self.rows)?;
+        let mut limits = LimitBufs::new(cuda, self.rows)?;
+        let ranks = self.staged(&first.ranks[..self.rows])?;
+        self.thresholds(&prepared, codes, first, &ranks, limits.limits())?;
+        let all = Picked { index: In::NULL, rows: self.rows };
+        self.pass(&prepared, codes, &mut limits, first.room, first.margin, all)?;
+        Ok(Pass { prepared, left: Left::Scans { limits, margin: first.margin }, waits: false })
+    }
+
+    /// What the first pass left undone for these states of the queries: scans again, each time with what the last one
+    /// found, at last a ranking of all items. `codes`: those of the first pass.
+    pub(super) fn settle(&self, codes: Option<&Codes>, pass: &mut Pass, mut states: Vec<u32>) -> Result<Report> {
+        let (cuda, prepared, mut report) = (self.cuda, &pass.prepared, Report::default());
+        if let Left::Scans { limits, margin } = &mut pass.left {
+            for _ in 0..RESCANS {
+                let rescan = places(&states, QueryState::RESCAN);
+                if rescan.is_empty() {
+                    break;
+                }
+                report.rescanned += rescan.len();
+                for some in rescan.chunks(RESCANNED) {
+                    let index = self.staged(some)?;
+                    let picked = Picked { index: index.input(), rows: some.len() };
+                    self.pass(prepared, codes, limits, LIST.min(self.items.rows), *margin, picked)?;
+                }
+                cuda.download(&mut states, &prepared.states, 0)?;
             }
         }
-        report.add(self.leftover(prepared)?);
+        let left: Vec<u32> = (0..self.rows as u32).filter(|&q| states[q as usize] != QueryState::DONE).collect();
+        if !left.is_empty() {
+            self.all(prepared, Some((&self.staged(&left)?, left.len())))?;
+        }
+        report.ranked_all = left.len();
         Ok(report)
     }
 
@@ -188,26 +237,13 @@ impl QueryChunk<'_> {
         self.rank(prepared, kept, bufs.limits(), margin, picked)
     }
 
-    /// Ranks all items for the queries that are not done.
-    pub(super) fn leftover(&self, prepared: &Prepared) -> Result<Report> {
-        let cuda = self.cuda;
-        let mut states = vec![0; self.rows];
-        cuda.download(&mut states, &prepared.states, 0)?;
-        let left: Vec<u32> = (0..self.rows as u32).filter(|&q| states[q as usize] != QueryState::DONE).collect();
-        if !left.is_empty() {
-            let buf = cuda.uninit(left.len())?;
-            cuda.send(&buf, &left)?;
-            self.all(prepared, Some((&buf, left.len())))?;
-        }
-        Ok(Report { rescanned: 0, ranked_all: left.len() })
-    }
-
     /// Thresholds and bars of all queries from a sample.
     fn thresholds(
         &self,
         prepared: &Prepared,
         codes: Option<&Codes>,
         first: &FirstScan<'_>,
+        ranks: &Buf<u32>,
         limits: Limits,
     ) -> Result<()> {
         let (cuda, rows, sample) = (self.cuda, self.rows, first.sample);
@@ -229,22 +265,21 @@ impl QueryChunk<'_> {
         // A tile of 128 items fills 16 groups (4 wide ones), as `Sample` counts.
         // SAFETY: maxima hold groups x pitch values, pitch >= rows; the kernel reads items (and biases) below item_count
         // and queries below rows, each row_bytes long as their buffers were sized. One stream orders it.
-        unsafe { cuda.launch(kernel, grid, tile.threads, tile.shared, &args) }?;
-        self.threshold(prepared, &maxima, sample.groups, first, limits)
+        unsafe { self.launch(kernel, grid, tile.threads, tile.shared, &args) }?;
+        self.threshold(prepared, (&maxima, sample.groups), ranks, first.margin, limits)
     }
 
-    /// Thresholds and bars of all queries from the maxima of a sample's groups, a row of at least `rows` values a group.
+    /// Thresholds and bars of all queries from their ranks in a sample and the maxima of its groups, a row of at least
+    /// `rows` values a group.
     pub(super) fn threshold(
         &self,
         prepared: &Prepared,
-        maxima: &Buf<f32>,
-        groups: usize,
-        first: &FirstScan<'_>,
+        (maxima, groups): (&Buf<f32>, usize),
+        ranks: &Buf<u32>,
+        margin: f32,
         limits: Limits,
     ) -> Result<()> {
         let (cuda, rows) = (self.cuda, self.rows);
-        let ranks = cuda.uninit(rows)?;
-        cuda.send(&ranks, &first.ranks[..rows])?;
         let args = ThresholdArgs {
             thresholds: limits.thresholds,
             bars: limits.bars,
@@ -255,13 +290,13 @@ impl QueryChunk<'_> {
             rows: rows as u32,
             groups: groups as u32,
             pitch: (maxima.len() / groups) as u32,
-            margin: first.margin,
+            margin,
         };
         let kernel = &cuda.kernels.topk(&cuda.context)?.topk_threshold;
         let (grid, shared) = ([rows.div_ceil(8) as u32, 1, 1], plan::threshold_shared(groups));
         // SAFETY: one value a query in each; maxima hold groups x pitch values, pitch >= rows; the shared memory is sized
         // for these groups. One stream orders it.
-        unsafe { cuda.launch(kernel, grid, RANK_THREADS as u32, shared, &args) }
+        unsafe { self.launch(kernel, grid, RANK_THREADS as u32, shared, &args) }
     }
 
     /// What a scan of `tiles` tiles of items reads for `rows` queries.
@@ -344,8 +379,13 @@ impl QueryChunk<'_> {
         // SAFETY: items and queries are in the form that the kernel's name says, sized for it; the index holds `rows`
         // queries of the chunk; lists have `room` places for each of them, counts and bars one for every query of the
         // chunk. One stream orders it.
-        unsafe { self.cuda.launch(kernel, grid, tile.threads, tile.shared, &args) }
+        unsafe { self.launch(kernel, grid, tile.threads, tile.shared, &args) }
     }
+}
+
+/// Whether a chunk's first pass was all that its queries needed.
+pub(super) fn all_done(states: &[u32]) -> bool {
+    states.iter().all(|&state| state == QueryState::DONE)
 }
 
 /// The queries in this state.

@@ -2,7 +2,7 @@
 //!
 //! Items lie in an order as if at random, so that a sample is their first rows. What passes a query's bar goes to lists
 //! of the lanes' own, and a warp or a block ranks it and proves the result. What is not proven is for the other kernels,
-//! with the same thresholds ([`QueryChunk::rescan`]). Panels are bf16, or int8 codes where `TERCEL_SCAN` asks for them
+//! with the same thresholds ([`QueryChunk::settle`]). Panels are bf16, or int8 codes where `TERCEL_SCAN` asks for them
 //! ([`Form::of`]) and they serve the call.
 
 pub(in crate::backend::cuda) mod arguments;
@@ -14,7 +14,7 @@ use super::chunks::Call;
 use super::form::Form;
 use super::items::{CudaItems, Prepared};
 use super::plan::{Sample, usual_rank};
-use super::search::{FirstScan, LimitBufs, Limits, QueryChunk, Report};
+use super::search::{FirstScan, Left, LimitBufs, Limits, Pass, QueryChunk};
 use crate::backend::cuda::architecture::Architecture;
 use crate::backend::cuda::arguments::Pad;
 use crate::backend::cuda::kernels::{Kernel, TopkSm90a};
@@ -83,15 +83,12 @@ impl TopkSm90a {
 }
 
 impl QueryChunk<'_> {
-    /// The exact answer, by a scan of panels.
-    pub(super) fn scan_panels(&self, plan: &PanelPlan, first: &FirstScan<'_>) -> Result<Report> {
-        let cuda = self.cuda;
-        let prepared = self.items.prepare(cuda, Form::Bf16, self.queries, self.rows)?;
-        let mut bufs = LimitBufs::new(cuda, self.rows)?;
-        self.panel_pass(plan, &prepared, first, bufs.limits())?;
-        // A wait that never ended leaves no result to trust.
-        cuda.check_status()?;
-        self.rescan(&prepared, None, &mut bufs, first.margin)
+    /// The first pass for the exact answer, by a scan of panels.
+    pub(super) fn scan_panels(&self, plan: &PanelPlan, first: &FirstScan<'_>) -> Result<Pass> {
+        let prepared = self.items.prepare(self.cuda, Form::Bf16, first.queries, self.rows)?;
+        let limits = LimitBufs::new(self.cuda, self.rows)?;
+        self.panel_pass(plan, &prepared, first, limits.limits())?;
+        Ok(Pass { prepared, left: Left::Scans { limits, margin: first.margin }, waits: true })
     }
 
     /// Sample, thresholds, scan and ranking of all queries.
@@ -99,6 +96,12 @@ impl QueryChunk<'_> {
         let (cuda, rows) = (self.cuda, self.rows);
         let items = self.items.panels(cuda, plan.form, plan.columns)?;
         let queries = QueryPanels::new(cuda, plan, (self.items, items), prepared, rows)?;
+        let host_places = plan.places(first.ranks);
+        let (places, ranks) = (self.staged(&host_places)?, self.staged(&first.ranks[..rows])?);
+        let by_size: (Vec<u32>, Vec<u32>) = (0..rows as u32).partition(|&q| plan.by_warp(first.ranks[q as usize]));
+        // An index of all queries in their order is none.
+        let index = |some: &[u32]| (some.len() < rows).then(|| self.staged(some)).transpose();
+        let (by_warp, by_block) = ((by_size.0.len(), index(&by_size.0)?), (by_size.1.len(), index(&by_size.1)?));
         let codes = queries.codes.as_ref();
         let item_terms = match codes {
             Some(codes) => input(codes.terms.as_ref()),
@@ -134,14 +137,11 @@ impl QueryChunk<'_> {
         // SAFETY: panels of queries are padded to whole tiles, those of items (and terms) hold the tiles of the sample, in
         // the form that the kernel's name says; maxima hold groups x pitch values, pitch >= rows; the shared memory is sized
         // for the stages. One stream orders it.
-        unsafe { cuda.launch(sample, grid(tile, &plan.sample), tile.threads, tile.shared, &args) }?;
-        self.threshold(prepared, &maxima, plan.groups(), first, limits)?;
+        unsafe { self.launch(sample, grid(tile, &plan.sample), tile.threads, tile.shared, &args) }?;
+        self.threshold(prepared, (&maxima, plan.groups()), &ranks, first.margin, limits)?;
         drop(maxima);
 
         let (tile, parts) = (&plan.tile, plan.scan.parts);
-        let host_places = plan.places(first.ranks);
-        let places = cuda.uninit(host_places.len())?;
-        cuda.send(&places, &host_places)?;
         let lists = cuda.scratch::<[u32; 2]>(host_places[rows] as usize)?;
         let counts = cuda.scratch::<u32>(rows * parts * 4)?;
         let args = PanelScanArgs {
@@ -153,24 +153,18 @@ impl QueryChunk<'_> {
         };
         // SAFETY: as above, with panels that hold all tiles of the items; `places` has the bounds of each query's lists,
         // inside `lists`, which the kernel stays in; counts hold a value for each list. One stream orders it.
-        unsafe { cuda.launch(scan, grid(tile, &plan.scan), tile.threads, tile.shared, &args) }?;
+        unsafe { self.launch(scan, grid(tile, &plan.scan), tile.threads, tile.shared, &args) }?;
 
         #[cfg(test)]
         super::floors::count_passed(cuda, &counts)?;
-        let (by_warp, by_block): (Vec<u32>, Vec<u32>) =
-            (0..rows as u32).partition(|&q| plan.by_warp(first.ranks[q as usize]));
-        for (some, by_warp) in [(by_warp, true), (by_block, false)] {
-            if some.is_empty() {
+        for ((some, index), by_warp) in [(by_warp, true), (by_block, false)] {
+            if some == 0 {
                 continue;
-            }
-            let index = if some.len() == rows { None } else { Some(cuda.uninit(some.len())?) };
-            if let Some(index) = &index {
-                cuda.send(index, &some)?;
             }
             let (room, shared) = PanelPlan::room(by_warp);
             let args = PanelRankArgs {
-                ids: self.ids.output(),
-                scores: self.scores.output(),
+                ids: self.ids,
+                scores: self.scores,
                 states: prepared.states.output(),
                 thresholds: limits.thresholds,
                 bars: limits.bars,
@@ -195,7 +189,7 @@ impl QueryChunk<'_> {
             // SAFETY: one place a query in each (k in ids and scores, dim in queries); the index names queries of the
             // chunk; lists, counts and places as the scan had them, entries are rows of the panels, for which `order` has
             // items of the catalogue; the shared memory is sized for `room`. One stream orders it.
-            unsafe { cuda.launch(kernel, [some.len() as u32, 1, 1], threads, shared, &args) }?;
+            unsafe { self.launch(kernel, [some as u32, 1, 1], threads, shared, &args) }?;
         }
         Ok(())
     }
