@@ -72,7 +72,7 @@ pub(super) fn reader(engine: &mut Engine, index: &ItemIndex, only: Option<&Admit
 pub(super) enum Answer {
     Found(Found),
     /// Its lists will come.
-    Asked(AskedOnDevice),
+    Asked(Box<AskedOnDevice>),
 }
 
 /// Asks an index for the best of users. Their vectors stay on the device where both the model and the index are on it.
@@ -88,7 +88,7 @@ pub(super) fn ask(
         forward_users(&mut loaded.core, users)?;
         let core = &loaded.core;
         if let Some(asked) = index.ask_near(&core.backend, core.user.output(), users.users, k, &filter)? {
-            return Ok(Answer::Asked(asked));
+            return Ok(Answer::Asked(Box::new(asked)));
         }
     }
     let queries = loaded!(engine, loaded => embed_block(&mut loaded.core, users)?);

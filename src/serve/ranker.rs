@@ -132,7 +132,7 @@ pub(super) struct RequestRanker<'m, 's> {
     model: &'m mut Model,
     retrieval: Retrieval<'s>,
     /// What the index was asked for and has not been fetched.
-    asked: Option<AskedOnDevice>,
+    asked: Option<Box<AskedOnDevice>>,
 }
 
 /// How the items of a request are found.
@@ -156,7 +156,7 @@ impl Ranker for RequestRanker<'_, '_> {
         let block = super::index::reader(engine, index, only)?.gather(users, skip.cloned())?;
         match super::index::ask(engine, index, &block, k, only)? {
             Answer::Found(found) => Ok(found),
-            Answer::Asked(asked) => index.found_near(asked),
+            Answer::Asked(asked) => index.found_near(*asked),
         }
     }
 
@@ -176,7 +176,7 @@ impl Ranker for RequestRanker<'_, '_> {
         let (engine, (index, only), under_way) = self.search_of()?;
         match super::index::ask(engine, index, &*block.into_own::<TowerBlock>()?, k, only)? {
             Answer::Found(found) => Ok(Some(found)),
-            Answer::Asked(asked) => under_way.replace(asked).map(|asked| index.found_near(asked)).transpose(),
+            Answer::Asked(asked) => under_way.replace(asked).map(|asked| index.found_near(*asked)).transpose(),
         }
     }
 
@@ -185,7 +185,7 @@ impl Ranker for RequestRanker<'_, '_> {
             return self.model.scan(allow.as_deref()).rest();
         }
         let (_, (index, _), under_way) = self.search_of()?;
-        under_way.take().map(|asked| index.found_near(asked)).transpose()
+        under_way.take().map(|asked| index.found_near(*asked)).transpose()
     }
 }
 
@@ -194,7 +194,7 @@ type Searched<'a> = (&'a ItemIndex, Option<&'a Admitted>);
 
 impl RequestRanker<'_, '_> {
     /// What searches through an index: the model, the index, and what was asked of it and has not been fetched.
-    fn search_of(&mut self) -> Result<(&mut Engine, Searched<'_>, &mut Option<AskedOnDevice>)> {
+    fn search_of(&mut self) -> Result<(&mut Engine, Searched<'_>, &mut Option<Box<AskedOnDevice>>)> {
         let (engine, own) = self.model.engine_and_index();
         let searched = match (&self.retrieval, own) {
             (Retrieval::With(index, only), _) => (*index, only.as_deref()),

@@ -187,6 +187,7 @@ fn nothing_is_waited_for_but_lists_cuda() {
                 assert!(more("synchronisations") <= blocks, "{way}: {} waits", more("synchronisations"));
                 assert_eq!(more("allocations") + more("frees"), 0, "{way}");
                 assert_eq!(more("pinned_allocations"), 0, "{way}");
+                assert!(more("driver_calls") <= 55 * blocks, "{way}");
                 assert!(more("copies_to_device") <= 2 * blocks, "{way}");
                 assert!(more("copies_to_host") <= 3 * blocks, "{way}");
             }

@@ -107,7 +107,7 @@ pub(super) enum Left {
     /// A ranking of all items for those that were not scanned for.
     Ranking,
     /// The same, after further scans for those whose lists are not proven.
-    Scans { limits: LimitBufs, margin: f32 },
+    Scans { limits: Box<LimitBufs>, margin: f32 },
 }
 
 /// How all queries of a chunk are scanned for first.
@@ -189,7 +189,7 @@ impl QueryChunk<'_> {
         self.thresholds(&prepared, codes, first, &ranks, limits.limits())?;
         let all = Picked { index: In::NULL, rows: self.rows };
         self.pass(&prepared, codes, &mut limits, first.room, first.margin, all)?;
-        Ok(Pass { prepared, left: Left::Scans { limits, margin: first.margin }, waits: false })
+        Ok(Pass { prepared, left: Left::Scans { limits: Box::new(limits), margin: first.margin }, waits: false })
     }
 
     /// What the first pass left undone for these states of the queries: scans again, each time with what the last one

@@ -88,7 +88,7 @@ impl QueryChunk<'_> {
         let prepared = self.items.prepare(self.cuda, Form::Bf16, first.queries, self.rows)?;
         let limits = LimitBufs::new(self.cuda, self.rows)?;
         self.panel_pass(plan, &prepared, first, limits.limits())?;
-        Ok(Pass { prepared, left: Left::Scans { limits, margin: first.margin }, waits: true })
+        Ok(Pass { prepared, left: Left::Scans { limits: Box::new(limits), margin: first.margin }, waits: true })
     }
 
     /// Sample, thresholds, scan and ranking of all queries.
