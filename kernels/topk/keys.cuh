@@ -25,13 +25,12 @@ __device__ __forceinline__ u64 scan_key(float score, u32 item) {
     return score != score ? item : score_key(score, item);
 }
 
-// Whether a query must not return an item.
-__device__ __forceinline__ bool skips(const SkipLists& skip, u32 query, u32 item) {
-    if (!skip.offsets) return false;
-    u32 from = __ldg(skip.offsets + query), to = __ldg(skip.offsets + query + 1);
+// Whether list `list` has an item: items[offsets[list] .. offsets[list + 1]], ascending.
+__device__ __forceinline__ bool contains(const u32* offsets, const u32* items, u32 list, u32 item) {
+    u32 from = __ldg(offsets + list), to = __ldg(offsets + list + 1);
     while (from < to) {
         const u32 middle = from + (to - from) / 2;
-        const u32 x = __ldg(skip.items + middle);
+        const u32 x = __ldg(items + middle);
         if (x == item) return true;
         if (x < item) {
             from = middle + 1;
@@ -40,6 +39,11 @@ __device__ __forceinline__ bool skips(const SkipLists& skip, u32 query, u32 item
         }
     }
     return false;
+}
+
+// Whether a query must not return an item.
+__device__ __forceinline__ bool skips(const SkipLists& skip, u32 query, u32 item) {
+    return skip.offsets && contains(skip.offsets, skip.items, query, item);
 }
 
 // The query of a place: by the list where there is one.

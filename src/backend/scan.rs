@@ -26,6 +26,21 @@ pub(crate) struct TopKOutput<'a> {
     pub scores: &'a mut [f32],
 }
 
+/// Items that are to be found: query q is after `items[offsets[q]..offsets[q + 1]]`, ascending rows.
+#[derive(Clone, Copy)]
+pub(crate) struct Relevant<'a> {
+    pub offsets: &'a [usize],
+    pub items: &'a [u32],
+}
+
+/// What is counted of the best of queries.
+pub(crate) struct HitCounts<'a, B: Memory> {
+    /// k / 32 words a query, rounded up: bit j of word i is set where place 32 i + j has a relevant item.
+    pub hits: &'a mut [u32],
+    /// A value an item: lowered to the first place that it has in any of the lists.
+    pub first_places: &'a mut B::Buf<u32>,
+}
+
 /// A device that ranks.
 pub(crate) trait Scan: Memory {
     /// Item embeddings in the layout that `topk` scans.
@@ -47,4 +62,12 @@ pub(crate) trait Scan: Memory {
     /// over the width, from the item's bias on (0 where items are not biased). NaN is never returned, nor is an item
     /// whose bias is -inf. Places without an item hold `u32::MAX` and -inf.
     fn topk(&self, best: TopKOutput<'_>, items: &Self::Items, asked: &TopK<'_, Self::Buf<f32>>) -> Result<()>;
+    /// The hits among what [`topk`](Scan::topk) finds, which stays where it is.
+    fn topk_hits(
+        &self,
+        counts: HitCounts<'_, Self>,
+        items: &Self::Items,
+        asked: &TopK<'_, Self::Buf<f32>>,
+        relevant: Relevant<'_>,
+    ) -> Result<()>;
 }

@@ -1,8 +1,8 @@
 //! From a model to the best items: the catalogue's embeddings, laid out once, and users scored against them.
 
-use crate::backend::{Backend, Skip, TopK, TopKOutput};
+use crate::backend::{Backend, HitCounts, Relevant, Skip, TopK, TopKOutput};
 use crate::data::vocabulary::FeatureColumn;
-use crate::index::{Found, Lists, NO_ITEM, Ranker, UserBlock};
+use crate::index::{Found, HitCounter, Hits, Lists, NO_ITEM, Ranker, UserBlock};
 use crate::model::core::Core;
 use crate::model::inputs::{HostBag, block_bags, entity_bags};
 use crate::model::item_bias::biases;
@@ -62,8 +62,8 @@ impl<B: Backend> Catalogue<B> {
             return Ok(found);
         }
         forward_users(core, users)?;
-        let local = skip.map(|skip| self.local(skip, rows)).transpose()?;
-        let skip = local.as_ref().map(|lists| Skip { offsets: &lists.offsets, items: &lists.values });
+        let local = skip.map(|skip| self.local(skip, rows, "skip")).transpose()?;
+        let skip = local.as_ref().map(skipped);
         let queries = core.user.output();
         let best = TopKOutput { ids: &mut found.ids, scores: &mut found.scores };
         core.backend.topk(best, &self.items, &TopK { queries, rows, k, skip })?;
@@ -73,18 +73,25 @@ impl<B: Backend> Catalogue<B> {
         Ok(found)
     }
 
-    /// Skip lists in places of the catalogue.
-    fn local(&self, skip: &Lists, users: usize) -> Result<Lists> {
-        if skip.len() != users {
+    /// What counts hits among the best `k` of each user.
+    pub(crate) fn hit_counter<'a>(&'a self, core: &'a mut Core<B>, k: usize) -> Result<Box<dyn HitCounter + 'a>> {
+        let none = memory::filled(u32::MAX, self.rows.len(), "the first places of items")?;
+        let first_places = core.backend.upload(none)?;
+        Ok(Box::new(CatalogueCounter { core, catalogue: self, k, first_places }))
+    }
+
+    /// Lists of item rows in places of the catalogue. `what` they are.
+    fn local(&self, lists: &Lists, users: usize, what: &str) -> Result<Lists> {
+        if lists.len() != users {
             return Err(Error::Shape {
                 op: "top_k",
-                expected: format!("{users} skip lists"),
-                found: skip.len().to_string(),
+                expected: format!("{users} {what} lists"),
+                found: lists.len().to_string(),
             });
         }
         let mut local = Lists::default();
         for user in 0..users {
-            let list = skip.get(user).iter();
+            let list = lists.get(user).iter();
             if self.whole {
                 local.values.extend(list.filter(|&&row| row > 0).map(|&row| row - 1));
             } else {
@@ -93,6 +100,47 @@ impl<B: Backend> Catalogue<B> {
             local.close();
         }
         Ok(local)
+    }
+}
+
+/// Lists in places of a catalogue as a scan passes over them.
+fn skipped(lists: &Lists) -> Skip<'_> {
+    Skip { offsets: &lists.offsets, items: &lists.values }
+}
+
+/// Counts hits among the best of a catalogue on the device.
+struct CatalogueCounter<'a, B: Backend> {
+    core: &'a mut Core<B>,
+    catalogue: &'a Catalogue<B>,
+    k: usize,
+    /// By place in the catalogue.
+    first_places: B::Buf<u32>,
+}
+
+impl<B: Backend> HitCounter for CatalogueCounter<'_, B> {
+    fn hits(&mut self, users: &UserBlock, skip: Option<&Lists>, relevant: &Lists) -> Result<Hits> {
+        let (rows, k) = (users.len(), self.k);
+        let mut found = Hits::none(rows, k)?;
+        if rows == 0 || k == 0 {
+            return Ok(found);
+        }
+        forward_users(self.core, users)?;
+        let skip = skip.map(|skip| self.catalogue.local(skip, rows, "skip")).transpose()?;
+        let relevant = self.catalogue.local(relevant, rows, "relevant")?;
+        let asked = TopK { queries: self.core.user.output(), rows, k, skip: skip.as_ref().map(skipped) };
+        let relevant = Relevant { offsets: &relevant.offsets, items: &relevant.values };
+        let counts = HitCounts { hits: &mut found.words, first_places: &mut self.first_places };
+        self.core.backend.topk_hits(counts, &self.catalogue.items, &asked, relevant)?;
+        Ok(found)
+    }
+
+    fn first_places(&mut self) -> Result<Vec<u32>> {
+        let items = &self.catalogue.rows;
+        let places = self.core.backend.host(&self.first_places, items.len())?;
+        let rows = items.last().map_or(0, |&last| last as usize + 1);
+        let mut by_row = memory::filled(u32::MAX, rows, "the first places of items")?;
+        items.iter().zip(&*places).for_each(|(&row, &place)| by_row[row as usize] = place);
+        Ok(by_row)
     }
 }
 
@@ -144,5 +192,9 @@ impl<B: Backend> Ranker for CoreRanker<'_, B> {
 
     fn top_k(&mut self, users: &UserBlock, k: usize, skip: Option<&Lists>) -> Result<Found> {
         self.catalogue.top_k(self.core, users, k, skip)
+    }
+
+    fn hit_counter(&mut self, k: usize) -> Result<Option<Box<dyn HitCounter + '_>>> {
+        self.catalogue.hit_counter(self.core, k).map(Some)
     }
 }

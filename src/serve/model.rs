@@ -13,7 +13,7 @@ use crate::backend::open::{Cuda, OpenedDevice, open};
 use crate::config::Resolved;
 use crate::data::history::History;
 use crate::data::vocabulary::Vocabulary;
-use crate::index::{Found, Lists, Ranker, UserBlock};
+use crate::index::{Found, HitCounter, Lists, Ranker, UserBlock};
 use crate::model::checkpoint::{FinishedModel, ModelInfo};
 use crate::model::core::Core;
 use crate::model::item_bias::biases;
@@ -75,6 +75,19 @@ impl<B: Backend> LoadedModel<B> {
         Ok(Box::new(LoadedModel { core, catalogue: None }))
     }
 
+    /// What is scanned for the best of all items, or of the rows of `allow`.
+    fn catalogue(&mut self, items: &Vocabulary, allow: Option<&[u32]>) -> Result<(&mut Core<B>, &Catalogue<B>)> {
+        let LoadedModel { core, catalogue } = self;
+        let (_, catalogue) = match catalogue.take() {
+            Some((rows, known)) if rows.as_deref() == allow => catalogue.insert((rows, known)),
+            _ => {
+                let new = Catalogue::new(core, &items.table.features, items.rows(), allow)?;
+                catalogue.insert((allow.map(<[u32]>::to_vec), new))
+            }
+        };
+        Ok((core, catalogue))
+    }
+
     /// The best of all items, or of the rows of `allow`.
     fn scan(
         &mut self,
@@ -84,14 +97,7 @@ impl<B: Backend> LoadedModel<B> {
         k: usize,
         skip: Option<&Lists>,
     ) -> Result<Found> {
-        let LoadedModel { core, catalogue } = self;
-        let (_, catalogue) = match catalogue.take() {
-            Some((rows, known)) if rows.as_deref() == allow => catalogue.insert((rows, known)),
-            _ => {
-                let new = Catalogue::new(core, &items.table.features, items.rows(), allow)?;
-                catalogue.insert((allow.map(<[u32]>::to_vec), new))
-            }
-        };
+        let (core, catalogue) = self.catalogue(items, allow)?;
         catalogue.top_k(core, users, k, skip)
     }
 }
@@ -256,6 +262,14 @@ impl Model {
     ) -> Result<Found> {
         loaded!(&mut self.engine, loaded => loaded.scan(&self.items, allow, users, k, skip))
     }
+
+    /// What counts hits among the best of all items, or of the rows of `allow`.
+    pub(super) fn scan_hits(&mut self, allow: Option<&[u32]>, k: usize) -> Result<Box<dyn HitCounter + '_>> {
+        loaded!(&mut self.engine, loaded => {
+            let (core, catalogue) = loaded.catalogue(&self.items, allow)?;
+            catalogue.hit_counter(core, k)
+        })
+    }
 }
 
 impl Ranker for Model {
@@ -265,6 +279,10 @@ impl Ranker for Model {
 
     fn top_k(&mut self, users: &UserBlock, k: usize, skip: Option<&Lists>) -> Result<Found> {
         self.scan(None, users, k, skip)
+    }
+
+    fn hit_counter(&mut self, k: usize) -> Result<Option<Box<dyn HitCounter + '_>>> {
+        self.scan_hits(None, k).map(Some)
     }
 }
 

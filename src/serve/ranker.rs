@@ -7,7 +7,7 @@ use super::search::OwnIndex;
 use super::{Event, INDEX_FILE, Model, Note, Observer, Search};
 use crate::files::Lock;
 use crate::index::item_index::{Admit, Admitted, Filter, IndexKind, IndexOptions, ItemIndex};
-use crate::index::{Found, Lists, Ranker, UserBlock};
+use crate::index::{Found, HitCounter, Lists, Ranker, UserBlock};
 use crate::model::checkpoint::ModelDir;
 use crate::{Error, Result};
 
@@ -154,5 +154,13 @@ impl Ranker for RequestRanker<'_, '_> {
         };
         let Some((index, only)) = found else { return Found::empty(users.len(), k) };
         super::index::search(engine, index, users, k, &Filter { skip, only })
+    }
+
+    fn hit_counter(&mut self, k: usize) -> Result<Option<Box<dyn HitCounter + '_>>> {
+        match &self.retrieval {
+            Retrieval::Scan(allow) => self.model.scan_hits(allow.as_deref(), k).map(Some),
+            // An index merges and renames what it finds on the host.
+            Retrieval::OwnIndex | Retrieval::With(..) => Ok(None),
+        }
     }
 }

@@ -3,7 +3,7 @@
 use super::Cpu;
 use super::topk::{self, CpuItems};
 use crate::Result;
-use crate::backend::{Scan, TopK, TopKOutput};
+use crate::backend::{HitCounts, Relevant, Scan, TopK, TopKOutput};
 
 impl Scan for Cpu {
     type Items = CpuItems;
@@ -24,8 +24,22 @@ impl Scan for Cpu {
     }
 
     fn topk(&self, best: TopKOutput<'_>, items: &CpuItems, asked: &TopK<'_, Vec<f32>>) -> Result<()> {
-        let &TopK { queries, rows, k, skip } = asked;
-        let search = topk::TopKQueries { queries, rows, k, view: topk::ItemView { skip, ..Default::default() } };
-        topk::topk(self, best.ids, best.scores, items, &search, None)
+        topk::topk(self, best.ids, best.scores, items, &search(asked), None)
     }
+
+    fn topk_hits(
+        &self,
+        counts: HitCounts<'_, Self>,
+        items: &CpuItems,
+        asked: &TopK<'_, Vec<f32>>,
+        relevant: Relevant<'_>,
+    ) -> Result<()> {
+        topk::hits(self, counts, items, &search(asked), relevant)
+    }
+}
+
+/// A search among all items.
+fn search<'a>(asked: &TopK<'a, Vec<f32>>) -> topk::TopKQueries<'a> {
+    let &TopK { queries, rows, k, skip } = asked;
+    topk::TopKQueries { queries, rows, k, view: topk::ItemView { skip, ..Default::default() } }
 }

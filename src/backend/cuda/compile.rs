@@ -93,6 +93,7 @@ const HEADERS: &[(&str, &str)] = headers![
     "tiles/arguments.cuh",
     "topk/arguments.cuh",
     "topk/exact.cuh",
+    "topk/hits.cuh",
     "topk/keys.cuh",
     "topk/narrow.cuh",
     "topk/prepare.cuh",

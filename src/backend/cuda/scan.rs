@@ -3,7 +3,7 @@
 use super::topk::{self, CudaItems};
 use super::{Buf, Cuda};
 use crate::Result;
-use crate::backend::{Scan, TopK, TopKOutput};
+use crate::backend::{HitCounts, Relevant, Scan, TopK, TopKOutput};
 
 impl Scan for Cuda {
     type Items = CudaItems;
@@ -26,5 +26,15 @@ impl Scan for Cuda {
     fn topk(&self, best: TopKOutput<'_>, items: &CudaItems, asked: &TopK<'_, Buf<f32>>) -> Result<()> {
         topk::topk_reported(self, best, items, None, asked)?;
         Ok(())
+    }
+
+    fn topk_hits(
+        &self,
+        counts: HitCounts<'_, Self>,
+        items: &CudaItems,
+        asked: &TopK<'_, Buf<f32>>,
+        relevant: Relevant<'_>,
+    ) -> Result<()> {
+        topk::topk_hits(self, counts, items, asked, relevant)
     }
 }

@@ -14,6 +14,7 @@ pub(super) mod arguments;
 mod chunks;
 #[cfg(test)]
 pub(crate) mod floors;
+mod hits;
 mod index;
 mod items;
 mod plan;
@@ -23,13 +24,14 @@ pub(super) mod sm90a;
 
 use std::ops::Range;
 
-use super::{Buf, Cuda, need, need_len};
+use super::{Buf, Cuda, need, need_len, need_lists};
 use crate::Result;
 use crate::backend::{TopK, TopKOutput};
 
 #[cfg(test)]
 pub(crate) use approximate::{Approximate, Method, topk_approx};
 use chunks::{Call, each_chunk};
+pub(crate) use hits::topk_hits;
 pub(crate) use index::CudaIndex;
 pub(crate) use items::{Codes, CudaItems};
 pub(crate) use plan::Form;
@@ -46,9 +48,9 @@ pub(crate) fn topk_reported(
     codes: Option<&Codes>,
     asked: &TopK<'_, Buf<f32>>,
 ) -> Result<Report> {
-    let Some(call) = Call::new(&mut best, items, asked)? else { return Ok(Report::default()) };
+    let Some(call) = Call::new(Some(&mut best), items, asked)? else { return Ok(Report::default()) };
     let plan = ExactPlan::new(cuda, items, codes, &call)?;
-    each_chunk(cuda, best, items, &call, |q| plan.bytes(q), |search, at| plan.search(search, at))
+    each_chunk(cuda, Some(best), items, &call, |q| plan.bytes(q), |search, at| plan.search(search, at))
 }
 
 /// How a call is searched exactly.

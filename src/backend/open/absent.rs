@@ -4,8 +4,9 @@
 use std::borrow::Cow;
 
 use crate::backend::{
-    DenseParam, Elem, EmbeddingTable, GradientPlans, LinearGrads, LinearPass, Mat, MatMut, Memory, NormGrads, NormPass,
-    Operations, OptimizerStep, Pools, Queue, Scan, SoftmaxGrads, SoftmaxLoss, StepRules, TopK, TopKOutput, TopKWeights,
+    DenseParam, Elem, EmbeddingTable, GradientPlans, HitCounts, LinearGrads, LinearPass, Mat, MatMut, Memory,
+    NormGrads, NormPass, Operations, OptimizerStep, Pools, Queue, Relevant, Scan, SoftmaxGrads, SoftmaxLoss, StepRules,
+    TopK, TopKOutput, TopKWeights,
 };
 use crate::config::Precision;
 use crate::device::CudaInfo;
@@ -179,6 +180,10 @@ impl Scan for Cuda {
     }
 
     fn topk(&self, _: TopKOutput<'_>, _: &(), _: &TopK<'_, Vec<f32>>) -> Result<()> {
+        match self.0 {}
+    }
+
+    fn topk_hits(&self, _: HitCounts<'_, Self>, _: &(), _: &TopK<'_, Vec<f32>>, _: Relevant<'_>) -> Result<()> {
         match self.0 {}
     }
 }

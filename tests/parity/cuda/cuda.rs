@@ -17,6 +17,7 @@ mod optim;
 mod step;
 mod topk;
 mod topk_biases;
+mod topk_hits;
 mod topk_sm90a;
 mod weights;
 

@@ -83,7 +83,7 @@ pub(crate) fn topk_approx(
     }
     let form = if codes.is_some() { Form::Int8 } else { Form::Bf16 };
     let sample = sample_for(cuda, items, asked.k, form);
-    let call = Call::new(&mut best, items, asked)?;
+    let call = Call::new(Some(&mut best), items, asked)?;
     let rows = call.as_ref().map_or(asked.rows, Call::chunk_rows);
     let tile = Tile::of(form, form.row_bytes(items.dim), rows);
     let choice = match sample {
@@ -107,7 +107,7 @@ pub(crate) fn topk_approx(
             let margin = margin(items.dim);
             each_chunk(
                 cuda,
-                best,
+                Some(best),
                 items,
                 &call,
                 |_| plan.bytes(),
@@ -116,11 +116,11 @@ pub(crate) fn topk_approx(
         }
         (Method::Buckets, Some(_)) => {
             let room = choice.tile.buckets * choice.splits * KEPT;
-            each_chunk(cuda, best, items, &call, |_| room * 8, |search, _| buckets(search, codes, &choice))
+            each_chunk(cuda, Some(best), items, &call, |_| room * 8, |search, _| buckets(search, codes, &choice))
         }
         _ => {
             let plan = ExactPlan::new(cuda, items, None, &call)?;
-            each_chunk(cuda, best, items, &call, |q| plan.bytes(q), |search, at| plan.search(search, at))
+            each_chunk(cuda, Some(best), items, &call, |q| plan.bytes(q), |search, at| plan.search(search, at))
         }
     }?;
     Ok(done)

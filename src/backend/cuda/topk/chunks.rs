@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::plan;
 use super::search::{QueryChunk, Report, Skips};
-use super::{Buf, Cuda, CudaItems, need, need_len};
+use super::{Buf, Cuda, CudaItems, need, need_len, need_lists};
 use crate::Result;
 use crate::backend::{Skip, TopK, TopKOutput};
 
@@ -17,27 +17,29 @@ pub(super) struct Call<'a> {
 }
 
 impl<'a> Call<'a> {
-    /// Checks the arguments as the CPU does. `None`, and results without items, where there is nothing to find.
+    /// Checks the arguments as the CPU does. `None`, and results without items, where there is nothing to find. `best`:
+    /// absent where lists are to stay on the device.
     pub(super) fn new(
-        best: &mut TopKOutput<'_>,
+        best: Option<&mut TopKOutput<'_>>,
         items: &CudaItems,
         asked: &TopK<'a, Buf<f32>>,
     ) -> Result<Option<Call<'a>>> {
         const OP: &str = "topk";
         let &TopK { queries, rows, k, skip } = asked;
-        need_len(OP, "ids", best.ids.len(), rows * k)?;
-        need_len(OP, "scores", best.scores.len(), rows * k)?;
+        if let Some(best) = &best {
+            need_len(OP, "ids", best.ids.len(), rows * k)?;
+            need_len(OP, "scores", best.scores.len(), rows * k)?;
+        }
         need_len(OP, "queries", queries.len(), rows * items.dim)?;
         if let Some(skip) = skip {
-            need_len(OP, "skip offsets", skip.offsets.len(), rows + 1)?;
-            let ok =
-                skip.offsets[..rows + 1].windows(2).all(|w| w[0] <= w[1]) && skip.offsets[rows] <= skip.items.len();
-            need(OP, ok, format_args!("ascending skip offsets up to {}", skip.items.len()), "others")?;
+            need_lists(OP, "skip", skip.offsets, skip.items.len(), rows)?;
         }
         need(OP, k <= i32::MAX as usize, "k below 2^31", k)?;
         if k == 0 || rows == 0 || items.rows == 0 {
-            best.ids[..rows * k].fill(u32::MAX);
-            best.scores[..rows * k].fill(f32::NEG_INFINITY);
+            if let Some(best) = best {
+                best.ids[..rows * k].fill(u32::MAX);
+                best.scores[..rows * k].fill(f32::NEG_INFINITY);
+            }
             return Ok(None);
         }
         Ok(Some(Call { queries, rows, k, skip }))
@@ -54,11 +56,11 @@ impl<'a> Call<'a> {
     }
 }
 
-/// Runs `search` on chunks of queries and brings their results back. `bytes`: what a query takes on the device for its
-/// lists and maxima. `search` gets the queries' places in the call.
+/// Runs `search` on chunks of queries and brings their results back, where `best` is there for them. `bytes`: what a
+/// query takes on the device for its lists and maxima. `search` gets the queries' places in the call.
 pub(super) fn each_chunk(
     cuda: &Cuda,
-    TopKOutput { ids, scores }: TopKOutput<'_>,
+    mut best: Option<TopKOutput<'_>>,
     items: &CudaItems,
     call: &Call<'_>,
     bytes: impl Fn(usize) -> usize,
@@ -87,8 +89,10 @@ pub(super) fn each_chunk(
             scores: cuda.scratch(n)?,
         };
         report.add(search(&chunk, from..to)?);
-        cuda.download(&mut ids[from * k..to * k], &chunk.ids, 0)?;
-        cuda.download(&mut scores[from * k..to * k], &chunk.scores, 0)?;
+        if let Some(best) = &mut best {
+            cuda.download(&mut best.ids[from * k..to * k], &chunk.ids, 0)?;
+            cuda.download(&mut best.scores[from * k..to * k], &chunk.scores, 0)?;
+        }
         from = to;
     }
     Ok(report)
