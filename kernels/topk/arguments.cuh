@@ -196,6 +196,7 @@ struct HitsArgs {
     u32 rows;
     u32 k;
 };
+static_assert(sizeof(HitsArgs) == 48, "the size of HitsArgs on the host");
 
 // n keys a block -> places [place, place + k) of its query's `places`, and its last key.
 struct RankMergeArgs {

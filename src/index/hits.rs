@@ -35,7 +35,7 @@ impl Hits {
     ///
     /// # Panics
     /// When the block has no user `i`.
-    pub fn places(&self, i: usize) -> impl Iterator<Item = usize> + Clone + '_ {
+    pub fn places(&self, i: usize) -> impl Iterator<Item = usize> + Clone {
         let each = self.k.div_ceil(32);
         let words = self.words[i * each..(i + 1) * each].iter();
         words.enumerate().flat_map(|(at, &word)| {
