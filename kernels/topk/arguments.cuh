@@ -190,13 +190,15 @@ struct HitsArgs {
     // A value an item: lowered.
     u32* first_places;
     const u32* ids;
-    // relevant[offsets[q] .. offsets[q + 1]] are query q's, ascending.
+    // relevant[offsets[q] .. offsets[q + 1]] are query q's, ascending; what is not below `listed` is nobody's.
     const u32* offsets;
     const u32* relevant;
     u32 rows;
     u32 k;
+    u32 listed;
+    u32 unused;
 };
-static_assert(sizeof(HitsArgs) == 48, "the size of HitsArgs on the host");
+static_assert(sizeof(HitsArgs) == 56, "the size of HitsArgs on the host");
 
 // n keys a block -> places [place, place + k) of its query's `places`, and its last key.
 struct RankMergeArgs {

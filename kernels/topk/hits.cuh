@@ -10,12 +10,13 @@ extern "C" __global__ void __launch_bounds__(HITS_THREADS) topk_hits(const __gri
     const u32 q = (blockIdx.x * HITS_THREADS + threadIdx.x) / WARP, lane = threadIdx.x % WARP;
     if (q >= args.rows) return;
     const u32 k = args.k, words = (k + WARP - 1) / WARP;
+    const u32 from = min(__ldg(args.offsets + q), args.listed), to = min(__ldg(args.offsets + q + 1), args.listed);
     for (u32 word = 0; word < words; ++word) {
         const u32 place = word * WARP + lane;
         const u32 item = place < k ? __ldg(args.ids + u64(q) * k + place) : NO_ITEM;
         const bool there = item != NO_ITEM;
         if (there) atomicMin(args.first_places + item, place);
-        const u32 bits = __ballot_sync(FULL, there && contains(args.offsets, args.relevant, q, item));
+        const u32 bits = __ballot_sync(FULL, there && contains(args.relevant, from, to, item));
         if (lane == 0) args.hits[u64(q) * words + word] = bits;
     }
 }

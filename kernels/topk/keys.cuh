@@ -25,9 +25,8 @@ __device__ __forceinline__ u64 scan_key(float score, u32 item) {
     return score != score ? item : score_key(score, item);
 }
 
-// Whether list `list` has an item: items[offsets[list] .. offsets[list + 1]], ascending.
-__device__ __forceinline__ bool contains(const u32* offsets, const u32* items, u32 list, u32 item) {
-    u32 from = __ldg(offsets + list), to = __ldg(offsets + list + 1);
+// Whether items[from .. to], ascending, have an item.
+__device__ __forceinline__ bool contains(const u32* items, u32 from, u32 to, u32 item) {
     while (from < to) {
         const u32 middle = from + (to - from) / 2;
         const u32 x = __ldg(items + middle);
@@ -43,7 +42,8 @@ __device__ __forceinline__ bool contains(const u32* offsets, const u32* items, u
 
 // Whether a query must not return an item.
 __device__ __forceinline__ bool skips(const SkipLists& skip, u32 query, u32 item) {
-    return skip.offsets && contains(skip.offsets, skip.items, query, item);
+    if (!skip.offsets) return false;
+    return contains(skip.items, __ldg(skip.offsets + query), __ldg(skip.offsets + query + 1), item);
 }
 
 // The query of a place: by the list where there is one.

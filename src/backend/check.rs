@@ -15,14 +15,6 @@ pub(crate) fn need_len(op: &'static str, name: &str, found: usize, len: usize) -
     need(op, found >= len, format_args!("{len} values of {name}"), found)
 }
 
-/// [`Error::Shape`] unless `offsets` cut `len` values into at least so many lists.
-pub(crate) fn need_lists(op: &'static str, name: &str, offsets: &[usize], len: usize, lists: usize) -> Result<()> {
-    need(op, offsets.len() > lists, format_args!("{} values of {name} offsets", lists + 1), offsets.len())?;
-    let offsets = &offsets[..=lists];
-    let ok = offsets.is_sorted() && offsets[lists] <= len;
-    need(op, ok, format_args!("ascending {name} offsets up to {len}"), "others")
-}
-
 /// [`Error::Shape`] unless there are `rows` biases where items are biased, and none where they are not. `found`: how
 /// many.
 pub(crate) fn need_biases(op: &'static str, found: Option<usize>, biased: bool, rows: usize) -> Result<()> {

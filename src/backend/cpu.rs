@@ -23,7 +23,7 @@ use std::sync::Mutex;
 
 use simd::Isa;
 
-use super::check::{need, need_biases, need_len, need_lists, need_mat};
+use super::check::{need, need_biases, need_len, need_mat};
 use super::{Mat, MatMut};
 use crate::config::Precision;
 use crate::threads::Threads;

@@ -37,7 +37,7 @@ mod tiles;
 pub(crate) mod topk;
 mod upload;
 
-use super::check::{self, need, need_biases, need_len, need_lists, need_mat};
+use super::check::{self, need, need_biases, need_len, need_mat};
 use super::{Mat, MatMut};
 
 pub(crate) use buffer::{Buf, input, output};

@@ -26,11 +26,12 @@ pub(crate) struct TopKOutput<'a> {
     pub scores: &'a mut [f32],
 }
 
-/// Items that are to be found: query q is after `items[offsets[q]..offsets[q + 1]]`, ascending rows.
-#[derive(Clone, Copy)]
-pub(crate) struct Relevant<'a> {
-    pub offsets: &'a [usize],
-    pub items: &'a [u32],
+/// Items that are to be found: query q is after `items[offsets[q]..offsets[q + 1]]`, ascending rows. What lies beyond the
+/// `listed` items of all lists is no part of any.
+pub(crate) struct Relevant<'a, B: Memory> {
+    pub offsets: &'a B::Buf<u32>,
+    pub items: &'a B::Buf<u32>,
+    pub listed: usize,
 }
 
 /// What is counted of the best of queries.
@@ -68,6 +69,6 @@ pub(crate) trait Scan: Memory {
         counts: HitCounts<'_, Self>,
         items: &Self::Items,
         asked: &TopK<'_, Self::Buf<f32>>,
-        relevant: Relevant<'_>,
+        relevant: &Relevant<'_, Self>,
     ) -> Result<()>;
 }

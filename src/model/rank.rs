@@ -77,7 +77,8 @@ impl<B: Backend> Catalogue<B> {
     pub(crate) fn hit_counter<'a>(&'a self, core: &'a mut Core<B>, k: usize) -> Result<Box<dyn HitCounter + 'a>> {
         let none = memory::filled(u32::MAX, self.rows.len(), "the first places of items")?;
         let first_places = core.backend.upload(none)?;
-        Ok(Box::new(CatalogueCounter { core, catalogue: self, k, first_places }))
+        let (offsets, relevant) = (core.backend.zeros(0)?, core.backend.zeros(0)?);
+        Ok(Box::new(CatalogueCounter { core, catalogue: self, k, offsets, relevant, first_places }))
     }
 
     /// Lists of item rows in places of the catalogue. `what` they are.
@@ -113,6 +114,9 @@ struct CatalogueCounter<'a, B: Backend> {
     core: &'a mut Core<B>,
     catalogue: &'a Catalogue<B>,
     k: usize,
+    /// What is relevant to the users of a block, by place in the catalogue: the ends of their lists, and the lists.
+    offsets: B::Buf<u32>,
+    relevant: B::Buf<u32>,
     /// By place in the catalogue.
     first_places: B::Buf<u32>,
 }
@@ -124,13 +128,23 @@ impl<B: Backend> HitCounter for CatalogueCounter<'_, B> {
         if rows == 0 || k == 0 {
             return Ok(found);
         }
-        forward_users(self.core, users)?;
         let skip = skip.map(|skip| self.catalogue.local(skip, rows, "skip")).transpose()?;
         let relevant = self.catalogue.local(relevant, rows, "relevant")?;
+        let listed = relevant.values.len();
+        if u32::try_from(listed).is_err() {
+            let expected = "fewer than 2^32 relevant items in a block".into();
+            return Err(Error::Shape { op: "hits", expected, found: listed.to_string() });
+        }
+        let offsets: Vec<u32> = relevant.offsets.iter().map(|&at| at as u32).collect();
+        stage_users(self.core, users)?;
+        // With the users: one copy.
+        self.core.backend.stage(&mut self.offsets, &offsets)?;
+        self.core.backend.stage(&mut self.relevant, &relevant.values)?;
+        forward(&self.core.backend, &self.core.tables, &mut [&mut self.core.user])?;
         let asked = TopK { queries: self.core.user.output(), rows, k, skip: skip.as_ref().map(skipped) };
-        let relevant = Relevant { offsets: &relevant.offsets, items: &relevant.values };
+        let relevant = Relevant { offsets: &self.offsets, items: &self.relevant, listed };
         let counts = HitCounts { hits: &mut found.words, first_places: &mut self.first_places };
-        self.core.backend.topk_hits(counts, &self.catalogue.items, &asked, relevant)?;
+        self.core.backend.topk_hits(counts, &self.catalogue.items, &asked, &relevant)?;
         Ok(found)
     }
 
@@ -171,12 +185,17 @@ pub(crate) fn embed_users<B: Backend>(core: &mut Core<B>, users: &UserBlock) -> 
 
 /// Leaves the embeddings of a block of users in the user tower's output.
 pub(crate) fn forward_users<B: Backend>(core: &mut Core<B>, users: &UserBlock) -> Result<()> {
+    stage_users(core, users)?;
+    forward(&core.backend, &core.tables, &mut [&mut core.user])
+}
+
+/// Begins a batch with what the user tower reads of a block of users.
+fn stage_users<B: Backend>(core: &mut Core<B>, users: &UserBlock) -> Result<()> {
     let table_rows: Vec<usize> = core.tables.iter().map(|table| table.rows).collect();
     let mut bags = Vec::new();
     block_bags(&core.user.spec, users, &table_rows, &mut bags)?;
     core.backend.begin_batch()?;
-    core.user.stage(&core.backend, &bags, users.len(), false)?;
-    forward(&core.backend, &core.tables, &mut [&mut core.user])
+    core.user.stage(&core.backend, &bags, users.len(), false)
 }
 
 /// A model in training as a ranker.

@@ -121,18 +121,25 @@ fn market(folder: &Path) -> Dataset {
     dataset
 }
 
-/// Evaluates on the device, by lists or by hits, so often; tells the users and the last figures.
+/// Evaluates on the device, by lists or by hits, so often, with so much memory for a block; tells the users, the blocks
+/// and the last figures.
 fn evaluate_as_told(folder: &Path, how: &str) {
-    let (how, times) = how.split_once(' ').unwrap();
+    let [how, times, memory] = how.split(' ').collect::<Vec<_>>()[..] else { panic!("{how}") };
     let dataset = Dataset::open(folder.join("data")).unwrap();
     let mut ranker: Box<dyn Ranker> = match (Model::load(folder.join("model"), CUDA, 1).unwrap(), how) {
         (model, "hits") => Box::new(model),
         (model, _) => Box::new(ListsAlone(model)),
     };
     for _ in 0..times.parse().unwrap() {
-        let options = EvaluateOptions::at(&[10, 20]).bootstrap(0, 0);
-        let found = evaluate(&dataset, Split::Test, &mut *ranker, &options, &mut |_| Ok(())).unwrap();
-        println!("users: {}\nfigures: {}", found.users, serde_json::to_string(&found).unwrap());
+        let options = EvaluateOptions::at(&[10, 20]).bootstrap(0, 0).memory(memory.parse().unwrap());
+        let mut blocks = 0;
+        let mut count = |_| {
+            blocks += 1;
+            Ok(())
+        };
+        let found = evaluate(&dataset, Split::Test, &mut *ranker, &options, &mut count).unwrap();
+        let figures = serde_json::to_string(&found).unwrap();
+        println!("users: {}\nblocks: {blocks}\nfigures: {figures}", found.users);
     }
 }
 
@@ -149,21 +156,29 @@ fn an_evaluation_brings_bits_to_the_host_and_no_lists_cuda() {
     }
     let folder = tempfile::tempdir().unwrap();
     market(folder.path());
-    // What opening a model and laying out its items take is in both.
+    // What opening a model and laying out its items take is in all, what an evaluation takes once in both of the others.
     let of = |how: &str| {
         let test = "counts::an_evaluation_brings_bits_to_the_host_and_no_lists_cuda";
-        let run = |times: u32| counted(test, (EVALUATIONS, &format!("{how} {times}")), folder.path());
-        let ((_, start), (said, all)) = (run(1), run(2));
-        let users: f64 = told("users:", &said).parse().unwrap();
-        let found = ["bytes_to_host", "driver_calls", "copies_to_host", "copies_to_device", "synchronisations"];
-        let found = found.map(|name| more(name, &all, &start));
-        println!("{how}: {users} users, {found:?} bytes and copies to the host, calls ..");
-        (users, found, told("figures:", &said).to_owned())
+        let run = |times: u32, memory: u64| {
+            let (said, counts) = counted(test, (EVALUATIONS, &format!("{how} {times} {memory}")), folder.path());
+            let number = |name| told(name, &said).parse::<f64>().unwrap();
+            (number("users:"), number("blocks:"), told("figures:", &said).to_owned(), counts)
+        };
+        let ((_, one, _, start), (users, _, figures, twice)) = (run(1, 512 << 20), run(2, 512 << 20));
+        let (_, many, cut, blocks) = run(1, 2 << 20);
+        assert!(one == 1.0 && many > 5.0 && cut == figures);
+        let bytes = more("bytes_to_host", &twice, &start);
+        let of_block = |name| more(name, &blocks, &start) / (many - one);
+        let block =
+            ["driver_calls", "allocations", "copies_to_device", "copies_to_host", "synchronisations"].map(of_block);
+        println!("{how}: {bytes} bytes come from {users} users; calls and more of a block: {block:.1?}");
+        (users, bytes, block, figures)
     };
-    let ((users, [listed, many, ..], lists), (_, [counted, few, ..], hits)) = (of("lists"), of("hits"));
+    let ((users, listed, [many, ..], lists), (_, counted, [few, ..], hits)) = (of("lists"), of("hits"));
     assert_eq!(hits, lists, "the same figures, to the bit");
-    // Of a user: the state of its scan, and its list of 20 items and scores, or a word of hits. Once: where items came first.
-    assert_eq!(listed, users * (4.0 + 20.0 * 8.0));
-    assert_eq!(counted, users * (4.0 + 4.0) + ITEMS as f64 * 4.0);
-    assert!(few <= many, "{few} calls of the driver, not {many}");
+    // A word of hits is what comes of a user's list of 20 items and scores. Once: where each item came first.
+    assert_eq!(listed - counted, users * (20.0 * 8.0 - 4.0) - ITEMS as f64 * 4.0);
+    // The state of a scan comes down twice at most.
+    assert!(counted <= users * (2.0 * 4.0 + 4.0) + ITEMS as f64 * 4.0);
+    assert!(few < many, "{few} calls of the driver a block, not less than {many}");
 }

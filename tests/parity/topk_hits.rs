@@ -3,9 +3,10 @@
 use super::*;
 use crate::backend::{Backend, HitCounts, Relevant, Skip, TopK};
 use crate::{Error, Result};
+use std::ops::Range;
 
-/// Lists as operations take them.
-fn cut(lists: &[Vec<u32>]) -> (Vec<usize>, Vec<u32>) {
+/// Lists, one behind the other, and where they end.
+fn joined(lists: &[Vec<u32>]) -> (Vec<usize>, Vec<u32>) {
     let ends = lists.iter().scan(0, |at, list| {
         *at += list.len();
         Some(*at)
@@ -31,18 +32,25 @@ impl Case<'_> {
         backend: &B,
         items: &B::Items,
         first_places: &mut B::Buf<u32>,
-        of: std::ops::Range<usize>,
+        of: Range<usize>,
     ) -> Vec<u32> {
         let queries = backend.upload(self.queries[of.start * self.dim..of.end * self.dim].to_vec()).expect("fits");
-        let (offsets, wanted) = cut(&self.relevant[of.clone()]);
-        let skip = self.skip.map(|skip| cut(&skip[of.clone()]));
+        let (ends, wanted) = joined(&self.relevant[of.clone()]);
+        let skip = self.skip.map(|skip| joined(&skip[of.clone()]));
         let skip = skip.as_ref().map(|(offsets, items)| Skip { offsets, items });
         let mut hits = vec![7; of.len() * self.k.div_ceil(32)];
+        let listed = wanted.len();
+        // Inputs of a batch, as a model stages them, with more behind them than is theirs.
+        let (mut offsets, mut items_wanted) = (backend.zeros(0).expect("fits"), backend.zeros(0).expect("fits"));
+        let ends: Vec<u32> = ends.iter().map(|&end| end as u32).collect();
+        let wanted = [wanted, (0..50).collect()].concat();
         backend.begin_batch().expect("begins");
+        backend.stage(&mut offsets, &ends).expect("fits");
+        backend.stage(&mut items_wanted, &wanted).expect("fits");
         let asked = TopK { queries: &queries, rows: of.len(), k: self.k, skip };
         let counts = HitCounts { hits: &mut hits, first_places };
-        let relevant = Relevant { offsets: &offsets, items: &wanted };
-        backend.topk_hits(counts, items, &asked, relevant).expect("runs");
+        let relevant = Relevant { offsets: &offsets, items: &items_wanted, listed };
+        backend.topk_hits(counts, items, &asked, &relevant).expect("runs");
         hits
     }
 
@@ -99,31 +107,41 @@ pub(crate) fn ragged<B: Backend>(name: &str, backend: &B) {
     }
 }
 
-/// Nothing to find, and what does not fit together.
+/// Nothing to find, ends that are none, and what does not fit together.
 pub(crate) fn edges<B: Backend>(backend: &B) {
-    let ask = |n: usize, k: usize, offsets: &[usize], hits: &mut [u32], places: usize| -> Result<()> {
+    let ask = |n: usize, k: usize, ends: &[u32], listed: usize, hits: &mut [u32], places: usize| -> Result<()> {
         let mut items = backend.items(n, 4, false)?;
         backend.pack_items(&mut items, 0, &backend.upload(vec![1.0; n * 4])?, None, n)?;
         let (queries, mut first_places) = (backend.upload(vec![1.0; 8])?, backend.upload(vec![u32::MAX; places])?);
+        let (offsets, wanted) = (backend.upload(ends.to_vec())?, backend.upload(vec![0, 1, 3])?);
         let asked = TopK { queries: &queries, rows: 2, k, skip: None };
-        let relevant = Relevant { offsets, items: &[0, 1] };
-        backend.begin_batch()?;
-        backend.topk_hits(HitCounts { hits, first_places: &mut first_places }, &items, &asked, relevant)
+        let relevant = Relevant { offsets: &offsets, items: &wanted, listed };
+        backend.topk_hits(HitCounts { hits, first_places: &mut first_places }, &items, &asked, &relevant)
     };
     let mut hits = [7; 4];
-    ask(5, 0, &[0, 1, 2], &mut hits, 5).expect("no places");
+    ask(5, 0, &[0, 1, 2], 2, &mut hits, 5).expect("no places");
     assert_eq!(hits, [7; 4]);
-    ask(0, 40, &[0, 1, 2], &mut hits, 0).expect("no items");
+    ask(0, 40, &[0, 1, 2], 2, &mut hits, 0).expect("no items");
     assert_eq!(hits, [0; 4]);
-    let mut refused = |offsets: &[usize], words: usize, places: usize| {
-        let error = ask(5, 40, offsets, &mut hits[..words], places).expect_err("does not fit");
+    // All scores are equal: places are items. What is behind the listed items is read by nobody.
+    for (ends, listed, expected) in [
+        ([0, 1, 3], 3, [1, 0, 0b1010, 0]),
+        ([0, 1, 3], 2, [1, 0, 0b10, 0]),
+        ([0, 9, u32::MAX], 3, [0b1011, 0, 0, 0]),
+        ([2, 1, 3], 3, [0, 0, 0b1010, 0]),
+        ([0, 1, 3], 0, [0; 4]),
+    ] {
+        ask(5, 40, &ends, listed, &mut hits, 5).expect("runs");
+        assert_eq!(hits, expected, "{ends:?}, {listed} listed");
+    }
+    let mut refused = |ends: &[u32], listed: usize, words: usize, places: usize| {
+        let error = ask(5, 40, ends, listed, &mut hits[..words], places).expect_err("does not fit");
         assert!(matches!(error, Error::Shape { op: "topk_hits", .. }), "{error}");
     };
-    refused(&[0, 1], 4, 5);
-    refused(&[0, 2, 1], 4, 5);
-    refused(&[0, 1, 3], 4, 5);
-    refused(&[0, 1, 2], 3, 5);
-    refused(&[0, 1, 2], 4, 4);
+    refused(&[0, 1], 3, 4, 5);
+    refused(&[0, 1, 2], 4, 4, 5);
+    refused(&[0, 1, 2], 3, 3, 5);
+    refused(&[0, 1, 2], 3, 4, 4);
 }
 
 #[test]

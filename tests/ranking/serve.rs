@@ -324,7 +324,7 @@ fn hits_counted_where_lists_are_made_give_the_figures_of_the_lists() {
         // Lists of several words that no catalogue fills, k in no order, blocks of few users and of all.
         for (ks, memory) in [(&[40, 3, 20][..], 1 << 20), (&[1, 10], 512 << 20)] {
             let options = EvaluateOptions::at(ks).view(view).memory(memory).bootstrap(200, 3);
-            let mut of = |ranker: &mut dyn Ranker| {
+            let of = |ranker: &mut dyn Ranker| {
                 let evaluation = evaluate(&shop.dataset, Split::Test, ranker, &options, &mut |_| Ok(())).unwrap();
                 (serde_json::to_string(&evaluation).unwrap(), evaluation)
             };

@@ -32,7 +32,7 @@ impl Scan for Cpu {
         counts: HitCounts<'_, Self>,
         items: &CpuItems,
         asked: &TopK<'_, Vec<f32>>,
-        relevant: Relevant<'_>,
+        relevant: &Relevant<'_, Self>,
     ) -> Result<()> {
         topk::hits(self, counts, items, &search(asked), relevant)
     }

@@ -33,7 +33,7 @@ impl Scan for Cuda {
         counts: HitCounts<'_, Self>,
         items: &CudaItems,
         asked: &TopK<'_, Buf<f32>>,
-        relevant: Relevant<'_>,
+        relevant: &Relevant<'_, Self>,
     ) -> Result<()> {
         topk::topk_hits(self, counts, items, asked, relevant)
     }

@@ -24,7 +24,7 @@ pub(super) mod sm90a;
 
 use std::ops::Range;
 
-use super::{Buf, Cuda, need, need_len, need_lists};
+use super::{Buf, Cuda, need, need_len};
 use crate::Result;
 use crate::backend::{TopK, TopKOutput};
 

@@ -183,7 +183,7 @@ impl Scan for Cuda {
         match self.0 {}
     }
 
-    fn topk_hits(&self, _: HitCounts<'_, Self>, _: &(), _: &TopK<'_, Vec<f32>>, _: Relevant<'_>) -> Result<()> {
+    fn topk_hits(&self, _: HitCounts<'_, Self>, _: &(), _: &TopK<'_, Vec<f32>>, _: &Relevant<'_, Self>) -> Result<()> {
         match self.0 {}
     }
 }

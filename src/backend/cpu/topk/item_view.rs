@@ -3,7 +3,7 @@
 use crate::Result;
 use crate::backend::Skip;
 use crate::backend::cpu::simd::PANEL;
-use crate::backend::cpu::{need_len, need_lists};
+use crate::backend::cpu::{need, need_len};
 
 /// Items lie at places; a place's row is what a caller knows the item by.
 #[derive(Clone, Copy, Default)]
@@ -25,7 +25,10 @@ impl<'a> ItemView<'a> {
             need_len(op, "allowed", allowed.len(), places.div_ceil(PANEL))?;
         }
         if let Some(skip) = self.skip {
-            need_lists(op, "skip", skip.offsets, skip.items.len(), queries)?;
+            need_len(op, "skip offsets", skip.offsets.len(), queries + 1)?;
+            let offsets = &skip.offsets[..queries + 1];
+            let ok = offsets.windows(2).all(|w| w[0] <= w[1]) && offsets[queries] <= skip.items.len();
+            need(op, ok, format_args!("ascending skip offsets up to {}", skip.items.len()), "others")?;
         }
         Ok(())
     }

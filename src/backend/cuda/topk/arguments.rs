@@ -186,11 +186,13 @@ arguments! { "topk/arguments.cuh" with "core/types.cuh":
         /// A value an item: lowered.
         first_places: Out<u32>,
         ids: In<u32>,
-        /// relevant[offsets[q] .. offsets[q + 1]] are query q's, ascending.
+        /// relevant[offsets[q] .. offsets[q + 1]] are query q's, ascending; what is not below `listed` is nobody's.
         offsets: In<u32>,
         relevant: In<u32>,
         rows: u32,
         k: u32,
+        listed: u32,
+        unused: Pad,
     }
 
     /// n keys a block -> places [place, place + k) of its query's `places`, and its last key.

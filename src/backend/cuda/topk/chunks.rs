@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::plan;
 use super::search::{QueryChunk, Report, Skips};
-use super::{Buf, Cuda, CudaItems, need, need_len, need_lists};
+use super::{Buf, Cuda, CudaItems, need, need_len};
 use crate::Result;
 use crate::backend::{Skip, TopK, TopKOutput};
 
@@ -32,7 +32,10 @@ impl<'a> Call<'a> {
         }
         need_len(OP, "queries", queries.len(), rows * items.dim)?;
         if let Some(skip) = skip {
-            need_lists(OP, "skip", skip.offsets, skip.items.len(), rows)?;
+            need_len(OP, "skip offsets", skip.offsets.len(), rows + 1)?;
+            let ok =
+                skip.offsets[..rows + 1].windows(2).all(|w| w[0] <= w[1]) && skip.offsets[rows] <= skip.items.len();
+            need(OP, ok, format_args!("ascending skip offsets up to {}", skip.items.len()), "others")?;
         }
         need(OP, k <= i32::MAX as usize, "k below 2^31", k)?;
         if k == 0 || rows == 0 || items.rows == 0 {
