@@ -30,7 +30,7 @@ pub(crate) use operands::{
 };
 pub(crate) use operations::Operations;
 pub(crate) use queue::Queue;
-pub(crate) use scan::{Scan, Skip, TopK, TopKLists, TopKOutput};
+pub(crate) use scan::{HitCounts, Relevant, Scan, Skip, TopK, TopKLists, TopKOutput};
 
 /// All that a device can do.
 pub(crate) trait Backend: Queue + Operations + Scan {}

@@ -4,6 +4,7 @@ pub(crate) mod ahead;
 pub mod diversity;
 pub mod exact;
 pub mod filter;
+mod hits;
 pub mod item_index;
 mod pieces;
 pub(crate) mod pipeline;
@@ -14,6 +15,7 @@ mod user_file;
 pub mod users;
 
 pub use exact::{RecommendOptions, Recommended, recommend};
+pub(crate) use hits::{HitCounter, Hits};
 pub use item_index::ItemIndex;
 pub use seen::{Exclude, Seen};
 pub use user_file::UserFileSummary;
@@ -57,6 +59,16 @@ impl Lists {
     /// When there is no list `i`.
     pub fn get(&self, i: usize) -> &[u32] {
         &self.values[self.offsets[i]..self.offsets[i + 1]]
+    }
+
+    /// Lists `of` alone.
+    ///
+    /// # Panics
+    /// When there are no such lists.
+    pub(crate) fn slice(&self, of: std::ops::Range<usize>) -> Lists {
+        let (first, end) = (self.offsets[of.start], self.offsets[of.end]);
+        let offsets = self.offsets[of.start..=of.end].iter().map(|at| at - first).collect();
+        Lists { offsets, values: self.values[first..end].to_vec() }
     }
 
     /// Ends a list: what `values` gained since the last one.
@@ -225,6 +237,15 @@ pub trait Ranker {
     /// The lists of the block that is still under way.
     #[doc(hidden)]
     fn rest(&mut self) -> Result<Option<Found>> {
+        Ok(None)
+    }
+
+    /// What counts hits among `k` items a user where lists are made, so that measuring brings bits to the host and no lists;
+    /// blocks are those of [`reader`](Ranker::reader). None, the default: lists are asked for, and counted by whoever
+    /// measures, with the same figures.
+    #[doc(hidden)]
+    fn hit_counter(&mut self, k: usize) -> Result<Option<Box<dyn HitCounter + '_>>> {
+        let _ = k;
         Ok(None)
     }
 }

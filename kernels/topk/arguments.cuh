@@ -183,6 +183,23 @@ struct RankAllArgs {
 };
 static_assert(sizeof(RankAllArgs) == 96, "the size of RankAllArgs on the host");
 
+// Lists of k items a query: NO_ITEM where there is none.
+struct HitsArgs {
+    // k / 32 words a query, rounded up: bit j of word i is that of place 32 i + j.
+    u32* hits;
+    // A value an item: lowered.
+    u32* first_places;
+    const u32* ids;
+    // relevant[offsets[q] .. offsets[q + 1]] are query q's, ascending; what is not below `listed` is nobody's.
+    const u32* offsets;
+    const u32* relevant;
+    u32 rows;
+    u32 k;
+    u32 listed;
+    u32 unused;
+};
+static_assert(sizeof(HitsArgs) == 56, "the size of HitsArgs on the host");
+
 // n keys a block -> places [place, place + k) of its query's `places`, and its last key.
 struct RankMergeArgs {
     u32* ids;

@@ -25,13 +25,11 @@ __device__ __forceinline__ u64 scan_key(float score, u32 item) {
     return score != score ? item : score_key(score, item);
 }
 
-// Whether a query must not return an item.
-__device__ __forceinline__ bool skips(const SkipLists& skip, u32 query, u32 item) {
-    if (!skip.offsets) return false;
-    u32 from = __ldg(skip.offsets + query), to = __ldg(skip.offsets + query + 1);
+// Whether items[from .. to], ascending, have an item.
+__device__ __forceinline__ bool contains(const u32* items, u32 from, u32 to, u32 item) {
     while (from < to) {
         const u32 middle = from + (to - from) / 2;
-        const u32 x = __ldg(skip.items + middle);
+        const u32 x = __ldg(items + middle);
         if (x == item) return true;
         if (x < item) {
             from = middle + 1;
@@ -40,6 +38,12 @@ __device__ __forceinline__ bool skips(const SkipLists& skip, u32 query, u32 item
         }
     }
     return false;
+}
+
+// Whether a query must not return an item.
+__device__ __forceinline__ bool skips(const SkipLists& skip, u32 query, u32 item) {
+    if (!skip.offsets) return false;
+    return contains(skip.items, __ldg(skip.offsets + query), __ldg(skip.offsets + query + 1), item);
 }
 
 // The query of a place: by the list where there is one.

@@ -1,6 +1,7 @@
 // The top K of a catalogue by inner product, in three steps: topk/prepare.cuh (items and queries as the scan reads
 // them, with the bounds of its error), topk/scan.cuh (approximate scores of all items on tensor cores, filtered in
-// registers), topk/rank.cuh (exact fp32 scores of what is left, in order, with a proof that nothing is missing).
+// registers), topk/rank.cuh (exact fp32 scores of what is left, in order, with a proof that nothing is missing). Where
+// lists are judged and not wanted, topk/hits.cuh counts what they have of what is relevant.
 //
 // N items, D columns, nq queries. Lengths and alignments are the wrapper's (backend/cuda/topk).
 #include "core/convert.cuh"
@@ -9,6 +10,7 @@
 #include "core/reduce.cuh"
 #include "topk/keys.cuh"
 #include "topk/rank.cuh"
+#include "topk/hits.cuh"
 #include "topk/prepare.cuh"
 #include "topk/scan.cuh"
 #include "topk/wide.cuh"

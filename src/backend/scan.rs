@@ -38,6 +38,22 @@ impl TopKLists {
     }
 }
 
+/// Items that are to be found: query q is after `items[offsets[q]..offsets[q + 1]]`, ascending rows. What lies beyond the
+/// `listed` items of all lists is no part of any.
+pub(crate) struct Relevant<'a, B: Memory> {
+    pub offsets: &'a B::Buf<u32>,
+    pub items: &'a B::Buf<u32>,
+    pub listed: usize,
+}
+
+/// What is counted of the best of queries.
+pub(crate) struct HitCounts<'a, B: Memory> {
+    /// k / 32 words a query, rounded up: bit j of word i is set where place 32 i + j has a relevant item.
+    pub hits: &'a mut [u32],
+    /// A value an item: lowered to the first place that it has in any of the lists.
+    pub first_places: &'a mut B::Buf<u32>,
+}
+
 /// A device that ranks.
 pub(crate) trait Scan: Memory {
     /// Item embeddings in the layout that is scanned.
@@ -65,4 +81,12 @@ pub(crate) trait Scan: Memory {
     fn ask(&self, items: &Self::Items, asked: &TopK<'_, Self::Buf<f32>>) -> Result<Self::Asked>;
     /// What was asked for, of the same items.
     fn lists(&self, items: &Self::Items, asked: Self::Asked) -> Result<TopKLists>;
+    /// The hits in the lists that [`ask`](Scan::ask) is for, which stay where they are made.
+    fn topk_hits(
+        &self,
+        counts: HitCounts<'_, Self>,
+        items: &Self::Items,
+        asked: &TopK<'_, Self::Buf<f32>>,
+        relevant: &Relevant<'_, Self>,
+    ) -> Result<()>;
 }

@@ -137,24 +137,28 @@ impl Metrics {
     /// `list` holds the items found, best first, none twice. `relevant` holds R ascending and unique. An empty R gives
     /// zeros; such users are not to be averaged over.
     pub fn of_user(&self, list: &[u32], relevant: &[u32], out: &mut Vec<f64>) {
+        let found = list.iter().enumerate().filter(|(_, item)| relevant.binary_search(item).is_ok());
+        self.of_hits(found.map(|(place, _)| place), relevant.len(), out);
+    }
+
+    /// [`of_user`](Metrics::of_user) from the places (from 0, ascending) of the list's hits and |R|.
+    pub(super) fn of_hits(&self, places: impl Iterator<Item = usize> + Clone, relevant: usize, out: &mut Vec<f64>) {
         for &k in &self.ks {
             let (mut hits, mut gain, mut precisions, mut first) = (0_usize, 0.0, 0.0, 0.0);
-            for (place, item) in list.iter().take(k).enumerate() {
-                if relevant.binary_search(item).is_ok() {
-                    let rank = place + 1;
-                    hits += 1;
-                    gain += discount(rank);
-                    precisions += hits as f64 / rank as f64;
-                    if hits == 1 {
-                        first = 1.0 / rank as f64;
-                    }
+            for place in places.clone().take_while(|&place| place < k) {
+                let rank = place + 1;
+                hits += 1;
+                gain += discount(rank);
+                precisions += hits as f64 / rank as f64;
+                if hits == 1 {
+                    first = 1.0 / rank as f64;
                 }
             }
-            let best = k.min(relevant.len());
+            let best = k.min(relevant);
             let part = |value: f64, of: f64| if of > 0.0 { (value / of).min(1.0) } else { 0.0 };
             for metric in Metric::ALL {
                 out.push(match metric {
-                    Metric::Recall => part(hits as f64, relevant.len() as f64),
+                    Metric::Recall => part(hits as f64, relevant as f64),
                     Metric::Ndcg => part(gain, self.ideal[best]),
                     Metric::Map => part(precisions, best as f64),
                     Metric::Mrr => first,

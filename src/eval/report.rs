@@ -9,6 +9,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::data::dataset::Split;
 use crate::settings::View;
 
+use super::metrics::Metric;
+
 /// A mean over users and how far it may be off.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Estimate {
@@ -125,4 +127,20 @@ impl Evaluation {
     pub fn value(&self, metric: &str) -> Option<f64> {
         self.metrics.get(metric).map(|estimate| estimate.value)
     }
+}
+
+/// How each figure is defined, as it is printed.
+pub(super) fn definitions(view: View) -> Named<String> {
+    let (which, seen) = match view {
+        View::Next => ("", "the user's training items may be returned"),
+        View::Discovery => (" that the user does not have in training", "the user's training items are not returned"),
+    };
+    let relevant = format!(
+        "the user's distinct items in the split{which}, unknown items included; full catalogue; {seen}; ties by item row"
+    );
+    let mut named = Named(vec![("R".to_owned(), relevant)]);
+    named.0.extend(Metric::ALL.map(|metric| (metric.to_string(), metric.definition().to_owned())));
+    named.0.push(("coverage".to_owned(), "distinct items returned to the users / items of the vocabulary".to_owned()));
+    named.0.push(("interval".to_owned(), "95 % percentile bootstrap over users".to_owned()));
+    named
 }

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use crate::backend::{Backend, Skip, TopK};
+use crate::backend::{Backend, HitCounts, Relevant, Skip, TopK};
 use crate::data::vocabulary::FeatureColumn;
 use crate::index::ahead::{Gathered, Reader};
 use crate::index::places::Places;
-use crate::index::{Found, Lists, NO_ITEM, Ranker, UserBlock};
+use crate::index::{Found, HitCounter, Hits, Lists, NO_ITEM, Ranker, UserBlock};
 use crate::model::core::Core;
 use crate::model::gather::{TowerBlock, TowerReader};
 use crate::model::inputs::{HostBag, entity_bags};
@@ -68,14 +68,26 @@ impl<B: Backend> Catalogue<B> {
 
     /// What gathers blocks for [`ask`](Catalogue::ask).
     pub(crate) fn reader(&self, core: &Core<B>) -> TowerReader {
-        tower_reader(core, if self.whole { Places::Whole } else { Places::Of(Arc::clone(&self.rows)) })
+        tower_reader(core, self.places())
+    }
+
+    /// Where item rows stand in it.
+    fn places(&self) -> Places {
+        if self.whole { Places::Whole } else { Places::Of(Arc::clone(&self.rows)) }
+    }
+
+    /// What counts hits among the best `k` of each user, in blocks that [`reader`](Catalogue::reader) gathers.
+    pub(crate) fn hit_counter<'a>(&'a self, core: &'a mut Core<B>, k: usize) -> Result<Box<dyn HitCounter + 'a>> {
+        let none = memory::filled(u32::MAX, self.rows.len(), "the first places of items")?;
+        let first_places = core.backend.upload(none)?;
+        let (offsets, relevant) = (core.backend.zeros(0)?, core.backend.zeros(0)?);
+        Ok(Box::new(CatalogueCounter { core, catalogue: self, k, offsets, relevant, first_places }))
     }
 
     /// Asks for the best `k` of the catalogue for each user.
     pub(crate) fn ask(&self, core: &mut Core<B>, block: &TowerBlock, k: usize) -> Result<Asked<B>> {
         forward_users(core, block)?;
-        let skip = block.skip.as_ref().map(|lists| Skip { offsets: &lists.offsets, items: &lists.values });
-        let asked = TopK { queries: core.user.output(), rows: block.users, k, skip };
+        let asked = asked_of(core, block, k);
         Ok(Asked { lists: core.backend.ask(&self.items, &asked)?, k })
     }
 
@@ -100,6 +112,60 @@ impl<B: Backend> Catalogue<B> {
         let asked = self.ask(core, &*block.into_own::<TowerBlock>()?, k)?;
         let oldest = if B::LATER { under_way.replace(asked) } else { Some(asked) };
         oldest.map(|oldest| self.found(core, oldest)).transpose()
+    }
+}
+
+/// What is asked for a block whose users' embeddings are in the tower's output.
+fn asked_of<'a, B: Backend>(core: &'a Core<B>, block: &'a TowerBlock, k: usize) -> TopK<'a, B::Buf<f32>> {
+    let skip = block.skip.as_ref().map(|lists| Skip { offsets: &lists.offsets, items: &lists.values });
+    TopK { queries: core.user.output(), rows: block.users, k, skip }
+}
+
+/// Counts hits among the best of a catalogue on the device.
+struct CatalogueCounter<'a, B: Backend> {
+    core: &'a mut Core<B>,
+    catalogue: &'a Catalogue<B>,
+    k: usize,
+    /// What is relevant to the users of a block, by place in the catalogue: the ends of their lists, and the lists.
+    offsets: B::Buf<u32>,
+    relevant: B::Buf<u32>,
+    /// By place in the catalogue.
+    first_places: B::Buf<u32>,
+}
+
+impl<B: Backend> HitCounter for CatalogueCounter<'_, B> {
+    fn hits(&mut self, block: Gathered, mut relevant: Lists) -> Result<Hits> {
+        let (block, k) = (block.into_own::<TowerBlock>()?, self.k);
+        let mut found = Hits::none(block.users, k)?;
+        let wrong = |expected, found: usize| Err(Error::Shape { op: "hits", expected, found: found.to_string() });
+        if relevant.len() != block.users {
+            return wrong(format!("{} relevant lists", block.users), relevant.len());
+        }
+        self.catalogue.places().translate(&mut relevant);
+        let listed = relevant.values.len();
+        if u32::try_from(listed).is_err() {
+            return wrong("fewer than 2^32 relevant items in a block".into(), listed);
+        }
+        let ends: Vec<u32> = relevant.offsets.iter().map(|&at| at as u32).collect();
+        let core = &mut *self.core;
+        stage_users(core, &block)?;
+        // With the users: one copy.
+        core.backend.stage(&mut self.offsets, &ends)?;
+        core.backend.stage(&mut self.relevant, &relevant.values)?;
+        forward_staged(core)?;
+        let relevant = Relevant { offsets: &self.offsets, items: &self.relevant, listed };
+        let counts = HitCounts { hits: &mut found.words, first_places: &mut self.first_places };
+        core.backend.topk_hits(counts, &self.catalogue.items, &asked_of(core, &block, k), &relevant)?;
+        Ok(found)
+    }
+
+    fn first_places(&mut self) -> Result<Vec<u32>> {
+        let items = &self.catalogue.rows;
+        let places = self.core.backend.host(&self.first_places, items.len())?;
+        let rows = items.last().map_or(0, |&last| last as usize + 1);
+        let mut by_row = memory::filled(u32::MAX, rows, "the first places of items")?;
+        items.iter().zip(&*places).for_each(|(&row, &place)| by_row[row as usize] = place);
+        Ok(by_row)
     }
 }
 
@@ -148,8 +214,18 @@ pub(crate) fn embed_block<B: Backend>(core: &mut Core<B>, block: &TowerBlock) ->
 
 /// Leaves the embeddings of a block of users in the user tower's output.
 pub(crate) fn forward_users<B: Backend>(core: &mut Core<B>, block: &TowerBlock) -> Result<()> {
+    stage_users(core, block)?;
+    forward_staged(core)
+}
+
+/// Begins a batch with what the user tower reads of a block of users.
+fn stage_users<B: Backend>(core: &mut Core<B>, block: &TowerBlock) -> Result<()> {
     core.backend.begin_batch()?;
-    core.user.stage(&core.backend, &block.bags, block.users, false)?;
+    core.user.stage(&core.backend, &block.bags, block.users, false)
+}
+
+/// The user tower of what was staged.
+fn forward_staged<B: Backend>(core: &mut Core<B>) -> Result<()> {
     core.backend.repeated(|| forward(&core.backend, &core.tables, &mut [&mut core.user]))
 }
 
@@ -186,5 +262,9 @@ impl<B: Backend> Ranker for CoreRanker<'_, B> {
 
     fn rest(&mut self) -> Result<Option<Found>> {
         self.under_way.take().map(|asked| self.catalogue.found(self.core, asked)).transpose()
+    }
+
+    fn hit_counter(&mut self, k: usize) -> Result<Option<Box<dyn HitCounter + '_>>> {
+        self.catalogue.hit_counter(self.core, k).map(Some)
     }
 }

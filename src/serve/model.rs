@@ -14,7 +14,7 @@ use crate::config::Resolved;
 use crate::data::history::History;
 use crate::data::vocabulary::Vocabulary;
 use crate::index::ahead::{Gathered, Reader};
-use crate::index::{Found, Lists, Ranker, UserBlock};
+use crate::index::{Found, HitCounter, Lists, Ranker, UserBlock};
 use crate::model::checkpoint::{FinishedModel, ModelInfo};
 use crate::model::core::Core;
 use crate::model::item_bias::biases;
@@ -262,6 +262,17 @@ pub(super) struct Scan<'a> {
     allow: Option<&'a [u32]>,
 }
 
+impl<'a> Scan<'a> {
+    /// What counts hits among the best that it finds.
+    pub(super) fn into_hit_counter(self, k: usize) -> Result<Box<dyn HitCounter + 'a>> {
+        let Model { engine, items, .. } = self.model;
+        loaded!(engine, loaded => {
+            let used = loaded.catalogue(items, self.allow)?;
+            used.catalogue.hit_counter(used.core, k)
+        })
+    }
+}
+
 /// Does something with the catalogue in use, on every backend.
 macro_rules! in_use {
     ($scan:expr, $used:ident => $words:expr) => {{
@@ -317,6 +328,10 @@ impl Ranker for Model {
 
     fn rest(&mut self) -> Result<Option<Found>> {
         self.scan(None).rest()
+    }
+
+    fn hit_counter(&mut self, k: usize) -> Result<Option<Box<dyn HitCounter + '_>>> {
+        self.scan(None).into_hit_counter(k).map(Some)
     }
 }
 

@@ -10,7 +10,7 @@ use super::{Event, INDEX_FILE, Model, Note, Observer, Search};
 use crate::files::Lock;
 use crate::index::ahead::{Gathered, Reader};
 use crate::index::item_index::{Admit, Admitted, AskedOnDevice, IndexKind, IndexOptions, ItemIndex};
-use crate::index::{Found, Lists, Ranker, UserBlock};
+use crate::index::{Found, HitCounter, Lists, Ranker, UserBlock};
 use crate::model::checkpoint::ModelDir;
 use crate::model::gather::TowerBlock;
 use crate::{Error, Result};
@@ -186,6 +186,14 @@ impl Ranker for RequestRanker<'_, '_> {
         }
         let (_, (index, _), under_way) = self.search_of()?;
         under_way.take().map(|asked| index.found_near(*asked)).transpose()
+    }
+
+    fn hit_counter(&mut self, k: usize) -> Result<Option<Box<dyn HitCounter + '_>>> {
+        match &self.retrieval {
+            Retrieval::Scan(allow) => self.model.scan(allow.as_deref()).into_hit_counter(k).map(Some),
+            // An index merges and renames what it finds on the host.
+            Retrieval::OwnIndex | Retrieval::With(..) => Ok(None),
+        }
     }
 }
 

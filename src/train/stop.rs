@@ -3,10 +3,10 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::index::ahead::{Gathered, Reader};
-use crate::index::{Found, Lists, Ranker, UserBlock};
+use crate::index::{Found, HitCounter, Hits, Lists, Ranker, UserBlock};
 use crate::{Error, Result};
 
-/// A ranker that finds nothing more once `stop` is set.
+/// A ranker, or its counter, that finds nothing more once `stop` is set.
 pub(super) struct Stoppable<'a, R> {
     pub(super) ranker: R,
     pub(super) stop: &'a AtomicBool,
@@ -42,5 +42,21 @@ impl<R: Ranker> Ranker for Stoppable<'_, R> {
 
     fn rest(&mut self) -> Result<Option<Found>> {
         self.ranker.rest()
+    }
+
+    fn hit_counter(&mut self, k: usize) -> Result<Option<Box<dyn HitCounter + '_>>> {
+        let Some(ranker) = self.ranker.hit_counter(k)? else { return Ok(None) };
+        Ok(Some(Box::new(Stoppable { ranker, stop: self.stop })))
+    }
+}
+
+impl HitCounter for Stoppable<'_, Box<dyn HitCounter + '_>> {
+    fn hits(&mut self, block: Gathered, relevant: Lists) -> Result<Hits> {
+        self.check()?;
+        self.ranker.hits(block, relevant)
+    }
+
+    fn first_places(&mut self) -> Result<Vec<u32>> {
+        self.ranker.first_places()
     }
 }

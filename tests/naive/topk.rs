@@ -22,3 +22,14 @@ pub fn topk(scores: &[f64], skip: &[u32], k: usize) -> Vec<u32> {
     items.truncate(k);
     items
 }
+
+/// Whether each place of a list has a relevant item.
+pub fn hits(list: &[u32], relevant: &[u32]) -> Vec<bool> {
+    list.iter().map(|item| relevant.contains(item)).collect()
+}
+
+/// The first place (from 0) that each of so many items has in any of the lists; `u32::MAX` where it has none.
+pub fn first_places(lists: &[Vec<u32>], items: usize) -> Vec<u32> {
+    let places = |item: u32| lists.iter().filter_map(move |list| list.iter().position(|&other| other == item));
+    (0..items as u32).map(|item| places(item).min().map_or(u32::MAX, |place| place as u32)).collect()
+}

@@ -10,6 +10,7 @@ pub(crate) mod optim;
 mod pairs;
 mod topk;
 mod topk_biases;
+pub(crate) mod topk_hits;
 pub(crate) mod weights;
 
 #[path = "../naive/naive.rs"]

@@ -9,7 +9,7 @@ use tercel::data::ingest::{IngestConfig, ingest};
 use tercel::eval::{EvaluateOptions, View, evaluate};
 use tercel::index::item_index::IndexOptions;
 use tercel::index::predictions::PredictionWriter;
-use tercel::index::{Ranker, Seen, Users};
+use tercel::index::{Found, Lists, Ranker, Seen, UserBlock, Users};
 use tercel::train::train;
 use tercel::{
     Config, Dataset, Device, Error, Evaluate, Event, Exclude, Export, Index, Items, Model, Note, Recommend, Search,
@@ -59,6 +59,19 @@ impl Shop {
 
     fn model(&self) -> Model {
         Model::load(self.at("model"), Device::Cpu, 1).unwrap()
+    }
+}
+
+/// A model that gives lists and counts nothing.
+struct ListsAlone<'a>(&'a mut Model);
+
+impl Ranker for ListsAlone<'_> {
+    fn history_len(&self) -> usize {
+        self.0.history_len()
+    }
+
+    fn top_k(&mut self, users: &UserBlock, k: usize, skip: Option<&Lists>) -> tercel::Result<Found> {
+        self.0.top_k(users, k, skip)
     }
 }
 
@@ -301,4 +314,23 @@ fn types_that_people_pass_around() {
     passes::<tercel::export::VectorWriter>();
     let shop = Shop::new("none", 0);
     assert!(format!("{:?}", shop.model()).contains("items: 20"));
+}
+
+#[test]
+fn hits_counted_where_lists_are_made_give_the_figures_of_the_lists() {
+    let shop = Shop::new("last-per-user:3", 4);
+    let mut model = shop.model();
+    for view in [View::Discovery, View::Next] {
+        // Lists of several words that no catalogue fills, k in no order, blocks of few users and of all.
+        for (ks, memory) in [(&[40, 3, 20][..], 1 << 20), (&[1, 10], 512 << 20)] {
+            let options = EvaluateOptions::at(ks).view(view).memory(memory).bootstrap(200, 3);
+            let of = |ranker: &mut dyn Ranker| {
+                let evaluation = evaluate(&shop.dataset, Split::Test, ranker, &options, &mut |_| Ok(())).unwrap();
+                (serde_json::to_string(&evaluation).unwrap(), evaluation)
+            };
+            let (counted, listed) = (of(&mut model), of(&mut ListsAlone(&mut model)));
+            assert_eq!(counted, listed, "{view:?}, k {ks:?}");
+            assert!(counted.1.metrics.iter().any(|(_, estimate)| estimate.value > 0.0));
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use super::Cpu;
 use super::topk::{self, CpuItems};
 use crate::Result;
-use crate::backend::{Scan, TopK, TopKLists};
+use crate::backend::{HitCounts, Relevant, Scan, TopK, TopKLists};
 use crate::memory;
 
 impl Scan for Cpu {
@@ -28,15 +28,28 @@ impl Scan for Cpu {
 
     fn ask(&self, items: &CpuItems, asked: &TopK<'_, Vec<f32>>) -> Result<TopKLists> {
         const WHAT: &str = "the lists that are found";
-        let &TopK { queries, rows, k, skip } = asked;
-        let search = topk::TopKQueries { queries, rows, k, view: topk::ItemView { skip, ..Default::default() } };
-        let places = rows.saturating_mul(k);
+        let places = asked.rows.saturating_mul(asked.k);
         let mut lists = TopKLists { ids: memory::zeros(places, WHAT)?, scores: memory::zeros(places, WHAT)? };
-        topk::topk(self, &mut lists.ids, &mut lists.scores, items, &search, None)?;
+        topk::topk(self, &mut lists.ids, &mut lists.scores, items, &search(asked), None)?;
         Ok(lists)
     }
 
     fn lists(&self, _: &CpuItems, asked: TopKLists) -> Result<TopKLists> {
         Ok(asked)
     }
+    fn topk_hits(
+        &self,
+        counts: HitCounts<'_, Self>,
+        items: &CpuItems,
+        asked: &TopK<'_, Vec<f32>>,
+        relevant: &Relevant<'_, Self>,
+    ) -> Result<()> {
+        topk::hits(self, counts, items, &search(asked), relevant)
+    }
+}
+
+/// A search among all items.
+fn search<'a>(asked: &TopK<'a, Vec<f32>>) -> topk::TopKQueries<'a> {
+    let &TopK { queries, rows, k, skip } = asked;
+    topk::TopKQueries { queries, rows, k, view: topk::ItemView { skip, ..Default::default() } }
 }

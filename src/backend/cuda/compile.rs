@@ -102,6 +102,7 @@ const HEADERS: &[(&str, &str)] = headers![
     "topk/arguments.cuh",
     "topk/bounds.cuh",
     "topk/exact.cuh",
+    "topk/hits.cuh",
     "topk/keys.cuh",
     "topk/narrow.cuh",
     "topk/prepare.cuh",

@@ -22,8 +22,8 @@ use super::params::param_size;
 use super::source;
 use super::tiles::arguments::SplitArgs;
 use super::topk::arguments::{
-    PackBf16Args, PackBiasesArgs, PackInt8Args, PrepareArgs, RankAllArgs, RankListArgs, RankMergeArgs, SampleArgs,
-    ScanArgs, ThresholdArgs,
+    HitsArgs, PackBf16Args, PackBiasesArgs, PackInt8Args, PrepareArgs, RankAllArgs, RankListArgs, RankMergeArgs,
+    SampleArgs, ScanArgs, ThresholdArgs,
 };
 use super::topk::sm90a::arguments::{
     ItemCodesArgs, ItemTermsArgs, LargestArgs, PanelArgs, PanelRankArgs, PanelSampleArgs, PanelScanArgs, QueryCodesArgs,
@@ -152,6 +152,7 @@ kernels! {
         RankListArgs: [topk_rank_list],
         RankAllArgs: [topk_rank_all],
         RankMergeArgs: [topk_rank_merge],
+        HitsArgs: [topk_hits],
     }
     /// The best items of each query, by warpgroups.
     TopkSm90a in topk_sm90a for sm_90a of topk {

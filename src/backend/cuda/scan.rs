@@ -3,7 +3,7 @@
 use super::topk::{self, AskedLists, CudaItems};
 use super::{Buf, Cuda};
 use crate::Result;
-use crate::backend::{Scan, TopK, TopKLists};
+use crate::backend::{HitCounts, Relevant, Scan, TopK, TopKLists};
 
 impl Scan for Cuda {
     type Items = CudaItems;
@@ -31,5 +31,14 @@ impl Scan for Cuda {
 
     fn lists(&self, items: &CudaItems, asked: AskedLists) -> Result<TopKLists> {
         topk::lists(self, items, asked)
+    }
+    fn topk_hits(
+        &self,
+        counts: HitCounts<'_, Self>,
+        items: &CudaItems,
+        asked: &TopK<'_, Buf<f32>>,
+        relevant: &Relevant<'_, Self>,
+    ) -> Result<()> {
+        topk::topk_hits(self, counts, items, asked, relevant)
     }
 }

@@ -15,6 +15,7 @@ mod chunks;
 #[cfg(test)]
 pub(crate) mod floors;
 mod form;
+mod hits;
 mod index;
 mod items;
 mod plan;
@@ -34,6 +35,7 @@ pub(crate) use approximate::{Approximate, Method, topk_approx};
 pub(crate) use chunks::AskedLists;
 use chunks::{Call, QueuedChunk, Way, each_chunk};
 pub(crate) use form::Form;
+pub(crate) use hits::topk_hits;
 pub(crate) use index::CudaIndex;
 pub(crate) use items::{Codes, CudaItems};
 use plan::{Sample, Tile};
@@ -72,7 +74,7 @@ fn queue(
     codes: Option<&Codes>,
     asked: &TopK<'_, Buf<f32>>,
 ) -> Result<(Option<QueuedChunk>, Report)> {
-    let Some(call) = Call::new(best, items, asked)? else { return Ok((None, Report::default())) };
+    let Some(call) = Call::new(Some(&mut *best), items, asked)? else { return Ok((None, Report::default())) };
     let plan = ExactPlan::new(cuda, items, codes, &call)?;
     let way = Way {
         bytes: |q| plan.bytes(q),

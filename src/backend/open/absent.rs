@@ -4,9 +4,9 @@
 use std::borrow::Cow;
 
 use crate::backend::{
-    DenseParam, Elem, EmbeddingTable, FreeMemory, GradientPlans, LinearGrads, LinearPass, Mat, MatMut, Memory,
-    NormGrads, NormPass, Operations, OptimizerStep, Pools, Queue, Scan, SoftmaxGrads, SoftmaxLoss, StepRules, TopK,
-    TopKLists, TopKWeights,
+    DenseParam, Elem, EmbeddingTable, FreeMemory, GradientPlans, HitCounts, LinearGrads, LinearPass, Mat, MatMut,
+    Memory, NormGrads, NormPass, Operations, OptimizerStep, Pools, Queue, Relevant, Scan, SoftmaxGrads, SoftmaxLoss,
+    StepRules, TopK, TopKLists, TopKWeights,
 };
 use crate::config::Precision;
 use crate::device::CudaInfo;
@@ -190,6 +190,10 @@ impl Scan for Cuda {
     }
 
     fn lists(&self, _: &(), (): ()) -> Result<TopKLists> {
+        match self.0 {}
+    }
+
+    fn topk_hits(&self, _: HitCounts<'_, Self>, _: &(), _: &TopK<'_, Vec<f32>>, _: &Relevant<'_, Self>) -> Result<()> {
         match self.0 {}
     }
 }

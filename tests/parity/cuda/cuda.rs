@@ -19,6 +19,7 @@ mod serve;
 mod step;
 mod topk;
 mod topk_biases;
+mod topk_hits;
 mod topk_memory;
 mod topk_sm90a;
 mod topk_sm90a_int8;

@@ -112,7 +112,7 @@ pub(super) fn queue_approx(
     }
     let form = if codes.is_some() { Form::Int8 } else { Form::Bf16 };
     let sample = sample_for(cuda, items, asked.k, form);
-    let call = Call::new(best, items, asked)?;
+    let call = Call::new(Some(&mut *best), items, asked)?;
     let rows = call.as_ref().map_or(asked.rows, Call::chunk_rows);
     let tile = Tile::of(form, form.row_bytes(items.dim), rows);
     let choice = match sample {

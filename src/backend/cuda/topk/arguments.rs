@@ -179,6 +179,22 @@ arguments! { "topk/arguments.cuh" with "core/types.cuh":
         unused: Pad,
     }
 
+    /// Lists of k items a query: NO_ITEM where there is none.
+    struct HitsArgs {
+        /// k / 32 words a query, rounded up: bit j of word i is that of place 32 i + j.
+        hits: Out<u32>,
+        /// A value an item: lowered.
+        first_places: Out<u32>,
+        ids: In<u32>,
+        /// relevant[offsets[q] .. offsets[q + 1]] are query q's, ascending; what is not below `listed` is nobody's.
+        offsets: In<u32>,
+        relevant: In<u32>,
+        rows: u32,
+        k: u32,
+        listed: u32,
+        unused: Pad,
+    }
+
     /// n keys a block -> places [place, place + k) of its query's `places`, and its last key.
     struct RankMergeArgs {
         ids: Out<u32>,

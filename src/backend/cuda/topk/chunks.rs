@@ -29,16 +29,19 @@ pub(super) struct Call<'a> {
 }
 
 impl<'a> Call<'a> {
-    /// Checks the arguments as the CPU does. `None`, and results without items, where there is nothing to find.
+    /// Checks the arguments as the CPU does. `None`, and results without items, where there is nothing to find. `best`:
+    /// absent where lists stay on the device.
     pub(super) fn new(
-        best: &mut TopKOutput<'_>,
+        best: Option<&mut TopKOutput<'_>>,
         items: &CudaItems,
         asked: &TopK<'a, Buf<f32>>,
     ) -> Result<Option<Call<'a>>> {
         const OP: &str = "topk";
         let &TopK { queries, rows, k, skip } = asked;
-        need_len(OP, "ids", best.ids.len(), rows * k)?;
-        need_len(OP, "scores", best.scores.len(), rows * k)?;
+        if let Some(best) = &best {
+            need_len(OP, "ids", best.ids.len(), rows * k)?;
+            need_len(OP, "scores", best.scores.len(), rows * k)?;
+        }
         need_len(OP, "queries", queries.len(), rows * items.dim)?;
         if let Some(skip) = skip {
             need_len(OP, "skip offsets", skip.offsets.len(), rows + 1)?;
@@ -48,8 +51,10 @@ impl<'a> Call<'a> {
         }
         need(OP, k <= i32::MAX as usize, "k below 2^31", k)?;
         if k == 0 || rows == 0 || items.rows == 0 {
-            best.ids[..rows * k].fill(NO_ITEM);
-            best.scores[..rows * k].fill(f32::NEG_INFINITY);
+            if let Some(best) = best {
+                best.ids[..rows * k].fill(NO_ITEM);
+                best.scores[..rows * k].fill(f32::NEG_INFINITY);
+            }
             return Ok(None);
         }
         Ok(Some(Call { queries, rows, k, skip }))
@@ -90,28 +95,48 @@ pub(super) fn each_chunk(
     best: &mut TopKOutput<'_>,
     way: Way<impl Fn(usize) -> usize, impl Fn(&QueryChunk<'_>, Range<usize>) -> Result<Pass>>,
 ) -> Result<(Option<QueuedChunk>, Report)> {
-    let (rows, most) = (call.rows, call.chunk_rows());
-    let each = plan::query_bytes(items.dim, call.k);
-    let all_bytes = |q| {
-        // Its offset, too.
-        let skipped = if call.skip.is_some() { (call.skipped(q) + 1) * 4 } else { 0 };
-        (way.bytes)(q).saturating_add(each).saturating_add(skipped)
-    };
     let (mut last, mut report): (Option<QueuedChunk>, _) = (None, Report::default());
-    let mut from = 0;
-    while from < rows {
-        let to = plan::chunk_end(from, rows.min(from + most), all_bytes);
-        let next = cuda.repeated(|| QueuedChunk::new(cuda, items, call, from..to, &way.queue))?.fill(
-            call,
-            items,
-            way.leaves_out,
-        );
+    for at in chunks(call, items, &way.bytes) {
+        let next = cuda.repeated(|| QueuedChunk::new(cuda, items, call, at.clone(), &way.queue, true))?;
+        let next = next.fill(call, items, way.leaves_out);
         if let Some(before) = last.replace(next) {
             report.add(before.finish(cuda, items, codes, best)?);
         }
-        from = to;
     }
     Ok((last, report))
+}
+
+/// As [`each_chunk`], one after the other, of lists that stay on the device: once they are complete, `count` looks at those of
+/// the queries at these places.
+pub(super) fn each_chunk_counted(
+    cuda: &Cuda,
+    items: &CudaItems,
+    call: &Call<'_>,
+    way: &Way<impl Fn(usize) -> usize, impl Fn(&QueryChunk<'_>, Range<usize>) -> Result<Pass>>,
+    mut count: impl FnMut(&QueryChunk<'_>, Range<usize>) -> Result<()>,
+) -> Result<()> {
+    for at in chunks(call, items, &way.bytes) {
+        let queued = cuda.repeated(|| QueuedChunk::new(cuda, items, call, at.clone(), &way.queue, false))?;
+        queued.finish_on_device(cuda, items, |chunk| count(chunk, at))?;
+    }
+    Ok(())
+}
+
+/// Which queries of a call its chunks have: as many as fit.
+fn chunks(call: &Call<'_>, items: &CudaItems, bytes: impl Fn(usize) -> usize) -> impl Iterator<Item = Range<usize>> {
+    let (rows, most) = (call.rows, call.chunk_rows());
+    let each = plan::query_bytes(items.dim, call.k);
+    let all_bytes = move |q| {
+        // Its offset, too.
+        let skipped = if call.skip.is_some() { (call.skipped(q) + 1) * 4 } else { 0 };
+        bytes(q).saturating_add(each).saturating_add(skipped)
+    };
+    let mut from = 0;
+    std::iter::from_fn(move || {
+        let at = from..plan::chunk_end(from, rows.min(from + most), &all_bytes);
+        from = at.end;
+        (!at.is_empty()).then_some(at)
+    })
 }
 
 /// A chunk that was queued.
@@ -132,21 +157,23 @@ pub(super) struct QueuedChunk {
 }
 
 impl QueuedChunk {
+    /// `brings`: whether its lists are brought to the host.
     fn new(
         cuda: &Cuda,
         items: &CudaItems,
         call: &Call<'_>,
         at: Range<usize>,
         queue: &impl Fn(&QueryChunk<'_>, Range<usize>) -> Result<Pass>,
+        brings: bool,
     ) -> Result<QueuedChunk> {
         let (rows, k) = (at.len(), call.k);
-        let status = cuda.status().words();
-        let mut room = cuda.room(rows * k * 8 + rows * 4 + status.len() * 8, 3)?;
+        let (status, brought) = (cuda.status().words(), if brings { 2 * rows * k } else { 0 });
+        let mut room = cuda.room((brought + rows) * 4 + status.len() * 8, 3)?;
         let skips = skips_of(cuda, &mut room, call.skip, &at)?;
         let found = FoundLists::new(cuda, rows * k)?;
         let pass = queue(&found.chunk(cuda, items, k, &skips, &mut room), at.clone())?;
         let context = &cuda.context;
-        let lists = room.fetch(context, &found.0, found.0.len())?;
+        let lists = room.fetch(context, &found.0, brought)?;
         let rows = if matches!(pass.left, Left::Nothing) { 0 } else { rows };
         let states = room.fetch(context, &pass.prepared.states, rows)?;
         let status = pass.waits.then(|| room.fetch(context, status, status.len())).transpose()?;
@@ -199,6 +226,29 @@ impl QueuedChunk {
         cuda.download(to_ids, &found.0, 0)?;
         cuda.download(bytemuck::cast_slice_mut::<f32, u32>(to_scores), &found.0, rows * k)?;
         Ok(report)
+    }
+}
+
+impl QueuedChunk {
+    /// As [`finish`](QueuedChunk::finish), of a chunk that was queued without codes, with lists that stay where they are for
+    /// `count`.
+    fn finish_on_device(
+        self,
+        cuda: &Cuda,
+        items: &CudaItems,
+        count: impl FnOnce(&QueryChunk<'_>) -> Result<()>,
+    ) -> Result<()> {
+        let QueuedChunk { k, skips, found, mut pass, mut room, states, status, .. } = self;
+        let landed = room.landed(cuda)?;
+        if let Some(status) = status {
+            cuda.heed(landed.values(status))?;
+        }
+        let states = landed.values::<u32>(states).to_vec();
+        let chunk = found.chunk(cuda, items, k, &skips, &mut room);
+        if !all_done(&states) {
+            chunk.settle(None, &mut pass, states)?;
+        }
+        count(&chunk)
     }
 }
 
