@@ -86,21 +86,13 @@ impl LossTiling {
 
     /// Bytes of shared memory of a forward block.
     pub(crate) fn forward_shared(&self) -> u32 {
-        let bytes = if self.wide {
-            self.wide_shared(2)
-        } else {
-            self.narrow_shared(2)
-        };
+        let bytes = if self.wide { self.wide_shared(2) } else { self.narrow_shared(2) };
         bytes as u32
     }
 
     /// Bytes of shared memory of a backward block; `masked`: with lists of masked columns.
     pub(crate) fn backward_shared(&self, masked: bool) -> u32 {
-        let bytes = if self.wide {
-            self.wide_shared(4)
-        } else {
-            self.narrow_shared(4)
-        };
+        let bytes = if self.wide { self.wide_shared(4) } else { self.narrow_shared(4) };
         // Four words a column, for the tile at hand and the next.
         let words = if masked { 2 * 4 * self.columns * 4 } else { 0 };
         (bytes + words) as u32
