@@ -35,27 +35,14 @@ impl Tiles {
 }
 
 impl Cuda {
-    /// `x` in rows of `width` (a multiple of 8, at least its columns), with `lo` where that is asked for.
-    pub(crate) fn split(&self, x: &Mat<'_, Cuda>, width: usize, lo: bool) -> Result<Tiles> {
-        let tiles = Tiles::room(self, x.rows, width, lo)?;
-        self.split_into([(&tiles, x)])?;
-        Ok(tiles)
-    }
-
-    /// [`split`](Cuda::split) of two matrices, in one launch.
+    /// Two matrices in rows of `width` (a multiple of 8, at least their columns), with `lo` where that is asked for; in one
+    /// launch.
     pub(crate) fn split_both(&self, x: [&Mat<'_, Cuda>; 2], width: usize, lo: bool) -> Result<[Tiles; 2]> {
-        let tiles = [Tiles::room(self, x[0].rows, width, lo)?, Tiles::room(self, x[1].rows, width, lo)?];
-        self.split_into([(&tiles[0], x[0]), (&tiles[1], x[1])])?;
-        Ok(tiles)
-    }
-
-    /// Splits matrices into the tiles that were made for their rows, one a row of blocks.
-    fn split_into<const N: usize>(&self, all: [(&Tiles, &Mat<'_, Cuda>); N]) -> Result<()> {
-        const { assert!(N <= 2) };
+        let both = [Tiles::room(self, x[0].rows, width, lo)?, Tiles::room(self, x[1].rows, width, lo)?];
         let none = SplitMatrix { hi: Out::NULL, lo: Out::NULL, x: In::NULL, rows: 0, stride: 0, cols: 0, width: 8 };
         let mut of = [none; 2];
         let mut most = 0;
-        for (of, (tiles, x)) in of.iter_mut().zip(all) {
+        for ((of, tiles), x) in of.iter_mut().zip(&both).zip(x) {
             need_mat("split", "the matrix", x.buf.len(), (x.rows, x.cols, x.stride, x.col))?;
             debug_assert!(tiles.width.is_multiple_of(8) && tiles.width >= x.cols && tiles.rows == x.rows);
             most = most.max(x.rows * tiles.width / 8);
@@ -72,7 +59,8 @@ impl Cuda {
         let kernel = &self.kernels.tiles(&self.context)?.split_bf16;
         // SAFETY: `hi` and `lo` hold rows x width values; the matrices lie inside their buffers (checked above); the kernel
         // reads columns below `cols` and writes below `width`.
-        unsafe { self.launch(kernel, [blocks(most, THREADS), N as u32, 1], THREADS as u32, 0, &SplitArgs { of }) }
+        unsafe { self.launch(kernel, [blocks(most, THREADS), 2, 1], THREADS as u32, 0, &SplitArgs { of }) }?;
+        Ok(both)
     }
 }
 

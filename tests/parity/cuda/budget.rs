@@ -97,9 +97,10 @@ fn splits_move_what_they_must_cuda() {
     for precise in [false, true] {
         let (rows, cols) = (5003, 64);
         let x = cuda.upload(Random(1).vec(rows * cols, 1.0)).expect("fits");
-        cuda.split(&Mat::dense(&x, rows, cols), cols, precise).expect("fits");
-        let Some(split) = counted(&cuda, "split_bf16", [(rows * cols / 8).div_ceil(256), 1, 1]) else { return };
-        split.moves(tiles::floor_bytes(rows, cols, cols, precise), 1.10);
+        let few = rows / 2;
+        cuda.split_both([&Mat::dense(&x, rows, cols), &Mat::dense(&x, few, cols)], cols, precise).expect("fits");
+        let Some(split) = counted(&cuda, "split_bf16", [(rows * cols / 8).div_ceil(256), 2, 1]) else { return };
+        split.moves(tiles::floor_bytes(rows + few, cols, cols, precise), 1.10);
     }
 }
 

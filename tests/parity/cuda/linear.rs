@@ -135,7 +135,9 @@ fn operand(cuda: &Cuda, x: &[f32], k: usize, turned: bool) -> Tiles {
     let laid = if turned { (0..x.len()).map(|i| x[i % mn * k + i / mn]).collect() } else { x.to_vec() };
     let (rows, cols) = if turned { (k, mn) } else { (mn, k) };
     let buf = cuda.upload(laid).expect("fits");
-    cuda.split(&Mat::dense(&buf, rows, cols), plan::padded(cols), cuda.precision() == Precision::Fp32).expect("fits")
+    let x = Mat::dense(&buf, rows, cols);
+    let [tiles, _] = cuda.split_both([&x, &x], plan::padded(cols), cuda.precision() == Precision::Fp32).expect("fits");
+    tiles
 }
 
 #[test]
