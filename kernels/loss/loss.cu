@@ -11,14 +11,14 @@
 LOSS_FORWARD(loss_fwd_bf16_32, 2, 32, 2, 64, 3, false, true)
 LOSS_FORWARD(loss_fwd_bf16_64, 2, 64, 2, 64, 3, false, true)
 LOSS_FORWARD(loss_fwd_bf16_128, 2, 128, 2, 32, 3, false, false)
-LOSS_FORWARD(loss_fwd_fp32_32, 2, 32, 1, 64, 3, true, true)
-LOSS_FORWARD(loss_fwd_fp32_64, 2, 64, 1, 64, 2, true, true)
+LOSS_FORWARD(loss_fwd_fp32_32, 4, 32, 1, 64, 3, true, true)
+LOSS_FORWARD(loss_fwd_fp32_64, 3, 64, 1, 64, 2, true, true)
 LOSS_FORWARD(loss_fwd_fp32_128, 2, 128, 1, 32, 2, true, false)
 LOSS_BACKWARD(loss_bwd_bf16_32, 2, 32, 2, 64, 3, false, true)
 LOSS_BACKWARD(loss_bwd_bf16_64, 2, 64, 2, 64, 3, false, true)
 LOSS_BACKWARD(loss_bwd_bf16_128, 2, 128, 2, 32, 3, false, false)
-LOSS_BACKWARD(loss_bwd_fp32_32, 2, 32, 1, 64, 3, true, true)
-LOSS_BACKWARD(loss_bwd_fp32_64, 2, 64, 1, 64, 2, true, true)
+LOSS_BACKWARD(loss_bwd_fp32_32, 4, 32, 1, 64, 3, true, false)
+LOSS_BACKWARD(loss_bwd_fp32_64, 3, 64, 1, 64, 2, true, true)
 LOSS_BACKWARD(loss_bwd_fp32_128, 2, 128, 1, 32, 2, true, false)
 
 // Name; tiles of 16 rows a warp, hi and lo.
