@@ -13,7 +13,7 @@ pub(super) struct Case {
     pub(super) log_scale: f32,
     pub(super) bias: Option<Vec<f32>>,
     pub(super) ids: Option<Vec<u32>>,
-    positives: Option<Vec<u32>>,
+    pub(super) positives: Option<Vec<u32>>,
     masked: Option<(Vec<u32>, Vec<u32>)>,
     weights: Option<Vec<f32>>,
     corrected: Option<Vec<f32>>,
