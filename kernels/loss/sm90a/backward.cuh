@@ -13,7 +13,7 @@ struct BackwardSide {
     float scale2;
     u32 fixed;
     // Of the fragment rows g and g + 8: the first's number, ids; what is added to every power; the factor of the result, and
-    // one over it.
+    // one over it, negated where the whole row is masked, its positives aside.
     u32 row;
     u32 id[2];
     float bias[2], factor[2], inverse[2];
@@ -26,10 +26,11 @@ struct BackwardSide {
         for (int h = 0; h < 2; ++h) {
             const bool there = row + 8 * h < args.candidates.rows;
             id[h] = has_ids && there ? args.candidate_ids[row + 8 * h] : 0;
-            const float own = there ? args.bias2[row + 8 * h] : neg_inf();
+            const float own = there ? args.bias2[row + 8 * h] : top;
+            const bool gone = own == neg_inf();
             bias[h] = fixed ? 0.0f : own;
-            factor[h] = fixed ? exp2_fast(own - top) : 1.0f;
-            inverse[h] = fixed ? exp2_fast(top - own) : 1.0f;
+            factor[h] = fixed && !gone ? exp2_fast(own - top) : 1.0f;
+            inverse[h] = gone ? -1.0f : fixed ? exp2_fast(top - own) : 1.0f;
         }
     }
 
@@ -39,12 +40,12 @@ struct BackwardSide {
     }
     static __device__ __forceinline__ u32 shift() { return (threadIdx.x >> 5 & 1) * 16; }
 
-    // Whether the step holds a positive or an id of the warp's rows.
+    // Whether the step holds a positive or an id of the warp's rows, or any of these is masked.
     __device__ __forceinline__ bool special(const Places<C>& places, u32 stage, int step) const {
         // Every lane looks at two of the step's columns, in whatever order they stand.
         const uint2 positive = shared_uint2(places.column(stage, BACKWARD_POSITIVES) + step * (C::STEP * 4) + Consumer<C>::lane() * 8);
         const u32 warp_row = row - (Consumer<C>::lane() >> 2);
-        bool any = positive.x - warp_row < 16 || positive.y - warp_row < 16;
+        bool any = positive.x - warp_row < 16 || positive.y - warp_row < 16 || fminf(inverse[0], inverse[1]) < 0.0f;
         if (args.candidate_ids) any |= in_ranges(places.ranges(stage) + step * 16, id);
         if (C::LISTS && args.masked.spans) {
             const uint2 bits = shared_uint2(mask(places, stage, step) + Consumer<C>::lane() * 8);
@@ -81,7 +82,8 @@ struct BackwardSide {
                     const u32 listed = i < 4 ? (i & 1 ? bits.y : bits.x) : (i & 1 ? bits.w : bits.z);
                     if (has_ids && other == id[h]) e[i] = 0.0f;
                     if (listed >> shift() >> ((threadIdx.x >> 2 & 7) + 8 * h) & 1) e[i] = 0.0f;
-                    if (column == row + 8 * h) e[i] = -own * inverse[h];
+                    if (inverse[h] < 0.0f) e[i] = 0.0f;
+                    if (column == row + 8 * h) e[i] = -own * fabsf(inverse[h]);
                 }
             }
 #pragma unroll

@@ -123,6 +123,21 @@ fn softmax_for_sm90a_takes_the_running_maximum_where_scores_are_not_bounded_cuda
 }
 
 #[test]
+fn softmax_for_sm90a_takes_positives_that_are_masked_for_others_cuda() {
+    let Some(devices) = both(Precision::Bf16) else { return };
+    // A bias of -inf masks a column, but not for the row whose positive it is: the corrected form takes its score without.
+    for (dim, log_scale) in [(16, 1.2), (16, 4.5), (128, 1.2)] {
+        let mut case = Case::with(30, 60, dim, 8, 4);
+        let mut bias: Vec<f32> = (0..60).map(|c| (c * 37 % 60) as f32 / 20.0).collect();
+        [0, 20, 59].map(|column| bias[column] = f32::NEG_INFINITY);
+        (case.bias, case.log_scale) = (Some(bias), log_scale);
+        case.positives = Some((0..30).map(|i| if i % 7 == 0 { [0, 20, 59][i % 3] } else { i as u32 + 25 }).collect());
+        let found = compare(&devices, &case, &format!("biases of -inf, scale e^{log_scale}"));
+        assert!(found.candidates.iter().all(|x| x.is_finite()), "{dim}, {log_scale}");
+    }
+}
+
+#[test]
 fn softmax_for_sm90a_leaves_to_sm80_what_it_does_not_serve_cuda() {
     let Some([old, new]) = both(Precision::Bf16) else { return };
     let case = Case::with(40, 70, 130, 1, 1);
