@@ -115,6 +115,9 @@ struct RankedPiece {
     first: usize,
 }
 
+/// Ranks a block: which users, what a ranker reads of them, and what they skip.
+type Rank<'a> = dyn FnMut(Range<usize>, &UserBlock, Option<&Lists>) -> Result<Ranked> + 'a;
+
 /// An opened split: evaluates one ranker after another, as early stopping does, in one view after the other.
 #[derive(Debug)]
 pub struct Evaluator {
@@ -275,10 +278,10 @@ impl Evaluator {
         Ok(Vec::new())
     }
 
-    /// [`walk`](Evaluator::walk), with `rank` for a block: which users, and what a ranker reads of them.
+    /// [`walk`](Evaluator::walk), with `rank` for each block.
     fn walk_by(
         &self,
-        rank: &mut dyn FnMut(Range<usize>, &UserBlock, Option<&Lists>) -> Result<Ranked>,
+        rank: &mut Rank<'_>,
         history: usize,
         popular: &[Popularity],
         progress: &mut dyn FnMut(Progress) -> Result<()>,
