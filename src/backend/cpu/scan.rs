@@ -32,7 +32,8 @@ impl Scan for Cpu {
         let search = topk::TopKQueries { queries, rows, k, view: topk::ItemView { skip, ..Default::default() } };
         let places = rows.saturating_mul(k);
         let mut lists = TopKLists { ids: memory::zeros(places, WHAT)?, scores: memory::zeros(places, WHAT)? };
-        topk::topk(self, &mut lists.ids, &mut lists.scores, items, &search, None)?;
+        let best = lists.output();
+        topk::topk(self, best.ids, best.scores, items, &search, None)?;
         Ok(lists)
     }
 
