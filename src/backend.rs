@@ -30,7 +30,9 @@ pub(crate) use operands::{
 };
 pub(crate) use operations::Operations;
 pub(crate) use queue::Queue;
-pub(crate) use scan::{HitCounts, Relevant, Scan, Skip, TopK, TopKLists, TopKOutput};
+#[cfg(feature = "cuda")]
+pub(crate) use scan::TopKOutput;
+pub(crate) use scan::{HitCounts, Relevant, Scan, Skip, TopK, TopKLists};
 
 /// All that a device can do.
 pub(crate) trait Backend: Queue + Operations + Scan {}

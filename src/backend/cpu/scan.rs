@@ -30,7 +30,8 @@ impl Scan for Cpu {
         const WHAT: &str = "the lists that are found";
         let places = asked.rows.saturating_mul(asked.k);
         let mut lists = TopKLists { ids: memory::zeros(places, WHAT)?, scores: memory::zeros(places, WHAT)? };
-        topk::topk(self, &mut lists.ids, &mut lists.scores, items, &search(asked), None)?;
+        let best = lists.output();
+        topk::topk(self, best.ids, best.scores, items, &search(asked), None)?;
         Ok(lists)
     }
 

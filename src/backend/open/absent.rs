@@ -33,7 +33,7 @@ impl Cuda {
         Err(Error::CudaUnavailable { reason: reason(ordinal) })
     }
 
-    pub(super) fn info(&self) -> &CudaInfo {
+    pub(crate) fn info(&self) -> &CudaInfo {
         match self.0 {}
     }
 
