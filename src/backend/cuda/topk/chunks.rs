@@ -133,9 +133,9 @@ fn chunks(call: &Call<'_>, items: &CudaItems, bytes: impl Fn(usize) -> usize) ->
     };
     let mut from = 0;
     std::iter::from_fn(move || {
-        let at = from..plan::chunk_end(from, rows.min(from + most), &all_bytes);
+        let at = (from < rows).then(|| from..plan::chunk_end(from, rows.min(from + most), &all_bytes))?;
         from = at.end;
-        (!at.is_empty()).then_some(at)
+        Some(at)
     })
 }
 
