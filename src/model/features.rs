@@ -101,7 +101,7 @@ mod tests {
     fn bags_are_those_of_the_columns() {
         const ENTITIES: u32 = 300;
         let lists = FeatureColumn::Lists {
-            offsets: (0..=ENTITIES).map(|row| (row / 2).into()).collect(),
+            offsets: (0..=ENTITIES).map(|row| row / 2).collect(),
             codes: (0..ENTITIES / 2).collect(),
         };
         let codes = |n: u32| FeatureColumn::Codes((0..ENTITIES).map(|row| row * 31 + n).collect());

@@ -129,7 +129,7 @@ fn softmax_for_sm90a_takes_positives_that_are_masked_for_others_cuda() {
     for (dim, log_scale) in [(16, 1.2), (16, 4.5), (128, 1.2)] {
         let mut case = Case::with(30, 60, dim, 8, 4);
         let mut bias: Vec<f32> = (0..60).map(|c| (c * 37 % 60) as f32 / 20.0).collect();
-        [0, 20, 59].map(|column| bias[column] = f32::NEG_INFINITY);
+        [0, 20, 59].iter().for_each(|&column: &usize| bias[column] = f32::NEG_INFINITY);
         (case.bias, case.log_scale) = (Some(bias), log_scale);
         case.positives = Some((0..30).map(|i| if i % 7 == 0 { [0, 20, 59][i % 3] } else { i as u32 + 25 }).collect());
         let found = compare(&devices, &case, &format!("biases of -inf, scale e^{log_scale}"));
