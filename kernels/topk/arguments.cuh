@@ -190,15 +190,18 @@ struct HitsArgs {
     // A value an item: lowered.
     u32* first_places;
     const u32* ids;
+    // Which lists a first scan has proven; null: all.
+    const u32* states;
     // relevant[offsets[q] .. offsets[q + 1]] are query q's, ascending; what is not below `listed` is nobody's.
     const u32* offsets;
     const u32* relevant;
     u32 rows;
     u32 k;
     u32 listed;
-    u32 unused;
+    // 0: the lists that are proven; 1: the others alone.
+    u32 rest;
 };
-static_assert(sizeof(HitsArgs) == 56, "the size of HitsArgs on the host");
+static_assert(sizeof(HitsArgs) == 64, "the size of HitsArgs on the host");
 
 // n keys a block -> places [place, place + k) of its query's `places`, and its last key.
 struct RankMergeArgs {

@@ -186,13 +186,16 @@ arguments! { "topk/arguments.cuh" with "core/types.cuh":
         /// A value an item: lowered.
         first_places: Out<u32>,
         ids: In<u32>,
+        /// Which lists a first scan has proven; null: all.
+        states: In<u32>,
         /// relevant[offsets[q] .. offsets[q + 1]] are query q's, ascending; what is not below `listed` is nobody's.
         offsets: In<u32>,
         relevant: In<u32>,
         rows: u32,
         k: u32,
         listed: u32,
-        unused: Pad,
+        /// 0: the lists that are proven; 1: the others alone.
+        rest: u32,
     }
 
     /// n keys a block -> places [place, place + k) of its query's `places`, and its last key.

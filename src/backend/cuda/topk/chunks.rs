@@ -7,6 +7,7 @@ use std::cell::RefCell;
 use std::ops::Range;
 
 use super::form::Form;
+use super::hits::HitsOf;
 use super::items::{Codes, CudaItems};
 use super::plan;
 use super::search::{Left, Pass, QueryChunk, QueryState, Report, Skips, all_done};
@@ -97,7 +98,7 @@ pub(super) fn each_chunk(
 ) -> Result<(Option<QueuedChunk>, Report)> {
     let (mut last, mut report): (Option<QueuedChunk>, _) = (None, Report::default());
     for at in chunks(call, items, &way.bytes) {
-        let next = cuda.repeated(|| QueuedChunk::new(cuda, items, call, at.clone(), &way.queue, true))?;
+        let next = cuda.repeated(|| QueuedChunk::new(cuda, items, call, at.clone(), &way.queue, None))?;
         let next = next.fill(call, items, way.leaves_out);
         if let Some(before) = last.replace(next) {
             report.add(before.finish(cuda, items, codes, best)?);
@@ -106,18 +107,19 @@ pub(super) fn each_chunk(
     Ok((last, report))
 }
 
-/// As [`each_chunk`], one after the other, of lists that stay on the device: once they are complete, `count` looks at those of
-/// the queries at these places.
+/// As [`each_chunk`], one after the other, of lists that stay on the device: `words` gets their hits.
 pub(super) fn each_chunk_counted(
     cuda: &Cuda,
     items: &CudaItems,
     call: &Call<'_>,
     way: &Way<impl Fn(usize) -> usize, impl Fn(&QueryChunk<'_>, Range<usize>) -> Result<Pass>>,
-    mut count: impl FnMut(&QueryChunk<'_>, Range<usize>) -> Result<()>,
+    hits: &HitsOf<'_>,
+    words: &mut [u32],
 ) -> Result<()> {
     for at in chunks(call, items, &way.bytes) {
-        let queued = cuda.repeated(|| QueuedChunk::new(cuda, items, call, at.clone(), &way.queue, false))?;
-        queued.finish_on_device(cuda, items, |chunk| count(chunk, at))?;
+        let to = &mut words[at.start * hits.words..at.end * hits.words];
+        let queued = cuda.repeated(|| QueuedChunk::new(cuda, items, call, at.clone(), &way.queue, Some(hits)))?;
+        queued.finish_hits(cuda, items, hits, to)?;
     }
     Ok(())
 }
@@ -146,8 +148,11 @@ pub(super) struct QueuedChunk {
     k: usize,
     skips: Skips,
     found: FoundLists,
+    /// Hits, where they come instead of lists.
+    words: Option<Buf<u32>>,
     pass: Pass,
     room: Room,
+    /// Lists, or hits.
     lists: Fetched,
     states: Fetched,
     /// What its kernels reported.
@@ -157,28 +162,35 @@ pub(super) struct QueuedChunk {
 }
 
 impl QueuedChunk {
-    /// `brings`: whether its lists are brought to the host.
+    /// `hits`: what is brought to the host instead of its lists.
     fn new(
         cuda: &Cuda,
         items: &CudaItems,
         call: &Call<'_>,
         at: Range<usize>,
         queue: &impl Fn(&QueryChunk<'_>, Range<usize>) -> Result<Pass>,
-        brings: bool,
+        hits: Option<&HitsOf<'_>>,
     ) -> Result<QueuedChunk> {
         let (rows, k) = (at.len(), call.k);
-        let (status, brought) = (cuda.status().words(), if brings { 2 * rows * k } else { 0 });
+        let (status, brought) = (cuda.status().words(), rows * hits.map_or(2 * k, |hits| hits.words));
         let mut room = cuda.room((brought + rows) * 4 + status.len() * 8, 3)?;
         let skips = skips_of(cuda, &mut room, call.skip, &at)?;
         let found = FoundLists::new(cuda, rows * k)?;
-        let pass = queue(&found.chunk(cuda, items, k, &skips, &mut room), at.clone())?;
+        let chunk = found.chunk(cuda, items, k, &skips, &mut room);
+        let pass = queue(&chunk, at.clone())?;
+        let mut words = None;
+        if let Some(hits) = hits {
+            let to = words.insert(cuda.scratch(brought)?);
+            let states = if matches!(pass.left, Left::Nothing) { In::NULL } else { pass.prepared.states.input() };
+            hits.count(&chunk, to, at.start, states, false)?;
+        }
         let context = &cuda.context;
-        let lists = room.fetch(context, &found.0, brought)?;
+        let lists = room.fetch(context, words.as_ref().unwrap_or(&found.0), brought)?;
         let rows = if matches!(pass.left, Left::Nothing) { 0 } else { rows };
         let states = room.fetch(context, &pass.prepared.states, rows)?;
         let status = pass.waits.then(|| room.fetch(context, status, status.len())).transpose()?;
         room.end(cuda)?;
-        Ok(QueuedChunk { at, k, skips, found, pass, room, lists, states, status, wanted: Vec::new() })
+        Ok(QueuedChunk { at, k, skips, found, words, pass, room, lists, states, status, wanted: Vec::new() })
     }
 
     /// Sees to it that short lists are completed, where the first pass may leave some.
@@ -199,7 +211,7 @@ impl QueuedChunk {
         codes: Option<&Codes>,
         best: &mut TopKOutput<'_>,
     ) -> Result<Report> {
-        let QueuedChunk { at, k, skips, found, mut pass, mut room, lists, states, status, wanted } = self;
+        let QueuedChunk { at, k, skips, found, mut pass, mut room, lists, states, status, wanted, .. } = self;
         let (rows, places) = (at.len(), at.start * k..at.end * k);
         let (to_ids, to_scores) = (&mut best.ids[places.clone()], &mut best.scores[places]);
         let landed = room.landed(cuda)?;
@@ -230,25 +242,21 @@ impl QueuedChunk {
 }
 
 impl QueuedChunk {
-    /// As [`finish`](QueuedChunk::finish), of a chunk that was queued without codes, with lists that stay where they are for
-    /// `count`.
-    fn finish_on_device(
-        self,
-        cuda: &Cuda,
-        items: &CudaItems,
-        count: impl FnOnce(&QueryChunk<'_>) -> Result<()>,
-    ) -> Result<()> {
-        let QueuedChunk { k, skips, found, mut pass, mut room, states, status, .. } = self;
+    /// As [`finish`](QueuedChunk::finish), of a chunk that was queued without codes and for these hits: `to` gets them.
+    fn finish_hits(self, cuda: &Cuda, items: &CudaItems, hits: &HitsOf<'_>, to: &mut [u32]) -> Result<()> {
+        let QueuedChunk { at, k, skips, found, words, mut pass, mut room, lists, states, status, .. } = self;
         let landed = room.landed(cuda)?;
         if let Some(status) = status {
             cuda.heed(landed.values(status))?;
         }
+        to.copy_from_slice(landed.values(lists));
         let states = landed.values::<u32>(states).to_vec();
+        let (false, Some(words)) = (all_done(&states), words) else { return Ok(()) };
         let chunk = found.chunk(cuda, items, k, &skips, &mut room);
-        if !all_done(&states) {
-            chunk.settle(None, &mut pass, states)?;
-        }
-        count(&chunk)
+        let before = chunk.staged(&states)?;
+        chunk.settle(None, &mut pass, states)?;
+        hits.count(&chunk, &words, at.start, before.input(), true)?;
+        cuda.download(to, &words, 0)
     }
 }
 

@@ -7,7 +7,7 @@ use super::items::CudaItems;
 use super::search::QueryChunk;
 use super::{ExactPlan, need, need_len};
 use crate::Result;
-use crate::backend::cuda::arguments::Pad;
+use crate::backend::cuda::arguments::In;
 use crate::backend::cuda::{Buf, Cuda};
 use crate::backend::{HitCounts, Relevant, TopK};
 
@@ -40,33 +40,46 @@ pub(crate) fn topk_hits(
         queue: |chunk: &QueryChunk<'_>, at| plan.queue(chunk, &call, at),
         leaves_out: false,
     };
-    each_chunk_counted(cuda, items, &call, &way, |chunk, at| {
-        let found = cuda.scratch::<u32>(at.len() * words)?;
-        chunk.hits(&found, relevant, at.start, first_places)?;
-        cuda.download(&mut hits[at.start * words..at.end * words], &found, 0)
-    })
+    each_chunk_counted(cuda, items, &call, &way, &HitsOf { relevant, first_places, words }, hits)
 }
 
-impl QueryChunk<'_> {
-    /// Writes the hits in the lists that were found: k / 32 words a query, rounded up. The chunk's queries are those of the
-    /// call from `first` on.
-    fn hits(&self, to: &Buf<u32>, relevant: &Relevant<'_, Cuda>, first: usize, first_places: &Buf<u32>) -> Result<()> {
+/// What is counted of lists on the device.
+pub(super) struct HitsOf<'a> {
+    relevant: &'a Relevant<'a, Cuda>,
+    first_places: &'a Buf<u32>,
+    /// Of a query.
+    pub words: usize,
+}
+
+impl HitsOf<'_> {
+    /// Queues the count for a chunk whose queries are those of the call from `first` on: for lists that these states call
+    /// complete (null: all), whose words others leave zero; or for the `rest`, whose lists are complete by now.
+    pub(super) fn count(
+        &self,
+        chunk: &QueryChunk<'_>,
+        to: &Buf<u32>,
+        first: usize,
+        states: In<u32>,
+        rest: bool,
+    ) -> Result<()> {
         let args = HitsArgs {
             hits: to.output(),
-            first_places: first_places.output(),
-            ids: self.ids.read(),
-            offsets: relevant.offsets.input_at(first),
-            relevant: relevant.items.input(),
-            rows: self.rows as u32,
-            k: self.k as u32,
-            listed: relevant.listed as u32,
-            unused: Pad::Zero,
+            first_places: self.first_places.output(),
+            ids: chunk.ids.read(),
+            states,
+            offsets: self.relevant.offsets.input_at(first),
+            relevant: self.relevant.items.input(),
+            rows: chunk.rows as u32,
+            k: chunk.k as u32,
+            listed: self.relevant.listed as u32,
+            rest: u32::from(rest),
         };
-        let kernel = &self.cuda.kernels.topk(&self.cuda.context)?.topk_hits;
-        let grid = [(self.rows * 32).div_ceil(THREADS) as u32, 1, 1];
-        // The caller has checked lengths: an offset more than there are queries, items up to `listed`, a first place an item.
-        // SAFETY: k ids a query, each an item of the catalogue or none; `to` was made for the words of so many queries; the
-        // kernel cuts lists at `listed`. One stream orders it.
-        unsafe { self.cuda.launch(kernel, grid, THREADS as u32, 0, &args) }
+        let kernel = &chunk.cuda.kernels.topk(&chunk.cuda.context)?.topk_hits;
+        let grid = [(chunk.rows * 32).div_ceil(THREADS) as u32, 1, 1];
+        // Whoever made this has checked lengths: an offset more than there are queries, items up to `listed`, a first place an
+        // item.
+        // SAFETY: k ids and a state a query, each id an item of the catalogue or none; `to` was made for the words of so many
+        // queries; the kernel cuts lists at `listed`. One stream orders it.
+        unsafe { chunk.launch(kernel, grid, THREADS as u32, 0, &args) }
     }
 }
