@@ -14,16 +14,15 @@ extern "C" __global__ void __launch_bounds__(256)
     const float scale = expf(*args.log_scale), scale2 = scale * LOG2E;
     const Reference reference = args.extremes ? reference_of(args, scale2) : Reference{0.0f, 0.0f, 0};
     if (blockIdx.x == 0) {
-        double sum = 0.0;
+        double total = double(rows);
         if (weights) {
+            double sum = 0.0;
 #pragma unroll 4
             for (u64 i = threadIdx.x; i < rows; i += 256) sum += weights[i];
+            total = block_sum<256>(sum);
         }
-        sum = block_sum<256>(sum);
-        if (threadIdx.x == 0) {
-            const double total = weights ? sum : double(rows);
+        if (threadIdx.x == 0)
             *args.call = LossCall{total, scale, scale2, total == 0.0, reference.fixed, reference.value, reference.top};
-        }
         return;
     }
     const u64 i = u64(blockIdx.x - 1) * 256 + threadIdx.x, place = fragment_order(i);
